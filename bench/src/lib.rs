@@ -1,0 +1,1 @@
+//! Keytide's benchmarks: see `benches/`.

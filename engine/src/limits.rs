@@ -1,0 +1,19 @@
+//! Every bound of the engine: its name, its default, and how the bounds hang together.
+
+/// The capacity of a shard's ring in bytes, `--ring-bytes`. A power of two; 0 turns recording off.
+pub const RING_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The smallest ring that records: room for the records of a few small commands.
+pub const RING_BYTES_MIN: u64 = 64 << 10;
+
+/// The part of a ring that one command's records, and the unpublished records of one turn, may take: a quarter.
+/// Half the ring is thus always published history, and a reader that is not lapped makes progress.
+pub const fn change_bytes_max(ring_bytes: u64) -> u64 {
+    ring_bytes / 4
+}
+
+/// The longest name of a custom event type, in bytes.
+pub const EVENT_TYPE_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
+const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);

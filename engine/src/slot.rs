@@ -1,0 +1,83 @@
+//! From a key to its slot to its shard. The slot is Redis Cluster's, so that a cluster-aware client and a later
+//! cluster agree with today's data.
+
+use crate::position::ShardId;
+
+/// How many slots there are, as in Redis Cluster.
+pub const SLOT_COUNT: u16 = 16384;
+
+/// The hash class of a key, below [`SLOT_COUNT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u16);
+
+/// CRC16 in the XMODEM form (polynomial 0x1021, no reflection), a byte at a time.
+const CRC16: [u16; 256] = {
+    let mut table = [0u16; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, &byte| (crc << 8) ^ CRC16[((crc >> 8) as u8 ^ byte) as usize])
+}
+
+impl Slot {
+    /// The slot of a key: of what stands between the first `{` and the next `}` where that is not empty (the hash
+    /// tag), else of the whole key.
+    pub fn of(key: &[u8]) -> Slot {
+        Slot(crc16(hash_tag(key)) % SLOT_COUNT)
+    }
+
+    /// The shard that owns this slot among `shards` of them. Slots go to shards in contiguous runs of equal length.
+    pub fn shard(self, shards: u16) -> ShardId {
+        ShardId((self.0 as u32 * shards as u32 / SLOT_COUNT as u32) as u16)
+    }
+}
+
+/// The shard of a key among `shards`. Asks the slot only where there is a choice.
+pub fn shard_of(key: &[u8], shards: u16) -> ShardId {
+    if shards == 1 { ShardId(0) } else { Slot::of(key).shard(shards) }
+}
+
+fn hash_tag(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|&b| b == b'{') else { return key };
+    match key[open + 1..].iter().position(|&b| b == b'}') {
+        None | Some(0) => key,
+        Some(length) => &key[open + 1..open + 1 + length],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_redis_cluster() {
+        // The check value of CRC16/XMODEM, and slots as `CLUSTER KEYSLOT` of redis-server 7.0 answers them.
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(Slot::of(b"foo"), Slot(12182));
+        assert_eq!(Slot::of(b"{user1000}.following"), Slot::of(b"user1000"));
+        assert_eq!(Slot::of(b"foo{}{bar}"), Slot(8363));
+        assert_eq!(Slot::of(b"foo{{bar}}zap"), Slot::of(b"{bar"));
+    }
+
+    #[test]
+    fn every_shard_gets_its_share_of_slots() {
+        for shards in [1u16, 2, 3, 7, 64] {
+            let mut count = vec![0u32; shards as usize];
+            (0..SLOT_COUNT).for_each(|slot| count[Slot(slot).shard(shards).0 as usize] += 1);
+            let even = SLOT_COUNT as u32 / shards as u32;
+            assert!(count.iter().all(|&n| n == even || n == even + 1), "{count:?}");
+        }
+    }
+}
