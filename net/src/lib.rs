@@ -1,0 +1,1 @@
+//! Keytide: executors, sockets and protocols over the engine.
