@@ -8,14 +8,30 @@
 //! | [`event`] | the built-in event types |
 //! | [`sequencer`] | positions handed out in blocks, and the frontier below which all is published |
 //! | [`ring`] | one shard's recent history in bytes: one writer, any number of readers |
-//! | [`limits`] | every bound, with its default |
+//! | [`keyspace`] | the keys of a shard: the table, and the entry, which changes only with its record |
+| [`turn`] | the open turn: records, positions, publication |
+| [`shard`] | one core's keys with their ring, and the operations on them |
+| [`shards`] | what works on the shards of several keys, or on all |
+| [`history`] | all rings read as one, in the order of positions, up to the frontier |
+| [`filter`] | which events a reader wants |
+| [`number`] | numbers as Redis reads and writes them |
+| [`error`] | why a command is refused |
+| [`limits`] | every bound, with its default |
 //! | [`clock`] | the time |
 
 pub mod clock;
+pub mod error;
 pub mod event;
+pub mod filter;
+pub mod history;
+pub mod keyspace;
 pub mod limits;
+pub mod number;
 pub mod position;
 pub mod ring;
 pub mod sequencer;
+pub mod shard;
+pub mod shards;
 pub mod slot;
 pub(crate) mod sync;
+pub mod turn;

@@ -15,5 +15,34 @@ pub const fn change_bytes_max(ring_bytes: u64) -> u64 {
 /// The longest name of a custom event type, in bytes.
 pub const EVENT_TYPE_BYTES_MAX: usize = 1024;
 
+/// The longest string value in bytes, as in Redis (`proto-max-bulk-len`).
+pub const STRING_BYTES_MAX: usize = 512 << 20;
+
+/// How many streams of absent keys a shard keeps the revision counter of, `--absent-streams`; beyond it the oldest
+/// are forgotten.
+pub const ABSENT_STREAMS_DEFAULT: usize = 1 << 20;
+
+/// How many of a stream's latest events are looked at for an event's id, so that an append that is sent twice is
+/// recorded once.
+pub const RECENT_IDS: usize = 128;
+
+/// How many keys one slice of active expiry removes at the most, so that a turn stays short when many end at once.
+pub const EXPIRE_SLICE: usize = 512;
+
+/// Collections up to this size are handed out whole by one step of HSCAN or SSCAN, as Redis does for its compact
+/// encodings.
+pub const SCAN_WHOLE_MAX: usize = 128;
+
 const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
 const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);
+
+/// How much of a ring a reader copies at once, in bytes: enough that the one check per run costs nothing, little
+/// enough that the copy stays in the core's cache.
+pub const HISTORY_RUN_BYTES: u64 = 64 << 10;
+
+/// How many records one read looks at in vain at the most, so that a filter that matches nothing holds up its core
+/// for a bounded time.
+pub const SCAN_RECORDS_MAX: usize = 65_536;
+
+/// How many bytes of records one read looks at in vain at the most.
+pub const SCAN_BYTES_MAX: u64 = 16 << 20;

@@ -1,0 +1,53 @@
+//! Why the engine refuses a command. No wire texts: those are made at the edge.
+
+use crate::position::Revision;
+use thiserror::Error;
+
+/// A command that was refused; nothing was changed and nothing recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The key holds a value of another type than the command works on.
+    #[error("the key holds a value of another type")]
+    WrongType,
+    /// The value or argument is no integer of 64 bits.
+    #[error("the value is not an integer or out of range")]
+    NotAnInteger,
+    /// The value or argument is no number.
+    #[error("the value is not a valid float")]
+    NotAFloat,
+    /// The field of a hash is no integer of 64 bits.
+    #[error("the hash value is not an integer")]
+    FieldNotAnInteger,
+    /// The field of a hash is no number.
+    #[error("the hash value is not a float")]
+    FieldNotAFloat,
+    /// The sum does not fit 64 bits.
+    #[error("the increment would overflow")]
+    Overflow,
+    /// The sum is not a finite number.
+    #[error("the increment would produce NaN or Infinity")]
+    NotFinite,
+    /// The string would be longer than [`crate::limits::STRING_BYTES_MAX`].
+    #[error("the string exceeds the maximum allowed size")]
+    StringTooLong,
+    /// The key does not exist.
+    #[error("no such key")]
+    NoSuchKey,
+    /// The index is outside the list.
+    #[error("index out of range")]
+    IndexOutOfRange,
+    /// The events of the command would take more of the ring than one command may.
+    #[error("a change of {bytes} bytes exceeds the {max} bytes that one command may record")]
+    ChangeTooLarge {
+        /// What the command's records would take, in bytes.
+        bytes: u64,
+        /// What one command's records may take: a quarter of the ring, in bytes.
+        max: u64,
+    },
+    /// The stream is not where the writer expected it.
+    #[error("the stream is at another revision")]
+    WrongRevision {
+        /// The revision of the stream's last event; none where the stream has no counter.
+        actual: Option<Revision>,
+    },
+}

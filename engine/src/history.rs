@@ -1,0 +1,246 @@
+//! All rings read as one: events in the order of their positions, from any position up to the frontier.
+//!
+//! ```text
+//!   frontier F first ─► then each shard's published tail ─► merge what is below F, the least position next
+//! ```
+//!
+//! Everything below F is published, so a tail that is read after F covers every record below F of its shard: what is
+//! merged up to F is complete, and no later event can carry a position below it. An idle shard holds nothing back.
+//!
+//! What was overwritten is one number over all shards: the highest position that any ring has lost. Up to it the
+//! history has holes, so a reader is told of all of it as one gap, and goes on behind it.
+
+use crate::filter::Filter;
+use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
+use crate::position::{Position, RingOffset, ShardId};
+use crate::ring::{Lapped, Record, Ring, RingReader};
+use crate::sequencer::Sequencer;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The rings of all shards, as one core reads them. One per core: it owns the scratch space that records are copied to.
+pub struct History {
+    sequencer: Arc<Sequencer>,
+    rings: Vec<Ring>,
+    cursors: Vec<ShardCursor>,
+}
+
+struct ShardCursor {
+    shard: ShardId,
+    reader: RingReader,
+    offset: RingOffset,
+    /// The position of the record that comes next from this shard; none when it has no more below the bound.
+    head: Option<Position>,
+}
+
+/// What a read asks for.
+pub struct Request<'a> {
+    /// The first position that is wanted; 0 is the first event still available.
+    pub cursor: Position,
+    /// At most this many events.
+    pub count: usize,
+    /// No further event once the visited ones have cost this much, in bytes; at least one is visited.
+    pub bytes: u64,
+    /// Which events.
+    pub filter: &'a Filter,
+}
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Everything below this position was looked at: where to read on.
+    pub next: Position,
+    /// What was lost before the events of this page.
+    pub gap: Option<Gap>,
+    /// The first position that is still available.
+    pub first: Position,
+    /// Whether everything below the frontier was looked at.
+    pub at_end: bool,
+}
+
+/// Events that are no longer available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last position that is lost.
+    pub last: Position,
+    /// How many are lost; none when the cursor is from an earlier run, whose positions say nothing about how many.
+    pub lost: Option<u64>,
+}
+
+/// A cursor beyond the position that the next event gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("cursor {cursor} is beyond the head {head}")]
+pub struct BeyondHead {
+    /// The cursor.
+    pub cursor: Position,
+    /// The last position handed out.
+    pub head: Position,
+}
+
+impl History {
+    /// The history of these rings, in the order of their shards.
+    pub fn new(sequencer: Arc<Sequencer>, rings: &[Ring]) -> History {
+        let cursor = |(index, ring): (usize, &Ring)| ShardCursor {
+            shard: ShardId(index as u16),
+            reader: ring.reader(),
+            offset: RingOffset(0),
+            head: None,
+        };
+        History { sequencer, rings: rings.to_vec(), cursors: rings.iter().enumerate().map(cursor).collect() }
+    }
+
+    /// The rings of the shards.
+    pub fn rings(&self) -> &[Ring] {
+        &self.rings
+    }
+
+    /// The highest position that any ring has lost.
+    fn evicted_through(&self) -> Option<Position> {
+        self.rings.iter().filter_map(Ring::evicted_through).max()
+    }
+
+    /// The first position that is still available; the next one to come where there is none.
+    pub fn first_available(&self) -> Position {
+        self.evicted_through().map_or(self.sequencer.first(), Position::next)
+    }
+
+    /// The position below which everything is published.
+    pub fn frontier(&self) -> Position {
+        self.sequencer.frontier()
+    }
+
+    /// The last position handed out; the one before the first where there is none.
+    pub fn head(&self) -> Position {
+        Position(self.sequencer.next().0 - 1)
+    }
+
+    /// Refuses a cursor that no event can have had.
+    pub fn check_cursor(&self, cursor: Position) -> Result<(), BeyondHead> {
+        let head = self.head();
+        if cursor > head.next() { Err(BeyondHead { cursor, head }) } else { Ok(()) }
+    }
+
+    /// What a reader at `cursor` has lost.
+    fn gap_at(&self, cursor: Position) -> Option<Gap> {
+        let first_of_run = self.sequencer.first();
+        let evicted = self.evicted_through();
+        if cursor.0 == 0 {
+            // The start of this run: nothing is lost until something was overwritten.
+            return evicted.map(|last| Gap { last, lost: Some(last.0 + 1 - first_of_run.0) });
+        }
+        if cursor < first_of_run {
+            return Some(Gap { last: evicted.unwrap_or(Position(first_of_run.0 - 1)), lost: None });
+        }
+        evicted.filter(|last| *last >= cursor).map(|last| Gap { last, lost: Some(last.0 + 1 - cursor.0) })
+    }
+
+    /// Visits the events from a cursor on that pass the filter, in order, up to the frontier or a bound. The visitor
+    /// answers what the event cost it, in bytes.
+    pub fn read(
+        &mut self,
+        request: &Request<'_>,
+        mut visit: impl FnMut(ShardId, &Record<'_>) -> u64,
+    ) -> Result<Page, BeyondHead> {
+        self.check_cursor(request.cursor)?;
+        /// A writer that laps a reader again and again before it has read anything: the reader is then told of what
+        /// is lost so far and asks again.
+        const ATTEMPTS: usize = 8;
+        let mut page = Page { next: request.cursor, gap: None, first: self.first_available(), at_end: false };
+        for _ in 0..ATTEMPTS {
+            let bound = self.frontier();
+            for cursor in &mut self.cursors {
+                cursor.offset = cursor.reader.seek(page.next);
+            }
+            // Looked at after seeking: what is overwritten from here on shows when it is read.
+            if let Some(gap) = self.gap_at(request.cursor) {
+                page.gap = Some(gap);
+                page.first = self.first_available();
+                if page.next <= gap.last {
+                    page.next = gap.last.next();
+                    continue;
+                }
+            }
+            let start = page.next;
+            match self.merge(bound, request, &mut page, &mut visit) {
+                Ok(()) => return Ok(page),
+                // Something was visited: the gap is for the next read to tell.
+                Err(Lapped { .. }) if page.next > start => return Ok(page),
+                Err(Lapped { .. }) => {}
+            }
+        }
+        Ok(page)
+    }
+
+    fn merge(
+        &mut self,
+        bound: Position,
+        request: &Request<'_>,
+        page: &mut Page,
+        visit: &mut impl FnMut(ShardId, &Record<'_>) -> u64,
+    ) -> Result<(), Lapped> {
+        let (mut visited, mut cost, mut scanned, mut scanned_bytes) = (0, 0, 0, 0);
+        for cursor in &mut self.cursors {
+            cursor.fill(bound)?;
+        }
+        loop {
+            let next = self.cursors.iter_mut().filter(|cursor| cursor.head.is_some()).min_by_key(|cursor| cursor.head);
+            let Some(cursor) = next else {
+                page.next = page.next.max(bound);
+                page.at_end = true;
+                return Ok(());
+            };
+            let Some(record) = cursor.reader.peek() else { unreachable!("a head is the position of a peeked record") };
+            let position = record.position();
+            // A flush is recorded by every shard at one position, and is one event.
+            if position >= page.next {
+                if request.filter.passes(cursor.shard, &record) {
+                    if visited == request.count || (visited > 0 && cost >= request.bytes) {
+                        return Ok(());
+                    }
+                    cost += visit(cursor.shard, &record);
+                    visited += 1;
+                } else if scanned >= SCAN_RECORDS_MAX || scanned_bytes >= SCAN_BYTES_MAX {
+                    return Ok(());
+                }
+                scanned += 1;
+                scanned_bytes += record.end().0 - record.offset().0;
+                page.next = position.next();
+            }
+            cursor.advance(bound)?;
+        }
+    }
+
+    /// Visits the record at a known place, if the ring still has it.
+    pub fn record_at<T>(
+        &mut self,
+        shard: ShardId,
+        offset: RingOffset,
+        visit: impl FnOnce(&Record<'_>) -> T,
+    ) -> Option<T> {
+        let cursor = self.cursors.get_mut(shard.0 as usize)?;
+        cursor.reader.record_at(offset).ok().flatten().map(|record| visit(&record))
+    }
+}
+
+impl ShardCursor {
+    /// Makes the next record below the bound the head.
+    fn fill(&mut self, bound: Position) -> Result<(), Lapped> {
+        self.reader.fill(self.offset, HISTORY_RUN_BYTES)?;
+        self.set_head(bound);
+        Ok(())
+    }
+
+    fn set_head(&mut self, bound: Position) {
+        self.head = self.reader.peek().map(|record| record.position()).filter(|position| *position < bound);
+    }
+
+    fn advance(&mut self, bound: Position) -> Result<(), Lapped> {
+        self.offset = self.reader.advance();
+        self.set_head(bound);
+        if self.head.is_none() && self.reader.peek().is_none() {
+            // The run is used up; the next one may hold more below the bound.
+            self.fill(bound)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! One key: its value, its TTL, and the head of its stream. The fields are private to this module and its children,
+//! and every change goes through [`EntryMut`], which records it: a change without a record does not compile.
+
+mod hash;
+mod list;
+mod set;
+mod string;
+
+use super::Bytes;
+use crate::event::EventType;
+use crate::position::{Revision, RingOffset};
+use crate::ring::Data;
+use crate::turn::Turn;
+use indexmap::{IndexMap, IndexSet};
+use std::collections::VecDeque;
+use std::ops::Deref;
+
+/// The map inside a hash.
+pub type HashValue = IndexMap<Bytes, Bytes, foldhash::fast::RandomState>;
+/// The set inside a set.
+pub type SetValue = IndexSet<Bytes, foldhash::fast::RandomState>;
+/// The elements of a list, head first.
+pub type ListValue = VecDeque<Bytes>;
+
+/// What a key holds. Collections are boxed, so that an entry stays small.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A string.
+    Str(Vec<u8>),
+    /// A hash; never empty.
+    Hash(Box<HashValue>),
+    /// A list; never empty.
+    List(Box<ListValue>),
+    /// A set; never empty.
+    Set(Box<SetValue>),
+}
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    String,
+    /// A hash.
+    Hash,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+}
+
+impl Kind {
+    /// The name that TYPE answers and that a `Rename` event carries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::Hash => "hash",
+            Kind::List => "list",
+            Kind::Set => "set",
+        }
+    }
+}
+
+impl Value {
+    /// The value's type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Str(_) => Kind::String,
+            Value::Hash(_) => Kind::Hash,
+            Value::List(_) => Kind::List,
+            Value::Set(_) => Kind::Set,
+        }
+    }
+
+    /// The parts that a `Rename` event carries after the key and the kind.
+    pub fn parts(&self) -> Vec<&[u8]> {
+        match self {
+            Value::Str(bytes) => vec![bytes.as_slice()],
+            Value::Hash(map) => map.iter().flat_map(|(field, value)| [field.as_slice(), value.as_slice()]).collect(),
+            Value::List(list) => list.iter().map(|element| element.as_slice()).collect(),
+            Value::Set(set) => set.iter().map(|member| member.as_slice()).collect(),
+        }
+    }
+}
+
+/// One key of a shard. It stays, without a value, while events of its stream may still be read: it holds the counter
+/// of the stream's revisions.
+#[derive(Debug)]
+pub struct Entry {
+    key: Bytes,
+    value: Option<Value>,
+    /// Unix time in milliseconds at which the value ends; 0 = never.
+    expire_at_ms: u64,
+    /// The revision that the stream's next event gets.
+    next_revision: u64,
+    /// The stream's latest record.
+    last: RingOffset,
+    /// Whether a row of the turn's queue of absent keys names this entry.
+    queued: bool,
+}
+
+impl Entry {
+    /// An entry without a value and without a history.
+    pub(crate) fn absent(key: &[u8]) -> Entry {
+        Entry {
+            key: Bytes::from_slice(key),
+            value: None,
+            expire_at_ms: 0,
+            next_revision: 0,
+            last: RingOffset::NONE,
+            queued: false,
+        }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The value; none for a key that does not exist and whose stream is still known.
+    #[inline]
+    pub fn value(&self) -> Option<&Value> {
+        self.value.as_ref()
+    }
+
+    /// When the value ends, Unix time in milliseconds.
+    pub fn expire_at_ms(&self) -> Option<u64> {
+        (self.expire_at_ms != 0).then_some(self.expire_at_ms)
+    }
+
+    /// Whether the value's time was over at `now_ms`.
+    #[inline]
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expire_at_ms != 0 && self.expire_at_ms <= now_ms
+    }
+
+    /// Whether the key exists at `now_ms`.
+    #[inline]
+    pub fn is_live(&self, now_ms: u64) -> bool {
+        self.value.is_some() && !self.is_expired(now_ms)
+    }
+
+    /// The revision of the stream's latest event.
+    pub fn revision(&self) -> Option<Revision> {
+        self.next_revision.checked_sub(1).map(Revision)
+    }
+
+    /// The stream's latest record.
+    pub(crate) fn last(&self) -> RingOffset {
+        self.last
+    }
+
+    /// Drops value and TTL without a record: for a flush, whose one event stands for all keys.
+    pub(crate) fn drop_value(&mut self) {
+        self.value = None;
+        self.expire_at_ms = 0;
+    }
+
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    pub(crate) fn set_queued(&mut self, queued: bool) {
+        self.queued = queued;
+    }
+}
+
+/// An entry and the open turn: the only way to change a key. Each method that changes something records it.
+pub struct EntryMut<'a> {
+    entry: &'a mut Entry,
+    turn: &'a mut Turn,
+    hash: u64,
+}
+
+impl Deref for EntryMut<'_> {
+    type Target = Entry;
+    fn deref(&self) -> &Entry {
+        self.entry
+    }
+}
+
+impl<'a> EntryMut<'a> {
+    /// An entry as the turn may see it: where its TTL is over, that is recorded first.
+    #[inline]
+    pub(crate) fn new(entry: &'a mut Entry, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
+        let mut this = EntryMut { entry, turn, hash };
+        if this.entry.is_expired(this.turn.now_ms()) {
+            this.remove(EventType::Expire);
+        }
+        this
+    }
+
+    /// Records one event of this entry's stream and moves the stream's head.
+    #[inline]
+    fn record(&mut self, event_type: EventType, data: Data<'_>) {
+        self.turn.record(&self.entry.key, event_type, data, &mut self.entry.next_revision, &mut self.entry.last);
+    }
+
+    /// Appends a client's own event to the stream; the key's value stays as it is.
+    pub(crate) fn append(&mut self, event: crate::turn::ClientEvent<'_>) -> Revision {
+        let revision = self.turn.append(&self.entry.key, event, &mut self.entry.next_revision, &mut self.entry.last);
+        if self.entry.value.is_none() {
+            self.queue();
+        }
+        revision
+    }
+
+    /// Removes the value, its TTL with it, for the reason that `event_type` names. Nothing happens without a value.
+    pub fn remove(&mut self, event_type: EventType) -> Option<Value> {
+        let value = self.take_value()?;
+        self.record(event_type, Data::None);
+        Some(value)
+    }
+
+    /// Puts a whole value in place of whatever there is, as a `Rename` of `source` records it; no TTL is kept.
+    pub(crate) fn take_over(&mut self, source: &[u8], value: Value) {
+        let mut parts = vec![source, value.kind().name().as_bytes()];
+        parts.extend(value.parts());
+        self.record(EventType::Rename, Data::Parts(&parts));
+        self.drop_ttl();
+        self.put_value(value);
+    }
+
+    /// Gives the value a TTL that ends at `at_ms` (Unix time in milliseconds, not 0).
+    pub fn set_ttl(&mut self, at_ms: u64) {
+        debug_assert!(self.entry.value.is_some() && at_ms != 0);
+        self.drop_ttl();
+        self.entry.expire_at_ms = at_ms;
+        self.turn.expiries.insert(at_ms, self.hash);
+        let mut digits = itoa::Buffer::new();
+        self.record(EventType::TtlSet, Data::One(digits.format(at_ms).as_bytes()));
+    }
+
+    /// Takes the TTL away; tells whether there was one.
+    pub fn clear_ttl(&mut self) -> bool {
+        let had_one = self.drop_ttl();
+        if had_one {
+            self.record(EventType::TtlCleared, Data::None);
+        }
+        had_one
+    }
+
+    fn drop_ttl(&mut self) -> bool {
+        let had_one = self.entry.expire_at_ms != 0;
+        if had_one {
+            self.turn.expiries.remove(self.entry.expire_at_ms, self.hash);
+            self.entry.expire_at_ms = 0;
+        }
+        had_one
+    }
+
+    #[inline]
+    fn put_value(&mut self, value: Value) -> &mut Value {
+        if self.entry.value.is_none() {
+            self.turn.live_keys += 1;
+        }
+        self.entry.value.insert(value)
+    }
+
+    /// Takes the value out without a record: for changes whose own record says that nothing is left.
+    fn take_value(&mut self) -> Option<Value> {
+        let value = self.entry.value.take()?;
+        self.turn.live_keys -= 1;
+        self.drop_ttl();
+        self.queue();
+        Some(value)
+    }
+
+    /// Names the entry to the turn as one to forget once its last event has left the ring.
+    fn queue(&mut self) {
+        if !self.entry.queued {
+            self.entry.queued = true;
+            self.turn.absent.push_back((self.hash, self.turn.ring_end()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_stays_small() {
+        // Key 24, value 24, three words, one flag: beyond it the table's cache misses grow.
+        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
+    }
+}

@@ -1,0 +1,42 @@
+//! Changes of a string.
+
+use super::{EntryMut, Value};
+use crate::error::Refusal;
+use crate::event::EventType;
+use crate::ring::Data;
+
+impl EntryMut<'_> {
+    /// Makes the value this string, whatever it was. The TTL stays as it is.
+    #[inline]
+    pub fn set_string(&mut self, bytes: &[u8]) {
+        match &mut self.entry.value {
+            // Overwritten in place, unless that would hold on to far more memory than the new value needs.
+            Some(Value::Str(old)) if old.capacity() <= 2 * bytes.len() + 64 => {
+                old.clear();
+                old.extend_from_slice(bytes);
+            }
+            _ => {
+                self.put_value(Value::Str(bytes.to_vec()));
+            }
+        }
+        self.record(EventType::Set, Data::One(bytes));
+    }
+
+    /// Changes the string in place, an empty one where there is none, and records what it is then.
+    pub fn edit_string(&mut self, edit: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refusal> {
+        if self.entry.value.is_none() {
+            self.put_value(Value::Str(Vec::new()));
+        }
+        let Some(Value::Str(bytes)) = &mut self.entry.value else { return Err(Refusal::WrongType) };
+        edit(bytes);
+        let (length, data) = (bytes.len(), Data::One(bytes));
+        self.turn.record(
+            &self.entry.key,
+            EventType::Set,
+            data,
+            &mut self.entry.next_revision,
+            &mut self.entry.last,
+        );
+        Ok(length)
+    }
+}

@@ -1,0 +1,15 @@
+//! The keys of one shard. [`table`] finds an entry, [`entry`] is the only place where one changes, and it changes
+//! only together with the record of the change in the open [`turn`](crate::turn).
+
+pub mod entry;
+mod expiries;
+mod table;
+
+pub use entry::{Entry, EntryMut, Kind, Value};
+pub(crate) use expiries::Expiries;
+pub(crate) use table::Table;
+
+use smallvec::SmallVec;
+
+/// A short byte string: up to 16 bytes without an allocation. Keys, fields, members and list elements.
+pub type Bytes = SmallVec<[u8; 16]>;

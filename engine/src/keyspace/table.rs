@@ -1,0 +1,304 @@
+//! The hash table of a shard's entries: extendible hashing over small tables.
+//!
+//! ```text
+//!   hash ── its top `depth` bits ──► directory ──► segment: a swiss table of at most SEGMENT_MAX entries
+//! ```
+//!
+//! A full segment is split in two by the next bit of the hash, and the directory doubles when that bit is beyond its
+//! depth. So no insertion ever moves more than one segment's entries, however many keys there are: a table that
+//! doubles as a whole would stall its core for the time it takes to move them all. And entries stand in the order of
+//! their hashes, segment by segment, which is what lets [`Table::scan`] keep SCAN's promise with a plain number as
+//! cursor: an entry never changes its hash, so one that is there all the time is seen whatever is split meanwhile.
+
+use super::Entry;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Place;
+use std::hash::{BuildHasher, Hasher};
+
+/// How many entries a segment holds before it is split: the capacity of a swiss table of 1,024 buckets.
+const SEGMENT_MAX: usize = 896;
+
+/// The directory never has more than 2^20 places, which is room for 900 million entries; after that segments grow.
+const DEPTH_MAX: u32 = 20;
+
+struct Segment {
+    entries: HashTable<Entry>,
+    /// How many leading bits of the hash all entries here share.
+    depth: u32,
+}
+
+/// The entries of one shard, by key.
+pub(crate) struct Table {
+    segments: Vec<Segment>,
+    /// Indexed by the top `depth` bits of a hash.
+    directory: Vec<u32>,
+    depth: u32,
+    hasher: foldhash::fast::RandomState,
+}
+
+/// The segments' own tables take the bits below those that the directory used, else all tags within one were equal.
+#[inline]
+fn within(hash: u64) -> u64 {
+    hash.rotate_left(32)
+}
+
+impl Table {
+    pub(crate) fn new() -> Table {
+        Table {
+            segments: vec![Segment { entries: HashTable::new(), depth: 0 }],
+            directory: vec![0],
+            depth: 0,
+            hasher: Default::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        hasher.finish()
+    }
+
+    #[inline]
+    fn segment_index(&self, hash: u64) -> usize {
+        // A shift by 64 is no shift in Rust's eyes; with depth 0 the one segment is the answer.
+        let place = hash.checked_shr(64 - self.depth).unwrap_or(0);
+        self.directory[place as usize] as usize
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        self.segments[self.segment_index(hash)].entries.find(within(hash), |entry| entry.key() == key)
+    }
+
+    #[inline]
+    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        let index = self.segment_index(hash);
+        self.segments[index].entries.find_mut(within(hash), |entry| entry.key() == key)
+    }
+
+    /// The entry of a key, made without a value where there is none.
+    #[inline]
+    pub(crate) fn find_or_insert(&mut self, hash: u64, key: &[u8]) -> &mut Entry {
+        let mut index = self.segment_index(hash);
+        // Only where an insertion would overflow the segment is it worth knowing beforehand whether there is one.
+        if self.segments[index].entries.len() >= SEGMENT_MAX
+            && self.segments[index].entries.find(within(hash), |entry| entry.key() == key).is_none()
+        {
+            index = self.split_until_room(hash);
+        }
+        let hasher = &self.hasher;
+        let place = self.segments[index].entries.entry(
+            within(hash),
+            |entry| entry.key() == key,
+            |entry| within(hash_with(hasher, entry.key())),
+        );
+        match place {
+            Place::Occupied(found) => found.into_mut(),
+            Place::Vacant(free) => free.insert(Entry::absent(key)).into_mut(),
+        }
+    }
+
+    /// The first entry with this hash that `wanted` accepts.
+    pub(crate) fn find_by_hash(&mut self, hash: u64, wanted: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
+        let index = self.segment_index(hash);
+        let Table { segments, hasher, .. } = self;
+        segments[index]
+            .entries
+            .find_mut(within(hash), |entry| wanted(entry) && hash_with(hasher, entry.key()) == hash)
+    }
+
+    /// Takes out the first entry with this hash that `wanted` accepts.
+    pub(crate) fn remove_by_hash(&mut self, hash: u64, wanted: impl Fn(&Entry) -> bool) -> bool {
+        let index = self.segment_index(hash);
+        let Table { segments, hasher, .. } = self;
+        let found = segments[index]
+            .entries
+            .find_entry(within(hash), |entry| wanted(entry) && hash_with(hasher, entry.key()) == hash);
+        found.map(|entry| entry.remove()).is_ok()
+    }
+
+    fn split_until_room(&mut self, hash: u64) -> usize {
+        loop {
+            let index = self.segment_index(hash);
+            let depth = self.segments[index].depth;
+            if self.segments[index].entries.len() < SEGMENT_MAX || depth == DEPTH_MAX {
+                return index;
+            }
+            if depth == self.depth {
+                self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
+                self.depth += 1;
+            }
+            self.split(index, hash);
+        }
+    }
+
+    /// Splits one segment by the next bit of its entries' hashes; `hash` is of a key that belongs there.
+    fn split(&mut self, index: usize, hash: u64) {
+        let depth = self.segments[index].depth + 1;
+        let bit = 1u64 << (64 - depth);
+        let hasher = &self.hasher;
+        let mut upper = HashTable::with_capacity(SEGMENT_MAX);
+        let moving: Vec<Entry> = self.segments[index]
+            .entries
+            .extract_if(|entry| hash_with(hasher, entry.key()) & bit != 0)
+            .collect();
+        for entry in moving {
+            let hash = hash_with(hasher, entry.key());
+            upper.insert_unique(within(hash), entry, |entry| within(hash_with(hasher, entry.key())));
+        }
+        self.segments[index].depth = depth;
+        let sibling = self.segments.len() as u32;
+        self.segments.push(Segment { entries: upper, depth });
+        // The directory places of the upper half: those that share the new, longer prefix.
+        let prefix = (hash >> (64 - depth)) | 1;
+        let places_each = 1usize << (self.depth - depth);
+        let first = (prefix as usize) * places_each;
+        self.directory[first..first + places_each].fill(sibling);
+    }
+
+    /// Visits at least `count` entries from `from` on in the order of their hashes, and all that share a hash.
+    /// Answers where to go on, or none at the end. The order's numbers have 48 bits.
+    pub(crate) fn scan(&self, from: u64, count: usize, mut visit: impl FnMut(&Entry)) -> Option<u64> {
+        let mut from = from;
+        let mut left = count.max(1);
+        let mut found: Vec<(u64, &Entry)> = Vec::new();
+        loop {
+            let hash = from << ORDER_SHIFT;
+            let segment = &self.segments[self.segment_index(hash)];
+            let ordered = |entry| (hash_with(&self.hasher, Entry::key(entry)) >> ORDER_SHIFT, entry);
+            found.clear();
+            found.extend(segment.entries.iter().map(ordered).filter(|row| row.0 >= from));
+            found.sort_unstable_by_key(|row| row.0);
+            let mut last = None;
+            for &(order, entry) in &found {
+                if left == 0 && last != Some(order) {
+                    return Some(order);
+                }
+                visit(entry);
+                left = left.saturating_sub(1);
+                last = Some(order);
+            }
+            // Everything here is done: the first number behind this segment's prefix.
+            let span = (1u64 << ORDER_BITS).checked_shr(segment.depth).unwrap_or(1);
+            from = (from / span + 1) * span;
+            if from >= 1 << ORDER_BITS {
+                return None;
+            }
+            if left == 0 {
+                return Some(from);
+            }
+        }
+    }
+
+    /// A segment chosen by a random number, and after it all others in turn: where to look for a random entry.
+    pub(crate) fn segment_from(&self, random: u64, step: usize) -> Option<impl Iterator<Item = &Entry>> {
+        if step >= self.directory.len() {
+            return None;
+        }
+        let place = (random as usize).wrapping_add(step) % self.directory.len();
+        Some(self.segments[self.directory[place] as usize].entries.iter())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.segments.iter().flat_map(|segment| segment.entries.iter())
+    }
+
+    /// Keeps the entries that `keep` answers true for; it is given each one's hash. An empty table is a new one.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &mut Entry) -> bool) {
+        let hasher = &self.hasher;
+        for segment in &mut self.segments {
+            segment.entries.retain(|entry| keep(hash_with(hasher, entry.key()), entry));
+        }
+        if self.segments.iter().all(|segment| segment.entries.is_empty()) {
+            *self = Table { hasher: self.hasher.clone(), ..Table::new() };
+        }
+    }
+
+    /// The bytes that the segments take, without what their entries point to.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.segments.iter().map(|segment| segment.entries.allocation_size()).sum::<usize>() + self.directory.len() * 4
+    }
+}
+
+/// A scan's order is the hash without its lowest bits, so that a cursor has room for a shard's number.
+const ORDER_BITS: u32 = 48;
+const ORDER_SHIFT: u32 = 64 - ORDER_BITS;
+
+#[inline]
+fn hash_with(hasher: &foldhash::fast::RandomState, key: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write(key);
+    state.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn filled(count: usize) -> Table {
+        let mut table = Table::new();
+        for n in 0..count {
+            let key = format!("key:{n}");
+            let hash = table.hash(key.as_bytes());
+            table.find_or_insert(hash, key.as_bytes());
+        }
+        table
+    }
+
+    #[test]
+    fn every_key_is_found_again_after_many_splits() {
+        let mut table = filled(50_000);
+        assert!(table.segments.len() > 50);
+        for n in 0..50_000 {
+            let key = format!("key:{n}");
+            let hash = table.hash(key.as_bytes());
+            assert_eq!(table.find(hash, key.as_bytes()).expect("it was inserted").key(), key.as_bytes());
+            assert!(table.find_mut(hash, key.as_bytes()).is_some());
+        }
+        assert_eq!(table.iter().count(), 50_000);
+        let hash = table.hash(b"other");
+        assert!(table.find(hash, b"other").is_none());
+    }
+
+    #[test]
+    fn no_segment_holds_more_than_it_may() {
+        let table = filled(30_000);
+        assert!(table.segments.iter().all(|segment| segment.entries.len() <= SEGMENT_MAX));
+    }
+
+    #[test]
+    fn a_scan_sees_every_entry_that_is_there_all_the_time_while_the_table_grows() {
+        let mut table = filled(5_000);
+        let mut seen = HashSet::new();
+        let mut from = Some(0);
+        let mut added = 0;
+        while let Some(cursor) = from {
+            from = table.scan(cursor, 10, |entry| {
+                seen.insert(entry.key().to_vec());
+            });
+            for _ in 0..20 {
+                let key = format!("new:{added}");
+                let hash = table.hash(key.as_bytes());
+                table.find_or_insert(hash, key.as_bytes());
+                added += 1;
+            }
+        }
+        assert!(added > 5_000);
+        assert!((0..5_000).all(|n| seen.contains(format!("key:{n}").as_bytes())));
+    }
+
+    #[test]
+    fn a_scan_without_changes_sees_each_entry_once() {
+        let table = filled(3_000);
+        let (mut seen, mut from, mut steps) = (Vec::new(), Some(0), 0);
+        while let Some(cursor) = from {
+            from = table.scan(cursor, 7, |entry| seen.push(entry.key().to_vec()));
+            steps += 1;
+        }
+        assert_eq!(seen.len(), 3_000);
+        assert_eq!(seen.iter().collect::<HashSet<_>>().len(), 3_000);
+        assert!(steps > 100);
+    }
+}

@@ -1,0 +1,96 @@
+//! Operations on keys of any type.
+
+use super::Shard;
+use crate::error::Refusal;
+use crate::event::EventType;
+use crate::filter::Glob;
+use crate::keyspace::{Entry, Kind};
+use crate::ring::record_bytes;
+use crate::turn::ttl_record_bytes;
+
+/// When a new TTL takes effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExpireCondition {
+    /// Only where there is none (NX).
+    pub if_none: bool,
+    /// Only where there is one (XX).
+    pub if_some: bool,
+    /// Only where it ends later than the one there is; none ends never (GT).
+    pub if_later: bool,
+    /// Only where it ends earlier than the one there is; none ends never (LT).
+    pub if_earlier: bool,
+}
+
+impl Shard {
+    /// Deletes several keys; answers how many were there.
+    pub fn delete_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) -> Result<u64, Refusal> {
+        self.turn.admit(keys.clone().map(|key| record_bytes(key.len(), 0)).sum())?;
+        Ok(keys.map(|key| u64::from(self.delete(key))).sum())
+    }
+
+    /// The type of a key's value.
+    pub fn kind(&mut self, key: &[u8]) -> Option<Kind> {
+        self.value(key).map(|value| value.kind())
+    }
+
+    /// Lets a key end at `at_ms`, Unix milliseconds, or deletes it where that is past; tells whether it did.
+    pub fn expire_at(&mut self, key: &[u8], at_ms: i64, condition: ExpireCondition) -> Result<bool, Refusal> {
+        self.turn.admit(ttl_record_bytes(key))?;
+        let now_ms = self.turn.now_ms() as i64;
+        let Some(mut entry) = self.find(key) else { return Ok(false) };
+        let current = entry.expire_at_ms();
+        // A key without a TTL ends later than any TTL.
+        let old = current.map_or(i64::MAX, |at| at as i64);
+        let refused = condition.if_none && current.is_some()
+            || condition.if_some && current.is_none()
+            || condition.if_later && (current.is_none() || at_ms <= old)
+            || condition.if_earlier && current.is_some() && at_ms >= old;
+        if refused {
+            return Ok(false);
+        }
+        if at_ms <= now_ms {
+            entry.remove(EventType::Del);
+        } else {
+            entry.set_ttl(at_ms as u64);
+        }
+        Ok(true)
+    }
+
+    /// Takes a key's TTL away; tells whether there was one.
+    pub fn persist(&mut self, key: &[u8]) -> Result<bool, Refusal> {
+        self.turn.admit(ttl_record_bytes(key))?;
+        Ok(self.find(key).is_some_and(|mut entry| entry.clear_ttl()))
+    }
+
+    /// The live keys that match, in no order.
+    pub fn keys<'s>(&'s self, glob: &'s Glob) -> impl Iterator<Item = &'s [u8]> {
+        let now_ms = self.turn.now_ms();
+        self.table.iter().filter(move |entry| entry.is_live(now_ms) && glob.matches(entry.key())).map(Entry::key)
+    }
+
+    /// One step of a scan over the live keys, from a cursor (0 = the start) on; answers where to go on, none at the
+    /// end. A key that is there all the time is visited at least once. A cursor is below 2^48.
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&Entry)) -> Option<u64> {
+        let now_ms = self.turn.now_ms();
+        self.table.scan(cursor, count, |entry| {
+            if entry.is_live(now_ms) {
+                visit(entry);
+            }
+        })
+    }
+
+    /// A key chosen at random, near enough evenly.
+    pub fn random_key(&mut self) -> Option<&[u8]> {
+        let now_ms = self.turn.now_ms();
+        let (random, choice) = (self.rng.u64(..), self.rng.u64(..));
+        let mut step = 0;
+        while let Some(entries) = self.table.segment_from(random, step) {
+            let live: Vec<&Entry> = entries.filter(|entry| entry.is_live(now_ms)).collect();
+            if !live.is_empty() {
+                return Some(live[(choice % live.len() as u64) as usize].key());
+            }
+            step += 1;
+        }
+        None
+    }
+}

@@ -1,0 +1,242 @@
+//! One shard: the keys of one core with their ring. Written as if there were one core; which core, and how a command
+//! gets there, is not known here. The operations stand beside this file, by type of value.
+
+mod generic;
+mod stream;
+mod string;
+
+pub use generic::ExpireCondition;
+pub use stream::Expected;
+pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
+
+use crate::error::Refusal;
+use crate::event::EventType;
+use crate::keyspace::{Entry, EntryMut, Kind, Table, Value};
+use crate::limits::EXPIRE_SLICE;
+use crate::position::{Position, RingOffset, ShardId};
+use crate::ring::RingWriter;
+use crate::sequencer::Sequencer;
+use crate::turn::Turn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// One core's share of the keys. It exists once per core and belongs to it: not `Send`, but for a [`LentShard`].
+pub struct Shard {
+    id: ShardId,
+    table: Table,
+    turn: Turn,
+    absent_max: usize,
+    rng: fastrand::Rng,
+    counts: Counts,
+    _stays_on_its_core: PhantomData<*const ()>,
+}
+
+/// What a shard has counted since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Look-ups of a key for reading that found it.
+    pub hits: u64,
+    /// Look-ups of a key for reading that did not.
+    pub misses: u64,
+    /// Keys removed because their TTL was over, when they were accessed or by the sweep.
+    pub expired: u64,
+}
+
+/// A shard on its way to the core that coordinates a change over several shards, or back.
+pub struct LentShard(pub Box<Shard>);
+
+// SAFETY: a shard has no tie to its thread: no `Rc`, no thread-local, and its ring's writer is used through `&mut`
+// only. It is kept from moving so that no code reaches it from another core by accident. A lend hands the whole shard
+// over: the lender keeps nothing of it and runs no command of that shard until it comes back, and the lane that
+// carries it orders the lender's writes before the borrower's reads.
+unsafe impl Send for LentShard {}
+
+impl Shard {
+    /// An empty shard. `writer` is its ring's, none where recording is off; `absent_max` bounds the streams of absent
+    /// keys whose revision counter is kept.
+    pub fn new(id: ShardId, sequencer: Arc<Sequencer>, writer: Option<RingWriter>, absent_max: usize) -> Shard {
+        Shard {
+            id,
+            table: Table::new(),
+            turn: Turn::new(id, sequencer, writer),
+            absent_max,
+            rng: fastrand::Rng::new(),
+            counts: Counts::default(),
+            _stays_on_its_core: PhantomData,
+        }
+    }
+
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Sets the time by which TTLs are judged and events are stamped, Unix milliseconds.
+    pub fn set_now_ms(&mut self, now_ms: u64) {
+        self.turn.set_now_ms(now_ms);
+    }
+
+    /// The open turn.
+    pub fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// What this shard has counted.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Ends the turn: publishes what was recorded. See [`Turn::commit`].
+    #[inline]
+    pub fn commit(&mut self) -> bool {
+        let published = self.turn.commit();
+        if published || !self.turn.is_recording() {
+            self.forget_absent();
+        }
+        published
+    }
+
+    /// The number of keys, those included whose TTL is over and that nobody has asked for since.
+    pub fn key_count(&self) -> usize {
+        self.turn.live_keys
+    }
+
+    /// The number of keys with a TTL.
+    pub fn volatile_count(&self) -> usize {
+        self.turn.expiries.len()
+    }
+
+    /// When the next key ends, Unix milliseconds.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        self.turn.expiries.next_ms()
+    }
+
+    /// The bytes that the table takes, without what keys and values take outside it.
+    pub fn table_bytes(&self) -> usize {
+        self.table.allocated_bytes()
+    }
+
+    /// Removes keys whose TTL is over, in the order in which they ended, at most [`EXPIRE_SLICE`]; tells whether
+    /// there may be more.
+    pub fn expire_due(&mut self) -> bool {
+        for _ in 0..EXPIRE_SLICE {
+            let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
+            if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
+                // Looking at it through the turn is what removes it.
+                EntryMut::new(entry, &mut self.turn, hash);
+                self.counts.expired += 1;
+            }
+            if self.turn.is_full() {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Forgets streams of absent keys whose last event has left the ring, and the oldest beyond the bound.
+    fn forget_absent(&mut self) {
+        /// A turn's share of this work: more than a turn usually adds, so that the queue does not grow.
+        const SLICE: usize = 256;
+        for _ in 0..SLICE {
+            let Some(&(hash, offset)) = self.turn.absent.front() else { return };
+            let head = self.turn.ring_head();
+            let too_many = self.turn.absent.len() > self.absent_max;
+            if offset >= head && !too_many {
+                return;
+            }
+            self.turn.absent.pop_front();
+            let Some(entry) = self.table.find_by_hash(hash, |entry| entry.is_queued()) else { continue };
+            let gone = entry.last() == RingOffset::NONE || entry.last() < head;
+            if entry.value().is_some() {
+                entry.set_queued(false);
+            } else if gone || too_many {
+                self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
+            } else {
+                self.turn.absent.push_back((hash, entry.last()));
+            }
+        }
+    }
+
+    /// The entry of an existing key, for reading.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
+        let hash = self.table.hash(key);
+        let now_ms = self.turn.now_ms();
+        match self.table.find_mut(hash, key) {
+            Some(entry) if entry.is_live(now_ms) => {
+                self.counts.hits += 1;
+                Some(entry)
+            }
+            Some(entry) => {
+                if entry.value().is_some() {
+                    EntryMut::new(entry, &mut self.turn, hash);
+                    self.counts.expired += 1;
+                }
+                self.counts.misses += 1;
+                None
+            }
+            None => {
+                self.counts.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// The value of an existing key, for reading.
+    #[inline]
+    pub fn value(&mut self, key: &[u8]) -> Option<&Value> {
+        self.read(key).and_then(|entry| entry.value())
+    }
+
+    /// The entry of a key that exists, for changing.
+    #[inline]
+    pub(crate) fn find(&mut self, key: &[u8]) -> Option<EntryMut<'_>> {
+        let hash = self.table.hash(key);
+        let entry = EntryMut::new(self.table.find_mut(hash, key)?, &mut self.turn, hash);
+        entry.value().is_some().then_some(entry)
+    }
+
+    /// The entry of a key, made where there is none. For callers that then give it a value or an event: a fresh
+    /// entry without either would stay for nothing.
+    #[inline]
+    pub(crate) fn write(&mut self, key: &[u8]) -> EntryMut<'_> {
+        let hash = self.table.hash(key);
+        EntryMut::new(self.table.find_or_insert(hash, key), &mut self.turn, hash)
+    }
+
+    /// Refuses where the key holds another type of value than `kind`; tells whether it holds one.
+    pub(crate) fn check_kind(&mut self, key: &[u8], kind: Kind) -> Result<bool, Refusal> {
+        match self.find(key).and_then(|entry| entry.value().map(Value::kind)) {
+            None => Ok(false),
+            Some(found) if found == kind => Ok(true),
+            Some(_) => Err(Refusal::WrongType),
+        }
+    }
+
+    /// Deletes a key; tells whether it was there.
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        self.find(key).is_some_and(|mut entry| entry.remove(EventType::Del).is_some())
+    }
+
+    /// Deletes every key, with the one record whose position the caller took for all shards.
+    pub(crate) fn flush(&mut self, position: Position) {
+        let head = self.turn.ring_head();
+        self.turn.forget_keys();
+        let Shard { table, turn, .. } = self;
+        table.retain(|hash, entry| {
+            entry.drop_value();
+            let readable = entry.last() != RingOffset::NONE && entry.last() >= head;
+            entry.set_queued(readable);
+            if readable {
+                turn.absent.push_back((hash, entry.last()));
+            }
+            readable
+        });
+        self.turn.commit_flush(position);
+    }
+
+    /// A random number below `bound` (1 at the least), for commands that choose.
+    pub fn random_below(&mut self, bound: usize) -> usize {
+        self.rng.usize(..bound.max(1))
+    }
+}

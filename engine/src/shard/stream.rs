@@ -1,0 +1,58 @@
+//! Events that a client appends to a stream itself.
+
+use super::Shard;
+use crate::error::Refusal;
+use crate::position::{Position, Revision};
+use crate::turn::{ClientEvent, Turn};
+
+/// Where a writer expects a stream to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Anywhere.
+    Any,
+    /// Without a counter: it has never been, or its last event is forgotten.
+    NoStream,
+    /// With a counter.
+    Exists,
+    /// Its last event has this revision.
+    At(Revision),
+}
+
+impl Shard {
+    /// Appends an event to the stream of a key; the key's value stays as it is. An event whose id is among the
+    /// stream's recent ones is not recorded again: the answer is the first one's.
+    ///
+    /// The position is reserved at once; the event is published with the turn.
+    pub fn append_event(
+        &mut self,
+        key: &[u8],
+        event: ClientEvent<'_>,
+        expected: Expected,
+    ) -> Result<(Position, Revision), Refusal> {
+        self.turn.admit(Turn::client_event_bytes(key, event))?;
+        let hash = self.table.hash(key);
+        let (last, actual) = self.table.find(hash, key).map_or((None, None), |e| (Some(e.last()), e.revision()));
+        if let (Some(id), Some(last)) = (event.id, last)
+            && let Some(first) = self.turn.find_id(last, &id)
+        {
+            return Ok(first);
+        }
+        let as_expected = match expected {
+            Expected::Any => true,
+            Expected::NoStream => actual.is_none(),
+            Expected::Exists => actual.is_some(),
+            Expected::At(revision) => actual == Some(revision),
+        };
+        if !as_expected {
+            return Err(Refusal::WrongRevision { actual });
+        }
+        let revision = self.write(key).append(event);
+        let position = self.turn.last_position().unwrap_or_default();
+        Ok((position, revision))
+    }
+
+    /// The revision of the latest event of a key's stream.
+    pub fn stream_revision(&self, key: &[u8]) -> Option<Revision> {
+        self.table.find(self.table.hash(key), key).and_then(|entry| entry.revision())
+    }
+}

@@ -1,0 +1,205 @@
+//! Operations on strings.
+
+use super::Shard;
+use crate::error::Refusal;
+use crate::keyspace::{Entry, Kind, Value};
+use crate::limits::STRING_BYTES_MAX;
+use crate::number;
+use crate::ring::record_bytes;
+use crate::turn::ttl_record_bytes;
+
+/// When a SET takes effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetCondition {
+    /// Whatever there is.
+    #[default]
+    Always,
+    /// Only where the key does not exist (NX).
+    IfAbsent,
+    /// Only where the key exists (XX).
+    IfPresent,
+}
+
+/// What becomes of the key's TTL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// It goes.
+    #[default]
+    Clear,
+    /// It stays as it is.
+    Keep,
+    /// It ends at this time, Unix milliseconds.
+    At(u64),
+}
+
+/// The options of a SET.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetOptions {
+    /// When it takes effect.
+    pub condition: SetCondition,
+    /// What becomes of the TTL.
+    pub ttl: Ttl,
+    /// Whether the old value is wanted; refused where that is no string.
+    pub get: bool,
+}
+
+/// What a SET did.
+#[derive(Debug, Default)]
+pub struct SetOutcome {
+    /// Whether the value was set.
+    pub set: bool,
+    /// The old value, where it was wanted and there was one.
+    pub previous: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// The string, none where the key does not exist; refused where it holds another type.
+    #[inline]
+    pub fn string(&self) -> Result<Option<&[u8]>, Refusal> {
+        match self.value() {
+            None => Ok(None),
+            Some(Value::Str(bytes)) => Ok(Some(bytes)),
+            Some(_) => Err(Refusal::WrongType),
+        }
+    }
+}
+
+impl Shard {
+    /// The string at a key.
+    #[inline]
+    pub fn get(&mut self, key: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+        self.read(key).map_or(Ok(None), Entry::string)
+    }
+
+    /// Sets a string whatever there was, without a TTL: the plain SET, and the one road of every other.
+    #[inline]
+    pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.turn.admit(record_bytes(key.len(), value.len()) + ttl_record_bytes(key))?;
+        let mut entry = self.write(key);
+        entry.set_string(value);
+        entry.clear_ttl();
+        Ok(())
+    }
+
+    /// Sets a string with options.
+    pub fn set_with(&mut self, key: &[u8], value: &[u8], options: SetOptions) -> Result<SetOutcome, Refusal> {
+        let mut previous = None;
+        if options.get {
+            previous = self.get(key)?.map(<[u8]>::to_vec);
+        }
+        let holds = match options.condition {
+            SetCondition::Always => true,
+            SetCondition::IfAbsent => self.find(key).is_none(),
+            SetCondition::IfPresent => self.find(key).is_some(),
+        };
+        if !holds {
+            return Ok(SetOutcome { set: false, previous });
+        }
+        self.turn.admit(record_bytes(key.len(), value.len()) + ttl_record_bytes(key))?;
+        let mut entry = self.write(key);
+        entry.set_string(value);
+        match options.ttl {
+            Ttl::Clear => {
+                entry.clear_ttl();
+            }
+            Ttl::Keep => {}
+            Ttl::At(at_ms) => entry.set_ttl(at_ms),
+        }
+        Ok(SetOutcome { set: true, previous })
+    }
+
+    /// Reads a string and deletes it.
+    pub fn get_and_delete(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let value = self.get(key)?.map(<[u8]>::to_vec);
+        if value.is_some() {
+            self.delete(key);
+        }
+        Ok(value)
+    }
+
+    /// Appends to a string, an empty one where there is none; answers its new length in bytes.
+    pub fn append(&mut self, key: &[u8], suffix: &[u8]) -> Result<usize, Refusal> {
+        let length = self.string_length(key)? + suffix.len();
+        self.admit_string(key, length)?;
+        self.write(key).edit_string(|bytes| bytes.extend_from_slice(suffix))
+    }
+
+    /// Overwrites part of a string from `offset` on, filled up with zero bytes to there; answers its length in bytes.
+    pub fn set_range(&mut self, key: &[u8], offset: usize, patch: &[u8]) -> Result<usize, Refusal> {
+        let length = self.string_length(key)?;
+        if patch.is_empty() {
+            return Ok(length);
+        }
+        let end = offset.checked_add(patch.len()).ok_or(Refusal::StringTooLong)?;
+        self.admit_string(key, length.max(end))?;
+        self.write(key).edit_string(|bytes| {
+            if bytes.len() < end {
+                bytes.resize(end, 0);
+            }
+            bytes[offset..end].copy_from_slice(patch);
+        })
+    }
+
+    /// The length of a string in bytes, 0 where the key does not exist.
+    pub fn string_length(&mut self, key: &[u8]) -> Result<usize, Refusal> {
+        Ok(self.get(key)?.map_or(0, <[u8]>::len))
+    }
+
+    /// Adds to the integer that a string holds, 0 where the key does not exist; answers the sum.
+    pub fn increment(&mut self, key: &[u8], by: i64) -> Result<i64, Refusal> {
+        let old = match self.get(key)? {
+            None => 0,
+            Some(text) => number::parse_i64(text).ok_or(Refusal::NotAnInteger)?,
+        };
+        let sum = old.checked_add(by).ok_or(Refusal::Overflow)?;
+        self.overwrite(key, itoa::Buffer::new().format(sum).as_bytes())?;
+        Ok(sum)
+    }
+
+    /// Adds to the number that a string holds, 0 where the key does not exist; answers the sum as it is stored.
+    pub fn increment_float(&mut self, key: &[u8], by: number::Decimal) -> Result<String, Refusal> {
+        let old = match self.get(key)? {
+            None => number::Decimal::ZERO,
+            Some(text) => number::Decimal::parse(text).ok_or(Refusal::NotAFloat)?,
+        };
+        let sum = old.add(by).ok_or(Refusal::NotFinite)?.to_string();
+        self.overwrite(key, sum.as_bytes())?;
+        Ok(sum)
+    }
+
+    /// Sets the string of a key that is known to hold a string or nothing; the TTL stays.
+    fn overwrite(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.turn.admit(record_bytes(key.len(), value.len()))?;
+        self.write(key).set_string(value);
+        Ok(())
+    }
+
+    fn admit_string(&mut self, key: &[u8], length: usize) -> Result<(), Refusal> {
+        if length > STRING_BYTES_MAX {
+            return Err(Refusal::StringTooLong);
+        }
+        self.turn.admit(record_bytes(key.len(), length))
+    }
+
+    /// Sets several strings, each as a plain SET; all or none, for the size of them all is asked first.
+    pub fn set_all<'k>(&mut self, pairs: impl Iterator<Item = (&'k [u8], &'k [u8])> + Clone) -> Result<(), Refusal> {
+        self.admit_all(pairs.clone())?;
+        pairs.for_each(|(key, value)| {
+            let mut entry = self.write(key);
+            entry.set_string(value);
+            entry.clear_ttl();
+        });
+        Ok(())
+    }
+
+    /// Refuses several SETs whose records together are too large.
+    pub fn admit_all<'k>(&mut self, pairs: impl Iterator<Item = (&'k [u8], &'k [u8])>) -> Result<(), Refusal> {
+        let bytes = pairs.map(|(key, value)| record_bytes(key.len(), value.len()) + ttl_record_bytes(key)).sum();
+        self.turn.admit(bytes)
+    }
+
+    /// Whether the key holds a string; refused where it holds another type.
+    pub fn check_string(&mut self, key: &[u8]) -> Result<bool, Refusal> {
+        self.check_kind(key, Kind::String)
+    }
+}

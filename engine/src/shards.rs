@@ -1,0 +1,124 @@
+//! The shards that one command works on: one, as nearly always, or several that were lent to the core which
+//! coordinates a change over all of them. What moves a value between keys, or counts in all shards at one instant,
+//! stands here, written once for both.
+
+use crate::error::Refusal;
+use crate::position::ShardId;
+use crate::ring::record_bytes_parts;
+use crate::shard::Shard;
+use crate::slot::shard_of;
+use crate::turn::ttl_record_bytes;
+
+/// The shards of one command.
+pub enum Shards<'a> {
+    /// All keys of the command are on this one.
+    One(&'a mut Shard),
+    /// These of `total`, in the order of their numbers.
+    Several {
+        /// The shards at hand; every key of the command is on one of them.
+        shards: &'a mut [Box<Shard>],
+        /// How many shards the server has.
+        total: u16,
+    },
+}
+
+/// The shards of two keys.
+pub enum Pair<'a> {
+    /// Both on one.
+    Same(&'a mut Shard),
+    /// The first key's and the second key's.
+    Two(&'a mut Shard, &'a mut Shard),
+}
+
+impl Shards<'_> {
+    /// The shard of a key.
+    #[inline]
+    pub fn of(&mut self, key: &[u8]) -> &mut Shard {
+        match self {
+            Shards::One(shard) => shard,
+            Shards::Several { shards, total } => {
+                let index = index_of(shards, shard_of(key, *total));
+                &mut shards[index]
+            }
+        }
+    }
+
+    /// The shards of two keys.
+    pub fn pair(&mut self, first: &[u8], second: &[u8]) -> Pair<'_> {
+        match self {
+            Shards::One(shard) => Pair::Same(shard),
+            Shards::Several { shards, total } => {
+                let a = index_of(shards, shard_of(first, *total));
+                let b = index_of(shards, shard_of(second, *total));
+                if a == b {
+                    return Pair::Same(&mut shards[a]);
+                }
+                let (low, high) = shards.split_at_mut(a.max(b));
+                let (low, high) = (&mut *low[a.min(b)], &mut *high[0]);
+                if a < b { Pair::Two(low, high) } else { Pair::Two(high, low) }
+            }
+        }
+    }
+
+    /// Every shard at hand.
+    pub fn each(&mut self, mut visit: impl FnMut(&mut Shard)) {
+        match self {
+            Shards::One(shard) => visit(shard),
+            Shards::Several { shards, .. } => shards.iter_mut().for_each(|shard| visit(shard)),
+        }
+    }
+
+    /// Gives `target` the value and the TTL of `source`, which is deleted; with `if_absent` only where `target` does
+    /// not exist. Tells whether it did. The target is written and recorded first.
+    pub fn rename(&mut self, source: &[u8], target: &[u8], if_absent: bool) -> Result<bool, Refusal> {
+        let (value, expire_at_ms) = {
+            let shard = self.of(source);
+            let entry = shard.read(source).ok_or(Refusal::NoSuchKey)?;
+            let value = entry.value().ok_or(Refusal::NoSuchKey)?;
+            let bytes = record_bytes_parts(
+                target.len(),
+                [source.len(), 8].into_iter().chain(value.parts().iter().map(|part| part.len())),
+            );
+            // The source's `Del` and a TTL come on top of the copy.
+            let bytes = bytes + ttl_record_bytes(source) + ttl_record_bytes(target);
+            let found = (value.clone(), entry.expire_at_ms());
+            shard.turn().admit(bytes)?;
+            found
+        };
+        if if_absent && self.of(target).find(target).is_some() {
+            return Ok(false);
+        }
+        if source == target {
+            return Ok(true);
+        }
+        let mut entry = self.of(target).write(target);
+        entry.take_over(source, value);
+        if let Some(at_ms) = expire_at_ms {
+            entry.set_ttl(at_ms);
+        }
+        self.of(source).delete(source);
+        Ok(true)
+    }
+
+    /// Deletes every key of every shard: one event at one position. The shards at hand must be all there are.
+    pub fn flush(&mut self) {
+        self.each(|shard| {
+            shard.commit();
+        });
+        let mut coordinator = None;
+        self.each(|shard| {
+            coordinator.get_or_insert_with(|| (shard.id(), shard.turn().sequencer().clone()));
+        });
+        let Some((id, sequencer)) = coordinator else { return };
+        // The mark of one shard stands for the one position, until every shard has published its record of it.
+        let position = sequencer.reserve(id, 1);
+        self.each(|shard| shard.flush(position));
+        sequencer.clear(id);
+    }
+}
+
+/// The place of a shard among those at hand.
+fn index_of(shards: &[Box<Shard>], id: ShardId) -> usize {
+    // All shards are at hand for what touches all, else a few: a search of a short sorted run either way.
+    shards.binary_search_by_key(&id, |shard| shard.id()).expect("the coordinator borrows every shard of the command")
+}

@@ -1,0 +1,256 @@
+//! The open turn of one shard: what this pass of its core's loop has changed so far. Every change of a key is recorded
+//! here, unpublished; [`Turn::commit`] gives the records their positions and publishes them together.
+
+use crate::error::Refusal;
+use crate::event::EventType;
+use crate::keyspace::Expiries;
+use crate::limits::{RECENT_IDS, change_bytes_max};
+use crate::position::{Position, Revision, RingOffset, ShardId};
+use crate::ring::{Data, Draft, RingWriter, record_bytes};
+use crate::sequencer::Sequencer;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// An event that a client appends to a stream itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientEvent<'a> {
+    /// The event's type; not one of the built-in names.
+    pub event_type: &'a [u8],
+    /// Its data.
+    pub data: &'a [u8],
+    /// Its metadata.
+    pub meta: Option<&'a [u8]>,
+    /// Its id, where the client gave one.
+    pub id: Option<[u8; 16]>,
+    /// Whether the client said that the data is JSON.
+    pub json: bool,
+}
+
+/// The open turn of one shard, with the bookkeeping that every change of a key touches. One per shard, on its core.
+pub struct Turn {
+    shard: ShardId,
+    sequencer: Arc<Sequencer>,
+    /// None where recording is off.
+    writer: Option<RingWriter>,
+    now_ms: u64,
+    pub(crate) expiries: Expiries,
+    /// Entries that lost their value, by hash, with a ring offset at or before their last record; oldest first.
+    pub(crate) absent: VecDeque<(u64, RingOffset)>,
+    pub(crate) live_keys: usize,
+    db_stream: (u64, RingOffset),
+    recorded: u64,
+}
+
+impl Turn {
+    pub(crate) fn new(shard: ShardId, sequencer: Arc<Sequencer>, writer: Option<RingWriter>) -> Turn {
+        Turn {
+            shard,
+            sequencer,
+            writer,
+            now_ms: 0,
+            expiries: Expiries::default(),
+            absent: VecDeque::new(),
+            live_keys: 0,
+            db_stream: (0, RingOffset::NONE),
+            recorded: 0,
+        }
+    }
+
+    /// The turn's time, Unix milliseconds.
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    pub(crate) fn set_now_ms(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// Whether changes are recorded.
+    #[inline]
+    pub fn is_recording(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// How many events this shard has recorded since it began.
+    pub fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    /// Refuses a command whose records would take more than one command may. Asked before anything changes.
+    #[inline]
+    pub fn admit(&self, bytes: u64) -> Result<(), Refusal> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let max = change_bytes_max(writer.capacity());
+        if bytes > max { Err(Refusal::ChangeTooLarge { bytes, max }) } else { Ok(()) }
+    }
+
+    /// Whether the unpublished records have reached the part of the ring at which a turn commits early. A command
+    /// runs only below it, so that what it records always finds room beside what is published.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.unpublished_bytes() >= change_bytes_max(writer.capacity()))
+    }
+
+    /// Whether there is anything to commit.
+    #[inline]
+    pub fn is_dirty(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.unpublished_records() > 0)
+    }
+
+    #[inline]
+    pub(crate) fn record(
+        &mut self,
+        key: &[u8],
+        event_type: EventType,
+        data: Data<'_>,
+        next_revision: &mut u64,
+        last: &mut RingOffset,
+    ) {
+        let Some(writer) = &mut self.writer else { return };
+        *last = writer.append(&Draft {
+            event_type,
+            custom_type: b"",
+            key,
+            data,
+            meta: None,
+            id: None,
+            json: false,
+            revision: Revision(*next_revision),
+            timestamp_ms: self.now_ms,
+            back_link: *last,
+        });
+        *next_revision += 1;
+        self.recorded += 1;
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        key: &[u8],
+        event: ClientEvent<'_>,
+        next_revision: &mut u64,
+        last: &mut RingOffset,
+    ) -> Revision {
+        let revision = Revision(*next_revision);
+        let Some(writer) = &mut self.writer else { return revision };
+        *last = writer.append(&client_draft(key, event, revision, self.now_ms, *last));
+        *next_revision += 1;
+        self.recorded += 1;
+        revision
+    }
+
+    /// What a client's event will take of the ring, in bytes.
+    pub(crate) fn client_event_bytes(key: &[u8], event: ClientEvent<'_>) -> u64 {
+        client_draft(key, event, Revision(0), 0, RingOffset::NONE).record_bytes()
+    }
+
+    /// The event with this id among the latest [`RECENT_IDS`] of the stream that ends at `last`.
+    pub(crate) fn find_id(&mut self, last: RingOffset, id: &[u8; 16]) -> Option<(Position, Revision)> {
+        self.assign_positions();
+        let writer = self.writer.as_ref()?;
+        let mut offset = last;
+        for _ in 0..RECENT_IDS {
+            if offset == RingOffset::NONE || offset < writer.head() {
+                return None;
+            }
+            let record = writer.record(offset);
+            if record.id().as_ref() == Some(id) {
+                return Some((record.position(), record.revision()));
+            }
+            offset = record.back_link();
+        }
+        None
+    }
+
+    /// The position of the newest record, for a reply that must name it. Reserves positions for what the turn has
+    /// recorded so far; publication stays where it is, at the turn's end.
+    pub(crate) fn last_position(&mut self) -> Option<Position> {
+        self.assign_positions()
+    }
+
+    /// Reserves one block for all records that have no position yet; answers the last position of that block.
+    fn assign_positions(&mut self) -> Option<Position> {
+        let writer = self.writer.as_mut()?;
+        let count = writer.unstamped_records();
+        if count == 0 {
+            return None;
+        }
+        let first = self.sequencer.reserve(self.shard, count);
+        writer.stamp(first);
+        Some(Position(first.0 + count - 1))
+    }
+
+    /// Ends the turn: positions, publication, and then the reserving mark is cleared. Replies may leave afterwards.
+    /// Tells whether there was anything to publish.
+    pub fn commit(&mut self) -> bool {
+        if !self.is_dirty() {
+            return false;
+        }
+        self.assign_positions();
+        if let Some(writer) = &mut self.writer {
+            writer.publish();
+        }
+        self.sequencer.clear(self.shard);
+        true
+    }
+
+    /// Records and publishes that the database was flushed, at a position that the caller took for all shards. The
+    /// caller holds the shards, has committed them, and clears its reserving mark once all have published.
+    pub(crate) fn commit_flush(&mut self, position: Position) {
+        debug_assert!(!self.is_dirty());
+        let (mut next_revision, mut last) = self.db_stream;
+        self.record(b"", EventType::FlushDb, Data::None, &mut next_revision, &mut last);
+        self.db_stream = (next_revision, last);
+        if let Some(writer) = &mut self.writer {
+            writer.stamp(position);
+            writer.publish();
+        }
+    }
+
+    /// Empties what is kept beside the entries, for a flush.
+    pub(crate) fn forget_keys(&mut self) {
+        self.expiries.clear();
+        self.absent.clear();
+        self.live_keys = 0;
+    }
+
+    pub(crate) fn sequencer(&self) -> &Arc<Sequencer> {
+        &self.sequencer
+    }
+
+    /// The offset that the next record gets; 0 where recording is off.
+    pub(crate) fn ring_end(&self) -> RingOffset {
+        self.writer.as_ref().map_or(RingOffset(0), |writer| writer.end())
+    }
+
+    /// The oldest retained record; everything is past it where recording is off.
+    pub(crate) fn ring_head(&self) -> RingOffset {
+        self.writer.as_ref().map_or(RingOffset::NONE, |writer| writer.head())
+    }
+}
+
+fn client_draft<'a>(
+    key: &'a [u8],
+    event: ClientEvent<'a>,
+    revision: Revision,
+    timestamp_ms: u64,
+    back_link: RingOffset,
+) -> Draft<'a> {
+    Draft {
+        event_type: EventType::CUSTOM,
+        custom_type: event.event_type,
+        key,
+        data: Data::One(event.data),
+        meta: event.meta,
+        id: event.id,
+        json: event.json,
+        revision,
+        timestamp_ms,
+        back_link,
+    }
+}
+
+/// What the records of a change that sets a TTL or clears one take at the most, in bytes.
+pub(crate) fn ttl_record_bytes(key: &[u8]) -> u64 {
+    record_bytes(key.len(), 20)
+}

@@ -1,0 +1,209 @@
+//! The commands. Each is one [`Command`]: name, arity, flags, where its keys stand, what it does and how to run it,
+//! all in one place; the families' lists of them make [`table::TABLE`]. Nothing outside a command's own file knows
+//! its name.
+
+pub mod cdc;
+pub mod connection;
+mod context;
+pub mod generic;
+pub mod hash;
+pub mod list;
+pub mod options;
+mod refusal;
+pub mod server;
+pub mod set;
+pub mod string;
+pub mod table;
+pub mod transaction;
+
+pub use context::{CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, SessionContext};
+pub use refusal::{Answer, refuse};
+
+use crate::gather::Merge;
+use crate::resp::{Args, Reply};
+
+/// One command, or one subcommand.
+pub struct Command {
+    /// Its name in lower case; of a subcommand with its container's, as `client|list`.
+    pub name: &'static str,
+    /// The number of arguments, the name included; negative where that is the least number. Of a subcommand, with
+    /// both words.
+    pub arity: i32,
+    /// What clients may want to know of it, as Redis names it.
+    pub flags: &'static [Flag],
+    /// Where its keys stand.
+    pub keys: Keys,
+    /// One line of what it does, for `COMMAND DOCS`.
+    pub summary: &'static str,
+    /// The family, for `COMMAND DOCS`.
+    pub group: &'static str,
+    /// Where and how it runs.
+    pub run: Run,
+}
+
+/// What a client may want to know of a command, by Redis's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// It may change a key.
+    Write,
+    /// It changes no key.
+    Readonly,
+    /// It may use more memory.
+    Denyoom,
+    /// It takes constant time.
+    Fast,
+    /// It is for administrators.
+    Admin,
+    /// It may be sent before AUTH.
+    NoAuth,
+    /// It is not for MULTI.
+    NoMulti,
+    /// It may wait.
+    Blocking,
+    /// Its keys cannot be told from its arguments' places alone.
+    MovableKeys,
+}
+
+impl Flag {
+    /// The flag's name in `COMMAND`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Flag::Write => "write",
+            Flag::Readonly => "readonly",
+            Flag::Denyoom => "denyoom",
+            Flag::Fast => "fast",
+            Flag::Admin => "admin",
+            Flag::NoAuth => "no_auth",
+            Flag::NoMulti => "no_multi",
+            Flag::Blocking => "blocking",
+            Flag::MovableKeys => "movablekeys",
+        }
+    }
+}
+
+/// Where a command's keys stand among its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// It has none.
+    None,
+    /// From argument `first` to `last` (negative: from the end), every `step`-th.
+    At {
+        /// The first key's argument.
+        first: usize,
+        /// The last key's; -1 is the last argument.
+        last: isize,
+        /// From one key to the next.
+        step: usize,
+    },
+    /// Argument `at` says how many; they follow it.
+    Counted {
+        /// The argument that holds the number.
+        at: usize,
+    },
+}
+
+impl Keys {
+    /// One key, the first argument.
+    pub const ONE: Keys = Keys::At { first: 1, last: 1, step: 1 };
+    /// Two keys, the first two arguments.
+    pub const TWO: Keys = Keys::At { first: 1, last: 2, step: 1 };
+    /// Every argument is a key.
+    pub const ALL: Keys = Keys::At { first: 1, last: -1, step: 1 };
+    /// Every other argument is a key.
+    pub const PAIRS: Keys = Keys::At { first: 1, last: -1, step: 2 };
+
+    /// The places of the keys in a command of `args`: first place, the place behind the last, step.
+    pub fn places(self, args: Args<'_>) -> std::iter::StepBy<std::ops::Range<usize>> {
+        let count = args.len();
+        let (first, end, step) = match self {
+            Keys::None => (0, 0, 1),
+            Keys::At { first, last, step } => {
+                let last = if last < 0 { count as isize + last } else { last };
+                (first, (last + 1).clamp(0, count as isize) as usize, step)
+            }
+            Keys::Counted { at } => {
+                let number = args.try_get(at).and_then(keytide_engine::number::parse_u64).unwrap_or(0);
+                (at + 1, (at + 1).saturating_add(number as usize).min(count), 1)
+            }
+        };
+        (first.min(end)..end).step_by(step)
+    }
+
+    /// The keys of a command.
+    pub fn of(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
+        self.places(args).map(move |place| args.get(place))
+    }
+}
+
+/// How a command on keys of several shards is done.
+#[derive(Clone, Copy)]
+pub enum Spread {
+    /// Each shard runs it for its own keys; the parts make the reply.
+    Split(Merge),
+    /// The shards are lent to this core, which runs it once over all of them.
+    Hold,
+}
+
+/// Where and how a command runs.
+pub enum Run {
+    /// It only has subcommands.
+    Container(&'static [&'static Command]),
+    /// On the client's core, with its session.
+    Session(fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>)),
+    /// Where its keys are.
+    Keys {
+        /// Runs it on the shards of its keys.
+        run: fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>),
+        /// What is done where those are several.
+        spread: Spread,
+    },
+    /// On the shard that its arguments name otherwise than by a key.
+    Shard {
+        /// Runs it there.
+        run: fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>),
+        /// The shard, of so many.
+        shard: fn(Args<'_>, u16) -> u16,
+    },
+    /// On every shard, each for itself; the parts make the reply.
+    EachShard {
+        /// Runs it on one.
+        run: fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>),
+        /// Makes one reply of the parts.
+        merge: Merge,
+    },
+    /// Over all shards at one instant.
+    AllShards(fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>)),
+    /// On every core, each for itself; the parts make the reply.
+    EachCore {
+        /// Runs it on one.
+        run: fn(&mut CoreContext<'_>, Args<'_>, &mut Reply<'_>),
+        /// Makes one reply of the parts.
+        merge: Merge,
+    },
+    /// On the client's core after the turn's commit, once the frontier has passed what was acknowledged before.
+    History(fn(&mut HistoryContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress),
+    /// As `History`, on the core that keeps the consumer group named by its arguments `key` and `group`, whose
+    /// places are given.
+    Group {
+        /// Runs it there.
+        run: fn(&mut GroupContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress,
+        /// The arguments that name the group: its key pattern, its name.
+        names: (usize, usize),
+    },
+    /// It starts, ends or drops the transaction of its connection: MULTI, EXEC, DISCARD.
+    Transaction(transaction::Step),
+}
+
+impl Command {
+    /// Whether it may take so many arguments.
+    #[inline]
+    pub fn accepts(&self, args: usize) -> bool {
+        if self.arity >= 0 { args == self.arity as usize } else { args >= self.arity.unsigned_abs() as usize }
+    }
+
+    /// Whether it carries a flag.
+    #[inline]
+    pub fn is(&self, flag: Flag) -> bool {
+        self.flags.contains(&flag)
+    }
+}

@@ -1,0 +1,44 @@
+//! The engine's refusals as the texts that a Redis client expects.
+
+use crate::resp::{Reply, error_text};
+use keytide_engine::error::Refusal;
+
+/// Puts the error that a refusal means.
+pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
+    match refusal {
+        Refusal::WrongType => reply.error(error_text::WRONG_TYPE),
+        Refusal::NotAnInteger => reply.error(error_text::NOT_AN_INTEGER),
+        Refusal::NotAFloat => reply.error(error_text::NOT_A_FLOAT),
+        Refusal::FieldNotAnInteger => reply.error(error_text::HASH_NOT_AN_INTEGER),
+        Refusal::FieldNotAFloat => reply.error(error_text::HASH_NOT_A_FLOAT),
+        Refusal::Overflow => reply.error(error_text::INCREMENT_OVERFLOW),
+        Refusal::NotFinite => reply.error(error_text::INCREMENT_NOT_FINITE),
+        Refusal::StringTooLong => reply.error(error_text::STRING_TOO_LONG),
+        Refusal::NoSuchKey => reply.error(error_text::NO_SUCH_KEY),
+        Refusal::IndexOutOfRange => reply.error(error_text::INDEX_OUT_OF_RANGE),
+        Refusal::ChangeTooLarge { bytes, max } => reply.error(format!(
+            "ERR change of {bytes} bytes exceeds the {max} bytes that one command may record; raise --ring-bytes"
+        )),
+        // Only CDC.APPEND expects a revision; it answers this itself, for it knows what was expected.
+        Refusal::WrongRevision { actual } => match actual {
+            Some(revision) => reply.error(format!("WRONGREVISION stream is at {revision}")),
+            None => reply.error("WRONGREVISION stream is at none"),
+        },
+    }
+}
+
+/// The end of a command: the reply of what it did, or the error of what was refused.
+pub trait Answer<T> {
+    /// Writes the one or the other.
+    fn answer(self, reply: &mut Reply<'_>, encode: impl FnOnce(&mut Reply<'_>, T));
+}
+
+impl<T> Answer<T> for Result<T, Refusal> {
+    #[inline]
+    fn answer(self, reply: &mut Reply<'_>, encode: impl FnOnce(&mut Reply<'_>, T)) {
+        match self {
+            Ok(done) => encode(reply, done),
+            Err(refusal) => refuse(reply, refusal),
+        }
+    }
+}

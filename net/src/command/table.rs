@@ -1,0 +1,193 @@
+//! All commands by name.
+
+use super::{Command, Run, cdc, connection, generic, hash, list, server, set, string, transaction};
+use crate::resp::{Args, error_text};
+use std::sync::LazyLock;
+
+/// The families' lists.
+const FAMILIES: &[&[&Command]] = &[
+    connection::COMMANDS,
+    server::COMMANDS,
+    string::COMMANDS,
+    generic::COMMANDS,
+    hash::COMMANDS,
+    list::COMMANDS,
+    set::COMMANDS,
+    transaction::COMMANDS,
+    cdc::COMMANDS,
+];
+
+/// The table of all commands.
+pub static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+
+/// A command's place in the table: what travels to another core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandIndex(u16);
+
+/// Every command and subcommand, found by name in any case of letters.
+pub struct Table {
+    /// Commands first, each followed by nothing; the subcommands of all containers behind them.
+    all: Vec<&'static Command>,
+    /// How many of `all` are commands.
+    commands: usize,
+    /// Open addressing: index + 1 of the command whose name hashes here, 0 where there is none.
+    places: Box<[u16]>,
+}
+
+/// Four times as many places as there are names, so that a look-up is nearly always one probe.
+const PLACES: usize = 1024;
+/// No command's name is longer.
+const NAME_BYTES_MAX: usize = 24;
+
+/// A name's first 24 bytes in lower case, as three words: what is hashed and compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Name([u64; 3]);
+
+impl Name {
+    #[inline]
+    fn of(text: &[u8]) -> Option<Name> {
+        if text.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        let mut padded = [0u8; NAME_BYTES_MAX];
+        padded[..text.len()].copy_from_slice(text);
+        let word = |at: usize| {
+            let mut bytes = [0u8; 8];
+            bytes.copy_from_slice(&padded[at..at + 8]);
+            // Setting bit 5 makes a letter small; of other bytes only some change, and no command's name has those.
+            u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020
+        };
+        Some(Name([word(0), word(8), word(16)]))
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        let mixed = (self.0[0] ^ self.0[1].rotate_left(23) ^ self.0[2].rotate_left(41)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 48) as usize & (PLACES - 1)
+    }
+}
+
+impl Table {
+    fn new() -> Table {
+        let mut all: Vec<&'static Command> = FAMILIES.iter().flat_map(|family| family.iter().copied()).collect();
+        let commands = all.len();
+        let subcommands = |command: &&'static Command| match command.run {
+            Run::Container(subcommands) => subcommands,
+            _ => &[],
+        };
+        let more: Vec<&'static Command> = all.iter().flat_map(subcommands).copied().collect();
+        all.extend(more);
+        let mut places = vec![0u16; PLACES].into_boxed_slice();
+        for (index, command) in all[..commands].iter().enumerate() {
+            let Some(name) = Name::of(command.name.as_bytes()) else { unreachable!("{} is too long", command.name) };
+            let mut place = name.place();
+            while places[place] != 0 {
+                place = (place + 1) % PLACES;
+            }
+            places[place] = index as u16 + 1;
+        }
+        Table { all, commands, places }
+    }
+
+    /// The command of an index.
+    #[inline]
+    pub fn get(&self, index: CommandIndex) -> &'static Command {
+        self.all[index.0 as usize]
+    }
+
+    /// The commands, without subcommands.
+    pub fn commands(&self) -> &[&'static Command] {
+        &self.all[..self.commands]
+    }
+
+    #[inline]
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        let name = Name::of(text)?;
+        let mut place = name.place();
+        loop {
+            let index = (self.places[place] as usize).checked_sub(1)?;
+            let command = self.all[index];
+            if command.name.len() == text.len() && command.name.as_bytes().eq_ignore_ascii_case(text) {
+                return Some(index);
+            }
+            place = (place + 1) % PLACES;
+        }
+    }
+
+    /// The command that a client asks for, its subcommand where it has some, or the text of the error it gets.
+    #[inline]
+    pub fn resolve(&self, args: Args<'_>) -> Result<CommandIndex, Vec<u8>> {
+        let Some(index) = self.find(&args[0]) else { return Err(error_text::unknown_command(args)) };
+        let command = self.all[index];
+        if let Run::Container(_) = command.run {
+            return self.resolve_subcommand(command, args);
+        }
+        if !command.accepts(args.len()) {
+            return Err(error_text::wrong_arguments(command.name).into());
+        }
+        Ok(CommandIndex(index as u16))
+    }
+
+    /// A command by the name that `COMMAND INFO` shows.
+    pub fn by_name(&self, name: &[u8]) -> Option<&'static Command> {
+        self.find(name).map(|index| self.all[index])
+    }
+
+    fn resolve_subcommand(&self, container: &Command, args: Args<'_>) -> Result<CommandIndex, Vec<u8>> {
+        let Some(word) = args.try_get(1) else {
+            // Alone, a container is its subcommand without a name where it has one, as COMMAND does.
+            return match self.position(container.name, b"") {
+                Some(index) => Ok(index),
+                None => Err(error_text::wrong_arguments(container.name).into()),
+            };
+        };
+        match self.position(container.name, word) {
+            None => Err(error_text::unknown_subcommand(container.name, word)),
+            Some(index) if self.get(index).accepts(args.len()) => Ok(index),
+            Some(index) => Err(error_text::wrong_arguments(self.get(index).name).into()),
+        }
+    }
+
+    fn position(&self, container: &str, word: &[u8]) -> Option<CommandIndex> {
+        let is_it = |command: &&Command| {
+            let (outer, inner) = command.name.split_once('|').unwrap_or((command.name, ""));
+            outer == container && inner.as_bytes().eq_ignore_ascii_case(word)
+        };
+        let index = self.all[self.commands..].iter().position(|command| is_it(command))?;
+        Some(CommandIndex((self.commands + index) as u16))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    fn resolve(words: &[&str]) -> Result<&'static str, String> {
+        let args: OwnedArgs = words.iter().collect();
+        let found = TABLE.resolve(args.as_args());
+        found.map(|index| TABLE.get(index).name).map_err(|text| String::from_utf8_lossy(&text).into_owned())
+    }
+
+    #[test]
+    fn every_command_is_found_by_its_name_in_any_case() {
+        for command in TABLE.commands() {
+            assert_eq!(TABLE.by_name(command.name.to_uppercase().as_bytes()).map(|c| c.name), Some(command.name));
+        }
+    }
+
+    #[test]
+    fn no_two_commands_share_a_name() {
+        let mut names: Vec<_> = TABLE.all.iter().map(|command| command.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn a_wrong_number_of_arguments_is_named() {
+        assert_eq!(resolve(&["get"]), Err("ERR wrong number of arguments for 'get' command".into()));
+        assert_eq!(resolve(&["GET", "k"]), Ok("get"));
+        assert_eq!(resolve(&["client", "setname"]), Err("ERR wrong number of arguments for 'client|setname' command".into()));
+        assert_eq!(resolve(&["Client", "ID"]), Ok("client|id"));
+    }
+}
