@@ -1,1 +1,3 @@
 //! Keytide: executors, sockets and protocols over the engine.
+
+pub mod resp;

@@ -1,0 +1,222 @@
+//! Every error text of the Redis protocol that more than one place sends, code first, as redis-server 7.0 words it.
+//! Clients match on these bytes.
+
+use super::args::Args;
+
+macro_rules! texts {
+    ($($(#[$meta:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$meta])* pub const $name: &str = $text;)*
+
+        #[cfg(test)]
+        const ALL: &[&str] = &[$($text),*];
+    };
+}
+
+texts! {
+    /// The key holds another type.
+    WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// An option that the command does not have, or one that lacks its value.
+    SYNTAX = "ERR syntax error";
+    /// An argument or a value is no 64-bit integer.
+    NOT_INTEGER = "ERR value is not an integer or out of range";
+    /// An argument or a value is no float.
+    NOT_FLOAT = "ERR value is not a valid float";
+    /// An integer is outside what the command takes.
+    OUT_OF_RANGE = "ERR value is out of range";
+    /// A count is negative.
+    NOT_POSITIVE = "ERR value is out of range, must be positive";
+    /// The key is not there and has to be.
+    NO_SUCH_KEY = "ERR no such key";
+    /// An index is outside a list.
+    INDEX_OUT_OF_RANGE = "ERR index out of range";
+    /// INCRBY would leave the 64 bits.
+    OVERFLOW = "ERR increment or decrement would overflow";
+    /// DECRBY of the one number whose negative is none.
+    DECREMENT_OVERFLOW = "ERR decrement would overflow";
+    /// INCRBYFLOAT would leave the floats.
+    NOT_FINITE = "ERR increment would produce NaN or Infinity";
+    /// HINCRBY on a field that is no integer.
+    HASH_NOT_INTEGER = "ERR hash value is not an integer";
+    /// HINCRBYFLOAT on a field that is no float.
+    HASH_NOT_FLOAT = "ERR hash value is not a float";
+    /// HINCRBYFLOAT by what is no finite number.
+    VALUE_NOT_FINITE = "ERR value is NaN or Infinity";
+    /// ZADD INCR, ZINCRBY: infinity minus infinity.
+    SCORE_NOT_A_NUMBER = "ERR resulting score is not a number (NaN)";
+    /// A score range's end is no float.
+    SCORE_RANGE = "ERR min or max is not a float";
+    /// A member range's end is neither `(x`, `[x`, `-` nor `+`.
+    LEX_RANGE = "ERR min or max not valid string range item";
+    /// ZADD with NX and one of the options that update.
+    ZADD_NX_XX = "ERR XX and NX options at the same time are not compatible";
+    /// ZADD with more than one of GT, LT and NX.
+    ZADD_GT_LT_NX = "ERR GT, LT, and/or NX options at the same time are not compatible";
+    /// ZADD INCR with several members.
+    ZADD_INCR_PAIRS = "ERR INCR option supports a single increment-element pair";
+    /// EXPIRE with NX and another condition.
+    EXPIRE_NX = "ERR NX and XX, GT or LT options at the same time are not compatible";
+    /// EXPIRE with GT and LT.
+    EXPIRE_GT_LT = "ERR GT and LT options at the same time are not compatible";
+    /// APPEND, SETRANGE: the string would be too long.
+    STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// SETRANGE before the beginning.
+    OFFSET = "ERR offset is out of range";
+    /// SETBIT, GETBIT: no bit has this number.
+    BIT_OFFSET = "ERR bit offset is not an integer or out of range";
+    /// SETBIT to neither 0 nor 1.
+    BIT_VALUE = "ERR bit is not an integer or out of range";
+    /// BITPOS of neither 0 nor 1.
+    BIT_ARGUMENT = "ERR The bit argument must be 1 or 0.";
+    /// SELECT of a database that is not there.
+    DB_INDEX = "ERR DB index is out of range";
+    /// A blocking command's timeout is no number.
+    TIMEOUT_NOT_FLOAT = "ERR timeout is not a float or out of range";
+    /// A blocking command's timeout is below 0.
+    TIMEOUT_NEGATIVE = "ERR timeout is negative";
+    /// A blocking command's timeout is beyond the end of time.
+    TIMEOUT_OUT_OF_RANGE = "ERR timeout is out of range";
+    /// SCAN with a cursor that is no number.
+    INVALID_CURSOR = "ERR invalid cursor";
+    /// `numkeys` of 0 or no number.
+    NUMKEYS = "ERR numkeys should be greater than 0";
+    /// More keys announced than given.
+    NUMKEYS_ARGUMENTS = "ERR Number of keys can't be greater than number of args";
+    /// LPOS RANK 0.
+    RANK_ZERO = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
+    /// LPOS with a negative COUNT.
+    COUNT_NEGATIVE = "ERR COUNT can't be negative";
+    /// LPOS with a negative MAXLEN.
+    MAXLEN_NEGATIVE = "ERR MAXLEN can't be negative";
+    /// LMPOP, ZMPOP with a COUNT of 0 or less.
+    COUNT_POSITIVE = "ERR count should be greater than 0";
+    /// SINTERCARD, ZINTERCARD with a LIMIT below 0.
+    LIMIT_NEGATIVE = "ERR LIMIT can't be negative";
+    /// MSETNX, MSET with a key that lacks its value.
+    MSET_ARGUMENTS = "ERR wrong number of arguments for 'mset' command";
+    /// The connection has to log in first.
+    NO_AUTH = "NOAUTH Authentication required.";
+    /// HELLO before login, without AUTH.
+    NO_AUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+    /// No such user, another password, or a user that is off.
+    WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    /// AUTH with a password alone where none is set.
+    AUTH_NO_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
+    /// The user may not touch one of the keys.
+    NO_PERM_KEY = "NOPERM this user has no permissions to access one of the keys used as arguments";
+    /// The user may not touch one of the channels.
+    NO_PERM_CHANNEL = "NOPERM this user has no permissions to access one of the channels used as arguments";
+    /// HELLO of a version other than 2 and 3.
+    NO_PROTO = "NOPROTO unsupported protocol version";
+    /// HELLO of what is no number.
+    PROTOCOL_VERSION = "ERR Protocol version is not an integer or out of range";
+    /// EXEC after a command that could not be queued.
+    EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+    /// MULTI inside MULTI.
+    MULTI_NESTED = "ERR MULTI calls can not be nested";
+    /// EXEC alone.
+    EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// DISCARD alone.
+    DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    /// WATCH inside MULTI.
+    WATCH_IN_MULTI = "ERR WATCH inside MULTI is not allowed";
+    /// A command that cannot be queued.
+    NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
+    /// The connection is refused.
+    MAX_CLIENTS = "ERR max number of clients reached";
+    /// A write that needs memory where there is none to be freed.
+    OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
+    /// OBJECT FREQ under a policy without frequencies.
+    NO_LFU = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// OBJECT IDLETIME under a policy without access times.
+    NO_LRU = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// COPY onto itself.
+    SAME_OBJECT = "ERR source and destination objects are the same";
+    /// CDC commands where recording is off.
+    CDC_NOT_ENABLED = "ERR CDC not enabled";
+}
+
+/// The number of arguments does not fit. `command` in lower case, a subcommand as `config|get`.
+pub fn wrong_arguments(command: &str) -> String {
+    format!("ERR wrong number of arguments for '{command}' command")
+}
+
+/// The time to live is 0, negative or beyond the end of time. `command` in lower case.
+pub fn invalid_expire(command: &str) -> String {
+    format!("ERR invalid expire time in '{command}' command")
+}
+
+/// The user may not run this command. `command` in lower case, a subcommand as `config|get`.
+pub fn no_perm_command(command: &str) -> String {
+    format!("NOPERM this user has no permissions to run the '{command}' command")
+}
+
+/// A RESP2 connection with subscriptions takes few commands. `command` in lower case.
+pub fn not_while_subscribed(command: &str) -> String {
+    format!(
+        "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )
+}
+
+/// How many bytes of a name, and of all arguments together, an error shows.
+const SHOWN_BYTES: usize = 128;
+
+/// No such command. Bytes, for a client can name a command anything.
+pub fn unknown_command(args: Args) -> Vec<u8> {
+    let mut shown = Vec::new();
+    for argument in args.rest(1).iter() {
+        if shown.len() >= SHOWN_BYTES {
+            break;
+        }
+        let room = SHOWN_BYTES - shown.len();
+        shown.push(b'\'');
+        shown.extend_from_slice(c_string(argument, room));
+        shown.extend_from_slice(b"' ");
+    }
+    let name = args.try_get(0).unwrap_or_default();
+    [b"ERR unknown command '", c_string(name, SHOWN_BYTES), b"', with args beginning with: ", &shown].concat()
+}
+
+/// The command has no such subcommand. `command` in lower case, `subcommand` as the client spelled it.
+pub fn unknown_subcommand(command: &str, subcommand: &[u8]) -> Vec<u8> {
+    let help = format!("'. Try {} HELP.", command.to_uppercase());
+    [b"ERR unknown subcommand '", c_string(subcommand, SHOWN_BYTES), help.as_bytes()].concat()
+}
+
+/// What C prints of these bytes: nothing from a zero byte on, and not more than `bytes_max`.
+fn c_string(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    let end = bytes.iter().take(bytes_max).position(|&byte| byte == 0).unwrap_or(bytes.len().min(bytes_max));
+    &bytes[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    #[test]
+    fn every_text_begins_with_a_code_and_is_one_line() {
+        for text in ALL {
+            let code = text.split(' ').next().unwrap();
+            assert!(code.bytes().all(|byte| byte.is_ascii_uppercase()), "{text}");
+            assert!(!text.contains(['\r', '\n']) && text.trim() == *text, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_shown_with_its_first_arguments() {
+        let args: OwnedArgs = ["foo", "a b", "", "c\0d"].into_iter().collect();
+        assert_eq!(
+            String::from_utf8(unknown_command(args.as_args())).unwrap(),
+            "ERR unknown command 'foo', with args beginning with: 'a b' '' 'c' "
+        );
+        let args: OwnedArgs = std::iter::once("foo".repeat(50)).chain((0..60).map(|_| "a b".to_string())).collect();
+        let text = String::from_utf8(unknown_command(args.as_args())).unwrap();
+        assert!(text.starts_with(&format!("ERR unknown command '{}fo', with", "foo".repeat(42))), "{text}");
+        assert!(text.ends_with(&format!(": {}'a ' ", "'a b' ".repeat(21))), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_subcommand_points_to_the_help() {
+        assert_eq!(unknown_subcommand("config", b"nope"), b"ERR unknown subcommand 'nope'. Try CONFIG HELP.");
+    }
+}

@@ -1,0 +1,23 @@
+//! The Redis protocol on bytes: requests in, replies out. Knows no command and no socket.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`args`] | the arguments of one command, borrowed or owned |
+//! | [`parse`] | from received bytes to arguments, resumable at any byte |
+//! | [`inline`] | commands typed by hand: words, quotes, escapes |
+//! | [`reply`] | replies encoded for RESP2 or RESP3 |
+//! | [`error_text`] | every error text of the Redis protocol |
+//! | [`number`] | numbers as Redis reads and writes them |
+//! | [`split`] | walking over encoded values |
+
+pub mod args;
+pub mod error_text;
+pub mod inline;
+pub mod number;
+pub mod parse;
+pub mod reply;
+pub mod split;
+
+pub use args::{Args, OwnedArgs, Span};
+pub use parse::{Parsed, Parser, ParserLimits, ProtocolError};
+pub use reply::{Protocol, Reply};

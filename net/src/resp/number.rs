@@ -1,0 +1,272 @@
+//! Numbers as Redis reads and writes them: strict where a key's value has to be the number's one spelling, as loose as
+//! C's `strtod` for floats.
+
+/// An integer in its one spelling: no `+`, no spaces, no leading zeros, no `-0`; none also where it overflows.
+#[inline]
+pub fn parse_i64(text: &[u8]) -> Option<i64> {
+    match text {
+        [b'-', digits @ ..] => match parse_u64(digits)? {
+            0 => None,
+            magnitude => 0i64.checked_sub_unsigned(magnitude),
+        },
+        digits => parse_u64(digits)?.try_into().ok(),
+    }
+}
+
+/// A number from 0 in its one spelling: digits, no leading zeros; none also where it overflows.
+#[inline]
+pub fn parse_u64(text: &[u8]) -> Option<u64> {
+    match text {
+        [b'0'] => Some(0),
+        [b'1'..=b'9', ..] if text.len() <= 20 => text.iter().try_fold(0u64, |value, &byte| {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 { None } else { value.checked_mul(10)?.checked_add(u64::from(digit)) }
+        }),
+        _ => None,
+    }
+}
+
+/// The longest spelling of a float, in bytes: Redis reads no longer ones.
+pub const FLOAT_BYTES_MAX: usize = 5 * 1024 - 1;
+
+/// A float as C's `strtod` reads it, without the spaces that it would skip: decimal, hexadecimal (`0x1p3`), `inf` and
+/// `infinity` in any case. None for a NaN, for trailing bytes, and for what is finite and not zero as written but not
+/// as a double.
+pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    if text.len() > FLOAT_BYTES_MAX {
+        return None;
+    }
+    let (negative, magnitude) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let value = match magnitude {
+        [b'0', b'x' | b'X', digits @ ..] => hexadecimal(digits)?,
+        [b'0'..=b'9' | b'.', ..] => {
+            let value: f64 = std::str::from_utf8(magnitude).ok()?.parse().ok()?;
+            let zero_as_written = || {
+                let mantissa = magnitude.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+                mantissa.iter().all(|byte| matches!(byte, b'0' | b'.'))
+            };
+            if value.is_infinite() || value == 0.0 && !zero_as_written() {
+                return None;
+            }
+            value
+        }
+        _ if is_infinity(magnitude) => f64::INFINITY,
+        _ => return None,
+    };
+    Some(if negative { -value } else { value })
+}
+
+/// Whether this is `inf` or `infinity`, in any case of letters.
+pub(super) fn is_infinity(text: &[u8]) -> bool {
+    text.eq_ignore_ascii_case(b"inf") || text.eq_ignore_ascii_case(b"infinity")
+}
+
+/// A hexadecimal float's parts: the value is the mantissa times 2 to the exponent, a little more where the last is set.
+pub(super) fn hexadecimal_parts(text: &[u8]) -> Option<(u64, i64, bool)> {
+    let mut mantissa = 0u64;
+    let mut exponent = 0i64;
+    let mut more = false;
+    let mut digits = 0;
+    let mut point = false;
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        match byte {
+            b'.' if !point => point = true,
+            _ => match char::from(*byte).to_digit(16) {
+                Some(digit) => {
+                    digits += 1;
+                    let fits = mantissa >> 60 == 0;
+                    if fits {
+                        mantissa = mantissa << 4 | u64::from(digit);
+                    } else {
+                        more |= digit != 0;
+                    }
+                    exponent += match (fits, point) {
+                        (true, true) => -4,
+                        (false, false) => 4,
+                        (true, false) | (false, true) => 0,
+                    };
+                }
+                None => break,
+            },
+        }
+        rest = after;
+    }
+    match rest {
+        _ if digits == 0 => None,
+        [] => Some((mantissa, exponent, more)),
+        [b'p' | b'P', power @ ..] => Some((mantissa, exponent.checked_add(exponent_value(power)?)?, more)),
+        _ => None,
+    }
+}
+
+/// A decimal exponent with an optional sign; bounded, for beyond that it makes no difference.
+pub(super) fn exponent_value(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0i64, |value, &digit| (value * 10 + i64::from(digit - b'0')).min(1_000_000));
+    Some(if negative { -value } else { value })
+}
+
+fn hexadecimal(text: &[u8]) -> Option<f64> {
+    let (mantissa, exponent, more) = hexadecimal_parts(text)?;
+    if mantissa == 0 {
+        return Some(0.0);
+    }
+    // 64 bits hold 53 and what rounding needs to know of the rest. Two steps, so that the power stays a normal number.
+    let rounded = (mantissa | u64::from(more)) as f64;
+    let half = (exponent / 2).clamp(-1100, 1100) as i32;
+    let other = (exponent - exponent / 2).clamp(-1100, 1100) as i32;
+    let value = rounded * 2f64.powi(half) * 2f64.powi(other);
+    (value.is_finite() && value != 0.0).then_some(value)
+}
+
+/// A double with at most 17 significant digits, as C's `%.17g` writes it: what scores look like in Redis 7.0.
+pub fn format_g17(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    if value.is_nan() {
+        return "nan".into();
+    }
+    if value == value.trunc() && value.abs() < 1e15 && (value != 0.0 || value.is_sign_positive()) {
+        return itoa::Buffer::new().format(value as i64).to_owned();
+    }
+    let scientific = format!("{value:.16e}");
+    // `{:e}` always writes an exponent.
+    let (mantissa, exponent) = scientific.split_once('e').expect("an exponent");
+    let exponent: i32 = exponent.parse().expect("a number");
+    if !(-4..17).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", trim_fraction(mantissa), exponent.unsigned_abs());
+    }
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", mantissa),
+    };
+    let digits = digits.replace('.', "");
+    let plain = if exponent < 0 {
+        format!("{sign}0.{}{digits}", "0".repeat((-1 - exponent) as usize))
+    } else {
+        let (whole, fraction) = digits.split_at(exponent as usize + 1);
+        format!("{sign}{whole}.{fraction}")
+    };
+    trim_fraction(&plain).to_owned()
+}
+
+/// Without the zeros that end a fraction, and without the point that then ends it.
+pub(super) fn trim_fraction(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_integer_has_one_spelling() {
+        for (text, value) in
+            [("0", 0), ("7", 7), ("-7", -7), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+        {
+            assert_eq!(parse_i64(text.as_bytes()), Some(value));
+        }
+        for text in [
+            "",
+            "-",
+            "+1",
+            " 1",
+            "1 ",
+            "01",
+            "-0",
+            "-01",
+            "00",
+            "1a",
+            "0x1",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551616",
+            "99999999999999999999",
+            "100000000000000000000",
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_u64(b"18446744073709551616"), None);
+    }
+
+    #[test]
+    fn floats_are_read_as_c_reads_them() {
+        for (text, value) in [
+            ("3", 3.0),
+            ("+3", 3.0),
+            ("-.5", -0.5),
+            ("5.", 5.0),
+            ("3.0e3", 3000.0),
+            ("1E-2", 0.01),
+            ("0e999", 0.0),
+            ("inf", f64::INFINITY),
+            ("-Infinity", f64::NEG_INFINITY),
+            ("0x10", 16.0),
+            ("-0x1.8p1", -3.0),
+            ("0x.8", 0.5),
+            ("0x0p9", 0.0),
+            ("4.9e-324", 5e-324),
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text:?}");
+        }
+        for text in [
+            "", "-", ".", " 1", "1 ", "1a", "nan", "-nan", "e5", "1e", "1e+", "1e400", "1e-400", "0x", "0x.p1", "0x1p",
+            "0x1p9999", "infi", "++1", "1_0", "1..2",
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn scores_are_written_with_17_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (3.1, "3.1000000000000001"),
+            (0.1, "0.10000000000000001"),
+            (1e-5, "1.0000000000000001e-05"),
+            (0.0001, "0.0001"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (-1.5e300, "-1.5000000000000001e+300"),
+            (123456789.125, "123456789.125"),
+            (5e-324, "4.9406564584124654e-324"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(format_g17(value), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(integer in any::<i64>(), float in any::<f64>()) {
+            prop_assert_eq!(parse_i64(integer.to_string().as_bytes()), Some(integer));
+            if !float.is_nan() {
+                prop_assert_eq!(parse_f64(format_g17(float).as_bytes()), Some(float));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(text in proptest::collection::vec(
+            prop_oneof![b'0'..=b'9', Just(b'.'), Just(b'e'), Just(b'x'), Just(b'p'), Just(b'-'), any::<u8>()], 0..40)) {
+            let _ = (parse_i64(&text), parse_u64(&text), parse_f64(&text));
+        }
+    }
+}

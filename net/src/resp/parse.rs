@@ -1,0 +1,360 @@
+//! From received bytes to the arguments of one command, without copying and without an allocation per command.
+//!
+//! The caller keeps the bytes: `buffer` always starts at the first byte of the current command, and on
+//! [`Parsed::Incomplete`] the caller appends what arrives next and calls again. The parser remembers how far it came,
+//! so a command that arrives in many pieces is scanned once.
+//!
+//! What is accepted is what Redis 7.0 accepts, its looseness included: the byte after a `\r` is not looked at, nor are
+//! the two bytes after a bulk string. A line is too long by its length alone, however it was cut into packets.
+
+use thiserror::Error;
+
+use super::args::{Args, OwnedArgs, Span};
+use super::inline::split_words;
+use super::number::parse_i64;
+
+/// How many arguments a client may send before it is authenticated.
+pub const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
+
+/// How long an argument may be before the client is authenticated, in bytes.
+pub const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16384;
+
+/// The longest inline command and the longest line that announces a length, in bytes.
+pub const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Memory that the parser keeps from one command to the next, in bytes: a larger command's is given back.
+const KEPT_BYTES: usize = 4096;
+
+/// The bounds on one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParserLimits {
+    /// The longest argument in bytes, Redis's `proto-max-bulk-len`.
+    pub bulk_bytes_max: u32,
+    /// How many arguments a command may have.
+    pub args_max: u32,
+    /// The longest command in bytes, Redis's `client-query-buffer-limit`.
+    pub query_bytes_max: u32,
+    /// Whether the client may send more than the little that logging in takes.
+    pub authenticated: bool,
+}
+
+impl Default for ParserLimits {
+    /// The defaults of Redis: 512 MiB an argument, 1 GiB a command.
+    fn default() -> ParserLimits {
+        ParserLimits { bulk_bytes_max: 512 << 20, args_max: 1024 * 1024, query_bytes_max: 1 << 30, authenticated: true }
+    }
+}
+
+/// Why a connection cannot go on: what follows in its input cannot be understood. [`ProtocolError::wire_text`] is what
+/// Redis sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ProtocolError {
+    /// `*` was not followed by a number, or by one that is too large.
+    #[error("Protocol error: invalid multibulk length")]
+    ArgCount,
+    /// More than [`UNAUTHENTICATED_ARGS_MAX`] arguments before authentication.
+    #[error("Protocol error: unauthenticated multibulk length")]
+    ArgCountUnauthenticated,
+    /// `$` was not followed by a number, or by one that is too large.
+    #[error("Protocol error: invalid bulk length")]
+    BulkLength,
+    /// An argument above [`UNAUTHENTICATED_BULK_BYTES_MAX`] before authentication.
+    #[error("Protocol error: unauthenticated bulk length")]
+    BulkLengthUnauthenticated,
+    /// An argument did not begin with `$`; the byte is what stood there.
+    #[error("Protocol error: expected '$', got '{}'", .0.escape_ascii())]
+    ExpectedBulk(u8),
+    /// No line end after `*` within [`LINE_BYTES_MAX`].
+    #[error("Protocol error: too big mbulk count string")]
+    ArgCountLine,
+    /// No line end after `$` within [`LINE_BYTES_MAX`].
+    #[error("Protocol error: too big bulk count string")]
+    BulkLengthLine,
+    /// No line end of an inline command within [`LINE_BYTES_MAX`].
+    #[error("Protocol error: too big inline request")]
+    InlineLine,
+    /// The quotes of an inline command do not match up.
+    #[error("Protocol error: unbalanced quotes in request")]
+    Quotes,
+    /// The command is longer than [`ParserLimits::query_bytes_max`]. Redis closes such a connection without a word:
+    /// see [`ProtocolError::is_silent`].
+    #[error("Protocol error: query exceeds the query buffer limit")]
+    QueryLength,
+}
+
+impl ProtocolError {
+    /// The error as it is sent, code first. Not the `Display` text: the byte in it need not be UTF-8.
+    pub fn wire_text(self) -> Vec<u8> {
+        match self {
+            ProtocolError::ExpectedBulk(byte) => {
+                [b"ERR Protocol error: expected '$', got '", &[byte][..], b"'"].concat()
+            }
+            other => format!("ERR {other}").into_bytes(),
+        }
+    }
+
+    /// Whether Redis closes the connection without sending the error.
+    pub fn is_silent(self) -> bool {
+        self == ProtocolError::QueryLength
+    }
+}
+
+/// What [`Parser::parse`] found at the beginning of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A whole command; [`Parser::args`] has its arguments, at least one. The next one starts `consumed` bytes on.
+    Command {
+        /// The length of the command in bytes.
+        consumed: usize,
+    },
+    /// More bytes have to arrive.
+    Incomplete,
+    /// Something whole that is no command and gets no reply: a blank line, an array of no arguments.
+    Empty {
+        /// Its length in bytes.
+        consumed: usize,
+    },
+    /// The connection has to be closed once the error is sent.
+    Error(ProtocolError),
+}
+
+/// The parser of one connection.
+#[derive(Debug)]
+pub struct Parser {
+    limits: ParserLimits,
+    /// The arguments that are whole, as offsets from the command's first byte.
+    spans: Vec<Span>,
+    /// Of an array: how many arguments are still to come. 0 between commands and before the first line is whole.
+    args_left: u32,
+    /// How far the command is parsed, in bytes from its first.
+    at: usize,
+    /// The length of the argument that begins at `at`, once its line was read.
+    bulk_bytes: Option<u32>,
+    /// How much of the line that begins at `at` is known to hold no line end.
+    line_scanned: usize,
+    /// How many bytes the argument that has begun still lacks.
+    bytes_wanted: usize,
+    /// An inline command's words; unescaping moves bytes, so they cannot borrow.
+    words: OwnedArgs,
+    is_inline: bool,
+}
+
+enum Line {
+    /// A number and the offset after its line; none where the line holds no number.
+    Whole(Option<i64>, usize),
+    Partial,
+    TooLong,
+}
+
+impl Parser {
+    /// A parser at the beginning of a connection.
+    pub fn new(limits: ParserLimits) -> Parser {
+        Parser {
+            limits,
+            spans: Vec::new(),
+            args_left: 0,
+            at: 0,
+            bulk_bytes: None,
+            line_scanned: 0,
+            bytes_wanted: 0,
+            words: OwnedArgs::new(),
+            is_inline: false,
+        }
+    }
+
+    /// The bounds, to be changed between commands: what `AUTH` allows counts from the command after it.
+    pub fn limits_mut(&mut self) -> &mut ParserLimits {
+        &mut self.limits
+    }
+
+    /// Looks for one command at the beginning of `buffer`. After [`Parsed::Incomplete`] the next call must bring the
+    /// same bytes again, followed by more. After an error there is nothing more to parse.
+    #[inline]
+    pub fn parse(&mut self, buffer: &[u8]) -> Parsed {
+        if self.args_left == 0 {
+            if self.line_scanned == 0 {
+                self.begin();
+            }
+            match buffer.first() {
+                None => return Parsed::Incomplete,
+                Some(b'*') => {}
+                Some(_) => return self.parse_inline(buffer),
+            }
+            let (count, next) = match self.length_line(buffer, 0) {
+                Line::Whole(Some(count), next) if count <= i64::from(self.limits.args_max) => (count, next),
+                Line::Whole(..) => return self.fail(ProtocolError::ArgCount),
+                Line::Partial => return Parsed::Incomplete,
+                Line::TooLong => return self.fail(ProtocolError::ArgCountLine),
+            };
+            if count > UNAUTHENTICATED_ARGS_MAX && !self.limits.authenticated {
+                return self.fail(ProtocolError::ArgCountUnauthenticated);
+            }
+            if count <= 0 {
+                return Parsed::Empty { consumed: next };
+            }
+            // At most `args_max`, which is a u32.
+            self.args_left = count as u32;
+            self.at = next;
+        }
+        self.parse_array(buffer)
+    }
+
+    /// The arguments of the command that [`Parser::parse`] just found in `buffer`.
+    #[inline]
+    pub fn args<'a>(&'a self, buffer: &'a [u8]) -> Args<'a> {
+        if self.is_inline { self.words.as_args() } else { Args::new(buffer, &self.spans) }
+    }
+
+    /// How many bytes must still arrive before the argument that has begun is whole, its line end included; 0 where
+    /// that is not known. A hint for the next receive: it may announce far more than will ever come.
+    pub fn bytes_wanted(&self) -> usize {
+        self.bytes_wanted
+    }
+
+    #[inline]
+    fn begin(&mut self) {
+        self.spans.clear();
+        self.at = 0;
+        self.bulk_bytes = None;
+        self.bytes_wanted = 0;
+        if self.is_inline {
+            self.is_inline = false;
+            self.words.reset(KEPT_BYTES);
+        }
+        if self.spans.capacity() > KEPT_BYTES / size_of::<Span>() {
+            self.spans.shrink_to(KEPT_BYTES / size_of::<Span>());
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, error: ProtocolError) -> Parsed {
+        self.args_left = 0;
+        self.line_scanned = 0;
+        self.begin();
+        Parsed::Error(error)
+    }
+
+    #[inline]
+    fn parse_array(&mut self, buffer: &[u8]) -> Parsed {
+        let bulk_bytes_max = i64::from(self.limits.bulk_bytes_max);
+        let mut at = self.at;
+        let mut args_left = self.args_left;
+        let mut announced = self.bulk_bytes;
+        while args_left > 0 {
+            let bulk_bytes = match announced {
+                Some(bytes) => bytes as usize,
+                None => {
+                    let (bytes, next) = match self.length_line(buffer, at) {
+                        Line::Whole(bytes, next) => {
+                            // A whole line has a first byte.
+                            if buffer[at] != b'$' {
+                                return self.fail(ProtocolError::ExpectedBulk(buffer[at]));
+                            }
+                            match bytes {
+                                Some(bytes) if (0..=bulk_bytes_max).contains(&bytes) => (bytes, next),
+                                _ => return self.fail(ProtocolError::BulkLength),
+                            }
+                        }
+                        Line::Partial => {
+                            self.suspend(at, args_left, None, 0);
+                            return Parsed::Incomplete;
+                        }
+                        Line::TooLong => return self.fail(ProtocolError::BulkLengthLine),
+                    };
+                    if bytes > UNAUTHENTICATED_BULK_BYTES_MAX && !self.limits.authenticated {
+                        return self.fail(ProtocolError::BulkLengthUnauthenticated);
+                    }
+                    at = next;
+                    bytes as usize
+                }
+            };
+            announced = None;
+            let next = at + bulk_bytes + 2;
+            if next > self.limits.query_bytes_max as usize {
+                return self.fail(ProtocolError::QueryLength);
+            }
+            if next > buffer.len() {
+                self.suspend(at, args_left, Some(bulk_bytes as u32), next - buffer.len());
+                return Parsed::Incomplete;
+            }
+            self.spans.push(Span::new(at, at + bulk_bytes));
+            at = next;
+            args_left -= 1;
+        }
+        self.args_left = 0;
+        Parsed::Command { consumed: at }
+    }
+
+    #[inline]
+    fn suspend(&mut self, at: usize, args_left: u32, bulk_bytes: Option<u32>, bytes_wanted: usize) {
+        self.at = at;
+        self.args_left = args_left;
+        self.bulk_bytes = bulk_bytes;
+        self.bytes_wanted = bytes_wanted;
+    }
+
+    /// The number in the line that begins at `at` with a type byte.
+    #[inline]
+    fn length_line(&mut self, buffer: &[u8], at: usize) -> Line {
+        // The usual line has one to three digits; all else, and all that is wrong, goes the long way.
+        let (value, next) = match buffer.get(at + 1..) {
+            Some([a @ b'0'..=b'9', b'\r', _, ..]) => (i64::from(a - b'0'), at + 4),
+            Some([a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..]) => {
+                (i64::from(a - b'0') * 10 + i64::from(b - b'0'), at + 5)
+            }
+            Some([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', _, ..]) => {
+                (i64::from(a - b'0') * 100 + i64::from(b - b'0') * 10 + i64::from(c - b'0'), at + 6)
+            }
+            _ => return self.length_line_any(buffer, at),
+        };
+        self.line_scanned = 0;
+        Line::Whole(Some(value), next)
+    }
+
+    fn length_line_any(&mut self, buffer: &[u8], at: usize) -> Line {
+        let line = buffer.get(at..).unwrap_or_default();
+        let Some(end) = self.line_end(line, b'\r') else {
+            return if self.line_scanned > LINE_BYTES_MAX { Line::TooLong } else { Line::Partial };
+        };
+        if end + 1 >= line.len() {
+            return Line::Partial;
+        }
+        self.line_scanned = 0;
+        // Where the line is only its end, the type byte itself is missing and there is no number either.
+        Line::Whole(line.get(1..end).and_then(parse_i64), at + end + 2)
+    }
+
+    /// Where `end` stands in `line`, among its first bytes up to [`LINE_BYTES_MAX`]; goes on where it stopped before.
+    fn line_end(&mut self, line: &[u8], end: u8) -> Option<usize> {
+        let line = &line[..line.len().min(LINE_BYTES_MAX + 1)];
+        let found = line[self.line_scanned..].iter().position(|&byte| byte == end);
+        match found {
+            Some(index) => {
+                self.line_scanned += index;
+                Some(self.line_scanned)
+            }
+            None => {
+                self.line_scanned = line.len();
+                None
+            }
+        }
+    }
+
+    fn parse_inline(&mut self, buffer: &[u8]) -> Parsed {
+        let Some(end) = self.line_end(buffer, b'\n') else {
+            return if self.line_scanned > LINE_BYTES_MAX {
+                self.fail(ProtocolError::InlineLine)
+            } else {
+                Parsed::Incomplete
+            };
+        };
+        self.line_scanned = 0;
+        self.is_inline = true;
+        let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
+        if split_words(line, &mut self.words).is_err() {
+            return self.fail(ProtocolError::Quotes);
+        }
+        let consumed = end + 1;
+        if self.words.as_args().is_empty() { Parsed::Empty { consumed } } else { Parsed::Command { consumed } }
+    }
+}
