@@ -7,12 +7,12 @@ use keytide_engine::error::Refusal;
 pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
     match refusal {
         Refusal::WrongType => reply.error(error_text::WRONG_TYPE),
-        Refusal::NotAnInteger => reply.error(error_text::NOT_AN_INTEGER),
-        Refusal::NotAFloat => reply.error(error_text::NOT_A_FLOAT),
-        Refusal::FieldNotAnInteger => reply.error(error_text::HASH_NOT_AN_INTEGER),
-        Refusal::FieldNotAFloat => reply.error(error_text::HASH_NOT_A_FLOAT),
-        Refusal::Overflow => reply.error(error_text::INCREMENT_OVERFLOW),
-        Refusal::NotFinite => reply.error(error_text::INCREMENT_NOT_FINITE),
+        Refusal::NotAnInteger => reply.error(error_text::NOT_INTEGER),
+        Refusal::NotAFloat => reply.error(error_text::NOT_FLOAT),
+        Refusal::FieldNotAnInteger => reply.error(error_text::HASH_NOT_INTEGER),
+        Refusal::FieldNotAFloat => reply.error(error_text::HASH_NOT_FLOAT),
+        Refusal::Overflow => reply.error(error_text::OVERFLOW),
+        Refusal::NotFinite => reply.error(error_text::NOT_FINITE),
         Refusal::StringTooLong => reply.error(error_text::STRING_TOO_LONG),
         Refusal::NoSuchKey => reply.error(error_text::NO_SUCH_KEY),
         Refusal::IndexOutOfRange => reply.error(error_text::INDEX_OUT_OF_RANGE),

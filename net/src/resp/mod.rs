@@ -7,13 +7,12 @@
 //! | [`inline`] | commands typed by hand: words, quotes, escapes |
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
-//! | [`number`] | numbers as Redis reads and writes them |
+//! 
 //! | [`split`] | walking over encoded values |
 
 pub mod args;
 pub mod error_text;
 pub mod inline;
-pub mod number;
 pub mod parse;
 pub mod reply;
 pub mod split;

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::args::{Args, OwnedArgs, Span};
 use super::inline::split_words;
-use super::number::parse_i64;
+use keytide_engine::number::parse_i64;
 
 /// How many arguments a client may send before it is authenticated.
 pub const UNAUTHENTICATED_ARGS_MAX: i64 = 10;

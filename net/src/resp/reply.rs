@@ -1,7 +1,7 @@
 //! Replies, encoded onto a connection's output. One set of methods for both protocol versions: what RESP2 has no type
 //! for is sent as Redis sends it there.
 
-use super::number::format_g17;
+use keytide_engine::number::format_g17;
 
 /// The version of the protocol that a connection speaks, RESP2 until `HELLO 3`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

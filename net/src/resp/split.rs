@@ -92,7 +92,7 @@ fn head(bytes: &[u8], at: usize) -> Option<Head> {
 
 /// A length; inside, none stands for the null of RESP2.
 fn length(line: &[u8]) -> Option<Option<u64>> {
-    if line == b"-1" { Some(None) } else { super::number::parse_u64(line).map(Some) }
+    if line == b"-1" { Some(None) } else { keytide_engine::number::parse_u64(line).map(Some) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,114 @@
+//! A connection: bytes in, replies out, and why it stands still. Knows no command.
+
+use crate::net_ring::ConnectionId;
+use crate::replies::Replies;
+use crate::resp::{Parser, ParserLimits};
+use crate::session::Session;
+
+/// One connection of this core.
+pub struct Connection {
+    /// Its id in the net ring.
+    pub id: ConnectionId,
+    /// What it is to the server.
+    pub session: Session,
+    /// Where its parsing stands.
+    pub parser: Parser,
+    /// Received and not yet consumed; begins with a command's first byte.
+    pub input: Vec<u8>,
+    /// Its replies, in order.
+    pub replies: Replies,
+    /// Why none of its commands run.
+    pub stall: Option<Stall>,
+    /// Whether it is on the core's list of connections to look at before the turn ends.
+    pub is_listed: bool,
+    /// Whether receiving is paused.
+    pub is_paused: bool,
+    /// Whether a send is in flight.
+    pub is_sending: bool,
+    /// A send's buffer that came back.
+    pub spare: Vec<u8>,
+    /// Whether the client has ended its side: what it asked for is answered, and then it is closed.
+    pub has_ended: bool,
+    /// Whether the net ring has been told to close it.
+    pub is_closed: bool,
+}
+
+/// Why a connection's commands wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// Until every reply it waits for has come.
+    Replies,
+    /// Until this core's shard is back.
+    Shard,
+    /// Until the client has taken enough of what was sent.
+    Output,
+}
+
+impl Connection {
+    /// A new connection.
+    pub fn new(id: ConnectionId, session: Session, limits: ParserLimits) -> Connection {
+        Connection {
+            id,
+            session,
+            parser: Parser::new(limits),
+            input: Vec::new(),
+            replies: Replies::default(),
+            stall: None,
+            is_listed: false,
+            is_paused: false,
+            is_sending: false,
+            spare: Vec::new(),
+            has_ended: false,
+            is_closed: false,
+        }
+    }
+}
+
+/// The connections of one core, by their index in the net ring.
+#[derive(Default)]
+pub struct Connections {
+    places: Vec<Option<Box<Connection>>>,
+}
+
+impl Connections {
+    /// Adds a connection.
+    pub fn insert(&mut self, connection: Connection) {
+        let index = connection.id.index() as usize;
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
+        }
+        self.places[index] = Some(Box::new(connection));
+    }
+
+    /// The connection of an id, if it is still that one.
+    #[inline]
+    pub fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let place = self.places.get_mut(id.index() as usize)?;
+        place.as_deref_mut().filter(|connection| connection.id == id)
+    }
+
+    /// Takes a connection out, to be put back with [`Connections::put`]: so that it and the rest of the core can be
+    /// changed side by side.
+    #[inline]
+    pub fn take(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let place = self.places.get_mut(id.index() as usize)?;
+        if place.as_ref().is_some_and(|connection| connection.id == id) { place.take() } else { None }
+    }
+
+    /// Puts a connection back.
+    #[inline]
+    pub fn put(&mut self, connection: Box<Connection>) {
+        let index = connection.id.index() as usize;
+        self.places[index] = Some(connection);
+    }
+
+    /// Forgets a connection.
+    pub fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        self.take(id)
+    }
+
+    /// All of them.
+    pub fn iter(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.places.iter_mut().filter_map(|place| place.as_deref_mut())
+    }
+}

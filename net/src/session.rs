@@ -1,0 +1,88 @@
+//! What a connection is to the server: its number, its names, what it has been allowed, the transaction it is in.
+
+use crate::command::transaction::Transaction;
+use crate::resp::Protocol;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// The session of one connection.
+pub struct Session {
+    /// The client's number: unique over the server's life, from 1.
+    pub client: u64,
+    /// What replies are encoded for.
+    pub protocol: Protocol,
+    /// Whether it has given the password, or none is asked.
+    pub authenticated: bool,
+    /// Its transaction, from MULTI to EXEC or DISCARD.
+    pub transaction: Option<Transaction>,
+    /// What CLIENT SETNAME gave.
+    pub name: Vec<u8>,
+    /// What CLIENT SETINFO gave: the client library's name and version.
+    pub library: (Vec<u8>, Vec<u8>),
+    /// The client's address.
+    pub peer: Option<SocketAddr>,
+    /// The address that it has connected to.
+    pub local: Option<SocketAddr>,
+    /// When it connected, Unix milliseconds.
+    pub connected_ms: u64,
+    /// When its last command came, Unix milliseconds.
+    pub active_ms: u64,
+    /// The name of its last command.
+    pub last_command: &'static str,
+    /// Whether the connection is to be closed once what it was told has left.
+    pub closing: bool,
+}
+
+impl Session {
+    /// The session of a new connection.
+    pub fn new(client: u64, authenticated: bool, addresses: (Option<SocketAddr>, Option<SocketAddr>), now_ms: u64) -> Session {
+        Session {
+            client,
+            protocol: Protocol::Resp2,
+            authenticated,
+            transaction: None,
+            name: Vec::new(),
+            library: (Vec::new(), Vec::new()),
+            peer: addresses.0,
+            local: addresses.1,
+            connected_ms: now_ms,
+            active_ms: now_ms,
+            last_command: "NULL",
+            closing: false,
+        }
+    }
+
+    /// As it was when it connected, but for its number and addresses: RESET.
+    pub fn reset(&mut self, authenticated: bool) {
+        self.protocol = Protocol::Resp2;
+        self.authenticated = authenticated;
+        self.transaction = None;
+        self.name.clear();
+    }
+
+    /// Its line of CLIENT LIST.
+    pub fn describe(&self, now_ms: u64) -> String {
+        let address = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |a| a.to_string());
+        let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
+        let mut line = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(
+            line,
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} cmd={} user=default \
+             lib-name={} lib-ver={} resp={}",
+            self.client,
+            address(self.peer),
+            address(self.local),
+            String::from_utf8_lossy(&self.name),
+            seconds(self.connected_ms),
+            seconds(self.active_ms),
+            if self.transaction.is_some() { "x" } else { "N" },
+            self.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
+            self.last_command,
+            String::from_utf8_lossy(&self.library.0),
+            String::from_utf8_lossy(&self.library.1),
+            if self.protocol == Protocol::Resp3 { 3 } else { 2 },
+        );
+        line
+    }
+}
