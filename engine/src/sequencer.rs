@@ -1,1 +1,147 @@
-//! The sequencer.
+//! The one order over all shards: positions handed out in blocks, and the frontier below which all is published.
+//!
+//! A shard, once per turn: (S1) stores a lower bound of what it is about to get as its *reserving mark*; (S2) takes a
+//! block with `fetch_add`; stamps its records, publishes its tail; (S3) clears the mark. A reader: (F1) loads the
+//! sequencer; (F2) then all marks. The least of what it saw is the frontier.
+//!
+//! # Why everything below the frontier is published
+//!
+//! Let `F` be a reader's frontier and `p < F` a position handed out to shard `s` in block `B`. F1 loaded a value of at
+//! least `F`, so it read S2 of `B` or a later `fetch_add`; those are all read-modify-writes, so the release sequence of
+//! `B`'s S2 is unbroken, and S1 of `B` happened before F2. So F2 sees, of shard `s`, one of three:
+//!
+//! * the mark of `B`'s own turn. It was read from the sequencer before S2 added to it, so it is at most `p`: then
+//!   `F <= p`. A contradiction.
+//! * the mark cleared after that turn, or moved on beyond `B`. That store is a release after the tail was published,
+//!   F2 acquires it: `p` is published, and whoever loads the tail next sees it.
+//! * a mark of a later turn. Marks are stored with release too, after the earlier turn was published: as before.
+//!
+//! The bound in S1 may be older than need be (another shard adds in between): then the frontier is lower for that
+//! turn, which is safe. For the same reason a later frontier may be lower than an earlier one: a reader keeps the
+//! greatest it has seen. No shard that is idle holds anything back.
+
+use crate::position::{Position, ShardId};
+use crate::sync::{AtomicU64, CachePadded, Ordering};
+
+/// The mark of a shard that is not between reserving and publishing.
+const CLEAR: u64 = u64::MAX;
+
+/// Hands out positions to shards and knows how far all of them have published. Shared by all cores.
+#[derive(Debug)]
+pub struct Sequencer {
+    first: Position,
+    next: CachePadded<AtomicU64>,
+    marks: Box<[CachePadded<AtomicU64>]>,
+}
+
+impl Sequencer {
+    /// A sequencer for `shards` shards whose first position is `first`.
+    pub fn new(first: Position, shards: usize) -> Sequencer {
+        let marks = (0..shards).map(|_| CachePadded::new(AtomicU64::new(CLEAR))).collect();
+        Sequencer { first, next: CachePadded::new(AtomicU64::new(first.0)), marks }
+    }
+
+    /// The first position of this run.
+    pub fn first(&self) -> Position {
+        self.first
+    }
+
+    /// Takes `count` positions for `shard` and answers the first of them; they follow each other. To be called by that
+    /// shard's core only, with [`Sequencer::clear`] once the records are published; called again before that, the
+    /// first call's mark stays.
+    ///
+    /// Nothing is refused beyond [`Position::END`] (2^53): positions go on, dense and in order, and only clients that
+    /// keep numbers as doubles lose exactness. Panics where the shard does not exist.
+    pub fn reserve(&self, shard: ShardId, count: u64) -> Position {
+        let mark = &self.marks[shard.0 as usize];
+        // Relaxed: only this core stores to this mark.
+        if mark.load(Ordering::Relaxed) == CLEAR {
+            // Relaxed: any earlier value of the sequencer is a lower bound of what `fetch_add` will answer.
+            let bound = self.next.load(Ordering::Relaxed);
+            // S1. Release, paired with the acquire in `frontier`: who sees this mark instead of the clear before it
+            // sees the turn before as published too.
+            mark.store(bound, Ordering::Release);
+        }
+        // S2. Release, paired with the acquire of the sequencer in `frontier`: who sees these positions as handed out
+        // sees the mark. It acquires nothing: what others published is no matter for this shard.
+        Position(self.next.fetch_add(count, Ordering::Release))
+    }
+
+    /// After the shard has published everything that it reserved.
+    pub fn clear(&self, shard: ShardId) {
+        // S3. Release, paired with the acquire in `frontier`: the published tail is seen by who sees the mark gone.
+        self.marks[shard.0 as usize].store(CLEAR, Ordering::Release);
+    }
+
+    /// After the shard has published everything it reserved before `oldest`, while a later turn's block that starts at
+    /// `oldest` still waits (for a sync): as [`Sequencer::clear`], but for the earlier turn only.
+    pub fn advance(&self, shard: ShardId, oldest: Position) {
+        // S3, as in `clear`. The mark is a lower bound of the later block, as S1 would have stored it.
+        self.marks[shard.0 as usize].store(oldest.0, Ordering::Release);
+    }
+
+    /// The position that would be handed out next. Everything below it was handed out, not all of it is published.
+    pub fn next(&self) -> Position {
+        // Relaxed: a number to show or to compare with; nothing is read because of it.
+        Position(self.next.load(Ordering::Relaxed))
+    }
+
+    /// A position below which everything is published: whoever loads a shard's tail after this call finds it there.
+    pub fn frontier(&self) -> Position {
+        // F1. Acquire, paired with the release of the `fetch_add`s: see the head of this file.
+        let next = self.next.load(Ordering::Acquire);
+        // F2. Acquire, paired with the release stores of the marks.
+        let frontier = self.marks.iter().map(|mark| mark.load(Ordering::Acquire)).fold(next, u64::min);
+        Position(frontier)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const ONE: ShardId = ShardId(0);
+    const OTHER: ShardId = ShardId(1);
+
+    #[test]
+    fn blocks_are_dense_over_all_shards() {
+        let sequencer = Sequencer::new(Position(100), 2);
+        assert_eq!(sequencer.first(), Position(100));
+        assert_eq!(sequencer.reserve(ONE, 3), Position(100));
+        assert_eq!(sequencer.reserve(OTHER, 1), Position(103));
+        assert_eq!(sequencer.reserve(ONE, 2), Position(104));
+        assert_eq!(sequencer.next(), Position(106));
+    }
+
+    #[test]
+    fn the_frontier_waits_for_the_slowest_shard_and_for_no_idle_one() {
+        let sequencer = Sequencer::new(Position(1), 3);
+        assert_eq!(sequencer.frontier(), Position(1));
+        sequencer.reserve(ONE, 5);
+        sequencer.reserve(OTHER, 5);
+        assert_eq!(sequencer.frontier(), Position(1));
+        sequencer.clear(ONE);
+        assert_eq!(sequencer.frontier(), Position(6));
+        sequencer.clear(OTHER);
+        assert_eq!(sequencer.frontier(), Position(11));
+    }
+
+    #[test]
+    fn a_second_block_of_the_same_turn_keeps_the_first_mark() {
+        let sequencer = Sequencer::new(Position(1), 1);
+        sequencer.reserve(ONE, 1);
+        sequencer.reserve(ONE, 1);
+        assert_eq!(sequencer.frontier(), Position(1));
+    }
+
+    #[test]
+    fn the_frontier_passes_a_published_turn_while_the_next_one_waits() {
+        let sequencer = Sequencer::new(Position(1), 1);
+        sequencer.reserve(ONE, 4);
+        let second = sequencer.reserve(ONE, 4);
+        sequencer.advance(ONE, second);
+        assert_eq!(sequencer.frontier(), Position(5));
+        sequencer.clear(ONE);
+        assert_eq!(sequencer.frontier(), Position(9));
+    }
+}

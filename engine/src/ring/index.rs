@@ -1,0 +1,122 @@
+//! The sparse index: for every block of the ring, where its first record starts and at which position. So a read costs
+//! the same wherever in the ring it starts: a binary search over blocks, then a walk over one block.
+//!
+//! Blocks are counted like offsets, for ever; block `b` has the entry `b % blocks`. An entry is written when the first
+//! record that starts *in or after* its block is stamped, so before that record is published. A record that spans
+//! several blocks leaves them to the record after it.
+//!
+//! # Why a reader is never led too far
+//!
+//! Entries are relaxed atomics and are covered by the ring's own protocol (`words.rs`): the entry of block `b` is
+//! written over by block `b + blocks` only once a record at least a capacity further on was written, so after the head
+//! has passed the start of block `b`, with the release fence between the two. A reader loads an entry, fences with
+//! acquire, and loads the head: is that still at or before the block's start, then the entry is of block `b`, or an
+//! older one that block `b` has not replaced yet. The older one is told by its offset, which is before the block (a
+//! record takes at most half the ring): then no published record starts in or after block `b`. An offset beyond the
+//! reader's tail means the same. Is the offset between the two, the record was published before the tail that the
+//! reader loaded, so the position beside it is seen as well. It takes no trust in anything but the head.
+
+use super::words::Words;
+use crate::position::{Position, RingOffset};
+use crate::sync::{AtomicU64, Ordering};
+
+/// The bytes of a block in rings of 64 KiB and more: a walk over one costs about as much as the rest of a search.
+const BLOCK_BYTES: u64 = 4096;
+
+struct Entry {
+    offset: AtomicU64,
+    position: AtomicU64,
+    /// The position of the record before: what was evicted through when the head moves to `offset`. Only the writer
+    /// asks.
+    before: AtomicU64,
+}
+
+pub(super) struct Index {
+    entries: Box<[Entry]>,
+    shift: u32,
+}
+
+/// Where a search ended.
+pub(super) struct Found {
+    /// The start of a record, at or before the one that was looked for, or before everything that is left.
+    pub(super) offset: RingOffset,
+    /// How many entries were looked at.
+    pub(super) steps: u32,
+}
+
+impl Index {
+    /// For a ring of that many bytes. Blocks are a sixteenth of small rings.
+    pub(super) fn new(capacity_bytes: u64) -> Index {
+        let block_bytes = BLOCK_BYTES.min(capacity_bytes / 16).max(8);
+        let entry = |_| Entry { offset: AtomicU64::new(0), position: AtomicU64::new(0), before: AtomicU64::new(0) };
+        Index {
+            entries: (0..capacity_bytes.div_ceil(block_bytes)).map(entry).collect(),
+            shift: block_bytes.trailing_zeros(),
+        }
+    }
+
+    pub(super) fn block(&self, offset: RingOffset) -> u64 {
+        offset.0 >> self.shift
+    }
+
+    fn start(&self, block: u64) -> u64 {
+        block << self.shift
+    }
+
+    fn entry(&self, block: u64) -> &Entry {
+        // The number of blocks is a power of two, as the capacity and the block are.
+        &self.entries[(block & (self.entries.len() as u64 - 1)) as usize]
+    }
+
+    /// For the writer: notes the record at `offset` as the first one in or after block `block`.
+    pub(super) fn note(&self, block: u64, offset: RingOffset, position: Position, before: Position) {
+        let entry = self.entry(block);
+        // Relaxed: published by the tail, and guarded by the head like the words themselves; see the head of this file.
+        entry.offset.store(offset.0, Ordering::Relaxed);
+        // Relaxed, as above.
+        entry.position.store(position.0, Ordering::Relaxed);
+        // Relaxed: only the writer loads it.
+        entry.before.store(before.0, Ordering::Relaxed);
+    }
+
+    /// For the writer: the first record that starts at or after `offset`, as far as blocks can tell, and the position
+    /// of the record before it. `next_block` is the first block without an entry.
+    pub(super) fn first_from(&self, offset: RingOffset, next_block: u64) -> Option<(RingOffset, Position)> {
+        let block = self.block(RingOffset(offset.0 + (1 << self.shift) - 1));
+        if block >= next_block {
+            return None;
+        }
+        let entry = self.entry(block);
+        // Relaxed, both: stored by this thread.
+        let found = (entry.offset.load(Ordering::Relaxed), entry.before.load(Ordering::Relaxed));
+        Some((RingOffset(found.0), Position(found.1)))
+    }
+
+    /// The last record that an entry knows of and whose position is not beyond `position`; or the oldest record.
+    pub(super) fn find(&self, words: &Words, position: Position) -> Found {
+        let bounds = words.bounds();
+        let mut found = Found { offset: bounds.head, steps: 0 };
+        // The record wanted starts at or after `found.offset`, which is in block `low` or, with a long record, beyond
+        // it; no record at or before `position` starts in or after block `high`.
+        let mut low = self.block(bounds.head);
+        let mut high = self.block(RingOffset(bounds.tail.0 + (1 << self.shift) - 1));
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.entry(middle);
+            // Relaxed, both: trusted only after the check.
+            let (offset, at) = (entry.offset.load(Ordering::Relaxed), entry.position.load(Ordering::Relaxed));
+            found.steps += 1;
+            if let Err(lapped) = words.check(RingOffset(self.start(middle))) {
+                // The block has begun to be overwritten. What is wanted is not before the new head, or is gone.
+                found.offset = lapped.head;
+                low = self.block(lapped.head);
+            } else if offset < self.start(middle) || offset >= bounds.tail.0 || at > position.0 {
+                high = middle;
+            } else {
+                found.offset = RingOffset(offset);
+                low = middle;
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,301 @@
+//! One record, word by word, and how a draft of one is written. The ring and the log hold records in this form.
+//!
+//! ```text
+//!        byte 0              2              4              6           8     words are little endian
+//! w0    │ length in bytes, whole record   │ event type   │ flags        │     length: a multiple of 8
+//! w1    │ position                                                      │     0 until the record is stamped
+//! w2    │ timestamp, Unix time in milliseconds                          │
+//! w3    │ revision                                                      │
+//! w4    │ back link: ring offset of the stream's previous record        │     all ones: there is none
+//! w5    │ key bytes                       │ data bytes                  │
+//!       ├─ only with EXT ──────────────────────────────────────────────┤
+//! w6    │ meta bytes                      │ type bytes   │ 0            │
+//!       ├─ only with ID (which implies EXT) ───────────────────────────┤
+//! w7-8  │ event id, 16 bytes                                            │
+//!       ├──────────────────────────────────────────────────────────────┤
+//!       │ key, type name, data, meta: back to back, then zeros up to a multiple of 8
+//! ```
+//!
+//! With PARTS the data is several parts: for each, its length in four bytes, then its bytes. DATA and META tell empty
+//! data and metadata from none.
+
+use crate::event::EventType;
+use crate::position::{Revision, RingOffset};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Bytes of the header that every record has.
+pub const HEADER_BYTES: u64 = 48;
+
+/// There is a word for metadata and type name.
+pub(super) const EXT: u16 = 1;
+/// The event id is there.
+pub(super) const ID: u16 = 1 << 1;
+/// The data is JSON.
+pub(super) const JSON: u16 = 1 << 2;
+/// The data is several parts, each with its length before it.
+pub(super) const PARTS: u16 = 1 << 3;
+/// There is metadata, be it empty.
+pub(super) const META: u16 = 1 << 4;
+/// There is data, be it empty.
+pub(super) const DATA: u16 = 1 << 5;
+
+/// The data of an event that is about to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data<'a> {
+    /// None, which is not the same as empty.
+    None,
+    /// Bytes.
+    One(&'a [u8]),
+    /// Several strings of bytes in order, such as field and value.
+    Parts(&'a [&'a [u8]]),
+}
+
+/// An event that is about to be recorded: everything but its position, which the turn's end gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// What happened.
+    pub event_type: EventType,
+    /// The type's name where the type is [`EventType::CUSTOM`], else empty. At most 65,535 bytes.
+    pub custom_type: &'a [u8],
+    /// The key, which is the stream.
+    pub key: &'a [u8],
+    /// What is recorded of it.
+    pub data: Data<'a>,
+    /// The client's metadata.
+    pub meta: Option<&'a [u8]>,
+    /// The event id, where the client gave one.
+    pub id: Option<[u8; 16]>,
+    /// Whether the data is JSON.
+    pub json: bool,
+    /// The place in the stream.
+    pub revision: Revision,
+    /// When it happened, Unix time in milliseconds.
+    pub timestamp_ms: u64,
+    /// The stream's previous record, or [`RingOffset::NONE`].
+    pub back_link: RingOffset,
+}
+
+/// The bytes that a record without metadata, id and custom type takes, where its data is one string or none.
+pub fn record_bytes(key_len: usize, data_len: usize) -> u64 {
+    (HEADER_BYTES + key_len as u64 + data_len as u64).next_multiple_of(8)
+}
+
+/// The bytes that a record without metadata, id and custom type takes, where its data is parts of these lengths.
+pub fn record_bytes_parts(key_len: usize, parts: impl Iterator<Item = usize>) -> u64 {
+    record_bytes(key_len, parts.map(|part| part + 4).sum())
+}
+
+impl<'a> Draft<'a> {
+    /// A draft without metadata, id and custom type.
+    pub fn new(event_type: EventType, key: &'a [u8], data: Data<'a>) -> Draft<'a> {
+        Draft {
+            event_type,
+            custom_type: b"",
+            key,
+            data,
+            meta: None,
+            id: None,
+            json: false,
+            revision: Revision(0),
+            timestamp_ms: 0,
+            back_link: RingOffset::NONE,
+        }
+    }
+
+    /// The bytes that the record will take: a multiple of 8.
+    pub fn record_bytes(&self) -> u64 {
+        self.shape().length
+    }
+
+    #[inline]
+    pub(super) fn shape(&self) -> Shape {
+        let (data_len, mut flags) = match self.data {
+            Data::None => (0, 0),
+            Data::One(data) => (data.len() as u64, DATA),
+            Data::Parts(parts) => (parts.iter().map(|part| part.len() as u64 + 4).sum(), DATA | PARTS),
+        };
+        if self.json {
+            flags |= JSON;
+        }
+        let mut length = HEADER_BYTES + self.key.len() as u64 + data_len;
+        if self.meta.is_some() || self.id.is_some() || !self.custom_type.is_empty() {
+            flags |= EXT;
+            length += 8 + self.custom_type.len() as u64;
+            if let Some(meta) = self.meta {
+                flags |= META;
+                length += meta.len() as u64;
+            }
+            if self.id.is_some() {
+                flags |= ID;
+                length += 16;
+            }
+        }
+        Shape { length: length.next_multiple_of(8), data_len, flags }
+    }
+}
+
+/// What is added up before a record is written.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) length: u64,
+    data_len: u64,
+    flags: u16,
+}
+
+/// Writes the record into exactly `shape.length / 8` words. The caller has seen to it that the length fits 32 bits.
+#[inline]
+pub(super) fn encode<'w>(draft: &Draft<'_>, shape: Shape, words: impl Iterator<Item = &'w AtomicU64>) {
+    let mut packer = Packer { words, carry: 0, bits: 0 };
+    packer.word(shape.length | (draft.event_type.code() as u64) << 32 | (shape.flags as u64) << 48);
+    packer.word(0);
+    packer.word(draft.timestamp_ms);
+    packer.word(draft.revision.0);
+    packer.word(draft.back_link.0);
+    packer.word(draft.key.len() as u64 | shape.data_len << 32);
+    if shape.flags & EXT != 0 {
+        let meta_len = draft.meta.map_or(0, <[u8]>::len) as u64;
+        packer.word(meta_len | (draft.custom_type.len() as u64) << 32);
+        if let Some(id) = draft.id {
+            packer.bytes(&id);
+        }
+    }
+    packer.bytes(draft.key);
+    packer.bytes(draft.custom_type);
+    match draft.data {
+        Data::None => {}
+        Data::One(data) => packer.bytes(data),
+        Data::Parts(parts) => {
+            for part in parts {
+                packer.short(part.len() as u64, 4);
+                packer.bytes(part);
+            }
+        }
+    }
+    packer.bytes(draft.meta.unwrap_or_default());
+    packer.finish();
+}
+
+/// Puts bytes of any length one after the other into words, each stored once.
+struct Packer<I> {
+    words: I,
+    /// The bytes of the word that is not full yet; above `bits` zero.
+    carry: u64,
+    /// How many bits of `carry` are taken: 0 to 56, a multiple of 8.
+    bits: u32,
+}
+
+impl<'w, I: Iterator<Item = &'w AtomicU64>> Packer<I> {
+    #[inline(always)]
+    fn word(&mut self, value: u64) {
+        if let Some(word) = self.words.next() {
+            // Relaxed: the words are published by the release store of the tail, see `words.rs` (W3).
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self, bytes: &[u8]) {
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        if self.bits == 0 {
+            for chunk in chunks {
+                self.word(u64::from_le_bytes(*chunk));
+            }
+        } else {
+            let (bits, mut carry) = (self.bits, self.carry);
+            for chunk in chunks {
+                let value = u64::from_le_bytes(*chunk);
+                self.word(carry | value << bits);
+                carry = value >> (64 - bits);
+            }
+            self.carry = carry;
+        }
+        self.short(short_from_le_bytes(rest), rest.len() as u32);
+    }
+
+    /// The lowest `count` bytes of `value`, at most 7; the others are zero.
+    #[inline(always)]
+    fn short(&mut self, value: u64, count: u32) {
+        let bits = self.bits + 8 * count;
+        self.carry |= value << self.bits;
+        if bits < 64 {
+            self.bits = bits;
+        } else {
+            self.word(self.carry);
+            // Not shifted by 64: with no bits taken before, seven bytes do not fill the word.
+            self.carry = value >> (64 - self.bits);
+            self.bits = bits - 64;
+        }
+    }
+
+    #[inline(always)]
+    fn finish(&mut self) {
+        if self.bits > 0 {
+            self.word(self.carry);
+        }
+        debug_assert!(self.words.next().is_none(), "the record is as long as its shape says");
+    }
+}
+
+/// Up to seven bytes as a number, by two or three loads that may overlap instead of a loop.
+#[inline(always)]
+fn short_from_le_bytes(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << (8 * (len - 4))
+        }
+        _ if len == 0 => 0,
+        _ => bytes[0] as u64 | (bytes[len / 2] as u64) << (8 * (len / 2)) | (bytes[len - 1] as u64) << (8 * (len - 1)),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn up_to_seven_bytes_become_a_number() {
+        for len in 0..8 {
+            let bytes: Vec<u8> = (0..len).map(|i| 0x81 + i as u8 * 0x11).collect();
+            let mut whole = [0; 8];
+            whole[..len].copy_from_slice(&bytes);
+            assert_eq!(short_from_le_bytes(&bytes), u64::from_le_bytes(whole), "{len}");
+        }
+    }
+
+    #[test]
+    fn the_sizes_added_up_beforehand_are_those_of_the_drafts() {
+        for (key, data) in [(0, 0), (1, 7), (13, 64), (8, 8)] {
+            let (key_bytes, data_bytes) = (vec![1; key], vec![2; data]);
+            let one = Draft::new(EventType::Set, &key_bytes, Data::One(&data_bytes));
+            assert_eq!(one.record_bytes(), record_bytes(key, data));
+            let parts = [data_bytes.as_slice(), b"value"];
+            let several = Draft::new(EventType::HSet, &key_bytes, Data::Parts(&parts));
+            assert_eq!(several.record_bytes(), record_bytes_parts(key, parts.iter().map(|part| part.len())));
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_record_are_those_that_logs_keep() {
+        let words: Vec<AtomicU64> = (0..11).map(|_| AtomicU64::new(u64::MAX)).collect();
+        let draft = Draft {
+            custom_type: b"Paid",
+            meta: Some(b"m"),
+            id: Some([7; 16]),
+            json: true,
+            revision: Revision(3),
+            timestamp_ms: 2,
+            back_link: RingOffset(64),
+            ..Draft::new(EventType::CUSTOM, b"key", Data::One(b"{}"))
+        };
+        let shape = draft.shape();
+        assert_eq!(shape.length, 88);
+        encode(&draft, shape, words.iter());
+        let flags = (EXT | ID | JSON | META | DATA) as u64;
+        let words: Vec<u64> = words.into_iter().map(AtomicU64::into_inner).collect();
+        assert_eq!(&words[..7], &[88 | flags << 48, 0, 2, 3, 64, 3 | 2 << 32, 1 | 4 << 32]);
+        assert_eq!(&words[7..9], &[0x0707_0707_0707_0707; 2]);
+        assert_eq!(words[9].to_le_bytes(), *b"keyPaid{");
+        assert_eq!(words[10].to_le_bytes(), *b"}m\0\0\0\0\0\0");
+    }
+}

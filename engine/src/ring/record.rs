@@ -1,0 +1,249 @@
+//! A record as it is read: a view of the bytes that [`layout`](super::layout) draws, in the ring's scratch space or in
+//! a mapped segment. Lengths are checked once, on the way in; bytes that are no record are answered by `None` and never
+//! by a panic.
+
+use super::layout::{DATA, EXT, HEADER_BYTES, ID, JSON, META, PARTS};
+use crate::event::EventType;
+use crate::position::{Position, Revision, RingOffset};
+
+/// One record.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// Exactly the record.
+    bytes: &'a [u8],
+    offset: RingOffset,
+    flags: u16,
+    type_len: u16,
+    key_start: u32,
+    key_len: u32,
+    data_len: u32,
+    meta_len: u32,
+}
+
+/// The data of a record.
+#[derive(Clone, Debug)]
+pub enum RecordData<'a> {
+    /// Bytes.
+    One(&'a [u8]),
+    /// Several strings of bytes, in order.
+    Parts(Parts<'a>),
+}
+
+/// The parts of a record's data, in order.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    rest: &'a [u8],
+}
+
+/// The length that a record's first word tells; 0 where there is no whole word.
+pub(super) fn length(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as u64)
+}
+
+impl<'a> Record<'a> {
+    /// The record at the start of `bytes`, which lies at `offset` of its shard's history. `None` where the bytes do
+    /// not start with a whole record.
+    #[inline]
+    pub fn parse(bytes: &'a [u8], offset: RingOffset) -> Option<Record<'a>> {
+        let length = length(bytes);
+        if length < HEADER_BYTES || length % 8 != 0 {
+            return None;
+        }
+        let bytes = bytes.get(..length as usize)?;
+        let mut record = Record {
+            bytes,
+            offset,
+            flags: (word(bytes, 0) >> 48) as u16,
+            type_len: 0,
+            key_start: HEADER_BYTES as u32,
+            key_len: word(bytes, 5) as u32,
+            data_len: (word(bytes, 5) >> 32) as u32,
+            meta_len: 0,
+        };
+        if record.flags & EXT != 0 {
+            let ext = u64::from_le_bytes(*bytes.get(48..)?.first_chunk::<8>()?);
+            (record.meta_len, record.type_len) = (ext as u32, (ext >> 32) as u16);
+            record.key_start += 8 + if record.flags & ID != 0 { 16 } else { 0 };
+        }
+        let needed = record.key_start as u64
+            + record.key_len as u64
+            + record.type_len as u64
+            + record.data_len as u64
+            + record.meta_len as u64;
+        (needed <= length).then_some(record)
+    }
+
+    /// Where it lies.
+    pub fn offset(&self) -> RingOffset {
+        self.offset
+    }
+
+    /// Where the next record lies.
+    pub fn end(&self) -> RingOffset {
+        RingOffset(self.offset.0 + self.bytes.len() as u64)
+    }
+
+    /// Its place in the one order of all events; 0 as long as its turn has not been given positions.
+    pub fn position(&self) -> Position {
+        Position(word(self.bytes, 1))
+    }
+
+    /// When it happened, Unix time in milliseconds.
+    pub fn timestamp_ms(&self) -> u64 {
+        word(self.bytes, 2)
+    }
+
+    /// Its place in its stream.
+    pub fn revision(&self) -> Revision {
+        Revision(word(self.bytes, 3))
+    }
+
+    /// The stream's previous record in the same ring, or [`RingOffset::NONE`]. It may have been overwritten.
+    pub fn back_link(&self) -> RingOffset {
+        RingOffset(word(self.bytes, 4))
+    }
+
+    /// What happened; [`EventType::CUSTOM`] for a type that a client named.
+    pub fn event_type(&self) -> EventType {
+        EventType::from_code((word(self.bytes, 0) >> 32) as u16)
+    }
+
+    /// The type's name, built-in or the client's.
+    pub fn type_name(&self) -> &'a [u8] {
+        match self.event_type().name() {
+            Some(name) => name.as_bytes(),
+            None => self.part(self.key_start + self.key_len, self.type_len as u32),
+        }
+    }
+
+    /// The key, which is the stream.
+    pub fn key(&self) -> &'a [u8] {
+        self.part(self.key_start, self.key_len)
+    }
+
+    /// The data, or `None` where the event has none (which is not the same as empty).
+    pub fn data(&self) -> Option<RecordData<'a>> {
+        if self.flags & DATA == 0 {
+            return None;
+        }
+        let bytes = self.data_bytes();
+        Some(if self.flags & PARTS != 0 { RecordData::Parts(Parts { rest: bytes }) } else { RecordData::One(bytes) })
+    }
+
+    /// The data as it lies there: where it is parts, with the four bytes of length before each.
+    pub fn data_bytes(&self) -> &'a [u8] {
+        self.part(self.key_start + self.key_len + self.type_len as u32, self.data_len)
+    }
+
+    /// The client's metadata.
+    pub fn meta(&self) -> Option<&'a [u8]> {
+        let start = self.key_start + self.key_len + self.type_len as u32 + self.data_len;
+        (self.flags & META != 0).then(|| self.part(start, self.meta_len))
+    }
+
+    /// The event id, where the client gave one.
+    pub fn id(&self) -> Option<[u8; 16]> {
+        if self.flags & (EXT | ID) != EXT | ID {
+            return None;
+        }
+        self.bytes.get(56..)?.first_chunk::<16>().copied()
+    }
+
+    /// Whether the data is JSON.
+    pub fn is_json(&self) -> bool {
+        self.flags & JSON != 0
+    }
+
+    /// The whole record as it lies there, a multiple of 8 bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// `parse` has checked that all parts lie within the record: their ends fit, and so does their sum.
+    #[inline]
+    fn part(&self, start: u32, len: u32) -> &'a [u8] {
+        &self.bytes[start as usize..][..len as usize]
+    }
+}
+
+/// A word of the header, which `parse` has checked to be there.
+#[inline(always)]
+fn word(bytes: &[u8], index: usize) -> u64 {
+    bytes[index * 8..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+impl std::fmt::Debug for Record<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("offset", &self.offset)
+            .field("position", &self.position())
+            .field("revision", &self.revision())
+            .field("type", &String::from_utf8_lossy(self.type_name()))
+            .field("key", &String::from_utf8_lossy(self.key()))
+            .field("data", &String::from_utf8_lossy(self.data_bytes()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (len, rest) = self.rest.split_first_chunk::<4>()?;
+        let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        self.rest = rest;
+        Some(part)
+    }
+}
+
+/// Records that follow each other in one run of bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Run<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) offset: RingOffset,
+}
+
+impl<'a> Iterator for Run<'a> {
+    type Item = Record<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Record<'a>> {
+        let record = Record::parse(self.bytes, self.offset)?;
+        self.bytes = &self.bytes[record.bytes.len()..];
+        self.offset = record.end();
+        Some(record)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A header of zeros with this first and sixth word, and `more` bytes after it.
+    fn bytes(first: u64, lengths: u64, more: usize) -> Vec<u8> {
+        let mut bytes = vec![0; 48 + more];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        bytes[40..48].copy_from_slice(&lengths.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_refused() {
+        let parse = |bytes: &[u8]| Record::parse(bytes, RingOffset(0)).is_some();
+        assert!(parse(&bytes(48, 0, 0)) && parse(&bytes(56, 8, 8)));
+        assert!(!parse(&[]) && !parse(&[48, 0, 0, 0]));
+        assert!(!parse(&bytes(40, 0, 0)), "shorter than a header");
+        assert!(!parse(&bytes(52, 0, 8)), "not whole words");
+        assert!(!parse(&bytes(64, 0, 8)), "cut off");
+        assert!(!parse(&bytes(56, 9, 8)), "a key beyond the end");
+        assert!(!parse(&bytes(56, u64::MAX, 8)), "lengths that would overflow");
+        assert!(!parse(&bytes(48 | (EXT as u64) << 48, 0, 0)), "no room for what a flag promises");
+        assert!(!parse(&bytes(56 | ((EXT | ID) as u64) << 48, 0, 8)), "no room for the id");
+    }
+
+    #[test]
+    fn parts_end_where_their_lengths_stop_making_sense() {
+        let parts = Parts { rest: b"\x01\0\0\0a\x00\0\0\0\xff\0\0\0bc" };
+        assert_eq!(parts.collect::<Vec<_>>(), [b"a".as_slice(), b""]);
+    }
+}

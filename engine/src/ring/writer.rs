@@ -1,0 +1,339 @@
+//! The one owner of a ring. It appends the records of a turn beyond the tail, where nobody looks; gives them their
+//! positions; and publishes them all at once.
+//!
+//! Where the ring is full, room is made a block of the index at a time: the index knows the first record of the block
+//! that then is the oldest, so no old record is looked at, and readers' copies of the head's cache line stay valid for
+//! many appends.
+
+use super::layout::{self, Draft};
+use super::record::{Record, Run};
+use super::words::WORD_BYTES;
+use super::{Ring, Shared};
+use crate::position::{Position, RingOffset};
+use crate::sync::Ordering;
+
+/// The writing end of a ring. There is one, and it belongs to the shard's core.
+pub struct RingWriter {
+    ring: Ring,
+    capacity: u64,
+    /// The oldest record. This and `tail` are the shared ones, kept here so that they need no load.
+    head: u64,
+    /// The end of what is published.
+    tail: u64,
+    /// The end of what has positions.
+    stamped: u64,
+    /// The end of what is written.
+    end: u64,
+    /// The position of the record before `stamped`; 0 where there is none.
+    last: Position,
+    /// The first block of the index without an entry.
+    next_block: u64,
+    unpublished_records: u64,
+    unstamped_records: u64,
+    /// For the record that goes round the end of the ring when the owner reads.
+    scratch: Vec<u8>,
+}
+
+impl RingWriter {
+    pub(super) fn new(ring: Ring) -> RingWriter {
+        RingWriter {
+            capacity: ring.capacity(),
+            ring,
+            head: 0,
+            tail: 0,
+            stamped: 0,
+            end: 0,
+            last: Position(0),
+            next_block: 0,
+            unpublished_records: 0,
+            unstamped_records: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.ring.0
+    }
+
+    /// A handle for readers.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Writes a record beyond the tail, where readers do not see it until [`RingWriter::publish`], and answers where.
+    /// Makes room first; what it overwrites is published history, oldest first.
+    ///
+    /// Panics where the unpublished records would take more than half the ring: callers commit the turn, or refuse the
+    /// command, at [`change_bytes_max`](crate::limits::change_bytes_max).
+    #[inline]
+    pub fn append(&mut self, draft: &Draft<'_>) -> RingOffset {
+        let shape = draft.shape();
+        let (start, end) = (self.end, self.end + shape.length);
+        assert!(
+            end - self.tail <= self.capacity / 2 && shape.length <= u32::MAX as u64,
+            "a turn's records take at most half the ring"
+        );
+        if end - self.head > self.capacity {
+            self.make_room(end);
+        }
+        let count = shape.length / WORD_BYTES;
+        match self.ring.0.words.run(RingOffset(start), count) {
+            (run, []) => layout::encode(draft, shape, run.iter()),
+            (first, second) => layout::encode(draft, shape, first.iter().chain(second)),
+        }
+        self.end = end;
+        self.unpublished_records += 1;
+        self.unstamped_records += 1;
+        RingOffset(start)
+    }
+
+    /// Moves the head so that words up to `end` may be written.
+    #[cold]
+    fn make_room(&mut self, end: u64) {
+        let needed = RingOffset(end - self.capacity);
+        // Not beyond the tail: `needed` is at least half a ring before it, a block is a sixteenth, and the tail is
+        // where a record starts. Without an entry, the one published record that is left is a long one, and goes too.
+        let (head, through) =
+            self.shared().index.first_from(needed, self.next_block).unwrap_or((self.tail(), self.last));
+        debug_assert!(needed <= head && head.0 <= self.tail && self.head < head.0);
+        self.head = head.0;
+        self.shared().words.evict(head, through);
+    }
+
+    /// Gives consecutive positions, from `first` on, to the records that have none yet, in the order of their appending.
+    /// They take [`RingWriter::unstamped_records`] positions, all beyond those given before. A turn may do it several
+    /// times.
+    pub fn stamp(&mut self, first: Position) {
+        debug_assert!(self.unstamped_records == 0 || first > self.last, "positions only go forward");
+        let Ring(shared) = &self.ring;
+        let mut position = first;
+        while self.stamped < self.end {
+            let offset = RingOffset(self.stamped);
+            shared.words.store(RingOffset(offset.0 + WORD_BYTES), &[position.0]);
+            let block = shared.index.block(offset);
+            while self.next_block <= block {
+                shared.index.note(self.next_block, offset, position, self.last);
+                self.next_block += 1;
+            }
+            self.stamped += shared.words.load(offset) & u32::MAX as u64;
+            self.last = position;
+            position = position.next();
+        }
+        self.unstamped_records = 0;
+    }
+
+    /// Lets readers see all records that were appended. All of them have positions.
+    pub fn publish(&mut self) {
+        debug_assert!(self.unstamped_records == 0, "records are stamped before they are published");
+        self.tail = self.end;
+        self.unpublished_records = 0;
+        self.shared().words.publish(RingOffset(self.end));
+    }
+
+    /// How many bytes the records take that were appended since the last publication.
+    pub fn unpublished_bytes(&self) -> u64 {
+        self.end - self.tail
+    }
+
+    /// How many records were appended since the last publication.
+    pub fn unpublished_records(&self) -> u64 {
+        self.unpublished_records
+    }
+
+    /// How many records have no position yet.
+    pub fn unstamped_records(&self) -> u64 {
+        self.unstamped_records
+    }
+
+    /// Where the oldest record starts.
+    pub fn head(&self) -> RingOffset {
+        RingOffset(self.head)
+    }
+
+    /// The end of the published records.
+    pub fn tail(&self) -> RingOffset {
+        RingOffset(self.tail)
+    }
+
+    /// The end of all records: where the next one will be.
+    pub fn end(&self) -> RingOffset {
+        RingOffset(self.end)
+    }
+
+    /// How many bytes the ring holds.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// The owner's own look at the records from `from` (a record's start, or the end) on, those included that are not
+    /// published yet. Starts with the oldest where `from` is older. Copies at most the one record that goes round the
+    /// end of the ring; where one does, it walks from `from` to there to find it.
+    pub fn records(&mut self, from: RingOffset) -> Records<'_> {
+        let from = from.0.clamp(self.head, self.end);
+        let wrap = (from / self.capacity + 1) * self.capacity;
+        if wrap >= self.end {
+            return Records { runs: [self.view(from, self.end), Run::empty(), Run::empty()] };
+        }
+        let over = self.last_start_before(from, wrap);
+        let after = over + self.length(over);
+        self.fill_scratch(over, after);
+        let this = &*self;
+        let middle = Run { bytes: &this.scratch, offset: RingOffset(over) };
+        Records { runs: [this.view(from, over), middle, this.view(after, this.end)] }
+    }
+
+    /// The records that are not published yet: the turn so far.
+    pub fn unpublished(&mut self) -> Records<'_> {
+        self.records(self.tail())
+    }
+
+    /// The record that starts at `offset`, published or not; `None` where it was overwritten or is not there yet.
+    pub fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
+        if offset.0 < self.head || offset.0 >= self.end {
+            return None;
+        }
+        let end = offset.0 + self.length(offset.0);
+        debug_assert!(end <= self.end, "not the start of a record: {offset}");
+        if self.place(offset.0) + (end - offset.0) > self.capacity {
+            self.fill_scratch(offset.0, end);
+            return Record::parse(&self.scratch, offset);
+        }
+        let run = self.view(offset.0, end);
+        Record::parse(run.bytes, run.offset)
+    }
+
+    fn place(&self, offset: u64) -> u64 {
+        offset & (self.capacity - 1)
+    }
+
+    fn length(&self, offset: u64) -> u64 {
+        self.shared().words.load(RingOffset(offset)) & u32::MAX as u64
+    }
+
+    /// The start of the record, from `from` on, that ends at `wrap` or goes beyond it. `from` is before `wrap`.
+    fn last_start_before(&self, from: u64, wrap: u64) -> u64 {
+        let mut start = from;
+        loop {
+            let next = start + self.length(start);
+            if next >= wrap {
+                return start;
+            }
+            start = next;
+        }
+    }
+
+    fn fill_scratch(&mut self, from: u64, to: u64) {
+        self.scratch.clear();
+        let (first, second) = self.ring.0.words.run(RingOffset(from), (to - from) / WORD_BYTES);
+        for word in first.iter().chain(second) {
+            // Relaxed: stored by this thread.
+            self.scratch.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+    }
+
+    /// The bytes of a run that does not go round the end.
+    #[cfg(not(loom))]
+    fn view(&self, from: u64, to: u64) -> Run<'_> {
+        // SAFETY: only this writer stores to the words, only in methods that borrow it mutably, and there is only one:
+        // it is made with the words and cannot be cloned. While this borrow of it lives, nobody stores.
+        let bytes = unsafe { self.shared().words.frozen(RingOffset(from), (to - from) / WORD_BYTES) };
+        debug_assert!(bytes.is_some(), "the caller has split the run where it goes round");
+        Run { bytes: bytes.unwrap_or_default(), offset: RingOffset(from) }
+    }
+
+    /// Loom's words are no bytes; its tests do not look here.
+    #[cfg(loom)]
+    fn view(&self, _from: u64, _to: u64) -> Run<'_> {
+        unimplemented!("the owner's view under loom")
+    }
+}
+
+/// Records as the owner sees them, in order.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    runs: [Run<'a>; 3],
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Record<'a>> {
+        self.runs.iter_mut().find_map(Iterator::next)
+    }
+}
+
+impl Run<'_> {
+    fn empty() -> Self {
+        Run { bytes: &[], offset: RingOffset(0) }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::{Data, create};
+    use super::*;
+    use crate::event::EventType;
+
+    fn set(key: &[u8]) -> Draft<'_> {
+        Draft::new(EventType::Set, key, Data::None)
+    }
+
+    #[test]
+    fn a_record_is_invisible_until_its_turn_is_published() {
+        let (mut writer, ring) = create(1024).unwrap();
+        let offset = writer.append(&set(b"a"));
+        writer.stamp(Position(7));
+        assert_eq!((offset, ring.tail(), writer.end()), (RingOffset(0), RingOffset(0), RingOffset(56)));
+        assert_eq!((writer.unpublished_bytes(), writer.unpublished_records()), (56, 1));
+        assert_eq!(ring.reader().record_at(offset).unwrap().map(|record| record.position()), None);
+        writer.publish();
+        assert_eq!((writer.unpublished_bytes(), writer.unpublished_records()), (0, 0));
+        assert_eq!(ring.reader().record_at(offset).unwrap().map(|record| record.position()), Some(Position(7)));
+    }
+
+    #[test]
+    fn the_owner_sees_its_turn_and_which_records_wait_for_a_position() {
+        let (mut writer, _) = create(1024).unwrap();
+        writer.append(&set(b"a"));
+        writer.append(&set(b"b"));
+        assert_eq!(writer.unstamped_records(), 2);
+        writer.stamp(Position(7));
+        let third = writer.append(&set(b"c"));
+        assert_eq!(writer.unstamped_records(), 1);
+        assert_eq!(writer.record_at(third).map(|record| record.position()), Some(Position(0)));
+        writer.stamp(Position(20));
+        let turn: Vec<_> = writer.unpublished().map(|record| (record.position().0, record.key()[0])).collect();
+        assert_eq!(turn, [(7, b'a'), (8, b'b'), (20, b'c')]);
+        assert!(writer.record_at(writer.end()).is_none());
+    }
+
+    #[test]
+    fn what_is_evicted_is_told_by_its_newest_position() {
+        let (mut writer, ring) = create(1024).unwrap();
+        for position in 0..1024 / 64 {
+            writer.append(&set(b"0123456789"));
+            writer.stamp(Position(100 + 2 * position));
+            writer.publish();
+        }
+        assert_eq!((ring.head(), ring.evicted_through()), (RingOffset(0), None), "just full");
+        writer.append(&set(b"0123456789"));
+        assert_eq!((ring.head(), ring.evicted_through()), (RingOffset(64), Some(Position(100))));
+        assert_eq!(ring.tail(), RingOffset(1024));
+    }
+
+    #[test]
+    #[should_panic(expected = "at most half the ring")]
+    fn a_turn_never_overwrites_its_own_records() {
+        let (mut writer, _) = create(1024).unwrap();
+        (0..9).for_each(|_| {
+            writer.append(&set(b"0123456789"));
+        });
+    }
+
+    #[test]
+    fn a_ring_is_a_power_of_two_and_not_too_small() {
+        assert!(create(1000).is_err() && create(128).is_err() && create(0).is_err());
+        assert!(create(256).is_ok());
+    }
+}
