@@ -1,1 +1,6 @@
 //! Keytide: executors, sockets and protocols over the engine.
+
+pub mod mesh;
+pub mod net_ring;
+mod sync;
+pub mod wake;
