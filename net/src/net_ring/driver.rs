@@ -1,0 +1,272 @@
+//! The submission side of a net ring: queueing entries, entering the kernel, and what may be asked of a connection.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{SocketAddr, TcpStream},
+    os::fd::OwnedFd,
+    time::Duration,
+};
+
+use io_uring::{EnterFlags, IoUring, squeue, types};
+
+use super::{
+    NetCounters,
+    op::{self, accept::Listener, watch::Watch},
+    slab::{Connection, ConnectionId, Sending, Slab},
+};
+
+/// What may be asked of a net ring while it hands out events. Everything is queued and leaves with the next enter.
+pub struct NetOps {
+    pub(super) uring: IoUring,
+    /// Entries that found the submission queue full even after submitting; in order, before anything newer.
+    backlog: VecDeque<squeue::Entry>,
+    pub(super) connections: Slab,
+    pub(super) connections_max: usize,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) watches: Vec<Watch>,
+    /// Connections that are gone and whose `Closed` has not been handed out.
+    pub(super) released: Vec<ConnectionId>,
+    pub(super) counters: NetCounters,
+}
+
+impl NetOps {
+    pub(super) fn new(uring: IoUring, connections_max: usize) -> NetOps {
+        NetOps {
+            uring,
+            backlog: VecDeque::new(),
+            connections: Slab::default(),
+            connections_max,
+            listeners: Vec::new(),
+            watches: Vec::new(),
+            released: Vec::new(),
+            counters: NetCounters::default(),
+        }
+    }
+
+    /// Sends `buffer`; it comes back with [`NetEvent::Sent`](super::NetEvent::Sent), once all of it is with the kernel
+    /// or sending has failed.
+    ///
+    /// # Errors
+    /// Gives the buffer back if the connection is closed or unknown, or has a send in flight: there is one at a time.
+    #[inline]
+    pub fn send(&mut self, id: ConnectionId, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
+        match self.connections.get_mut(id) {
+            Some(connection) if !connection.closing && connection.sending.is_none() => {
+                connection.sending = Some(Sending { buffer, done: 0 });
+                op::send::submit(self, id);
+                Ok(())
+            }
+            Some(_) | None => Err(buffer),
+        }
+    }
+
+    /// Whether a send of this connection is in flight.
+    pub fn is_sending(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.sending.is_some())
+    }
+
+    /// Asks the kernel to receive no more for this connection. What it has already received still arrives.
+    pub fn pause_receive(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.receive_wanted = false;
+            if connection.receive_armed && !connection.receive_cancelling {
+                connection.receive_cancelling = true;
+                op::cancel::receive(self, id);
+            }
+        }
+    }
+
+    /// Receives again after [`NetOps::pause_receive`].
+    pub fn resume_receive(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.receive_wanted = true;
+            self.settle(id);
+        }
+    }
+
+    /// Closes a connection: nothing more is received or sent. A send in flight is cancelled and its buffer comes back
+    /// with `Sent`; last comes one `Closed`, and the socket is closed by then. Closing twice does nothing.
+    ///
+    /// To close after the last reply, close when its `Sent` has come.
+    pub fn close(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.closing {
+            return;
+        }
+        connection.closing = true;
+        let cancel_receive = connection.receive_armed && !connection.receive_cancelling;
+        connection.receive_cancelling |= cancel_receive;
+        let cancel_send = connection.sending.is_some();
+        if cancel_receive {
+            op::cancel::receive(self, id);
+        }
+        if cancel_send {
+            op::cancel::send(self, id);
+        }
+        self.settle(id);
+    }
+
+    /// Takes over a connected stream, as if it had been accepted here, but without an `Accepted`.
+    ///
+    /// # Errors
+    /// Gives the socket back if the net ring holds `connections_max` connections.
+    pub fn adopt(&mut self, stream: TcpStream) -> Result<ConnectionId, TcpStream> {
+        if self.connections.len() >= self.connections_max {
+            return Err(stream);
+        }
+        let id = self.connections.insert(Connection::new(stream));
+        self.settle(id);
+        Ok(id)
+    }
+
+    /// Gives up a connection that is being handed to another core: only if the kernel holds nothing of it, so after
+    /// `pause_receive` has taken effect. No `Closed` follows.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] while an operation is in flight, `NotFound` if the id is unknown or closing.
+    pub fn release(&mut self, id: ConnectionId) -> io::Result<OwnedFd> {
+        match self.connections.get(id) {
+            Some(c) if !c.closing && !c.receive_armed && c.sending.is_none() => {
+                let stream = c.stream.try_clone()?;
+                self.connections.remove(id);
+                Ok(stream.into())
+            }
+            Some(c) if !c.closing => Err(io::ErrorKind::WouldBlock.into()),
+            Some(_) | None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The peer's address, asked from the kernel.
+    ///
+    /// # Errors
+    /// `NotFound` if the id is unknown, else what `getpeername` says, such as a peer that is gone.
+    pub fn peer(&self, id: ConnectionId) -> io::Result<SocketAddr> {
+        self.connections.get(id).ok_or(io::ErrorKind::NotFound)?.stream.peer_addr()
+    }
+
+    /// Our end's address, asked from the kernel.
+    ///
+    /// # Errors
+    /// `NotFound` if the id is unknown, else what `getsockname` says.
+    pub fn local(&self, id: ConnectionId) -> io::Result<SocketAddr> {
+        self.connections.get(id).ok_or(io::ErrorKind::NotFound)?.stream.local_addr()
+    }
+
+    /// Connections, those that are closing included.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> NetCounters {
+        self.counters
+    }
+
+    /// Does what a connection's state asks for after anything about it has changed.
+    pub(super) fn settle(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.closing {
+            if !connection.receive_armed && connection.sending.is_none() {
+                self.connections.remove(id);
+                self.released.push(id);
+            }
+        } else if connection.receive_wanted && !connection.receive_armed && !connection.receive_ended {
+            connection.receive_armed = true;
+            op::recv::submit(self, id);
+        }
+    }
+
+    /// Queues an entry for the next enter.
+    ///
+    /// # Safety
+    /// Whatever the entry points to must stay where it is until the operation's last completion.
+    pub(super) unsafe fn push(&mut self, entry: squeue::Entry) {
+        if self.backlog.is_empty() {
+            // SAFETY: the caller's promise.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // Full: hand over what is there and go on. Without GETEVENTS, so nothing else is run in between. An error
+            // here isn't lost, it comes again with the turn's own enter.
+            let queued = self.uring.submission().len() as u32;
+            self.counters.enters += 1;
+            // SAFETY: no argument is passed.
+            let _ = unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, 0, None) };
+            // SAFETY: the caller's promise.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+        }
+        self.backlog.push_back(entry);
+    }
+
+    fn push_backlog(&mut self) {
+        while let Some(entry) = self.backlog.pop_front() {
+            // SAFETY: promised by whoever pushed the entry.
+            if unsafe { self.uring.submission().push(&entry) }.is_err() {
+                self.backlog.push_front(entry);
+                return;
+            }
+        }
+    }
+
+    /// Whether the kernel has something for us or we have something for it.
+    pub(super) fn wants_enter(&mut self) -> bool {
+        let queue = self.uring.submission();
+        !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
+    }
+
+    /// Whether completions, or connections to report as closed, are waiting to be handled.
+    pub(super) fn has_events(&mut self) -> bool {
+        !self.uring.completion().is_empty() || !self.released.is_empty()
+    }
+
+    /// Submits everything and runs what the kernel has deferred, in one system call, without waiting.
+    pub(super) fn enter(&mut self) -> io::Result<()> {
+        self.push_backlog();
+        let queued = self.uring.submission().len() as u32;
+        self.counters.enters += 1;
+        // SAFETY: no argument is passed.
+        let entered =
+            unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, EnterFlags::GETEVENTS.bits(), None) };
+        entered.map(drop).or_else(passing)
+    }
+
+    /// As [`NetOps::enter`], and waits for a completion, at most for `timeout`. Whether it ended by the time-out.
+    pub(super) fn enter_wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.push_backlog();
+        if !self.backlog.is_empty() {
+            // What doesn't fit would not be submitted before the wait is over.
+            return self.enter().map(|()| false);
+        }
+        let queued = self.uring.submission().len() as u32;
+        self.counters.enters += 1;
+        let mut flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+        if self.uring.params().is_feature_no_iowait() {
+            // A server that waits for requests isn't waiting for a disk: keep it out of the iowait statistics.
+            flags |= EnterFlags::NO_IOWAIT;
+        }
+        let timespec = timeout.map(types::Timespec::from);
+        let mut arguments = types::SubmitArgs::new();
+        if let Some(timespec) = &timespec {
+            arguments = arguments.timespec(timespec);
+        }
+        // SAFETY: with EXT_ARG the argument is a `SubmitArgs`, and the timespec that it points to outlives the call.
+        let entered = unsafe { self.uring.submitter().enter(queued, 1, flags.bits(), Some(&arguments)) };
+        match entered {
+            Ok(_) => Ok(false),
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(true),
+            Err(error) => passing(error).map(|()| false),
+        }
+    }
+}
+
+/// Errors of `io_uring_enter` that pass by themselves: a signal, no memory for requests at the moment, or completions
+/// that must be taken first. The entries stay queued.
+fn passing(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,322 @@
+//! The net ring: one io_uring per core for its sockets, in which the core also sleeps.
+//!
+//! A turn is [`NetRing::poll`] (one system call that submits everything queued since the last one and collects
+//! completions, or none if neither side has anything), the work on what arrived, and [`NetOps::send`] for the replies,
+//! which leave with the next poll. A core without work calls [`NetRing::park`].
+//!
+//! The ring is set up so that the kernel never interrupts the core: completions are made only inside our own system
+//! calls (`DEFER_TASKRUN`). It belongs to the thread that made it. Everything else that crosses threads goes
+//! through lanes, and wakes the ring through [`NetRing::waker`].
+
+mod buffers;
+mod driver;
+mod error;
+mod op;
+mod park;
+mod slab;
+
+use std::{io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
+
+use io_uring::IoUring;
+
+pub use driver::NetOps;
+pub use error::{NetRingError, Refusal};
+pub use park::{Parked, executor_rings};
+pub use slab::ConnectionId;
+
+use crate::wake::Waker;
+use buffers::ReceiveBuffers;
+use op::Kind;
+
+/// How large a net ring is.
+#[derive(Clone, Debug)]
+pub struct NetRingOptions {
+    /// Entries of the submission queue, a power of two from 8 to 32,768. More may be queued in a turn, at the price of
+    /// an extra system call.
+    pub submissions: u32,
+    /// Entries of the completion queue, a power of two of at least `submissions`. More may complete at once, but
+    /// multishot operations then end and are started again.
+    pub completions: u32,
+    /// Receive buffers, a power of two from 2 to 32,768. A buffer is in use only from its completion to the handler's
+    /// return.
+    pub receive_buffers: u16,
+    /// Bytes of one receive buffer, 64 to 16 MiB.
+    pub receive_buffer_bytes: u32,
+    /// Connections, at most [`ConnectionId::INDEX_MAX`]. Above it, accepted sockets are closed at once and counted.
+    pub connections_max: usize,
+}
+
+impl Default for NetRingOptions {
+    fn default() -> NetRingOptions {
+        NetRingOptions {
+            submissions: 1024,
+            completions: 8192,
+            receive_buffers: 1024,
+            receive_buffer_bytes: 16 * 1024,
+            connections_max: 65_536,
+        }
+    }
+}
+
+impl NetRingOptions {
+    fn check(&self) -> Result<(), NetRingError> {
+        let power = |n: u64, low: u64, high: u64| n.is_power_of_two() && (low..=high).contains(&n);
+        let options: [(&'static str, u64, bool, &'static str); 5] = [
+            (
+                "submissions",
+                self.submissions.into(),
+                power(self.submissions.into(), 8, 32_768),
+                "a power of two from 8 to 32768",
+            ),
+            (
+                "completions",
+                self.completions.into(),
+                power(self.completions.into(), self.submissions.into(), 65_536),
+                "a power of two from `submissions` to 65536",
+            ),
+            (
+                "receive_buffers",
+                self.receive_buffers.into(),
+                power(self.receive_buffers.into(), 2, 32_768),
+                "a power of two from 2 to 32768",
+            ),
+            (
+                "receive_buffer_bytes",
+                self.receive_buffer_bytes.into(),
+                (64..=16 << 20).contains(&self.receive_buffer_bytes),
+                "64 bytes to 16 MiB",
+            ),
+            (
+                "connections_max",
+                self.connections_max as u64,
+                (1..=ConnectionId::INDEX_MAX as usize).contains(&self.connections_max),
+                "1 to 16777215",
+            ),
+        ];
+        match options.into_iter().find(|(_, _, allowed, _)| !allowed) {
+            Some((name, value, _, bounds)) => Err(NetRingError::Option { name, value, bounds }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a net ring reports.
+#[derive(Debug)]
+pub enum NetEvent<'a> {
+    /// A connection has come in and receives already.
+    Accepted {
+        /// Its id; the peer's address is [`NetOps::peer`].
+        connection: ConnectionId,
+        /// Which listener it came to: the how-manieth `listen` call, from 0.
+        listener: usize,
+    },
+    /// Bytes have arrived. Also after `pause_receive`, if they had been received before; never after `close`.
+    Received {
+        /// From whom.
+        connection: ConnectionId,
+        /// At least one byte; the kernel's buffer, which is taken back when the handler returns.
+        bytes: &'a [u8],
+    },
+    /// A send is over.
+    Sent {
+        /// To whom.
+        connection: ConnectionId,
+        /// The buffer that was given to `send`, unchanged.
+        buffer: Vec<u8>,
+        /// Whether all of it was sent. After `close` it may be ECANCELED.
+        result: io::Result<()>,
+    },
+    /// Nothing more will be received. The connection stays, and can still send, until `close` is called; a client may
+    /// have closed only its own direction and wait for replies.
+    Ended {
+        /// Whose stream.
+        connection: ConnectionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// After `close`: the socket is closed and this id is unknown from now on. Comes once for each connection.
+    Closed {
+        /// Which one it was.
+        connection: ConnectionId,
+    },
+}
+
+/// Why nothing more is received.
+#[derive(Debug)]
+pub enum EndReason {
+    /// The peer has closed its direction.
+    EndOfStream,
+    /// Receiving failed, usually because the peer has reset the connection.
+    Error(io::Error),
+}
+
+/// What has happened on a net ring since it was made.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct NetCounters {
+    /// System calls into the ring.
+    pub enters: u64,
+    /// Times the core went to sleep.
+    pub parks: u64,
+    /// Completions handled.
+    pub completions: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Sockets closed at once because of `connections_max`.
+    pub accept_refused: u64,
+    /// Errors of accept after which a listener paused, such as EMFILE.
+    pub accept_errors: u64,
+    /// Receives that found no free buffer and were started again.
+    pub receive_without_buffer: u64,
+    /// Bytes handed to the handler.
+    pub received_bytes: u64,
+    /// Bytes of sends that are over.
+    pub sent_bytes: u64,
+    /// Times another core or a watched descriptor woke the ring.
+    pub watch_events: u64,
+}
+
+/// One core's io_uring for sockets. Not `Send`: only the thread that made it may use it.
+pub struct NetRing {
+    // Order matters: the ring goes before the buffers that are registered with it.
+    ops: NetOps,
+    buffers: ReceiveBuffers,
+    waker: Waker,
+    not_send: PhantomData<*const ()>,
+}
+
+impl NetRing {
+    /// Makes a net ring for the calling thread.
+    ///
+    /// # Errors
+    /// Says which step was refused and why; [`NetRingError::remedy`] says what can be done.
+    pub fn new(options: NetRingOptions) -> Result<NetRing, NetRingError> {
+        options.check()?;
+        let uring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(options.completions)
+            .dontfork()
+            .build(options.submissions)
+            .map_err(|source| NetRingError::Setup { cause: Refusal::of(source) })?;
+        let mut buffers = ReceiveBuffers::new(options.receive_buffers, options.receive_buffer_bytes)?;
+        buffers.register(&uring.submitter())?;
+        let waker = Waker::new().map_err(|source| NetRingError::Event { source })?;
+        let mut ops = NetOps::new(uring, options.connections_max);
+        op::watch::watch(&mut ops, waker.event());
+        Ok(NetRing { ops, buffers, waker, not_send: PhantomData })
+    }
+
+    /// Accepts connections from this listener. Sets TCP_NODELAY on it, which accepted sockets inherit.
+    ///
+    /// # Errors
+    /// If that option can't be set.
+    pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
+        let on: libc::c_int = 1;
+        // SAFETY: the pointer and length describe `on`.
+        let set = unsafe {
+            libc::setsockopt(
+                listener.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_NODELAY,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        if set != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        op::accept::listen(&mut self.ops, listener);
+        Ok(())
+    }
+
+    /// Stops accepting from all listeners; they are closed within the next turns. Connections stay.
+    pub fn stop_listening(&mut self) {
+        op::accept::stop(&mut self.ops);
+    }
+
+    /// Wakes from [`NetRing::park`] also when `descriptor` becomes readable: an edge, so what was readable before and
+    /// stays so wakes once. Made for the rings of this core's executor, see [`executor_rings`]; lasts as long as the
+    /// net ring.
+    pub fn watch(&mut self, descriptor: RawFd) {
+        op::watch::watch(&mut self.ops, descriptor);
+    }
+
+    /// What other cores wake this one with.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// What may also be done from within the handler.
+    pub fn ops(&mut self) -> &mut NetOps {
+        &mut self.ops
+    }
+
+    /// Submits what is queued, collects what has completed, and hands it to the handler. Doesn't wait. Returns how many
+    /// completions there were (also those without an event).
+    ///
+    /// # Errors
+    /// Those of `io_uring_enter` that don't pass by themselves: the ring is unusable.
+    pub fn poll(&mut self, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) -> io::Result<usize> {
+        if self.ops.wants_enter() {
+            self.ops.enter()?;
+        }
+        // Only what is there now: a turn ends even if the handler's own operations complete at once.
+        let count = self.ops.uring.completion().len();
+        for _ in 0..count {
+            let Some(entry) = self.ops.uring.completion().next() else { break };
+            self.complete(entry.user_data(), entry.result(), entry.flags(), handler);
+        }
+        if count > 0 {
+            self.buffers.publish();
+            self.ops.counters.completions += count as u64;
+        }
+        while let Some(connection) = self.ops.released.pop() {
+            handler(&mut self.ops, NetEvent::Closed { connection });
+        }
+        Ok(count)
+    }
+
+    #[inline]
+    fn complete(&mut self, word: u64, result: i32, flags: u32, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) {
+        let Some((kind, index, generation)) = op::unpack(word) else {
+            debug_assert!(false, "a completion with foreign user data {word:#x}");
+            return;
+        };
+        let ops = &mut self.ops;
+        let id = ConnectionId::new(index, generation);
+        match kind {
+            Kind::Receive => op::recv::complete(ops, &mut self.buffers, (id, result, flags), handler),
+            Kind::Send => op::send::complete(ops, (id, result), handler),
+            Kind::CancelReceive | Kind::CancelSend => op::cancel::complete(ops, id, kind, result),
+            Kind::Accept => op::accept::complete(ops, (index, result, flags), handler),
+            Kind::AcceptRetry => op::accept::complete_retry(ops, index),
+            Kind::CancelAccept => op::accept::complete_cancel(ops, index, result),
+            Kind::Watch => op::watch::complete(ops, index, result, flags),
+        }
+    }
+}
+
+impl Drop for NetRing {
+    /// Ends everything in flight, so that the kernel no longer uses our memory when it is freed.
+    fn drop(&mut self) {
+        const ROUNDS: usize = 100;
+        self.stop_listening();
+        for connection in self.ops.connections.ids() {
+            self.ops.close(connection);
+        }
+        for _ in 0..ROUNDS {
+            if self.ops.connections.len() == 0 && !op::accept::any_armed(&self.ops) {
+                return;
+            }
+            // An error means that the ring is unusable or that this is another thread: go on to the leak.
+            if self.ops.enter_wait(Some(Duration::from_millis(20))).is_err() || self.poll(&mut |_, _| {}).is_err() {
+                break;
+            }
+        }
+        // Something is still with the kernel. Better to lose the memory than to let it be used twice.
+        self.ops.connections.leak();
+        self.buffers.leak();
+    }
+}

@@ -1,0 +1,71 @@
+//! The operations of a net ring, one file each: how they're submitted and what their completions mean.
+
+pub(super) mod accept;
+pub(super) mod cancel;
+pub(super) mod recv;
+pub(super) mod send;
+pub(super) mod watch;
+
+use super::slab::ConnectionId;
+
+/// What a completion belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Accept = 1,
+    AcceptRetry,
+    CancelAccept,
+    Receive,
+    CancelReceive,
+    Send,
+    CancelSend,
+    Watch,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Accept,
+    Kind::AcceptRetry,
+    Kind::CancelAccept,
+    Kind::Receive,
+    Kind::CancelReceive,
+    Kind::Send,
+    Kind::CancelSend,
+    Kind::Watch,
+];
+
+/// The user data of an operation: kind in 8 bits, index in 24, generation in 32.
+///
+/// The index is that of a connection, listener or watch; only connections have generations.
+pub(super) fn user_data(kind: Kind, index: u32, generation: u32) -> u64 {
+    debug_assert!(index <= ConnectionId::INDEX_MAX);
+    (kind as u64) << 56 | u64::from(index) << 32 | u64::from(generation)
+}
+
+pub(super) fn connection_data(kind: Kind, id: ConnectionId) -> u64 {
+    user_data(kind, id.index(), id.generation())
+}
+
+/// The inverse of [`user_data`]; `None` for a word that isn't ours.
+#[inline]
+pub(super) fn unpack(word: u64) -> Option<(Kind, u32, u32)> {
+    let kind = *KINDS.get(((word >> 56) as usize).wrapping_sub(1))?;
+    Some((kind, (word >> 32) as u32 & ConnectionId::INDEX_MAX, word as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_data_comes_back_as_it_went() {
+        for (n, kind) in KINDS.into_iter().enumerate() {
+            assert_eq!(kind as usize, n + 1);
+            assert_eq!(
+                unpack(user_data(kind, ConnectionId::INDEX_MAX, u32::MAX)),
+                Some((kind, ConnectionId::INDEX_MAX, u32::MAX))
+            );
+        }
+        assert_eq!(unpack(0), None);
+        assert_eq!(unpack(u64::MAX), None);
+    }
+}
