@@ -13,7 +13,7 @@
 use crate::filter::Filter;
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
 use crate::position::{Position, RingOffset, ShardId};
-use crate::ring::{Lapped, Record, Ring, RingReader};
+use crate::ring::{Lapped, Record, Ring, RingCursor};
 use crate::sequencer::Sequencer;
 use std::sync::Arc;
 use thiserror::Error;
@@ -27,8 +27,7 @@ pub struct History {
 
 struct ShardCursor {
     shard: ShardId,
-    reader: RingReader,
-    offset: RingOffset,
+    place: RingCursor,
     /// The position of the record that comes next from this shard; none when it has no more below the bound.
     head: Option<Position>,
 }
@@ -82,8 +81,7 @@ impl History {
     pub fn new(sequencer: Arc<Sequencer>, rings: &[Ring]) -> History {
         let cursor = |(index, ring): (usize, &Ring)| ShardCursor {
             shard: ShardId(index as u16),
-            reader: ring.reader(),
-            offset: RingOffset(0),
+            place: RingCursor::new(ring),
             head: None,
         };
         History { sequencer, rings: rings.to_vec(), cursors: rings.iter().enumerate().map(cursor).collect() }
@@ -149,7 +147,7 @@ impl History {
         for _ in 0..ATTEMPTS {
             let bound = self.frontier();
             for cursor in &mut self.cursors {
-                cursor.offset = cursor.reader.seek(page.next);
+                cursor.place.seek(page.next);
             }
             // Looked at after seeking: what is overwritten from here on shows when it is read.
             if let Some(gap) = self.gap_at(request.cursor) {
@@ -189,22 +187,22 @@ impl History {
                 page.at_end = true;
                 return Ok(());
             };
-            let Some(record) = cursor.reader.peek() else { unreachable!("a head is the position of a peeked record") };
+            let Some(record) = cursor.place.peek() else { unreachable!("a head is the position of a peeked record") };
             let position = record.position();
             // A flush is recorded by every shard at one position, and is one event.
             if position >= page.next {
+                page.next = position.next();
+                scanned += 1;
+                scanned_bytes += record.end().0 - record.offset().0;
                 if request.filter.passes(cursor.shard, &record) {
-                    if visited == request.count || (visited > 0 && cost >= request.bytes) {
-                        return Ok(());
-                    }
                     cost += visit(cursor.shard, &record);
                     visited += 1;
+                    if visited == request.count || cost >= request.bytes {
+                        return Ok(());
+                    }
                 } else if scanned >= SCAN_RECORDS_MAX || scanned_bytes >= SCAN_BYTES_MAX {
                     return Ok(());
                 }
-                scanned += 1;
-                scanned_bytes += record.end().0 - record.offset().0;
-                page.next = position.next();
             }
             cursor.advance(bound)?;
         }
@@ -218,29 +216,20 @@ impl History {
         visit: impl FnOnce(&Record<'_>) -> T,
     ) -> Option<T> {
         let cursor = self.cursors.get_mut(shard.0 as usize)?;
-        cursor.reader.record_at(offset).ok().flatten().map(|record| visit(&record))
+        cursor.place.record_at(offset).map(|record| visit(&record))
     }
 }
 
 impl ShardCursor {
     /// Makes the next record below the bound the head.
     fn fill(&mut self, bound: Position) -> Result<(), Lapped> {
-        self.reader.fill(self.offset, HISTORY_RUN_BYTES)?;
-        self.set_head(bound);
+        self.place.fill(HISTORY_RUN_BYTES)?;
+        self.head = self.place.peek().map(|record| record.position()).filter(|position| *position < bound);
         Ok(())
-    }
-
-    fn set_head(&mut self, bound: Position) {
-        self.head = self.reader.peek().map(|record| record.position()).filter(|position| *position < bound);
     }
 
     fn advance(&mut self, bound: Position) -> Result<(), Lapped> {
-        self.offset = self.reader.advance();
-        self.set_head(bound);
-        if self.head.is_none() && self.reader.peek().is_none() {
-            // The run is used up; the next one may hold more below the bound.
-            self.fill(bound)?;
-        }
-        Ok(())
+        self.place.advance();
+        self.fill(bound)
     }
 }

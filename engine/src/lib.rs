@@ -9,14 +9,14 @@
 //! | [`sequencer`] | positions handed out in blocks, and the frontier below which all is published |
 //! | [`ring`] | one shard's recent history in bytes: one writer, any number of readers |
 //! | [`keyspace`] | the keys of a shard: the table, and the entry, which changes only with its record |
-| [`turn`] | the open turn: records, positions, publication |
-| [`shard`] | one core's keys with their ring, and the operations on them |
-| [`shards`] | what works on the shards of several keys, or on all |
-| [`history`] | all rings read as one, in the order of positions, up to the frontier |
-| [`filter`] | which events a reader wants |
-| [`number`] | numbers as Redis reads and writes them |
-| [`error`] | why a command is refused |
-| [`limits`] | every bound, with its default |
+//! | [`turn`] | the open turn: records, positions, publication |
+//! | [`shard`] | one core's keys with their ring, and the operations on them |
+//! | [`shards`] | what works on the shards of several keys, or on all |
+//! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
+//! | [`filter`] | which events a reader wants |
+//! | [`number`] | numbers as Redis reads and writes them |
+//! | [`error`] | why a command is refused |
+//! | [`limits`] | every bound, with its default |
 //! | [`clock`] | the time |
 
 pub mod clock;

@@ -38,7 +38,7 @@ const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);
 
 /// How much of a ring a reader copies at once, in bytes: enough that the one check per run costs nothing, little
 /// enough that the copy stays in the core's cache.
-pub const HISTORY_RUN_BYTES: u64 = 64 << 10;
+pub const HISTORY_RUN_BYTES: usize = 64 << 10;
 
 /// How many records one read looks at in vain at the most, so that a filter that matches nothing holds up its core
 /// for a bounded time.

@@ -71,7 +71,7 @@ impl Shards<'_> {
     /// Gives `target` the value and the TTL of `source`, which is deleted; with `if_absent` only where `target` does
     /// not exist. Tells whether it did. The target is written and recorded first.
     pub fn rename(&mut self, source: &[u8], target: &[u8], if_absent: bool) -> Result<bool, Refusal> {
-        let (value, expire_at_ms) = {
+        let (value, expire_at_ms, bytes) = {
             let shard = self.of(source);
             let entry = shard.read(source).ok_or(Refusal::NoSuchKey)?;
             let value = entry.value().ok_or(Refusal::NoSuchKey)?;
@@ -82,8 +82,8 @@ impl Shards<'_> {
             // The source's `Del` and a TTL come on top of the copy.
             let bytes = bytes + ttl_record_bytes(source) + ttl_record_bytes(target);
             let found = (value.clone(), entry.expire_at_ms());
-            shard.turn().admit(bytes)?;
-            found
+            shard.admit(bytes)?;
+            (found.0, found.1, bytes)
         };
         if if_absent && self.of(target).find(target).is_some() {
             return Ok(false);
@@ -91,6 +91,7 @@ impl Shards<'_> {
         if source == target {
             return Ok(true);
         }
+        self.of(target).admit(bytes)?;
         let mut entry = self.of(target).write(target);
         entry.take_over(source, value);
         if let Some(at_ms) = expire_at_ms {

@@ -77,12 +77,22 @@ impl Turn {
         self.recorded
     }
 
-    /// Refuses a command whose records would take more than one command may. Asked before anything changes.
+    /// Refuses a command whose records would take more than one command may, and ends the turn early where they
+    /// would not find room beside those of the commands before. Asked before anything changes.
+    ///
+    /// A key whose TTL is over costs a record more when it is written; none is longer than that of the write. So
+    /// twice the bytes are kept free.
     #[inline]
-    pub fn admit(&self, bytes: u64) -> Result<(), Refusal> {
+    pub fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
         let Some(writer) = &self.writer else { return Ok(()) };
         let max = change_bytes_max(writer.capacity());
-        if bytes > max { Err(Refusal::ChangeTooLarge { bytes, max }) } else { Ok(()) }
+        if bytes > max {
+            return Err(Refusal::ChangeTooLarge { bytes, max });
+        }
+        if writer.unpublished_bytes() + 2 * bytes > 2 * max {
+            self.commit();
+        }
+        Ok(())
     }
 
     /// Whether the unpublished records have reached the part of the ring at which a turn commits early. A command
@@ -147,13 +157,10 @@ impl Turn {
     /// The event with this id among the latest [`RECENT_IDS`] of the stream that ends at `last`.
     pub(crate) fn find_id(&mut self, last: RingOffset, id: &[u8; 16]) -> Option<(Position, Revision)> {
         self.assign_positions();
-        let writer = self.writer.as_ref()?;
+        let writer = self.writer.as_mut()?;
         let mut offset = last;
         for _ in 0..RECENT_IDS {
-            if offset == RingOffset::NONE || offset < writer.head() {
-                return None;
-            }
-            let record = writer.record(offset);
+            let record = writer.record_at(offset)?;
             if record.id().as_ref() == Some(id) {
                 return Some((record.position(), record.revision()));
             }

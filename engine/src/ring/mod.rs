@@ -12,12 +12,14 @@
 //! | `index` | the sparse index from position to offset |
 
 mod index;
+pub mod cursor;
 pub mod layout;
 pub mod reader;
 pub mod record;
 pub mod words;
 pub mod writer;
 
+pub use cursor::RingCursor;
 pub use layout::{Data, Draft, record_bytes, record_bytes_parts};
 pub use reader::{Batch, RingReader};
 pub use record::{Parts, Record, RecordData};

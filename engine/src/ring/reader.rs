@@ -31,6 +31,11 @@ impl RingReader {
         &self.ring
     }
 
+    /// What was copied last.
+    pub(super) fn scratch(&self) -> &[u8] {
+        &self.scratch
+    }
+
     /// Where the first record is, among those retained and published, whose position is `position` or more; the tail
     /// where there is none yet. Costs the same wherever that is. Whether something before it was lost is for
     /// [`Ring::evicted_through`] to say; that it is lost before it is read, for [`RingReader::read`].
@@ -125,6 +130,11 @@ impl Batch<'_> {
     /// Where to read on.
     pub fn end(&self) -> RingOffset {
         self.end
+    }
+
+    /// How many bytes its records take.
+    pub(super) fn bytes(&self) -> usize {
+        self.run.bytes.len()
     }
 
     /// Whether there is no record left in it.

@@ -81,6 +81,12 @@ impl Shard {
         &self.turn
     }
 
+    /// Refuses a change whose records would take too much; see [`Turn::admit`]. For changes of several keys; the
+    /// operations on one ask by themselves.
+    pub fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
+        self.turn.admit(bytes)
+    }
+
     /// What this shard has counted.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -168,7 +174,8 @@ impl Shard {
                 Some(entry)
             }
             Some(entry) => {
-                if entry.value().is_some() {
+                // A read of very many such keys leaves some of them to the sweep, for want of room in the turn.
+                if entry.value().is_some() && !self.turn.is_full() {
                     EntryMut::new(entry, &mut self.turn, hash);
                     self.counts.expired += 1;
                 }

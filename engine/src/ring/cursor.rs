@@ -1,0 +1,64 @@
+//! A reader that remembers its place: what a merge of several rings looks at record by record.
+
+use super::reader::RingReader;
+use super::record::Record;
+use super::words::Lapped;
+use super::Ring;
+use crate::position::{Position, RingOffset};
+
+/// A place in one ring, with the run of records that was copied from there.
+pub struct RingCursor {
+    reader: RingReader,
+    offset: RingOffset,
+    /// The part of the reader's scratch space that is still to be looked at.
+    at: usize,
+    end: usize,
+}
+
+impl RingCursor {
+    /// A cursor at the oldest record.
+    pub fn new(ring: &Ring) -> RingCursor {
+        RingCursor { reader: ring.reader(), offset: ring.head(), at: 0, end: 0 }
+    }
+
+    /// Goes to the first record whose position is `position` or more. Nothing is copied yet.
+    pub fn seek(&mut self, position: Position) {
+        self.offset = self.reader.seek(position);
+        (self.at, self.end) = (0, 0);
+    }
+
+    /// Copies the run of records that comes next, about `max_bytes` of them, where the one before is used up.
+    ///
+    /// # Errors
+    /// Where the record at the cursor was overwritten.
+    #[inline]
+    pub fn fill(&mut self, max_bytes: usize) -> Result<(), Lapped> {
+        if self.at == self.end {
+            let bytes = self.reader.read(self.offset, max_bytes)?.bytes();
+            (self.at, self.end) = (0, bytes);
+        }
+        Ok(())
+    }
+
+    /// The record at the cursor; none where the copied run is used up.
+    #[inline]
+    pub fn peek(&self) -> Option<Record<'_>> {
+        Record::parse(&self.reader.scratch()[self.at..self.end], self.offset)
+    }
+
+    /// Steps over the record at the cursor.
+    #[inline]
+    pub fn advance(&mut self) {
+        if let Some(record) = self.peek() {
+            let end = record.end();
+            self.at += (end.0 - self.offset.0) as usize;
+            self.offset = end;
+        }
+    }
+
+    /// The record at a place that is known, if the ring still has it. The cursor stays where it is, without its run.
+    pub fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
+        (self.at, self.end) = (0, 0);
+        self.reader.record_at(offset).ok().flatten()
+    }
+}
