@@ -8,11 +8,13 @@
 //! | [`event`] | the built-in event types |
 //! | [`sequencer`] | positions handed out in blocks, and the frontier below which all is published |
 //! | [`ring`] | one shard's recent history in bytes: one writer, any number of readers |
+//! | [`filter`] | which events a read wants: prefixes, regexes, globs |
 //! | [`limits`] | every bound, with its default |
 //! | [`clock`] | the time |
 
 pub mod clock;
 pub mod event;
+pub mod filter;
 pub mod limits;
 pub mod position;
 pub mod ring;

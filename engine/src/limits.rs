@@ -15,5 +15,15 @@ pub const fn change_bytes_max(ring_bytes: u64) -> u64 {
 /// The longest name of a custom event type, in bytes.
 pub const EVENT_TYPE_BYTES_MAX: usize = 1024;
 
+/// The longest pattern of a filter, and all prefixes of one filter together, in bytes.
+pub const FILTER_BYTES_MAX: usize = 64 << 10;
+
+/// The memory of one filter's compiled regex, in bytes; a regex that takes more is refused.
+pub const REGEX_NFA_BYTES_MAX: usize = 1 << 20;
+
+/// The memory in which one filter's regex keeps the states that it has visited, in bytes; when it is full it starts
+/// over.
+pub const REGEX_CACHE_BYTES_MAX: usize = 1 << 20;
+
 const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
 const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);
