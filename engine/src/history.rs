@@ -194,7 +194,7 @@ impl History {
                 page.next = position.next();
                 scanned += 1;
                 scanned_bytes += record.end().0 - record.offset().0;
-                if request.filter.passes(cursor.shard, &record) {
+                if request.filter.passes(record.event_type(), record.type_name(), record.key(), cursor.shard) {
                     cost += visit(cursor.shard, &record);
                     visited += 1;
                     if visited == request.count || cost >= request.bytes {

@@ -15,6 +15,7 @@
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
 //! | [`filter`] | which events a reader wants |
 //! | [`number`] | numbers as Redis reads and writes them |
+//! | [`extended`] | the floats that INCRBYFLOAT adds |
 //! | [`error`] | why a command is refused |
 //! | [`limits`] | every bound, with its default |
 //! | [`clock`] | the time |
@@ -22,6 +23,7 @@
 pub mod clock;
 pub mod error;
 pub mod event;
+pub mod extended;
 pub mod filter;
 pub mod history;
 pub mod keyspace;

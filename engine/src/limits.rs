@@ -32,6 +32,15 @@ pub const EXPIRE_SLICE: usize = 512;
 /// Collections up to this size are handed out whole by one step of HSCAN or SSCAN, as Redis does for its compact
 /// encodings.
 pub const SCAN_WHOLE_MAX: usize = 128;
+/// The longest pattern of a filter, and all prefixes of one filter together, in bytes.
+pub const FILTER_BYTES_MAX: usize = 64 << 10;
+
+/// The memory of one filter's compiled regex, in bytes; a regex that takes more is refused.
+pub const REGEX_NFA_BYTES_MAX: usize = 1 << 20;
+
+/// The memory in which one filter's regex keeps the states that it has visited, in bytes; when it is full it starts
+/// over.
+pub const REGEX_CACHE_BYTES_MAX: usize = 1 << 20;
 
 const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
 const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);

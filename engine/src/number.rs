@@ -61,12 +61,12 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
 }
 
 /// Whether this is `inf` or `infinity`, in any case of letters.
-pub(super) fn is_infinity(text: &[u8]) -> bool {
+pub(crate) fn is_infinity(text: &[u8]) -> bool {
     text.eq_ignore_ascii_case(b"inf") || text.eq_ignore_ascii_case(b"infinity")
 }
 
 /// A hexadecimal float's parts: the value is the mantissa times 2 to the exponent, a little more where the last is set.
-pub(super) fn hexadecimal_parts(text: &[u8]) -> Option<(u64, i64, bool)> {
+pub(crate) fn hexadecimal_parts(text: &[u8]) -> Option<(u64, i64, bool)> {
     let mut mantissa = 0u64;
     let mut exponent = 0i64;
     let mut more = false;
@@ -105,7 +105,7 @@ pub(super) fn hexadecimal_parts(text: &[u8]) -> Option<(u64, i64, bool)> {
 }
 
 /// A decimal exponent with an optional sign; bounded, for beyond that it makes no difference.
-pub(super) fn exponent_value(text: &[u8]) -> Option<i64> {
+pub(crate) fn exponent_value(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -165,7 +165,7 @@ pub fn format_g17(value: f64) -> String {
 }
 
 /// Without the zeros that end a fraction, and without the point that then ends it.
-pub(super) fn trim_fraction(text: &str) -> &str {
+pub(crate) fn trim_fraction(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use crate::error::Refusal;
+use crate::extended::Extended;
 use crate::keyspace::{Entry, Kind, Value};
 use crate::limits::STRING_BYTES_MAX;
 use crate::number;
@@ -157,12 +158,12 @@ impl Shard {
     }
 
     /// Adds to the number that a string holds, 0 where the key does not exist; answers the sum as it is stored.
-    pub fn increment_float(&mut self, key: &[u8], by: number::Decimal) -> Result<String, Refusal> {
+    pub fn increment_float(&mut self, key: &[u8], by: Extended) -> Result<String, Refusal> {
         let old = match self.get(key)? {
-            None => number::Decimal::ZERO,
-            Some(text) => number::Decimal::parse(text).ok_or(Refusal::NotAFloat)?,
+            None => Extended::ZERO,
+            Some(text) => Extended::parse(text).ok_or(Refusal::NotAFloat)?,
         };
-        let sum = old.add(by).ok_or(Refusal::NotFinite)?.to_string();
+        let sum = old.checked_add(by).ok_or(Refusal::NotFinite)?.format_human();
         self.overwrite(key, sum.as_bytes())?;
         Ok(sum)
     }

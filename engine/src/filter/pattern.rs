@@ -1,0 +1,343 @@
+//! The filter of a read: a pattern on the stream or on the type of each event.
+
+use std::fmt;
+
+use regex_automata::meta;
+use regex_automata::util::syntax;
+use thiserror::Error;
+
+use super::glob::Glob;
+use crate::event::EventType;
+use crate::limits::{FILTER_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_NFA_BYTES_MAX};
+use crate::position::ShardId;
+
+/// What the pattern looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The name of the event's stream.
+    #[default]
+    Stream,
+    /// The name of the event's type, as in the table of built-in types (`Set`).
+    Type,
+}
+
+/// Which names a filter lets through.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// Every one.
+    All,
+    /// Those that begin with one of these.
+    Prefixes(Box<[Box<[u8]>]>),
+    /// Those in which this matches somewhere.
+    Regex(Regex),
+    /// Those that match as a whole.
+    Glob(Glob),
+    /// `shard:<n>:<glob>`: one shard's events whose key matches, and the keys that are literally so named.
+    Shard {
+        /// The shard.
+        shard: ShardId,
+        /// What that shard's keys are matched against.
+        keys: Glob,
+        /// The whole pattern, against which every shard's keys are matched.
+        literal: Glob,
+    },
+}
+
+/// A regex on bytes: case-sensitive, matching anywhere unless it is anchored. Unicode classes match UTF-8 and `(?-u)`
+/// switches to single bytes; names need not be UTF-8.
+#[derive(Clone)]
+pub struct Regex {
+    text: Box<str>,
+    regex: meta::Regex,
+}
+
+/// Why something is no filter.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FilterError {
+    /// Longer than [`FILTER_BYTES_MAX`].
+    #[error("filter of {bytes} bytes exceeds {FILTER_BYTES_MAX}")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A list of prefixes without a prefix: it would let nothing through.
+    #[error("no prefix given")]
+    NoPrefix,
+    /// The regex is no UTF-8. It can name any byte as `\xFF` within `(?-u:…)`.
+    #[error("regex is not UTF-8")]
+    RegexNotText,
+    /// The regex cannot be understood, with the reason.
+    #[error("invalid regex: {0}")]
+    RegexSyntax(String),
+    /// Compiled, the regex takes more memory than [`REGEX_NFA_BYTES_MAX`].
+    #[error("regex takes more than {REGEX_NFA_BYTES_MAX} bytes when compiled")]
+    RegexSize,
+}
+
+impl Regex {
+    /// Compiles `text`.
+    ///
+    /// # Errors
+    /// When it is too long, no text, no regex, or too large once compiled.
+    pub fn new(text: &[u8]) -> Result<Regex, FilterError> {
+        bounded(text.len())?;
+        let text = std::str::from_utf8(text).map_err(|_| FilterError::RegexNotText)?;
+        let regex =
+            meta::Builder::new().configure(Regex::config()).syntax(Regex::syntax()).build(text).map_err(|error| {
+                match error.syntax_error() {
+                    Some(reason) => FilterError::RegexSyntax(last_line(&reason.to_string())),
+                    None if error.size_limit().is_some() => FilterError::RegexSize,
+                    None => FilterError::RegexSyntax(last_line(&error.to_string())),
+                }
+            })?;
+        Ok(Regex { text: text.into(), regex })
+    }
+
+    /// How every regex of a filter is compiled, wherever it is compiled.
+    pub fn config() -> meta::Config {
+        meta::Config::new()
+            .utf8_empty(false)
+            .nfa_size_limit(Some(REGEX_NFA_BYTES_MAX))
+            .onepass_size_limit(Some(REGEX_NFA_BYTES_MAX))
+            .hybrid_cache_capacity(REGEX_CACHE_BYTES_MAX)
+    }
+
+    /// How every regex of a filter is read, wherever it is read.
+    pub fn syntax() -> syntax::Config {
+        syntax::Config::new().utf8(false)
+    }
+
+    /// As the client wrote it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it matches somewhere in `name`.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.regex.is_match(name)
+    }
+}
+
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Regex({:?})", self.text)
+    }
+}
+
+impl Pattern {
+    /// The names that begin with one of `prefixes`.
+    ///
+    /// # Errors
+    /// When there is none, or they are too long together.
+    pub fn prefixes<'a>(prefixes: impl IntoIterator<Item = &'a [u8]>) -> Result<Pattern, FilterError> {
+        let prefixes: Box<[Box<[u8]>]> = prefixes.into_iter().map(Box::from).collect();
+        bounded(prefixes.iter().map(|prefix| prefix.len()).sum())?;
+        match &prefixes[..] {
+            [] => Err(FilterError::NoPrefix),
+            list if list.iter().any(|prefix| prefix.is_empty()) => Ok(Pattern::All),
+            _ => Ok(Pattern::Prefixes(prefixes)),
+        }
+    }
+
+    /// The names in which `regex` matches somewhere.
+    ///
+    /// # Errors
+    /// As [`Regex::new`].
+    pub fn regex(regex: &[u8]) -> Result<Pattern, FilterError> {
+        Regex::new(regex).map(Pattern::Regex)
+    }
+
+    /// The names that match `glob`; no shard is selected.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn glob(glob: &[u8]) -> Result<Pattern, FilterError> {
+        bounded(glob.len())?;
+        let glob = Glob::new(glob);
+        Ok(if glob.is_all() { Pattern::All } else { Pattern::Glob(glob) })
+    }
+
+    /// The events whose key matches `glob`, where `shard:<n>:<glob>` selects a shard and `stream:mutations` is `*`.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn keys(glob: &[u8]) -> Result<Pattern, FilterError> {
+        if glob == b"stream:mutations" {
+            return Ok(Pattern::All);
+        }
+        bounded(glob.len())?;
+        Ok(match shard_selection(glob) {
+            Some((shard, keys)) => Pattern::Shard { shard, keys: Glob::new(keys), literal: Glob::new(glob) },
+            None => return Pattern::glob(glob),
+        })
+    }
+
+    fn matches(&self, name: &[u8], shard: ShardId) -> bool {
+        match self {
+            Pattern::All => true,
+            Pattern::Prefixes(prefixes) => prefixes.iter().any(|prefix| name.starts_with(prefix)),
+            Pattern::Regex(regex) => regex.matches(name),
+            Pattern::Glob(glob) => glob.matches(name),
+            Pattern::Shard { shard: selected, keys, literal } => {
+                shard == *selected && keys.matches(name) || literal.matches(name)
+            }
+        }
+    }
+}
+
+/// The shard and the rest of `shard:<n>:<rest>`. The number is in its one spelling, without leading zeros.
+fn shard_selection(glob: &[u8]) -> Option<(ShardId, &[u8])> {
+    let rest = glob.strip_prefix(b"shard:")?;
+    let (number, keys) = rest.split_at(rest.iter().position(|&byte| byte == b':')?);
+    let plain = number == b"0" || !number.starts_with(b"0") && number.iter().all(u8::is_ascii_digit);
+    let shard = std::str::from_utf8(number).ok().filter(|_| plain)?.parse().ok()?;
+    Some((ShardId(shard), &keys[1..]))
+}
+
+/// Which events a read or a subscription wants. The default lets everything through.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    on: Target,
+    pattern: Pattern,
+    no_system: bool,
+}
+
+impl Default for Filter {
+    fn default() -> Filter {
+        Filter { on: Target::Stream, pattern: Pattern::All, no_system: false }
+    }
+}
+
+impl Filter {
+    /// The events whose stream or type, as `on` says, `pattern` lets through; with `no_system` without those whose
+    /// stream or type begins with `$`.
+    pub fn new(on: Target, pattern: Pattern, no_system: bool) -> Filter {
+        Filter { on, pattern, no_system }
+    }
+
+    /// What the pattern looks at.
+    pub fn on(&self) -> Target {
+        self.on
+    }
+
+    /// The pattern.
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// Whether system events are left out.
+    pub fn no_system(&self) -> bool {
+        self.no_system
+    }
+
+    /// Whether it lets everything through, so that nothing has to be looked at.
+    pub fn is_all(&self) -> bool {
+        matches!(self.pattern, Pattern::All) && !self.no_system
+    }
+
+    /// Whether the pattern lets an event through: of the stream, with the type of this name, on this shard. Does not
+    /// know that `FlushDb` always passes: see [`Filter::passes`].
+    pub fn matches(&self, stream: &[u8], event_type: &[u8], shard: ShardId) -> bool {
+        if self.no_system && (stream.starts_with(b"$") || event_type.starts_with(b"$")) {
+            return false;
+        }
+        let name = match self.on {
+            Target::Stream => stream,
+            Target::Type => event_type,
+        };
+        self.pattern.matches(name, shard)
+    }
+
+    /// Whether an event is wanted: [`EventType::FlushDb`] always, any other as it matches. `custom_name` is the type's
+    /// name where it is a custom one.
+    pub fn passes(&self, event_type: EventType, custom_name: &[u8], stream: &[u8], shard: ShardId) -> bool {
+        let name = event_type.name().map_or(custom_name, str::as_bytes);
+        event_type == EventType::FlushDb || self.matches(stream, name, shard)
+    }
+}
+
+fn bounded(bytes: usize) -> Result<(), FilterError> {
+    if bytes > FILTER_BYTES_MAX { Err(FilterError::TooLong { bytes }) } else { Ok(()) }
+}
+
+/// A syntax error's text draws the pattern with a mark below; its last line has the reason.
+fn last_line(text: &str) -> String {
+    let line = text.lines().next_back().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARD: ShardId = ShardId(0);
+
+    fn on_streams(pattern: Result<Pattern, FilterError>) -> Filter {
+        Filter::new(Target::Stream, pattern.unwrap(), false)
+    }
+
+    #[test]
+    fn prefixes_let_through_what_begins_with_one_of_them() {
+        let filter = on_streams(Pattern::prefixes([&b"user:"[..], b"order:"]));
+        assert!(filter.matches(b"user:1", b"Set", SHARD) && filter.matches(b"order:", b"Set", SHARD));
+        assert!(!filter.matches(b"use", b"Set", SHARD) && !filter.matches(b"xuser:1", b"Set", SHARD));
+        assert!(on_streams(Pattern::prefixes([&b""[..], b"a"])).is_all());
+        assert_eq!(Pattern::prefixes([]).unwrap_err(), FilterError::NoPrefix);
+    }
+
+    #[test]
+    fn a_regex_is_unanchored_case_sensitive_and_on_bytes() {
+        let filter = on_streams(Pattern::regex(br"r:\d+"));
+        assert!(filter.matches(b"\xffuser:42\xff", b"Set", SHARD) && !filter.matches(b"USER:42", b"Set", SHARD));
+        assert!(!on_streams(Pattern::regex(br"^(?-u:\xff).$")).matches("\u{e9}".as_bytes(), b"", SHARD));
+        assert!(on_streams(Pattern::regex(br"^(?-u:\xff)\p{Greek}$")).matches(b"\xff\xce\xb1", b"", SHARD));
+        assert!(on_streams(Pattern::regex(b"(?i)stra\xc3\x9fe")).matches("STRA\u{1e9e}E".as_bytes(), b"", SHARD));
+    }
+
+    #[test]
+    fn what_is_no_filter_says_why() {
+        assert_eq!(Pattern::regex(b"(a").unwrap_err(), FilterError::RegexSyntax("unclosed group".into()));
+        assert!(
+            matches!(Pattern::regex(b"(?=a)").unwrap_err(), FilterError::RegexSyntax(reason) if reason.contains("look-around"))
+        );
+        assert_eq!(Pattern::regex(b"\xff").unwrap_err(), FilterError::RegexNotText);
+        assert_eq!(Pattern::regex(br"\w{1000}{1000}").unwrap_err(), FilterError::RegexSize);
+        let long = vec![b'a'; FILTER_BYTES_MAX + 1];
+        assert_eq!(Pattern::glob(&long).unwrap_err(), FilterError::TooLong { bytes: long.len() });
+        assert!(matches!(Pattern::keys(&long), Err(FilterError::TooLong { .. })));
+        assert!(matches!(Pattern::regex(&long), Err(FilterError::TooLong { .. })));
+        assert!(Pattern::regex(&b"(".repeat(10_000)).is_err());
+    }
+
+    #[test]
+    fn a_shard_is_selected_beside_the_keys_so_named() {
+        let filter = on_streams(Pattern::keys(b"shard:2:user:*"));
+        assert!(filter.matches(b"user:1", b"Set", ShardId(2)) && !filter.matches(b"user:1", b"Set", ShardId(1)));
+        assert!(!filter.matches(b"order:1", b"Set", ShardId(2)));
+        assert!(filter.matches(b"shard:2:user:7", b"Set", ShardId(1)));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_shard_is_a_glob() {
+        for glob in [&b"shard:x:*"[..], b"shard:01:*", b"shard::*", b"shard:1", b"shard:99999:*", b"shard:+1:*"] {
+            assert!(matches!(Pattern::keys(glob).unwrap(), Pattern::Glob(_)), "{}", glob.escape_ascii());
+        }
+        assert!(on_streams(Pattern::keys(b"stream:mutations")).is_all() && on_streams(Pattern::keys(b"*")).is_all());
+    }
+
+    #[test]
+    fn types_match_as_the_table_writes_them() {
+        let filter = Filter::new(Target::Type, Pattern::glob(b"H*").unwrap(), false);
+        assert!(filter.passes(EventType::HSet, b"", b"k", SHARD) && !filter.passes(EventType::Set, b"", b"Hk", SHARD));
+        assert!(filter.passes(EventType::CUSTOM, b"Happened", b"k", SHARD));
+    }
+
+    #[test]
+    fn system_events_can_be_left_out_but_a_flush_always_passes() {
+        let filter = Filter::new(Target::Stream, Pattern::All, true);
+        assert!(!filter.is_all() && filter.matches(b"a", b"Set", SHARD));
+        assert!(!filter.matches(b"$a", b"Set", SHARD) && !filter.matches(b"a", b"$>", SHARD));
+        assert!(filter.passes(EventType::FlushDb, b"", b"$db", SHARD));
+        assert!(on_streams(Pattern::glob(b"user:*")).passes(EventType::FlushDb, b"", b"$db", SHARD));
+    }
+}
