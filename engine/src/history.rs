@@ -139,6 +139,16 @@ impl History {
         request: &Request<'_>,
         mut visit: impl FnMut(ShardId, &Record<'_>) -> u64,
     ) -> Result<Page, BeyondHead> {
+        self.read_after_gap(request, |_, shard, record| visit(shard, record))
+    }
+
+    /// As [`History::read`], for who has to tell of the gap before the events: each is visited with the gap that
+    /// lies before the page's first. Where nothing is visited, only the page has it.
+    pub fn read_after_gap(
+        &mut self,
+        request: &Request<'_>,
+        mut visit: impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
+    ) -> Result<Page, BeyondHead> {
         self.check_cursor(request.cursor)?;
         /// A writer that laps a reader again and again before it has read anything: the reader is then told of what
         /// is lost so far and asks again.
@@ -174,7 +184,7 @@ impl History {
         bound: Position,
         request: &Request<'_>,
         page: &mut Page,
-        visit: &mut impl FnMut(ShardId, &Record<'_>) -> u64,
+        visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
     ) -> Result<(), Lapped> {
         let (mut visited, mut cost, mut scanned, mut scanned_bytes) = (0, 0, 0, 0);
         for cursor in &mut self.cursors {
@@ -195,7 +205,7 @@ impl History {
                 scanned += 1;
                 scanned_bytes += record.end().0 - record.offset().0;
                 if request.filter.passes(record.event_type(), record.type_name(), record.key(), cursor.shard) {
-                    cost += visit(cursor.shard, &record);
+                    cost += visit(page.gap, cursor.shard, &record);
                     visited += 1;
                     if visited == request.count || cost >= request.bytes {
                         return Ok(());

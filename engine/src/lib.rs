@@ -14,6 +14,7 @@
 //! | [`shards`] | what works on the shards of several keys, or on all |
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
 //! | [`filter`] | which events a reader wants |
+//! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the floats that INCRBYFLOAT adds |
 //! | [`error`] | why a command is refused |
@@ -25,6 +26,7 @@ pub mod error;
 pub mod event;
 pub mod extended;
 pub mod filter;
+pub mod group;
 pub mod history;
 pub mod keyspace;
 pub mod limits;

@@ -1,0 +1,189 @@
+//! Consumer groups: the events of a key pattern shared out among workers, each event pending until one of them has
+//! acknowledged it.
+//!
+//! ```text
+//!   history ──new──► pending ──ack, skip──► gone
+//!                     │  ▲ └──record overwritten, told as a gap──► gone
+//!     too often, park ▼  │ replay
+//!                    parked
+//! ```
+//!
+//! A group has one cursor, below which every event of its pattern was delivered at least once, or told as lost. What
+//! was delivered and not acknowledged is a pending entry: the position, who has it, and where its record lies, so that
+//! it can be delivered again without a search. The history does not wait for groups: what the ring overwrites first is
+//! lost to them, and they are told.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `consumer` | the members of a group, by name and number |
+//! | `pending` | the pending entries by position, and which of them are due |
+//! | `consume` | what members do: read, acknowledge, give back, claim |
+//! | `manage` | what administrators do: inspect, reposition, replay, remove |
+//! | `table` | all groups, by key pattern and name |
+
+mod consume;
+mod consumer;
+mod manage;
+#[cfg(test)]
+mod model;
+mod pending;
+mod table;
+
+pub use consume::{GroupRead, Nack, Row};
+pub use manage::{ConsumerInfo, GroupInfo, PendingRow};
+pub use table::GroupTable;
+
+use crate::filter::{Filter, FilterError, Pattern, Target};
+use crate::history::{BeyondHead, History};
+use crate::position::Position;
+use consumer::Consumers;
+use pending::{Entry, PendingEntries};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// After how long without acknowledgement an entry is delivered again, IDLE, in milliseconds.
+pub const GROUP_IDLE_MS_DEFAULT: u64 = 30_000;
+
+/// How many entries may be pending before new events are held back, MAXPENDING.
+pub const GROUP_PENDING_DEFAULT: usize = 65_536;
+
+/// What MAXPENDING can be raised to. An entry takes about a hundred bytes.
+pub const GROUP_PENDING_MAX: usize = 1 << 20;
+
+/// How many entries of one group may be parked. Beyond it an entry that should be parked stays pending.
+pub const GROUP_PARKED_MAX: usize = 65_536;
+
+/// How many consumers one group may have.
+pub const GROUP_CONSUMERS_MAX: usize = 65_536;
+
+/// How many groups one table may have.
+pub const GROUPS_MAX: usize = 65_536;
+
+/// The longest name of a group or of a consumer, in bytes.
+pub const GROUP_NAME_BYTES_MAX: usize = 1024;
+
+/// How many due entries one read looks at in vain at the most, because they are lost or to be parked.
+pub const GROUP_LOOKS_MAX: usize = 16_384;
+
+/// Where a group starts to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At this position, inclusive; 0 is the first event still available.
+    At(Position),
+    /// After everything that was handed a position so far.
+    Head,
+}
+
+impl Start {
+    /// The cursor that this means now.
+    ///
+    /// # Errors
+    /// A position that no event can have had yet.
+    fn cursor(self, history: &History) -> Result<Position, BeyondHead> {
+        match self {
+            Start::Head => Ok(history.head().next()),
+            Start::At(position) => history.check_cursor(position).map(|()| position),
+        }
+    }
+}
+
+/// How a group treats its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupOptions {
+    /// After how long without acknowledgement an entry is delivered again, milliseconds.
+    pub idle_ms: u64,
+    /// How many times an entry is delivered before it is parked; 0 = for ever.
+    pub max_deliveries: u32,
+    /// How many entries may be pending before new events are held back; at least 1.
+    pub max_pending: usize,
+}
+
+impl Default for GroupOptions {
+    fn default() -> GroupOptions {
+        GroupOptions { idle_ms: GROUP_IDLE_MS_DEFAULT, max_deliveries: 0, max_pending: GROUP_PENDING_DEFAULT }
+    }
+}
+
+/// Why a group command is refused; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GroupError {
+    /// There is a group of that key pattern and name.
+    #[error("consumer group name already exists")]
+    Exists,
+    /// There is none.
+    #[error("no such consumer group")]
+    NoGroup,
+    /// The start is beyond the head.
+    #[error(transparent)]
+    BeyondHead(#[from] BeyondHead),
+    /// The key pattern is none.
+    #[error(transparent)]
+    Pattern(#[from] FilterError),
+    /// The name of the group or consumer is longer than [`GROUP_NAME_BYTES_MAX`].
+    #[error("name of {bytes} bytes exceeds {GROUP_NAME_BYTES_MAX}")]
+    NameTooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// There are [`GROUPS_MAX`] groups.
+    #[error("there are {GROUPS_MAX} consumer groups already")]
+    TooManyGroups,
+    /// The group has [`GROUP_CONSUMERS_MAX`] consumers.
+    #[error("the group has {GROUP_CONSUMERS_MAX} consumers already")]
+    TooManyConsumers,
+}
+
+/// One consumer group.
+pub struct Group {
+    filter: Filter,
+    options: GroupOptions,
+    /// Every event below it that passes the filter was delivered, or told as lost.
+    cursor: Position,
+    consumers: Consumers,
+    pending: PendingEntries,
+    parked: BTreeMap<Position, Entry>,
+    counts: GroupCounts,
+}
+
+/// What a group has counted since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupCounts {
+    /// Events delivered for the first time.
+    pub delivered: u64,
+    /// Deliveries of events that had been delivered before, claims included.
+    pub redelivered: u64,
+    /// Entries acknowledged or skipped.
+    pub acknowledged: u64,
+    /// Pending entries whose record was overwritten before they were acknowledged.
+    pub lost: u64,
+    /// Times that an entry was parked.
+    pub parked: u64,
+}
+
+impl Group {
+    /// A group of the events whose key matches `key_pattern` (see [`Pattern::keys`]).
+    ///
+    /// # Errors
+    /// A start beyond the head, or a pattern that is none.
+    pub fn new(
+        key_pattern: &[u8],
+        start: Start,
+        options: GroupOptions,
+        history: &History,
+    ) -> Result<Group, GroupError> {
+        Ok(Group {
+            filter: Filter::new(Target::Stream, Pattern::keys(key_pattern)?, false),
+            options,
+            cursor: start.cursor(history)?,
+            consumers: Consumers::default(),
+            pending: PendingEntries::default(),
+            parked: BTreeMap::new(),
+            counts: GroupCounts::default(),
+        })
+    }
+}
+
+/// Refuses a name that is too long.
+fn check_name(name: &[u8]) -> Result<(), GroupError> {
+    if name.len() > GROUP_NAME_BYTES_MAX { Err(GroupError::NameTooLong { bytes: name.len() }) } else { Ok(()) }
+}
