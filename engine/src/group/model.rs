@@ -1,1 +1,544 @@
+//! Groups against a plain model: real shards and rings, any order of writes, reads, acknowledgements and time.
 
+#![expect(clippy::vec_box, reason = "commands over several shards take them boxed, as they are lent")]
+
+use super::*;
+use crate::position::ShardId;
+use crate::ring;
+use crate::sequencer::Sequencer;
+use crate::shard::Shard;
+use crate::shards::Shards;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const IDLE_MS: u64 = 100;
+const RING_BYTES: u64 = 1024;
+
+/// A server without cores: its shards, its history, a clock and one group.
+struct World {
+    shards: Vec<Box<Shard>>,
+    history: History,
+    now_ms: u64,
+    group: Group,
+    model: Model,
+}
+
+/// What the group is taken to do, told the long way.
+struct Model {
+    options: GroupOptions,
+    cursor: u64,
+    /// Every event that passes the glob, by position.
+    events: BTreeMap<u64, Event>,
+}
+
+#[derive(Clone, Debug)]
+struct Event {
+    shard: usize,
+    state: State,
+    owner: Option<u8>,
+    deliveries: u32,
+    delivered_ms: u64,
+    due_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Pending,
+    Parked,
+    Acknowledged,
+    Lost,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Write { key: u8, bytes: usize },
+    Flush,
+    Read { consumer: u8, count: usize },
+    Ack(Vec<usize>),
+    Nack(Nack, Vec<usize>),
+    Claim { consumer: u8, min_idle_ms: u64, which: Vec<usize> },
+    Replay(Option<Vec<usize>>),
+    RemoveConsumer(u8),
+    Wait(u64),
+}
+
+/// What a sink saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Seen {
+    Gap(u64, Option<u64>),
+    Event(u64),
+}
+
+fn seen(row: Row<'_>) -> Seen {
+    match row {
+        Row::Gap { last, lost } => Seen::Gap(last.0, lost),
+        Row::Event(record) => Seen::Event(record.position().0),
+    }
+}
+
+fn history_and_shards(shards: usize) -> (Vec<Box<Shard>>, History) {
+    let sequencer = Arc::new(Sequencer::new(Position(1000), shards));
+    let (writers, rings): (Vec<_>, Vec<_>) = (0..shards).map(|_| ring::create(RING_BYTES).unwrap()).unzip();
+    let shard = |(id, writer)| Box::new(Shard::new(ShardId(id as u16), sequencer.clone(), Some(writer), 16));
+    (writers.into_iter().enumerate().map(shard).collect(), History::new(sequencer.clone(), &rings))
+}
+
+impl World {
+    fn new(glob: &[u8], options: GroupOptions) -> World {
+        let (shards, history) = history_and_shards(2);
+        let group = Group::new(glob, Start::At(Position(0)), options, &history).unwrap();
+        let model = Model { options, cursor: 1000, events: BTreeMap::new() };
+        World { shards, history, now_ms: 1_000_000, group, model }
+    }
+
+    /// Keys 0 to 3 pass the glob; they alternate between the shards.
+    fn write(&mut self, key: u8, bytes: usize) {
+        let shard = usize::from(key % 2);
+        let passes = key < 4;
+        let name = format!("{}{key}", if passes { "a" } else { "b" });
+        self.shards[shard].set_now_ms(self.now_ms);
+        self.shards[shard].set(name.as_bytes(), &vec![b'x'; bytes]).unwrap();
+        self.shards[shard].commit();
+        if passes {
+            self.note_event(shard);
+        }
+    }
+
+    fn flush(&mut self) {
+        Shards::Several { shards: &mut self.shards, total: 2 }.flush();
+        self.note_event(0);
+    }
+
+    fn note_event(&mut self, shard: usize) {
+        let event = Event { shard, state: State::New, owner: None, deliveries: 0, delivered_ms: 0, due_ms: u64::MAX };
+        self.model.events.insert(self.history.head().0, event);
+    }
+
+    /// The highest position that each shard's ring has lost.
+    fn evicted(&self) -> Vec<Option<u64>> {
+        self.history.rings().iter().map(|ring| ring.evicted_through().map(|position| position.0)).collect()
+    }
+
+    fn read(&mut self, consumer: u8, count: usize) -> (GroupRead, Vec<Seen>) {
+        let mut rows = Vec::new();
+        let sink = |row: Row<'_>| {
+            rows.push(seen(row));
+            1
+        };
+        let read = self.group.read(&[consumer], count, u64::MAX, self.now_ms, &mut self.history, sink).unwrap();
+        (read, rows)
+    }
+
+    fn positions(&self, which: &[usize]) -> Vec<Position> {
+        let all: Vec<u64> = self.model.events.keys().copied().collect();
+        let pick = |index: &usize| if all.is_empty() { 7 } else { all[all.len() - 1 - index % all.len()] };
+        which.iter().map(|index| Position(pick(index))).collect()
+    }
+
+    fn run(&mut self, op: &Op) {
+        match op {
+            Op::Write { key, bytes } => self.write(*key, *bytes),
+            Op::Flush => self.flush(),
+            Op::Wait(ms) => self.now_ms += ms,
+            Op::Read { consumer, count } => {
+                let evicted = self.evicted();
+                let next = self.history.head().next().0;
+                let expected = self.model.read(*consumer, *count, self.now_ms, &evicted, next);
+                let (read, rows) = self.read(*consumer, *count);
+                assert_eq!(rows, expected);
+                let events = expected.iter().filter(|row| matches!(row, Seen::Event(_))).count();
+                assert_eq!((read.events, read.gaps), (events, expected.len() - events));
+            }
+            Op::Ack(which) => {
+                let positions = self.positions(which);
+                assert_eq!(self.group.ack(positions.clone()), self.model.ack(&positions));
+            }
+            Op::Nack(nack, which) => {
+                let positions = self.positions(which);
+                assert_eq!(self.group.nack(*nack, positions.clone()), self.model.nack(*nack, &positions));
+            }
+            Op::Claim { consumer, min_idle_ms, which } => {
+                let (positions, evicted) = (self.positions(which), self.evicted());
+                let expected = self.model.claim(*consumer, *min_idle_ms, &positions, self.now_ms, &evicted);
+                let mut rows = Vec::new();
+                let sink = |row: Row<'_>| {
+                    rows.push(seen(row));
+                    1
+                };
+                let (now_ms, history) = (self.now_ms, &mut self.history);
+                self.group.claim(&[*consumer], *min_idle_ms, positions, u64::MAX, now_ms, history, sink).unwrap();
+                assert_eq!(rows, expected);
+            }
+            Op::Replay(which) => {
+                let positions = which.as_ref().map(|which| self.positions(which));
+                assert_eq!(self.group.replay(positions.as_deref()), self.model.replay(positions.as_deref()));
+            }
+            Op::RemoveConsumer(consumer) => {
+                let held = self.group.remove_consumer(&[*consumer]).unwrap_or(0);
+                assert_eq!(held, self.model.remove_consumer(*consumer));
+            }
+        }
+        self.check();
+    }
+
+    /// The lists agree with the model.
+    fn check(&self) {
+        self.group.pending.assert_consistent();
+        for (state, rows) in [
+            (State::Pending, self.group.pending(self.now_ms).collect::<Vec<_>>()),
+            (State::Parked, self.group.parked(self.now_ms).collect()),
+        ] {
+            let expected = self.model.events.iter().filter(|(_, event)| event.state == state);
+            let expected = expected.map(|(position, event)| {
+                let consumer = event.owner.map(|owner| vec![owner]).unwrap_or_default();
+                (*position, consumer, event.deliveries, self.now_ms - event.delivered_ms)
+            });
+            let rows = rows.iter().map(|row| (row.position.0, row.consumer.to_vec(), row.deliveries, row.idle_ms));
+            assert!(
+                rows.clone().eq(expected.clone()),
+                "{:?} {:?}",
+                rows.collect::<Vec<_>>(),
+                expected.collect::<Vec<_>>()
+            );
+        }
+        let held: usize = self.group.consumers(self.now_ms).iter().map(|consumer| consumer.pending).sum();
+        let owned = self.model.events.values().filter(|event| event.state == State::Pending && event.owner.is_some());
+        assert_eq!(held, owned.count());
+    }
+}
+
+impl Model {
+    fn is_lost(event: &Event, position: u64, evicted: &[Option<u64>]) -> bool {
+        evicted[event.shard].is_some_and(|last| last >= position)
+    }
+
+    fn give(&mut self, position: u64, consumer: u8, now_ms: u64) {
+        let idle_ms = self.options.idle_ms;
+        let event = self.events.get_mut(&position).unwrap();
+        event.state = State::Pending;
+        event.owner = Some(consumer);
+        event.deliveries += 1;
+        event.delivered_ms = now_ms;
+        event.due_ms = now_ms + idle_ms;
+    }
+
+    /// Gives these pending entries, parks the spent ones, drops the lost ones; at most `count`.
+    fn give_again(
+        &mut self,
+        positions: &[u64],
+        consumer: u8,
+        count: usize,
+        now_ms: u64,
+        evicted: &[Option<u64>],
+    ) -> Vec<Seen> {
+        let (mut rows, mut events) = (Vec::new(), 0);
+        for &position in positions {
+            if events == count {
+                break;
+            }
+            let max = self.options.max_deliveries;
+            let event = self.events.get_mut(&position).unwrap();
+            if max != 0 && event.deliveries >= max {
+                event.state = State::Parked;
+            } else if Model::is_lost(event, position, evicted) {
+                event.state = State::Lost;
+                match rows.last_mut() {
+                    Some(Seen::Gap(last, Some(lost))) => (*last, *lost) = (position, *lost + 1),
+                    _ => rows.push(Seen::Gap(position, Some(1))),
+                }
+            } else {
+                self.give(position, consumer, now_ms);
+                rows.push(Seen::Event(position));
+                events += 1;
+            }
+        }
+        rows
+    }
+
+    fn read(&mut self, consumer: u8, count: usize, now_ms: u64, evicted: &[Option<u64>], next: u64) -> Vec<Seen> {
+        let due = self.events.iter().filter(|(_, event)| event.state == State::Pending && event.due_ms <= now_ms);
+        let due: Vec<u64> = due.map(|(position, _)| *position).collect();
+        let mut rows = self.give_again(&due, consumer, count, now_ms, evicted);
+        let events = rows.iter().filter(|row| matches!(row, Seen::Event(_))).count();
+        let pending = self.events.values().filter(|event| event.state == State::Pending).count();
+        let wanted = (count - events).min(self.options.max_pending.saturating_sub(pending));
+        if wanted == 0 {
+            return rows;
+        }
+        if let Some(last) = evicted.iter().flatten().max().filter(|last| **last >= self.cursor) {
+            rows.push(Seen::Gap(*last, Some(last + 1 - self.cursor)));
+            for (_, event) in self.events.range_mut(self.cursor..=*last) {
+                event.state = State::Lost;
+            }
+            self.cursor = last + 1;
+        }
+        let new: Vec<u64> = self.events.range(self.cursor..).map(|(position, _)| *position).take(wanted).collect();
+        for &position in &new {
+            self.give(position, consumer, now_ms);
+            rows.push(Seen::Event(position));
+        }
+        self.cursor = if new.len() == wanted { new[wanted - 1] + 1 } else { next };
+        rows
+    }
+
+    fn pending(&mut self, position: &Position) -> Option<&mut Event> {
+        self.events.get_mut(&position.0).filter(|event| event.state == State::Pending)
+    }
+
+    fn ack(&mut self, positions: &[Position]) -> usize {
+        let mut removed = 0;
+        for position in positions {
+            if let Some(event) = self.events.get_mut(&position.0)
+                && matches!(event.state, State::Pending | State::Parked)
+            {
+                event.state = State::Acknowledged;
+                removed += 1;
+            }
+        }
+        removed
+    }
+
+    fn nack(&mut self, nack: Nack, positions: &[Position]) -> usize {
+        let mut done = 0;
+        match nack {
+            Nack::Skip => done = self.ack(positions),
+            Nack::Park => {
+                for position in positions {
+                    if let Some(event) = self.pending(position) {
+                        event.state = State::Parked;
+                        done += 1;
+                    }
+                }
+            }
+            Nack::Retry => {
+                for position in positions {
+                    if let Some(event) = self.pending(position) {
+                        (event.owner, event.due_ms) = (None, 0);
+                        done += 1;
+                    }
+                }
+            }
+        }
+        done
+    }
+
+    fn claim(
+        &mut self,
+        consumer: u8,
+        min_idle_ms: u64,
+        positions: &[Position],
+        now_ms: u64,
+        evicted: &[Option<u64>],
+    ) -> Vec<Seen> {
+        let mut rows = Vec::new();
+        for position in positions {
+            let may = |event: &Event| event.owner.is_none() || now_ms - event.delivered_ms >= min_idle_ms;
+            if self.pending(position).is_some_and(|event| may(event)) {
+                let one = self.give_again(&[position.0], consumer, 1, now_ms, evicted);
+                match (rows.last_mut(), &one[..]) {
+                    (Some(Seen::Gap(last, Some(lost))), [Seen::Gap(next, _)]) => (*last, *lost) = (*next, *lost + 1),
+                    _ => rows.extend(one),
+                }
+            }
+        }
+        rows
+    }
+
+    fn replay(&mut self, positions: Option<&[Position]>) -> usize {
+        let mut replayed = 0;
+        for (position, event) in &mut self.events {
+            if event.state == State::Parked && positions.is_none_or(|list| list.contains(&Position(*position))) {
+                (event.state, event.owner, event.deliveries, event.due_ms) = (State::Pending, None, 0, 0);
+                replayed += 1;
+            }
+        }
+        replayed
+    }
+
+    fn remove_consumer(&mut self, consumer: u8) -> usize {
+        let mut held = 0;
+        for event in self.events.values_mut().filter(|event| event.owner == Some(consumer)) {
+            held += usize::from(event.state == State::Pending);
+            (event.owner, event.due_ms) = (None, 0);
+        }
+        held
+    }
+}
+
+fn some_entries() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(0..24_usize, 0..6)
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let consumer = || 0..3_u8;
+    let nack = prop_oneof![Just(Nack::Retry), Just(Nack::Park), Just(Nack::Skip)];
+    prop_oneof![
+        8 => (0..6_u8, 0..120_usize).prop_map(|(key, bytes)| Op::Write { key, bytes }),
+        1 => Just(Op::Flush),
+        8 => (consumer(), 1..8_usize).prop_map(|(consumer, count)| Op::Read { consumer, count }),
+        3 => some_entries().prop_map(Op::Ack),
+        2 => (nack, some_entries()).prop_map(|(nack, which)| Op::Nack(nack, which)),
+        2 => (consumer(), prop_oneof![Just(0), Just(IDLE_MS / 2), Just(IDLE_MS)], some_entries())
+            .prop_map(|(consumer, min_idle_ms, which)| Op::Claim { consumer, min_idle_ms, which }),
+        1 => proptest::option::of(some_entries()).prop_map(Op::Replay),
+        1 => consumer().prop_map(Op::RemoveConsumer),
+        3 => (1..IDLE_MS + 20).prop_map(Op::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn every_event_is_given_or_told_as_lost_and_none_to_two_without_a_reason(
+        ops in proptest::collection::vec(op(), 0..120),
+        max_deliveries in 0..4_u32,
+        max_pending in prop_oneof![Just(6_usize), Just(1000)],
+    ) {
+        let mut world = World::new(b"a*", GroupOptions { idle_ms: IDLE_MS, max_deliveries, max_pending });
+        for op in &ops {
+            world.run(op);
+        }
+        // Read and acknowledged to the end, nothing is left that was neither given nor told.
+        world.now_ms += IDLE_MS;
+        world.run(&Op::Replay(None));
+        for _ in 0..world.model.events.len() + 4 {
+            world.run(&Op::Read { consumer: 0, count: 5 });
+            let held: Vec<Position> = world.group.pending(world.now_ms).map(|row| row.position).collect();
+            prop_assert_eq!(world.group.ack(held.clone()), world.model.ack(&held));
+            world.run(&Op::Replay(None));
+        }
+        let open = |event: &Event| !matches!(event.state, State::Acknowledged | State::Lost);
+        prop_assert_eq!(world.model.events.values().filter(|event| open(event)).count(), 0);
+        prop_assert_eq!(world.group.info().cursor, world.history.head().next());
+    }
+}
+
+fn world() -> World {
+    World::new(b"a*", GroupOptions { idle_ms: IDLE_MS, ..GroupOptions::default() })
+}
+
+#[test]
+fn the_same_consumer_gets_its_own_idle_entries_again_and_before_new_events() {
+    let mut world = world();
+    (0..3).for_each(|_| world.write(0, 8));
+    assert_eq!(world.read(1, 2).1, [Seen::Event(1000), Seen::Event(1001)]);
+    world.now_ms += IDLE_MS - 1;
+    assert_eq!(world.read(1, 10).1, [Seen::Event(1002)]);
+    assert!(world.read(1, 10).0.is_empty());
+    world.now_ms += 1;
+    world.write(0, 8);
+    assert_eq!(world.read(1, 10).1, [Seen::Event(1000), Seen::Event(1001), Seen::Event(1003)]);
+}
+
+#[test]
+fn what_the_glob_does_not_pass_moves_the_cursor_and_a_flush_always_passes() {
+    let mut world = world();
+    world.write(4, 8);
+    assert!(world.read(1, 10).0.is_empty());
+    assert_eq!(world.group.info().cursor, Position(1001));
+    world.flush();
+    assert_eq!(world.read(1, 10).1, [Seen::Event(1001)]);
+    assert!(world.read(1, 10).0.is_empty(), "a flush is recorded by every shard and given once");
+}
+
+#[test]
+fn full_of_pending_entries_a_group_holds_new_events_back_until_one_is_acknowledged() {
+    let options = GroupOptions { idle_ms: IDLE_MS, max_pending: 2, ..GroupOptions::default() };
+    let mut world = World::new(b"*", options);
+    (0..3).for_each(|_| world.write(0, 8));
+    assert_eq!(world.read(1, 10).0.events, 2);
+    let (read, _) = world.read(1, 10);
+    assert!(read.is_empty() && read.held_back && !read.more);
+    assert_eq!(world.group.ack([Position(1000), Position(1000), Position(5)]), 1);
+    assert_eq!(world.read(1, 10).1, [Seen::Event(1002)]);
+}
+
+#[test]
+fn a_byte_budget_ends_a_read_but_never_before_its_first_event() {
+    let mut world = world();
+    (0..3).for_each(|_| world.write(0, 8));
+    let (now_ms, history) = (world.now_ms, &mut world.history);
+    let read = world.group.read(b"c", 10, 0, now_ms, history, |_| 1).unwrap();
+    assert_eq!((read.events, read.more), (1, true));
+    let read = world.group.read(b"c", 10, 2, now_ms, history, |_| 1).unwrap();
+    assert_eq!(read.events, 2);
+    let due_ms = now_ms + IDLE_MS;
+    assert_eq!(world.group.next_due_ms(), Some(due_ms));
+    let read = world.group.read(b"c", 10, 2, due_ms, history, |_| 1).unwrap();
+    assert_eq!(read.events, 2);
+    assert_eq!(world.group.next_due_ms(), Some(0));
+}
+
+#[test]
+fn set_back_a_group_gives_again_what_is_acknowledged_but_not_what_is_pending() {
+    let mut world = world();
+    (0..3).for_each(|_| world.write(0, 8));
+    world.read(1, 10);
+    world.group.ack([Position(1001)]);
+    world.group.set_cursor(Start::At(Position(0)), &world.history).unwrap();
+    assert_eq!(world.read(2, 10).1, [Seen::Event(1001)]);
+    assert_eq!(world.group.info().floor, Position(1000));
+    world.group.set_cursor(Start::Head, &world.history).unwrap();
+    world.write(0, 8);
+    assert_eq!(world.read(2, 10).1, [Seen::Event(1003)]);
+}
+
+#[test]
+fn a_start_beyond_the_head_is_refused_and_one_from_an_earlier_run_is_a_gap_of_unknown_size() {
+    let mut world = world();
+    world.write(0, 8);
+    let new = |start| Group::new(b"*", Start::At(Position(start)), GroupOptions::default(), &world.history);
+    assert!(new(1001).is_ok());
+    let refused = BeyondHead { cursor: Position(1002), head: Position(1000) };
+    assert_eq!(new(1002).err(), Some(GroupError::BeyondHead(refused)));
+    world.group = new(5).unwrap();
+    assert_eq!(world.read(1, 10).1, [Seen::Gap(999, None), Seen::Event(1000)]);
+    assert_eq!(world.read(1, 10).1, []);
+}
+
+#[test]
+fn where_there_is_no_room_to_park_an_entry_stays_pending_and_is_not_given() {
+    let mut world = World::new(b"*", GroupOptions { idle_ms: IDLE_MS, max_deliveries: 1, max_pending: 10 });
+    (0..2).for_each(|_| world.write(0, 8));
+    world.read(1, 10);
+    let entry = *world.group.pending.get(Position(1000)).unwrap();
+    world.group.parked = (0..GROUP_PARKED_MAX as u64).map(|position| (Position(position), entry)).collect();
+    world.now_ms += IDLE_MS;
+    assert!(world.read(1, 10).0.is_empty());
+    assert_eq!(world.group.nack(Nack::Park, [Position(1000)]), 0);
+    assert_eq!(world.group.pending(world.now_ms).count(), 2);
+    world.group.ack([Position(7)]);
+    assert_eq!(world.group.nack(Nack::Park, [Position(1000)]), 1);
+}
+
+#[test]
+fn lost_entries_beyond_one_reads_share_are_told_by_the_next() {
+    let mut world = world();
+    world.write(0, 8);
+    world.read(1, 1);
+    let entry = *world.group.pending.get(Position(1000)).unwrap();
+    let many = 1 + GROUP_LOOKS_MAX as u64;
+    for position in 2000..2000 + many {
+        world.group.pending.put(Position(position), entry, None);
+    }
+    let (read, rows) = world.read(1, 10);
+    assert!(read.more && rows == [Seen::Gap(1998 + many, Some(many - 1))]);
+    assert_eq!(world.read(1, 10).1, [Seen::Gap(1999 + many, Some(1))]);
+}
+
+#[test]
+fn a_group_is_found_by_key_pattern_and_name_together() {
+    let (_, history) = history_and_shards(1);
+    let mut table = GroupTable::default();
+    let options = GroupOptions::default();
+    table.create(b"a*", b"g", Start::Head, options, &history).unwrap();
+    table.create(b"b*", b"g", Start::Head, options, &history).unwrap();
+    assert_eq!(table.create(b"a*", b"g", Start::Head, options, &history), Err(GroupError::Exists));
+    let long = vec![b'g'; GROUP_NAME_BYTES_MAX + 1];
+    assert!(matches!(table.create(b"a*", &long, Start::Head, options, &history), Err(GroupError::NameTooLong { .. })));
+    assert!(table.destroy(b"a*", b"g") && !table.destroy(b"a*", b"g"));
+    assert!(table.get(b"a*", b"g").is_err() && table.get_mut(b"b*", b"g").is_ok());
+    let names: Vec<_> = table.iter().map(|(key, name, _)| (key.to_vec(), name.to_vec())).collect();
+    assert_eq!((names, table.len()), (vec![(b"b*".to_vec(), b"g".to_vec())], 1));
+}

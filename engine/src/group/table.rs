@@ -4,10 +4,13 @@ use super::{GROUPS_MAX, Group, GroupError, GroupOptions, Start, check_name};
 use crate::history::History;
 use std::collections::BTreeMap;
 
+/// By key pattern, or by name.
+type ByName<T> = BTreeMap<Box<[u8]>, T>;
+
 /// The groups of one core.
 #[derive(Default)]
 pub struct GroupTable {
-    groups: BTreeMap<Box<[u8]>, BTreeMap<Box<[u8]>, Group>>,
+    groups: ByName<ByName<Group>>,
     count: usize,
 }
 
