@@ -8,10 +8,12 @@
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
 //! | [`number`] | numbers as Redis reads and writes them |
+//! | [`extended`] | the 80-bit floating point that INCRBYFLOAT computes in |
 //! | [`split`] | walking over encoded values |
 
 pub mod args;
 pub mod error_text;
+pub mod extended;
 pub mod inline;
 pub mod number;
 pub mod parse;
