@@ -25,9 +25,9 @@ enum Magnitude {
 /// Decimals that a printed number has.
 const DECIMALS: usize = 17;
 
-/// Exponents of the mantissa's lowest bit: of the largest number, and of the smallest that is not zero.
+/// Exponents of the mantissa's lowest bit: of the largest number, and of the smallest that does not round to zero.
 const EXPONENT_MAX: i64 = 16383 - 63;
-const EXPONENT_MIN: i64 = -16445 - 63;
+const EXPONENT_MIN: i64 = -16446 - 63;
 
 impl Extended {
     /// Zero: what a key that is not there counts as.
@@ -46,7 +46,7 @@ impl Extended {
         let magnitude = match magnitude {
             [b'0', b'x' | b'X', digits @ ..] => {
                 let (mantissa, exponent, more) = hexadecimal_parts(digits)?;
-                rounded(u128::from(mantissa) << 64, more, exponent - 64)?
+                rounded(mantissa, more, exponent)?
             }
             _ if is_infinity(magnitude) => Magnitude::Infinite,
             decimal => parse_decimal(decimal)?,
@@ -175,8 +175,8 @@ fn parse_decimal(text: &[u8]) -> Option<Magnitude> {
         return None;
     }
     let mut divisor = Big::from(1);
-    (0..exponent).for_each(|_| digits.multiply_add(10, 0));
-    (exponent..0).for_each(|_| divisor.multiply_add(10, 0));
+    let scaled = if exponent < 0 { &mut divisor } else { &mut digits };
+    scaled.multiply_power_of_ten(exponent.unsigned_abs() as u32);
     // Scaled so that the quotient has 66 or 67 bits.
     let shift = digits.bits() - divisor.bits() - 66;
     if shift > 0 {
@@ -248,8 +248,14 @@ impl Big {
         }
     }
 
+    fn multiply_power_of_ten(&mut self, power: u32) {
+        // 10 to the 9 is the largest that fits a limb.
+        (0..power / 9).for_each(|_| self.multiply_add(1_000_000_000, 0));
+        self.multiply_add(10u32.pow(power % 9), 0);
+    }
+
     fn shift_left(&mut self, bits: u32) {
-        if bits % 32 > 0 {
+        if !bits.is_multiple_of(32) {
             self.multiply_add(1 << (bits % 32), 0);
         }
         if !self.is_zero() {
@@ -325,7 +331,7 @@ mod tests {
             ("0", "-0.0", "0"),
             ("1", "-1", "0"),
             ("0x10", "1", "17"),
-            ("1e30", "0", "1000000000000000000005299989643264"),
+            ("1e30", "0", "1000000000000000000024696061952"),
             ("18446744073709551615", "1", "18446744073709551616"),
             ("1e-18", "0", "0"),
             ("-0.000000000000000006", "0", "-0.00000000000000001"),

@@ -66,8 +66,8 @@ pub(crate) fn is_infinity(text: &[u8]) -> bool {
 }
 
 /// A hexadecimal float's parts: the value is the mantissa times 2 to the exponent, a little more where the last is set.
-pub(crate) fn hexadecimal_parts(text: &[u8]) -> Option<(u64, i64, bool)> {
-    let mut mantissa = 0u64;
+pub(crate) fn hexadecimal_parts(text: &[u8]) -> Option<(u128, i64, bool)> {
+    let mut mantissa = 0u128;
     let mut exponent = 0i64;
     let mut more = false;
     let mut digits = 0;
@@ -79,9 +79,9 @@ pub(crate) fn hexadecimal_parts(text: &[u8]) -> Option<(u64, i64, bool)> {
             _ => match char::from(*byte).to_digit(16) {
                 Some(digit) => {
                     digits += 1;
-                    let fits = mantissa >> 60 == 0;
+                    let fits = mantissa >> 124 == 0;
                     if fits {
-                        mantissa = mantissa << 4 | u64::from(digit);
+                        mantissa = mantissa << 4 | u128::from(digit);
                     } else {
                         more |= digit != 0;
                     }
@@ -123,8 +123,8 @@ fn hexadecimal(text: &[u8]) -> Option<f64> {
     if mantissa == 0 {
         return Some(0.0);
     }
-    // 64 bits hold 53 and what rounding needs to know of the rest. Two steps, so that the power stays a normal number.
-    let rounded = (mantissa | u64::from(more)) as f64;
+    // The lowest bit may stand for the rest: with one, it is far below what a double keeps. Two steps, so that the power stays a normal number.
+    let rounded = (mantissa | u128::from(more)) as f64;
     let half = (exponent / 2).clamp(-1100, 1100) as i32;
     let other = (exponent - exponent / 2).clamp(-1100, 1100) as i32;
     let value = rounded * 2f64.powi(half) * 2f64.powi(other);

@@ -3,7 +3,7 @@
 use crate::net_ring::ConnectionId;
 use crate::replies::Replies;
 use crate::resp::{Parser, ParserLimits};
-use crate::session::Session;
+use crate::session::{Closing, Session};
 
 /// One connection of this core.
 pub struct Connection {
@@ -13,8 +13,10 @@ pub struct Connection {
     pub session: Session,
     /// Where its parsing stands.
     pub parser: Parser,
-    /// Received and not yet consumed; begins with a command's first byte.
+    /// Received and, from `input_start` on, not yet consumed: from a command's first byte.
     pub input: Vec<u8>,
+    /// Where in `input` that is.
+    pub input_start: usize,
     /// Its replies, in order.
     pub replies: Replies,
     /// Why none of its commands run.
@@ -52,6 +54,7 @@ impl Connection {
             session,
             parser: Parser::new(limits),
             input: Vec::new(),
+            input_start: 0,
             replies: Replies::default(),
             stall: None,
             is_listed: false,
@@ -60,6 +63,24 @@ impl Connection {
             spare: Vec::new(),
             has_ended: false,
             is_closed: false,
+        }
+    }
+}
+
+impl Connection {
+    /// The bytes of input that wait.
+    pub fn pending_input(&self) -> usize {
+        self.input.len() - self.input_start
+    }
+
+    /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
+    pub fn is_finished(&self) -> bool {
+        let is_answered = self.stall.is_none() && self.replies.waiting() == 0;
+        let is_sent = !self.is_sending && self.replies.ready().is_empty();
+        match self.session.closing {
+            Closing::Now => true,
+            Closing::AfterReplies => self.replies.waiting() == 0 && is_sent,
+            Closing::No => self.has_ended && is_answered && is_sent,
         }
     }
 }

@@ -29,8 +29,19 @@ pub struct Session {
     pub active_ms: u64,
     /// The name of its last command.
     pub last_command: &'static str,
-    /// Whether the connection is to be closed once what it was told has left.
-    pub closing: bool,
+    /// Whether the connection is to be closed.
+    pub closing: Closing,
+}
+
+/// Whether and when a connection is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It stays.
+    No,
+    /// Once all replies have left.
+    AfterReplies,
+    /// At once: it is broken, or was killed.
+    Now,
 }
 
 impl Session {
@@ -48,7 +59,7 @@ impl Session {
             connected_ms: now_ms,
             active_ms: now_ms,
             last_command: "NULL",
-            closing: false,
+            closing: Closing::No,
         }
     }
 

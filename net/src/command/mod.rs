@@ -56,6 +56,8 @@ pub enum Flag {
     Admin,
     /// It may be sent before AUTH.
     NoAuth,
+    /// It runs at once even between MULTI and EXEC.
+    Immediate,
     /// It is not for MULTI.
     NoMulti,
     /// It may wait.

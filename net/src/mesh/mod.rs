@@ -1,5 +1,8 @@
 //! What connects the cores: bounded lanes, one for each direction between two cores.
 
 mod lane;
+pub mod message;
+mod outbound;
 
 pub use lane::{LaneReceiver, LaneSender, lane};
+pub use outbound::Outbound;

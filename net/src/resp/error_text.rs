@@ -91,8 +91,14 @@ texts! {
     COUNT_POSITIVE = "ERR count should be greater than 0";
     /// SINTERCARD, ZINTERCARD with a LIMIT below 0.
     LIMIT_NEGATIVE = "ERR LIMIT can't be negative";
-    /// MSETNX, MSET with a key that lacks its value.
-    MSET_ARGUMENTS = "ERR wrong number of arguments for 'mset' command";
+    /// ZRANGE with LIMIT on ranks.
+    LIMIT_ON_RANKS = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+    /// ZRANGE BYLEX WITHSCORES.
+    SCORES_BY_LEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+    /// SRANDMEMBER, ZRANDMEMBER, HRANDFIELD with a count whose negative is none.
+    RANDOM_COUNT = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    /// CLIENT SETNAME, HELLO SETNAME.
+    CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
     /// The connection has to log in first.
     NO_AUTH = "NOAUTH Authentication required.";
     /// HELLO before login, without AUTH.
@@ -148,6 +154,21 @@ pub fn invalid_expire(command: &str) -> String {
 /// The user may not run this command. `command` in lower case, a subcommand as `config|get`.
 pub fn no_perm_command(command: &str) -> String {
     format!("NOPERM this user has no permissions to run the '{command}' command")
+}
+
+/// ZINTER, ZUNION and the like of no keys. `command` in lower case.
+pub fn no_input_key(command: &str) -> String {
+    format!("ERR at least 1 input key is needed for '{command}' command")
+}
+
+/// EXEC that is itself refused: `reason` is the refusal's text without its code.
+pub fn exec_abort(reason: &str) -> String {
+    format!("EXECABORT Transaction discarded because of: {reason}")
+}
+
+/// HELLO with an option that it does not have, as the client spelled it.
+pub fn hello_option(option: &[u8]) -> Vec<u8> {
+    [b"ERR Syntax error in HELLO option '", c_string(option, option.len()), b"'"].concat()
 }
 
 /// A RESP2 connection with subscriptions takes few commands. `command` in lower case.

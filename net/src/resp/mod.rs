@@ -7,7 +7,6 @@
 //! | [`inline`] | commands typed by hand: words, quotes, escapes |
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
-//! 
 //! | [`split`] | walking over encoded values |
 
 pub mod args;

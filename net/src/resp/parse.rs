@@ -86,6 +86,7 @@ impl ProtocolError {
     /// The error as it is sent, code first. Not the `Display` text: the byte in it need not be UTF-8.
     pub fn wire_text(self) -> Vec<u8> {
         match self {
+            ProtocolError::ExpectedBulk(b'\r' | b'\n') => b"ERR Protocol error: expected '$', got ' '".to_vec(),
             ProtocolError::ExpectedBulk(byte) => {
                 [b"ERR Protocol error: expected '$', got '", &[byte][..], b"'"].concat()
             }
@@ -172,9 +173,7 @@ impl Parser {
     #[inline]
     pub fn parse(&mut self, buffer: &[u8]) -> Parsed {
         if self.args_left == 0 {
-            if self.line_scanned == 0 {
-                self.begin();
-            }
+            self.begin();
             match buffer.first() {
                 None => return Parsed::Incomplete,
                 Some(b'*') => {}
@@ -356,5 +355,145 @@ impl Parser {
         }
         let consumed = end + 1;
         if self.words.as_args().is_empty() { Parsed::Empty { consumed } } else { Parsed::Command { consumed } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Reply;
+    use proptest::prelude::*;
+
+    type Command = Vec<Vec<u8>>;
+
+    /// Feeds `input` in pieces of these lengths, over and over, as a connection does.
+    fn run(limits: ParserLimits, input: &[u8], pieces: &[usize]) -> (Vec<Command>, Option<ProtocolError>, usize) {
+        let mut parser = Parser::new(limits);
+        let (mut start, mut end) = (0, 0);
+        let mut commands = Vec::new();
+        for piece in pieces.iter().cycle() {
+            end = input.len().min(end + piece.max(&1));
+            loop {
+                // A buffer of its own each time: the parser may not rely on where the bytes are.
+                let buffer = input[start..end].to_vec();
+                start += match parser.parse(&buffer) {
+                    Parsed::Incomplete => break,
+                    Parsed::Empty { consumed } => consumed,
+                    Parsed::Error(error) => return (commands, Some(error), input.len() - start),
+                    Parsed::Command { consumed } => {
+                        commands.push(parser.args(&buffer).iter().map(<[u8]>::to_vec).collect());
+                        consumed
+                    }
+                };
+            }
+            if end == input.len() {
+                break;
+            }
+        }
+        (commands, None, input.len() - start)
+    }
+
+    fn encode(commands: &[Command]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, Default::default());
+        for command in commands {
+            reply.array(command.len());
+            command.iter().for_each(|argument| reply.bulk(argument));
+        }
+        out
+    }
+
+    fn error_of(limits: ParserLimits, input: &[u8]) -> Option<String> {
+        run(limits, input, &[usize::MAX / 2]).1.map(|error| String::from_utf8_lossy(&error.wire_text()).into_owned())
+    }
+
+    proptest! {
+        #[test]
+        fn commands_are_found_however_they_are_cut(
+            commands in proptest::collection::vec(
+                proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..120), 1..12), 0..6),
+            pieces in proptest::collection::vec(1usize..50, 1..10),
+        ) {
+            prop_assert_eq!(run(ParserLimits::default(), &encode(&commands), &pieces), (commands, None, 0));
+        }
+
+        #[test]
+        fn any_bytes_mean_the_same_however_they_are_cut(
+            input in proptest::collection::vec(prop_oneof![
+                6 => prop_oneof![Just(b"*1\r\n".to_vec()), Just(b"$2\r\nab\r\n".to_vec()), Just(b"$".to_vec()), Just(b"*".to_vec()),
+                    Just(b"\r\n".to_vec()), Just(b"GET 'a b'\r\n".to_vec()), Just(b"\"".to_vec()), Just(b"$100\r\n".to_vec()), Just(b"-1".to_vec())],
+                1 => proptest::collection::vec(any::<u8>(), 0..4),
+            ], 0..24).prop_map(|parts| parts.concat()),
+            pieces in proptest::collection::vec(1usize..9, 1..6),
+            authenticated in any::<bool>(),
+        ) {
+            let limits = ParserLimits { authenticated, query_bytes_max: 90, ..Default::default() };
+            prop_assert_eq!(run(limits, &input, &pieces), run(limits, &input, &[input.len()]));
+        }
+    }
+
+    #[test]
+    fn protocol_errors_are_worded_as_redis_words_them() {
+        let usual = ParserLimits::default();
+        let stranger = ParserLimits { authenticated: false, ..usual };
+        let long = |head: &str| [head.as_bytes(), &b"1".repeat(LINE_BYTES_MAX + 1)].concat();
+        for (limits, input, text) in [
+            (usual, b"*x\r\n".to_vec(), "invalid multibulk length"),
+            (usual, b"*01\r\n".to_vec(), "invalid multibulk length"),
+            (usual, b"*\r\n".to_vec(), "invalid multibulk length"),
+            (usual, b"*9223372036854775808\r\n".to_vec(), "invalid multibulk length"),
+            (usual, b"*1048577\r\n".to_vec(), "invalid multibulk length"),
+            (usual, b"*1\r\n:1\r\n".to_vec(), "expected '$', got ':'"),
+            (usual, b"*1\r\n\r\n".to_vec(), "expected '$', got ' '"),
+            (usual, b"*1\r\n$-1\r\n".to_vec(), "invalid bulk length"),
+            (usual, b"*1\r\n$536870913\r\n".to_vec(), "invalid bulk length"),
+            (usual, b"*1\r\n$9223372036854775807\r\n".to_vec(), "invalid bulk length"),
+            (usual, b"GET \"a\r\n".to_vec(), "unbalanced quotes in request"),
+            (usual, long("*"), "too big mbulk count string"),
+            (usual, long("*1\r\n$"), "too big bulk count string"),
+            (usual, long(""), "too big inline request"),
+            (stranger, b"*11\r\n".to_vec(), "unauthenticated multibulk length"),
+            (stranger, b"*1\r\n$16385\r\n".to_vec(), "unauthenticated bulk length"),
+        ] {
+            assert_eq!(error_of(limits, &input).unwrap(), format!("ERR Protocol error: {text}"));
+        }
+        assert_eq!(ProtocolError::ExpectedBulk(0xff).wire_text(), b"ERR Protocol error: expected '$', got '\xff'");
+        assert!(run(ParserLimits { query_bytes_max: 20, ..usual }, b"*1\r\n$99\r\n", &[99]).1.unwrap().is_silent());
+    }
+
+    #[test]
+    fn what_redis_lets_pass_is_let_pass() {
+        let found = |input: &[u8]| run(ParserLimits::default(), input, &[input.len()]);
+        let ping = vec![vec![b"PING".to_vec()]];
+        assert_eq!(found(b"*1\rX$4\rYPINGzz"), (ping.clone(), None, 0));
+        assert_eq!(found(b"\r\n*0\r\n*-1\r\n*-5\r\n  \n\r\r\nPING\n"), (ping, None, 0));
+    }
+
+    #[test]
+    fn announced_lengths_take_no_memory() {
+        let mut parser = Parser::new(ParserLimits::default());
+        assert_eq!(parser.parse(b"*1000000\r\n$0\r\n\r\n$536870912\r\nabc"), Parsed::Incomplete);
+        assert_eq!(parser.bytes_wanted(), (512 << 20) + 2 - 3);
+        assert!(parser.spans.capacity() < 16);
+    }
+
+    #[test]
+    fn memory_of_a_large_command_is_given_back() {
+        let mut parser = Parser::new(ParserLimits::default());
+        for large in [encode(&[vec![vec![]; 100_000]]), b"word ".repeat(10_000).into_iter().chain(*b"\n").collect()] {
+            assert_eq!(parser.parse(&large), Parsed::Command { consumed: large.len() });
+            assert!(parser.args(&large).len() >= 10_000);
+            assert_eq!(parser.parse(b""), Parsed::Incomplete);
+            assert!(parser.spans.capacity() * size_of::<Span>() <= KEPT_BYTES);
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_may_send_changes_with_the_login() {
+        let mut parser = Parser::new(ParserLimits { authenticated: false, ..Default::default() });
+        let login = b"AUTH secret\r\n";
+        assert_eq!(parser.parse(login), Parsed::Command { consumed: login.len() });
+        parser.limits_mut().authenticated = true;
+        assert_eq!(parser.parse(b"*11\r\n"), Parsed::Incomplete);
     }
 }

@@ -1,0 +1,32 @@
+//! Every bound of the network side that is no flag: its name, its value, and why.
+
+/// How many replies of one connection may be on their way from other cores; then its next commands wait.
+pub const PIPELINE_MAX: usize = 4096;
+
+/// How many bytes of commands of one connection may be on their way to other cores; then its next commands wait.
+/// A single longer one may.
+pub const FORWARDED_BYTES_MAX: usize = 4 << 20;
+
+/// Beyond so many bytes that the client has not taken, none of its further commands run.
+pub const OUTPUT_STALL_BYTES: usize = 1 << 20;
+
+/// Beyond so many bytes of input behind a command that waits, nothing more is received from the client.
+pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
+
+/// Buffers of a connection that have grown beyond this are given back when they are empty.
+pub const BUFFER_KEEP_BYTES: usize = 64 << 10;
+
+/// How many batches a lane between two cores holds.
+pub const LANE_BATCHES: usize = 256;
+
+/// How many messages, or bytes of arguments and replies, make a batch; what goes beyond begins the next one.
+pub const BATCH_BYTES: usize = 256 << 10;
+
+/// How many commands one transaction may queue.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 20;
+
+/// How many bytes the commands of one transaction may take, as a query may in Redis.
+pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
+
+/// How long a stopping core waits for its last replies to leave, milliseconds.
+pub const STOP_GRACE_MS: u64 = 1_000;

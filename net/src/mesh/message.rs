@@ -1,0 +1,139 @@
+//! What crosses from core to core: one batch per turn and pair of cores, its messages with their bytes in one arena.
+
+use crate::command::table::CommandIndex;
+use crate::net_ring::ConnectionId;
+use crate::resp::{Args, Protocol, Span};
+use keytide_engine::shard::LentShard;
+use std::ops::Range;
+
+/// Where a reply belongs: on the core that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The place among its replies.
+    pub number: u64,
+    /// Which part of a reply that several cores make.
+    pub part: u16,
+}
+
+/// One message. Its arguments or bytes lie in the batch.
+pub enum Message {
+    /// Run a command; a command is its place in the table and its arguments.
+    Run {
+        /// Which one.
+        command: CommandIndex,
+        /// What the reply is encoded for.
+        protocol: Protocol,
+        /// The client that asks, by its number.
+        client: u64,
+        /// Where the reply goes.
+        to: ReplyTo,
+        /// The arguments, as a range of the batch's spans.
+        args: Range<u32>,
+    },
+    /// A reply, or a part of one.
+    Reply {
+        /// Where it goes.
+        to: ReplyTo,
+        /// The reply, as a range of the batch's bytes.
+        bytes: Range<u32>,
+    },
+    /// The sender coordinates a change over several shards and asks for this core's.
+    Lend,
+    /// The shard that was asked for.
+    Lent(LentShard),
+    /// The shard comes back.
+    Return(LentShard),
+    /// A connection is gone; what waits here for it may go too.
+    Gone(ConnectionId),
+}
+
+/// The messages of one turn from one core to another.
+#[derive(Default)]
+pub struct Batch {
+    messages: Vec<Message>,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The bytes of arguments and replies in it.
+    pub fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds a message without arguments.
+    pub fn push(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+
+    /// Adds a command with these arguments.
+    pub fn run<'a>(
+        &mut self,
+        command: CommandIndex,
+        asker: (Protocol, u64),
+        to: ReplyTo,
+        args: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let first = self.spans.len() as u32;
+        for argument in args {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(argument);
+            self.spans.push(Span::new(start, self.bytes.len()));
+        }
+        let args = first..self.spans.len() as u32;
+        self.messages.push(Message::Run { command, protocol: asker.0, client: asker.1, to, args });
+    }
+
+    /// Adds a reply, which `encode` writes.
+    pub fn reply(&mut self, to: ReplyTo, encode: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len() as u32;
+        encode(&mut self.bytes);
+        self.messages.push(Message::Reply { to, bytes: start..self.bytes.len() as u32 });
+    }
+
+    /// Takes the messages out, to be read together with [`Batch::arena`].
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// What the messages' ranges point into.
+    pub fn arena(&self) -> Arena<'_> {
+        Arena { bytes: &self.bytes, spans: &self.spans }
+    }
+
+    /// Empties it for another use, keeping its memory unless that has grown large.
+    pub fn recycle(mut self, messages: Vec<Message>) -> Batch {
+        self.messages = messages;
+        self.messages.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(crate::limits::BATCH_BYTES);
+        self.spans.clear();
+        self
+    }
+}
+
+/// The bytes of a batch.
+#[derive(Clone, Copy)]
+pub struct Arena<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Arena<'a> {
+    /// A command's arguments.
+    pub fn args(self, range: &Range<u32>) -> Args<'a> {
+        Args::new(self.bytes, &self.spans[range.start as usize..range.end as usize])
+    }
+
+    /// A reply's bytes.
+    pub fn bytes(self, range: &Range<u32>) -> &'a [u8] {
+        &self.bytes[range.start as usize..range.end as usize]
+    }
+}

@@ -1,0 +1,208 @@
+//! What all cores share: the configuration, the order of events, the rings, and a few counters. Everything here is
+//! either never changed after the start or an atomic that is documented beside it.
+
+use crate::config::Config;
+use crate::wake::Waker;
+use crossbeam_utils::CachePadded;
+use keytide_engine::position::ShardId;
+use keytide_engine::ring::Ring;
+use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::Shard;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// The server, as every core sees it.
+pub struct Server {
+    /// What was configured.
+    pub config: Config,
+    /// The order of all events.
+    pub sequencer: Arc<Sequencer>,
+    /// The ring of each shard; none where recording is off.
+    pub rings: Vec<Ring>,
+    /// Where Redis clients connect.
+    pub address: SocketAddr,
+    /// When the server started, Unix milliseconds.
+    pub started_ms: u64,
+    /// Names this history: a cursor from another one means nothing here. 40 hexadecimal digits.
+    pub history_id: String,
+    /// What each core tells the others, on cache lines of its own.
+    pub cores: Vec<CachePadded<CoreShared>>,
+    /// The number that the next client gets.
+    next_client: AtomicU64,
+    /// How many clients are connected to all cores.
+    clients: AtomicU64,
+    stopping: AtomicBool,
+}
+
+/// What one core tells the others.
+#[derive(Default)]
+pub struct CoreShared {
+    waker: OnceLock<Waker>,
+    /// Whether the core has readers that wait for something to be published.
+    waits: AtomicBool,
+    stats: [AtomicU64; STATS.len()],
+}
+
+macro_rules! stats {
+    ($($name:ident $meaning:literal)*) => {
+        /// A figure of one core, told once per turn.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub enum Stat {
+            $($name),*
+        }
+
+        /// Every figure with its meaning.
+        pub const STATS: &[(Stat, &str)] = &[$((Stat::$name, $meaning)),*];
+    };
+}
+
+stats! {
+    Keys "keys of the shard"
+    Volatile "keys with a TTL"
+    Hits "look-ups for reading that found the key"
+    Misses "look-ups for reading that did not"
+    Expired "keys removed because their TTL was over"
+    Recorded "events recorded"
+    TableBytes "bytes of the shard's table, without what its entries point to"
+    Commands "commands run for this core's clients"
+    Connections "connections accepted"
+    Clients "clients connected"
+    ReceivedBytes "bytes received"
+    SentBytes "bytes sent"
+    Forwarded "commands sent to other cores"
+    Turns "turns that had something to do"
+    Parks "times the core went to sleep"
+}
+
+impl Server {
+    /// A server about to start.
+    pub fn new(config: Config, sequencer: Arc<Sequencer>, rings: Vec<Ring>, address: SocketAddr) -> Server {
+        Server {
+            cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
+            config,
+            sequencer,
+            rings,
+            address,
+            started_ms: keytide_engine::clock::unix_millis(),
+            history_id: format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..)),
+            next_client: AtomicU64::new(1),
+            clients: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// How many shards, and cores, there are.
+    #[inline]
+    pub fn shards(&self) -> u16 {
+        self.cores.len() as u16
+    }
+
+    /// Whether changes are recorded.
+    pub fn is_recording(&self) -> bool {
+        !self.rings.is_empty()
+    }
+
+    /// Counts a client in and numbers it, unless there are as many as may be.
+    pub fn admit_client(&self) -> Option<u64> {
+        // Relaxed, all three: they count, and order nothing.
+        if self.clients.fetch_add(1, Ordering::Relaxed) >= self.config.maxclients {
+            self.clients.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.next_client.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Counts a client out.
+    pub fn dismiss_client(&self) {
+        // Relaxed: as above.
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many clients are connected.
+    pub fn client_count(&self) -> u64 {
+        // Relaxed: as above.
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Lets the others wake this core.
+    pub fn set_waker(&self, core: ShardId, waker: Waker) {
+        // A core sets its own waker, once, when it starts: a second one would be ignored.
+        let _ = self.cores[core.0 as usize].waker.set(waker);
+    }
+
+    /// Wakes a core, after something for it was published.
+    #[inline]
+    pub fn wake(&self, core: ShardId) {
+        if let Some(waker) = self.cores[core.0 as usize].waker.get() {
+            waker.wake();
+        }
+    }
+
+    /// Tells whether a core has readers that wait for publications. Set before the core parks: the full fence of
+    /// parking orders it before the core's last look at the frontier.
+    pub fn set_waits(&self, core: ShardId, waits: bool) {
+        // Relaxed: ordered by the fence in `ParkFlag::announce`, paired with the one in `wake_waiting`.
+        self.cores[core.0 as usize].waits.store(waits, Ordering::Relaxed);
+    }
+
+    /// Wakes the other cores whose readers wait, after this one has published.
+    #[inline]
+    pub fn wake_waiting(&self, publisher: ShardId) {
+        if self.cores.len() == 1 {
+            return;
+        }
+        // Pairs with the fence of parking: either that core's last look sees what was published, or this sees that it
+        // waits.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        for (index, core) in self.cores.iter().enumerate() {
+            // Relaxed: see above.
+            if index != publisher.0 as usize && core.waits.load(Ordering::Relaxed) {
+                self.wake(ShardId(index as u16));
+            }
+        }
+    }
+
+    /// Asks all cores to stop.
+    pub fn stop(&self) {
+        // Relaxed: it says only that they shall stop; waking orders it before their next look.
+        self.stopping.store(true, Ordering::Relaxed);
+        (0..self.shards()).for_each(|core| self.wake(ShardId(core)));
+    }
+
+    /// Whether the server is stopping.
+    #[inline]
+    pub fn is_stopping(&self) -> bool {
+        // Relaxed: see above.
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Tells a figure of a core.
+    #[inline]
+    pub fn tell(&self, core: ShardId, stat: Stat, value: u64) {
+        // Relaxed: a figure that is read a moment later, by itself.
+        self.cores[core.0 as usize].stats[stat as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// A figure, summed over the cores.
+    pub fn total(&self, stat: Stat) -> u64 {
+        // Relaxed: see above.
+        self.cores.iter().map(|core| core.stats[stat as usize].load(Ordering::Relaxed)).sum()
+    }
+
+    /// Tells the figures of a core's shard.
+    pub fn tell_shard(&self, shard: &Shard) {
+        let counts = shard.counts();
+        for (stat, value) in [
+            (Stat::Keys, shard.key_count() as u64),
+            (Stat::Volatile, shard.volatile_count() as u64),
+            (Stat::Hits, counts.hits),
+            (Stat::Misses, counts.misses),
+            (Stat::Expired, counts.expired),
+            (Stat::Recorded, shard.turn().recorded()),
+        ] {
+            self.tell(shard.id(), stat, value);
+        }
+    }
+}

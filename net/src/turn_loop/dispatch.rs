@@ -1,0 +1,236 @@
+//! From a command to where it runs: here, on the core of its keys, on several, on all, or after the commit.
+
+use super::hold::HoldWork;
+use super::input::Client;
+use super::{Core, Request};
+use crate::command::table::CommandIndex;
+use crate::command::{Command, Flag, KeysContext, Run, SessionContext, Spread};
+use crate::connection::Stall;
+use crate::gather::{Gather, Merge, Split};
+use crate::limits::PIPELINE_MAX;
+use crate::mesh::message::ReplyTo;
+use crate::resp::{Args, OwnedArgs, Reply};
+use keytide_engine::limits::change_bytes_max;
+use keytide_engine::position::ShardId;
+use keytide_engine::shards::Shards;
+use keytide_engine::slot::shard_of;
+
+/// What runs on shards.
+pub(super) type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
+
+/// Where a command's keys are.
+pub(super) enum Place {
+    Here,
+    There(ShardId),
+    Several,
+}
+
+impl Core {
+    /// Runs a command or sends it on. False where it has to wait.
+    #[inline]
+    pub(super) fn dispatch(&mut self, client: &mut Client<'_>, index: CommandIndex, command: &Command, args: Args<'_>) -> bool {
+        match command.run {
+            Run::Keys { run, spread } => match self.place(command, args) {
+                Place::Here => self.run_here(client, run, args),
+                Place::There(shard) => self.forward(client, shard, index, args),
+                Place::Several => self.run_spread(client, index, command, spread, args),
+            },
+            Run::Session(run) => {
+                let Client { session, replies, .. } = client;
+                let protocol = session.protocol;
+                let mut context = SessionContext { session, server: &self.server, now_ms: self.now_ms };
+                run(&mut context, args, &mut Reply::new(replies.here(), protocol));
+                true
+            }
+            Run::Shard { run, shard } => {
+                let shard = ShardId(shard(args, self.server.shards()));
+                if shard == self.id { self.run_here(client, run, args) } else { self.forward(client, shard, index, args) }
+            }
+            Run::EachShard { run, .. } if self.server.shards() == 1 => self.run_here(client, run, args),
+            Run::EachShard { merge, .. } | Run::EachCore { merge, .. } => self.ask_all(client, index, merge, args),
+            Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, run, args),
+            Run::AllShards(_) => {
+                let all = (0..self.server.shards()).map(ShardId).collect();
+                self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), all);
+                true
+            }
+            Run::History(_) => {
+                if !self.has_all_replies(client) {
+                    return false;
+                }
+                let to = self.wait_for_reply(client);
+                self.defer(self.id, index, client.session.protocol, to, OwnedArgs::from(args));
+                true
+            }
+            Run::Group { names, .. } => self.ask_group(client, index, names, args),
+            Run::Transaction(step) => self.step_transaction(client, step),
+            Run::Container(_) => unreachable!("a container resolves to one of its subcommands"),
+        }
+    }
+
+    /// Where the keys of a command are.
+    #[inline]
+    pub(super) fn place(&self, command: &Command, args: Args<'_>) -> Place {
+        let total = self.server.shards();
+        if total == 1 {
+            return Place::Here;
+        }
+        let mut keys = command.keys.of(args).map(|key| shard_of(key, total));
+        let Some(first) = keys.next() else { return Place::Here };
+        if keys.any(|shard| shard != first) {
+            Place::Several
+        } else if first == self.id {
+            Place::Here
+        } else {
+            Place::There(first)
+        }
+    }
+
+    /// Runs a command on this core's shard.
+    #[inline]
+    fn run_here(&mut self, client: &mut Client<'_>, run: RunKeys, args: Args<'_>) -> bool {
+        let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
+        if shard.turn().is_full() {
+            shard.commit();
+        }
+        let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
+        run(&mut context, args, &mut client.reply());
+        true
+    }
+
+    /// Sends a command to the core of its keys.
+    fn forward(&mut self, client: &mut Client<'_>, shard: ShardId, index: CommandIndex, args: Args<'_>) -> bool {
+        if client.replies.waiting() >= PIPELINE_MAX {
+            *client.stall = Some(Stall::Replies);
+            return false;
+        }
+        let to = ReplyTo { connection: client.id, number: client.replies.reserve(), part: 0 };
+        let asker = (client.session.protocol, client.session.client);
+        self.outbound(shard).run(index, asker, to, args.iter());
+        self.forwarded += 1;
+        true
+    }
+
+    /// Runs a command whose keys are on several shards.
+    fn run_spread(
+        &mut self,
+        client: &mut Client<'_>,
+        index: CommandIndex,
+        command: &Command,
+        spread: Spread,
+        args: Args<'_>,
+    ) -> bool {
+        let total = self.server.shards();
+        let merge = match spread {
+            // A part could be refused when another has been run already: what may be too large runs as a whole.
+            Spread::Split(merge) if !(command.is(Flag::Write) && self.may_be_too_large(args)) => merge,
+            Spread::Split(_) | Spread::Hold => {
+                let mut shards: Vec<ShardId> = command.keys.of(args).map(|key| shard_of(key, total)).collect();
+                shards.sort_unstable();
+                shards.dedup();
+                self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), shards);
+                return true;
+            }
+        };
+        if self.shard.is_none() {
+            return self.wait_for_shard(client);
+        }
+        let places = command.keys.places(args);
+        let step = if let crate::command::Keys::At { step, .. } = command.keys { step } else { 1 };
+        let split = Split::new(args, places, step, |key| shard_of(key, total).0);
+        let gather = Gather::new(merge, client.session.protocol, split.places.len(), split.part_of_key);
+        let number = client.replies.reserve_gather(gather);
+        for (part, (shard, places)) in split.places.iter().enumerate() {
+            let to = ReplyTo { connection: client.id, number, part: part as u16 };
+            let words = std::iter::once(args.get(0)).chain(places.iter().map(|&place| args.get(place)));
+            self.ask(client, ShardId(*shard), index, to, words);
+        }
+        true
+    }
+
+    /// Asks every core for its part.
+    fn ask_all(&mut self, client: &mut Client<'_>, index: CommandIndex, merge: Merge, args: Args<'_>) -> bool {
+        if self.shard.is_none() {
+            return self.wait_for_shard(client);
+        }
+        let total = self.server.shards();
+        let gather = Gather::new(merge, client.session.protocol, total as usize, Vec::new());
+        let number = client.replies.reserve_gather(gather);
+        for core in 0..total {
+            let to = ReplyTo { connection: client.id, number, part: core };
+            self.ask(client, ShardId(core), index, to, args.iter());
+        }
+        true
+    }
+
+    /// Asks one core, maybe this one, which then answers before the turn ends.
+    fn ask<'a>(
+        &mut self,
+        client: &Client<'_>,
+        core: ShardId,
+        command: CommandIndex,
+        to: ReplyTo,
+        args: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let (protocol, client) = (client.session.protocol, client.session.client);
+        if core == self.id {
+            let request = Request { from: core, command, protocol, client, to, args: args.collect() };
+            self.own_requests.push(request);
+        } else {
+            self.outbound(core).run(command, (protocol, client), to, args);
+            self.forwarded += 1;
+        }
+    }
+
+    /// Asks the core that keeps a consumer group. What follows on the connection comes after it.
+    fn ask_group(&mut self, client: &mut Client<'_>, index: CommandIndex, names: (usize, usize), args: Args<'_>) -> bool {
+        if !self.has_all_replies(client) {
+            return false;
+        }
+        let core = self.group_core(args.get(names.0), args.get(names.1));
+        let to = self.wait_for_reply(client);
+        if core == self.id {
+            self.defer(core, index, client.session.protocol, to, OwnedArgs::from(args));
+        } else {
+            let asker = (client.session.protocol, client.session.client);
+            self.outbound(core).run(index, asker, to, args.iter());
+        }
+        true
+    }
+
+    /// The core that keeps a group: any rule does, as long as all cores agree.
+    fn group_core(&self, key: &[u8], group: &[u8]) -> ShardId {
+        let total = self.server.shards();
+        let slots = keytide_engine::slot::Slot::of(key).0 ^ keytide_engine::slot::Slot::of(group).0;
+        ShardId(slots % total)
+    }
+
+    /// Keeps the place of a reply and lets the connection wait for it.
+    pub(super) fn wait_for_reply(&mut self, client: &mut Client<'_>) -> ReplyTo {
+        *client.stall = Some(Stall::Replies);
+        ReplyTo { connection: client.id, number: client.replies.reserve(), part: 0 }
+    }
+
+    /// Whether every earlier command of the connection is answered; if not, the connection waits for that.
+    fn has_all_replies(&self, client: &mut Client<'_>) -> bool {
+        if client.replies.waiting() > 0 {
+            *client.stall = Some(Stall::Replies);
+        }
+        client.stall.is_none()
+    }
+
+    /// Lets the connection wait until this core's shard is back.
+    pub(super) fn wait_for_shard(&mut self, client: &mut Client<'_>) -> bool {
+        *client.stall = Some(Stall::Shard);
+        self.waiting_for_shard.push(client.id);
+        false
+    }
+
+    /// Whether a command's records might not fit what one command may record.
+    fn may_be_too_large(&self, args: Args<'_>) -> bool {
+        /// More than a record's header, a TTL's record and a record for expiry take beside the arguments.
+        const OVERHEAD: usize = 256;
+        let bytes = args.bytes_total() * 2 + args.len() * OVERHEAD;
+        bytes as u64 > change_bytes_max(self.server.config.ring_bytes)
+    }
+}

@@ -1,0 +1,285 @@
+//! Changes over several shards at one instant: their shards are lent to the core that coordinates, which runs the
+//! command or the transaction over all of them, commits them together, and gives them back.
+//!
+//! A shard is lent at the end of a turn, committed, and its core runs nothing on it meanwhile. A coordinator asks for
+//! the shards one after the other, in the order of their numbers, its own among them, and has one such change at a
+//! time. So whoever waits for a shard holds only lower ones, and no circle of waiting cores can form.
+
+use super::Core;
+use super::input::Client;
+use super::output::list;
+use crate::command::table::{CommandIndex, TABLE};
+use crate::command::transaction::{Step, Transaction};
+use crate::command::{Command, KeysContext, Run, SessionContext};
+use crate::connection::Stall;
+use crate::gather::Gather;
+use crate::mesh::message::{Message, ReplyTo};
+use crate::resp::{Args, OwnedArgs, Protocol, Reply, error_text};
+use crate::session::Session;
+use keytide_engine::position::ShardId;
+use keytide_engine::shard::{LentShard, Shard};
+use keytide_engine::shards::Shards;
+use keytide_engine::slot::shard_of;
+
+/// What runs over several shards.
+pub(super) enum HoldWork {
+    Command(CommandIndex, OwnedArgs),
+    Transaction(Transaction),
+}
+
+/// A change that is gathering its shards.
+pub(super) struct Hold {
+    work: HoldWork,
+    to: ReplyTo,
+    protocol: Protocol,
+    /// The shards that it needs, in ascending order.
+    needed: Vec<ShardId>,
+    /// Those that have come: the first ones of `needed`.
+    held: Vec<Box<Shard>>,
+}
+
+/// One queued change.
+pub(super) struct HoldRequest {
+    work: HoldWork,
+    to: ReplyTo,
+    protocol: Protocol,
+    needed: Vec<ShardId>,
+}
+
+impl Core {
+    /// Queues a change over these shards, in ascending order; the connection waits for its reply.
+    pub(super) fn hold(&mut self, client: &mut Client<'_>, work: HoldWork, needed: Vec<ShardId>) {
+        let to = self.wait_for_reply(client);
+        self.hold_queue.push_back(HoldRequest { work, to, protocol: client.session.protocol, needed });
+    }
+
+    /// After the commit: lends this core's shard to whoever waits for it, and carries on what this core coordinates.
+    pub(super) fn lend_and_hold(&mut self) -> bool {
+        let mut work = false;
+        loop {
+            if self.hold.is_none() {
+                if let Some(HoldRequest { work, to, protocol, needed }) = self.hold_queue.pop_front() {
+                    self.hold = Some(Hold { work, to, protocol, needed, held: Vec::new() });
+                    self.ask_for_shard();
+                }
+            }
+            let Some(borrower) = self.lend_queue.front().copied() else { break };
+            let Some(shard) = self.shard.take() else { break };
+            self.lend_queue.pop_front();
+            work = true;
+            if borrower == self.id {
+                self.take_lent(shard);
+            } else {
+                self.outbound(borrower).push(Message::Lent(LentShard(shard)));
+            }
+        }
+        work
+    }
+
+    /// Asks for the next shard that the change needs.
+    fn ask_for_shard(&mut self) {
+        let Some(hold) = &self.hold else { return };
+        let next = hold.needed[hold.held.len()];
+        if next == self.id {
+            self.lend_queue.push_back(next);
+        } else {
+            self.outbound(next).push(Message::Lend);
+        }
+    }
+
+    /// Takes a shard that was lent to this core; with the last one the change runs.
+    pub(super) fn take_lent(&mut self, mut shard: Box<Shard>) {
+        shard.set_now_ms(self.now_ms);
+        let Some(hold) = &mut self.hold else { unreachable!("a shard is lent to who asked for it") };
+        debug_assert_eq!(shard.id(), hold.needed[hold.held.len()]);
+        hold.held.push(shard);
+        if hold.held.len() < hold.needed.len() {
+            self.ask_for_shard();
+        } else if let Some(hold) = self.hold.take() {
+            self.run_hold(hold);
+        }
+    }
+
+    fn run_hold(&mut self, hold: Hold) {
+        let Hold { work, to, protocol, mut held, .. } = hold;
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, protocol);
+        let mut connection = self.connections.take(to.connection);
+        let mut nobody;
+        let session = match &mut connection {
+            Some(connection) => &mut connection.session,
+            // The client has left; what it asked for is done all the same.
+            None => {
+                nobody = Session::new(0, true, (None, None), self.now_ms);
+                &mut nobody
+            }
+        };
+        let total = self.server.shards();
+        let shards = Shards::Several { shards: &mut held, total };
+        let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
+        match &work {
+            HoldWork::Command(index, args) => run_one(&mut context, session, TABLE.get(*index), args.as_args(), &mut reply),
+            HoldWork::Transaction(transaction) => run_transaction(&mut context, session, transaction, &mut reply),
+        }
+        // All of them commit before any goes back, and before the reply leaves.
+        let mut published = false;
+        held.iter_mut().for_each(|shard| published |= shard.commit());
+        if published {
+            self.server.wake_waiting(self.id);
+        }
+        for shard in held {
+            if shard.id() == self.id {
+                self.take_back(shard);
+            } else {
+                let owner = shard.id();
+                self.outbound(owner).push(Message::Return(LentShard(shard)));
+            }
+        }
+        if let Some(mut connection) = connection {
+            connection.replies.deliver(to.number, to.part, &out);
+            list(&mut self.listed, &mut connection);
+            self.connections.put(connection);
+        }
+    }
+
+    /// Takes this core's own shard back, and goes on with what has waited for it.
+    pub(super) fn take_back(&mut self, mut shard: Box<Shard>) {
+        shard.set_now_ms(self.now_ms);
+        self.shard = Some(shard);
+        for request in std::mem::take(&mut self.requests_for_shard) {
+            self.run_request(&request);
+        }
+        for id in std::mem::take(&mut self.waiting_for_shard) {
+            if let Some(connection) = self.connections.get(id) {
+                list(&mut self.listed, connection);
+            }
+        }
+    }
+
+    /// Keeps a command for EXEC.
+    pub(super) fn queue(&mut self, client: &mut Client<'_>, index: CommandIndex, args: Args<'_>) {
+        let Some(transaction) = &mut client.session.transaction else { return };
+        match transaction.queue(index, args) {
+            Ok(()) => client.reply().simple("QUEUED"),
+            Err(text) => client.reply().error(text),
+        }
+    }
+
+    /// MULTI, EXEC or DISCARD.
+    pub(super) fn step_transaction(&mut self, client: &mut Client<'_>, step: Step) -> bool {
+        let open = client.session.transaction.is_some();
+        match step {
+            Step::Multi if open => {
+                client.reply().error(error_text::MULTI_NESTED);
+            }
+            Step::Multi => {
+                client.session.transaction = Some(Transaction::default());
+                client.reply().ok();
+            }
+            Step::Discard if open => {
+                client.session.transaction = None;
+                client.reply().ok();
+            }
+            Step::Discard => client.reply().error(error_text::DISCARD_WITHOUT_MULTI),
+            Step::Exec if open => return self.exec(client),
+            Step::Exec => client.reply().error(error_text::EXEC_WITHOUT_MULTI),
+        }
+        true
+    }
+
+    fn exec(&mut self, client: &mut Client<'_>) -> bool {
+        let Some(transaction) = client.session.transaction.take() else { return true };
+        if transaction.has_failed() {
+            client.reply().error(error_text::EXEC_ABORT);
+            return true;
+        }
+        let needed = self.shards_of(&transaction);
+        if needed.iter().any(|shard| *shard != self.id) {
+            self.hold(client, HoldWork::Transaction(transaction), needed);
+            return true;
+        }
+        let Some(shard) = self.shard.as_deref_mut() else {
+            client.session.transaction = Some(transaction);
+            return self.wait_for_shard(client);
+        };
+        let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
+        let protocol = client.session.protocol;
+        let mut reply = Reply::new(client.replies.here(), protocol);
+        run_transaction(&mut context, client.session, &transaction, &mut reply);
+        true
+    }
+
+    /// The shards that a transaction's commands work on, in ascending order.
+    fn shards_of(&self, transaction: &Transaction) -> Vec<ShardId> {
+        let total = self.server.shards();
+        let mut shards = Vec::new();
+        for (index, args) in transaction.commands() {
+            let command = TABLE.get(index);
+            match command.run {
+                Run::EachShard { .. } | Run::AllShards(_) => shards.extend((0..total).map(ShardId)),
+                Run::Shard { shard, .. } => shards.push(ShardId(shard(args, total))),
+                Run::Keys { .. } => shards.extend(command.keys.of(args).map(|key| shard_of(key, total))),
+                Run::Container(_)
+                | Run::Session(_)
+                | Run::EachCore { .. }
+                | Run::History(_)
+                | Run::Group { .. }
+                | Run::Transaction(_) => {}
+            }
+            shards.sort_unstable();
+            shards.dedup();
+        }
+        shards
+    }
+}
+
+fn run_transaction(context: &mut KeysContext<'_>, session: &mut Session, transaction: &Transaction, reply: &mut Reply<'_>) {
+    reply.array(transaction.len());
+    for (index, args) in transaction.commands() {
+        context.shards.each(|shard| {
+            if shard.turn().is_full() {
+                shard.commit();
+            }
+        });
+        run_one(context, session, TABLE.get(index), args, reply);
+    }
+}
+
+/// Runs one command where all shards that it needs are at hand.
+fn run_one(context: &mut KeysContext<'_>, session: &mut Session, command: &Command, args: Args<'_>, reply: &mut Reply<'_>) {
+    match command.run {
+        Run::Keys { run, .. } | Run::AllShards(run) => run(context, args, reply),
+        Run::Shard { run, shard } => {
+            let KeysContext { shards, server, now_ms } = context;
+            let id = ShardId(shard(args, server.shards()));
+            let (server, now_ms) = (*server, *now_ms);
+            shards.each(|shard| {
+                if shard.id() == id {
+                    run(&mut KeysContext { shards: Shards::One(shard), server, now_ms }, args, reply);
+                }
+            });
+        }
+        Run::EachShard { run, merge } => {
+            let KeysContext { shards, server, now_ms } = context;
+            let (server, now_ms, protocol) = (*server, *now_ms, reply.protocol());
+            let total = server.shards();
+            let mut gather = Gather::new(merge, protocol, total as usize, Vec::new());
+            let mut whole = None;
+            shards.each(|shard| {
+                let mut part = Vec::new();
+                let number = shard.id().0;
+                let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };
+                run(&mut context, args, &mut Reply::new(&mut part, protocol));
+                whole = whole.take().or(gather.deliver(number, &part));
+            });
+            whole.iter().for_each(|bytes| reply.raw(bytes));
+        }
+        Run::Session(run) => {
+            let mut context = SessionContext { session, server: context.server, now_ms: context.now_ms };
+            run(&mut context, args, reply);
+        }
+        Run::Container(_) | Run::EachCore { .. } | Run::History(_) | Run::Group { .. } | Run::Transaction(_) => {
+            reply.error(error_text::NOT_IN_MULTI);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What comes from other cores, and this core's own part of what every core was asked.
+
+use super::output::list;
+use super::{Core, Request};
+use crate::command::table::TABLE;
+use crate::command::{CoreContext, KeysContext, Run};
+use crate::mesh::message::{Arena, Message};
+use crate::resp::{Args, OwnedArgs, Protocol, Reply};
+use crate::mesh::message::ReplyTo;
+use crate::command::table::CommandIndex;
+use keytide_engine::position::ShardId;
+use keytide_engine::shards::Shards;
+
+/// A command from another core, its arguments borrowed from the batch.
+struct Asked<'a> {
+    from: ShardId,
+    command: CommandIndex,
+    protocol: Protocol,
+    client: u64,
+    to: ReplyTo,
+    args: Args<'a>,
+}
+
+impl Core {
+    /// Handles all that the lanes have brought. Tells whether there was anything.
+    pub(super) fn take_messages(&mut self) -> bool {
+        let mut work = false;
+        for request in std::mem::take(&mut self.own_requests) {
+            self.run_request(&request);
+            work = true;
+        }
+        for lane in 0..self.inbound.len() {
+            // What is there now: a turn ends even if another core never stops sending.
+            for _ in 0..self.inbound[lane].1.len() {
+                let (from, receiver) = &mut self.inbound[lane];
+                let from = *from;
+                let Some(mut batch) = receiver.pop() else { break };
+                let mut messages = batch.take_messages();
+                for message in messages.drain(..) {
+                    self.take_message(from, message, batch.arena());
+                }
+                let batch = batch.recycle(messages);
+                if let Some(outbound) = &mut self.outbound[from.0 as usize] {
+                    outbound.keep(batch);
+                }
+                work = true;
+            }
+        }
+        work
+    }
+
+    fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {
+        match message {
+            Message::Run { command, protocol, client, to, args } => {
+                self.run_asked(Asked { from, command, protocol, client, to, args: arena.args(&args) });
+            }
+            Message::Reply { to, bytes } => {
+                if let Some(connection) = self.connections.get(to.connection) {
+                    connection.replies.deliver(to.number, to.part, arena.bytes(&bytes));
+                    list(&mut self.listed, connection);
+                }
+            }
+            Message::Lend => self.lend_queue.push_back(from),
+            Message::Lent(shard) => self.take_lent(shard.0),
+            Message::Return(shard) => self.take_back(shard.0),
+            Message::Gone(connection) => self.end_waits(from, connection),
+        }
+    }
+
+    /// Runs a command that was kept.
+    pub(super) fn run_request(&mut self, request: &Request) {
+        let &Request { from, command, protocol, client, to, ref args } = request;
+        self.run_asked(Asked { from, command, protocol, client, to, args: args.as_args() });
+    }
+
+    fn run_asked(&mut self, asked: Asked<'_>) {
+        let Asked { from, command: index, protocol, client, to, args } = asked;
+        match TABLE.get(index).run {
+            Run::Keys { run, .. } | Run::Shard { run, .. } | Run::EachShard { run, .. } => {
+                let Some(shard) = self.shard.as_deref_mut() else {
+                    let args = OwnedArgs::from(args);
+                    let request = Request { from, command: index, protocol, client, to, args };
+                    self.requests_for_shard.push_back(request);
+                    return;
+                };
+                let shards = Shards::One(shard);
+                let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
+                if from == self.id {
+                    let mut out = Vec::new();
+                    run(&mut context, args, &mut Reply::new(&mut out, protocol));
+                    self.deliver(from, to, &out);
+                } else if let Some(outbound) = &mut self.outbound[from.0 as usize] {
+                    outbound.batch().reply(to, |out| run(&mut context, args, &mut Reply::new(out, protocol)));
+                }
+            }
+            Run::EachCore { run, .. } => {
+                let mut out = Vec::new();
+                let mut context = CoreContext {
+                    connections: &mut self.connections,
+                    client,
+                    groups: &mut self.groups,
+                    server: &self.server,
+                    now_ms: self.now_ms,
+                };
+                run(&mut context, args, &mut Reply::new(&mut out, protocol));
+                // It may have ended some of them.
+                self.connections.iter().for_each(|connection| {
+                    if connection.is_finished() {
+                        list(&mut self.listed, connection);
+                    }
+                });
+                self.deliver(from, to, &out);
+            }
+            Run::Group { .. } => self.defer(from, index, protocol, to, OwnedArgs::from(args)),
+            Run::Container(_)
+            | Run::Session(_)
+            | Run::AllShards(_)
+            | Run::History(_)
+            | Run::Transaction(_) => unreachable!("it never leaves its client's core"),
+        }
+    }
+}

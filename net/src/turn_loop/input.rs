@@ -1,0 +1,199 @@
+//! What comes from the net ring: connections, bytes, ends. Bytes become commands here.
+
+use super::output::list;
+use super::Core;
+use crate::command::Flag;
+use crate::command::table::TABLE;
+use crate::connection::{Connection, Stall};
+use crate::limits::{BUFFER_KEEP_BYTES, INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
+use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
+use crate::replies::Replies;
+use crate::resp::{Args, Parsed, ParserLimits, Reply, error_text};
+use crate::session::{Closing, Session};
+
+/// A connection without what its commands are parsed from, so that they can run while their bytes are borrowed.
+pub(super) struct Client<'a> {
+    pub id: ConnectionId,
+    pub session: &'a mut Session,
+    pub replies: &'a mut Replies,
+    pub stall: &'a mut Option<Stall>,
+}
+
+impl Client<'_> {
+    /// Where a reply that is made here is written.
+    pub fn reply(&mut self) -> Reply<'_> {
+        Reply::new(self.replies.here(), self.session.protocol)
+    }
+}
+
+impl Core {
+    pub(super) fn on_event(&mut self, ops: &mut NetOps, event: NetEvent<'_>) {
+        match event {
+            NetEvent::Accepted { connection, .. } => self.accept(ops, connection),
+            NetEvent::Received { connection, bytes } => self.receive(ops, connection, bytes),
+            NetEvent::Sent { connection, mut buffer, result } => {
+                if let Some(connection) = self.connections.get(connection) {
+                    buffer.clear();
+                    if buffer.capacity() <= BUFFER_KEEP_BYTES {
+                        connection.spare = buffer;
+                    }
+                    connection.is_sending = false;
+                    if result.is_err() {
+                        connection.session.closing = Closing::Now;
+                    }
+                    list(&mut self.listed, connection);
+                }
+            }
+            NetEvent::Ended { connection: id, reason } => {
+                if let Some(connection) = self.connections.get(id) {
+                    connection.has_ended = true;
+                    if let EndReason::Error(_) = reason {
+                        connection.session.closing = Closing::Now;
+                    }
+                    list(&mut self.listed, connection);
+                    self.give_up_waiting(id);
+                }
+            }
+            NetEvent::Closed { connection } => self.forget(connection),
+        }
+    }
+
+    fn accept(&mut self, ops: &mut NetOps, id: ConnectionId) {
+        let addresses = (ops.peer(id).ok(), ops.local(id).ok());
+        self.accepted += 1;
+        let number = self.server.admit_client();
+        let authenticated = self.server.config.requirepass.is_none();
+        let limits = ParserLimits { authenticated, ..ParserLimits::default() };
+        let session = Session::new(number.unwrap_or(0), authenticated, addresses, self.now_ms);
+        let mut connection = Connection::new(id, session, limits);
+        if number.is_some() {
+            self.clients += 1;
+        } else {
+            // Number 0 is nobody's: it is not counted out again.
+            Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::MAX_CLIENTS);
+            connection.session.closing = Closing::AfterReplies;
+        }
+        list(&mut self.listed, &mut connection);
+        self.connections.insert(connection);
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(id) else { return };
+        if connection.session.client != 0 {
+            self.clients -= 1;
+            self.server.dismiss_client();
+        }
+        if connection.replies.waiting() > 0 {
+            self.give_up_waiting(id);
+        }
+    }
+
+    fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, bytes: &[u8]) {
+        let Some(mut connection) = self.connections.take(id) else { return };
+        if connection.session.closing != Closing::No {
+            // What comes after the last reply is of no interest.
+        } else if connection.input.is_empty() && connection.stall.is_none() {
+            let consumed = self.run_commands(&mut connection, bytes);
+            connection.input.extend_from_slice(&bytes[consumed..]);
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.run_input(&mut connection);
+        }
+        if connection.stall.is_some() && !connection.is_paused && connection.pending_input() > INPUT_PAUSE_BYTES {
+            connection.is_paused = true;
+            ops.pause_receive(id);
+        }
+        list(&mut self.listed, &mut connection);
+        self.connections.put(connection);
+    }
+
+    /// Runs what has been received and not been run.
+    pub(super) fn run_input(&mut self, connection: &mut Connection) {
+        if connection.stall.is_some() || connection.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut connection.input);
+        let start = std::mem::take(&mut connection.input_start);
+        let end = start + self.run_commands(connection, &input[start..]);
+        if end == input.len() {
+            input.clear();
+            input.shrink_to(BUFFER_KEEP_BYTES);
+        } else if end > input.len() / 2 {
+            // Moved only when less is left than was consumed, so each byte moves a bounded number of times.
+            input.drain(..end);
+        } else {
+            connection.input_start = end;
+        }
+        connection.input = input;
+    }
+
+    /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
+    fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
+        let Connection { id, session, parser, replies, stall, .. } = connection;
+        let mut client = Client { id: *id, session, replies, stall };
+        let mut at = 0;
+        while client.stall.is_none() && client.session.closing == Closing::No {
+            match parser.parse(&buffer[at..]) {
+                Parsed::Incomplete => break,
+                Parsed::Empty { consumed } => at += consumed,
+                Parsed::Error(error) => {
+                    if !error.is_silent() {
+                        client.replies.here().extend_from_slice(&error.wire_text());
+                    }
+                    client.session.closing = Closing::AfterReplies;
+                }
+                Parsed::Command { consumed } => {
+                    if !self.execute(&mut client, parser.args(&buffer[at..])) {
+                        break;
+                    }
+                    at += consumed;
+                    parser.limits_mut().authenticated = client.session.authenticated;
+                    if client.replies.ready().len() > OUTPUT_STALL_BYTES {
+                        *client.stall = Some(Stall::Output);
+                    }
+                }
+            }
+        }
+        at
+    }
+
+    /// Runs one command, or sends it to where it runs. False where it has to wait: it is then not consumed, and the
+    /// client's stall says for what.
+    fn execute(&mut self, client: &mut Client<'_>, args: Args<'_>) -> bool {
+        let index = match TABLE.resolve(args) {
+            Ok(index) => index,
+            Err(text) => {
+                self.reject(client, &text);
+                return true;
+            }
+        };
+        let command = TABLE.get(index);
+        if !client.session.authenticated && !command.is(Flag::NoAuth) {
+            self.reject(client, error_text::NO_AUTH.as_bytes());
+            return true;
+        }
+        if client.session.transaction.is_some() && !command.is(Flag::Immediate) {
+            if command.is(Flag::NoMulti) {
+                self.reject(client, error_text::NOT_IN_MULTI.as_bytes());
+                return true;
+            }
+            self.queue(client, index, args);
+            return true;
+        }
+        let done = self.dispatch(client, index, command, args);
+        if done {
+            self.commands += 1;
+            client.session.last_command = command.name;
+            client.session.active_ms = self.now_ms;
+        }
+        done
+    }
+
+    /// Answers an error to a command that is not run; a transaction that it was meant for will not run either.
+    fn reject(&mut self, client: &mut Client<'_>, text: &[u8]) {
+        if let Some(transaction) = &mut client.session.transaction {
+            transaction.fail();
+        }
+        client.reply().error(text);
+    }
+}

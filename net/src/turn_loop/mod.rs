@@ -1,0 +1,224 @@
+//! One core's turn, its steps in order:
+//!
+//! ```text
+//!   net ring ─► commands of this core's clients ┐
+//!   lanes ────► commands from other cores ──────┤─► commit ─► lend ─► history, groups ─► replies leave, lanes flush
+//!   TTLs ─────► expiry ─────────────────────────┘   (positions, publication)
+//! ```
+//!
+//! Everything that was ready is executed, then committed together, and only then does anything leave: so no client
+//! reads a reply, and no other core a batch, that reveals a write which is not published.
+
+mod deferred;
+mod dispatch;
+mod hold;
+mod inbox;
+mod input;
+mod output;
+mod run;
+
+pub use run::run;
+
+use crate::command::table::CommandIndex;
+use crate::connection::Connections;
+use crate::groups::Groups;
+use crate::mesh::message::{Batch, ReplyTo};
+use crate::mesh::{LaneReceiver, Outbound};
+use crate::net_ring::{ConnectionId, NetRing};
+use crate::resp::{OwnedArgs, Protocol};
+use crate::server::{Server, Stat};
+use deferred::Deferred;
+use hold::{Hold, HoldRequest};
+use keytide_engine::history::History;
+use keytide_engine::position::{Position, ShardId};
+use keytide_engine::shard::Shard;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+/// One core: its shard, its connections, its lanes. One per core, never anywhere else.
+pub struct Core {
+    id: ShardId,
+    server: Arc<Server>,
+    /// This core's shard; none while it is lent to a core that coordinates a change over several.
+    shard: Option<Box<Shard>>,
+    connections: Connections,
+    history: History,
+    groups: Groups,
+    /// The lanes to the other cores, by their numbers; none at this core's own place.
+    outbound: Vec<Option<Outbound>>,
+    /// The lanes from the other cores, each with its number.
+    inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
+    /// Connections to look at before the turn ends: they have replies, or may go on.
+    listed: Vec<ConnectionId>,
+    /// Connections whose commands wait for the shard.
+    waiting_for_shard: Vec<ConnectionId>,
+    /// Commands from other cores that wait for the shard, oldest first.
+    requests_for_shard: VecDeque<Request>,
+    /// This core's part of commands that ask every core.
+    own_requests: Vec<Request>,
+    /// Commands that read the history, or a consumer group, and run after the commit.
+    deferred: Vec<Deferred>,
+    /// The frontier at which the waiting ones among them were last tried.
+    tried_frontier: Position,
+    /// The change over several shards that this core coordinates.
+    hold: Option<Hold>,
+    /// Those that come after it.
+    hold_queue: VecDeque<HoldRequest>,
+    /// Cores that wait for this core's shard, oldest first.
+    lend_queue: VecDeque<ShardId>,
+    now_ms: u64,
+    commands: u64,
+    accepted: u64,
+    clients: u64,
+    forwarded: u64,
+    turns: u64,
+    /// When a stopping core gives up on what has not left, Unix milliseconds.
+    stop_at_ms: Option<u64>,
+}
+
+/// A command that is kept until it can run.
+struct Request {
+    /// The core that asks; this one's own number for its own part.
+    from: ShardId,
+    command: CommandIndex,
+    protocol: Protocol,
+    client: u64,
+    to: ReplyTo,
+    args: OwnedArgs,
+}
+
+impl Core {
+    /// A core with its shard and its lanes.
+    pub fn new(
+        server: Arc<Server>,
+        shard: Shard,
+        outbound: Vec<Option<Outbound>>,
+        inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
+    ) -> Core {
+        Core {
+            id: shard.id(),
+            shard: Some(Box::new(shard)),
+            connections: Connections::default(),
+            history: History::new(server.sequencer.clone(), &server.rings),
+            groups: Groups::default(),
+            outbound,
+            inbound,
+            listed: Vec::new(),
+            waiting_for_shard: Vec::new(),
+            requests_for_shard: VecDeque::new(),
+            own_requests: Vec::new(),
+            deferred: Vec::new(),
+            tried_frontier: Position(0),
+            hold: None,
+            hold_queue: VecDeque::new(),
+            lend_queue: VecDeque::new(),
+            now_ms: 0,
+            commands: 0,
+            accepted: 0,
+            clients: 0,
+            forwarded: 0,
+            turns: 0,
+            stop_at_ms: None,
+            server,
+        }
+    }
+
+    /// One turn. Tells whether there was anything to do.
+    ///
+    /// # Errors
+    /// When the net ring is unusable.
+    pub fn turn(&mut self, net: &mut NetRing) -> io::Result<bool> {
+        self.now_ms = keytide_engine::clock::unix_millis();
+        if let Some(shard) = &mut self.shard {
+            shard.set_now_ms(self.now_ms);
+        }
+        let mut work = net.poll(&mut |ops, event| self.on_event(ops, event))? > 0;
+        work |= self.take_messages();
+        work |= self.expire();
+        work |= self.commit();
+        work |= self.lend_and_hold();
+        work |= self.run_deferred();
+        work |= self.send_all(net.ops());
+        if work {
+            self.turns += 1;
+            self.tell(net);
+        }
+        Ok(work)
+    }
+
+    /// Removes keys whose TTL is over.
+    fn expire(&mut self) -> bool {
+        match &mut self.shard {
+            Some(shard) if shard.next_expiry_ms().is_some_and(|at_ms| at_ms <= self.now_ms) => {
+                shard.expire_due();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Publishes what the turn has recorded, and wakes cores whose readers wait for it.
+    fn commit(&mut self) -> bool {
+        let published = self.shard.as_mut().is_some_and(|shard| shard.commit());
+        if published {
+            self.server.wake_waiting(self.id);
+        }
+        published
+    }
+
+    /// The lane to another core.
+    fn outbound(&mut self, core: ShardId) -> &mut Batch {
+        match &mut self.outbound[core.0 as usize] {
+            Some(outbound) => outbound.batch(),
+            None => unreachable!("a core sends nothing to itself"),
+        }
+    }
+
+    /// Delivers a reply to where it belongs, on this core or on another.
+    fn deliver(&mut self, core: ShardId, to: ReplyTo, bytes: &[u8]) {
+        if core != self.id {
+            self.outbound(core).reply(to, |out| out.extend_from_slice(bytes));
+            return;
+        }
+        if let Some(connection) = self.connections.get(to.connection) {
+            connection.replies.deliver(to.number, to.part, bytes);
+            output::list(&mut self.listed, connection);
+        }
+    }
+
+    /// Tells the other cores this one's figures.
+    fn tell(&mut self, net: &mut NetRing) {
+        if let Some(shard) = &self.shard {
+            self.server.tell_shard(shard);
+        }
+        let counters = net.ops().counters();
+        for (stat, value) in [
+            (Stat::Commands, self.commands),
+            (Stat::Connections, self.accepted),
+            (Stat::Clients, self.clients),
+            (Stat::ReceivedBytes, counters.received_bytes),
+            (Stat::SentBytes, counters.sent_bytes),
+            (Stat::Forwarded, self.forwarded),
+            (Stat::Turns, self.turns),
+            (Stat::Parks, counters.parks),
+        ] {
+            self.server.tell(self.id, stat, value);
+        }
+    }
+
+    /// When there will be something to do although nothing comes in, Unix milliseconds.
+    fn next_timer_ms(&self) -> Option<u64> {
+        let expiry = self.shard.as_ref().and_then(|shard| shard.next_expiry_ms());
+        let deadline = self.deferred.iter().filter_map(Deferred::deadline_ms).min();
+        [expiry, deadline, self.stop_at_ms].into_iter().flatten().min()
+    }
+
+    /// Whether another core has published something for this one, or the server is to stop: what is looked at once
+    /// more before this core sleeps.
+    fn is_idle(&self) -> bool {
+        self.inbound.iter().all(|(_, lane)| lane.is_empty())
+            && (self.deferred.is_empty() || self.history.frontier() == self.tried_frontier)
+            && !(self.server.is_stopping() && self.stop_at_ms.is_none())
+    }
+}

@@ -1,0 +1,78 @@
+//! What leaves at the turn's end: replies to clients, batches to cores; and connections that may go on.
+
+use super::Core;
+use crate::connection::{Connection, Stall};
+use crate::limits::{INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
+use crate::net_ring::{ConnectionId, NetOps};
+use keytide_engine::position::ShardId;
+
+/// Puts a connection on the list of those to look at before the turn ends.
+#[inline]
+pub(super) fn list(listed: &mut Vec<ConnectionId>, connection: &mut Connection) {
+    if !connection.is_listed {
+        connection.is_listed = true;
+        listed.push(connection.id);
+    }
+}
+
+impl Core {
+    /// Sends what may leave. Tells whether a connection went on, so that there is another turn to take at once.
+    pub(super) fn send_all(&mut self, ops: &mut NetOps) -> bool {
+        let mut work = false;
+        let listed = std::mem::take(&mut self.listed);
+        for &id in &listed {
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            connection.is_listed = false;
+            work |= self.settle(ops, &mut connection);
+            self.connections.put(connection);
+        }
+        // Whoever went on has listed itself anew; otherwise the list's memory serves the next turn.
+        if self.listed.is_empty() {
+            self.listed = listed;
+            self.listed.clear();
+        }
+        for core in 0..self.outbound.len() {
+            let Some(outbound) = &mut self.outbound[core] else { continue };
+            if outbound.flush() {
+                self.server.wake(ShardId(core as u16));
+            }
+            work |= outbound.is_backed_up();
+        }
+        work
+    }
+
+    /// Sends a connection's replies, closes it, or lets it go on: whatever it is time for. Tells whether it went on.
+    fn settle(&mut self, ops: &mut NetOps, connection: &mut Connection) -> bool {
+        if connection.is_closed {
+            return false;
+        }
+        if !connection.is_sending && !connection.replies.ready().is_empty() {
+            let buffer = connection.replies.take_ready(std::mem::take(&mut connection.spare));
+            connection.is_sending = ops.send(connection.id, buffer).is_ok();
+        }
+        let waited = connection.stall.is_some();
+        let is_over = match connection.stall {
+            None => false,
+            Some(Stall::Replies) => connection.replies.waiting() == 0,
+            Some(Stall::Output) => connection.replies.ready().len() <= OUTPUT_STALL_BYTES,
+            Some(Stall::Shard) => self.shard.is_some(),
+        };
+        if is_over {
+            connection.stall = None;
+        }
+        let went_on = waited && connection.stall.is_none();
+        if went_on {
+            self.run_input(connection);
+            list(&mut self.listed, connection);
+        }
+        if connection.is_paused && connection.stall.is_none() && connection.pending_input() <= INPUT_PAUSE_BYTES {
+            connection.is_paused = false;
+            ops.resume_receive(connection.id);
+        }
+        if !went_on && connection.is_finished() {
+            connection.is_closed = true;
+            ops.close(connection.id);
+        }
+        went_on
+    }
+}
