@@ -79,7 +79,7 @@ impl Start {
     ///
     /// # Errors
     /// A position that no event can have had yet.
-    fn cursor(self, history: &History) -> Result<Position, BeyondHead> {
+    pub fn cursor(self, history: &History) -> Result<Position, BeyondHead> {
         match self {
             Start::Head => Ok(history.head().next()),
             Start::At(position) => history.check_cursor(position).map(|()| position),

@@ -1,0 +1,50 @@
+//! Change capture: reading the recorded history, sharing it out in consumer groups, and appending to it.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `poll` | CDCPOLL |
+//! | `read` | CDC.READ |
+//! | `append` | CDC.APPEND |
+//! | `info` | CDC.INFO |
+//! | `group` | CDC.GROUP: CREATE, DESTROY, SETID, DELCONSUMER, REPLAY |
+//! | `group_read` | CDC.GROUP READ, CDC.CLAIM |
+//! | `group_list` | CDC.GROUP INFO, LIST, PARKED; CDC.PENDING |
+//! | `ack` | CDC.ACK, CDC.NACK |
+//! | `row` | how an event is told |
+//! | `filter_options` | which events are asked for |
+//! | `words` | numbers, cursors and options among the arguments |
+//! | `refusal` | why a command is refused, in words |
+
+mod ack;
+mod append;
+mod filter_options;
+mod group;
+mod group_list;
+mod group_read;
+mod info;
+mod poll;
+mod read;
+mod refusal;
+mod row;
+mod words;
+
+use super::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[&Command] = &[
+    &poll::CDCPOLL,
+    &read::READ,
+    &append::APPEND,
+    &info::INFO,
+    &group::GROUP,
+    &ack::ACK,
+    &ack::NACK,
+    &group_list::PENDING,
+    &group_read::CLAIM,
+];
+
+/// How many events one reply has at the most, whatever is asked for.
+pub const REPLY_EVENTS_MAX: usize = 10_000;
+
+/// Beyond so many bytes of events a reply ends, whatever is asked for.
+pub const REPLY_BYTES_MAX: u64 = 8 << 20;

@@ -1,0 +1,116 @@
+//! CDC.READ: the events from a cursor on that pass a filter, with where to read on and what was lost before them.
+
+use super::filter_options::FilterOptions;
+use super::refusal::{CdcError, answer};
+use super::row::{Columns, Rows};
+use super::words::{Words, count, cursor, is, positive};
+use super::{REPLY_BYTES_MAX, REPLY_EVENTS_MAX};
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::resp::{Args, Reply};
+use keytide_engine::filter::Filter;
+use keytide_engine::history::{Page, Request};
+
+/// How many events are asked for where COUNT is not given.
+const COUNT_DEFAULT: usize = 100;
+
+pub static READ: Command = Command {
+    name: "cdc.read",
+    arity: -2,
+    flags: &[Flag::Readonly, Flag::Blocking, Flag::NoMulti],
+    keys: Keys::None,
+    summary: "Returns the recorded events from a position on that pass a filter, or waits for some.",
+    group: "cdc",
+    run: Run::History(run),
+};
+
+struct Options {
+    count: usize,
+    bytes: u64,
+    filter: Filter,
+    block_ms: Option<u64>,
+}
+
+fn options(args: Args<'_>) -> Result<Options, CdcError> {
+    let (mut events, mut bytes, mut block_ms) = (COUNT_DEFAULT, REPLY_BYTES_MAX, None);
+    let mut filter = FilterOptions::default();
+    let mut words = Words::new(args, 2);
+    while let Some(word) = words.next() {
+        if filter.take(word, &mut words)? {
+        } else if is(word, "COUNT") {
+            events = positive(count(words.value()?)? as u64)? as usize;
+        } else if is(word, "BYTES") {
+            bytes = positive(words.number()?)?.min(REPLY_BYTES_MAX);
+        } else if is(word, "BLOCK") {
+            block_ms = Some(words.number()?);
+        } else {
+            return Err(CdcError::syntax());
+        }
+    }
+    debug_assert!(events <= REPLY_EVENTS_MAX);
+    Ok(Options { count: events, bytes, filter: filter.filter()?, block_ms })
+}
+
+fn run(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
+    answer(context.server, reply, |reply| read(context, args, reply))
+}
+
+fn read(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Progress, CdcError> {
+    let options = options(args)?;
+    let HistoryContext { history, state, now_ms, .. } = context;
+    let cursor = match state.cursor {
+        Some(cursor) => cursor,
+        None => cursor(args.get(1))?.cursor(history)?,
+    };
+    let mut rows = Rows::new(reply.protocol(), Columns::Seven, *now_ms);
+    let request = Request { cursor, count: options.count, bytes: options.bytes, filter: &options.filter };
+    let page = history.read(&request, |_, record| rows.event(record))?;
+    if rows.is_empty() && page.gap.is_none() && !state.is_over(*now_ms, options.block_ms) {
+        state.cursor = Some(page.next);
+        return Ok(if page.at_end { Progress::Wait } else { Progress::More });
+    }
+    page_map(&page, &rows, reply);
+    Ok(Progress::Done)
+}
+
+fn page_map(page: &Page, rows: &Rows, reply: &mut Reply<'_>) {
+    reply.map(5);
+    reply.text("next_seq");
+    reply.unsigned(page.next.0);
+    reply.text("gap");
+    reply.boolean(page.gap.is_some());
+    reply.text("lost");
+    match page.gap.map(|gap| gap.lost) {
+        None => reply.integer(0),
+        Some(Some(count)) => reply.unsigned(count),
+        Some(None) => reply.null(),
+    }
+    reply.text("first_seq");
+    reply.unsigned(page.first.0);
+    reply.text("events");
+    rows.reply(reply);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        let args: OwnedArgs = line.split_whitespace().collect();
+        options(args.as_args()).map_err(|error| error.text())
+    }
+
+    #[test]
+    fn options_come_in_any_order_and_have_bounds() {
+        let options = parse("cdc.read 0 BLOCK 5 MATCH user:* count 99999 BYTES 10").unwrap();
+        assert_eq!((options.count, options.bytes, options.block_ms), (REPLY_EVENTS_MAX, 10, Some(5)));
+        assert!(!options.filter.is_all());
+        let options = parse("cdc.read 0").unwrap();
+        assert_eq!((options.count, options.bytes, options.block_ms), (COUNT_DEFAULT, REPLY_BYTES_MAX, None));
+        for line in ["cdc.read 0 COUNT 0", "cdc.read 0 BYTES 0"] {
+            assert!(parse(line).is_err_and(|text| text.contains("must be positive")), "{line}");
+        }
+        assert_eq!(parse("cdc.read 0 COUNT x").err().unwrap(), "ERR value is not an integer or out of range");
+        assert_eq!(parse("cdc.read 0 WAIT 1").err().unwrap(), "ERR syntax error");
+    }
+}

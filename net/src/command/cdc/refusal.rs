@@ -1,0 +1,84 @@
+//! Why a change capture command is refused, in words; and the frame in which all of them run.
+
+use crate::command::Progress;
+use crate::resp::{Reply, error_text};
+use crate::server::Server;
+use keytide_engine::filter::FilterError;
+use keytide_engine::group::GroupError;
+use keytide_engine::history::BeyondHead;
+
+/// What every command of the family answers where nothing is recorded.
+const NOT_ENABLED: &str = "ERR CDC not enabled";
+
+/// The text of the error that a command answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CdcError(Vec<u8>);
+
+impl From<&str> for CdcError {
+    fn from(text: &str) -> CdcError {
+        CdcError(text.into())
+    }
+}
+
+impl From<Vec<u8>> for CdcError {
+    fn from(text: Vec<u8>) -> CdcError {
+        CdcError(text)
+    }
+}
+
+impl From<BeyondHead> for CdcError {
+    fn from(error: BeyondHead) -> CdcError {
+        CdcError(format!("ERR {error}").into())
+    }
+}
+
+impl From<FilterError> for CdcError {
+    fn from(error: FilterError) -> CdcError {
+        CdcError(format!("ERR {error}").into())
+    }
+}
+
+impl CdcError {
+    pub(super) fn syntax() -> CdcError {
+        CdcError::from(error_text::SYNTAX)
+    }
+
+    /// What a group of this name refused.
+    pub(super) fn of_group(name: &[u8], error: GroupError) -> CdcError {
+        match error {
+            GroupError::Exists => CdcError::from("BUSYGROUP consumer group name already exists"),
+            GroupError::NoGroup => {
+                CdcError([b"NOGROUP no such consumer group '", name, b"'"].concat())
+            }
+            GroupError::BeyondHead(error) => error.into(),
+            GroupError::Pattern(error) => error.into(),
+            GroupError::NameTooLong { .. } | GroupError::TooManyGroups | GroupError::TooManyConsumers => {
+                CdcError(format!("ERR {error}").into())
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+/// Runs a command of the family: refused where nothing is recorded, and its error put in place of what it has
+/// answered so far.
+pub(super) fn answer(
+    server: &Server,
+    reply: &mut Reply<'_>,
+    run: impl FnOnce(&mut Reply<'_>) -> Result<Progress, CdcError>,
+) -> Progress {
+    if !server.is_recording() {
+        reply.error(NOT_ENABLED);
+        return Progress::Done;
+    }
+    let mark = reply.len();
+    run(reply).unwrap_or_else(|error| {
+        reply.truncate(mark);
+        reply.error(error.0);
+        Progress::Done
+    })
+}
