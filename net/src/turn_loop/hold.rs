@@ -11,7 +11,6 @@ use super::output::list;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::{Step, Transaction};
 use crate::command::{Command, KeysContext, Run, SessionContext};
-use crate::connection::Stall;
 use crate::gather::Gather;
 use crate::mesh::message::{Message, ReplyTo};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply, error_text};

@@ -138,7 +138,7 @@ impl Core {
                 Parsed::Empty { consumed } => at += consumed,
                 Parsed::Error(error) => {
                     if !error.is_silent() {
-                        client.replies.here().extend_from_slice(&error.wire_text());
+                        client.reply().error(error.wire_text());
                     }
                     client.session.closing = Closing::AfterReplies;
                 }

@@ -1,0 +1,4 @@
+//! stub
+/// stub
+#[derive(Default)]
+pub struct Groups;
