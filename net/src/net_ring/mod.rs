@@ -15,7 +15,7 @@ mod op;
 mod park;
 mod slab;
 
-use std::{io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
+use std::{fmt, io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
 
 use io_uring::IoUring;
 
@@ -295,6 +295,12 @@ impl NetRing {
             Kind::CancelAccept => op::accept::complete_cancel(ops, index, result),
             Kind::Watch => op::watch::complete(ops, index, result, flags),
         }
+    }
+}
+
+impl fmt::Debug for NetRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetRing").field("counters", &self.ops.counters).finish_non_exhaustive()
     }
 }
 
