@@ -5,10 +5,7 @@
 
 use keytide_net::{mesh::lane, wake::ParkFlag};
 use loom::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex},
     thread,
 };
 
@@ -59,34 +56,41 @@ fn what_is_left_is_dropped_whichever_end_goes_last() {
 }
 
 /// One core that parks in small: a look, and a sleep that ends only with a signal. The signal is what the eventfd is:
-/// it stays until it is taken.
+/// it stays until it is taken, and a core that waits for one that never comes is a deadlock, which loom reports.
 struct Core {
     flag: ParkFlag,
-    signal: AtomicBool,
+    signal: Mutex<bool>,
+    signalled: Condvar,
 }
 
 impl Core {
+    fn new() -> Core {
+        Core { flag: ParkFlag::default(), signal: Mutex::new(false), signalled: Condvar::new() }
+    }
+
     fn wake(&self) {
         if self.flag.claim() {
-            // Release pairs with the swap in `sleep`, as a write to an eventfd does with the read that it ends.
-            self.signal.store(true, Ordering::Release);
+            *self.signal.lock().unwrap() = true;
+            self.signalled.notify_one();
         }
     }
 
     fn sleep(&self) {
-        while !self.signal.swap(false, Ordering::AcqRel) {
-            thread::yield_now();
+        let mut signal = self.signal.lock().unwrap();
+        while !*signal {
+            signal = self.signalled.wait(signal).unwrap();
         }
+        *signal = false;
     }
 }
 
-/// Two senders, one value each. A wake-up that is lost leaves the core asleep for ever, which loom reports.
+/// Two senders, one value each.
 #[test]
 fn a_core_that_parks_never_sleeps_on_a_full_lane() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let core = Arc::new(Core { flag: ParkFlag::default(), signal: AtomicBool::new(false) });
+        let core = Arc::new(Core::new());
         let mut receivers = Vec::new();
         let mut senders = Vec::new();
         for n in 0..2 {

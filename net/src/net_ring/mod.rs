@@ -107,7 +107,7 @@ pub enum NetEvent<'a> {
     Accepted {
         /// Its id; the peer's address is [`NetOps::peer`].
         connection: ConnectionId,
-        /// Which listener it came to: the how-manieth `listen` call, from 0.
+        /// Which listener it came to: the index of its `listen` call, from 0.
         listener: usize,
     },
     /// Bytes have arrived. Also after `pause_receive`, if they had been received before; never after `close`.
