@@ -15,7 +15,7 @@ fn a_lane_of_two_passes_every_value_once_and_in_order_around_the_end() {
         let (mut sender, mut receiver) = lane::<u32>(2);
         let pusher = thread::spawn(move || {
             let mut next = 0;
-            while next < 4 {
+            while next < 3 {
                 match sender.push(next) {
                     Ok(()) => next += 1,
                     Err(back) => {
@@ -26,7 +26,7 @@ fn a_lane_of_two_passes_every_value_once_and_in_order_around_the_end() {
             }
         });
         let mut next = 0;
-        while next < 4 {
+        while next < 3 {
             match receiver.pop() {
                 Some(value) => {
                     assert_eq!(value, next);
