@@ -72,7 +72,7 @@ fn no_wake_up_is_lost_between_looking_and_sleeping() {
 
 /// The long run: `cargo test -p keytide --release --test park_races -- --ignored`.
 #[test]
-#[ignore = "a million races take about half a minute"]
+#[ignore = "a million races; scripts/races runs it"]
 fn no_wake_up_is_lost_in_a_million_races() {
     assert!(race(500_000) > 0);
 }

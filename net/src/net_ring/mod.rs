@@ -305,7 +305,9 @@ impl fmt::Debug for NetRing {
 }
 
 impl Drop for NetRing {
-    /// Ends everything in flight, so that the kernel no longer uses our memory when it is freed.
+    /// Ends everything in flight, so that the kernel no longer uses our memory when it is freed, and so that the
+    /// listeners' ports are free on return. (Of a process that is killed, the kernel takes the ring apart in the
+    /// background, and a port can stay busy for a moment after the process is gone.)
     fn drop(&mut self) {
         const ROUNDS: usize = 100;
         self.stop_listening();
