@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     start_logging(&config);
     let ready = |server: &keytide_net::server::Server| {
         // Whoever started us may have closed its end of the pipe, which is no reason not to serve.
-        let _ = writeln!(std::io::stdout(), "keytide ready resp={} grpc=off shards={}", server.address, server.shards());
+        let _ =
+            writeln!(std::io::stdout(), "keytide ready resp={} grpc=off shards={}", server.address, server.shards());
     };
     match start::serve(config, ready) {
         Ok(()) => ExitCode::SUCCESS,

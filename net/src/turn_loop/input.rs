@@ -1,7 +1,7 @@
 //! What comes from the net ring: connections, bytes, ends. Bytes become commands here.
 
-use super::output::list;
 use super::Core;
+use super::output::list;
 use crate::command::Flag;
 use crate::command::table::TABLE;
 use crate::connection::{Connection, Stall};

@@ -31,7 +31,9 @@ pub enum CoreError {
         source: NetRingError,
     },
     /// The system refused a core's executor.
-    #[error("core {core}: {message}; allow 512 KiB of locked memory for each shard (ulimit -l, LimitMEMLOCK=), and io_uring (kernel.io_uring_disabled=0)")]
+    #[error(
+        "core {core}: {message}; allow 512 KiB of locked memory for each shard (ulimit -l, LimitMEMLOCK=), and io_uring (kernel.io_uring_disabled=0)"
+    )]
     Executor {
         /// The shard's number.
         core: ShardId,
@@ -101,7 +103,9 @@ pub fn run(
         go.push(go_sender);
     }
     // A core that has gone already says so when it is joined.
-    go.iter().for_each(|go| drop(go.send(())));
+    go.iter().for_each(|go| {
+        let _ = go.send(());
+    });
     ready();
     join(handles).into_iter().next().map_or(Ok(()), Err)
 }
@@ -183,7 +187,9 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
         }
         let is_over = match spin {
             Spin::Micros(0) => true,
-            Spin::Micros(micros) => idle_since.get_or_insert_with(Instant::now).elapsed() >= Duration::from_micros(micros),
+            Spin::Micros(micros) => {
+                idle_since.get_or_insert_with(Instant::now).elapsed() >= Duration::from_micros(micros)
+            }
             Spin::Forever => false,
         };
         if !is_over {

@@ -28,9 +28,10 @@ pub static PEXPIRE: Command = expiring("pexpire", "Lets a key end in so many mil
     expire(context, args, reply, TimeForm::Millis, "pexpire");
 });
 
-pub static EXPIREAT: Command = expiring("expireat", "Lets a key end at a Unix time in seconds.", |context, args, reply| {
-    expire(context, args, reply, TimeForm::UnixSeconds, "expireat");
-});
+pub static EXPIREAT: Command =
+    expiring("expireat", "Lets a key end at a Unix time in seconds.", |context, args, reply| {
+        expire(context, args, reply, TimeForm::UnixSeconds, "expireat");
+    });
 
 pub static PEXPIREAT: Command =
     expiring("pexpireat", "Lets a key end at a Unix time in milliseconds.", |context, args, reply| {

@@ -32,7 +32,10 @@ pub static SCAN: Command = Command {
     keys: Keys::None,
     summary: "Walks over the keys, a few at each call.",
     group: "generic",
-    run: Run::Shard { run: scan, shard: |args, shards| (cursor(args.get(1)).unwrap_or(0) >> SHARD_SHIFT) as u16 % shards },
+    run: Run::Shard {
+        run: scan,
+        shard: |args, shards| (cursor(args.get(1)).unwrap_or(0) >> SHARD_SHIFT) as u16 % shards,
+    },
 };
 
 /// A cursor names the shard above the 48 bits of the place in it.

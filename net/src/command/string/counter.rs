@@ -32,12 +32,11 @@ pub static INCRBY: Command = counter("incrby", 3, "Adds to the integer at a key.
     add(context, args, integer(args.get(2)), reply);
 });
 
-pub static DECRBY: Command = counter("decrby", 3, "Subtracts from the integer at a key.", |context, args, reply| {
-    match integer(args.get(2)) {
+pub static DECRBY: Command =
+    counter("decrby", 3, "Subtracts from the integer at a key.", |context, args, reply| match integer(args.get(2)) {
         Ok(i64::MIN) => reply.error(error_text::DECREMENT_OVERFLOW),
         by => add(context, args, by.map(|by| -by), reply),
-    }
-});
+    });
 
 fn add(context: &mut KeysContext<'_>, args: Args<'_>, by: Result<i64, Refusal>, reply: &mut Reply<'_>) {
     let key = args.get(1);

@@ -47,7 +47,9 @@ fn parse(words: Args<'_>, now_ms: u64) -> Result<SetOptions, String> {
             options.get = true;
         } else if is(word, "keepttl") && options.ttl == Ttl::Clear {
             options.ttl = Ttl::Keep;
-        } else if let (Some(form), Ttl::Clear, Some(value)) = (TimeForm::of_option(word), options.ttl, words.try_get(at)) {
+        } else if let (Some(form), Ttl::Clear, Some(value)) =
+            (TimeForm::of_option(word), options.ttl, words.try_get(at))
+        {
             at += 1;
             options.ttl = Ttl::At(form.deadline(value, now_ms, "set")?);
         } else {
