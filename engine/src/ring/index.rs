@@ -120,3 +120,42 @@ impl Index {
         found
     }
 }
+
+/// Run by `scripts/loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Records of one word each, one per block, with positions from 1; two laps and one more.
+    #[test]
+    fn loom_a_search_never_ends_too_late_while_the_writer_laps_it() {
+        loom::model(|| {
+            let shared = Arc::new((Words::new(16).unwrap(), Index::new(16)));
+            let reader = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    let (words, index) = &*shared;
+                    for position in [2, 3] {
+                        let wanted = RingOffset((position - 1) * 8);
+                        let found = index.find(words, Position(position)).offset;
+                        // It may begin after the one looked for only when that one is gone.
+                        assert!(found <= wanted || words.bounds().head > wanted, "{found} for {position}");
+                    }
+                })
+            };
+            let (words, index) = &*shared;
+            for number in 0..5 {
+                let offset = RingOffset(number * 8);
+                if number >= 2 {
+                    words.evict(RingOffset((number - 1) * 8), Position(number - 1));
+                }
+                words.store(offset, &[number + 1]);
+                index.note(number, offset, Position(number + 1), Position(number));
+                words.publish(RingOffset((number + 1) * 8));
+            }
+            reader.join().unwrap();
+        });
+    }
+}
