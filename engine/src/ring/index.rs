@@ -131,29 +131,31 @@ mod loom_tests {
     /// Records of one word each, one per block, with positions from 1; two laps and one more.
     #[test]
     fn loom_a_search_never_ends_too_late_while_the_writer_laps_it() {
-        loom::model(|| {
-            let shared = Arc::new((Words::new(16).unwrap(), Index::new(16)));
-            let reader = {
-                let shared = shared.clone();
-                thread::spawn(move || {
-                    let (words, index) = &*shared;
-                    let (position, wanted) = (3, RingOffset(16));
-                    let found = index.find(words, Position(position)).offset;
-                    // It may begin after the one looked for only when that one is gone.
-                    assert!(found <= wanted || words.bounds().head > wanted, "{found} for {position}");
-                })
-            };
-            let (words, index) = &*shared;
-            for number in 0..5 {
-                let offset = RingOffset(number * 8);
-                if number >= 2 {
-                    words.evict(RingOffset((number - 1) * 8), Position(number - 1));
-                }
-                words.store(offset, &[number + 1]);
-                index.note(number, offset, Position(number + 1), Position(number));
-                words.publish(RingOffset((number + 1) * 8));
+        (1..=5).for_each(|position| loom::model(move || search_for(Position(position))));
+    }
+
+    fn search_for(position: Position) {
+        let shared = Arc::new((Words::new(16).unwrap(), Index::new(16)));
+        let reader = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (words, index) = &*shared;
+                let wanted = RingOffset((position.0 - 1) * 8);
+                let found = index.find(words, position).offset;
+                // It may begin after the one looked for only when that one is gone.
+                assert!(found <= wanted || words.bounds().head > wanted, "{found} for {position}");
+            })
+        };
+        let (words, index) = &*shared;
+        for number in 0..5 {
+            let offset = RingOffset(number * 8);
+            if number >= 2 {
+                words.evict(RingOffset((number - 1) * 8), Position(number - 1));
             }
-            reader.join().unwrap();
-        });
+            words.store(offset, &[number + 1]);
+            index.note(number, offset, Position(number + 1), Position(number));
+            words.publish(RingOffset((number + 1) * 8));
+        }
+        reader.join().unwrap();
     }
 }
