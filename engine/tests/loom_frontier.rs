@@ -57,6 +57,7 @@ fn all_below_the_frontier_is_published_with_two_shards() {
             })
             .into();
         check(&sequencer, &*shards);
+        check(&sequencer, &*shards);
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         assert_eq!(sequencer.frontier(), Position(3));
         check(&sequencer, &*shards);
