@@ -262,8 +262,6 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn a_ring_holds_what_a_list_would(shift in 8..13u32, steps in vec(step(), 1..250)) {
         let mut run = Run::new(1 << shift);

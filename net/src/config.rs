@@ -156,7 +156,9 @@ pub enum ConfigError {
         flag: &'static str,
     },
     /// Others could write without a password.
-    #[error("--bind {bind} serves other machines without a password: give --requirepass, or --insecure if that is meant")]
+    #[error(
+        "--bind {bind} serves other machines without a password: give --requirepass, or --insecure if that is meant"
+    )]
     Unprotected {
         /// The address.
         bind: IpAddr,
@@ -168,10 +170,12 @@ impl Flags {
     pub fn decide(mut self) -> Result<Config, ConfigError> {
         if let Some(path) = &self.config {
             let shown = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::File { path: shown.clone(), source })?;
-            let file: Flags = toml::from_str(&text)
-                .map_err(|error| ConfigError::Syntax { path: shown, message: error.to_string().trim_end().to_owned() })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: shown.clone(), source })?;
+            let file: Flags = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+                path: shown,
+                message: error.to_string().trim_end().to_owned(),
+            })?;
             self.fill_from(file);
         }
         self.check_planned()?;

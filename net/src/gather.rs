@@ -103,7 +103,12 @@ pub struct Split {
 
 impl Split {
     /// Splits the keys at `places`, each with the arguments up to the next key, by the shard of each.
-    pub fn new(args: Args<'_>, places: impl Iterator<Item = usize>, step: usize, shard_of: impl Fn(&[u8]) -> u16) -> Split {
+    pub fn new(
+        args: Args<'_>,
+        places: impl Iterator<Item = usize>,
+        step: usize,
+        shard_of: impl Fn(&[u8]) -> u16,
+    ) -> Split {
         let mut split = Split { places: Vec::new(), part_of_key: Vec::new() };
         for place in places {
             let shard = shard_of(args.get(place));

@@ -1,7 +1,36 @@
 //! Keytide: executors, sockets and protocols over the engine.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`config`] | flags, file, environment |
+//! | [`start`] | from a configuration to a serving process |
+//! | [`server`] | what all cores share |
+//! | [`turn_loop`] | one core's turn: its steps in order |
+//! | [`task_queues`] | the executor's queues |
+//! | [`net_ring`] | io_uring for sockets, and sleeping in it |
+//! | [`wake`] | how a sleeping core is woken |
+//! | [`mesh`] | lanes and batches between cores |
+//! | [`connection`], [`session`], [`replies`] | one client: its bytes, what it is, its replies in order |
+//! | [`resp`] | the Redis protocol on bytes |
+//! | [`command`] | the commands, a table of them |
+//! | [`gather`] | one reply made of several cores' parts |
+//! | [`groups`] | the consumer groups that a core keeps |
+//! | [`limits`] | every bound that is no flag |
 
-pub mod resp;
+pub mod command;
+pub mod config;
+pub mod connection;
+pub mod gather;
+pub mod groups;
+pub mod limits;
 pub mod mesh;
 pub mod net_ring;
+pub mod replies;
+pub mod resp;
+pub mod server;
+pub mod session;
+pub mod start;
 mod sync;
+pub mod task_queues;
+pub mod turn_loop;
 pub mod wake;

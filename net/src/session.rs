@@ -46,7 +46,12 @@ pub enum Closing {
 
 impl Session {
     /// The session of a new connection.
-    pub fn new(client: u64, authenticated: bool, addresses: (Option<SocketAddr>, Option<SocketAddr>), now_ms: u64) -> Session {
+    pub fn new(
+        client: u64,
+        authenticated: bool,
+        addresses: (Option<SocketAddr>, Option<SocketAddr>),
+        now_ms: u64,
+    ) -> Session {
         Session {
             client,
             protocol: Protocol::Resp2,

@@ -51,8 +51,10 @@ impl ParkFlag {
 
     /// This core is awake: senders need not signal.
     pub fn withdraw(&self) {
-        // Relaxed: nothing is passed on by it. A sender that still sees `true` signals for nothing.
-        self.parked.store(false, Ordering::Relaxed);
+        // Relaxed: nothing is passed on by it. A sender that still sees `true` signals for nothing. A swap and no store,
+        // so that it is ordered after a sender's claim in every model: the checker knows only a partial order of blind
+        // stores, and would let a later sender read that old claim.
+        self.parked.swap(false, Ordering::Relaxed);
     }
 
     /// To be called after something was published for that core: whether the caller has to signal it.
@@ -60,9 +62,10 @@ impl ParkFlag {
     pub fn claim(&self) -> bool {
         // Pairs with the fence in `announce`; see the module's argument.
         fence(Ordering::SeqCst);
-        // Relaxed, both: the fence orders the load after the push, and the swap only elects one of several senders.
+        // Relaxed, all: the fence orders the load after the push, and the exchange only elects one of several senders.
         // The load first: while the core is awake, its cache line stays shared.
-        self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed)
+        self.parked.load(Ordering::Relaxed)
+            && self.parked.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -103,9 +103,7 @@ impl Table {
     pub(crate) fn find_by_hash(&mut self, hash: u64, wanted: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
         let index = self.segment_index(hash);
         let Table { segments, hasher, .. } = self;
-        segments[index]
-            .entries
-            .find_mut(within(hash), |entry| wanted(entry) && hash_with(hasher, entry.key()) == hash)
+        segments[index].entries.find_mut(within(hash), |entry| wanted(entry) && hash_with(hasher, entry.key()) == hash)
     }
 
     /// Takes out the first entry with this hash that `wanted` accepts.
@@ -139,10 +137,8 @@ impl Table {
         let bit = 1u64 << (64 - depth);
         let hasher = &self.hasher;
         let mut upper = HashTable::with_capacity(SEGMENT_MAX);
-        let moving: Vec<Entry> = self.segments[index]
-            .entries
-            .extract_if(|entry| hash_with(hasher, entry.key()) & bit != 0)
-            .collect();
+        let moving: Vec<Entry> =
+            self.segments[index].entries.extract_if(|entry| hash_with(hasher, entry.key()) & bit != 0).collect();
         for entry in moving {
             let hash = hash_with(hasher, entry.key());
             upper.insert_unique(within(hash), entry, |entry| within(hash_with(hasher, entry.key())));

@@ -1,9 +1,9 @@
 //! A reader that remembers its place: what a merge of several rings looks at record by record.
 
+use super::Ring;
 use super::reader::RingReader;
 use super::record::Record;
 use super::words::Lapped;
-use super::Ring;
 use crate::position::{Position, RingOffset};
 
 /// A place in one ring, with the run of records that was copied from there.

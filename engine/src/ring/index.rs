@@ -120,3 +120,54 @@ impl Index {
         found
     }
 }
+
+/// Run by `scripts/loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Records of one block each: two laps and one more.
+    #[test]
+    fn loom_a_search_never_ends_too_late_while_the_writer_laps_it() {
+        (1..=5).for_each(|position| loom::model(move || search(position, 16, 8, 5)));
+    }
+
+    /// Records of two blocks each, which leave every other block to the record after them: two laps.
+    #[test]
+    fn loom_a_search_never_ends_too_late_among_long_records() {
+        (1..=3).for_each(|position| loom::model(move || search(position, 32, 16, 4)));
+    }
+
+    /// Looks for a position while so many records of that length, at positions from 1, go into a ring with blocks of
+    /// one word.
+    fn search(position: u64, ring_bytes: u64, record_bytes: u64, records: u64) {
+        let shared = Arc::new((Words::new(ring_bytes).unwrap(), Index::new(ring_bytes)));
+        let reader = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (words, index) = &*shared;
+                let wanted = RingOffset((position - 1) * record_bytes);
+                let found = index.find(words, Position(position)).offset;
+                // It may begin after the one looked for only when that one is gone.
+                assert!(found <= wanted || words.bounds().head > wanted, "{found} for {position}");
+            })
+        };
+        let (words, index) = &*shared;
+        let mut next_block = 0;
+        for number in 0..records {
+            let (offset, end) = (RingOffset(number * record_bytes), (number + 1) * record_bytes);
+            if end > ring_bytes {
+                words.evict(RingOffset(end - ring_bytes), Position((end - ring_bytes) / record_bytes));
+            }
+            words.store(offset, &[number + 1]);
+            while next_block <= index.block(offset) {
+                index.note(next_block, offset, Position(number + 1), Position(number));
+                next_block += 1;
+            }
+            words.publish(RingOffset(end));
+        }
+        reader.join().unwrap();
+    }
+}

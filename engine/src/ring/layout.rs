@@ -144,14 +144,21 @@ pub(super) struct Shape {
 
 /// Writes the record into exactly `shape.length / 8` words. The caller has seen to it that the length fits 32 bits.
 #[inline]
-pub(super) fn encode<'w>(draft: &Draft<'_>, shape: Shape, words: impl Iterator<Item = &'w AtomicU64>) {
+pub(super) fn encode(draft: &Draft<'_>, shape: Shape, words: &[AtomicU64]) {
+    let header = [
+        shape.length | (draft.event_type.code() as u64) << 32 | (shape.flags as u64) << 48,
+        0,
+        draft.timestamp_ms,
+        draft.revision.0,
+        draft.back_link.0,
+        draft.key.len() as u64 | shape.data_len << 32,
+    ];
+    let (header_words, words) = words.split_at(header.len());
+    for (word, value) in header_words.iter().zip(header) {
+        // Relaxed: the words are published by the release store of the tail, see `words.rs` (W3).
+        word.store(value, Ordering::Relaxed);
+    }
     let mut packer = Packer { words, carry: 0, bits: 0 };
-    packer.word(shape.length | (draft.event_type.code() as u64) << 32 | (shape.flags as u64) << 48);
-    packer.word(0);
-    packer.word(draft.timestamp_ms);
-    packer.word(draft.revision.0);
-    packer.word(draft.back_link.0);
-    packer.word(draft.key.len() as u64 | shape.data_len << 32);
     if shape.flags & EXT != 0 {
         let meta_len = draft.meta.map_or(0, <[u8]>::len) as u64;
         packer.word(meta_len | (draft.custom_type.len() as u64) << 32);
@@ -160,7 +167,9 @@ pub(super) fn encode<'w>(draft: &Draft<'_>, shape: Shape, words: impl Iterator<I
         }
     }
     packer.bytes(draft.key);
-    packer.bytes(draft.custom_type);
+    if shape.flags & EXT != 0 {
+        packer.bytes(draft.custom_type);
+    }
     match draft.data {
         Data::None => {}
         Data::One(data) => packer.bytes(data),
@@ -171,45 +180,54 @@ pub(super) fn encode<'w>(draft: &Draft<'_>, shape: Shape, words: impl Iterator<I
             }
         }
     }
-    packer.bytes(draft.meta.unwrap_or_default());
+    if let Some(meta) = draft.meta {
+        packer.bytes(meta);
+    }
     packer.finish();
 }
 
 /// Puts bytes of any length one after the other into words, each stored once.
-struct Packer<I> {
-    words: I,
+struct Packer<'w> {
+    /// The words that are not stored yet.
+    words: &'w [AtomicU64],
     /// The bytes of the word that is not full yet; above `bits` zero.
     carry: u64,
     /// How many bits of `carry` are taken: 0 to 56, a multiple of 8.
     bits: u32,
 }
 
-impl<'w, I: Iterator<Item = &'w AtomicU64>> Packer<I> {
+impl Packer<'_> {
     #[inline(always)]
     fn word(&mut self, value: u64) {
-        if let Some(word) = self.words.next() {
-            // Relaxed: the words are published by the release store of the tail, see `words.rs` (W3).
+        if let Some((word, rest)) = self.words.split_first() {
+            // Relaxed, as the header.
             word.store(value, Ordering::Relaxed);
+            self.words = rest;
         }
     }
 
+    /// Nothing is shifted but at the ends: once the word that was begun is full, the words of the ring are words of
+    /// `bytes` again, wherever those begin.
     #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) {
-        let (chunks, rest) = bytes.as_chunks::<8>();
-        if self.bits == 0 {
-            for chunk in chunks {
-                self.word(u64::from_le_bytes(*chunk));
-            }
-        } else {
-            let (bits, mut carry) = (self.bits, self.carry);
-            for chunk in chunks {
-                let value = u64::from_le_bytes(*chunk);
-                self.word(carry | value << bits);
-                carry = value >> (64 - bits);
-            }
-            self.carry = carry;
+        let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) else {
+            return self.short(short_from_le_bytes(bytes), bytes.len() as u32);
+        };
+        let mut taken = 0;
+        if self.bits > 0 {
+            self.word(self.carry | u64::from_le_bytes(*first) << self.bits);
+            taken = 8 - self.bits as usize / 8;
         }
-        self.short(short_from_le_bytes(rest), rest.len() as u32);
+        let (chunks, rest) = bytes[taken..].as_chunks::<8>();
+        // The shape has counted these bytes. Split once, so that the loop has no end of its own to look for.
+        let (words, words_rest) = self.words.split_at(chunks.len());
+        self.words = words_rest;
+        for (word, chunk) in words.iter().zip(chunks) {
+            // Relaxed, as the header.
+            word.store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
+        }
+        self.bits = rest.len() as u32 * 8;
+        self.carry = if rest.is_empty() { 0 } else { u64::from_le_bytes(*last) >> (64 - self.bits) };
     }
 
     /// The lowest `count` bytes of `value`, at most 7; the others are zero.
@@ -232,7 +250,7 @@ impl<'w, I: Iterator<Item = &'w AtomicU64>> Packer<I> {
         if self.bits > 0 {
             self.word(self.carry);
         }
-        debug_assert!(self.words.next().is_none(), "the record is as long as its shape says");
+        debug_assert!(self.words.is_empty(), "the record is as long as its shape says");
     }
 }
 
@@ -290,7 +308,7 @@ mod tests {
         };
         let shape = draft.shape();
         assert_eq!(shape.length, 88);
-        encode(&draft, shape, words.iter());
+        encode(&draft, shape, &words);
         let flags = (EXT | ID | JSON | META | DATA) as u64;
         let words: Vec<u64> = words.into_iter().map(AtomicU64::into_inner).collect();
         assert_eq!(&words[..7], &[88 | flags << 48, 0, 2, 3, 64, 3 | 2 << 32, 1 | 4 << 32]);

@@ -11,8 +11,8 @@
 //! | [`reader`] | seek and read from any core |
 //! | `index` | the sparse index from position to offset |
 
-mod index;
 pub mod cursor;
+mod index;
 pub mod layout;
 pub mod reader;
 pub mod record;

@@ -232,7 +232,7 @@ mod tests {
         for offset in ring.head().0..ring.tail().0 + 100 {
             for budget in [0, 48, 500] {
                 if let Ok(batch) = reader.read(RingOffset(offset), budget) {
-                    batch.for_each(|record| drop((record.key(), record.data(), record.meta())));
+                    batch.for_each(|record| _ = (record.key(), record.data(), record.meta()));
                 }
             }
         }

@@ -46,7 +46,7 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn parse(bytes: &'a [u8], offset: RingOffset) -> Option<Record<'a>> {
         let length = length(bytes);
-        if length < HEADER_BYTES || length % 8 != 0 {
+        if length < HEADER_BYTES || !length.is_multiple_of(8) {
             return None;
         }
         let bytes = bytes.get(..length as usize)?;

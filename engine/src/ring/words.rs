@@ -140,6 +140,7 @@ impl Words {
     }
 
     /// One word, to be trusted only once [`Words::check`] was passed.
+    #[inline]
     pub(crate) fn load(&self, offset: RingOffset) -> u64 {
         // Relaxed (R2), as in `copy`.
         self.words.get()[self.place(offset)].load(Ordering::Relaxed)
@@ -179,6 +180,13 @@ impl Words {
         }
     }
 
+    /// For the writer: stores one word, as [`Words::store`] does.
+    #[inline]
+    pub(crate) fn store_one(&self, offset: RingOffset, value: u64) {
+        // Relaxed (W3), as in `store`.
+        self.words.get()[self.place(offset)].store(value, Ordering::Relaxed);
+    }
+
     /// For the writer: everything before `tail` may be read.
     pub fn publish(&self, tail: RingOffset) {
         // Release (W4), paired with the acquire in `tail`: all words before it, and the index, are stored.
@@ -186,6 +194,7 @@ impl Words {
     }
 
     /// The `count` words from `offset` on, at most the capacity: one run, or two where they go round the end.
+    #[inline]
     pub(crate) fn run(&self, offset: RingOffset, count: u64) -> (&[AtomicU64], &[AtomicU64]) {
         let words = self.words.get();
         let (start, count) = (self.place(offset), count as usize);
@@ -195,6 +204,7 @@ impl Words {
         }
     }
 
+    #[inline]
     fn place(&self, offset: RingOffset) -> usize {
         ((offset.0 / WORD_BYTES) & self.mask) as usize
     }

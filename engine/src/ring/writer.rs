@@ -5,12 +5,12 @@
 //! that then is the oldest, so no old record is looked at, and readers' copies of the head's cache line stay valid for
 //! many appends.
 
-use super::layout::{self, Draft};
+use super::layout::{self, Draft, Shape};
 use super::record::{Record, Run};
 use super::words::WORD_BYTES;
 use super::{Ring, Shared};
 use crate::position::{Position, RingOffset};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 
 /// The writing end of a ring. There is one, and it belongs to the shard's core.
 pub struct RingWriter {
@@ -76,15 +76,24 @@ impl RingWriter {
         if end - self.head > self.capacity {
             self.make_room(end);
         }
-        let count = shape.length / WORD_BYTES;
-        match self.ring.0.words.run(RingOffset(start), count) {
-            (run, []) => layout::encode(draft, shape, run.iter()),
-            (first, second) => layout::encode(draft, shape, first.iter().chain(second)),
+        match self.ring.0.words.run(RingOffset(start), shape.length / WORD_BYTES) {
+            (run, []) => layout::encode(draft, shape, run),
+            _ => self.append_over_the_end(draft, shape),
         }
         self.end = end;
         self.unpublished_records += 1;
         self.unstamped_records += 1;
         RingOffset(start)
+    }
+
+    /// Once per lap: by way of words that do not go round.
+    #[cold]
+    fn append_over_the_end(&self, draft: &Draft<'_>, shape: Shape) {
+        let words: Box<[AtomicU64]> = (0..shape.length / WORD_BYTES).map(|_| AtomicU64::new(0)).collect();
+        layout::encode(draft, shape, &words);
+        // Relaxed: stored by this thread.
+        let values: Vec<u64> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+        self.shared().words.store(self.end(), &values);
     }
 
     /// Moves the head so that words up to `end` may be written.
@@ -109,7 +118,7 @@ impl RingWriter {
         let mut position = first;
         while self.stamped < self.end {
             let offset = RingOffset(self.stamped);
-            shared.words.store(RingOffset(offset.0 + WORD_BYTES), &[position.0]);
+            shared.words.store_one(RingOffset(offset.0 + WORD_BYTES), position.0);
             let block = shared.index.block(offset);
             while self.next_block <= block {
                 shared.index.note(self.next_block, offset, position, self.last);

@@ -1,9 +1,9 @@
 //! Operations on strings.
 
-use super::Shard;
+use super::{ExpireCondition, Shard};
 use crate::error::Refusal;
 use crate::extended::Extended;
-use crate::keyspace::{Entry, Kind, Value};
+use crate::keyspace::{Entry, Value};
 use crate::limits::STRING_BYTES_MAX;
 use crate::number;
 use crate::ring::record_bytes;
@@ -75,7 +75,7 @@ impl Shard {
     /// Sets a string whatever there was, without a TTL: the plain SET, and the one road of every other.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
-        self.turn.admit(record_bytes(key.len(), value.len()) + ttl_record_bytes(key))?;
+        self.turn.admit(Shard::set_record_bytes(key, value))?;
         let mut entry = self.write(key);
         entry.set_string(value);
         entry.clear_ttl();
@@ -96,7 +96,7 @@ impl Shard {
         if !holds {
             return Ok(SetOutcome { set: false, previous });
         }
-        self.turn.admit(record_bytes(key.len(), value.len()) + ttl_record_bytes(key))?;
+        self.turn.admit(Shard::set_record_bytes(key, value))?;
         let mut entry = self.write(key);
         entry.set_string(value);
         match options.ttl {
@@ -114,6 +114,23 @@ impl Shard {
         let value = self.get(key)?.map(<[u8]>::to_vec);
         if value.is_some() {
             self.delete(key);
+        }
+        Ok(value)
+    }
+
+    /// Reads a string and changes its TTL; one that ends in the past deletes it.
+    pub fn get_and_expire(&mut self, key: &[u8], ttl: Ttl) -> Result<Option<Vec<u8>>, Refusal> {
+        let value = self.get(key)?.map(<[u8]>::to_vec);
+        match ttl {
+            _ if value.is_none() => {}
+            Ttl::Keep => {}
+            Ttl::Clear => {
+                self.persist(key)?;
+            }
+            Ttl::At(at_ms) => {
+                let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+                self.expire_at(key, at_ms, ExpireCondition::default())?;
+            }
         }
         Ok(value)
     }
@@ -182,25 +199,9 @@ impl Shard {
         self.turn.admit(record_bytes(key.len(), length))
     }
 
-    /// Sets several strings, each as a plain SET; all or none, for the size of them all is asked first.
-    pub fn set_all<'k>(&mut self, pairs: impl Iterator<Item = (&'k [u8], &'k [u8])> + Clone) -> Result<(), Refusal> {
-        self.admit_all(pairs.clone())?;
-        pairs.for_each(|(key, value)| {
-            let mut entry = self.write(key);
-            entry.set_string(value);
-            entry.clear_ttl();
-        });
-        Ok(())
-    }
-
-    /// Refuses several SETs whose records together are too large.
-    pub fn admit_all<'k>(&mut self, pairs: impl Iterator<Item = (&'k [u8], &'k [u8])>) -> Result<(), Refusal> {
-        let bytes = pairs.map(|(key, value)| record_bytes(key.len(), value.len()) + ttl_record_bytes(key)).sum();
-        self.turn.admit(bytes)
-    }
-
-    /// Whether the key holds a string; refused where it holds another type.
-    pub fn check_string(&mut self, key: &[u8]) -> Result<bool, Refusal> {
-        self.check_kind(key, Kind::String)
+    /// What the records of a plain SET take at the most, in bytes.
+    #[inline]
+    pub fn set_record_bytes(key: &[u8], value: &[u8]) -> u64 {
+        record_bytes(key.len(), value.len()) + ttl_record_bytes(key)
     }
 }

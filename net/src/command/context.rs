@@ -97,4 +97,3 @@ pub enum Progress {
     /// Nothing is there yet: again when something was published, or at its deadline.
     Wait,
 }
-

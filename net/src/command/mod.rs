@@ -76,6 +76,7 @@ impl Flag {
             Flag::Fast => "fast",
             Flag::Admin => "admin",
             Flag::NoAuth => "no_auth",
+            Flag::Immediate => "immediate",
             Flag::NoMulti => "no_multi",
             Flag::Blocking => "blocking",
             Flag::MovableKeys => "movablekeys",

@@ -62,7 +62,8 @@ impl Name {
 
     #[inline]
     fn place(self) -> usize {
-        let mixed = (self.0[0] ^ self.0[1].rotate_left(23) ^ self.0[2].rotate_left(41)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed =
+            (self.0[0] ^ self.0[1].rotate_left(23) ^ self.0[2].rotate_left(41)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 48) as usize & (PLACES - 1)
     }
 }
@@ -187,7 +188,10 @@ mod tests {
     fn a_wrong_number_of_arguments_is_named() {
         assert_eq!(resolve(&["get"]), Err("ERR wrong number of arguments for 'get' command".into()));
         assert_eq!(resolve(&["GET", "k"]), Ok("get"));
-        assert_eq!(resolve(&["client", "setname"]), Err("ERR wrong number of arguments for 'client|setname' command".into()));
+        assert_eq!(
+            resolve(&["client", "setname"]),
+            Err("ERR wrong number of arguments for 'client|setname' command".into())
+        );
         assert_eq!(resolve(&["Client", "ID"]), Ok("client|id"));
     }
 }

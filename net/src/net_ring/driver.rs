@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     io,
     net::{SocketAddr, TcpStream},
-    os::fd::OwnedFd,
     time::Duration,
 };
 
@@ -125,14 +124,12 @@ impl NetOps {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] while an operation is in flight, `NotFound` if the id is unknown or closing.
-    pub fn release(&mut self, id: ConnectionId) -> io::Result<OwnedFd> {
+    pub fn release(&mut self, id: ConnectionId) -> io::Result<TcpStream> {
         match self.connections.get(id) {
-            Some(c) if !c.closing && !c.receive_armed && c.sending.is_none() => {
-                let stream = c.stream.try_clone()?;
-                self.connections.remove(id);
-                Ok(stream.into())
+            Some(c) if !c.closing && (c.receive_armed || c.sending.is_some()) => Err(io::ErrorKind::WouldBlock.into()),
+            Some(c) if !c.closing => {
+                self.connections.remove(id).map(|connection| connection.stream).ok_or(io::ErrorKind::NotFound.into())
             }
-            Some(c) if !c.closing => Err(io::ErrorKind::WouldBlock.into()),
             Some(_) | None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -168,7 +165,7 @@ impl NetOps {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.closing {
             if !connection.receive_armed && connection.sending.is_none() {
-                self.connections.remove(id);
+                drop(self.connections.remove(id));
                 self.released.push(id);
             }
         } else if connection.receive_wanted && !connection.receive_armed && !connection.receive_ended {

@@ -15,7 +15,7 @@ mod op;
 mod park;
 mod slab;
 
-use std::{io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
+use std::{fmt, io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
 
 use io_uring::IoUring;
 
@@ -107,7 +107,7 @@ pub enum NetEvent<'a> {
     Accepted {
         /// Its id; the peer's address is [`NetOps::peer`].
         connection: ConnectionId,
-        /// Which listener it came to: the how-manieth `listen` call, from 0.
+        /// Which listener it came to: the index of its `listen` call, from 0.
         listener: usize,
     },
     /// Bytes have arrived. Also after `pause_receive`, if they had been received before; never after `close`.
@@ -298,8 +298,16 @@ impl NetRing {
     }
 }
 
+impl fmt::Debug for NetRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetRing").field("counters", &self.ops.counters).finish_non_exhaustive()
+    }
+}
+
 impl Drop for NetRing {
-    /// Ends everything in flight, so that the kernel no longer uses our memory when it is freed.
+    /// Ends everything in flight, so that the kernel no longer uses our memory when it is freed, and so that the
+    /// listeners' ports are free on return. (Of a process that is killed, the kernel takes the ring apart in the
+    /// background, and a port can stay busy for a moment after the process is gone.)
     fn drop(&mut self) {
         const ROUNDS: usize = 100;
         self.stop_listening();

@@ -113,15 +113,14 @@ impl Slab {
         if place.generation == id.generation { place.connection.as_ref() } else { None }
     }
 
-    /// Frees the place, which closes the socket, and makes the id unknown.
-    pub(super) fn remove(&mut self, id: ConnectionId) {
+    /// Frees the place and makes the id unknown. Dropping what comes back closes the socket.
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+        self.get(id)?;
         let place = &mut self.places[id.index as usize];
-        debug_assert_eq!(place.generation, id.generation);
-        if place.connection.take().is_some() {
-            place.generation = place.generation.wrapping_add(1);
-            self.free.push(id.index);
-            self.used -= 1;
-        }
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(id.index);
+        self.used -= 1;
+        place.connection.take()
     }
 
     pub(super) fn len(&self) -> usize {

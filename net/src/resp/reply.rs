@@ -40,6 +40,11 @@ impl<'a> Reply<'a> {
         self.protocol
     }
 
+    /// The same reply for another version of the protocol: HELLO answers in the one it has just chosen.
+    pub fn for_protocol(&mut self, protocol: Protocol) -> Reply<'_> {
+        Reply { out: self.out, protocol }
+    }
+
     /// How many bytes are in the output: a mark for [`Reply::truncate`].
     #[inline]
     #[allow(clippy::len_without_is_empty)]

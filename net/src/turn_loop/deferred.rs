@@ -31,7 +31,14 @@ impl Deferred {
 
 impl Core {
     /// Keeps a command until the turn has committed.
-    pub(super) fn defer(&mut self, from: ShardId, command: CommandIndex, protocol: Protocol, to: ReplyTo, args: OwnedArgs) {
+    pub(super) fn defer(
+        &mut self,
+        from: ShardId,
+        command: CommandIndex,
+        protocol: Protocol,
+        to: ReplyTo,
+        args: OwnedArgs,
+    ) {
         let state = DeferredState::default();
         self.deferred.push(Deferred { from, command, protocol, to, args, after: None, waits: false, state });
     }

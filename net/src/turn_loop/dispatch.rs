@@ -28,7 +28,13 @@ pub(super) enum Place {
 impl Core {
     /// Runs a command or sends it on. False where it has to wait.
     #[inline]
-    pub(super) fn dispatch(&mut self, client: &mut Client<'_>, index: CommandIndex, command: &Command, args: Args<'_>) -> bool {
+    pub(super) fn dispatch(
+        &mut self,
+        client: &mut Client<'_>,
+        index: CommandIndex,
+        command: &Command,
+        args: Args<'_>,
+    ) -> bool {
         match command.run {
             Run::Keys { run, spread } => match self.place(command, args) {
                 Place::Here => self.run_here(client, run, args),
@@ -44,7 +50,11 @@ impl Core {
             }
             Run::Shard { run, shard } => {
                 let shard = ShardId(shard(args, self.server.shards()));
-                if shard == self.id { self.run_here(client, run, args) } else { self.forward(client, shard, index, args) }
+                if shard == self.id {
+                    self.run_here(client, run, args)
+                } else {
+                    self.forward(client, shard, index, args)
+                }
             }
             Run::EachShard { run, .. } if self.server.shards() == 1 => self.run_here(client, run, args),
             Run::EachShard { merge, .. } | Run::EachCore { merge, .. } => self.ask_all(client, index, merge, args),
@@ -183,7 +193,13 @@ impl Core {
     }
 
     /// Asks the core that keeps a consumer group. What follows on the connection comes after it.
-    fn ask_group(&mut self, client: &mut Client<'_>, index: CommandIndex, names: (usize, usize), args: Args<'_>) -> bool {
+    fn ask_group(
+        &mut self,
+        client: &mut Client<'_>,
+        index: CommandIndex,
+        names: (usize, usize),
+        args: Args<'_>,
+    ) -> bool {
         if !self.has_all_replies(client) {
             return false;
         }

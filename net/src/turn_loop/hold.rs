@@ -11,7 +11,6 @@ use super::output::list;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::{Step, Transaction};
 use crate::command::{Command, KeysContext, Run, SessionContext};
-use crate::connection::Stall;
 use crate::gather::Gather;
 use crate::mesh::message::{Message, ReplyTo};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply, error_text};
@@ -118,7 +117,9 @@ impl Core {
         let shards = Shards::Several { shards: &mut held, total };
         let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
         match &work {
-            HoldWork::Command(index, args) => run_one(&mut context, session, TABLE.get(*index), args.as_args(), &mut reply),
+            HoldWork::Command(index, args) => {
+                run_one(&mut context, session, TABLE.get(*index), args.as_args(), &mut reply)
+            }
             HoldWork::Transaction(transaction) => run_transaction(&mut context, session, transaction, &mut reply),
         }
         // All of them commit before any goes back, and before the reply leaves.
@@ -233,7 +234,12 @@ impl Core {
     }
 }
 
-fn run_transaction(context: &mut KeysContext<'_>, session: &mut Session, transaction: &Transaction, reply: &mut Reply<'_>) {
+fn run_transaction(
+    context: &mut KeysContext<'_>,
+    session: &mut Session,
+    transaction: &Transaction,
+    reply: &mut Reply<'_>,
+) {
     reply.array(transaction.len());
     for (index, args) in transaction.commands() {
         context.shards.each(|shard| {
@@ -246,7 +252,13 @@ fn run_transaction(context: &mut KeysContext<'_>, session: &mut Session, transac
 }
 
 /// Runs one command where all shards that it needs are at hand.
-fn run_one(context: &mut KeysContext<'_>, session: &mut Session, command: &Command, args: Args<'_>, reply: &mut Reply<'_>) {
+fn run_one(
+    context: &mut KeysContext<'_>,
+    session: &mut Session,
+    command: &Command,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) {
     match command.run {
         Run::Keys { run, .. } | Run::AllShards(run) => run(context, args, reply),
         Run::Shard { run, shard } => {

@@ -2,12 +2,12 @@
 
 use super::output::list;
 use super::{Core, Request};
+use crate::command::table::CommandIndex;
 use crate::command::table::TABLE;
 use crate::command::{CoreContext, KeysContext, Run};
+use crate::mesh::message::ReplyTo;
 use crate::mesh::message::{Arena, Message};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply};
-use crate::mesh::message::ReplyTo;
-use crate::command::table::CommandIndex;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 
@@ -112,11 +112,9 @@ impl Core {
                 self.deliver(from, to, &out);
             }
             Run::Group { .. } => self.defer(from, index, protocol, to, OwnedArgs::from(args)),
-            Run::Container(_)
-            | Run::Session(_)
-            | Run::AllShards(_)
-            | Run::History(_)
-            | Run::Transaction(_) => unreachable!("it never leaves its client's core"),
+            Run::Container(_) | Run::Session(_) | Run::AllShards(_) | Run::History(_) | Run::Transaction(_) => {
+                unreachable!("it never leaves its client's core")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What comes from the net ring: connections, bytes, ends. Bytes become commands here.
 
-use super::output::list;
 use super::Core;
+use super::output::list;
 use crate::command::Flag;
 use crate::command::table::TABLE;
 use crate::connection::{Connection, Stall};
@@ -138,7 +138,7 @@ impl Core {
                 Parsed::Empty { consumed } => at += consumed,
                 Parsed::Error(error) => {
                     if !error.is_silent() {
-                        client.replies.here().extend_from_slice(&error.wire_text());
+                        client.reply().error(error.wire_text());
                     }
                     client.session.closing = Closing::AfterReplies;
                 }

@@ -17,7 +17,7 @@ mod input;
 mod output;
 mod run;
 
-pub use run::run;
+pub use run::{CoreError, run};
 
 use crate::command::table::CommandIndex;
 use crate::connection::Connections;

@@ -30,13 +30,7 @@ impl EntryMut<'_> {
         let Some(Value::Str(bytes)) = &mut self.entry.value else { return Err(Refusal::WrongType) };
         edit(bytes);
         let (length, data) = (bytes.len(), Data::One(bytes));
-        self.turn.record(
-            &self.entry.key,
-            EventType::Set,
-            data,
-            &mut self.entry.next_revision,
-            &mut self.entry.last,
-        );
+        self.turn.record(&self.entry.key, EventType::Set, data, &mut self.entry.next_revision, &mut self.entry.last);
         Ok(length)
     }
 }

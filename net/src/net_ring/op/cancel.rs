@@ -27,9 +27,9 @@ pub(in crate::net_ring) fn complete(ops: &mut NetOps, id: ConnectionId, kind: Ki
         return;
     }
     let Some(connection) = ops.connections.get_mut(id) else { return };
-    match kind {
-        Kind::CancelReceive if connection.receive_armed && connection.receive_cancelling => receive(ops, id),
-        Kind::CancelSend if connection.closing && connection.sending.is_some() => send(ops, id),
-        _ => {}
+    if kind == Kind::CancelReceive && connection.receive_armed && connection.receive_cancelling {
+        receive(ops, id);
+    } else if kind == Kind::CancelSend && connection.closing && connection.sending.is_some() {
+        send(ops, id);
     }
 }

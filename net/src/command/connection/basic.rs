@@ -1,0 +1,82 @@
+//! PING, ECHO, SELECT, QUIT, RESET.
+
+use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::resp::{Args, Reply, error_text};
+use crate::session::Closing;
+use keytide_engine::number::parse_i64;
+
+pub static PING: Command = Command {
+    name: "ping",
+    arity: -1,
+    flags: &[Flag::Fast],
+    keys: Keys::None,
+    summary: "Returns PONG, or the argument.",
+    group: "connection",
+    run: Run::Session(ping),
+};
+
+fn ping(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    match args.len() {
+        1 => reply.simple("PONG"),
+        2 => reply.bulk(args.get(1)),
+        _ => reply.error(error_text::wrong_arguments("ping")),
+    }
+}
+
+pub static ECHO: Command = Command {
+    name: "echo",
+    arity: 2,
+    flags: &[Flag::Fast],
+    keys: Keys::None,
+    summary: "Returns the argument.",
+    group: "connection",
+    run: Run::Session(|_, args, reply| reply.bulk(args.get(1))),
+};
+
+pub static SELECT: Command = Command {
+    name: "select",
+    arity: 2,
+    flags: &[Flag::Fast],
+    keys: Keys::None,
+    summary: "Selects the database; there is one, 0.",
+    group: "connection",
+    run: Run::Session(select),
+};
+
+fn select(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    match parse_i64(args.get(1)) {
+        Some(0) => reply.ok(),
+        Some(_) => reply.error(error_text::DB_INDEX),
+        None => reply.error(error_text::NOT_INTEGER),
+    }
+}
+
+pub static QUIT: Command = Command {
+    name: "quit",
+    arity: -1,
+    flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate],
+    keys: Keys::None,
+    summary: "Closes the connection.",
+    group: "connection",
+    run: Run::Session(quit),
+};
+
+fn quit(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    reply.ok();
+    context.session.closing = Closing::AfterReplies;
+}
+
+pub static RESET: Command = Command {
+    name: "reset",
+    arity: 1,
+    flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate],
+    keys: Keys::None,
+    summary: "Makes the connection as it was when it was opened.",
+    group: "connection",
+    run: Run::Session(reset),
+};
+
+fn reset(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    context.session.reset(context.server.config.requirepass.is_none());
+    reply.simple("RESET");
+}

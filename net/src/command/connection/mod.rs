@@ -1,0 +1,10 @@
+//! Commands about the client's own connection.
+
+mod auth;
+mod basic;
+
+use super::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[&Command] =
+    &[&auth::AUTH, &auth::HELLO, &basic::PING, &basic::ECHO, &basic::SELECT, &basic::QUIT, &basic::RESET];

@@ -1,0 +1,40 @@
+//! EXISTS, TOUCH, TYPE.
+
+use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::gather::Merge;
+use crate::resp::{Args, Reply};
+
+const fn counting(name: &'static str, summary: &'static str) -> Command {
+    Command {
+        name,
+        arity: -2,
+        flags: &[Flag::Readonly, Flag::Fast],
+        keys: Keys::ALL,
+        summary,
+        group: "generic",
+        run: Run::Keys { run: exists, spread: Spread::Split(Merge::Sum) },
+    }
+}
+
+pub static EXISTS: Command = counting("exists", "Counts which of the keys exist.");
+pub static TOUCH: Command = counting("touch", "Counts which of the keys exist, as used.");
+
+fn exists(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let keys = args.rest(1).iter();
+    reply.integer(keys.map(|key| i64::from(context.shards.of(key).value(key).is_some())).sum());
+}
+
+pub static TYPE: Command = Command {
+    name: "type",
+    arity: 2,
+    flags: &[Flag::Readonly, Flag::Fast],
+    keys: Keys::ONE,
+    summary: "Returns the type of the value at a key.",
+    group: "generic",
+    run: Run::Keys { run: kind, spread: Spread::Hold },
+};
+
+fn kind(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let key = args.get(1);
+    reply.simple(context.shards.of(key).kind(key).map_or("none", |kind| kind.name()));
+}

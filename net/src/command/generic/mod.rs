@@ -1,0 +1,33 @@
+//! Commands on keys of any type.
+
+mod delete;
+mod expire;
+mod inspect;
+mod rename;
+mod scan;
+
+use super::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[&Command] = &[
+    &delete::DEL,
+    &delete::UNLINK,
+    &inspect::EXISTS,
+    &inspect::TOUCH,
+    &inspect::TYPE,
+    &expire::EXPIRE,
+    &expire::PEXPIRE,
+    &expire::EXPIREAT,
+    &expire::PEXPIREAT,
+    &expire::TTL,
+    &expire::PTTL,
+    &expire::EXPIRETIME,
+    &expire::PEXPIRETIME,
+    &expire::PERSIST,
+    &scan::KEYS,
+    &scan::SCAN,
+    &scan::RANDOMKEY,
+    &scan::DBSIZE,
+    &rename::RENAME,
+    &rename::RENAMENX,
+];

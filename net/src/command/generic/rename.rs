@@ -1,0 +1,33 @@
+//! RENAME, RENAMENX.
+
+use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::resp::{Args, Reply};
+
+pub static RENAME: Command = Command {
+    name: "rename",
+    arity: 3,
+    flags: &[Flag::Write],
+    keys: Keys::TWO,
+    summary: "Gives a key another name, whatever that held.",
+    group: "generic",
+    run: Run::Keys { run: rename, spread: Spread::Hold },
+};
+
+fn rename(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    context.shards.rename(args.get(1), args.get(2), false).answer(reply, |reply, _| reply.ok());
+}
+
+pub static RENAMENX: Command = Command {
+    name: "renamenx",
+    arity: 3,
+    flags: &[Flag::Write, Flag::Fast],
+    keys: Keys::TWO,
+    summary: "Gives a key another name that does not exist.",
+    group: "generic",
+    run: Run::Keys { run: renamenx, spread: Spread::Hold },
+};
+
+fn renamenx(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let renamed = context.shards.rename(args.get(1), args.get(2), true);
+    renamed.answer(reply, |reply, renamed| reply.integer(i64::from(renamed)));
+}

@@ -1,0 +1,6 @@
+//! Commands on lists.
+
+use super::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[&Command] = &[];

@@ -1,0 +1,140 @@
+//! What several commands parse alike.
+
+use super::KeysContext;
+use crate::resp::{Args, Reply, error_text};
+use keytide_engine::error::Refusal;
+use keytide_engine::number::{parse_i64, parse_u64};
+
+/// An integer argument, or the error of one that is none.
+pub fn integer(argument: &[u8]) -> Result<i64, Refusal> {
+    parse_i64(argument).ok_or(Refusal::NotAnInteger)
+}
+
+/// A count that may not be negative, or the text of what is wrong with it.
+pub fn count(argument: &[u8]) -> Result<usize, &'static str> {
+    match parse_i64(argument) {
+        None => Err(error_text::NOT_INTEGER),
+        Some(count) => usize::try_from(count).map_err(|_| error_text::NOT_POSITIVE),
+    }
+}
+
+/// A scan's cursor.
+pub fn cursor(argument: &[u8]) -> Option<u64> {
+    parse_u64(argument)
+}
+
+/// How a command gives a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeForm {
+    /// Seconds from now (EX).
+    Seconds,
+    /// Milliseconds from now (PX).
+    Millis,
+    /// Unix time in seconds (EXAT).
+    UnixSeconds,
+    /// Unix time in milliseconds (PXAT).
+    UnixMillis,
+}
+
+impl TimeForm {
+    /// The form that an option's name stands for.
+    pub fn of_option(name: &[u8]) -> Option<TimeForm> {
+        [
+            (&b"ex"[..], TimeForm::Seconds),
+            (b"px", TimeForm::Millis),
+            (b"exat", TimeForm::UnixSeconds),
+            (b"pxat", TimeForm::UnixMillis),
+        ]
+        .into_iter()
+        .find(|(option, _)| name.eq_ignore_ascii_case(option))
+        .map(|(_, form)| form)
+    }
+
+    /// The moment that a value means, Unix milliseconds; none where it is beyond what 64 bits hold.
+    pub fn moment(self, value: i64, now_ms: u64) -> Option<i64> {
+        let now_ms = i64::try_from(now_ms).ok()?;
+        match self {
+            TimeForm::Seconds => value.checked_mul(1000)?.checked_add(now_ms),
+            TimeForm::Millis => value.checked_add(now_ms),
+            TimeForm::UnixSeconds => value.checked_mul(1000),
+            TimeForm::UnixMillis => Some(value),
+        }
+    }
+
+    /// When a value ends that must end in the future, as SET and its kin want it: Unix milliseconds, or the text of
+    /// what is wrong with it for a command of this name.
+    pub fn deadline(self, argument: &[u8], now_ms: u64, command: &str) -> Result<u64, String> {
+        let value = parse_i64(argument).ok_or(error_text::NOT_INTEGER)?;
+        let invalid = || error_text::invalid_expire(command);
+        if value <= 0 {
+            return Err(invalid());
+        }
+        let moment = self.moment(value, now_ms).ok_or_else(invalid)?;
+        u64::try_from(moment).map_err(|_| invalid())
+    }
+}
+
+/// Whether an argument is this word, in any case of letters.
+#[inline]
+pub fn is(argument: &[u8], word: &str) -> bool {
+    argument.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// The range of a sequence of `length` that two indexes mean, negative ones from the end, the second included; none
+/// where it is empty.
+pub fn range(first: i64, last: i64, length: usize) -> Option<std::ops::Range<usize>> {
+    let length = length as i64;
+    let first = if first < 0 { (length + first).max(0) } else { first };
+    let last = if last < 0 { length + last } else { last.min(length - 1) };
+    (first <= last && first < length).then(|| first as usize..last as usize + 1)
+}
+
+/// Splits a list of keys and values into pairs.
+pub fn pairs(args: Args<'_>) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    (0..args.len() / 2).map(move |pair| (args.get(2 * pair), args.get(2 * pair + 1)))
+}
+
+/// Refuses a write of several keys whose records together take too much, before any of them is written.
+pub fn admit(context: &mut KeysContext<'_>, bytes: u64) -> Result<(), Refusal> {
+    let mut admitted = Ok(());
+    context.shards.each(|shard| {
+        if admitted.is_ok() {
+            admitted = shard.admit(bytes);
+        }
+    });
+    admitted
+}
+
+/// Answers a string, or nil.
+#[inline]
+pub fn string_or_nil(reply: &mut Reply<'_>, value: Option<&[u8]>) {
+    match value {
+        Some(bytes) => reply.bulk(bytes),
+        None => reply.null(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_count_from_both_ends() {
+        assert_eq!(range(0, -1, 5), Some(0..5));
+        assert_eq!(range(-3, -2, 5), Some(2..4));
+        assert_eq!(range(-100, 100, 5), Some(0..5));
+        assert_eq!(range(3, 1, 5), None);
+        assert_eq!(range(5, 9, 5), None);
+        assert_eq!(range(0, -1, 0), None);
+        assert_eq!(range(0, -9, 5), None);
+        assert_eq!(range(i64::MIN + 1, i64::MAX, 5), Some(0..5));
+    }
+
+    #[test]
+    fn a_time_beyond_64_bits_is_refused() {
+        assert_eq!(TimeForm::Seconds.moment(1, 5), Some(1005));
+        assert_eq!(TimeForm::Seconds.moment(i64::MAX / 1000 + 1, 5), None);
+        assert!(TimeForm::Seconds.deadline(b"0", 5, "set").is_err());
+        assert_eq!(TimeForm::UnixMillis.deadline(b"7", 5, "set"), Ok(7));
+    }
+}

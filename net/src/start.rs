@@ -1,0 +1,116 @@
+//! From a configuration to a serving process: sockets, rings, cores, signals; and the end.
+
+use crate::config::Config;
+use crate::server::Server;
+use crate::turn_loop::{self, CoreError};
+use keytide_engine::clock;
+use keytide_engine::position::Position;
+use keytide_engine::ring;
+use keytide_engine::sequencer::Sequencer;
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why the server does not serve.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("{address}: {source}{}", in_use_remedy(.source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no memory for the rings.
+    #[error("--ring-bytes {bytes}: {source}; give fewer bytes or fewer --shards")]
+    Ring {
+        /// What was asked for each shard.
+        bytes: u64,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The system's signals cannot be had.
+    #[error("signals: {0}")]
+    Signals(io::Error),
+    /// A core.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+}
+
+fn in_use_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; another server listens there: stop it, or give another --port",
+        io::ErrorKind::PermissionDenied => "; give a --port from 1024 on",
+        _ => "",
+    }
+}
+
+/// How many connections may wait to be accepted on each core.
+const BACKLOG: i32 = 1024;
+
+/// Serves until a signal or SHUTDOWN ends it. `ready` is told what is served once it is.
+///
+/// # Errors
+/// Why it could not start, or had to stop.
+pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
+    let (address, listeners) = listen(&config)?;
+    let sequencer = Arc::new(Sequencer::new(Position::first_of_run(clock::unix_micros()), config.shards as usize));
+    let (mut writers, mut rings) = (Vec::new(), Vec::new());
+    for _ in 0..config.shards {
+        if config.ring_bytes == 0 {
+            writers.push(None);
+            continue;
+        }
+        let refused = |source| StartError::Ring { bytes: config.ring_bytes, source };
+        let (writer, ring) = ring::create(config.ring_bytes).map_err(refused)?;
+        writers.push(Some(writer));
+        rings.push(ring);
+    }
+    let server = Arc::new(Server::new(config, sequencer, rings, address));
+    stop_on_signal(server.clone()).map_err(StartError::Signals)?;
+    turn_loop::run(&server, writers, listeners, || ready(&server))?;
+    Ok(())
+}
+
+/// A listener for each core on one address. A plain bind comes first: sharing the port would succeed beside another
+/// server that shares it too, and each would get some of the clients.
+fn listen(config: &Config) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+    let mut address = SocketAddr::new(config.bind, config.port);
+    let refused = |address, source| StartError::Listen { address, source };
+    let open = |address: SocketAddr, shared: bool| -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    let probe = open(address, false).map_err(|source| refused(address, source))?;
+    // With port 0 the system has chosen one.
+    address = probe.local_addr().map_err(|source| refused(address, source))?.as_socket().unwrap_or(address);
+    drop(probe);
+    let mut listeners = Vec::new();
+    for _ in 0..config.shards {
+        let socket = open(address, true).map_err(|source| refused(address, source))?;
+        socket.listen(BACKLOG).map_err(|source| refused(address, source))?;
+        listeners.push(socket.into());
+    }
+    Ok((address, listeners))
+}
+
+/// Stops the server on SIGTERM and SIGINT; a second one ends the process at once. SIGPIPE is ignored.
+fn stop_on_signal(server: Arc<Server>) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
+    std::thread::Builder::new().name("keytide-signals".to_owned()).spawn(move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 {
+                std::process::exit(128 + signal);
+            }
+            tracing::info!(signal, "stopping");
+            server.stop();
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Starting the cores, and each one's loop: turns while there is work, a while of spinning, then sleep.
+
+use super::Core;
+use crate::config::Spin;
+use crate::limits::{LANE_BATCHES, STOP_GRACE_MS};
+use crate::mesh::message::Batch;
+use crate::mesh::{LaneReceiver, LaneSender, Outbound, lane};
+use crate::net_ring::{NetRing, NetRingError, NetRingOptions, executor_rings};
+use crate::server::Server;
+use crate::task_queues;
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use keytide_engine::position::ShardId;
+use keytide_engine::ring::RingWriter;
+use keytide_engine::shard::Shard;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// Why the cores could not be started, or one of them stopped.
+#[derive(Debug, Error)]
+pub enum CoreError {
+    /// The system refused a core's io_uring.
+    #[error("core {core}: {source}; {}", source.remedy())]
+    NetRing {
+        /// The shard's number.
+        core: ShardId,
+        /// What was refused.
+        source: NetRingError,
+    },
+    /// The system refused a core's executor.
+    #[error(
+        "core {core}: {message}; allow 512 KiB of locked memory for each shard (ulimit -l, LimitMEMLOCK=), and io_uring (kernel.io_uring_disabled=0)"
+    )]
+    Executor {
+        /// The shard's number.
+        core: ShardId,
+        /// What was refused.
+        message: String,
+    },
+    /// The net ring broke.
+    #[error("core {core}: {source}")]
+    Ring {
+        /// The shard's number.
+        core: ShardId,
+        /// How.
+        source: io::Error,
+    },
+}
+
+/// What one core starts with.
+struct Start {
+    id: ShardId,
+    writer: Option<RingWriter>,
+    listener: TcpListener,
+    outbound: Vec<Option<Outbound>>,
+    inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
+}
+
+/// The lanes between so many cores: for each its ends.
+fn mesh(cores: u16) -> Vec<(Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>)> {
+    let mut ends: Vec<(Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>)> =
+        (0..cores).map(|_| ((0..cores).map(|_| None).collect(), Vec::new())).collect();
+    for source in 0..cores {
+        for target in (0..cores).filter(|target| *target != source) {
+            let (sender, receiver): (LaneSender<Batch>, LaneReceiver<Batch>) = lane(LANE_BATCHES);
+            ends[source as usize].0[target as usize] = Some(Outbound::new(sender));
+            ends[target as usize].1.push((ShardId(source), receiver));
+        }
+    }
+    ends
+}
+
+/// Starts a core for each shard, calls `ready` once all of them serve, and returns when all have stopped.
+///
+/// # Errors
+/// The first core's error, after the others were asked to stop.
+pub fn run(
+    server: &Arc<Server>,
+    writers: Vec<Option<RingWriter>>,
+    listeners: Vec<TcpListener>,
+    ready: impl FnOnce(),
+) -> Result<(), CoreError> {
+    let mut handles = Vec::new();
+    let starts = mesh(server.shards()).into_iter().zip(writers).zip(listeners).enumerate();
+    let mut go: Vec<Sender<()>> = Vec::new();
+    for (index, (((outbound, inbound), writer), listener)) in starts {
+        let id = ShardId(index as u16);
+        let start = Start { id, writer, listener, outbound, inbound };
+        let (go_sender, go_receiver) = channel();
+        // One core after the other: the io_uring descriptors that appear are then this executor's own.
+        match start_core(server.clone(), start, go_receiver) {
+            Ok(handle) => handles.push(handle),
+            Err(error) => {
+                server.stop();
+                drop(go);
+                join(handles);
+                return Err(error);
+            }
+        }
+        go.push(go_sender);
+    }
+    // A core that has gone already says so when it is joined.
+    go.iter().for_each(|go| {
+        let _ = go.send(());
+    });
+    ready();
+    join(handles).into_iter().next().map_or(Ok(()), Err)
+}
+
+type Handle = (ShardId, ExecutorJoinHandle<Result<(), CoreError>>);
+
+fn join(handles: Vec<Handle>) -> Vec<CoreError> {
+    let mut errors = Vec::new();
+    for (core, handle) in handles {
+        match handle.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => errors.push(error),
+            Err(error) => errors.push(CoreError::Executor { core, message: error.to_string() }),
+        }
+    }
+    errors
+}
+
+fn start_core(server: Arc<Server>, start: Start, go: Receiver<()>) -> Result<Handle, CoreError> {
+    let core = start.id;
+    let cpu = server.config.cores[core.0 as usize];
+    let refused = |message: String| CoreError::Executor { core, message };
+    let before = executor_rings().map_err(|source| CoreError::Ring { core, source })?;
+    let (opened, is_open) = channel();
+    let handle = LocalExecutorBuilder::new(Placement::Fixed(cpu))
+        .name(&format!("keytide-{core}"))
+        .spawn(move || async move { core_main(server, start, before, opened, go).await })
+        .map_err(|error| refused(error.to_string()))?;
+    match is_open.recv() {
+        Ok(()) => Ok((core, handle)),
+        // The core went without a word: its result says why.
+        Err(_) => Err(join(vec![(core, handle)]).pop().unwrap_or_else(|| refused("the core ended at once".into()))),
+    }
+}
+
+async fn core_main(
+    server: Arc<Server>,
+    start: Start,
+    rings_before: Vec<i32>,
+    opened: Sender<()>,
+    go: Receiver<()>,
+) -> Result<(), CoreError> {
+    let core = start.id;
+    let broken = |source| CoreError::Ring { core, source };
+    let executor = executor_rings().map_err(broken)?;
+    let mut net = NetRing::new(NetRingOptions::default()).map_err(|source| CoreError::NetRing { core, source })?;
+    for descriptor in executor.iter().filter(|descriptor| !rings_before.contains(descriptor)) {
+        net.watch(*descriptor);
+    }
+    server.set_waker(core, net.waker());
+    let shard = Shard::new(core, server.sequencer.clone(), start.writer, server.config.absent_streams);
+    let unit = Core::new(server.clone(), shard, start.outbound, start.inbound);
+    // The starter waits for one of the two: this word, or this core's end.
+    let _ = opened.send(());
+    if go.recv().is_err() {
+        return Ok(());
+    }
+    net.listen(start.listener).map_err(broken)?;
+    let queue = task_queues::net();
+    glommio::spawn_local_into(core_loop(unit, net, server.config.spin), queue)
+        .map_err(|error| CoreError::Executor { core, message: error.to_string() })?
+        .await
+        .map_err(broken)
+}
+
+/// Turns, until the server stops.
+async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {
+    let mut idle_since: Option<Instant> = None;
+    loop {
+        let work = core.turn(&mut net)?;
+        if core.server.is_stopping() && core.stop(&mut net, work) {
+            return Ok(());
+        }
+        // Another task of this executor may be due; where there is none this costs a few nanoseconds.
+        glommio::yield_if_needed().await;
+        if work {
+            idle_since = None;
+            continue;
+        }
+        let is_over = match spin {
+            Spin::Micros(0) => true,
+            Spin::Micros(micros) => {
+                idle_since.get_or_insert_with(Instant::now).elapsed() >= Duration::from_micros(micros)
+            }
+            Spin::Forever => false,
+        };
+        if !is_over {
+            std::hint::spin_loop();
+            continue;
+        }
+        // Whoever can run does so before the thread sleeps: the executor does not know that it does.
+        glommio::executor().yield_task_queue_now().await;
+        let timeout = core.next_timer_ms().map(|at_ms| {
+            Duration::from_millis(at_ms.saturating_sub(keytide_engine::clock::unix_millis()).clamp(1, PARK_MS_MAX))
+        });
+        net.park(Some(timeout.unwrap_or(Duration::from_millis(PARK_MS_MAX))), || core.is_idle())?;
+        idle_since = None;
+    }
+}
+
+/// The longest sleep, so that a stepped wall clock delays a TTL by no more than this.
+const PARK_MS_MAX: u64 = 1_000;
+
+impl Core {
+    /// Brings a stopping core to its end: no new clients, what was asked is answered. Tells whether it may go.
+    fn stop(&mut self, net: &mut NetRing, work: bool) -> bool {
+        let stop_at_ms = match self.stop_at_ms {
+            Some(at_ms) => at_ms,
+            None => {
+                net.stop_listening();
+                *self.stop_at_ms.insert(self.now_ms + STOP_GRACE_MS)
+            }
+        };
+        let is_done = !work
+            && self.hold.is_none()
+            && self.hold_queue.is_empty()
+            && self.connections.iter().all(|c| !c.is_sending && (c.replies.waiting() == 0 || c.stall.is_some()));
+        is_done || self.now_ms >= stop_at_ms
+    }
+}
