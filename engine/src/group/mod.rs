@@ -28,6 +28,8 @@ mod manage;
 mod model;
 mod pending;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use consume::{GroupRead, Nack, Row};
 pub use manage::{ConsumerInfo, GroupInfo, PendingRow};

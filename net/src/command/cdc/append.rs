@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn options_are_understood_in_any_order() {
-        let words = ["cdc.append", "s", "T", "d", "EXPECT", "7", "META", "m", "id", "01020304-0506-0708-090a-0b0c0d0e0f10"];
+        let words =
+            ["cdc.append", "s", "T", "d", "EXPECT", "7", "META", "m", "id", "01020304-0506-0708-090a-0b0c0d0e0f10"];
         let args: OwnedArgs = words.iter().collect();
         let options = options(args.as_args()).unwrap();
         assert_eq!((options.meta, options.expected), (Some(&b"m"[..]), Expected::At(Revision(7))));
@@ -142,7 +143,12 @@ mod tests {
     #[test]
     fn a_uuid_is_32_digits_with_its_hyphens_or_without() {
         assert_eq!(uuid(b"0102030405060708090A0B0C0D0E0F10").map(|id| id[15]), Some(16));
-        for wrong in ["", "0102030405060708090a0b0c0d0e0f1", "010203040506-0708-090a-0b0c0d0e0f10-", "g102030405060708090a0b0c0d0e0f10"] {
+        for wrong in [
+            "",
+            "0102030405060708090a0b0c0d0e0f1",
+            "010203040506-0708-090a-0b0c0d0e0f10-",
+            "g102030405060708090a0b0c0d0e0f10",
+        ] {
             assert_eq!(uuid(wrong.as_bytes()), None, "{wrong}");
         }
     }

@@ -102,7 +102,9 @@ mod tests {
 
     #[test]
     fn what_is_no_filter_is_refused() {
-        for line in ["ON", "ON KEY MATCH a", "ON TYPE", "PREFIX 2 a", "MATCH a REGEX b", "ON TYPE ON TYPE MATCH a", "REGEX"] {
+        for line in
+            ["ON", "ON KEY MATCH a", "ON TYPE", "PREFIX 2 a", "MATCH a REGEX b", "ON TYPE ON TYPE MATCH a", "REGEX"]
+        {
             assert_eq!(filter(line).unwrap_err(), "ERR syntax error", "{line}");
         }
         assert_eq!(filter("PREFIX 0").unwrap_err(), "ERR value is out of range, must be positive");

@@ -1,7 +1,7 @@
 //! CDC.GROUP and those of its subcommands that change a group.
 
 use super::refusal::{CdcError, answer};
-use super::words::{Words, cursor, is, positive, positions};
+use super::words::{Words, cursor, is, positions, positive};
 use super::{group_list, group_read};
 use crate::command::{Command, Flag, GroupContext, Keys, Progress, Run};
 use crate::groups::Groups;

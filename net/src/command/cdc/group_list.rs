@@ -10,15 +10,21 @@ use keytide_engine::position::Position;
 
 const READONLY: &[Flag] = &[Flag::Readonly, Flag::NoMulti];
 
-pub static INFO: Command =
-    group_command("cdc.group|info", 4, READONLY, (2, 3), "Tells the state of a consumer group.", |context, args, reply| {
+pub static INFO: Command = group_command(
+    "cdc.group|info",
+    4,
+    READONLY,
+    (2, 3),
+    "Tells the state of a consumer group.",
+    |context, args, reply| {
         answer(context.server, reply, |reply| {
             let (key, name) = (args.get(2), args.get(3));
             let head = context.history.head();
             info(find(context.groups, key, name)?, (key, name), head, context.now_ms, reply);
             Ok(Progress::Done)
         })
-    });
+    },
+);
 
 fn info(group: &Group, (key, name): (&[u8], &[u8]), head: Position, now_ms: u64, reply: &mut Reply<'_>) {
     let info = group.info();
@@ -83,23 +89,35 @@ fn list(context: &mut CoreContext<'_>, _: Args<'_>, reply: &mut Reply<'_>) {
     });
 }
 
-pub static PENDING: Command =
-    group_command("cdc.pending", 3, READONLY, (1, 2), "Lists the pending entries of a group.", |context, args, reply| {
+pub static PENDING: Command = group_command(
+    "cdc.pending",
+    3,
+    READONLY,
+    (1, 2),
+    "Lists the pending entries of a group.",
+    |context, args, reply| {
         answer(context.server, reply, |reply| {
             let group = find(context.groups, args.get(1), args.get(2))?;
             entries(group.info().pending, group.pending(context.now_ms), reply);
             Ok(Progress::Done)
         })
-    });
+    },
+);
 
-pub static PARKED: Command =
-    group_command("cdc.group|parked", 4, READONLY, (2, 3), "Lists the parked entries of a group.", |context, args, reply| {
+pub static PARKED: Command = group_command(
+    "cdc.group|parked",
+    4,
+    READONLY,
+    (2, 3),
+    "Lists the parked entries of a group.",
+    |context, args, reply| {
         answer(context.server, reply, |reply| {
             let group = find(context.groups, args.get(2), args.get(3))?;
             entries(group.info().parked, group.parked(context.now_ms), reply);
             Ok(Progress::Done)
         })
-    });
+    },
+);
 
 fn entries<'a>(count: usize, rows: impl Iterator<Item = PendingRow<'a>>, reply: &mut Reply<'_>) {
     reply.array(count);

@@ -1,10 +1,10 @@
 //! CDC.READ: the events from a cursor on that pass a filter, with where to read on and what was lost before them.
 
+use super::REPLY_BYTES_MAX;
 use super::filter_options::FilterOptions;
 use super::refusal::{CdcError, answer};
 use super::row::{Columns, Rows};
 use super::words::{Words, count, cursor, is, positive};
-use super::{REPLY_BYTES_MAX, REPLY_EVENTS_MAX};
 use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::resp::{Args, Reply};
 use keytide_engine::filter::Filter;
@@ -36,7 +36,9 @@ fn options(args: Args<'_>) -> Result<Options, CdcError> {
     let mut words = Words::new(args, 2);
     while let Some(word) = words.next() {
         if filter.take(word, &mut words)? {
-        } else if is(word, "COUNT") {
+            continue;
+        }
+        if is(word, "COUNT") {
             events = positive(count(words.value()?)? as u64)? as usize;
         } else if is(word, "BYTES") {
             bytes = positive(words.number()?)?.min(REPLY_BYTES_MAX);
@@ -46,7 +48,6 @@ fn options(args: Args<'_>) -> Result<Options, CdcError> {
             return Err(CdcError::syntax());
         }
     }
-    debug_assert!(events <= REPLY_EVENTS_MAX);
     Ok(Options { count: events, bytes, filter: filter.filter()?, block_ms })
 }
 
@@ -92,6 +93,7 @@ fn page_map(page: &Page, rows: &Rows, reply: &mut Reply<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::REPLY_EVENTS_MAX;
     use super::*;
     use crate::resp::OwnedArgs;
 

@@ -47,9 +47,7 @@ impl CdcError {
     pub(super) fn of_group(name: &[u8], error: GroupError) -> CdcError {
         match error {
             GroupError::Exists => CdcError::from("BUSYGROUP consumer group name already exists"),
-            GroupError::NoGroup => {
-                CdcError([b"NOGROUP no such consumer group '", name, b"'"].concat())
-            }
+            GroupError::NoGroup => CdcError([b"NOGROUP no such consumer group '", name, b"'"].concat()),
             GroupError::BeyondHead(error) => error.into(),
             GroupError::Pattern(error) => error.into(),
             GroupError::NameTooLong { .. } | GroupError::TooManyGroups | GroupError::TooManyConsumers => {
