@@ -119,3 +119,65 @@ fn gap_row(reply: &mut Reply<'_>, last: Position, lost: Option<u64>, now_ms: u64
     }
     reply.unsigned(now_ms);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keytide_engine::filter::Filter;
+    use keytide_engine::history::{History, Request};
+    use keytide_engine::position::ShardId;
+    use keytide_engine::ring;
+    use keytide_engine::sequencer::Sequencer;
+    use keytide_engine::shard::{Expected, Shard};
+    use keytide_engine::turn::ClientEvent;
+    use std::sync::Arc;
+
+    /// What a shard has recorded, told in RESP2.
+    fn told(columns: Columns, act: impl Fn(&mut Shard)) -> String {
+        let (writer, ring) = ring::create(4096).unwrap();
+        let sequencer = Arc::new(Sequencer::new(Position(7), 1));
+        let mut shard = Shard::new(ShardId(0), sequencer.clone(), Some(writer), 16);
+        shard.set_now_ms(99);
+        act(&mut shard);
+        shard.commit();
+        let mut rows = Rows::new(Protocol::Resp2, columns, 50);
+        let request = Request { cursor: Position(0), count: 10, bytes: 10_000, filter: &Filter::default() };
+        History::new(sequencer, &[ring]).read(&request, |_, record| rows.event(record)).unwrap();
+        let mut out = Vec::new();
+        rows.reply(&mut Reply::new(&mut out, Protocol::Resp2));
+        String::from_utf8(out).unwrap().replace("\r\n", " ")
+    }
+
+    #[test]
+    fn built_in_types_are_told_in_capitals_and_others_as_they_were_given() {
+        let event = ClientEvent { event_type: b"Paid", data: b"1", meta: Some(b"m"), id: None, json: false };
+        let act = |shard: &mut Shard| {
+            shard.set(b"k", b"v").unwrap();
+            shard.append_event(b"k", event, Expected::Any).unwrap();
+        };
+        let five = "*2 *5 :7 $1 k $3 SET $1 v :99 *5 :8 $1 k $4 Paid $1 1 :99 ";
+        assert_eq!(told(Columns::Five, act), five);
+        let seven = "*2 *7 :7 $1 k $3 SET $1 v :99 :0 $-1 *7 :8 $1 k $4 Paid $1 1 :99 :1 $1 m ";
+        assert_eq!(told(Columns::Seven, act), seven);
+    }
+
+    #[test]
+    fn what_has_no_data_has_the_value_nil() {
+        let act = |shard: &mut Shard| {
+            shard.set(b"k", b"").unwrap();
+            shard.delete(b"k");
+        };
+        assert_eq!(told(Columns::Five, act), "*2 *5 :7 $1 k $3 SET $0  :99 *5 :8 $1 k $3 DEL $-1 :99 ");
+    }
+
+    #[test]
+    fn a_gap_is_a_row_whose_number_may_be_unknown() {
+        let mut rows = Rows::new(Protocol::Resp3, Columns::Five, 50);
+        rows.gap(Position(9), Some(3));
+        rows.gap(Position(10), None);
+        let mut out = Vec::new();
+        rows.reply(&mut Reply::new(&mut out, Protocol::Resp3));
+        let expected = "*2 *5 :9 $0  $3 GAP :3 :50 *5 :10 $0  $3 GAP _ :50 ";
+        assert_eq!(String::from_utf8(out).unwrap().replace("\r\n", " "), expected);
+    }
+}
