@@ -50,7 +50,7 @@ impl Core {
         }
         let frontier = self.history.frontier();
         let next = self.server.sequencer.next();
-        let moved = frontier != self.tried_frontier;
+        let moved = frontier != self.tried_frontier || self.groups.take_change(self.now_ms);
         self.tried_frontier = frontier;
         let mut work = false;
         for mut deferred in std::mem::take(&mut self.deferred) {

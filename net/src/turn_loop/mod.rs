@@ -211,7 +211,8 @@ impl Core {
     fn next_timer_ms(&self) -> Option<u64> {
         let expiry = self.shard.as_ref().and_then(|shard| shard.next_expiry_ms());
         let deadline = self.deferred.iter().filter_map(Deferred::deadline_ms).min();
-        [expiry, deadline, self.stop_at_ms].into_iter().flatten().min()
+        let due = self.groups.due_ms().filter(|_| !self.deferred.is_empty());
+        [expiry, deadline, due, self.stop_at_ms].into_iter().flatten().min()
     }
 
     /// Whether another core has published something for this one, or the server is to stop: what is looked at once
