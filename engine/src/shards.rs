@@ -111,6 +111,7 @@ impl Shards<'_> {
         if let Some(at_ms) = expire_at_ms {
             entry.set_ttl(at_ms);
         }
+        self.target_first(source, target);
         self.of(source).delete(source);
         Ok(true)
     }
@@ -126,6 +127,7 @@ impl Shards<'_> {
         self.of(target).check_kind(target, Kind::List)?;
         self.admit_move(source, target, &element)?;
         self.of(target).write(target).list_push(to, &element)?;
+        self.target_first(source, target);
         // Where both are one list, its new element is at the other end, or equals the one that goes.
         self.of(source).write(source).list_pop(from)
     }
@@ -146,7 +148,18 @@ impl Shards<'_> {
         }
         self.admit_move(source, target, member)?;
         self.of(target).write(target).set_add(member)?;
+        self.target_first(source, target);
         self.of(source).write(source).set_remove(member)
+    }
+
+    /// Called between the change of a move's target and that of its source. On one shard the records follow each
+    /// other; on two the positions are given here, in the order in which things happened, for the shards are committed
+    /// in another.
+    fn target_first(&mut self, source: &[u8], target: &[u8]) {
+        if let Pair::Two(source, target) = self.pair(source, target) {
+            source.assign_positions();
+            target.assign_positions();
+        }
     }
 
     /// Admits the records of an element that comes into one key and leaves another, on both their shards.

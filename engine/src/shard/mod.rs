@@ -96,6 +96,11 @@ impl Shard {
         self.turn.admit(bytes)
     }
 
+    /// Gives what the turn has recorded so far its positions, so that what another shard records next comes after it.
+    pub(crate) fn assign_positions(&mut self) {
+        self.turn.last_position();
+    }
+
     /// What this shard has counted.
     pub fn counts(&self) -> Counts {
         self.counts
