@@ -83,7 +83,7 @@ impl Connection {
         let held = self.replies.held_bytes();
         format!(
             "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} qbuf={} \
-             qbuf-free={} obl={} oll={} omem={} tot-mem={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+             qbuf-free={} obl={} oll=0 omem={} tot-mem={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
             session.client,
             address(session.peer),
             address(session.local),
@@ -95,7 +95,6 @@ impl Connection {
             self.pending_input(),
             self.input.capacity() - self.input.len(),
             self.replies.ready().len(),
-            self.replies.waiting(),
             held,
             size_of::<Connection>() + self.input.capacity() + self.spare.capacity() + held,
             session.last_command.trim_end_matches('|'),

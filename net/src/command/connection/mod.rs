@@ -7,5 +7,13 @@ mod client;
 use super::Command;
 
 /// The commands of this family.
-pub const COMMANDS: &[&Command] =
-    &[&auth::AUTH, &auth::HELLO, &basic::PING, &basic::ECHO, &basic::SELECT, &basic::QUIT, &basic::RESET, &client::CLIENT];
+pub const COMMANDS: &[&Command] = &[
+    &auth::AUTH,
+    &auth::HELLO,
+    &basic::PING,
+    &basic::ECHO,
+    &basic::SELECT,
+    &basic::QUIT,
+    &basic::RESET,
+    &client::CLIENT,
+];

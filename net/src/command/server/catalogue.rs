@@ -63,7 +63,8 @@ fn named(names: Args<'_>) -> Vec<Option<&'static Command>> {
     names.iter().map(|name| TABLE.by_full_name(name)).collect()
 }
 
-static LIST: Command = command("command|list", -2, "Returns the commands' names, FILTERBY a pattern or category.", list);
+static LIST: Command =
+    command("command|list", -2, "Returns the commands' names, FILTERBY a pattern or category.", list);
 
 fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let all = TABLE.commands().iter().copied();

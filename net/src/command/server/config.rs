@@ -123,9 +123,7 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     for at in (0..words.len()).step_by(2) {
         let (name, value) = (words.get(at), words.get(at + 1));
         let Some(row) = ROWS.iter().find(|row| name.eq_ignore_ascii_case(row.name.as_bytes())) else {
-            return reply.error(
-                [b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat(),
-            );
+            return reply.error([b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat());
         };
         let is_double = changes.iter().any(|(other, _)| other.name == row.name);
         let checked = match row.change {
@@ -136,8 +134,7 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         };
         if let Err(reason) = checked {
             let name = row.name;
-            return reply
-                .error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"));
+            return reply.error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"));
         }
         changes.push((row, value));
     }

@@ -58,7 +58,9 @@ fn info(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     let names = args.rest(1);
     let is_wanted = |name: &str| {
         names.is_empty()
-            || names.iter().any(|word| is(word, name) || ["default", "all", "everything"].iter().any(|all| is(word, all)))
+            || names
+                .iter()
+                .any(|word| is(word, name) || ["default", "all", "everything"].iter().any(|all| is(word, all)))
     };
     let mut text = Text::default();
     for (name, write) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {

@@ -19,7 +19,8 @@ pub static SHUTDOWN: Command = Command {
 fn shutdown(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let words = args.rest(1);
     let has = |word: &str| words.iter().any(|argument| is(argument, word));
-    let are_known = words.iter().all(|word| ["nosave", "save", "now", "force", "abort"].iter().any(|known| is(word, known)));
+    let are_known =
+        words.iter().all(|word| ["nosave", "save", "now", "force", "abort"].iter().any(|known| is(word, known)));
     if !are_known || (has("save") && has("nosave")) || (has("abort") && words.len() > 1) {
         return reply.error(error_text::SYNTAX);
     }

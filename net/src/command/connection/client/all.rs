@@ -166,7 +166,8 @@ const KILLED: &str = "killed";
 const NOBODY: &str = "nobody";
 
 fn sum_killed(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
-    let is_word = |part: &Vec<u8>, word: &str| part.strip_prefix(b"+").is_some_and(|rest| rest.starts_with(word.as_bytes()));
+    let is_word =
+        |part: &Vec<u8>, word: &str| part.strip_prefix(b"+").is_some_and(|rest| rest.starts_with(word.as_bytes()));
     if parts.iter().any(|part| is_word(part, KILLED)) {
         reply.ok();
     } else if parts.iter().any(|part| is_word(part, NOBODY)) {

@@ -6,13 +6,17 @@ use crate::command::options::is;
 use crate::command::{Command, Run, SessionContext};
 use crate::resp::{Args, Reply, error_text};
 
-pub static ID: Command =
-    client("client|id", 2, &[], "Returns the connection's number.", Run::Session(|context, _, reply| {
+pub static ID: Command = client(
+    "client|id",
+    2,
+    &[],
+    "Returns the connection's number.",
+    Run::Session(|context, _, reply| {
         reply.unsigned(context.session.client);
-    }));
+    }),
+);
 
-pub static GETNAME: Command =
-    client("client|getname", 2, &[], "Returns the connection's name.", Run::Session(getname));
+pub static GETNAME: Command = client("client|getname", 2, &[], "Returns the connection's name.", Run::Session(getname));
 
 fn getname(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
     match context.session.name.is_empty() {
