@@ -59,10 +59,12 @@ struct Start {
     inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
 }
 
+/// A core's ends of the lanes: to each other core, at its place, and from each.
+type LaneEnds = (Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>);
+
 /// The lanes between so many cores: for each its ends.
-fn mesh(cores: u16) -> Vec<(Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>)> {
-    let mut ends: Vec<(Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>)> =
-        (0..cores).map(|_| ((0..cores).map(|_| None).collect(), Vec::new())).collect();
+fn mesh(cores: u16) -> Vec<LaneEnds> {
+    let mut ends: Vec<LaneEnds> = (0..cores).map(|_| ((0..cores).map(|_| None).collect(), Vec::new())).collect();
     for source in 0..cores {
         for target in (0..cores).filter(|target| *target != source) {
             let (sender, receiver): (LaneSender<Batch>, LaneReceiver<Batch>) = lane(LANE_BATCHES);
@@ -160,12 +162,12 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
         .map_err(broken)
 }
 
-/// Keeps a timer of the executor running, so that the executor itself never sleeps for longer.
+/// Keeps a timer of the executor armed until the turn loop has its first turn.
 ///
-/// It goes to sleep although a task is ready if its thread loses the processor for a preemption interval (1 ms) between
-/// setting the preemption timer and looking at its queues: it takes "ran nothing" for "has nothing to run". What would
-/// wake it then are its own sources only, and the net ring is none of them: without this the core would be gone for
-/// good. While the turn loop sleeps in the net ring, this timer wakes nobody.
+/// glommio 0.9 goes to sleep although a task is ready if its thread loses the processor for a preemption interval (1 ms)
+/// between setting the preemption timer and looking at its queues: it takes "ran nothing" for "has nothing to run".
+/// Without a timer nothing would wake it. Who adds a task to the executor, and lets the turn loop yield to it, needs
+/// this for as long.
 async fn bound_executor_sleep() {
     loop {
         glommio::timer::sleep(EXECUTOR_SLEEP_MAX).await;
@@ -175,12 +177,8 @@ async fn bound_executor_sleep() {
 /// The longest that a ready turn loop is left waiting.
 const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
 
-/// Turns, until the server stops.
-///
-/// It never yields: it is the only task of its executor, and sleeps in the net ring. Who adds another task must let
-/// it yield, and keep a timer armed while it does: glommio 0.9 goes to sleep with a runnable queue when its preemption
-/// timer fires between arming and the first look at the queues (`run_task_queues` then says that nothing ran), and
-/// without a timer nothing wakes it.
+/// Turns, until the server stops. It never yields: it is the only task with work on its executor, and sleeps in the
+/// net ring.
 async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {
     let mut idle_since: Option<Instant> = None;
     loop {
