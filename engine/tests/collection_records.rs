@@ -24,6 +24,7 @@ fn text(bytes: &[u8]) -> Text {
 
 /// Some shards with their rings, and the history that reads them.
 struct World {
+    #[allow(clippy::vec_box, reason = "shards are lent in boxes, and Shards takes a slice of them")]
     shards: Vec<Box<Shard>>,
     history: History,
     cursor: Position,
