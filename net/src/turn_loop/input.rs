@@ -149,8 +149,10 @@ impl Core {
                     }
                     at += consumed;
                     parser.limits_mut().authenticated = client.session.authenticated;
-                    if client.replies.ready().len() > OUTPUT_STALL_BYTES {
-                        *client.stall = Some(Stall::Output);
+                    // What is held behind a reply that is still on its way cannot be sent before that one has come.
+                    if client.stall.is_none() && client.replies.held_bytes() > OUTPUT_STALL_BYTES {
+                        let is_behind = client.replies.waiting() > 0;
+                        *client.stall = Some(if is_behind { Stall::Replies } else { Stall::Output });
                     }
                 }
             }
