@@ -75,17 +75,24 @@ impl Core {
             connection.session.closing = Closing::AfterReplies;
         }
         list(&mut self.listed, &mut connection);
-        self.connections.insert(connection);
+        if let Some(closed) = self.connections.insert(connection) {
+            self.count_out(&closed);
+        }
     }
 
     fn forget(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(connection) = self.connections.remove(id) {
+            self.count_out(&connection);
+        }
+    }
+
+    fn count_out(&mut self, connection: &Connection) {
         if connection.session.client != 0 {
             self.clients -= 1;
             self.server.dismiss_client();
         }
         if connection.replies.waiting() > 0 {
-            self.give_up_waiting(id);
+            self.give_up_waiting(connection.id);
         }
     }
 
