@@ -116,7 +116,7 @@ fn get(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
 /// All are checked before any is set.
 fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let words = args.rest(2);
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return reply.error(error_text::SYNTAX);
     }
     let mut changes: Vec<(&Row, &[u8])> = Vec::new();
