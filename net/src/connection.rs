@@ -123,13 +123,15 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Adds a connection.
-    pub fn insert(&mut self, connection: Connection) {
+    /// Adds a connection. Answers the one that had its place and is closed, though the net ring has not said so yet:
+    /// places are given anew at once.
+    #[must_use]
+    pub fn insert(&mut self, connection: Connection) -> Option<Box<Connection>> {
         let index = connection.id.index() as usize;
         if self.places.len() <= index {
             self.places.resize_with(index + 1, || None);
         }
-        self.places[index] = Some(Box::new(connection));
+        self.places[index].replace(Box::new(connection))
     }
 
     /// The connection of an id, if it is still that one.

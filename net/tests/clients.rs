@@ -109,7 +109,7 @@ fn redis_benchmark_meets_no_error() {
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !text.to_lowercase().contains("error"), "{text}");
         for name in &tests {
-            assert!(text.to_lowercase().contains(name), "{name} did not run: {text}");
+            assert!(text.to_lowercase().contains(*name), "{name} did not run: {text}");
         }
     }
 }

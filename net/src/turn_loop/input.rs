@@ -75,17 +75,24 @@ impl Core {
             connection.session.closing = Closing::AfterReplies;
         }
         list(&mut self.listed, &mut connection);
-        self.connections.insert(connection);
+        if let Some(closed) = self.connections.insert(connection) {
+            self.count_out(&closed);
+        }
     }
 
     fn forget(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(connection) = self.connections.remove(id) {
+            self.count_out(&connection);
+        }
+    }
+
+    fn count_out(&mut self, connection: &Connection) {
         if connection.session.client != 0 {
             self.clients -= 1;
             self.server.dismiss_client();
         }
         if connection.replies.waiting() > 0 {
-            self.give_up_waiting(id);
+            self.give_up_waiting(connection.id);
         }
     }
 
@@ -149,8 +156,10 @@ impl Core {
                     }
                     at += consumed;
                     parser.limits_mut().authenticated = client.session.authenticated;
-                    if client.replies.ready().len() > OUTPUT_STALL_BYTES {
-                        *client.stall = Some(Stall::Output);
+                    // What is held behind a reply that is still on its way cannot be sent before that one has come.
+                    if client.stall.is_none() && client.replies.held_bytes() > OUTPUT_STALL_BYTES {
+                        let is_behind = client.replies.waiting() > 0;
+                        *client.stall = Some(if is_behind { Stall::Replies } else { Stall::Output });
                     }
                 }
             }
