@@ -64,6 +64,8 @@ impl Core {
                 self.ask_for_shard();
             }
             let Some(borrower) = self.lend_queue.front().copied() else { break };
+            // What waited for the shard may have run since the turn's commit, for the shard came back in this loop.
+            self.commit();
             let Some(shard) = self.shard.take() else { break };
             self.lend_queue.pop_front();
             work = true;
@@ -73,6 +75,8 @@ impl Core {
                 self.outbound(borrower).push(Message::Lent(LentShard(shard)));
             }
         }
+        // As above: replies leave next.
+        self.commit();
         work
     }
 
@@ -129,6 +133,12 @@ impl Core {
         if published {
             self.server.wake_waiting(self.id);
         }
+        // Before the shard is back: what has waited for it may have replies for the same connection.
+        if let Some(mut connection) = connection {
+            connection.replies.deliver(to.number, to.part, &out);
+            list(&mut self.listed, &mut connection);
+            self.connections.put(connection);
+        }
         for shard in held {
             if shard.id() == self.id {
                 self.take_back(shard);
@@ -137,14 +147,10 @@ impl Core {
                 self.outbound(owner).push(Message::Return(LentShard(shard)));
             }
         }
-        if let Some(mut connection) = connection {
-            connection.replies.deliver(to.number, to.part, &out);
-            list(&mut self.listed, &mut connection);
-            self.connections.put(connection);
-        }
     }
 
-    /// Takes this core's own shard back, and goes on with what has waited for it.
+    /// Takes this core's own shard back, and goes on with what has waited for it: now, for when replies leave the
+    /// shard may be lent again.
     pub(super) fn take_back(&mut self, mut shard: Box<Shard>) {
         shard.set_now_ms(self.now_ms);
         self.shard = Some(shard);
@@ -152,9 +158,11 @@ impl Core {
             self.run_request(&request);
         }
         for id in std::mem::take(&mut self.waiting_for_shard) {
-            if let Some(connection) = self.connections.get(id) {
-                list(&mut self.listed, connection);
-            }
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            connection.stall = None;
+            self.run_input(&mut connection);
+            list(&mut self.listed, &mut connection);
+            self.connections.put(connection);
         }
     }
 

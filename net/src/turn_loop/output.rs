@@ -55,7 +55,8 @@ impl Core {
             None => false,
             Some(Stall::Replies) => connection.replies.waiting() == 0,
             Some(Stall::Output) => connection.replies.ready().len() <= OUTPUT_STALL_BYTES,
-            Some(Stall::Shard) => self.shard.is_some(),
+            // It goes on when the shard comes back, before that can be lent again.
+            Some(Stall::Shard) => false,
         };
         if is_over {
             connection.stall = None;
