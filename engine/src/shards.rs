@@ -2,10 +2,16 @@
 //! coordinates a change over all of them. What moves a value between keys, or counts in all shards at one instant,
 //! stands here, written once for both.
 
+mod sets;
+
+pub use sets::{difference, intersection, union};
+
 use crate::error::Refusal;
+use crate::keyspace::entry::End;
+use crate::keyspace::{Bytes, Kind};
 use crate::position::ShardId;
-use crate::ring::record_bytes_parts;
-use crate::shard::Shard;
+use crate::ring::{record_bytes, record_bytes_parts};
+use crate::shard::{Shard, at_end};
 use crate::slot::shard_of;
 use crate::turn::ttl_record_bytes;
 
@@ -40,6 +46,14 @@ impl Shards<'_> {
                 let index = index_of(shards, shard_of(key, *total));
                 &mut shards[index]
             }
+        }
+    }
+
+    /// The shard of a key, for reading only.
+    fn peek(&self, key: &[u8]) -> &Shard {
+        match self {
+            Shards::One(shard) => shard,
+            Shards::Several { shards, total } => &shards[index_of(shards, shard_of(key, *total))],
         }
     }
 
@@ -97,8 +111,62 @@ impl Shards<'_> {
         if let Some(at_ms) = expire_at_ms {
             entry.set_ttl(at_ms);
         }
+        self.target_first(source, target);
         self.of(source).delete(source);
         Ok(true)
+    }
+
+    /// Moves the element at an end of one list to an end of another, or of the same. The target is written and
+    /// recorded first.
+    pub fn move_element(&mut self, source: &[u8], from: End, target: &[u8], to: End) -> Result<Option<Bytes>, Refusal> {
+        let element = match self.of(source).find(source) {
+            None => return Ok(None),
+            Some(entry) => entry.elements()?.and_then(|list| at_end(list, from, 0)).cloned(),
+        };
+        let Some(element) = element else { return Ok(None) };
+        self.of(target).check_kind(target, Kind::List)?;
+        self.admit_move(source, target, &element)?;
+        self.of(target).write(target).list_push(to, &element)?;
+        self.target_first(source, target);
+        // Where both are one list, its new element is at the other end, or equals the one that goes.
+        self.of(source).write(source).list_pop(from)
+    }
+
+    /// Moves a member from one set to another; tells whether it was in the one. The target is written and recorded
+    /// first.
+    pub fn move_member(&mut self, source: &[u8], target: &[u8], member: &[u8]) -> Result<bool, Refusal> {
+        if !self.of(source).check_kind(source, Kind::Set)? {
+            return Ok(false);
+        }
+        self.of(target).check_kind(target, Kind::Set)?;
+        let is_there = match self.of(source).find(source) {
+            None => false,
+            Some(entry) => entry.members()?.is_some_and(|set| set.contains(member)),
+        };
+        if !is_there || source == target {
+            return Ok(is_there);
+        }
+        self.admit_move(source, target, member)?;
+        self.of(target).write(target).set_add(member)?;
+        self.target_first(source, target);
+        self.of(source).write(source).set_remove(member)
+    }
+
+    /// Called between the change of a move's target and that of its source. On one shard the records follow each
+    /// other; on two the positions are given here, in the order in which things happened, for the shards are committed
+    /// in another.
+    fn target_first(&mut self, source: &[u8], target: &[u8]) {
+        if let Pair::Two(source, target) = self.pair(source, target) {
+            source.assign_positions();
+            target.assign_positions();
+        }
+    }
+
+    /// Admits the records of an element that comes into one key and leaves another, on both their shards.
+    fn admit_move(&mut self, source: &[u8], target: &[u8], element: &[u8]) -> Result<(), Refusal> {
+        let bytes = record_bytes(source.len(), element.len()) + record_bytes(target.len(), element.len());
+        self.of(source).admit(bytes)?;
+        self.of(target).admit(bytes)
     }
 
     /// Deletes every key of every shard: one event at one position. The shards at hand must be all there are.

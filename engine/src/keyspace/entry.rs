@@ -6,7 +6,10 @@ mod list;
 mod set;
 mod string;
 
+pub use list::End;
+
 use super::Bytes;
+use crate::error::Refusal;
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
 use crate::ring::Data;
@@ -188,6 +191,12 @@ impl<'a> EntryMut<'a> {
             this.remove(EventType::Expire);
         }
         this
+    }
+
+    /// Refuses a change of this entry whose records would take too much; see [`Turn::admit`].
+    #[inline]
+    pub(crate) fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
+        self.turn.admit(bytes)
     }
 
     /// Records one event of this entry's stream and moves the stream's head.

@@ -5,7 +5,7 @@ pub mod entry;
 mod expiries;
 mod table;
 
-pub use entry::{Entry, EntryMut, Kind, Value};
+pub use entry::{Entry, EntryMut, HashValue, Kind, ListValue, SetValue, Value};
 pub(crate) use expiries::Expiries;
 pub(crate) use table::Table;
 

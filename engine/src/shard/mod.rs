@@ -1,13 +1,22 @@
 //! One shard: the keys of one core with their ring. Written as if there were one core; which core, and how a command
 //! gets there, is not known here. The operations stand beside this file, by type of value.
 
+mod choose;
 mod generic;
+mod hash;
+mod list;
+mod set;
 mod stream;
 mod string;
+mod walk;
 
+pub use choose::Draw;
 pub use generic::ExpireCondition;
+pub(crate) use list::at_end;
+pub use list::{Inserted, Side, place};
 pub use stream::Expected;
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
+pub use walk::{Walk, walk};
 
 use crate::error::Refusal;
 use crate::event::EventType;
@@ -85,6 +94,11 @@ impl Shard {
     /// operations on one ask by themselves.
     pub fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
         self.turn.admit(bytes)
+    }
+
+    /// Gives what the turn has recorded so far its positions, so that what another shard records next comes after it.
+    pub(crate) fn assign_positions(&mut self) {
+        self.turn.last_position();
     }
 
     /// What this shard has counted.

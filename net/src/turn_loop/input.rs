@@ -69,6 +69,7 @@ impl Core {
         if number.is_some() {
             self.clients += 1;
         } else {
+            self.rejected += 1;
             // Number 0 is nobody's: it is not counted out again.
             Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::MAX_CLIENTS);
             connection.session.closing = Closing::AfterReplies;
@@ -180,12 +181,11 @@ impl Core {
             self.queue(client, index, args);
             return true;
         }
+        // Before it runs: CLIENT LIST shows itself.
+        client.session.last_command = command.name;
+        client.session.active_ms = self.now_ms;
         let done = self.dispatch(client, index, command, args);
-        if done {
-            self.commands += 1;
-            client.session.last_command = command.name;
-            client.session.active_ms = self.now_ms;
-        }
+        self.commands += u64::from(done);
         done
     }
 

@@ -5,7 +5,7 @@ use crate::config::Spin;
 use crate::limits::{LANE_BATCHES, STOP_GRACE_MS};
 use crate::mesh::message::Batch;
 use crate::mesh::{LaneReceiver, LaneSender, Outbound, lane};
-use crate::net_ring::{NetRing, NetRingError, NetRingOptions, executor_rings};
+use crate::net_ring::{NetRing, NetRingError, NetRingOptions};
 use crate::server::Server;
 use crate::task_queues;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -90,7 +90,6 @@ pub fn run(
         let id = ShardId(index as u16);
         let start = Start { id, writer, listener, outbound, inbound };
         let (go_sender, go_receiver) = channel();
-        // One core after the other: the io_uring descriptors that appear are then this executor's own.
         match start_core(server.clone(), start, go_receiver) {
             Ok(handle) => handles.push(handle),
             Err(error) => {
@@ -128,11 +127,10 @@ fn start_core(server: Arc<Server>, start: Start, go: Receiver<()>) -> Result<Han
     let core = start.id;
     let cpu = server.config.cores[core.0 as usize];
     let refused = |message: String| CoreError::Executor { core, message };
-    let before = executor_rings().map_err(|source| CoreError::Ring { core, source })?;
     let (opened, is_open) = channel();
     let handle = LocalExecutorBuilder::new(Placement::Fixed(cpu))
         .name(&format!("keytide-{core}"))
-        .spawn(move || async move { core_main(server, start, before, opened, go).await })
+        .spawn(move || async move { core_main(server, start, opened, go).await })
         .map_err(|error| refused(error.to_string()))?;
     match is_open.recv() {
         Ok(()) => Ok((core, handle)),
@@ -141,20 +139,10 @@ fn start_core(server: Arc<Server>, start: Start, go: Receiver<()>) -> Result<Han
     }
 }
 
-async fn core_main(
-    server: Arc<Server>,
-    start: Start,
-    rings_before: Vec<i32>,
-    opened: Sender<()>,
-    go: Receiver<()>,
-) -> Result<(), CoreError> {
+async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Receiver<()>) -> Result<(), CoreError> {
     let core = start.id;
     let broken = |source| CoreError::Ring { core, source };
-    let executor = executor_rings().map_err(broken)?;
     let mut net = NetRing::new(NetRingOptions::default()).map_err(|source| CoreError::NetRing { core, source })?;
-    for descriptor in executor.iter().filter(|descriptor| !rings_before.contains(descriptor)) {
-        net.watch(*descriptor);
-    }
     server.set_waker(core, net.waker());
     let shard = Shard::new(core, server.sequencer.clone(), start.writer, server.config.absent_streams);
     let unit = Core::new(server.clone(), shard, start.outbound, start.inbound);
@@ -164,6 +152,7 @@ async fn core_main(
         return Ok(());
     }
     net.listen(start.listener).map_err(broken)?;
+    glommio::spawn_local(bound_executor_sleep()).detach();
     let queue = task_queues::net();
     glommio::spawn_local_into(core_loop(unit, net, server.config.spin), queue)
         .map_err(|error| CoreError::Executor { core, message: error.to_string() })?
@@ -171,7 +160,27 @@ async fn core_main(
         .map_err(broken)
 }
 
+/// Keeps a timer of the executor running, so that the executor itself never sleeps for longer.
+///
+/// It goes to sleep although a task is ready if its thread loses the processor for a preemption interval (1 ms) between
+/// setting the preemption timer and looking at its queues: it takes "ran nothing" for "has nothing to run". What would
+/// wake it then are its own sources only, and the net ring is none of them: without this the core would be gone for
+/// good. While the turn loop sleeps in the net ring, this timer wakes nobody.
+async fn bound_executor_sleep() {
+    loop {
+        glommio::timer::sleep(EXECUTOR_SLEEP_MAX).await;
+    }
+}
+
+/// The longest that a ready turn loop is left waiting.
+const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
+
 /// Turns, until the server stops.
+///
+/// It never yields: it is the only task of its executor, and sleeps in the net ring. Who adds another task must let
+/// it yield, and keep a timer armed while it does: glommio 0.9 goes to sleep with a runnable queue when its preemption
+/// timer fires between arming and the first look at the queues (`run_task_queues` then says that nothing ran), and
+/// without a timer nothing wakes it.
 async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {
     let mut idle_since: Option<Instant> = None;
     loop {
@@ -179,8 +188,6 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
         if core.server.is_stopping() && core.stop(&mut net, work) {
             return Ok(());
         }
-        // Another task of this executor may be due; where there is none this costs a few nanoseconds.
-        glommio::yield_if_needed().await;
         if work {
             idle_since = None;
             continue;
@@ -196,8 +203,6 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
             std::hint::spin_loop();
             continue;
         }
-        // Whoever can run does so before the thread sleeps: the executor does not know that it does.
-        glommio::executor().yield_task_queue_now().await;
         let timeout = core.next_timer_ms().map(|at_ms| {
             Duration::from_millis(at_ms.saturating_sub(keytide_engine::clock::unix_millis()).clamp(1, PARK_MS_MAX))
         });

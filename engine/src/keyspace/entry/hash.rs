@@ -16,8 +16,7 @@ impl EntryMut<'_> {
         let Some(Value::Hash(map)) = &mut self.entry.value else { return Err(Refusal::WrongType) };
         let is_new = match map.get_mut(field) {
             Some(old) => {
-                old.clear();
-                old.extend_from_slice(value);
+                overwrite(old, value);
                 false
             }
             None => map.insert(Bytes::from_slice(field), Bytes::from_slice(value)).is_none(),
@@ -41,6 +40,16 @@ impl EntryMut<'_> {
         }
         self.record(EventType::HDel, Data::One(field));
         Ok(true)
+    }
+}
+
+/// Puts a value in an old one's place, and its memory to use, unless that would hold on to far more than it needs.
+fn overwrite(old: &mut Bytes, value: &[u8]) {
+    if old.capacity() <= 2 * value.len() + 64 {
+        old.clear();
+        old.extend_from_slice(value);
+    } else {
+        *old = Bytes::from_slice(value);
     }
 }
 

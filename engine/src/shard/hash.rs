@@ -1,0 +1,128 @@
+//! Operations on hashes.
+
+use super::{Draw, Shard};
+use crate::error::Refusal;
+use crate::extended::Extended;
+use crate::keyspace::{Entry, HashValue, Value};
+use crate::number;
+use crate::ring::{record_bytes, record_bytes_parts};
+
+/// A field and its value.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
+impl Entry {
+    /// The hash, none where the key does not exist; refused where it holds another type.
+    #[inline]
+    pub fn fields(&self) -> Result<Option<&HashValue>, Refusal> {
+        match self.value() {
+            None => Ok(None),
+            Some(Value::Hash(map)) => Ok(Some(map)),
+            Some(_) => Err(Refusal::WrongType),
+        }
+    }
+
+    /// The value of one field.
+    fn field(&self, field: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+        Ok(self.fields()?.and_then(|map| map.get(field)).map(|value| value.as_slice()))
+    }
+}
+
+impl Shard {
+    /// The hash at a key.
+    #[inline]
+    pub fn fields(&mut self, key: &[u8]) -> Result<Option<&HashValue>, Refusal> {
+        self.read(key).map_or(Ok(None), Entry::fields)
+    }
+
+    /// Sets fields, at least one; answers how many are new.
+    pub fn set_fields<'k>(
+        &mut self,
+        key: &[u8],
+        pairs: impl Iterator<Item = (&'k [u8], &'k [u8])> + Clone,
+    ) -> Result<usize, Refusal> {
+        self.turn.admit(pairs.clone().map(|(field, value)| field_record_bytes(key, field, value)).sum())?;
+        let mut entry = self.write(key);
+        let mut added = 0;
+        for (field, value) in pairs {
+            // The type is refused with the first field, before anything has changed.
+            added += usize::from(entry.hash_set(field, value)?);
+        }
+        Ok(added)
+    }
+
+    /// Sets a field that is not there; tells whether it did.
+    pub fn set_field_if_absent(&mut self, key: &[u8], field: &[u8], value: &[u8]) -> Result<bool, Refusal> {
+        if let Some(entry) = self.find(key)
+            && entry.field(field)?.is_some()
+        {
+            return Ok(false);
+        }
+        self.overwrite_field(key, field, value)?;
+        Ok(true)
+    }
+
+    /// Deletes fields; answers how many were there.
+    pub fn delete_fields<'k>(
+        &mut self,
+        key: &[u8],
+        fields: impl Iterator<Item = &'k [u8]> + Clone,
+    ) -> Result<usize, Refusal> {
+        let Some(mut entry) = self.find(key) else { return Ok(0) };
+        let Some(map) = entry.fields()? else { return Ok(0) };
+        let there = fields.clone().filter(|field| map.contains_key(*field));
+        let bytes = there.map(|field| record_bytes(key.len(), field.len())).sum();
+        entry.admit(bytes)?;
+        let mut deleted = 0;
+        for field in fields {
+            deleted += usize::from(entry.hash_delete(field)?);
+        }
+        Ok(deleted)
+    }
+
+    /// Adds to the integer that a field holds, 0 where there is none; answers the sum.
+    pub fn increment_field(&mut self, key: &[u8], field: &[u8], by: i64) -> Result<i64, Refusal> {
+        let old = match self.find(key) {
+            None => None,
+            Some(entry) => {
+                entry.field(field)?.map(|text| number::parse_i64(text).ok_or(Refusal::FieldNotAnInteger)).transpose()?
+            }
+        };
+        let sum = old.unwrap_or(0).checked_add(by).ok_or(Refusal::Overflow)?;
+        self.overwrite_field(key, field, itoa::Buffer::new().format(sum).as_bytes())?;
+        Ok(sum)
+    }
+
+    /// Adds to the number that a field holds, 0 where there is none; answers the sum as it is stored.
+    pub fn increment_field_float(&mut self, key: &[u8], field: &[u8], by: Extended) -> Result<String, Refusal> {
+        let old = match self.find(key) {
+            None => None,
+            Some(entry) => {
+                entry.field(field)?.map(|text| Extended::parse(text).ok_or(Refusal::FieldNotAFloat)).transpose()?
+            }
+        };
+        let sum = old.unwrap_or(Extended::ZERO).checked_add(by).ok_or(Refusal::NotFinite)?.format_human();
+        self.overwrite_field(key, field, sum.as_bytes())?;
+        Ok(sum)
+    }
+
+    /// Sets one field of a key that is known to hold a hash or nothing.
+    fn overwrite_field(&mut self, key: &[u8], field: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.turn.admit(field_record_bytes(key, field, value))?;
+        self.write(key).hash_set(field, value)?;
+        Ok(())
+    }
+
+    /// Fields drawn at random, with their values; none where the key does not exist.
+    pub fn random_fields(&mut self, key: &[u8], draw: Draw) -> Result<Vec<Pair<'_>>, Refusal> {
+        let mut rng = self.rng.fork();
+        let Some(map) = self.fields(key)? else { return Ok(Vec::new()) };
+        let places = draw.places(map.len(), &mut rng);
+        let pair = |place| map.get_index(place).map(|(field, value)| (field.as_slice(), value.as_slice()));
+        Ok(places.into_iter().filter_map(pair).collect())
+    }
+}
+
+/// What the record of a field that is set takes, in bytes.
+fn field_record_bytes(key: &[u8], field: &[u8], value: &[u8]) -> u64 {
+    record_bytes_parts(key.len(), [field.len(), value.len()].into_iter())
+}

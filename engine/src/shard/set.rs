@@ -1,0 +1,106 @@
+//! Operations on sets.
+
+use super::{Draw, Shard};
+use crate::error::Refusal;
+use crate::keyspace::{Bytes, Entry, SetValue, Value};
+use crate::ring::record_bytes;
+
+impl Entry {
+    /// The set, none where the key does not exist; refused where it holds another type.
+    #[inline]
+    pub fn members(&self) -> Result<Option<&SetValue>, Refusal> {
+        match self.value() {
+            None => Ok(None),
+            Some(Value::Set(set)) => Ok(Some(set)),
+            Some(_) => Err(Refusal::WrongType),
+        }
+    }
+}
+
+impl Shard {
+    /// The set at a key.
+    #[inline]
+    pub fn members(&mut self, key: &[u8]) -> Result<Option<&SetValue>, Refusal> {
+        self.read(key).map_or(Ok(None), Entry::members)
+    }
+
+    /// The set at a key, for a caller that has asked for its type and must not change anything now.
+    pub(crate) fn peek_members(&self, key: &[u8]) -> Option<&SetValue> {
+        let entry = self.table.find(self.table.hash(key), key)?;
+        if entry.is_live(self.turn.now_ms()) { entry.members().ok().flatten() } else { None }
+    }
+
+    /// Adds members, at least one; answers how many are new.
+    pub fn add_members<'k>(
+        &mut self,
+        key: &[u8],
+        members: impl Iterator<Item = &'k [u8]> + Clone,
+    ) -> Result<usize, Refusal> {
+        let bytes = |member: &[u8]| record_bytes(key.len(), member.len());
+        if self.turn.admit(members.clone().map(bytes).sum()).is_err() {
+            // Too much if all are new: those that are there cost nothing.
+            let set = self.members(key)?;
+            let new = members.clone().filter(|member| set.is_none_or(|set| !set.contains(*member)));
+            let bytes = new.map(bytes).sum();
+            self.turn.admit(bytes)?;
+        }
+        let mut entry = self.write(key);
+        let mut added = 0;
+        for member in members {
+            // The type is refused with the first member, before anything has changed.
+            added += usize::from(entry.set_add(member)?);
+        }
+        Ok(added)
+    }
+
+    /// Removes members; answers how many were there.
+    pub fn remove_members<'k>(
+        &mut self,
+        key: &[u8],
+        members: impl Iterator<Item = &'k [u8]> + Clone,
+    ) -> Result<usize, Refusal> {
+        let Some(mut entry) = self.find(key) else { return Ok(0) };
+        let Some(set) = entry.members()? else { return Ok(0) };
+        let there = members.clone().filter(|member| set.contains(*member));
+        let bytes = there.map(|member| record_bytes(key.len(), member.len())).sum();
+        entry.admit(bytes)?;
+        let mut removed = 0;
+        for member in members {
+            removed += usize::from(entry.set_remove(member)?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes one member drawn at random.
+    pub fn pop_member(&mut self, key: &[u8]) -> Result<Option<Bytes>, Refusal> {
+        let mut rng = self.rng.fork();
+        let Some(mut entry) = self.find(key) else { return Ok(None) };
+        let Some(set) = entry.members()? else { return Ok(None) };
+        let index = rng.usize(..set.len());
+        let bytes = record_bytes(key.len(), set.get_index(index).map_or(0, |member| member.len()));
+        entry.admit(bytes)?;
+        entry.set_remove_index(index)
+    }
+
+    /// Removes up to `count` members drawn at random.
+    pub fn pop_members(&mut self, key: &[u8], count: usize) -> Result<Vec<Bytes>, Refusal> {
+        let mut rng = self.rng.fork();
+        let Some(mut entry) = self.find(key) else { return Ok(Vec::new()) };
+        let Some(set) = entry.members()? else { return Ok(Vec::new()) };
+        let places = Draw::Distinct(count).places(set.len(), &mut rng);
+        let drawn: Vec<Bytes> = places.into_iter().filter_map(|place| set.get_index(place).cloned()).collect();
+        entry.admit(drawn.iter().map(|member| record_bytes(key.len(), member.len())).sum())?;
+        for member in &drawn {
+            entry.set_remove(member)?;
+        }
+        Ok(drawn)
+    }
+
+    /// Members drawn at random; none where the key does not exist.
+    pub fn random_members(&mut self, key: &[u8], draw: Draw) -> Result<Vec<&[u8]>, Refusal> {
+        let mut rng = self.rng.fork();
+        let Some(set) = self.members(key)? else { return Ok(Vec::new()) };
+        let places = draw.places(set.len(), &mut rng);
+        Ok(places.into_iter().filter_map(|place| set.get_index(place)).map(|member| member.as_slice()).collect())
+    }
+}

@@ -1,0 +1,387 @@
+//! What changes of hashes, lists and sets record: the records alone rebuild every value, over one shard and over two,
+//! and a change that is refused leaves neither a record nor a trace.
+#![cfg(not(loom))]
+
+use keytide_engine::error::Refusal;
+use keytide_engine::event::EventType;
+use keytide_engine::filter::Filter;
+use keytide_engine::history::{History, Request};
+use keytide_engine::keyspace::Value;
+use keytide_engine::keyspace::entry::End;
+use keytide_engine::position::{Position, ShardId};
+use keytide_engine::ring::{self, Ring};
+use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::{Draw, Shard, Side};
+use keytide_engine::shards::Shards;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+type Text = String;
+
+fn text(bytes: &[u8]) -> Text {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Some shards with their rings, and the history that reads them.
+struct World {
+    shards: Vec<Box<Shard>>,
+    history: History,
+    cursor: Position,
+}
+
+impl World {
+    fn new(count: u16, ring_bytes: u64) -> World {
+        let sequencer = Arc::new(Sequencer::new(Position(1), count as usize));
+        let mut rings: Vec<Ring> = Vec::new();
+        let mut shards = Vec::new();
+        for id in 0..count {
+            let (writer, ring) = ring::create(ring_bytes).expect("there is memory for a small ring");
+            rings.push(ring);
+            shards.push(Box::new(Shard::new(ShardId(id), sequencer.clone(), Some(writer), 1000)));
+        }
+        World { shards, history: History::new(sequencer, &rings), cursor: Position(1) }
+    }
+
+    fn shards(&mut self) -> Shards<'_> {
+        let total = self.shards.len() as u16;
+        Shards::Several { shards: &mut self.shards, total }
+    }
+
+    /// Ends the turn and answers what it recorded: key, type, parts of the data.
+    fn recorded(&mut self) -> Vec<(Text, Text, Vec<Text>)> {
+        for shard in &mut self.shards {
+            shard.commit();
+        }
+        let mut rows = Vec::new();
+        loop {
+            let filter = Filter::default();
+            let request = Request { cursor: self.cursor, count: 10_000, bytes: u64::MAX, filter: &filter };
+            let page = self.history.read(&request, |_, record| {
+                let parts = match record.data() {
+                    None => Vec::new(),
+                    Some(ring::RecordData::One(bytes)) => vec![text(bytes)],
+                    Some(ring::RecordData::Parts(parts)) => parts.map(text).collect(),
+                };
+                rows.push((text(record.key()), text(record.type_name()), parts));
+                0
+            });
+            let page = page.expect("the cursor is one that the history gave");
+            assert!(page.gap.is_none(), "the ring holds a whole test");
+            self.cursor = page.next;
+            if page.at_end {
+                return rows;
+            }
+        }
+    }
+
+    /// The rows of what was recorded, each as one line without its key.
+    fn lines(&mut self) -> Vec<String> {
+        self.recorded().into_iter().map(|(_, kind, parts)| format!("{kind} {}", parts.join(" "))).collect()
+    }
+
+    /// The rows of what was recorded, each as its type and its key.
+    fn kinds_and_keys(&mut self) -> Vec<String> {
+        self.recorded().into_iter().map(|(key, kind, _)| format!("{kind} {key}")).collect()
+    }
+
+    fn value(&mut self, key: &str) -> Option<Rebuilt> {
+        let mut shards = self.shards();
+        shards.of(key.as_bytes()).value(key.as_bytes()).map(|value| match value {
+            Value::Str(_) => unreachable!("no test here makes a string"),
+            Value::Hash(map) => Rebuilt::Hash(map.iter().map(|(field, value)| (text(field), text(value))).collect()),
+            Value::List(list) => Rebuilt::List(list.iter().map(|element| text(element)).collect()),
+            Value::Set(set) => Rebuilt::Set(set.iter().map(|member| text(member)).collect()),
+        })
+    }
+}
+
+/// A value as a reader of the records rebuilds it.
+#[derive(Clone, Debug, PartialEq)]
+enum Rebuilt {
+    Hash(BTreeMap<Text, Text>),
+    List(VecDeque<Text>),
+    Set(BTreeSet<Text>),
+}
+
+impl Rebuilt {
+    fn is_empty(&self) -> bool {
+        match self {
+            Rebuilt::Hash(map) => map.is_empty(),
+            Rebuilt::List(list) => list.is_empty(),
+            Rebuilt::Set(set) => set.is_empty(),
+        }
+    }
+}
+
+/// Does to a copy of the keys what one record says.
+fn apply(keys: &mut BTreeMap<Text, Rebuilt>, key: &str, kind: &str, parts: &[Text]) {
+    let fresh = match &kind[..1] {
+        "H" => Rebuilt::Hash(BTreeMap::new()),
+        "S" => Rebuilt::Set(BTreeSet::new()),
+        _ => Rebuilt::List(VecDeque::new()),
+    };
+    let value = keys.entry(key.to_owned()).or_insert(fresh);
+    let number = |at: usize| parts[at].parse::<i64>().expect("an index or a count is an integer");
+    match (value, kind) {
+        (Rebuilt::Hash(map), "HSet") => drop(map.insert(parts[0].clone(), parts[1].clone())),
+        (Rebuilt::Hash(map), "HDel") => drop(map.remove(&parts[0]).expect("only what is there is deleted")),
+        (Rebuilt::Set(set), "SAdd") => assert!(set.insert(parts[0].clone()), "only a new member is added"),
+        (Rebuilt::Set(set), "SRem") => assert!(set.remove(&parts[0]), "only what is there is removed"),
+        (Rebuilt::List(list), "LPush") => list.push_front(parts[0].clone()),
+        (Rebuilt::List(list), "RPush") => list.push_back(parts[0].clone()),
+        (Rebuilt::List(list), "LPop") => assert_eq!(list.pop_front().as_ref(), Some(&parts[0])),
+        (Rebuilt::List(list), "RPop") => assert_eq!(list.pop_back().as_ref(), Some(&parts[0])),
+        (Rebuilt::List(list), "LSet") => list[number(0) as usize] = parts[1].clone(),
+        (Rebuilt::List(list), "LInsert") => list.insert(number(0) as usize, parts[1].clone()),
+        (Rebuilt::List(list), "LTrim") => {
+            let (first, last) = (number(0), number(1));
+            let kept = list.iter().enumerate().filter(|(at, _)| (first..=last).contains(&(*at as i64)));
+            *list = kept.map(|(_, element)| element.clone()).collect();
+        }
+        (Rebuilt::List(list), "LRem") => {
+            let count = number(0);
+            for _ in 0..count.abs() {
+                let is_it = |element: &Text| *element == parts[1];
+                let found = if count > 0 { list.iter().position(is_it) } else { list.iter().rposition(is_it) };
+                list.remove(found.expect("so many were removed"));
+            }
+        }
+        (value, kind) => panic!("{kind} on {value:?}"),
+    }
+    if keys[key].is_empty() {
+        keys.remove(key);
+    }
+}
+
+const KEYS: [&str; 9] = ["h0", "h1", "h2", "l0", "l1", "l2", "s0", "s1", "s2"];
+
+/// One random operation; what it answers or refuses is not looked at.
+fn change(world: &mut World, rng: &mut fastrand::Rng) {
+    // Now and then a key of another type, which has to be refused.
+    let key = |rng: &mut fastrand::Rng, family: usize| {
+        let family = if rng.u8(..20) == 0 { rng.usize(..3) } else { family };
+        KEYS[family * 3 + rng.usize(..3)].as_bytes()
+    };
+    let words: Vec<String> = (0..rng.usize(1..5)).map(|_| rng.u8(..12).to_string()).collect();
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    let end = if rng.bool() { End::Head } else { End::Tail };
+    let other_end = if rng.bool() { End::Head } else { End::Tail };
+    let (index, count) = (rng.i64(-6..6), rng.usize(..4));
+    let mut shards = world.shards();
+    match rng.u8(..22) {
+        0..3 => {
+            let key = key(rng, 0);
+            let pairs = words.iter().map(|&word| (word, word));
+            let _ = shards.of(key).set_fields(key, pairs);
+        }
+        3..5 => {
+            let key = key(rng, 0);
+            let _ = shards.of(key).delete_fields(key, words.iter().copied());
+        }
+        5 => {
+            let key = key(rng, 0);
+            let _ = shards.of(key).increment_field(key, words[0], index);
+            let _ = shards.of(key).set_field_if_absent(key, words[0], b"new");
+        }
+        6..10 => {
+            let key = key(rng, 1);
+            let _ = shards.of(key).push(key, end, words.iter().copied());
+        }
+        10 => {
+            let key = key(rng, 1);
+            let _ = shards.of(key).pop(key, end);
+            let _ = shards.of(key).pop_many(key, other_end, count);
+        }
+        11 => {
+            let key = key(rng, 1);
+            let _ = shards.of(key).set_element(key, index, words[0]);
+        }
+        12 => {
+            let key = key(rng, 1);
+            let side = if rng.bool() { Side::Before } else { Side::After };
+            let _ = shards.of(key).insert_beside(key, side, words[0], b"put");
+        }
+        13 => {
+            let key = key(rng, 1);
+            let _ = shards.of(key).remove_elements(key, index, words[0]);
+        }
+        14 => {
+            let key = key(rng, 1);
+            let keep = |length: usize| (count < length).then(|| count..length.min(count + 8));
+            let _ = shards.of(key).trim(key, keep);
+        }
+        15..17 => {
+            let (from, to) = (key(rng, 1), key(rng, 1));
+            let _ = shards.move_element(from, end, to, other_end);
+        }
+        17..19 => {
+            let key = key(rng, 2);
+            let _ = shards.of(key).add_members(key, words.iter().copied());
+        }
+        19 => {
+            let key = key(rng, 2);
+            let _ = shards.of(key).remove_members(key, words.iter().copied());
+        }
+        20 => {
+            let key = key(rng, 2);
+            let _ = shards.of(key).pop_member(key);
+            let _ = shards.of(key).pop_members(key, count);
+        }
+        _ => {
+            let (from, to) = (key(rng, 2), key(rng, 2));
+            let _ = shards.move_member(from, to, words[0]);
+        }
+    }
+}
+
+#[test]
+fn the_records_alone_rebuild_every_value() {
+    for shards in [1, 2, 3] {
+        let mut rng = fastrand::Rng::with_seed(u64::from(shards));
+        let mut world = World::new(shards, 1 << 20);
+        let mut keys = BTreeMap::new();
+        for round in 0..400 {
+            for _ in 0..rng.usize(1..20) {
+                change(&mut world, &mut rng);
+            }
+            for (key, kind, parts) in world.recorded() {
+                apply(&mut keys, &key, &kind, &parts);
+            }
+            for key in KEYS {
+                assert_eq!(world.value(key).as_ref(), keys.get(key), "{key} with {shards} shards, round {round}");
+            }
+        }
+    }
+}
+
+fn words<'a>(words: &'a [&'a str]) -> impl Iterator<Item = &'a [u8]> + Clone {
+    words.iter().map(|word| word.as_bytes())
+}
+
+#[test]
+fn a_change_of_another_type_is_refused_without_a_record() {
+    let mut world = World::new(1, 1 << 16);
+    let mut shards = world.shards();
+    let shard = shards.of(b"list");
+    shard.push(b"list", End::Tail, words(&["a"])).unwrap();
+    shard.add_members(b"set", words(&["a"])).unwrap();
+    let pairs = || words(&["a"]).map(|word| (word, word));
+    assert_eq!(shard.set_fields(b"list", pairs()), Err(Refusal::WrongType));
+    assert_eq!(shard.delete_fields(b"set", words(&["a"])), Err(Refusal::WrongType));
+    assert_eq!(shard.add_members(b"list", words(&["b"])), Err(Refusal::WrongType));
+    assert_eq!(shard.push(b"set", End::Head, words(&["b"])), Err(Refusal::WrongType));
+    assert_eq!(shard.pop(b"set", End::Head), Err(Refusal::WrongType));
+    assert_eq!(shard.random_fields(b"set", Draw::Distinct(1)), Err(Refusal::WrongType));
+    assert_eq!(shards.move_element(b"list", End::Head, b"set", End::Head), Err(Refusal::WrongType));
+    assert_eq!(shards.move_member(b"set", b"list", b"a"), Err(Refusal::WrongType));
+    assert_eq!(world.lines(), ["RPush a", "SAdd a"]);
+}
+
+#[test]
+fn a_change_that_changes_nothing_records_nothing_but_a_field_set_again_does() {
+    let mut world = World::new(1, 1 << 16);
+    let mut shards = world.shards();
+    let shard = shards.of(b"");
+    shard.set_fields(b"h", words(&["f"]).map(|word| (word, word))).unwrap();
+    shard.set_fields(b"h", words(&["f"]).map(|word| (word, word))).unwrap();
+    shard.delete_fields(b"h", words(&["g"])).unwrap();
+    shard.add_members(b"s", words(&["m", "m"])).unwrap();
+    shard.add_members(b"s", words(&["m"])).unwrap();
+    shard.remove_members(b"s", words(&["n"])).unwrap();
+    shard.push(b"l", End::Tail, words(&["a", "b", "a", "c", "a"])).unwrap();
+    shard.trim(b"l", |length| Some(0..length)).unwrap();
+    shard.remove_elements(b"l", 0, b"z").unwrap();
+    assert_eq!(shard.remove_elements(b"l", -2, b"a"), Ok(2));
+    shard.trim(b"l", |_| None).unwrap();
+    assert!(shard.value(b"l").is_none());
+    let mut expected = vec!["HSet f f", "HSet f f", "SAdd m"];
+    expected.extend(["RPush a", "RPush b", "RPush a", "RPush c", "RPush a", "LRem -2 a", "LTrim 1 0"]);
+    assert_eq!(world.lines(), expected);
+}
+
+#[test]
+fn a_move_records_its_target_first_on_one_shard_and_on_two() {
+    let (a, b) = (b"a".as_slice(), b"b".as_slice());
+    for shards in [1, 2] {
+        let mut world = World::new(shards, 1 << 16);
+        let mut lent = world.shards();
+        // With two shards these two keys are not on one.
+        assert_eq!(lent.of(a).id() == lent.of(b).id(), shards == 1);
+        for (from, to) in [(a, b), (b, a)] {
+            let (source, target) = (text(from), text(to));
+            world.shards().of(from).push(from, End::Tail, words(&["x"])).unwrap();
+            world.shards().move_element(from, End::Head, to, End::Tail).unwrap();
+            assert_eq!(
+                world.kinds_and_keys(),
+                [format!("RPush {source}"), format!("RPush {target}"), format!("LPop {source}")]
+            );
+            world.shards().of(to).delete(to);
+            world.shards().of(from).add_members(from, words(&["m", "n"])).unwrap();
+            world.recorded();
+            world.shards().move_member(from, to, b"m").unwrap();
+            assert_eq!(world.kinds_and_keys(), [format!("SAdd {target}"), format!("SRem {source}")]);
+            world.shards().rename(from, to, false).unwrap();
+            assert_eq!(world.kinds_and_keys(), [format!("Rename {target}"), format!("Del {source}")]);
+            world.shards().of(to).delete(to);
+            world.recorded();
+        }
+    }
+}
+
+#[test]
+fn a_move_within_one_key_turns_a_list_and_leaves_a_set() {
+    let mut world = World::new(1, 1 << 16);
+    let mut shards = world.shards();
+    shards.of(b"l").push(b"l", End::Tail, words(&["x", "y"])).unwrap();
+    shards.move_element(b"l", End::Tail, b"l", End::Head).unwrap();
+    shards.move_element(b"l", End::Head, b"l", End::Head).unwrap();
+    shards.of(b"s").add_members(b"s", words(&["m"])).unwrap();
+    assert_eq!(shards.move_member(b"s", b"s", b"m"), Ok(true));
+    assert_eq!(shards.move_member(b"s", b"s", b"n"), Ok(false));
+    let expected = ["RPush x", "RPush y", "LPush y", "RPop y", "LPush y", "LPop y", "SAdd m"];
+    assert_eq!(world.lines(), expected);
+    assert_eq!(world.value("l"), Some(Rebuilt::List(["y".to_owned(), "x".to_owned()].into())));
+}
+
+#[test]
+fn a_change_beyond_a_quarter_of_the_ring_is_refused_before_anything_changes() {
+    let mut world = World::new(1, 1 << 16);
+    let members: Vec<String> = (0..400).map(|n| format!("member:{n}")).collect();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    let mut shards = world.shards();
+    let shard = shards.of(b"");
+    let too_large = |refusal| matches!(refusal, Refusal::ChangeTooLarge { .. });
+    assert!(shard.add_members(b"s", words(&members)).is_err_and(too_large));
+    assert!(shard.push(b"l", End::Head, words(&members)).is_err_and(too_large));
+    assert!(shard.set_fields(b"h", words(&members).map(|word| (word, word))).is_err_and(too_large));
+    assert_eq!(shard.key_count(), 0);
+    for half in members.chunks(100) {
+        shard.add_members(b"s", words(half)).unwrap();
+        shard.push(b"l", End::Head, words(half)).unwrap();
+        shard.set_fields(b"h", words(half).map(|word| (word, word))).unwrap();
+    }
+    // All of these are there already, so nothing is recorded, however many they are.
+    assert_eq!(shard.add_members(b"s", words(&members)), Ok(0));
+    assert_eq!(shard.remove_members(b"s", (0..400).map(|_| b"other".as_slice())), Ok(0));
+    assert!(shard.pop_members(b"s", 400).is_err_and(too_large));
+    assert!(shard.remove_members(b"s", words(&members)).is_err_and(too_large));
+    assert!(shard.pop_many(b"l", End::Tail, 400).is_err_and(too_large));
+    assert!(shard.delete_fields(b"h", words(&members)).is_err_and(too_large));
+    assert_eq!(shard.members(b"s").unwrap().map(|set| set.len()), Some(400));
+    assert_eq!(shard.elements(b"l").unwrap().map(|list| list.len()), Some(400));
+    assert_eq!(shard.fields(b"h").unwrap().map(|map| map.len()), Some(400));
+}
+
+#[test]
+fn the_last_element_takes_the_key_with_it_without_a_del() {
+    let mut world = World::new(1, 1 << 16);
+    let mut shards = world.shards();
+    let shard = shards.of(b"");
+    shard.add_members(b"s", words(&["a", "b", "c"])).unwrap();
+    assert_eq!(shard.pop_members(b"s", 99).map(|popped| popped.len()), Ok(3));
+    assert_eq!(shard.key_count(), 0);
+    let kinds: Vec<_> = world.recorded().into_iter().map(|row| row.1).collect();
+    let name = |kind: EventType| kind.name().expect("a built-in type has a name");
+    let (add, remove) = (name(EventType::SAdd), name(EventType::SRem));
+    assert_eq!(kinds, [add, add, add, remove, remove, remove]);
+}

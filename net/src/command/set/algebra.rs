@@ -1,0 +1,79 @@
+//! SINTER, SINTERCARD, SUNION, SDIFF.
+
+use crate::command::options::is;
+use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::resp::{Args, Reply, error_text};
+use keytide_engine::number::parse_i64;
+use keytide_engine::shards::{difference, intersection, union};
+
+type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
+
+const fn over_sets(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
+    Command {
+        name,
+        arity: -2,
+        flags: &[Flag::Readonly],
+        keys: Keys::ALL,
+        summary,
+        group: "set",
+        run: Run::Keys { run, spread: Spread::Hold },
+    }
+}
+
+pub static SINTER: Command = over_sets("sinter", "Returns the members that all sets have.", |context, args, reply| {
+    context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &intersection(&sets, usize::MAX)));
+});
+
+pub static SUNION: Command = over_sets("sunion", "Returns the members that any set has.", |context, args, reply| {
+    context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &union(&sets)));
+});
+
+pub static SDIFF: Command =
+    over_sets("sdiff", "Returns the members of the first set that no other has.", |context, args, reply| {
+        context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &difference(&sets)));
+    });
+
+fn put(reply: &mut Reply<'_>, members: &[&[u8]]) {
+    reply.set(members.len());
+    members.iter().for_each(|member| reply.bulk(member));
+}
+
+pub static SINTERCARD: Command = Command {
+    name: "sintercard",
+    arity: -3,
+    flags: &[Flag::Readonly, Flag::MovableKeys],
+    keys: Keys::Counted { at: 1 },
+    summary: "Counts the members that all sets have.",
+    group: "set",
+    run: Run::Keys { run: sintercard, spread: Spread::Hold },
+};
+
+fn sintercard(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let (keys, limit) = match parse(args) {
+        Ok(parsed) => parsed,
+        Err(text) => return reply.error(text),
+    };
+    let keys = args.rest(2).iter().take(keys);
+    context.shards.sets(keys).answer(reply, |reply, sets| reply.unsigned(intersection(&sets, limit).len() as u64));
+}
+
+/// How many keys there are, and up to how many members are counted.
+fn parse(args: Args<'_>) -> Result<(usize, usize), &'static str> {
+    let keys = parse_i64(args.get(1)).and_then(|keys| usize::try_from(keys).ok()).filter(|&keys| keys > 0);
+    let keys = keys.ok_or(error_text::NUMKEYS)?;
+    if keys > args.len() - 2 {
+        return Err(error_text::NUMKEYS_ARGUMENTS);
+    }
+    let words = args.rest(2 + keys);
+    let (mut at, mut limit) = (0, usize::MAX);
+    while let Some(word) = words.try_get(at) {
+        let value = words.try_get(at + 1).filter(|_| is(word, "limit")).ok_or(error_text::SYNTAX)?;
+        let number = parse_i64(value).and_then(|number| usize::try_from(number).ok());
+        limit = match number.ok_or(error_text::LIMIT_NEGATIVE)? {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        at += 2;
+    }
+    Ok((keys, limit))
+}
