@@ -1,9 +1,9 @@
 //! What finding a command's arguments costs: one SET or GET alone, and 16 of them in one buffer.
 
-use std::hint::black_box;
-
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use keytide_bench::{VALUE, key};
 use keytide_net::resp::{Parsed, Parser, ParserLimits, Protocol, Reply};
+use std::hint::black_box;
 
 fn encode(command: &[&[u8]], count: usize) -> Vec<u8> {
     let mut out = Vec::new();
@@ -26,9 +26,9 @@ fn parse_all(parser: &mut Parser, mut input: &[u8]) -> usize {
 }
 
 fn parse(criterion: &mut Criterion) {
-    let value = [b'v'; 64];
+    let key = key(42);
     let commands: [(&str, &[&[u8]]); 2] =
-        [("set", &[b"SET", b"key:000000042", &value]), ("get", &[b"GET", b"key:000000042"])];
+        [("set", &[b"SET", key.as_bytes(), &VALUE]), ("get", &[b"GET", key.as_bytes()])];
     let mut group = criterion.benchmark_group("parse");
     for (name, command) in commands {
         for count in [1, 16] {

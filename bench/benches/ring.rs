@@ -1,8 +1,7 @@
-//! The ring beside a bare copy of the same bytes: appending, and reading in sequence. Records as small writes make
-//! them: a key of 13 bytes, a value of 64.
-#![allow(missing_docs)]
+//! The ring beside a bare copy of the same bytes: appending, and reading in sequence.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use keytide_bench::{VALUE, key};
 use keytide_engine::event::EventType;
 use keytide_engine::position::{Position, Revision, RingOffset};
 use keytide_engine::ring::{Data, Draft, Ring, RingWriter, create, record_bytes};
@@ -13,7 +12,7 @@ const TURN: usize = 64;
 
 /// Keys and values of one turn, each where it happens to lie, as in the buffers of connections.
 fn turn_of_inputs() -> Vec<(Vec<u8>, Vec<u8>)> {
-    black_box((0..TURN).map(|number| (format!("key:{number:09}").into_bytes(), vec![number as u8; 64])).collect())
+    black_box((0..TURN).map(|number| (key(number).into_bytes(), VALUE.to_vec())).collect())
 }
 
 fn draft<'a>(number: usize, (key, value): &'a (Vec<u8>, Vec<u8>)) -> Draft<'a> {
@@ -97,7 +96,7 @@ fn read(c: &mut Criterion) {
     let inputs = turn_of_inputs();
     let (_writer, ring) = full(capacity, &inputs);
     let mut group = c.benchmark_group("read/64MiB");
-    group.throughput(Throughput::Elements(BATCH as u64 / record_bytes(13, 64)));
+    group.throughput(Throughput::Elements(BATCH as u64 / record_bytes(key(0).len(), VALUE.len())));
     let source = vec![1u8; capacity as usize];
     let (mut scratch, mut at) = (vec![0u8; BATCH], 0);
     group.bench_function("bare copy", |b| {

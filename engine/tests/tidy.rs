@@ -1,0 +1,163 @@
+//! The rules of the house that the compiler doesn't know, for the sources of all packages. A failure says what to do.
+#![cfg(not(loom))]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Files that may be longer than [`LINES_MAX`], with their lines at the most. It may only shrink: split a file instead.
+const LONG_FILES: &[(&str, usize)] = &[];
+
+const LINES_MAX: usize = 500;
+
+/// The only files with `unsafe`; a directory stands for the files in it.
+const UNSAFE_FILES: &[&str] = &[
+    "engine/src/ring/words.rs",
+    "engine/src/ring/writer.rs",
+    "engine/src/shard/mod.rs",
+    "net/src/command/server/process.rs",
+    "net/src/mesh/lane.rs",
+    "net/src/net_ring/",
+    "net/src/wake.rs",
+    "net/tests/common/mod.rs",
+    "net/tests/net_ring_leaks.rs",
+];
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Whether the word stands in the code, outside line comments. This file names what it forbids.
+    fn says(&self, word: &str) -> bool {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let is_word = |code: &str| {
+            code.match_indices(word).any(|(at, _)| {
+                let after = &code[at + word.len()..];
+                !code[..at].ends_with(is_part) && (word.ends_with(':') || !after.starts_with(is_part))
+            })
+        };
+        self.path != "engine/tests/tidy.rs"
+            && self.text.lines().any(|line| is_word(line.split_once("//").map_or(line, |(code, _)| code)))
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package stands in the workspace")
+}
+
+fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory of the workspace") {
+        let path = entry.expect("its entry").path();
+        match path.is_dir() {
+            true if path.ends_with("target") => {}
+            true => files(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+/// Every file of these directories, by its path from the root, in order.
+fn paths(directories: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    directories.iter().for_each(|directory| files(&root().join(directory), &mut found));
+    let from_root = |path: &PathBuf| path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+    let mut paths: Vec<String> = found.iter().map(from_root).collect();
+    paths.sort();
+    paths
+}
+
+fn sources() -> Vec<Source> {
+    let rust = paths(&["engine", "net", "bench"]).into_iter().filter(|path| path.ends_with(".rs"));
+    rust.map(|path| Source { text: fs::read_to_string(root().join(&path)).expect("UTF-8"), path }).collect()
+}
+
+/// Fails with every source that breaks a rule.
+fn none(breaks: impl Fn(&Source) -> bool, remedy: &str) {
+    let broken: Vec<String> = sources().into_iter().filter(breaks).map(|source| source.path).collect();
+    assert!(broken.is_empty(), "{}: {remedy}", broken.join(", "));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    none(|source| !source.text.starts_with("//!"), "begin the file with a `//!` line that says what is in it");
+}
+
+#[test]
+fn no_file_is_long() {
+    let allowed = |source: &Source| LONG_FILES.iter().find(|(path, _)| source.path == *path).map(|(_, lines)| *lines);
+    let lines = |source: &Source| source.text.lines().count();
+    none(|source| lines(source) > allowed(source).unwrap_or(LINES_MAX), "too long: split it, each part one idea");
+    for (path, _) in LONG_FILES {
+        let needed = sources().iter().any(|source| source.path == *path && lines(source) > LINES_MAX);
+        assert!(needed, "{path}: no longer long, take it from LONG_FILES");
+    }
+}
+
+#[test]
+fn unsafe_code_stays_where_it_is_known() {
+    let listed =
+        |source: &Source, entry: &str| source.path == entry || entry.ends_with('/') && source.path.starts_with(entry);
+    none(
+        |source| source.says("unsafe") && !UNSAFE_FILES.iter().any(|entry| listed(source, entry)),
+        "do without `unsafe`, or justify the file and list it in UNSAFE_FILES",
+    );
+    for entry in UNSAFE_FILES {
+        let needed = sources().iter().any(|source| listed(source, entry) && source.says("unsafe"));
+        assert!(needed, "{entry}: no `unsafe` there any more, take it from UNSAFE_FILES");
+    }
+}
+
+#[test]
+fn the_kernels_ring_is_used_in_one_place() {
+    none(
+        |source| !source.path.starts_with("net/src/net_ring/") && source.says("io_uring::"),
+        "io_uring is used under net/src/net_ring/ only: give NetRing a method for what you need",
+    );
+}
+
+#[test]
+fn the_engine_is_told_the_time() {
+    let asks = |source: &Source| source.says("SystemTime") || source.says("Instant");
+    none(
+        |source| source.path.starts_with("engine/") && source.path != "engine/src/clock.rs" && asks(source),
+        "take the time as an argument; only engine/src/clock.rs asks for it",
+    );
+}
+
+#[test]
+fn the_engine_does_not_know_the_network() {
+    let names =
+        |source: &Source| ["keytide_net", "glommio", "socket2", "io_uring"].iter().any(|name| source.says(name));
+    none(
+        |source| source.path.starts_with("engine/") && names(source),
+        "the engine has no sockets and no executor: what needs them belongs into net/",
+    );
+    let manifest = fs::read_to_string(root().join("engine/Cargo.toml")).expect("the engine's manifest");
+    assert!(!manifest.contains("../net"), "engine/Cargo.toml: the engine must not depend on net");
+}
+
+#[test]
+fn every_file_among_the_tests_is_used() {
+    for package in ["engine", "net"] {
+        let manifest = fs::read_to_string(root().join(package).join("Cargo.toml")).expect("a manifest");
+        assert!(!manifest.contains("autotests"), "{package}/Cargo.toml: let cargo find the tests, without autotests");
+        let tests = sources().into_iter().filter(|source| source.path.starts_with(&format!("{package}/tests/")));
+        let tests: Vec<Source> = tests.collect();
+        for path in paths(&[&format!("{package}/tests")]) {
+            let inner = &path[package.len() + "/tests/".len()..];
+            let (directory, file) = inner.rsplit_once('/').unwrap_or(("", inner));
+            // Cargo runs these by itself; the others are modules or data of a test, which names them.
+            let is_run = directory.is_empty() && file.ends_with(".rs") || file == "main.rs";
+            let parent = directory.rsplit('/').next().unwrap_or("");
+            let names: Vec<String> = match file.strip_suffix(".rs") {
+                Some("mod") => vec![format!("mod {parent};")],
+                Some(module) => vec![format!("mod {module};")],
+                None => vec![file.to_owned(), format!("{parent}/"), format!("\"{parent}\"")],
+            };
+            let is_named =
+                || tests.iter().any(|test| names.iter().any(|name| test.path != path && test.text.contains(name)));
+            assert!(is_run || is_named(), "{path}: no test uses it; name it in one, move it, or delete it");
+        }
+    }
+}
