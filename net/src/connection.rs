@@ -2,8 +2,9 @@
 
 use crate::net_ring::ConnectionId;
 use crate::replies::Replies;
-use crate::resp::{Parser, ParserLimits};
+use crate::resp::{Parser, ParserLimits, Protocol};
 use crate::session::{Closing, Session};
+use std::net::SocketAddr;
 
 /// One connection of this core.
 pub struct Connection {
@@ -73,6 +74,36 @@ impl Connection {
         self.input.len() - self.input_start
     }
 
+    /// Its line of CLIENT LIST, with the fields of Redis that have a meaning here. Sizes are bytes.
+    pub fn describe(&self, now_ms: u64) -> String {
+        let session = &self.session;
+        let address = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |a| a.to_string());
+        let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        let held = self.replies.held_bytes();
+        format!(
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} qbuf={} \
+             qbuf-free={} obl={} oll=0 omem={} tot-mem={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+            session.client,
+            address(session.peer),
+            address(session.local),
+            text(&session.name),
+            seconds(session.connected_ms),
+            seconds(session.active_ms),
+            if session.transaction.is_some() { "x" } else { "N" },
+            session.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
+            self.pending_input(),
+            self.input.capacity() - self.input.len(),
+            self.replies.ready().len(),
+            held,
+            size_of::<Connection>() + self.input.capacity() + self.spare.capacity() + held,
+            session.last_command.trim_end_matches('|'),
+            if session.protocol == Protocol::Resp3 { 3 } else { 2 },
+            text(&session.library.0),
+            text(&session.library.1),
+        )
+    }
+
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
     pub fn is_finished(&self) -> bool {
         let is_answered = self.stall.is_none() && self.replies.waiting() == 0;
@@ -92,13 +123,15 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Adds a connection.
-    pub fn insert(&mut self, connection: Connection) {
+    /// Adds a connection. Answers the one that had its place and is closed, though the net ring has not said so yet:
+    /// places are given anew at once.
+    #[must_use]
+    pub fn insert(&mut self, connection: Connection) -> Option<Box<Connection>> {
         let index = connection.id.index() as usize;
         if self.places.len() <= index {
             self.places.resize_with(index + 1, || None);
         }
-        self.places[index] = Some(Box::new(connection));
+        self.places[index].replace(Box::new(connection))
     }
 
     /// The connection of an id, if it is still that one.

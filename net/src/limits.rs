@@ -3,6 +3,12 @@
 /// How many replies of one connection may be on their way from other cores; then its next commands wait.
 pub const PIPELINE_MAX: usize = 4096;
 
+/// How many of them there may be before any has come, and so told how large they are.
+pub const PIPELINE_START: usize = 64;
+
+/// How many bytes such replies may have together, by the size of those that came before.
+pub const REMOTE_REPLIES_BYTES: usize = 4 << 20;
+
 /// How many bytes of commands of one connection may be on their way to other cores; then its next commands wait.
 /// A single longer one may.
 pub const FORWARDED_BYTES_MAX: usize = 4 << 20;

@@ -32,6 +32,10 @@ pub struct Server {
     next_client: AtomicU64,
     /// How many clients are connected to all cores.
     clients: AtomicU64,
+    /// How many may be.
+    maxclients: AtomicU64,
+    /// What the figures were when CONFIG RESETSTAT was last asked for.
+    stats_base: [AtomicU64; STATS.len()],
     stopping: AtomicBool,
 }
 
@@ -68,6 +72,7 @@ stats! {
     TableBytes "bytes of the shard's table, without what its entries point to"
     Commands "commands run for this core's clients"
     Connections "connections accepted"
+    Rejected "connections refused because there were too many"
     Clients "clients connected"
     ReceivedBytes "bytes received"
     SentBytes "bytes sent"
@@ -80,6 +85,8 @@ impl Server {
     /// A server about to start.
     pub fn new(config: Config, sequencer: Arc<Sequencer>, rings: Vec<Ring>, address: SocketAddr) -> Server {
         Server {
+            maxclients: AtomicU64::new(config.maxclients),
+            stats_base: Default::default(),
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
             config,
             sequencer,
@@ -107,7 +114,7 @@ impl Server {
     /// Counts a client in and numbers it, unless there are as many as may be.
     pub fn admit_client(&self) -> Option<u64> {
         // Relaxed, all three: they count, and order nothing.
-        if self.clients.fetch_add(1, Ordering::Relaxed) >= self.config.maxclients {
+        if self.clients.fetch_add(1, Ordering::Relaxed) >= self.maxclients() {
             self.clients.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -124,6 +131,18 @@ impl Server {
     pub fn client_count(&self) -> u64 {
         // Relaxed: as above.
         self.clients.load(Ordering::Relaxed)
+    }
+
+    /// How many clients may be connected.
+    pub fn maxclients(&self) -> u64 {
+        // Relaxed: a number by itself; whoever connects at the same moment may see either.
+        self.maxclients.load(Ordering::Relaxed)
+    }
+
+    /// Changes how many clients may be connected. Those that are stay.
+    pub fn set_maxclients(&self, count: u64) {
+        // Relaxed: as above.
+        self.maxclients.store(count, Ordering::Relaxed);
     }
 
     /// Lets the others wake this core.
@@ -189,6 +208,20 @@ impl Server {
     pub fn total(&self, stat: Stat) -> u64 {
         // Relaxed: see above.
         self.cores.iter().map(|core| core.stats[stat as usize].load(Ordering::Relaxed)).sum()
+    }
+
+    /// How much a figure has grown since the counters were last reset.
+    pub fn since_reset(&self, stat: Stat) -> u64 {
+        // Relaxed: as above.
+        self.total(stat).saturating_sub(self.stats_base[stat as usize].load(Ordering::Relaxed))
+    }
+
+    /// Lets the counters begin at 0 again.
+    pub fn reset_stats(&self) {
+        for (stat, _) in STATS {
+            // Relaxed: as above.
+            self.stats_base[*stat as usize].store(self.total(*stat), Ordering::Relaxed);
+        }
     }
 
     /// Tells the figures of a core's shard.

@@ -2,7 +2,6 @@
 
 use crate::command::transaction::Transaction;
 use crate::resp::Protocol;
-use std::fmt::Write;
 use std::net::SocketAddr;
 
 /// The session of one connection.
@@ -74,31 +73,5 @@ impl Session {
         self.authenticated = authenticated;
         self.transaction = None;
         self.name.clear();
-    }
-
-    /// Its line of CLIENT LIST.
-    pub fn describe(&self, now_ms: u64) -> String {
-        let address = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |a| a.to_string());
-        let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
-        let mut line = String::new();
-        // Writing to a string does not fail.
-        let _ = write!(
-            line,
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} cmd={} user=default \
-             lib-name={} lib-ver={} resp={}",
-            self.client,
-            address(self.peer),
-            address(self.local),
-            String::from_utf8_lossy(&self.name),
-            seconds(self.connected_ms),
-            seconds(self.active_ms),
-            if self.transaction.is_some() { "x" } else { "N" },
-            self.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
-            self.last_command,
-            String::from_utf8_lossy(&self.library.0),
-            String::from_utf8_lossy(&self.library.1),
-            if self.protocol == Protocol::Resp3 { 3 } else { 2 },
-        );
-        line
     }
 }

@@ -49,7 +49,7 @@ fn in_use_remedy(source: &io::Error) -> &'static str {
 }
 
 /// How many connections may wait to be accepted on each core.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 
 /// Serves until a signal or SHUTDOWN ends it. `ready` is told what is served once it is.
 ///

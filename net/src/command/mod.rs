@@ -7,6 +7,7 @@ pub mod connection;
 mod context;
 pub mod generic;
 pub mod hash;
+mod help;
 pub mod list;
 pub mod options;
 mod refusal;
@@ -198,6 +199,17 @@ pub enum Run {
 }
 
 impl Command {
+    /// A subcommand's own word, as `list` of `client|list`; none where it is no word that a client can send.
+    pub fn subcommand(&self) -> Option<&'static str> {
+        self.name.split_once('|').map(|(_, word)| word).filter(|word| !word.is_empty())
+    }
+
+    /// Its subcommands, where it has some that clients know by a word.
+    pub fn subcommands(&self) -> impl Iterator<Item = &'static Command> + Clone {
+        let all = if let Run::Container(subcommands) = self.run { subcommands } else { &[] };
+        all.iter().copied().filter(|command| command.subcommand().is_some())
+    }
+
     /// Whether it may take so many arguments.
     #[inline]
     pub fn accepts(&self, args: usize) -> bool {

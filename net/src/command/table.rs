@@ -134,6 +134,13 @@ impl Table {
         self.find(name).map(|index| self.all[index])
     }
 
+    /// A command or, as `client|list`, a subcommand.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<&'static Command> {
+        let Some(bar) = name.iter().position(|&byte| byte == b'|') else { return self.by_name(name) };
+        let mut subcommands = self.by_name(&name[..bar])?.subcommands();
+        subcommands.find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
     fn resolve_subcommand(&self, container: &Command, args: Args<'_>) -> Result<CommandIndex, Vec<u8>> {
         let Some(word) = args.try_get(1) else {
             // Alone, a container is its subcommand without a name where it has one, as COMMAND does.

@@ -7,7 +7,6 @@ use crate::command::table::CommandIndex;
 use crate::command::{Command, Flag, KeysContext, Run, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
-use crate::limits::PIPELINE_MAX;
 use crate::mesh::message::ReplyTo;
 use crate::resp::{Args, OwnedArgs, Reply};
 use keytide_engine::limits::change_bytes_max;
@@ -110,8 +109,7 @@ impl Core {
 
     /// Sends a command to the core of its keys.
     fn forward(&mut self, client: &mut Client<'_>, shard: ShardId, index: CommandIndex, args: Args<'_>) -> bool {
-        if client.replies.waiting() >= PIPELINE_MAX {
-            *client.stall = Some(Stall::Replies);
+        if !self.may_forward(client, args) {
             return false;
         }
         let to = ReplyTo { connection: client.id, number: client.replies.reserve(), part: 0 };
@@ -119,6 +117,15 @@ impl Core {
         self.outbound(shard).run(index, asker, to, args.iter());
         self.forwarded += 1;
         true
+    }
+
+    /// Whether a command may go to other cores; if not, the connection waits until all of its replies have come.
+    fn may_forward(&self, client: &mut Client<'_>, args: Args<'_>) -> bool {
+        let may = client.replies.may_forward(args.bytes_total());
+        if !may {
+            *client.stall = Some(Stall::Replies);
+        }
+        may
     }
 
     /// Runs a command whose keys are on several shards.
@@ -145,6 +152,9 @@ impl Core {
         if self.shard.is_none() {
             return self.wait_for_shard(client);
         }
+        if !self.may_forward(client, args) {
+            return false;
+        }
         let places = command.keys.places(args);
         let step = if let crate::command::Keys::At { step, .. } = command.keys { step } else { 1 };
         let split = Split::new(args, places, step, |key| shard_of(key, total).0);
@@ -162,6 +172,9 @@ impl Core {
     fn ask_all(&mut self, client: &mut Client<'_>, index: CommandIndex, merge: Merge, args: Args<'_>) -> bool {
         if self.shard.is_none() {
             return self.wait_for_shard(client);
+        }
+        if !self.may_forward(client, args) {
+            return false;
         }
         let total = self.server.shards();
         let gather = Gather::new(merge, client.session.protocol, total as usize, Vec::new());

@@ -69,22 +69,30 @@ impl Core {
         if number.is_some() {
             self.clients += 1;
         } else {
+            self.rejected += 1;
             // Number 0 is nobody's: it is not counted out again.
             Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::MAX_CLIENTS);
             connection.session.closing = Closing::AfterReplies;
         }
         list(&mut self.listed, &mut connection);
-        self.connections.insert(connection);
+        if let Some(closed) = self.connections.insert(connection) {
+            self.count_out(&closed);
+        }
     }
 
     fn forget(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(connection) = self.connections.remove(id) {
+            self.count_out(&connection);
+        }
+    }
+
+    fn count_out(&mut self, connection: &Connection) {
         if connection.session.client != 0 {
             self.clients -= 1;
             self.server.dismiss_client();
         }
         if connection.replies.waiting() > 0 {
-            self.give_up_waiting(id);
+            self.give_up_waiting(connection.id);
         }
     }
 
@@ -148,8 +156,10 @@ impl Core {
                     }
                     at += consumed;
                     parser.limits_mut().authenticated = client.session.authenticated;
-                    if client.replies.ready().len() > OUTPUT_STALL_BYTES {
-                        *client.stall = Some(Stall::Output);
+                    // What is held behind a reply that is still on its way cannot be sent before that one has come.
+                    if client.stall.is_none() && client.replies.held_bytes() > OUTPUT_STALL_BYTES {
+                        let is_behind = client.replies.waiting() > 0;
+                        *client.stall = Some(if is_behind { Stall::Replies } else { Stall::Output });
                     }
                 }
             }
@@ -180,12 +190,11 @@ impl Core {
             self.queue(client, index, args);
             return true;
         }
+        // Before it runs: CLIENT LIST shows itself.
+        client.session.last_command = command.name;
+        client.session.active_ms = self.now_ms;
         let done = self.dispatch(client, index, command, args);
-        if done {
-            self.commands += 1;
-            client.session.last_command = command.name;
-            client.session.active_ms = self.now_ms;
-        }
+        self.commands += u64::from(done);
         done
     }
 

@@ -70,6 +70,7 @@ pub struct Core {
     now_ms: u64,
     commands: u64,
     accepted: u64,
+    rejected: u64,
     clients: u64,
     forwarded: u64,
     turns: u64,
@@ -116,6 +117,7 @@ impl Core {
             now_ms: 0,
             commands: 0,
             accepted: 0,
+            rejected: 0,
             clients: 0,
             forwarded: 0,
             turns: 0,
@@ -138,12 +140,13 @@ impl Core {
         work |= self.expire();
         work |= self.commit();
         work |= self.lend_and_hold();
-        work |= self.run_deferred();
-        work |= self.send_all(net.ops());
+        // Before any reply leaves: who has one and asks for the figures finds its command in them.
         if work {
             self.turns += 1;
             self.tell(net);
         }
+        work |= self.run_deferred();
+        work |= self.send_all(net.ops());
         Ok(work)
     }
 
@@ -196,6 +199,7 @@ impl Core {
         for (stat, value) in [
             (Stat::Commands, self.commands),
             (Stat::Connections, self.accepted),
+            (Stat::Rejected, self.rejected),
             (Stat::Clients, self.clients),
             (Stat::ReceivedBytes, counters.received_bytes),
             (Stat::SentBytes, counters.sent_bytes),

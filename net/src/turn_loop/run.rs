@@ -164,12 +164,28 @@ async fn core_main(
         return Ok(());
     }
     net.listen(start.listener).map_err(broken)?;
+    glommio::spawn_local(bound_executor_sleep()).detach();
     let queue = task_queues::net();
     glommio::spawn_local_into(core_loop(unit, net, server.config.spin), queue)
         .map_err(|error| CoreError::Executor { core, message: error.to_string() })?
         .await
         .map_err(broken)
 }
+
+/// Keeps a timer of the executor running, so that the executor itself never sleeps for longer.
+///
+/// It goes to sleep although a task is ready if its thread loses the processor for a preemption interval (1 ms) between
+/// setting the preemption timer and looking at its queues: it takes "ran nothing" for "has nothing to run". What would
+/// wake it then are its own sources only, and the net ring is none of them: without this the core would be gone for
+/// good. While the turn loop sleeps in the net ring, this timer wakes nobody.
+async fn bound_executor_sleep() {
+    loop {
+        glommio::timer::sleep(EXECUTOR_SLEEP_MAX).await;
+    }
+}
+
+/// The longest that a ready turn loop is left waiting.
+const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
 
 /// Turns, until the server stops.
 async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {

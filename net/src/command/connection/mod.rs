@@ -2,9 +2,18 @@
 
 mod auth;
 mod basic;
+mod client;
 
 use super::Command;
 
 /// The commands of this family.
-pub const COMMANDS: &[&Command] =
-    &[&auth::AUTH, &auth::HELLO, &basic::PING, &basic::ECHO, &basic::SELECT, &basic::QUIT, &basic::RESET];
+pub const COMMANDS: &[&Command] = &[
+    &auth::AUTH,
+    &auth::HELLO,
+    &basic::PING,
+    &basic::ECHO,
+    &basic::SELECT,
+    &basic::QUIT,
+    &basic::RESET,
+    &client::CLIENT,
+];

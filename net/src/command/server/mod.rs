@@ -1,8 +1,27 @@
 //! Commands about the server.
 
+mod catalogue;
+mod config;
+mod debug;
+mod docs;
 mod flush;
+mod info;
+mod module;
+mod process;
+mod shutdown;
+mod time;
 
 use super::Command;
 
 /// The commands of this family.
-pub const COMMANDS: &[&Command] = &[&flush::FLUSHDB, &flush::FLUSHALL];
+pub const COMMANDS: &[&Command] = &[
+    &catalogue::COMMAND,
+    &config::CONFIG,
+    &debug::DEBUG,
+    &flush::FLUSHDB,
+    &flush::FLUSHALL,
+    &info::INFO,
+    &module::MODULE,
+    &shutdown::SHUTDOWN,
+    &time::TIME,
+];

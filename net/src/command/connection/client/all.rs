@@ -1,0 +1,220 @@
+//! CLIENT INFO, LIST, KILL: they ask every core for its connections.
+
+use super::client;
+use crate::command::options::is;
+use crate::command::{Command, CoreContext, Flag, Run};
+use crate::connection::Connection;
+use crate::gather::{Merge, integer};
+use crate::resp::{Args, Reply, error_text};
+use crate::session::Closing;
+use keytide_engine::number::parse_i64;
+
+pub static INFO: Command = client(
+    "client|info",
+    2,
+    &[Flag::NoMulti],
+    "Describes the connection.",
+    Run::EachCore { run: info, merge: Merge::Texts },
+);
+
+fn info(context: &mut CoreContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    let asker = context.client;
+    describe(context, reply, |connection| connection.session.client == asker);
+}
+
+pub static LIST: Command = client(
+    "client|list",
+    -2,
+    &[Flag::Admin, Flag::NoMulti],
+    "Describes the connections, all or those of a TYPE or of some IDs.",
+    Run::EachCore { run: list, merge: Merge::Texts },
+);
+
+fn list(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let words = args.rest(2);
+    match words.try_get(0) {
+        None => describe(context, reply, |_| true),
+        Some(word) if words.len() == 2 && is(word, "type") => match is_type(words.get(1)) {
+            Ok(is_it) => describe(context, reply, |_| is_it),
+            Err(text) => reply.error(text),
+        },
+        Some(word) if words.len() > 1 && is(word, "id") => {
+            let ids: Option<Vec<i64>> = words.rest(1).iter().map(parse_i64).collect();
+            match ids {
+                Some(ids) => describe(context, reply, |connection| ids.contains(&(connection.session.client as i64))),
+                None => reply.error("ERR Invalid client ID"),
+            }
+        }
+        Some(_) => reply.error(error_text::SYNTAX),
+    }
+}
+
+fn describe(context: &mut CoreContext<'_>, reply: &mut Reply<'_>, is_wanted: impl Fn(&Connection) -> bool) {
+    let now_ms = context.now_ms;
+    let mut text = String::new();
+    for connection in admitted(context).filter(|connection| is_wanted(connection)) {
+        text += &connection.describe(now_ms);
+        text.push('\n');
+    }
+    reply.text(&text);
+}
+
+/// The connections without those that are being refused or closed.
+fn admitted<'a>(context: &'a mut CoreContext<'_>) -> impl Iterator<Item = &'a mut Connection> {
+    let is_open = |connection: &&mut Connection| connection.session.client != 0 && !connection.is_closed;
+    context.connections.iter().filter(is_open)
+}
+
+/// Whether connections are of a type, by Redis's name for it: all of them are normal ones.
+fn is_type(name: &[u8]) -> Result<bool, Vec<u8>> {
+    if is(name, "normal") {
+        return Ok(true);
+    }
+    match ["master", "slave", "replica", "pubsub"].iter().any(|other| is(name, other)) {
+        true => Ok(false),
+        false => Err([b"ERR Unknown client type '", name, b"'"].concat()),
+    }
+}
+
+pub static KILL: Command = client(
+    "client|kill",
+    -3,
+    &[Flag::Admin, Flag::NoMulti],
+    "Closes connections: one by its address, or all that fit ID, ADDR, LADDR, TYPE, USER, but with SKIPME this one.",
+    Run::EachCore { run: kill, merge: Merge::Custom(sum_killed) },
+);
+
+/// Which connections are to be closed.
+#[derive(Default)]
+struct Victims<'a> {
+    id: Option<u64>,
+    peer: Option<&'a [u8]>,
+    local: Option<&'a [u8]>,
+    /// Whether the type asked for is one that connections have.
+    is_type: Option<bool>,
+    skips_asker: bool,
+}
+
+impl<'a> Victims<'a> {
+    fn parse(words: Args<'a>) -> Result<Victims<'a>, Vec<u8>> {
+        if words.len() == 1 {
+            return Ok(Victims { peer: Some(words.get(0)), ..Victims::default() });
+        }
+        let mut victims = Victims { skips_asker: true, ..Victims::default() };
+        for at in (0..words.len()).step_by(2) {
+            let (option, value) = (words.get(at), words.try_get(at + 1).ok_or(error_text::SYNTAX)?);
+            if is(option, "id") {
+                let id = parse_i64(value).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0);
+                victims.id = Some(id.ok_or("ERR client-id should be greater than 0")?);
+            } else if is(option, "type") {
+                victims.is_type = Some(is_type(value)?);
+            } else if is(option, "addr") {
+                victims.peer = Some(value);
+            } else if is(option, "laddr") {
+                victims.local = Some(value);
+            } else if is(option, "user") {
+                if value != b"default" {
+                    return Err([b"ERR No such user '", value, b"'"].concat());
+                }
+            } else if is(option, "skipme") {
+                victims.skips_asker = match (is(value, "yes"), is(value, "no")) {
+                    (true, _) => true,
+                    (_, true) => false,
+                    _ => return Err(error_text::SYNTAX.into()),
+                };
+            } else {
+                return Err(error_text::SYNTAX.into());
+            }
+        }
+        Ok(victims)
+    }
+
+    fn include(&self, connection: &Connection, asker: u64) -> bool {
+        let session = &connection.session;
+        let is_at = |address: Option<std::net::SocketAddr>, wanted: Option<&[u8]>| {
+            wanted.is_none_or(|wanted| address.is_some_and(|address| address.to_string().as_bytes() == wanted))
+        };
+        self.id.is_none_or(|id| session.client == id)
+            && is_at(session.peer, self.peer)
+            && is_at(session.local, self.local)
+            && self.is_type != Some(false)
+            && !(self.skips_asker && session.client == asker)
+    }
+}
+
+/// A core answers how many it has closed: as an integer, or for the form with an address alone as a word.
+fn kill(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let victims = match Victims::parse(args.rest(2)) {
+        Ok(victims) => victims,
+        Err(text) => return reply.error(text),
+    };
+    let asker = context.client;
+    let mut killed = 0;
+    for connection in admitted(context).filter(|connection| victims.include(connection, asker)) {
+        let is_asker = connection.session.client == asker;
+        // Who kills itself still gets its reply.
+        connection.session.closing = if is_asker { Closing::AfterReplies } else { Closing::Now };
+        killed += 1;
+    }
+    match args.len() {
+        3 => reply.simple(if killed > 0 { KILLED } else { NOBODY }),
+        _ => reply.integer(killed),
+    }
+}
+
+const KILLED: &str = "killed";
+const NOBODY: &str = "nobody";
+
+fn sum_killed(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
+    let is_word =
+        |part: &Vec<u8>, word: &str| part.strip_prefix(b"+").is_some_and(|rest| rest.starts_with(word.as_bytes()));
+    if parts.iter().any(|part| is_word(part, KILLED)) {
+        reply.ok();
+    } else if parts.iter().any(|part| is_word(part, NOBODY)) {
+        reply.error("ERR No such client");
+    } else {
+        reply.integer(parts.iter().map(|part| integer(part)).sum());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::{OwnedArgs, Protocol};
+
+    fn parse(words: &[&str]) -> Result<(Option<u64>, bool), String> {
+        let args: OwnedArgs = words.iter().collect();
+        let parsed = Victims::parse(args.as_args()).map(|victims| (victims.id, victims.skips_asker));
+        parsed.map_err(|text| String::from_utf8_lossy(&text).into_owned())
+    }
+
+    #[test]
+    fn the_asker_is_spared_unless_it_says_otherwise() {
+        assert_eq!(parse(&["id", "7"]), Ok((Some(7), true)));
+        assert_eq!(parse(&["ID", "7", "SKIPME", "no"]), Ok((Some(7), false)));
+        assert_eq!(parse(&["127.0.0.1:7"]), Ok((None, false)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_as_redis_says_it() {
+        assert_eq!(parse(&["id", "0"]), Err("ERR client-id should be greater than 0".into()));
+        assert_eq!(parse(&["type", "x"]), Err("ERR Unknown client type 'x'".into()));
+        assert_eq!(parse(&["user", "x"]), Err("ERR No such user 'x'".into()));
+        for words in [&["id", "7", "addr"][..], &["skipme", "x"], &["x", "y"]] {
+            assert_eq!(parse(words), Err("ERR syntax error".into()), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_two_forms_reply_in_their_own_way() {
+        let summed = |parts: &[&str]| {
+            let parts: Vec<Vec<u8>> = parts.iter().map(|part| part.as_bytes().to_vec()).collect();
+            let mut out = Vec::new();
+            sum_killed(&parts, &mut Reply::new(&mut out, Protocol::Resp2));
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        assert_eq!(summed(&[":1\r\n", ":2\r\n"]), ":3\r\n");
+        assert_eq!(summed(&["+nobody\r\n", "+killed\r\n"]), "+OK\r\n");
+        assert_eq!(summed(&["+nobody\r\n", "+nobody\r\n"]), "-ERR No such client\r\n");
+    }
+}

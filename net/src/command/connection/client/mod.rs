@@ -1,0 +1,37 @@
+//! CLIENT: the connection's own names and marks; all connections.
+
+mod all;
+mod own;
+
+use crate::command::help::help;
+use crate::command::{Command, Flag, Keys, Run};
+
+static HELP: Command = help("client|help", "connection");
+
+pub static CLIENT: Command = Command {
+    name: "client",
+    arity: -2,
+    flags: &[],
+    keys: Keys::None,
+    summary: "About connections.",
+    group: "connection",
+    run: Run::Container(&[
+        &own::ID,
+        &own::GETNAME,
+        &own::SETNAME,
+        &own::SETINFO,
+        &own::NO_EVICT,
+        &own::NO_TOUCH,
+        &own::REPLY,
+        &own::GETREDIR,
+        &all::INFO,
+        &all::LIST,
+        &all::KILL,
+        &HELP,
+    ]),
+};
+
+/// A subcommand of CLIENT.
+const fn client(name: &'static str, arity: i32, flags: &'static [Flag], summary: &'static str, run: Run) -> Command {
+    Command { name, arity, flags, keys: Keys::None, summary, group: "connection", run }
+}

@@ -1,0 +1,109 @@
+//! CLIENT ID, GETNAME, SETNAME, SETINFO, NO-EVICT, NO-TOUCH, REPLY, GETREDIR.
+
+use super::client;
+use crate::command::connection::auth::is_name;
+use crate::command::options::is;
+use crate::command::{Command, Run, SessionContext};
+use crate::resp::{Args, Reply, error_text};
+
+pub static ID: Command = client(
+    "client|id",
+    2,
+    &[],
+    "Returns the connection's number.",
+    Run::Session(|context, _, reply| {
+        reply.unsigned(context.session.client);
+    }),
+);
+
+pub static GETNAME: Command = client("client|getname", 2, &[], "Returns the connection's name.", Run::Session(getname));
+
+fn getname(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    match context.session.name.is_empty() {
+        true => reply.null(),
+        false => reply.bulk(&context.session.name),
+    }
+}
+
+pub static SETNAME: Command =
+    client("client|setname", 3, &[], "Names the connection; an empty name takes it away.", Run::Session(setname));
+
+fn setname(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    if !is_name(args.get(2)) {
+        return reply.error(error_text::CLIENT_NAME);
+    }
+    context.session.name = args.get(2).to_vec();
+    reply.ok();
+}
+
+pub static SETINFO: Command = client(
+    "client|setinfo",
+    4,
+    &[],
+    "Tells the client library's name (LIB-NAME) or version (LIB-VER).",
+    Run::Session(setinfo),
+);
+
+fn setinfo(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let (option, value) = (args.get(2), args.get(3));
+    let library = &mut context.session.library;
+    let (field, name) = if is(option, "lib-name") {
+        (&mut library.0, "lib-name")
+    } else if is(option, "lib-ver") {
+        (&mut library.1, "lib-ver")
+    } else {
+        return reply.error([b"ERR Unrecognized option '", option, b"'"].concat());
+    };
+    if !is_name(value) {
+        return reply.error(format!("ERR {name} cannot contain spaces, newlines or special characters."));
+    }
+    *field = value.to_vec();
+    reply.ok();
+}
+
+pub static NO_EVICT: Command = client(
+    "client|no-evict",
+    3,
+    &[crate::command::Flag::Admin],
+    "ON keeps the connection when others are closed for want of memory; none ever is.",
+    Run::Session(switch),
+);
+
+pub static NO_TOUCH: Command = client(
+    "client|no-touch",
+    3,
+    &[],
+    "ON lets the connection read without marking keys as used; none is marked.",
+    Run::Session(switch),
+);
+
+/// ON and OFF are taken, for there is nothing that they would change.
+fn switch(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    match is(args.get(2), "on") || is(args.get(2), "off") {
+        true => reply.ok(),
+        false => reply.error(error_text::SYNTAX),
+    }
+}
+
+pub static REPLY: Command =
+    client("client|reply", 3, &[], "ON, as every connection is: replies are sent.", Run::Session(replies));
+
+fn replies(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let word = args.get(2);
+    if is(word, "on") {
+        reply.ok();
+    } else if is(word, "off") || is(word, "skip") {
+        // Saying nothing here would leave the client with one reply more than it expects later on.
+        reply.error("ERR CLIENT REPLY OFF and SKIP are not supported");
+    } else {
+        reply.error(error_text::SYNTAX);
+    }
+}
+
+pub static GETREDIR: Command = client(
+    "client|getredir",
+    2,
+    &[],
+    "Returns -1: no invalidations are tracked for the connection.",
+    Run::Session(|_, _, reply| reply.integer(-1)),
+);

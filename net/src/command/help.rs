@@ -1,0 +1,31 @@
+//! HELP of every command with subcommands, made of the table.
+
+use super::table::TABLE;
+use super::{Command, Flag, Keys, Run, SessionContext};
+use crate::resp::{Args, Reply};
+
+/// The HELP subcommand of a container; `name` as in `client|help`.
+pub const fn help(name: &'static str, group: &'static str) -> Command {
+    Command {
+        name,
+        arity: 2,
+        flags: &[Flag::NoAuth],
+        keys: Keys::None,
+        summary: "Lists the subcommands.",
+        group,
+        run: Run::Session(list),
+    }
+}
+
+fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let Some(Command { name, run: Run::Container(subcommands), .. }) = TABLE.by_name(args.get(0)) else {
+        unreachable!("only containers have this subcommand");
+    };
+    let lines = subcommands.iter().filter_map(|command| Some((command.subcommand()?, command.summary)));
+    reply.array(1 + 2 * lines.clone().count());
+    reply.simple(&format!("{} and one of:", name.to_uppercase()));
+    for (word, summary) in lines {
+        reply.simple(&word.to_uppercase());
+        reply.simple(&format!("    {summary}"));
+    }
+}

@@ -1,0 +1,225 @@
+//! COMMAND: the table of commands as clients ask for it.
+
+use super::docs;
+use crate::command::help::help;
+use crate::command::options::is;
+use crate::command::table::TABLE;
+use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::resp::{Args, OwnedArgs, Reply, error_text};
+use keytide_engine::filter::Glob;
+
+static HELP: Command = help("command|help", "server");
+
+pub static COMMAND: Command = Command {
+    name: "command",
+    arity: -1,
+    flags: &[],
+    keys: Keys::None,
+    summary: "Describes the commands.",
+    group: "server",
+    run: Run::Container(&[&ALONE, &COUNT, &DOCS, &INFO, &LIST, &GETKEYS, &HELP]),
+};
+
+const fn command(
+    name: &'static str,
+    arity: i32,
+    summary: &'static str,
+    run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
+) -> Command {
+    Command { name, arity, flags: &[], keys: Keys::None, summary, group: "server", run: Run::Session(run) }
+}
+
+/// COMMAND without a subcommand.
+static ALONE: Command = command("command|", 1, "Describes every command.", |_, _, reply| {
+    reply.array(TABLE.commands().len());
+    TABLE.commands().iter().for_each(|command| encode(command, reply));
+});
+
+static COUNT: Command = command("command|count", 2, "Returns the number of commands.", |_, _, reply| {
+    reply.unsigned(TABLE.commands().len() as u64);
+});
+
+static DOCS: Command = command("command|docs", -2, "Tells what commands are for.", |_, args, reply| {
+    let named = named(args.rest(2)).into_iter().flatten();
+    docs::encode(&named.collect::<Vec<_>>(), reply);
+});
+
+static INFO: Command = command("command|info", -2, "Describes commands by name.", |_, args, reply| {
+    let named = named(args.rest(2));
+    reply.array(named.len());
+    for command in named {
+        match command {
+            Some(command) => encode(command, reply),
+            None => reply.null_array(),
+        }
+    }
+});
+
+/// The commands of these names, or where there are none all commands.
+fn named(names: Args<'_>) -> Vec<Option<&'static Command>> {
+    if names.is_empty() {
+        return TABLE.commands().iter().copied().map(Some).collect();
+    }
+    names.iter().map(|name| TABLE.by_full_name(name)).collect()
+}
+
+static LIST: Command =
+    command("command|list", -2, "Returns the commands' names, FILTERBY a pattern or category.", list);
+
+fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let all = TABLE.commands().iter().copied();
+    let found: Vec<&Command> = match args.len() {
+        2 => all.collect(),
+        5 if is(args.get(2), "filterby") => {
+            let value = args.get(4);
+            if is(args.get(3), "pattern") {
+                let glob = Glob::new(&value.to_ascii_lowercase());
+                all.filter(|command| glob.matches(command.name.as_bytes())).collect()
+            } else if is(args.get(3), "aclcat") {
+                all.filter(|command| categories(command).iter().any(|name| is(value, name))).collect()
+            } else if is(args.get(3), "module") {
+                Vec::new()
+            } else {
+                return reply.error(error_text::SYNTAX);
+            }
+        }
+        _ => return reply.error(error_text::SYNTAX),
+    };
+    reply.array(found.len());
+    found.iter().for_each(|command| reply.text(command.name));
+}
+
+static GETKEYS: Command = command("command|getkeys", -4, "Returns the keys of a whole command.", getkeys);
+
+fn getkeys(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let asked: OwnedArgs = args.rest(2).iter().collect();
+    let asked = asked.as_args();
+    let Some(command) = TABLE.by_name(asked.get(0)) else { return reply.error("ERR Invalid command specified") };
+    let command = match TABLE.resolve(asked) {
+        Ok(index) => TABLE.get(index),
+        Err(_) if command.accepts(asked.len()) => return reply.error("ERR Invalid command specified"),
+        Err(_) if command.keys == Keys::None => return reply.error("ERR The command has no key arguments"),
+        Err(_) => return reply.error("ERR Invalid number of arguments specified for command"),
+    };
+    if command.keys == Keys::None {
+        return reply.error("ERR The command has no key arguments");
+    }
+    let keys: Vec<&[u8]> = command.keys.of(asked).collect();
+    if keys.is_empty() {
+        return reply.error("ERR Invalid arguments specified for command");
+    }
+    reply.array(keys.len());
+    keys.iter().for_each(|key| reply.bulk(key));
+}
+
+/// A command as COMMAND shows it.
+fn encode(command: &Command, reply: &mut Reply<'_>) {
+    let (first, last, step) = match command.keys {
+        Keys::At { first, last, step } => (first as i64, last as i64, step as i64),
+        Keys::None | Keys::Counted { .. } => (0, 0, 0),
+    };
+    reply.array(10);
+    reply.text(command.name);
+    reply.integer(i64::from(command.arity));
+    reply.set(command.flags.len());
+    command.flags.iter().for_each(|flag| reply.simple(flag.name()));
+    reply.integer(first);
+    reply.integer(last);
+    reply.integer(step);
+    let categories = categories(command);
+    reply.set(categories.len());
+    categories.iter().for_each(|name| reply.simple(&format!("@{name}")));
+    // Tips: none.
+    reply.set(0);
+    encode_keys(command, reply);
+    let subcommands = command.subcommands();
+    reply.array(subcommands.clone().count());
+    subcommands.for_each(|subcommand| encode(subcommand, reply));
+}
+
+/// Where the keys stand, as two steps: where they begin, and how the others are found from there.
+fn encode_keys(command: &Command, reply: &mut Reply<'_>) {
+    let (begin, find, spec): (usize, &str, [(&str, i64); 3]) = match command.keys {
+        Keys::None => return reply.set(0),
+        Keys::At { first, last, step } => {
+            let last = if last < 0 { last as i64 } else { last as i64 - first as i64 };
+            (first, "range", [("lastkey", last), ("keystep", step as i64), ("limit", 0)])
+        }
+        Keys::Counted { at } => (at, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
+    };
+    reply.set(1);
+    reply.map(3);
+    reply.text("flags");
+    reply.set(1);
+    reply.simple(if command.is(Flag::Write) { "RW" } else { "RO" });
+    reply.text("begin_search");
+    reply.map(2);
+    reply.text("type");
+    reply.text("index");
+    reply.text("spec");
+    reply.map(1);
+    reply.text("index");
+    reply.integer(begin as i64);
+    reply.text("find_keys");
+    reply.map(2);
+    reply.text("type");
+    reply.text(find);
+    reply.text("spec");
+    reply.map(spec.len());
+    for (name, value) in spec {
+        reply.text(name);
+        reply.integer(value);
+    }
+}
+
+/// Redis's ACL categories of a command, told from its flags and its family.
+fn categories(command: &Command) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for (flag, name) in [
+        (Flag::Write, "write"),
+        (Flag::Readonly, "read"),
+        (Flag::Admin, "admin"),
+        (Flag::Admin, "dangerous"),
+        (Flag::Blocking, "blocking"),
+    ] {
+        if command.is(flag) {
+            names.push(name);
+        }
+    }
+    names.push(if command.is(Flag::Fast) { "fast" } else { "slow" });
+    match command.group {
+        "generic" => names.push("keyspace"),
+        "sorted-set" => names.push("sortedset"),
+        "transactions" => names.push("transaction"),
+        "server" => {}
+        family => names.push(family),
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Protocol;
+    use crate::resp::split::elements;
+
+    #[test]
+    fn every_command_is_encoded_as_ten_whole_elements() {
+        for protocol in [Protocol::Resp2, Protocol::Resp3] {
+            for command in TABLE.commands() {
+                let mut out = Vec::new();
+                encode(command, &mut Reply::new(&mut out, protocol));
+                let found: Vec<&[u8]> = elements(&out).into_iter().flatten().collect();
+                assert_eq!(found.len(), 10, "{}", command.name);
+                assert_eq!(found.iter().map(|element| element.len()).sum::<usize>() + b"*10\r\n".len(), out.len());
+            }
+        }
+    }
+
+    #[test]
+    fn subcommands_are_found_by_their_full_names() {
+        assert_eq!(TABLE.by_full_name(b"Client|List").map(|command| command.name), Some("client|list"));
+        assert!(TABLE.by_full_name(b"client|").is_none());
+        assert!(TABLE.by_full_name(b"command|").is_none());
+    }
+}

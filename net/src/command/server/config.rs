@@ -1,0 +1,173 @@
+//! CONFIG: one table of rows, by Redis's names where it has one for the same thing.
+
+use crate::command::help::help;
+use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::config::Spin;
+use crate::resp::{Args, Reply, error_text};
+use crate::server::Server;
+use keytide_engine::filter::Glob;
+use keytide_engine::number::parse_i64;
+
+static HELP: Command = help("config|help", "server");
+
+pub static CONFIG: Command = Command {
+    name: "config",
+    arity: -2,
+    flags: &[],
+    keys: Keys::None,
+    summary: "The server's configuration.",
+    group: "server",
+    run: Run::Container(&[&GET, &SET, &RESETSTAT, &REWRITE, &HELP]),
+};
+
+const fn config(
+    name: &'static str,
+    arity: i32,
+    summary: &'static str,
+    run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
+) -> Command {
+    Command { name, arity, flags: &[Flag::Admin], keys: Keys::None, summary, group: "server", run: Run::Session(run) }
+}
+
+static GET: Command = config("config|get", -3, "Returns the values whose names match the patterns.", get);
+static SET: Command = config("config|set", -4, "Sets values.", set);
+static RESETSTAT: Command = config("config|resetstat", 2, "Lets the counters of INFO begin at 0 again.", resetstat);
+static REWRITE: Command = config("config|rewrite", 2, "Would rewrite the configuration file.", rewrite);
+
+/// One value.
+struct Row {
+    name: &'static str,
+    value: fn(&Server) -> String,
+    change: Change,
+}
+
+/// What CONFIG SET may do with a value.
+#[derive(Clone, Copy)]
+enum Change {
+    /// Nothing.
+    Never,
+    /// Set it to what it is: clients do so to make sure.
+    Same,
+    /// Set it, once `check` has found nothing wrong with it.
+    Free { check: fn(&[u8]) -> Result<(), String>, apply: fn(&Server, &[u8]) },
+}
+
+const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -> Row {
+    Row { name, value, change }
+}
+
+const ROWS: &[Row] = &[
+    row("absent-streams", Change::Never, |server| server.config.absent_streams.to_string()),
+    row("appendonly", Change::Same, |_| "no".to_owned()),
+    row("bind", Change::Same, |server| server.config.bind.to_string()),
+    row("cluster-enabled", Change::Never, |_| "no".to_owned()),
+    row("cores", Change::Never, |server| {
+        let cores: Vec<String> = server.config.cores.iter().map(usize::to_string).collect();
+        cores.join(",")
+    }),
+    row("databases", Change::Never, |_| "1".to_owned()),
+    row("io-threads", Change::Never, |_| "1".to_owned()),
+    row("maxclients", Change::Free { check: check_maxclients, apply: set_maxclients }, |server| {
+        server.maxclients().to_string()
+    }),
+    row("maxmemory", Change::Same, |_| "0".to_owned()),
+    row("maxmemory-policy", Change::Same, |_| "noeviction".to_owned()),
+    row("notify-keyspace-events", Change::Same, |_| String::new()),
+    row("port", Change::Same, |server| server.address.port().to_string()),
+    row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),
+    row("requirepass", Change::Same, |server| server.config.requirepass.clone().unwrap_or_default()),
+    row("ring-bytes", Change::Never, |server| server.config.ring_bytes.to_string()),
+    row("save", Change::Same, |_| String::new()),
+    row("shards", Change::Never, |server| server.shards().to_string()),
+    row("spin-us", Change::Never, |server| match server.config.spin {
+        Spin::Micros(micros) => micros.to_string(),
+        Spin::Forever => "forever".to_owned(),
+    }),
+    row("tcp-backlog", Change::Never, |_| crate::start::BACKLOG.to_string()),
+    row("tcp-keepalive", Change::Same, |_| "0".to_owned()),
+    row("timeout", Change::Same, |_| "0".to_owned()),
+];
+
+fn check_maxclients(value: &[u8]) -> Result<(), String> {
+    match parse_i64(value) {
+        None => Err("argument couldn't be parsed into an integer".to_owned()),
+        Some(1..=0xffff_ffff) => Ok(()),
+        Some(_) => Err(format!("argument must be between 1 and {} inclusive", u32::MAX)),
+    }
+}
+
+fn set_maxclients(server: &Server, value: &[u8]) {
+    if let Some(Ok(count)) = parse_i64(value).map(u64::try_from) {
+        server.set_maxclients(count);
+    }
+}
+
+fn get(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let globs: Vec<Glob> = args.rest(2).iter().map(|pattern| Glob::new(&pattern.to_ascii_lowercase())).collect();
+    let found: Vec<&Row> =
+        ROWS.iter().filter(|row| globs.iter().any(|glob| glob.matches(row.name.as_bytes()))).collect();
+    reply.map(found.len());
+    for row in found {
+        reply.text(row.name);
+        reply.text(&(row.value)(context.server));
+    }
+}
+
+/// All are checked before any is set.
+fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let words = args.rest(2);
+    if !words.len().is_multiple_of(2) {
+        return reply.error(error_text::SYNTAX);
+    }
+    let mut changes: Vec<(&Row, &[u8])> = Vec::new();
+    for at in (0..words.len()).step_by(2) {
+        let (name, value) = (words.get(at), words.get(at + 1));
+        let Some(row) = ROWS.iter().find(|row| name.eq_ignore_ascii_case(row.name.as_bytes())) else {
+            return reply.error([b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat());
+        };
+        let is_double = changes.iter().any(|(other, _)| other.name == row.name);
+        let checked = match row.change {
+            _ if is_double => Err("duplicate parameter".to_owned()),
+            Change::Free { check, .. } => check(value),
+            Change::Same if (row.value)(context.server).as_bytes() == value => Ok(()),
+            Change::Same | Change::Never => Err("can't set immutable config".to_owned()),
+        };
+        if let Err(reason) = checked {
+            let name = row.name;
+            return reply.error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"));
+        }
+        changes.push((row, value));
+    }
+    for (row, value) in changes {
+        if let Change::Free { apply, .. } = row.change {
+            apply(context.server, value);
+        }
+    }
+    reply.ok();
+}
+
+fn resetstat(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    context.server.reset_stats();
+    reply.ok();
+}
+
+fn rewrite(_context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    reply.error("ERR The server is running without a config file");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_none_is_there_twice() {
+        assert!(ROWS.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+
+    #[test]
+    fn a_number_of_clients_is_checked() {
+        assert_eq!(check_maxclients(b"1"), Ok(()));
+        assert_eq!(check_maxclients(b"0"), Err("argument must be between 1 and 4294967295 inclusive".into()));
+        assert_eq!(check_maxclients(b"x"), Err("argument couldn't be parsed into an integer".into()));
+    }
+}

@@ -1,0 +1,35 @@
+//! DEBUG SLEEP: a reply that comes late, for tests of clients.
+
+use crate::command::options::is;
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::resp::{Args, Reply};
+
+pub static DEBUG: Command = Command {
+    name: "debug",
+    arity: -2,
+    flags: &[Flag::Admin, Flag::NoMulti],
+    keys: Keys::None,
+    summary: "SLEEP delays the reply by so many seconds, and nobody else's.",
+    group: "server",
+    run: Run::History(debug),
+};
+
+/// No reply is delayed further, seconds.
+const SLEEP_MAX_SECONDS: f64 = 86_400.0;
+
+fn debug(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
+    let word = args.get(1);
+    if !is(word, "sleep") || args.len() != 3 {
+        let text = [b"ERR unknown subcommand or wrong number of arguments for '", word, b"'. Try DEBUG HELP."];
+        reply.error(text.concat());
+        return Progress::Done;
+    }
+    // What is no number is 0, as in Redis.
+    let seconds = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let millis = (seconds.clamp(0.0, SLEEP_MAX_SECONDS) * 1000.0) as u64;
+    if millis > 0 && !context.state.is_over(context.now_ms, Some(millis)) {
+        return Progress::Wait;
+    }
+    reply.ok();
+    Progress::Done
+}

@@ -1,0 +1,206 @@
+//! INFO: the server's figures, by section.
+
+use super::process::{Usage, total_memory_bytes};
+use crate::command::options::is;
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::config::Spin;
+use crate::resp::{Args, Reply};
+use crate::server::Stat;
+use std::fmt::{Display, Write};
+
+/// The version of Redis whose protocol and texts are spoken: clients choose their commands by it.
+pub const REDIS_VERSION: &str = "7.0.15";
+
+pub static INFO: Command = Command {
+    name: "info",
+    arity: -1,
+    flags: &[Flag::NoMulti],
+    keys: Keys::None,
+    summary: "Returns figures of the server, all or some sections of them.",
+    group: "server",
+    // After the commit, so that it counts what was asked for before it.
+    run: Run::History(info),
+};
+
+type Section = (&'static str, fn(&HistoryContext<'_>, &mut Text));
+
+const SECTIONS: &[Section] = &[
+    ("Server", server),
+    ("Clients", clients),
+    ("Memory", memory),
+    ("Persistence", persistence),
+    ("Stats", stats),
+    ("Replication", replication),
+    ("CPU", cpu),
+    ("Modules", |_, _| {}),
+    ("Cluster", |_, text| text.row("cluster_enabled", 0)),
+    ("CDC", cdc),
+    ("Keyspace", keyspace),
+];
+
+/// The text so far.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn row(&mut self, name: &str, value: impl Display) {
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.row(name, bytes);
+        self.row(&format!("{name}_human"), human(bytes));
+    }
+}
+
+fn info(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
+    let names = args.rest(1);
+    let is_wanted = |name: &str| {
+        names.is_empty()
+            || names
+                .iter()
+                .any(|word| is(word, name) || ["default", "all", "everything"].iter().any(|all| is(word, all)))
+    };
+    let mut text = Text::default();
+    for (name, write) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
+        if !text.0.is_empty() {
+            text.0 += "\r\n";
+        }
+        let _ = write!(text.0, "# {name}\r\n");
+        write(context, &mut text);
+    }
+    reply.verbatim("txt", &text.0);
+    Progress::Done
+}
+
+fn server(context: &HistoryContext<'_>, text: &mut Text) {
+    let server = context.server;
+    let uptime_seconds = context.now_ms.saturating_sub(server.started_ms) / 1000;
+    text.row("redis_version", REDIS_VERSION);
+    text.row("keytide_version", env!("CARGO_PKG_VERSION"));
+    text.row("redis_mode", "standalone");
+    text.row("os", "Linux");
+    text.row("arch_bits", usize::BITS);
+    text.row("multiplexing_api", "io_uring");
+    text.row("process_id", std::process::id());
+    text.row("run_id", &server.history_id);
+    text.row("tcp_port", server.address.port());
+    text.row("server_time_usec", keytide_engine::clock::unix_micros());
+    text.row("uptime_in_seconds", uptime_seconds);
+    text.row("uptime_in_days", uptime_seconds / 86_400);
+    text.row("shards", server.shards());
+    let cores: Vec<String> = server.config.cores.iter().map(usize::to_string).collect();
+    text.row("cores", cores.join(","));
+    match server.config.spin {
+        Spin::Micros(micros) => text.row("spin_us", micros),
+        Spin::Forever => text.row("spin_us", "forever"),
+    }
+    text.row("io_threads_active", 0);
+}
+
+fn clients(context: &HistoryContext<'_>, text: &mut Text) {
+    text.row("connected_clients", context.server.client_count());
+    text.row("cluster_connections", 0);
+    text.row("maxclients", context.server.maxclients());
+    text.row("blocked_clients", 0);
+    text.row("tracking_clients", 0);
+}
+
+fn memory(context: &HistoryContext<'_>, text: &mut Text) {
+    let usage = Usage::now();
+    // The allocator is not asked for its share: what is resident is what the process costs the machine.
+    text.bytes("used_memory", usage.resident_bytes);
+    text.bytes("used_memory_rss", usage.resident_bytes);
+    text.bytes("used_memory_peak", usage.resident_bytes_peak);
+    text.bytes("total_system_memory", total_memory_bytes());
+    text.bytes("maxmemory", 0);
+    text.row("maxmemory_policy", "noeviction");
+    text.row("mem_fragmentation_ratio", "1.00");
+    text.row("mem_allocator", "mimalloc");
+    let ring_bytes = context.server.config.ring_bytes * u64::from(context.server.shards());
+    text.row("ring_capacity_bytes_total", ring_bytes);
+}
+
+fn persistence(_context: &HistoryContext<'_>, text: &mut Text) {
+    for name in ["loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress", "aof_enabled"] {
+        text.row(name, 0);
+    }
+    text.row("rdb_last_bgsave_status", "ok");
+}
+
+fn stats(context: &HistoryContext<'_>, text: &mut Text) {
+    let server = context.server;
+    for (name, stat) in [
+        ("total_connections_received", Stat::Connections),
+        ("total_commands_processed", Stat::Commands),
+        ("total_net_input_bytes", Stat::ReceivedBytes),
+        ("total_net_output_bytes", Stat::SentBytes),
+        ("rejected_connections", Stat::Rejected),
+        ("expired_keys", Stat::Expired),
+        ("keyspace_hits", Stat::Hits),
+        ("keyspace_misses", Stat::Misses),
+        ("commands_forwarded_total", Stat::Forwarded),
+        ("turns_total", Stat::Turns),
+        ("parks_total", Stat::Parks),
+    ] {
+        text.row(name, server.since_reset(stat));
+    }
+    for name in ["evicted_keys", "pubsub_channels", "pubsub_patterns", "latest_fork_usec"] {
+        text.row(name, 0);
+    }
+}
+
+fn replication(context: &HistoryContext<'_>, text: &mut Text) {
+    text.row("role", "master");
+    text.row("connected_slaves", 0);
+    text.row("master_replid", &context.server.history_id);
+}
+
+fn cpu(_context: &HistoryContext<'_>, text: &mut Text) {
+    let usage = Usage::now();
+    text.row("used_cpu_sys", format_args!("{:.6}", usage.system.as_secs_f64()));
+    text.row("used_cpu_user", format_args!("{:.6}", usage.user.as_secs_f64()));
+}
+
+fn cdc(context: &HistoryContext<'_>, text: &mut Text) {
+    let server = context.server;
+    text.row("cdc_enabled", u8::from(server.is_recording()));
+    text.row("cdc_history_id", &server.history_id);
+    text.row("cdc_ring_bytes_per_shard", server.config.ring_bytes);
+    text.row("cdc_events_recorded_total", server.total(Stat::Recorded));
+    text.row("cdc_first_position", context.history.first_available().0);
+    text.row("cdc_next_position", context.history.frontier().0);
+}
+
+fn keyspace(context: &HistoryContext<'_>, text: &mut Text) {
+    let (keys, volatile) = (context.server.total(Stat::Keys), context.server.total(Stat::Volatile));
+    if keys > 0 {
+        text.row("db0", format_args!("keys={keys},expires={volatile},avg_ttl=0"));
+    }
+}
+
+/// A number of bytes with two digits after the point, in the unit that fits.
+fn human(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for next in ["K", "M", "G", "T"] {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    if unit == "B" { format!("{bytes}B") } else { format!("{value:.2}{unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_the_unit_that_fits() {
+        assert_eq!(human(0), "0B");
+        assert_eq!(human(1023), "1023B");
+        assert_eq!(human(1_558_520), "1.49M");
+        assert_eq!(human(25_276_510_208), "23.54G");
+    }
+}

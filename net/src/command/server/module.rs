@@ -1,0 +1,26 @@
+//! MODULE LIST: there are none, and clients ask.
+
+use crate::command::help::help;
+use crate::command::{Command, Flag, Keys, Run};
+
+static HELP: Command = help("module|help", "server");
+
+pub static MODULE: Command = Command {
+    name: "module",
+    arity: -2,
+    flags: &[],
+    keys: Keys::None,
+    summary: "About modules.",
+    group: "server",
+    run: Run::Container(&[&LIST, &HELP]),
+};
+
+static LIST: Command = Command {
+    name: "module|list",
+    arity: 2,
+    flags: &[Flag::Admin],
+    keys: Keys::None,
+    summary: "Lists the modules: none.",
+    group: "server",
+    run: Run::Session(|_, _, reply| reply.array(0)),
+};

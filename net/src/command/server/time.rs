@@ -1,0 +1,22 @@
+//! TIME.
+
+use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::resp::{Args, Reply};
+use keytide_engine::clock;
+
+pub static TIME: Command = Command {
+    name: "time",
+    arity: 1,
+    flags: &[Flag::Fast],
+    keys: Keys::None,
+    summary: "Returns the server's time: Unix seconds, and microseconds within the second.",
+    group: "server",
+    run: Run::Session(time),
+};
+
+fn time(_context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    let micros = clock::unix_micros();
+    reply.array(2);
+    reply.integer_bulk((micros / 1_000_000) as i64);
+    reply.integer_bulk((micros % 1_000_000) as i64);
+}

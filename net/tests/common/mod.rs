@@ -1,0 +1,260 @@
+//! For tests over the real binary: a server that lives as long as the test, redis-cli, and a small client.
+
+// Each test file is a crate of its own and uses a part of this.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that a test waits for anything: far more than it takes, for machines that are busy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_keytide");
+
+/// A running server; dropping it kills it.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How many shards it says that it has.
+    pub shards: u16,
+}
+
+impl Server {
+    /// Starts a server on a free port with these flags beside, and waits until it is ready.
+    pub fn start(flags: &[&str]) -> Server {
+        let mut command = Command::new(BINARY);
+        command.args(["--port", "0"]).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the binary was built for this test");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its standard output is a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("the pipe is read");
+        let field = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)).map(str::trim);
+        let (Some(address), Some(shards)) = (field("resp="), field("shards=")) else {
+            let status = child.wait().expect("it is our child");
+            panic!("not ready but {line:?}, {status}");
+        };
+        let address = address.parse().expect("an address is printed");
+        Server { child, address, shards: shards.parse().expect("a number is printed") }
+    }
+
+    /// A server of one shard.
+    pub fn small() -> Server {
+        Server::start(&["--shards", "1", "--ring-bytes", "1m"])
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Runs redis-cli with these arguments; panics where it fails.
+    pub fn cli(&self, args: &[&str]) -> String {
+        let port = self.address.port().to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(args).output();
+        let output = output.expect("redis-cli is installed (Debian: redis-tools)");
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: it takes no pointer, and the process is our child, which was not waited for.
+        assert_eq!(unsafe { libc::kill(self.pid() as i32, signal) }, 0);
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.child.try_wait().expect("it is our child") {
+                Some(status) => return status,
+                None if Instant::now() > end => panic!("it does not end"),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
+    /// Its resident memory, bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux writes this line");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") << 10
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the binary to its end.
+pub fn run(args: &[&str]) -> Output {
+    Command::new(BINARY).args(args).stdin(Stdio::null()).output().expect("the binary was built for this test")
+}
+
+/// Waits until something is so.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "it never came true that {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A place for a test's files, of its own.
+pub fn scratch(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("keytide-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&path).expect("the temporary directory can be written");
+    path
+}
+
+/// A value that the server has sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing, whichever way it is sent.
+    Nil,
+    /// A simple string.
+    Simple(String),
+    /// An error.
+    Error(String),
+    /// An integer.
+    Integer(i64),
+    /// A string, verbatim ones without their kind.
+    Bulk(Vec<u8>),
+    /// An array, set or push; of a map the keys and values in turn.
+    Array(Vec<Value>),
+}
+
+impl Value {
+    /// A string or a simple string as text; panics at anything else.
+    pub fn text(&self) -> String {
+        match self {
+            Value::Simple(text) => text.clone(),
+            Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => panic!("not a text: {other:?}"),
+        }
+    }
+
+    /// An error's text; panics at anything else.
+    pub fn error(&self) -> &str {
+        match self {
+            Value::Error(text) => text,
+            other => panic!("not an error: {other:?}"),
+        }
+    }
+}
+
+/// A connection that sends commands and reads replies, and waits for neither too long.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout above 0");
+        stream.set_nodelay(true).expect("it is a TCP socket");
+        Client { stream: BufReader::new(stream) }
+    }
+
+    /// The socket.
+    pub fn stream(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends a command.
+    pub fn send<A: AsRef<[u8]>>(&mut self, words: &[A]) {
+        self.send_raw(&encode(words));
+    }
+
+    /// Sends a command and reads its reply.
+    pub fn call<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Value {
+        self.send(words);
+        self.read()
+    }
+
+    /// Reads one reply; panics where there is none.
+    pub fn read(&mut self) -> Value {
+        self.try_read().expect("a reply comes in time")
+    }
+
+    /// Reads one reply.
+    pub fn try_read(&mut self) -> std::io::Result<Value> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let (kind, rest) = line.trim_end_matches("\r\n").split_at(1);
+        let number = || rest.parse::<i64>().unwrap_or_else(|_| panic!("not a number: {line:?}"));
+        Ok(match kind {
+            "+" | "," | "(" => Value::Simple(rest.to_owned()),
+            "-" => Value::Error(rest.to_owned()),
+            ":" => Value::Integer(number()),
+            "#" => Value::Integer(i64::from(rest == "t")),
+            "_" => Value::Nil,
+            "$" | "*" if number() < 0 => Value::Nil,
+            "$" | "=" => {
+                let mut bytes = vec![0; number() as usize + 2];
+                self.stream.read_exact(&mut bytes)?;
+                bytes.truncate(bytes.len() - 2);
+                Value::Bulk(if kind == "=" { bytes.split_off(4) } else { bytes })
+            }
+            "*" | "~" | ">" => self.read_many(number() as usize)?,
+            "%" => self.read_many(number() as usize * 2)?,
+            _ => panic!("not RESP: {line:?}"),
+        })
+    }
+
+    fn read_many(&mut self, count: usize) -> std::io::Result<Value> {
+        Ok(Value::Array((0..count).map(|_| self.try_read()).collect::<Result<_, _>>()?))
+    }
+
+    /// Whether the server has closed the connection, now or before patience ends; what it still sends is dropped.
+    pub fn is_closed(&mut self) -> bool {
+        let mut sink = [0; 4096];
+        loop {
+            match self.stream.read(&mut sink) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+}
+
+/// A command's bytes.
+pub fn encode<A: AsRef<[u8]>>(words: &[A]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        let word = word.as_ref();
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}

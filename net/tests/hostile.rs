@@ -1,0 +1,144 @@
+//! Clients that do harm, by mistake or on purpose: they get an error or a close, and others are served meanwhile.
+
+mod common;
+
+use common::{Client, Server, Value, encode, eventually};
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+/// Asserts that somebody else is served.
+fn probe(server: &Server) {
+    assert_eq!(server.client().call(&["ping"]).text(), "PONG");
+}
+
+#[test]
+fn lengths_that_cannot_be_are_refused() {
+    let server = Server::small();
+    for (bytes, text) in [
+        (&b"*9223372036854775808\r\n"[..], "ERR Protocol error: invalid multibulk length"),
+        (b"*2147483648\r\n", "ERR Protocol error: invalid multibulk length"),
+        (b"*1\r\n$9223372036854775808\r\n", "ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$-5\r\n", "ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$18446744073709551615\r\n", "ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n*1\r\n$4\r\nping\r\n", "ERR Protocol error: expected '$', got '*'"),
+        (b"*1\r\n:1\r\n", "ERR Protocol error: expected '$', got ':'"),
+    ] {
+        let mut client = server.client();
+        client.send_raw(bytes);
+        assert_eq!(client.read().error(), text, "{}", bytes.escape_ascii());
+        assert!(client.is_closed());
+        probe(&server);
+    }
+    // No commands, and no errors either.
+    let mut client = server.client();
+    client.send_raw(b"*-1\r\n*0\r\n\r\n*-9223372036854775808\r\n");
+    assert_eq!(client.call(&["ping"]).text(), "PONG");
+}
+
+#[test]
+fn a_command_cut_anywhere_leaves_the_server_well() {
+    let server = Server::small();
+    let command = encode(&["set", "key", "value"]);
+    for cut in 0..command.len() {
+        let mut client = server.client();
+        client.send_raw(&command[..cut]);
+        drop(client);
+    }
+    probe(&server);
+    assert_eq!(server.cli(&["exists", "key"]), "0");
+    let mut client = server.client();
+    for byte in &command {
+        client.send_raw(&[*byte]);
+    }
+    assert_eq!(client.read().text(), "OK");
+}
+
+#[test]
+fn a_million_tiny_arguments_are_one_command() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let words: Vec<&[u8]> = std::iter::once(&b"exists"[..]).chain(std::iter::repeat_n(&b"k"[..], 1_000_000)).collect();
+    let mut client = server.client();
+    client.send(&words);
+    assert_eq!(client.read(), Value::Integer(0));
+    probe(&server);
+}
+
+/// Writes as much as the server takes, and reads nothing.
+fn flood(stream: &TcpStream, bytes: &[u8], bytes_max: usize) -> usize {
+    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout above 0");
+    let (mut stream, mut sent) = (stream, 0);
+    while sent < bytes_max {
+        match stream.write(bytes) {
+            Ok(count) => sent += count,
+            // The server has stopped reading, as it should.
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+#[test]
+fn who_never_reads_costs_no_more_than_a_bounded_amount() {
+    for shards in ["1", "2"] {
+        let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);
+        let mut client = server.client();
+        // On two shards one of these is elsewhere.
+        for key in ["a", "b", "c"] {
+            assert_eq!(client.call(&["set", key, &"x".repeat(100_000)]).text(), "OK");
+        }
+        let before = server.resident_bytes();
+        let requests: Vec<u8> = (0..1000).flat_map(|number| encode(&["get", ["a", "b", "c"][number % 3]])).collect();
+        let sent = flood(client.stream(), &requests, 64 << 20);
+        let grown = server.resident_bytes().saturating_sub(before);
+        assert!(sent < 64 << 20, "the server read all of {sent} bytes");
+        assert!(grown < 64 << 20, "{shards} shards: {grown} bytes for a client that never reads");
+        probe(&server);
+    }
+}
+
+#[test]
+fn a_thousand_comings_and_goings_leave_nothing_open() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    probe(&server);
+    eventually("the probe is gone", || server.cli(&["client", "list"]).lines().count() == 1);
+    let before = server.descriptors();
+    for number in 0..1000 {
+        let mut client = server.client();
+        match number % 3 {
+            0 => drop(client),
+            1 => client.send(&["ping"]),
+            _ => assert_eq!(client.call(&["ping"]).text(), "PONG"),
+        }
+    }
+    eventually("all descriptors are given back", || server.descriptors() <= before);
+    probe(&server);
+}
+
+#[test]
+fn idle_connections_cost_others_nothing() {
+    let server = Server::small();
+    let idle: Vec<Client> = (0..200).map(|_| server.client()).collect();
+    probe(&server);
+    let mut half = server.client();
+    half.send_raw(b"*2\r\n$3\r\nget\r\n$1");
+    probe(&server);
+    drop(idle);
+    half.send_raw(b"\r\nk\r\n");
+    assert_eq!(half.read(), Value::Nil);
+}
+
+#[test]
+fn who_has_ended_its_side_still_gets_its_replies() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let mut client = server.client();
+    let mut batch = Vec::new();
+    for number in 0..200 {
+        batch.extend(encode(&["set", &format!("k{number}"), "v"]));
+    }
+    client.send_raw(&batch);
+    client.stream().shutdown(Shutdown::Write).expect("it is connected");
+    (0..200).for_each(|_| assert_eq!(client.read().text(), "OK"));
+    assert!(client.is_closed());
+    probe(&server);
+}

@@ -1,0 +1,92 @@
+//! Starting and stopping the binary: what it says, what it refuses and with which remedy.
+
+mod common;
+
+use common::{BINARY, Server, run, scratch};
+use std::process::{Command, Output};
+
+fn refusal(output: &Output) -> String {
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn help_names_the_flags_and_exits_without_an_error() {
+    let output = run(&["--help"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    for flag in ["--bind", "--port", "--shards", "--ring-bytes", "--maxclients", "--requirepass", "--spin-us"] {
+        assert!(text.contains(flag), "{flag} is not in {text}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_with_the_remedy() {
+    let server = Server::small();
+    let port = server.address.port().to_string();
+    let text = refusal(&run(&["--port", &port, "--shards", "1", "--ring-bytes", "1m"]));
+    assert!(text.contains("Address already in use") && text.contains("give another --port"), "{text}");
+    assert!(text.contains(&port), "{text}");
+}
+
+#[test]
+fn a_flag_of_a_feature_that_is_not_there_is_refused_by_name() {
+    for (flag, value) in [("--dir", "/tmp/x"), ("--maxmemory", "1g"), ("--tls-port", "6380"), ("--grpc-port", "2113")] {
+        let text = refusal(&run(&["--port", "0", flag, value]));
+        assert!(text.contains(flag) && text.contains("not supported"), "{text}");
+    }
+    let text = refusal(&run(&["--no-such-flag"]));
+    assert!(text.contains("--no-such-flag"), "{text}");
+}
+
+#[test]
+fn other_machines_are_not_served_without_a_password() {
+    let text = refusal(&run(&["--port", "0", "--bind", "0.0.0.0"]));
+    assert!(text.contains("--requirepass") && text.contains("--insecure"), "{text}");
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_without_an_error() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let server = Server::small();
+        let mut client = server.client();
+        client.call(&["set", "a", "1"]);
+        server.signal(signal);
+        assert!(client.is_closed());
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn shutdown_ends_it_without_an_error_and_without_a_reply() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let mut client = server.client();
+    client.send(&["shutdown", "nosave"]);
+    assert!(client.try_read().is_err());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn settings_come_from_a_file_and_a_flag_beats_it() {
+    let path = scratch("startup").join("keytide.toml");
+    std::fs::write(&path, "maxclients = 7\nshards = 1\nring-bytes = \"2m\"\n").expect("the directory is ours");
+    let server = Server::start(&["--config", path.to_str().expect("a plain path"), "--ring-bytes", "1m"]);
+    std::fs::remove_dir_all(path.parent().expect("it is in a directory")).expect("the directory is ours");
+    assert_eq!(server.cli(&["config", "get", "maxclients", "ring-bytes"]), "maxclients\n7\nring-bytes\n1048576");
+}
+
+/// The kernel counts locked memory only for processes without CAP_IPC_LOCK.
+#[test]
+fn too_little_lockable_memory_is_named_with_the_remedy() {
+    let limited = ["--memlock=65536:65536", BINARY, "--port", "0", "--shards", "1", "--ring-bytes", "1m"];
+    let mut command = Command::new("timeout");
+    command.args(["10", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit"]).args(limited);
+    let output = command.output().expect("coreutils and util-linux are installed");
+    let text = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(124) || text.contains("setpriv") {
+        // It serves: this kernel does not count the rings, or the limit cannot be set here.
+        return;
+    }
+    assert!(!output.status.success());
+    assert!(text.contains("ulimit -l") && text.contains("512 KiB"), "{text}");
+}
