@@ -24,6 +24,7 @@ fn text(bytes: &[u8]) -> Text {
 
 /// Some shards with their rings, and the history that reads them.
 struct World {
+    #[expect(clippy::vec_box, reason = "`Shards` takes them as the cores hold them")]
     shards: Vec<Box<Shard>>,
     history: History,
     cursor: Position,

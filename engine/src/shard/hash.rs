@@ -7,6 +7,9 @@ use crate::keyspace::{Entry, HashValue, Value};
 use crate::number;
 use crate::ring::{record_bytes, record_bytes_parts};
 
+/// A field and its value.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
 impl Entry {
     /// The hash, none where the key does not exist; refused where it holds another type.
     #[inline]
@@ -110,7 +113,7 @@ impl Shard {
     }
 
     /// Fields drawn at random, with their values; none where the key does not exist.
-    pub fn random_fields(&mut self, key: &[u8], draw: Draw) -> Result<Vec<(&[u8], &[u8])>, Refusal> {
+    pub fn random_fields(&mut self, key: &[u8], draw: Draw) -> Result<Vec<Pair<'_>>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(map) = self.fields(key)? else { return Ok(Vec::new()) };
         let places = draw.places(map.len(), &mut rng);

@@ -65,7 +65,7 @@ mod tests {
                 for _ in 0..rng.usize(..20) {
                     // Multiples of three stay; everything else may go, in the ways in which members are removed.
                     let victim = set[rng.usize(..set.len())];
-                    if victim % 3 != 0 || victim >= 10_000 {
+                    if !victim.is_multiple_of(3) || victim >= 10_000 {
                         if set.len() <= SCAN_WHOLE_MAX {
                             set.shift_remove(&victim)
                         } else {

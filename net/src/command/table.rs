@@ -161,7 +161,7 @@ impl Table {
             let (outer, inner) = command.name.split_once('|').unwrap_or((command.name, ""));
             outer == container && inner.as_bytes().eq_ignore_ascii_case(word)
         };
-        let index = self.all[self.commands..].iter().position(|command| is_it(command))?;
+        let index = self.all[self.commands..].iter().position(is_it)?;
         Some(CommandIndex((self.commands + index) as u16))
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Hold {
     /// The shards that it needs, in ascending order.
     needed: Vec<ShardId>,
     /// Those that have come: the first ones of `needed`.
+    #[expect(clippy::vec_box, reason = "shards cross cores by pointer, and stay where they are")]
     held: Vec<Box<Shard>>,
 }
 
@@ -56,11 +57,11 @@ impl Core {
     pub(super) fn lend_and_hold(&mut self) -> bool {
         let mut work = false;
         loop {
-            if self.hold.is_none() {
-                if let Some(HoldRequest { work, to, protocol, needed }) = self.hold_queue.pop_front() {
-                    self.hold = Some(Hold { work, to, protocol, needed, held: Vec::new() });
-                    self.ask_for_shard();
-                }
+            if self.hold.is_none()
+                && let Some(HoldRequest { work, to, protocol, needed }) = self.hold_queue.pop_front()
+            {
+                self.hold = Some(Hold { work, to, protocol, needed, held: Vec::new() });
+                self.ask_for_shard();
             }
             let Some(borrower) = self.lend_queue.front().copied() else { break };
             // What waited for the shard may have run since the turn's commit, for the shard came back in this loop.

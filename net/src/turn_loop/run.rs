@@ -5,7 +5,7 @@ use crate::config::Spin;
 use crate::limits::{LANE_BATCHES, STOP_GRACE_MS};
 use crate::mesh::message::Batch;
 use crate::mesh::{LaneReceiver, LaneSender, Outbound, lane};
-use crate::net_ring::{NetRing, NetRingError, NetRingOptions, executor_rings};
+use crate::net_ring::{NetRing, NetRingError, NetRingOptions};
 use crate::server::Server;
 use crate::task_queues;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -59,10 +59,12 @@ struct Start {
     inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
 }
 
+/// A core's ends of the lanes: to each other core, at its place, and from each.
+type LaneEnds = (Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>);
+
 /// The lanes between so many cores: for each its ends.
-fn mesh(cores: u16) -> Vec<(Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>)> {
-    let mut ends: Vec<(Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>)> =
-        (0..cores).map(|_| ((0..cores).map(|_| None).collect(), Vec::new())).collect();
+fn mesh(cores: u16) -> Vec<LaneEnds> {
+    let mut ends: Vec<LaneEnds> = (0..cores).map(|_| ((0..cores).map(|_| None).collect(), Vec::new())).collect();
     for source in 0..cores {
         for target in (0..cores).filter(|target| *target != source) {
             let (sender, receiver): (LaneSender<Batch>, LaneReceiver<Batch>) = lane(LANE_BATCHES);
@@ -90,7 +92,6 @@ pub fn run(
         let id = ShardId(index as u16);
         let start = Start { id, writer, listener, outbound, inbound };
         let (go_sender, go_receiver) = channel();
-        // One core after the other: the io_uring descriptors that appear are then this executor's own.
         match start_core(server.clone(), start, go_receiver) {
             Ok(handle) => handles.push(handle),
             Err(error) => {
@@ -128,11 +129,10 @@ fn start_core(server: Arc<Server>, start: Start, go: Receiver<()>) -> Result<Han
     let core = start.id;
     let cpu = server.config.cores[core.0 as usize];
     let refused = |message: String| CoreError::Executor { core, message };
-    let before = executor_rings().map_err(|source| CoreError::Ring { core, source })?;
     let (opened, is_open) = channel();
     let handle = LocalExecutorBuilder::new(Placement::Fixed(cpu))
         .name(&format!("keytide-{core}"))
-        .spawn(move || async move { core_main(server, start, before, opened, go).await })
+        .spawn(move || async move { core_main(server, start, opened, go).await })
         .map_err(|error| refused(error.to_string()))?;
     match is_open.recv() {
         Ok(()) => Ok((core, handle)),
@@ -141,20 +141,10 @@ fn start_core(server: Arc<Server>, start: Start, go: Receiver<()>) -> Result<Han
     }
 }
 
-async fn core_main(
-    server: Arc<Server>,
-    start: Start,
-    rings_before: Vec<i32>,
-    opened: Sender<()>,
-    go: Receiver<()>,
-) -> Result<(), CoreError> {
+async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Receiver<()>) -> Result<(), CoreError> {
     let core = start.id;
     let broken = |source| CoreError::Ring { core, source };
-    let executor = executor_rings().map_err(broken)?;
     let mut net = NetRing::new(NetRingOptions::default()).map_err(|source| CoreError::NetRing { core, source })?;
-    for descriptor in executor.iter().filter(|descriptor| !rings_before.contains(descriptor)) {
-        net.watch(*descriptor);
-    }
     server.set_waker(core, net.waker());
     let shard = Shard::new(core, server.sequencer.clone(), start.writer, server.config.absent_streams);
     let unit = Core::new(server.clone(), shard, start.outbound, start.inbound);
@@ -172,12 +162,12 @@ async fn core_main(
         .map_err(broken)
 }
 
-/// Keeps a timer of the executor running, so that the executor itself never sleeps for longer.
+/// Keeps a timer of the executor armed until the turn loop has its first turn.
 ///
-/// It goes to sleep although a task is ready if its thread loses the processor for a preemption interval (1 ms) between
-/// setting the preemption timer and looking at its queues: it takes "ran nothing" for "has nothing to run". What would
-/// wake it then are its own sources only, and the net ring is none of them: without this the core would be gone for
-/// good. While the turn loop sleeps in the net ring, this timer wakes nobody.
+/// glommio 0.9 goes to sleep although a task is ready if its thread loses the processor for a preemption interval (1 ms)
+/// between setting the preemption timer and looking at its queues: it takes "ran nothing" for "has nothing to run".
+/// Without a timer nothing would wake it. Who adds a task to the executor, and lets the turn loop yield to it, needs
+/// this for as long.
 async fn bound_executor_sleep() {
     loop {
         glommio::timer::sleep(EXECUTOR_SLEEP_MAX).await;
@@ -187,7 +177,8 @@ async fn bound_executor_sleep() {
 /// The longest that a ready turn loop is left waiting.
 const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
 
-/// Turns, until the server stops.
+/// Turns, until the server stops. It never yields: it is the only task with work on its executor, and sleeps in the
+/// net ring.
 async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {
     let mut idle_since: Option<Instant> = None;
     loop {
@@ -195,8 +186,6 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
         if core.server.is_stopping() && core.stop(&mut net, work) {
             return Ok(());
         }
-        // Another task of this executor may be due; where there is none this costs a few nanoseconds.
-        glommio::yield_if_needed().await;
         if work {
             idle_since = None;
             continue;
@@ -212,8 +201,6 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
             std::hint::spin_loop();
             continue;
         }
-        // Whoever can run does so before the thread sleeps: the executor does not know that it does.
-        glommio::executor().yield_task_queue_now().await;
         let timeout = core.next_timer_ms().map(|at_ms| {
             Duration::from_millis(at_ms.saturating_sub(keytide_engine::clock::unix_millis()).clamp(1, PARK_MS_MAX))
         });

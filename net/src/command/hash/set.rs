@@ -15,7 +15,7 @@ pub static HSET: Command = Command {
 };
 
 fn hset(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return reply.error(error_text::wrong_arguments("hset"));
     }
     let key = args.get(1);
@@ -34,7 +34,7 @@ pub static HMSET: Command = Command {
 };
 
 fn hmset(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return reply.error(error_text::wrong_arguments("hmset"));
     }
     let key = args.get(1);

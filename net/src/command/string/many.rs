@@ -54,7 +54,7 @@ pub static MSETNX: Command = Command {
 };
 
 fn msetnx(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return reply.error(error_text::wrong_arguments("msetnx"));
     }
     let exists = pairs(args.rest(1)).any(|(key, _)| context.shards.of(key).value(key).is_some());
@@ -74,7 +74,7 @@ enum Problem {
 }
 
 fn set_all(context: &mut KeysContext<'_>, args: Args<'_>) -> Result<(), Problem> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Problem::Uneven);
     }
     let bytes = pairs(args.rest(1)).map(|(key, value)| Shard::set_record_bytes(key, value)).sum();

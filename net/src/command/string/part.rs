@@ -43,7 +43,11 @@ fn getrange(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     let key = args.get(1);
     context.shards.of(key).get(key).answer(reply, |reply, value| {
         let value = value.unwrap_or_default();
-        reply.bulk(range(first, last, value.len()).map_or(b"", |range| &value[range]));
+        // As Redis has it: a range that ends before the beginning ends at the first byte, unless it is upside down.
+        let is_upside_down = first < 0 && last < 0 && first > last;
+        let last = if last < 0 { (value.len() as i64).saturating_add(last).max(0) } else { last };
+        let range = if is_upside_down { None } else { range(first, last, value.len()) };
+        reply.bulk(range.map_or(b"", |range| &value[range]));
     });
 }
 

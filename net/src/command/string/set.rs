@@ -33,28 +33,33 @@ fn set(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     }
 }
 
+/// Every word is looked at before a time is read: of two mistakes Redis tells that of the words.
 fn parse(words: Args<'_>, now_ms: u64) -> Result<SetOptions, String> {
-    let syntax = || Err(error_text::SYNTAX.to_owned());
     let mut options = SetOptions::default();
+    let mut time = None;
     let mut at = 0;
     while let Some(word) = words.try_get(at) {
         at += 1;
-        if is(word, "nx") && options.condition == SetCondition::Always {
+        if is(word, "nx") && options.condition != SetCondition::IfPresent {
             options.condition = SetCondition::IfAbsent;
-        } else if is(word, "xx") && options.condition == SetCondition::Always {
+        } else if is(word, "xx") && options.condition != SetCondition::IfAbsent {
             options.condition = SetCondition::IfPresent;
         } else if is(word, "get") {
             options.get = true;
-        } else if is(word, "keepttl") && options.ttl == Ttl::Clear {
+        } else if is(word, "keepttl") && time.is_none() {
             options.ttl = Ttl::Keep;
-        } else if let (Some(form), Ttl::Clear, Some(value)) =
-            (TimeForm::of_option(word), options.ttl, words.try_get(at))
+        } else if let (Some(form), Some(value)) = (TimeForm::of_option(word), words.try_get(at))
+            && options.ttl != Ttl::Keep
+            && time.is_none_or(|(other, _)| other == form)
         {
             at += 1;
-            options.ttl = Ttl::At(form.deadline(value, now_ms, "set")?);
+            time = Some((form, value));
         } else {
-            return syntax();
+            return Err(error_text::SYNTAX.to_owned());
         }
+    }
+    if let Some((form, value)) = time {
+        options.ttl = Ttl::At(form.deadline(value, now_ms, "set")?);
     }
     Ok(options)
 }
