@@ -97,6 +97,11 @@ impl Words {
         })
     }
 
+    /// Has the system give all the memory now, near the calling core, so that no store waits for a page later.
+    pub fn prefault(&self) -> io::Result<()> {
+        self.words.prefault()
+    }
+
     /// How many bytes the ring holds.
     pub fn capacity(&self) -> u64 {
         (self.mask + 1) * WORD_BYTES
@@ -220,6 +225,10 @@ impl Storage {
         Ok(Storage((0..count).map(|_| AtomicU64::new(0)).collect()))
     }
 
+    fn prefault(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn get(&self) -> &[AtomicU64] {
         &self.0
     }
@@ -237,6 +246,10 @@ impl Storage {
     fn new(count: usize) -> io::Result<Storage> {
         let bytes = count.checked_mul(WORD_BYTES as usize).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Storage { map: memmap2::MmapMut::map_anon(bytes)?.into(), count })
+    }
+
+    fn prefault(&self) -> io::Result<()> {
+        self.map.advise(memmap2::Advice::PopulateWrite)
     }
 
     fn get(&self) -> &[AtomicU64] {

@@ -11,6 +11,7 @@ use super::words::WORD_BYTES;
 use super::{Ring, Shared};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
+use std::io;
 
 /// The writing end of a ring. There is one, and it belongs to the shard's core.
 pub struct RingWriter {
@@ -58,6 +59,15 @@ impl RingWriter {
     /// A handle for readers.
     pub fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// Has the system give the ring's memory now, near the core that calls: otherwise the first lap pays a page fault
+    /// every few dozen records.
+    ///
+    /// # Errors
+    /// Where the system has no memory for it.
+    pub fn prefault(&self) -> io::Result<()> {
+        self.shared().words.prefault()
     }
 
     /// Writes a record beyond the tail, where readers do not see it until [`RingWriter::publish`], and answers where.

@@ -36,36 +36,24 @@ pub struct Table {
 
 /// Four times as many places as there are names, so that a look-up is nearly always one probe.
 const PLACES: usize = 1024;
-/// No command's name is longer.
-const NAME_BYTES_MAX: usize = 24;
-
-/// A name's first 24 bytes in lower case, as three words: what is hashed and compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Name([u64; 3]);
-
-impl Name {
-    #[inline]
-    fn of(text: &[u8]) -> Option<Name> {
-        if text.len() > NAME_BYTES_MAX {
-            return None;
-        }
-        let mut padded = [0u8; NAME_BYTES_MAX];
-        padded[..text.len()].copy_from_slice(text);
-        let word = |at: usize| {
-            let mut bytes = [0u8; 8];
-            bytes.copy_from_slice(&padded[at..at + 8]);
-            // Setting bit 5 makes a letter small; of other bytes only some change, and no command's name has those.
-            u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020
-        };
-        Some(Name([word(0), word(8), word(16)]))
-    }
-
-    #[inline]
-    fn place(self) -> usize {
-        let mixed =
-            (self.0[0] ^ self.0[1].rotate_left(23) ^ self.0[2].rotate_left(41)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 48) as usize & (PLACES - 1)
-    }
+/// The first place to look for a name, in any case of letters: from its length and from its first and last bytes,
+/// taken as whole words, for a copy of so few bytes costs more than the rest of the look-up.
+#[inline]
+fn place(name: &[u8]) -> usize {
+    let eight = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let (first, last) = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        (eight(first), eight(last))
+    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        (four(first), four(last))
+    } else {
+        let byte = |index: usize| name.get(index).map_or(0, |byte| u64::from(*byte));
+        (byte(0) << 16 | byte(1) << 8, byte(2))
+    };
+    // Setting bit 5 makes a letter small; what else it changes only makes two names share a place.
+    let small = |word: u64| word | 0x2020_2020_2020_2020;
+    let mixed = (small(first) ^ small(last).rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 48) as usize % PLACES
 }
 
 impl Table {
@@ -80,8 +68,7 @@ impl Table {
         all.extend(more);
         let mut places = vec![0u16; PLACES].into_boxed_slice();
         for (index, command) in all[..commands].iter().enumerate() {
-            let Some(name) = Name::of(command.name.as_bytes()) else { unreachable!("{} is too long", command.name) };
-            let mut place = name.place();
+            let mut place = place(command.name.as_bytes());
             while places[place] != 0 {
                 place = (place + 1) % PLACES;
             }
@@ -103,8 +90,7 @@ impl Table {
 
     #[inline]
     fn find(&self, text: &[u8]) -> Option<usize> {
-        let name = Name::of(text)?;
-        let mut place = name.place();
+        let mut place = place(text);
         loop {
             let index = (self.places[place] as usize).checked_sub(1)?;
             let command = self.all[index];

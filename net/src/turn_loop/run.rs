@@ -40,6 +40,16 @@ pub enum CoreError {
         /// What was refused.
         message: String,
     },
+    /// There is no memory for its ring of events.
+    #[error("core {core}: --ring-bytes {bytes}: {source}; give fewer bytes or fewer --shards")]
+    Memory {
+        /// The shard's number.
+        core: ShardId,
+        /// What was asked for each shard.
+        bytes: u64,
+        /// Why not.
+        source: io::Error,
+    },
     /// The net ring broke.
     #[error("core {core}: {source}")]
     Ring {
@@ -146,6 +156,9 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
     let broken = |source| CoreError::Ring { core, source };
     let mut net = NetRing::new(NetRingOptions::default()).map_err(|source| CoreError::NetRing { core, source })?;
     server.set_waker(core, net.waker());
+    if let Some(writer) = &start.writer {
+        writer.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;
+    }
     let shard = Shard::new(core, server.sequencer.clone(), start.writer, server.config.absent_streams);
     let unit = Core::new(server.clone(), shard, start.outbound, start.inbound);
     // The starter waits for one of the two: this word, or this core's end.
