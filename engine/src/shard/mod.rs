@@ -8,6 +8,8 @@ mod list;
 mod set;
 mod stream;
 mod string;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod walk;
 
 pub use choose::Draw;
@@ -106,10 +108,21 @@ impl Shard {
         self.counts
     }
 
-    /// Ends the turn: publishes what was recorded. See [`Turn::commit`].
+    /// To be called before each command: ends the turn early where its records have reached their part of the ring.
+    /// What a command records without asking for room, such as the end of a key whose TTL is over, fits only then.
+    #[inline]
+    pub fn make_room(&mut self) {
+        if self.turn.is_full() {
+            self.turn.commit();
+        }
+    }
+
+    /// Ends the turn: publishes what was recorded. See [`Turn::commit`]. Tells whether anything was published since
+    /// the last turn's end, earlier in this turn included: who waits for it has to be woken either way.
     #[inline]
     pub fn commit(&mut self) -> bool {
-        let published = self.turn.commit();
+        self.turn.commit();
+        let published = self.turn.take_published();
         if published || !self.turn.is_recording() {
             self.forget_absent();
         }
@@ -140,14 +153,15 @@ impl Shard {
     /// there may be more.
     pub fn expire_due(&mut self) -> bool {
         for _ in 0..EXPIRE_SLICE {
+            // Before each, the first included: commands may have filled the turn.
+            if self.turn.is_full() {
+                return true;
+            }
             let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
             if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
                 // Looking at it through the turn is what removes it.
                 EntryMut::new(entry, &mut self.turn, hash);
                 self.counts.expired += 1;
-            }
-            if self.turn.is_full() {
-                return true;
             }
         }
         true
