@@ -37,6 +37,8 @@ pub struct Shard {
     table: Table,
     turn: Turn,
     absent_max: usize,
+    /// How many rows the queue of absent keys had after it was last looked at.
+    absent_before: usize,
     rng: fastrand::Rng,
     counts: Counts,
     _stays_on_its_core: PhantomData<*const ()>,
@@ -71,6 +73,7 @@ impl Shard {
             table: Table::new(),
             turn: Turn::new(id, sequencer, writer),
             absent_max,
+            absent_before: 0,
             rng: fastrand::Rng::new(),
             counts: Counts::default(),
             _stays_on_its_core: PhantomData,
@@ -169,9 +172,15 @@ impl Shard {
 
     /// Forgets streams of absent keys whose last event has left the ring, and the oldest beyond the bound.
     fn forget_absent(&mut self) {
-        /// A turn's share of this work: more than a turn usually adds, so that the queue does not grow.
+        /// A turn's share of this work beside twice what the turn has added, so that the queue cannot outgrow its bound.
         const SLICE: usize = 256;
-        for _ in 0..SLICE {
+        let added = self.turn.absent.len().saturating_sub(self.absent_before);
+        self.forget_some_absent(SLICE + 2 * added);
+        self.absent_before = self.turn.absent.len();
+    }
+
+    fn forget_some_absent(&mut self, rows: usize) {
+        for _ in 0..rows {
             let Some(&(hash, offset)) = self.turn.absent.front() else { return };
             let head = self.turn.ring_head();
             let too_many = self.turn.absent.len() > self.absent_max;
@@ -267,6 +276,8 @@ impl Shard {
             }
             readable
         });
+        // The table's order is that of the hashes; the queue's front is the oldest.
+        turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
         self.turn.commit_flush(position);
     }
 
