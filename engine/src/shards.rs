@@ -85,6 +85,16 @@ impl Shards<'_> {
     /// Gives `target` the value and the TTL of `source`, which is deleted; with `if_absent` only where `target` does
     /// not exist. Tells whether it did. The target is written and recorded first.
     pub fn rename(&mut self, source: &[u8], target: &[u8], if_absent: bool) -> Result<bool, Refusal> {
+        if self.of(source).find(source).is_none() {
+            return Err(Refusal::NoSuchKey);
+        }
+        // Before the value is copied and its record counted: what changes nothing is never too large.
+        if if_absent && self.of(target).find(target).is_some() {
+            return Ok(false);
+        }
+        if source == target {
+            return Ok(true);
+        }
         let (value, expire_at_ms, bytes) = {
             let shard = self.of(source);
             let entry = shard.read(source).ok_or(Refusal::NoSuchKey)?;
@@ -99,12 +109,6 @@ impl Shards<'_> {
             shard.admit(bytes)?;
             (found.0, found.1, bytes)
         };
-        if if_absent && self.of(target).find(target).is_some() {
-            return Ok(false);
-        }
-        if source == target {
-            return Ok(true);
-        }
         self.of(target).admit(bytes)?;
         let mut entry = self.of(target).write(target);
         entry.take_over(source, value);

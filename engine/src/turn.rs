@@ -39,6 +39,8 @@ pub struct Turn {
     pub(crate) live_keys: usize,
     db_stream: (u64, RingOffset),
     recorded: u64,
+    /// Whether anything was published that nobody was told of yet.
+    published: bool,
 }
 
 impl Turn {
@@ -53,6 +55,7 @@ impl Turn {
             live_keys: 0,
             db_stream: (0, RingOffset::NONE),
             recorded: 0,
+            published: false,
         }
     }
 
@@ -96,7 +99,8 @@ impl Turn {
     }
 
     /// Whether the unpublished records have reached the part of the ring at which a turn commits early. A command
-    /// runs only below it, so that what it records always finds room beside what is published.
+    /// runs only below it, so that what it records always finds room beside what is published: see
+    /// [`Shard::make_room`](crate::shard::Shard::make_room).
     #[inline]
     pub fn is_full(&self) -> bool {
         self.writer.as_ref().is_some_and(|writer| writer.unpublished_bytes() >= change_bytes_max(writer.capacity()))
@@ -196,9 +200,15 @@ impl Turn {
         self.assign_positions();
         if let Some(writer) = &mut self.writer {
             writer.publish();
+            self.published = true;
         }
         self.sequencer.clear(self.shard);
         true
+    }
+
+    /// Whether anything was published since this was asked last: by the turn's end, or earlier for want of room.
+    pub(crate) fn take_published(&mut self) -> bool {
+        std::mem::take(&mut self.published)
     }
 
     /// Records and publishes that the database was flushed, at a position that the caller took for all shards. The
@@ -211,6 +221,7 @@ impl Turn {
         if let Some(writer) = &mut self.writer {
             writer.stamp(position);
             writer.publish();
+            self.published = true;
         }
     }
 

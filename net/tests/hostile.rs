@@ -142,3 +142,19 @@ fn who_has_ended_its_side_still_gets_its_replies() {
     assert!(client.is_closed());
     probe(&server);
 }
+
+#[test]
+fn long_keys_deleted_in_one_batch_from_another_core_find_room_in_its_ring() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "64k"]);
+    let mut client = server.client();
+    // As long as a SET of them may be, so that a few records fill what a turn may hold; of both shards, so that half
+    // of the commands cross.
+    let keys: Vec<String> = (0..60).map(|n| format!("{n}{}", "k".repeat(8_000))).collect();
+    for _ in 0..5 {
+        for key in &keys {
+            assert_eq!(client.call(&["SET", key, ""]).text(), "OK");
+        }
+        client.send_raw(&keys.iter().flat_map(|key| encode(&["GETDEL", key])).collect::<Vec<u8>>());
+        keys.iter().for_each(|_| assert_eq!(client.read().text(), ""));
+    }
+}

@@ -8,6 +8,8 @@ mod list;
 mod set;
 mod stream;
 mod string;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod walk;
 
 pub use choose::Draw;
@@ -35,6 +37,8 @@ pub struct Shard {
     table: Table,
     turn: Turn,
     absent_max: usize,
+    /// How many rows the queue of absent keys had after it was last looked at.
+    absent_before: usize,
     rng: fastrand::Rng,
     counts: Counts,
     _stays_on_its_core: PhantomData<*const ()>,
@@ -69,6 +73,7 @@ impl Shard {
             table: Table::new(),
             turn: Turn::new(id, sequencer, writer),
             absent_max,
+            absent_before: 0,
             rng: fastrand::Rng::new(),
             counts: Counts::default(),
             _stays_on_its_core: PhantomData,
@@ -106,10 +111,21 @@ impl Shard {
         self.counts
     }
 
-    /// Ends the turn: publishes what was recorded. See [`Turn::commit`].
+    /// To be called before each command: ends the turn early where its records have reached their part of the ring.
+    /// What a command records without asking for room, such as the end of a key whose TTL is over, fits only then.
+    #[inline]
+    pub fn make_room(&mut self) {
+        if self.turn.is_full() {
+            self.turn.commit();
+        }
+    }
+
+    /// Ends the turn: publishes what was recorded. See [`Turn::commit`]. Tells whether anything was published since
+    /// the last turn's end, earlier in this turn included: who waits for it has to be woken either way.
     #[inline]
     pub fn commit(&mut self) -> bool {
-        let published = self.turn.commit();
+        self.turn.commit();
+        let published = self.turn.take_published();
         if published || !self.turn.is_recording() {
             self.forget_absent();
         }
@@ -140,14 +156,15 @@ impl Shard {
     /// there may be more.
     pub fn expire_due(&mut self) -> bool {
         for _ in 0..EXPIRE_SLICE {
+            // Before each, the first included: commands may have filled the turn.
+            if self.turn.is_full() {
+                return true;
+            }
             let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
             if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
                 // Looking at it through the turn is what removes it.
                 EntryMut::new(entry, &mut self.turn, hash);
                 self.counts.expired += 1;
-            }
-            if self.turn.is_full() {
-                return true;
             }
         }
         true
@@ -155,9 +172,15 @@ impl Shard {
 
     /// Forgets streams of absent keys whose last event has left the ring, and the oldest beyond the bound.
     fn forget_absent(&mut self) {
-        /// A turn's share of this work: more than a turn usually adds, so that the queue does not grow.
+        /// A turn's share of this work beside twice what the turn has added, so that the queue cannot outgrow its bound.
         const SLICE: usize = 256;
-        for _ in 0..SLICE {
+        let added = self.turn.absent.len().saturating_sub(self.absent_before);
+        self.forget_some_absent(SLICE + 2 * added);
+        self.absent_before = self.turn.absent.len();
+    }
+
+    fn forget_some_absent(&mut self, rows: usize) {
+        for _ in 0..rows {
             let Some(&(hash, offset)) = self.turn.absent.front() else { return };
             let head = self.turn.ring_head();
             let too_many = self.turn.absent.len() > self.absent_max;
@@ -253,6 +276,8 @@ impl Shard {
             }
             readable
         });
+        // The table's order is that of the hashes; the queue's front is the oldest.
+        turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
         self.turn.commit_flush(position);
     }
 

@@ -30,6 +30,8 @@ impl Shard {
         expected: Expected,
     ) -> Result<(Position, Revision), Refusal> {
         self.turn.admit(Turn::client_event_bytes(key, event))?;
+        // A key whose TTL is over ends first: its `Expire` is an event that the writer has to have expected.
+        self.find(key);
         let hash = self.table.hash(key);
         let (last, actual) = self.table.find(hash, key).map_or((None, None), |e| (Some(e.last()), e.revision()));
         if let (Some(id), Some(last)) = (event.id, last)

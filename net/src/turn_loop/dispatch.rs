@@ -99,9 +99,7 @@ impl Core {
     #[inline]
     fn run_here(&mut self, client: &mut Client<'_>, run: RunKeys, args: Args<'_>) -> bool {
         let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
-        if shard.turn().is_full() {
-            shard.commit();
-        }
+        shard.make_room();
         let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
         run(&mut context, args, &mut client.reply());
         true

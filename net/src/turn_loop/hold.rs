@@ -251,11 +251,7 @@ fn run_transaction(
 ) {
     reply.array(transaction.len());
     for (index, args) in transaction.commands() {
-        context.shards.each(|shard| {
-            if shard.turn().is_full() {
-                shard.commit();
-            }
-        });
+        context.shards.each(|shard| shard.make_room());
         run_one(context, session, TABLE.get(index), args, reply);
     }
 }
