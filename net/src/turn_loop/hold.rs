@@ -144,7 +144,9 @@ impl Core {
         }
     }
 
-    /// Takes this core's own shard back, and goes on with what has waited for it.
+    /// Takes this core's own shard back, and goes on with what has waited for it: at once, for the shard may be lent
+    /// again at the end of this turn, and so it goes to those who wait by turns. Always before the turn's commit: while
+    /// the shard is here nobody waits for it, so a change that begins and ends behind the commit finds nobody.
     pub(super) fn take_back(&mut self, mut shard: Box<Shard>) {
         shard.set_now_ms(self.now_ms);
         self.shard = Some(shard);
@@ -152,9 +154,11 @@ impl Core {
             self.run_request(&request);
         }
         for id in std::mem::take(&mut self.waiting_for_shard) {
-            if let Some(connection) = self.connections.get(id) {
-                list(&mut self.listed, connection);
-            }
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            connection.stall = None;
+            self.run_input(&mut connection);
+            list(&mut self.listed, &mut connection);
+            self.connections.put(connection);
         }
     }
 

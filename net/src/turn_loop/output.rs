@@ -55,7 +55,8 @@ impl Core {
             None => false,
             Some(Stall::Replies) => connection.replies.waiting() == 0,
             Some(Stall::Output) => connection.replies.ready().len() <= OUTPUT_STALL_BYTES,
-            Some(Stall::Shard) => self.shard.is_some(),
+            // Ended where the shard comes back.
+            Some(Stall::Shard) => false,
         };
         if is_over {
             connection.stall = None;
