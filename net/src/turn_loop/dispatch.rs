@@ -3,7 +3,7 @@
 use super::hold::HoldWork;
 use super::input::Client;
 use super::{Core, Request};
-use crate::command::table::CommandIndex;
+use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{Command, Flag, KeysContext, Run, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
@@ -186,22 +186,34 @@ impl Core {
         true
     }
 
-    /// Asks one core, maybe this one, which then answers before the turn ends.
+    /// Asks one core, maybe this one. This one's shard, which is here, answers at once: the connection's next command
+    /// comes after it. What looks at all connections answers before the turn ends, when none of them is being run.
     fn ask<'a>(
         &mut self,
-        client: &Client<'_>,
+        client: &mut Client<'_>,
         core: ShardId,
         command: CommandIndex,
         to: ReplyTo,
         args: impl Iterator<Item = &'a [u8]>,
     ) {
-        let (protocol, client) = (client.session.protocol, client.session.client);
-        if core == self.id {
-            let request = Request { from: core, command, protocol, client, to, args: args.collect() };
-            self.own_requests.push(request);
-        } else {
-            self.outbound(core).run(command, (protocol, client), to, args);
+        let (protocol, number) = (client.session.protocol, client.session.client);
+        if core != self.id {
+            self.outbound(core).run(command, (protocol, number), to, args);
             self.forwarded += 1;
+            return;
+        }
+        let args: OwnedArgs = args.collect();
+        match (&TABLE.get(command).run, self.shard.as_deref_mut()) {
+            (Run::Keys { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
+                if shard.turn().is_full() {
+                    shard.commit();
+                }
+                let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
+                let mut out = Vec::new();
+                run(&mut context, args.as_args(), &mut Reply::new(&mut out, protocol));
+                client.replies.deliver(to.number, to.part, &out);
+            }
+            _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),
         }
     }
 
