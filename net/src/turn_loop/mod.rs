@@ -24,7 +24,7 @@ use crate::connection::Connections;
 use crate::groups::Groups;
 use crate::mesh::message::{Batch, ReplyTo};
 use crate::mesh::{LaneReceiver, Outbound};
-use crate::net_ring::{ConnectionId, NetRing};
+use crate::net_ring::{ConnectionId, NetOps, NetRing};
 use crate::resp::{OwnedArgs, Protocol};
 use crate::server::{Server, Stat};
 use deferred::Deferred;
@@ -143,7 +143,7 @@ impl Core {
         // Before any reply leaves: who has one and asks for the figures finds its command in them.
         if work {
             self.turns += 1;
-            self.tell(net);
+            self.tell(net.ops());
         }
         work |= self.run_deferred();
         work |= self.send_all(net.ops());
@@ -191,11 +191,11 @@ impl Core {
     }
 
     /// Tells the other cores this one's figures.
-    fn tell(&mut self, net: &mut NetRing) {
+    fn tell(&mut self, ops: &NetOps) {
         if let Some(shard) = &self.shard {
             self.server.tell_shard(shard);
         }
-        let counters = net.ops().counters();
+        let counters = ops.counters();
         for (stat, value) in [
             (Stat::Commands, self.commands),
             (Stat::Connections, self.accepted),
