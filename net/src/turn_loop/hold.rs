@@ -124,11 +124,11 @@ impl Core {
             HoldWork::Transaction(transaction) => run_transaction(&mut context, session, transaction, &mut reply),
         }
         // All of them commit before any goes back, and before the reply leaves.
-        let mut published = false;
-        held.iter_mut().for_each(|shard| published |= shard.commit());
-        if published {
-            self.server.wake_waiting(self.id);
+        for shard in &mut held {
+            shard.commit();
         }
+        // Also where that found nothing: a flush, and a large transaction, publish by themselves.
+        self.server.wake_waiting(self.id);
         for shard in held {
             if shard.id() == self.id {
                 self.take_back(shard);

@@ -68,6 +68,8 @@ pub struct Core {
     /// Cores that wait for this core's shard, oldest first.
     lend_queue: VecDeque<ShardId>,
     now_ms: u64,
+    /// How many events the shard had recorded when readers were last woken.
+    recorded: u64,
     commands: u64,
     accepted: u64,
     rejected: u64,
@@ -115,6 +117,7 @@ impl Core {
             hold_queue: VecDeque::new(),
             lend_queue: VecDeque::new(),
             now_ms: 0,
+            recorded: 0,
             commands: 0,
             accepted: 0,
             rejected: 0,
@@ -161,10 +164,14 @@ impl Core {
         }
     }
 
-    /// Publishes what the turn has recorded, and wakes cores whose readers wait for it.
+    /// Publishes what the turn has recorded, and wakes cores whose readers wait for it, or for what the turn has
+    /// published before because there was so much.
     fn commit(&mut self) -> bool {
-        let published = self.shard.as_mut().is_some_and(|shard| shard.commit());
-        if published {
+        let Some(shard) = &mut self.shard else { return false };
+        let published = shard.commit();
+        let recorded = shard.turn().recorded();
+        if recorded != self.recorded {
+            self.recorded = recorded;
             self.server.wake_waiting(self.id);
         }
         published
