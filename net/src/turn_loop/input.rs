@@ -133,6 +133,10 @@ impl Core {
             connection.input_start = end;
         }
         connection.input = input;
+        // A wait that begins now has missed the news that nobody listens.
+        if connection.has_ended && connection.stall.is_some() {
+            self.give_up_waiting(connection.id);
+        }
     }
 
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
