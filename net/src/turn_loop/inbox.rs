@@ -83,6 +83,9 @@ impl Core {
                     self.requests_for_shard.push_back(request);
                     return;
                 };
+                if shard.turn().is_full() {
+                    shard.commit();
+                }
                 let shards = Shards::One(shard);
                 let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
                 if from == self.id {

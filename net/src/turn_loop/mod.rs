@@ -157,6 +157,10 @@ impl Core {
     fn expire(&mut self) -> bool {
         match &mut self.shard {
             Some(shard) if shard.next_expiry_ms().is_some_and(|at_ms| at_ms <= self.now_ms) => {
+                // The record of a long key finds room beside those of the commands, as a command's does.
+                if shard.turn().is_full() {
+                    shard.commit();
+                }
                 shard.expire_due();
                 true
             }
