@@ -4,7 +4,7 @@ use super::hold::HoldWork;
 use super::input::Client;
 use super::{Core, Request};
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{Command, Flag, KeysContext, Run, SessionContext, Spread};
+use crate::command::{Command, Flag, Keys, KeysContext, Run, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::mesh::message::ReplyTo;
@@ -138,9 +138,16 @@ impl Core {
         args: Args<'_>,
     ) -> bool {
         let total = self.server.shards();
+        let step = if let Keys::At { step, .. } = command.keys { step } else { 1 };
         let merge = match spread {
-            // A part could be refused when another has been run already: what may be too large runs as a whole.
-            Spread::Split(merge) if !(command.is(Flag::Write) && self.may_be_too_large(args)) => merge,
+            // A part could be refused when another has been run already: what lacks a key's value, or may be too large,
+            // runs as a whole.
+            Spread::Split(merge)
+                if !command.is(Flag::Write)
+                    || ((args.len() - 1).is_multiple_of(step) && !self.may_be_too_large(args)) =>
+            {
+                merge
+            }
             Spread::Split(_) | Spread::Hold => {
                 let mut shards: Vec<ShardId> = command.keys.of(args).map(|key| shard_of(key, total)).collect();
                 shards.sort_unstable();
@@ -156,7 +163,6 @@ impl Core {
             return false;
         }
         let places = command.keys.places(args);
-        let step = if let crate::command::Keys::At { step, .. } = command.keys { step } else { 1 };
         let split = Split::new(args, places, step, |key| shard_of(key, total).0);
         let gather = Gather::new(merge, client.session.protocol, split.places.len(), split.part_of_key);
         let number = client.replies.reserve_gather(gather);
@@ -272,6 +278,6 @@ impl Core {
         /// More than a record's header, a TTL's record and a record for expiry take beside the arguments.
         const OVERHEAD: usize = 256;
         let bytes = args.bytes_total() * 2 + args.len() * OVERHEAD;
-        bytes as u64 > change_bytes_max(self.server.config.ring_bytes)
+        self.server.is_recording() && bytes as u64 > change_bytes_max(self.server.config.ring_bytes)
     }
 }
