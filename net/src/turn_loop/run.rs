@@ -180,6 +180,7 @@ const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
 /// Turns, until the server stops. It never yields: it is the only task with work on its executor, and sleeps in the
 /// net ring.
 async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {
+    let _end = EndsTheServer(core.server.clone());
     let mut idle_since: Option<Instant> = None;
     loop {
         let work = core.turn(&mut net)?;
@@ -206,6 +207,15 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
         });
         net.park(Some(timeout.unwrap_or(Duration::from_millis(PARK_MS_MAX))), || core.is_idle())?;
         idle_since = None;
+    }
+}
+
+/// Stops the other cores when this one ends, however it does: they cannot serve without its keys.
+struct EndsTheServer(Arc<Server>);
+
+impl Drop for EndsTheServer {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
