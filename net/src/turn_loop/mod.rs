@@ -78,6 +78,8 @@ pub struct Core {
     turns: u64,
     /// When a stopping core gives up on what has not left, Unix milliseconds.
     stop_at_ms: Option<u64>,
+    /// Whether a stopping core has said that it has nothing left to do.
+    is_through: bool,
 }
 
 /// A command that is kept until it can run.
@@ -125,6 +127,7 @@ impl Core {
             forwarded: 0,
             turns: 0,
             stop_at_ms: None,
+            is_through: false,
             server,
         }
     }
@@ -235,6 +238,6 @@ impl Core {
     fn is_idle(&self) -> bool {
         self.inbound.iter().all(|(_, lane)| lane.is_empty())
             && (self.deferred.is_empty() || self.history.frontier() == self.tried_frontier)
-            && !(self.server.is_stopping() && self.stop_at_ms.is_none())
+            && !(self.server.is_stopping() && (self.stop_at_ms.is_none() || self.server.all_are_through()))
     }
 }

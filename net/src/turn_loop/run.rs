@@ -223,7 +223,8 @@ impl Drop for EndsTheServer {
 const PARK_MS_MAX: u64 = 1_000;
 
 impl Core {
-    /// Brings a stopping core to its end: no new clients, what was asked is answered. Tells whether it may go.
+    /// Brings a stopping core to its end: no new clients, what was asked is answered, here and on the other cores. Tells
+    /// whether it may go.
     fn stop(&mut self, net: &mut NetRing, work: bool) -> bool {
         let stop_at_ms = match self.stop_at_ms {
             Some(at_ms) => at_ms,
@@ -236,6 +237,10 @@ impl Core {
             && self.hold.is_none()
             && self.hold_queue.is_empty()
             && self.connections.iter().all(|c| !c.is_sending && (c.replies.waiting() == 0 || c.stall.is_some()));
-        is_done || self.now_ms >= stop_at_ms
+        if is_done && !self.is_through {
+            self.is_through = true;
+            self.server.note_through();
+        }
+        self.server.all_are_through() || self.now_ms >= stop_at_ms
     }
 }
