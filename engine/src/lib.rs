@@ -13,6 +13,7 @@
 //! | [`shard`] | one core's keys with their ring, and the operations on them |
 //! | [`shards`] | what works on the shards of several keys, or on all |
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
+//! | [`system_stream`] | the names that nobody writes to |
 //! | [`filter`] | which events a reader wants |
 //! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
 //! | [`number`] | numbers as Redis reads and writes them |
@@ -38,4 +39,5 @@ pub mod shard;
 pub mod shards;
 pub mod slot;
 pub(crate) mod sync;
+pub mod system_stream;
 pub mod turn;

@@ -179,6 +179,8 @@ impl Flags {
             self.fill_from(file);
         }
         self.check_planned()?;
+        // An empty password is none, as in Redis.
+        self.requirepass = self.requirepass.filter(|password| !password.is_empty());
         let bind = self.bind.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         if !bind.is_loopback() && self.requirepass.is_none() && self.insecure != Some(true) {
             return Err(ConfigError::Unprotected { bind });
@@ -197,7 +199,7 @@ impl Flags {
             absent_streams: self.absent_streams.unwrap_or(ABSENT_STREAMS_DEFAULT),
             maxclients: self.maxclients.unwrap_or(10_000),
             spin: spin(self.spin_us.as_deref())?,
-            requirepass: self.requirepass.filter(|password| !password.is_empty()),
+            requirepass: self.requirepass,
             log_level: self.log_level.unwrap_or_else(|| "warn".to_owned()),
         })
     }
@@ -287,7 +289,7 @@ fn ring_bytes(text: Option<&str>) -> Result<u64, ConfigError> {
 }
 
 /// A record's length is a 32-bit number, and a record takes at most a quarter of a ring.
-const RING_BYTES_MAX: u64 = 16 << 30;
+const RING_BYTES_MAX: u64 = 8 << 30;
 
 /// A number of bytes, with Redis's units: k, m and g are powers of 1,000, kb, mb and gb of 1,024 — but here both are
 /// of 1,024, for sizes of memory are meant.
@@ -343,6 +345,7 @@ mod tests {
     #[test]
     fn other_machines_are_served_with_a_password_or_on_request_only() {
         assert!(decide(&["--bind", "0.0.0.0"]).unwrap_err().contains("--requirepass"));
+        assert!(decide(&["--bind", "0.0.0.0", "--requirepass", ""]).unwrap_err().contains("--requirepass"));
         assert!(decide(&["--bind", "0.0.0.0", "--requirepass", "x"]).is_ok());
         assert!(decide(&["--bind", "0.0.0.0", "--insecure"]).is_ok());
     }

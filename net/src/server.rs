@@ -37,6 +37,8 @@ pub struct Server {
     /// What the figures were when CONFIG RESETSTAT was last asked for.
     stats_base: [AtomicU64; STATS.len()],
     stopping: AtomicBool,
+    /// How many cores have nothing left to do before they stop.
+    through: AtomicU64,
 }
 
 /// What one core tells the others.
@@ -97,6 +99,7 @@ impl Server {
             next_client: AtomicU64::new(1),
             clients: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            through: AtomicU64::new(0),
         }
     }
 
@@ -195,6 +198,21 @@ impl Server {
     pub fn is_stopping(&self) -> bool {
         // Relaxed: see above.
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Says, once, that a stopping core has nothing left to do. The last one wakes the others, which may go then: until
+    /// then they answer what is asked of their shards.
+    pub fn note_through(&self) {
+        // Relaxed: a number; waking orders it before the others' next look.
+        if self.through.fetch_add(1, Ordering::Relaxed) + 1 == self.cores.len() as u64 {
+            (0..self.shards()).for_each(|core| self.wake(ShardId(core)));
+        }
+    }
+
+    /// Whether all cores have nothing left to do.
+    pub fn all_are_through(&self) -> bool {
+        // Relaxed: as above.
+        self.through.load(Ordering::Relaxed) == self.cores.len() as u64
     }
 
     /// Tells a figure of a core.

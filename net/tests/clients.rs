@@ -200,3 +200,16 @@ fn figures_count_what_was_answered_before_them() {
     assert_eq!(client.call(&["config", "resetstat"]).text(), "OK");
     assert!(client.call(&["info", "stats"]).text().contains("total_connections_received:0\r\n"));
 }
+
+#[test]
+fn nobody_writes_to_a_computed_stream_and_other_names_with_a_dollar_are_keys() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let mut client = server.client();
+    for words in [&["SET", "$all", "x"][..], &["MSET", "a", "1", "$db", "2"], &["LPUSH", "$ce-user", "x"]] {
+        let name = words.iter().find(|word| word.starts_with('$')).expect("each names one");
+        assert_eq!(client.call(words).error(), format!("ERR '{name}' is a system stream"));
+    }
+    assert_eq!(client.call(&["EXISTS", "a"]), Value::Integer(0));
+    assert_eq!(client.call(&["SET", "$mine", "x"]).text(), "OK");
+    assert_eq!(client.call(&["GET", "$all"]), Value::Null);
+}

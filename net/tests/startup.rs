@@ -57,6 +57,34 @@ fn sigterm_and_sigint_end_it_without_an_error() {
     }
 }
 
+/// Whoever waits is let go, and whoever never stops asking is cut off.
+#[test]
+fn sigterm_ends_it_whatever_its_clients_do() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let mut readers: Vec<_> = (0..4).map(|_| server.client()).collect();
+    readers.iter_mut().for_each(|reader| reader.send(&["cdc.read", "END", "MATCH", "nothing", "BLOCK", "0"]));
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let mut client = server.client();
+            scope.spawn(move || {
+                let words =
+                    [&["msetnx", "a", "1", "b", "2", "c", "3"][..], &["set", "a", "1"], &["mset", "a", "1", "b", "2"]];
+                for round in number.. {
+                    client.send(words[round % 3]);
+                    if client.try_read().is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        let mut other = server.client();
+        (0..500).for_each(|_| assert_eq!(other.call(&["ping"]).text(), "PONG"));
+        server.signal(libc::SIGTERM);
+    });
+    readers.iter_mut().for_each(|reader| assert!(reader.is_closed()));
+    assert_eq!(server.wait().code(), Some(0));
+}
+
 #[test]
 fn shutdown_ends_it_without_an_error_and_without_a_reply() {
     let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);

@@ -4,6 +4,7 @@ use crate::connection::Connections;
 use crate::groups::Groups;
 use crate::server::Server;
 use crate::session::Session;
+use keytide_engine::filter::Filter;
 use keytide_engine::history::History;
 use keytide_engine::position::Position;
 use keytide_engine::shards::Shards;
@@ -69,8 +70,10 @@ pub struct GroupContext<'a> {
 }
 
 /// What a command that waits keeps between its runs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct DeferredState {
+    /// The filter that it was given, once compiled.
+    pub filter: Option<Filter>,
     /// How far it has read.
     pub cursor: Option<Position>,
     /// When it gives up waiting, Unix milliseconds; `u64::MAX` = never. Set by the first run.

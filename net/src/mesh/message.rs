@@ -91,10 +91,14 @@ impl Batch {
         self.messages.push(Message::Run { command, protocol: asker.0, client: asker.1, to, args });
     }
 
-    /// Adds a reply, which `encode` writes.
+    /// Adds a reply, which `encode` writes. One that does not fit a batch, of 4 GiB, becomes an error.
     pub fn reply(&mut self, to: ReplyTo, encode: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len() as u32;
         encode(&mut self.bytes);
+        if self.bytes.len() > u32::MAX as usize {
+            self.bytes.truncate(start as usize);
+            self.bytes.extend_from_slice(b"-ERR reply exceeds 4 GiB\r\n");
+        }
         self.messages.push(Message::Reply { to, bytes: start..self.bytes.len() as u32 });
     }
 
@@ -115,6 +119,7 @@ impl Batch {
         self.bytes.clear();
         self.bytes.shrink_to(crate::limits::BATCH_BYTES);
         self.spans.clear();
+        self.spans.shrink_to(crate::limits::BATCH_BYTES / size_of::<Span>());
         self
     }
 }

@@ -3,7 +3,7 @@
 use super::hold::HoldWork;
 use super::input::Client;
 use super::{Core, Request};
-use crate::command::table::CommandIndex;
+use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{Command, Flag, Keys, KeysContext, Run, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
@@ -137,11 +137,15 @@ impl Core {
     ) -> bool {
         let total = self.server.shards();
         let step = if let Keys::At { step, .. } = command.keys { step } else { 1 };
-        // A key that lacks what belongs to it is refused with all the others.
-        let is_whole = (args.len() - 1).is_multiple_of(step);
         let merge = match spread {
-            // A part could be refused when another has been run already: what may be too large runs as a whole.
-            Spread::Split(merge) if is_whole && !(command.is(Flag::Write) && self.may_be_too_large(args)) => merge,
+            // A part could be refused when another has been run already: what lacks a key's value, or may be too large,
+            // runs as a whole.
+            Spread::Split(merge)
+                if !command.is(Flag::Write)
+                    || ((args.len() - 1).is_multiple_of(step) && !self.may_be_too_large(args)) =>
+            {
+                merge
+            }
             Spread::Split(_) | Spread::Hold => {
                 let mut shards: Vec<ShardId> = command.keys.of(args).map(|key| shard_of(key, total)).collect();
                 shards.sort_unstable();
@@ -186,22 +190,32 @@ impl Core {
         true
     }
 
-    /// Asks one core, maybe this one, which then answers before the turn ends.
+    /// Asks one core, maybe this one. This one's shard, which is here, answers at once: the connection's next command
+    /// comes after it. What looks at all connections answers before the turn ends, when none of them is being run.
     fn ask<'a>(
         &mut self,
-        client: &Client<'_>,
+        client: &mut Client<'_>,
         core: ShardId,
         command: CommandIndex,
         to: ReplyTo,
         args: impl Iterator<Item = &'a [u8]>,
     ) {
-        let (protocol, client) = (client.session.protocol, client.session.client);
-        if core == self.id {
-            let request = Request { from: core, command, protocol, client, to, args: args.collect() };
-            self.own_requests.push(request);
-        } else {
-            self.outbound(core).run(command, (protocol, client), to, args);
+        let (protocol, number) = (client.session.protocol, client.session.client);
+        if core != self.id {
+            self.outbound(core).run(command, (protocol, number), to, args);
             self.forwarded += 1;
+            return;
+        }
+        let args: OwnedArgs = args.collect();
+        match (&TABLE.get(command).run, self.shard.as_deref_mut()) {
+            (Run::Keys { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
+                shard.make_room();
+                let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
+                let mut out = Vec::new();
+                run(&mut context, args.as_args(), &mut Reply::new(&mut out, protocol));
+                client.replies.deliver(to.number, to.part, &out);
+            }
+            _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),
         }
     }
 
@@ -260,6 +274,6 @@ impl Core {
         /// More than a record's header, a TTL's record and a record for expiry take beside the arguments.
         const OVERHEAD: usize = 256;
         let bytes = args.bytes_total() * 2 + args.len() * OVERHEAD;
-        bytes as u64 > change_bytes_max(self.server.config.ring_bytes)
+        self.server.is_recording() && bytes as u64 > change_bytes_max(self.server.config.ring_bytes)
     }
 }

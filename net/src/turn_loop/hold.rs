@@ -92,8 +92,7 @@ impl Core {
     }
 
     /// Takes a shard that was lent to this core; with the last one the change runs.
-    pub(super) fn take_lent(&mut self, mut shard: Box<Shard>) {
-        shard.set_now_ms(self.now_ms);
+    pub(super) fn take_lent(&mut self, shard: Box<Shard>) {
         let Some(hold) = &mut self.hold else { unreachable!("a shard is lent to who asked for it") };
         debug_assert_eq!(shard.id(), hold.needed[hold.held.len()]);
         hold.held.push(shard);
@@ -118,6 +117,8 @@ impl Core {
                 &mut nobody
             }
         };
+        // One time for all of them, whenever each has come.
+        held.iter_mut().for_each(|shard| shard.set_now_ms(self.now_ms));
         let total = self.server.shards();
         let shards = Shards::Several { shards: &mut held, total };
         let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };

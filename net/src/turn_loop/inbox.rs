@@ -86,11 +86,7 @@ impl Core {
                 shard.make_room();
                 let shards = Shards::One(shard);
                 let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
-                if from == self.id {
-                    let mut out = Vec::new();
-                    run(&mut context, args, &mut Reply::new(&mut out, protocol));
-                    self.deliver(from, to, &out);
-                } else if let Some(outbound) = &mut self.outbound[from.0 as usize] {
+                if let Some(outbound) = &mut self.outbound[from.0 as usize] {
                     outbound.batch().reply(to, |out| run(&mut context, args, &mut Reply::new(out, protocol)));
                 }
             }

@@ -10,6 +10,7 @@ use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
 use crate::resp::{Args, Parsed, ParserLimits, Reply, error_text};
 use crate::session::{Closing, Session};
+use keytide_engine::system_stream::is_computed;
 
 /// A connection without what its commands are parsed from, so that they can run while their bytes are borrowed.
 pub(super) struct Client<'a> {
@@ -133,6 +134,10 @@ impl Core {
             connection.input_start = end;
         }
         connection.input = input;
+        // A wait that begins now has missed the news that nobody listens.
+        if connection.has_ended && connection.stall.is_some() {
+            self.give_up_waiting(connection.id);
+        }
     }
 
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
@@ -180,6 +185,12 @@ impl Core {
         let command = TABLE.get(index);
         if !client.session.authenticated && !command.is(Flag::NoAuth) {
             self.reject(client, error_text::NO_AUTH.as_bytes());
+            return true;
+        }
+        if command.is(Flag::Write)
+            && let Some(name) = command.keys.of(args).find(|key| is_computed(key))
+        {
+            self.reject(client, &[b"ERR '", name, b"' is a system stream"].concat());
             return true;
         }
         if client.session.transaction.is_some() && !command.is(Flag::Immediate) {

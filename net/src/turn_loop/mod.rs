@@ -24,7 +24,7 @@ use crate::connection::Connections;
 use crate::groups::Groups;
 use crate::mesh::message::{Batch, ReplyTo};
 use crate::mesh::{LaneReceiver, Outbound};
-use crate::net_ring::{ConnectionId, NetRing};
+use crate::net_ring::{ConnectionId, NetOps, NetRing};
 use crate::resp::{OwnedArgs, Protocol};
 use crate::server::{Server, Stat};
 use deferred::Deferred;
@@ -76,6 +76,8 @@ pub struct Core {
     turns: u64,
     /// When a stopping core gives up on what has not left, Unix milliseconds.
     stop_at_ms: Option<u64>,
+    /// Whether a stopping core has said that it has nothing left to do.
+    is_through: bool,
 }
 
 /// A command that is kept until it can run.
@@ -122,6 +124,7 @@ impl Core {
             forwarded: 0,
             turns: 0,
             stop_at_ms: None,
+            is_through: false,
             server,
         }
     }
@@ -143,7 +146,7 @@ impl Core {
         // Before any reply leaves: who has one and asks for the figures finds its command in them.
         if work {
             self.turns += 1;
-            self.tell(net);
+            self.tell(net.ops());
         }
         work |= self.run_deferred();
         work |= self.send_all(net.ops());
@@ -161,7 +164,8 @@ impl Core {
         }
     }
 
-    /// Publishes what the turn has recorded, and wakes cores whose readers wait for it.
+    /// Publishes what the turn has recorded, and wakes cores whose readers wait for it, or for what the turn has
+    /// published before because there was so much.
     fn commit(&mut self) -> bool {
         let published = self.shard.as_mut().is_some_and(|shard| shard.commit());
         if published {
@@ -191,11 +195,11 @@ impl Core {
     }
 
     /// Tells the other cores this one's figures.
-    fn tell(&mut self, net: &mut NetRing) {
+    fn tell(&mut self, ops: &NetOps) {
         if let Some(shard) = &self.shard {
             self.server.tell_shard(shard);
         }
-        let counters = net.ops().counters();
+        let counters = ops.counters();
         for (stat, value) in [
             (Stat::Commands, self.commands),
             (Stat::Connections, self.accepted),
@@ -224,6 +228,6 @@ impl Core {
     fn is_idle(&self) -> bool {
         self.inbound.iter().all(|(_, lane)| lane.is_empty())
             && (self.deferred.is_empty() || self.history.frontier() == self.tried_frontier)
-            && !(self.server.is_stopping() && self.stop_at_ms.is_none())
+            && !(self.server.is_stopping() && (self.stop_at_ms.is_none() || self.server.all_are_through()))
     }
 }

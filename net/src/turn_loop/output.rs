@@ -31,6 +31,12 @@ impl Core {
             self.listed = listed;
             self.listed.clear();
         }
+        // What has just gone on may have written. That is published before the batches leave: a command in them may read
+        // the history.
+        if work {
+            self.commit();
+            self.tell(ops);
+        }
         for core in 0..self.outbound.len() {
             let Some(outbound) = &mut self.outbound[core] else { continue };
             if outbound.flush() {

@@ -193,6 +193,7 @@ const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
 /// Turns, until the server stops. It never yields: it is the only task with work on its executor, and sleeps in the
 /// net ring.
 async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {
+    let _end = EndsTheServer(core.server.clone());
     let mut idle_since: Option<Instant> = None;
     loop {
         let work = core.turn(&mut net)?;
@@ -222,11 +223,21 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
     }
 }
 
+/// Stops the other cores when this one ends, however it does: they cannot serve without its keys.
+struct EndsTheServer(Arc<Server>);
+
+impl Drop for EndsTheServer {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// The longest sleep, so that a stepped wall clock delays a TTL by no more than this.
 const PARK_MS_MAX: u64 = 1_000;
 
 impl Core {
-    /// Brings a stopping core to its end: no new clients, what was asked is answered. Tells whether it may go.
+    /// Brings a stopping core to its end: no new clients, what was asked is answered, here and on the other cores. Tells
+    /// whether it may go.
     fn stop(&mut self, net: &mut NetRing, work: bool) -> bool {
         let stop_at_ms = match self.stop_at_ms {
             Some(at_ms) => at_ms,
@@ -239,6 +250,10 @@ impl Core {
             && self.hold.is_none()
             && self.hold_queue.is_empty()
             && self.connections.iter().all(|c| !c.is_sending && (c.replies.waiting() == 0 || c.stall.is_some()));
-        is_done || self.now_ms >= stop_at_ms
+        if is_done && !self.is_through {
+            self.is_through = true;
+            self.server.note_through();
+        }
+        self.server.all_are_through() || self.now_ms >= stop_at_ms
     }
 }

@@ -7,7 +7,6 @@ use super::row::{Columns, Rows};
 use super::words::{Words, count, cursor, is, positive};
 use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::resp::{Args, Reply};
-use keytide_engine::filter::Filter;
 use keytide_engine::history::{Page, Request};
 
 /// How many events are asked for where COUNT is not given.
@@ -23,14 +22,14 @@ pub static READ: Command = Command {
     run: Run::History(run),
 };
 
-struct Options {
+struct Options<'a> {
     count: usize,
     bytes: u64,
-    filter: Filter,
+    filter: FilterOptions<'a>,
     block_ms: Option<u64>,
 }
 
-fn options(args: Args<'_>) -> Result<Options, CdcError> {
+fn options(args: Args<'_>) -> Result<Options<'_>, CdcError> {
     let (mut events, mut bytes, mut block_ms) = (COUNT_DEFAULT, REPLY_BYTES_MAX, None);
     let mut filter = FilterOptions::default();
     let mut words = Words::new(args, 2);
@@ -48,7 +47,7 @@ fn options(args: Args<'_>) -> Result<Options, CdcError> {
             return Err(CdcError::syntax());
         }
     }
-    Ok(Options { count: events, bytes, filter: filter.filter()?, block_ms })
+    Ok(Options { count: events, bytes, filter, block_ms })
 }
 
 fn run(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
@@ -62,11 +61,17 @@ fn read(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         Some(cursor) => cursor,
         None => cursor(args.get(1))?.cursor(history)?,
     };
+    // Compiled once, however often the command looks again.
+    let filter = match state.filter.take() {
+        Some(filter) => filter,
+        None => options.filter.filter()?,
+    };
     let mut rows = Rows::new(reply.protocol(), Columns::Seven, *now_ms);
-    let request = Request { cursor, count: options.count, bytes: options.bytes, filter: &options.filter };
+    let request = Request { cursor, count: options.count, bytes: options.bytes, filter: &filter };
     let page = history.read(&request, |_, record| rows.event(record))?;
     if rows.is_empty() && page.gap.is_none() && !state.is_over(*now_ms, options.block_ms) {
         state.cursor = Some(page.next);
+        state.filter = Some(filter);
         return Ok(if page.at_end { Progress::Wait } else { Progress::More });
     }
     page_map(&page, &rows, reply);
@@ -96,19 +101,22 @@ mod tests {
     use super::super::REPLY_EVENTS_MAX;
     use super::*;
     use crate::resp::OwnedArgs;
+    use keytide_engine::filter::Filter;
 
-    fn parse(line: &str) -> Result<Options, String> {
+    fn parse(line: &str) -> Result<(usize, u64, Option<u64>, Filter), String> {
         let args: OwnedArgs = line.split_whitespace().collect();
-        options(args.as_args()).map_err(|error| error.text())
+        let options = options(args.as_args()).map_err(|error| error.text())?;
+        let filter = options.filter.filter().map_err(|error| error.text())?;
+        Ok((options.count, options.bytes, options.block_ms, filter))
     }
 
     #[test]
     fn options_come_in_any_order_and_have_bounds() {
-        let options = parse("cdc.read 0 BLOCK 5 MATCH user:* count 99999 BYTES 10").unwrap();
-        assert_eq!((options.count, options.bytes, options.block_ms), (REPLY_EVENTS_MAX, 10, Some(5)));
-        assert!(!options.filter.is_all());
-        let options = parse("cdc.read 0").unwrap();
-        assert_eq!((options.count, options.bytes, options.block_ms), (COUNT_DEFAULT, REPLY_BYTES_MAX, None));
+        let (count, bytes, block_ms, filter) = parse("cdc.read 0 BLOCK 5 MATCH user:* count 99999 BYTES 10").unwrap();
+        assert_eq!((count, bytes, block_ms), (REPLY_EVENTS_MAX, 10, Some(5)));
+        assert!(!filter.is_all());
+        let (count, bytes, block_ms, _) = parse("cdc.read 0").unwrap();
+        assert_eq!((count, bytes, block_ms), (COUNT_DEFAULT, REPLY_BYTES_MAX, None));
         for line in ["cdc.read 0 COUNT 0", "cdc.read 0 BYTES 0"] {
             assert!(parse(line).is_err_and(|text| text.contains("must be positive")), "{line}");
         }
