@@ -50,6 +50,14 @@ pub enum CoreError {
         /// Why not.
         source: io::Error,
     },
+    /// The core stopped by itself: a defect of this program.
+    #[error("core {core} stopped: {message}; this is a defect, please report it")]
+    Broken {
+        /// The shard's number.
+        core: ShardId,
+        /// What its thread says.
+        message: String,
+    },
     /// The net ring broke.
     #[error("core {core}: {source}")]
     Ring {
@@ -129,7 +137,7 @@ fn join(handles: Vec<Handle>) -> Vec<CoreError> {
         match handle.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => errors.push(error),
-            Err(error) => errors.push(CoreError::Executor { core, message: error.to_string() }),
+            Err(error) => errors.push(CoreError::Broken { core, message: error.to_string() }),
         }
     }
     errors
