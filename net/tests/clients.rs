@@ -211,5 +211,5 @@ fn nobody_writes_to_a_computed_stream_and_other_names_with_a_dollar_are_keys() {
     }
     assert_eq!(client.call(&["EXISTS", "a"]), Value::Integer(0));
     assert_eq!(client.call(&["SET", "$mine", "x"]).text(), "OK");
-    assert_eq!(client.call(&["GET", "$all"]), Value::Null);
+    assert_eq!(client.call(&["GET", "$all"]), Value::Nil);
 }
