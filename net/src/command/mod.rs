@@ -16,6 +16,7 @@ pub mod set;
 pub mod string;
 pub mod table;
 pub mod transaction;
+mod walk;
 
 pub use context::{CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, SessionContext};
 pub use refusal::{Answer, refuse};

@@ -3,7 +3,6 @@
 use super::KeysContext;
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
-use keytide_engine::filter::Glob;
 use keytide_engine::number::{parse_i64, parse_u64};
 use keytide_engine::shard::Draw;
 
@@ -73,42 +72,6 @@ impl TimeForm {
         }
         let moment = self.moment(value, now_ms).ok_or_else(invalid)?;
         u64::try_from(moment).map_err(|_| invalid())
-    }
-}
-
-/// The options of HSCAN and SSCAN.
-pub struct ScanOptions {
-    /// Which names are wanted; none = all.
-    pub glob: Option<Glob>,
-    /// How many elements a call looks at.
-    pub count: usize,
-}
-
-impl ScanOptions {
-    /// Parses what follows the cursor, or tells the text of what is wrong with it.
-    pub fn parse(words: Args<'_>) -> Result<ScanOptions, &'static str> {
-        /// Where COUNT does not say.
-        const COUNT_DEFAULT: usize = 10;
-        let mut options = ScanOptions { glob: None, count: COUNT_DEFAULT };
-        let mut at = 0;
-        while let Some(word) = words.try_get(at) {
-            let value = words.try_get(at + 1).ok_or(error_text::SYNTAX)?;
-            at += 2;
-            if is(word, "match") {
-                options.glob = Some(Glob::new(value));
-            } else if is(word, "count") {
-                let count = parse_i64(value).ok_or(error_text::NOT_INTEGER)?;
-                options.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(error_text::SYNTAX)?;
-            } else {
-                return Err(error_text::SYNTAX);
-            }
-        }
-        Ok(options)
-    }
-
-    /// Whether a field or member is wanted.
-    pub fn wants(&self, name: &[u8]) -> bool {
-        self.glob.as_ref().is_none_or(|glob| glob.matches(name))
     }
 }
 
