@@ -8,7 +8,7 @@ use crate::mesh::{LaneReceiver, LaneSender, Outbound, lane};
 use crate::net_ring::{NetRing, NetRingError, NetRingOptions};
 use crate::server::Server;
 use crate::task_queues;
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use glommio::{BuilderErrorKind, ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 use keytide_engine::position::ShardId;
 use keytide_engine::ring::RingWriter;
 use keytide_engine::shard::Shard;
@@ -51,12 +51,10 @@ pub enum CoreError {
         source: io::Error,
     },
     /// The core stopped by itself: a defect of this program.
-    #[error("core {core} stopped: {message}; this is a defect, please report it")]
+    #[error("core {core} panicked, see above; this is a defect, please report it")]
     Broken {
         /// The shard's number.
         core: ShardId,
-        /// What its thread says.
-        message: String,
     },
     /// The net ring broke.
     #[error("core {core}: {source}")]
@@ -137,7 +135,11 @@ fn join(handles: Vec<Handle>) -> Vec<CoreError> {
         match handle.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => errors.push(error),
-            Err(error) => errors.push(CoreError::Broken { core, message: error.to_string() }),
+            Err(GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(_))) => {
+                errors.push(CoreError::Broken { core })
+            }
+            // The executor is made on its own thread, and what it was refused comes out here.
+            Err(error) => errors.push(CoreError::Executor { core, message: error.to_string() }),
         }
     }
     errors
