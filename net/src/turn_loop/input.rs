@@ -187,8 +187,9 @@ impl Core {
             self.reject(client, error_text::NO_AUTH.as_bytes());
             return true;
         }
-        if command.is(Flag::Write)
-            && let Some(name) = command.keys.of(args).find(|key| is_computed(key))
+        // Names before flags: hardly any is such a one, and the flags then need not be fetched.
+        if let Some(name) = command.keys.of(args).find(|key| is_computed(key))
+            && command.is(Flag::Write)
         {
             self.reject(client, &[b"ERR '", name, b"' is a system stream"].concat());
             return true;
