@@ -95,20 +95,13 @@ impl Shards<'_> {
         if source == target {
             return Ok(true);
         }
-        let (value, expire_at_ms, bytes) = {
-            let shard = self.of(source);
-            let entry = shard.read(source).ok_or(Refusal::NoSuchKey)?;
-            let value = entry.value().ok_or(Refusal::NoSuchKey)?;
-            let bytes = record_bytes_parts(
-                target.len(),
-                [source.len(), 8].into_iter().chain(value.parts().iter().map(|part| part.len())),
-            );
-            // The source's `Del` and a TTL come on top of the copy.
-            let bytes = bytes + ttl_record_bytes(source) + ttl_record_bytes(target);
-            let found = (value.clone(), entry.expire_at_ms());
-            shard.admit(bytes)?;
-            (found.0, found.1, bytes)
-        };
+        let entry = self.of(source).read(source).ok_or(Refusal::NoSuchKey)?;
+        let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
+        let parts = [source.len(), 8].into_iter().chain(value.parts().into_iter().map(<[u8]>::len));
+        // The source's `Del` and a TTL come on top of the copy.
+        let bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(source) + ttl_record_bytes(target);
+        let value = value.clone();
+        self.of(source).admit(bytes)?;
         self.of(target).admit(bytes)?;
         let mut entry = self.of(target).write(target);
         entry.take_over(source, value);

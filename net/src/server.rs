@@ -71,7 +71,6 @@ stats! {
     Misses "look-ups for reading that did not"
     Expired "keys removed because their TTL was over"
     Recorded "events recorded"
-    TableBytes "bytes of the shard's table, without what its entries point to"
     Commands "commands run for this core's clients"
     Connections "connections accepted"
     Rejected "connections refused because there were too many"

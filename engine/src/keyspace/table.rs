@@ -210,11 +210,6 @@ impl Table {
             *self = Table { hasher: self.hasher.clone(), ..Table::new() };
         }
     }
-
-    /// The bytes that the segments take, without what their entries point to.
-    pub(crate) fn allocated_bytes(&self) -> usize {
-        self.segments.iter().map(|segment| segment.entries.allocation_size()).sum::<usize>() + self.directory.len() * 4
-    }
 }
 
 /// A scan's order is the hash without its lowest bits, so that a cursor has room for a shard's number.

@@ -5,7 +5,6 @@ use crate::error::Refusal;
 use crate::event::EventType;
 use crate::filter::Glob;
 use crate::keyspace::{Entry, Kind};
-use crate::ring::record_bytes;
 use crate::turn::ttl_record_bytes;
 
 /// When a new TTL takes effect.
@@ -22,12 +21,6 @@ pub struct ExpireCondition {
 }
 
 impl Shard {
-    /// Deletes several keys; answers how many were there.
-    pub fn delete_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) -> Result<u64, Refusal> {
-        self.turn.admit(keys.clone().map(|key| record_bytes(key.len(), 0)).sum())?;
-        Ok(keys.map(|key| u64::from(self.delete(key))).sum())
-    }
-
     /// The type of a key's value.
     pub fn kind(&mut self, key: &[u8]) -> Option<Kind> {
         self.value(key).map(|value| value.kind())

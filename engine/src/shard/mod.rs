@@ -147,11 +147,6 @@ impl Shard {
         self.turn.expiries.next_ms()
     }
 
-    /// The bytes that the table takes, without what keys and values take outside it.
-    pub fn table_bytes(&self) -> usize {
-        self.table.allocated_bytes()
-    }
-
     /// Removes keys whose TTL is over, in the order in which they ended, at most [`EXPIRE_SLICE`]; tells whether
     /// there may be more.
     pub fn expire_due(&mut self) -> bool {
@@ -279,10 +274,5 @@ impl Shard {
         // The table's order is that of the hashes; the queue's front is the oldest.
         turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
         self.turn.commit_flush(position);
-    }
-
-    /// A random number below `bound` (1 at the least), for commands that choose.
-    pub fn random_below(&mut self, bound: usize) -> usize {
-        self.rng.usize(..bound.max(1))
     }
 }

@@ -149,6 +149,9 @@ pub enum Spread {
     Hold,
 }
 
+/// What runs on shards.
+pub type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
+
 /// Where and how a command runs.
 pub enum Run {
     /// It only has subcommands.
@@ -158,26 +161,26 @@ pub enum Run {
     /// Where its keys are.
     Keys {
         /// Runs it on the shards of its keys.
-        run: fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>),
+        run: RunKeys,
         /// What is done where those are several.
         spread: Spread,
     },
     /// On the shard that its arguments name otherwise than by a key.
     Shard {
         /// Runs it there.
-        run: fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>),
+        run: RunKeys,
         /// The shard, of so many.
         shard: fn(Args<'_>, u16) -> u16,
     },
     /// On every shard, each for itself; the parts make the reply.
     EachShard {
         /// Runs it on one.
-        run: fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>),
+        run: RunKeys,
         /// Makes one reply of the parts.
         merge: Merge,
     },
     /// Over all shards at one instant.
-    AllShards(fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>)),
+    AllShards(RunKeys),
     /// On every core, each for itself; the parts make the reply.
     EachCore {
         /// Runs it on one.

@@ -41,18 +41,6 @@ texts! {
     HASH_NOT_FLOAT = "ERR hash value is not a float";
     /// HINCRBYFLOAT by what is no finite number.
     VALUE_NOT_FINITE = "ERR value is NaN or Infinity";
-    /// ZADD INCR, ZINCRBY: infinity minus infinity.
-    SCORE_NOT_A_NUMBER = "ERR resulting score is not a number (NaN)";
-    /// A score range's end is no float.
-    SCORE_RANGE = "ERR min or max is not a float";
-    /// A member range's end is neither `(x`, `[x`, `-` nor `+`.
-    LEX_RANGE = "ERR min or max not valid string range item";
-    /// ZADD with NX and one of the options that update.
-    ZADD_NX_XX = "ERR XX and NX options at the same time are not compatible";
-    /// ZADD with more than one of GT, LT and NX.
-    ZADD_GT_LT_NX = "ERR GT, LT, and/or NX options at the same time are not compatible";
-    /// ZADD INCR with several members.
-    ZADD_INCR_PAIRS = "ERR INCR option supports a single increment-element pair";
     /// EXPIRE with NX and another condition.
     EXPIRE_NX = "ERR NX and XX, GT or LT options at the same time are not compatible";
     /// EXPIRE with GT and LT.
@@ -61,20 +49,8 @@ texts! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// SETRANGE before the beginning.
     OFFSET = "ERR offset is out of range";
-    /// SETBIT, GETBIT: no bit has this number.
-    BIT_OFFSET = "ERR bit offset is not an integer or out of range";
-    /// SETBIT to neither 0 nor 1.
-    BIT_VALUE = "ERR bit is not an integer or out of range";
-    /// BITPOS of neither 0 nor 1.
-    BIT_ARGUMENT = "ERR The bit argument must be 1 or 0.";
     /// SELECT of a database that is not there.
     DB_INDEX = "ERR DB index is out of range";
-    /// A blocking command's timeout is no number.
-    TIMEOUT_NOT_FLOAT = "ERR timeout is not a float or out of range";
-    /// A blocking command's timeout is below 0.
-    TIMEOUT_NEGATIVE = "ERR timeout is negative";
-    /// A blocking command's timeout is beyond the end of time.
-    TIMEOUT_OUT_OF_RANGE = "ERR timeout is out of range";
     /// SCAN with a cursor that is no number.
     INVALID_CURSOR = "ERR invalid cursor";
     /// `numkeys` of 0 or no number.
@@ -87,14 +63,8 @@ texts! {
     COUNT_NEGATIVE = "ERR COUNT can't be negative";
     /// LPOS with a negative MAXLEN.
     MAXLEN_NEGATIVE = "ERR MAXLEN can't be negative";
-    /// LMPOP, ZMPOP with a COUNT of 0 or less.
-    COUNT_POSITIVE = "ERR count should be greater than 0";
     /// SINTERCARD, ZINTERCARD with a LIMIT below 0.
     LIMIT_NEGATIVE = "ERR LIMIT can't be negative";
-    /// ZRANGE with LIMIT on ranks.
-    LIMIT_ON_RANKS = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
-    /// ZRANGE BYLEX WITHSCORES.
-    SCORES_BY_LEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
     /// SRANDMEMBER, ZRANDMEMBER, HRANDFIELD with a count whose negative is none.
     RANDOM_COUNT = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// CLIENT SETNAME, HELLO SETNAME.
@@ -107,10 +77,6 @@ texts! {
     WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
     /// AUTH with a password alone where none is set.
     AUTH_NO_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
-    /// The user may not touch one of the keys.
-    NO_PERM_KEY = "NOPERM this user has no permissions to access one of the keys used as arguments";
-    /// The user may not touch one of the channels.
-    NO_PERM_CHANNEL = "NOPERM this user has no permissions to access one of the channels used as arguments";
     /// HELLO of a version other than 2 and 3.
     NO_PROTO = "NOPROTO unsupported protocol version";
     /// HELLO of what is no number.
@@ -123,20 +89,10 @@ texts! {
     EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
     /// DISCARD alone.
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
-    /// WATCH inside MULTI.
-    WATCH_IN_MULTI = "ERR WATCH inside MULTI is not allowed";
     /// A command that cannot be queued.
     NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
     /// The connection is refused.
     MAX_CLIENTS = "ERR max number of clients reached";
-    /// A write that needs memory where there is none to be freed.
-    OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
-    /// OBJECT FREQ under a policy without frequencies.
-    NO_LFU = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
-    /// OBJECT IDLETIME under a policy without access times.
-    NO_LRU = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
-    /// COPY onto itself.
-    SAME_OBJECT = "ERR source and destination objects are the same";
     /// CDC commands where recording is off.
     CDC_NOT_ENABLED = "ERR CDC not enabled";
 }
@@ -151,31 +107,9 @@ pub fn invalid_expire(command: &str) -> String {
     format!("ERR invalid expire time in '{command}' command")
 }
 
-/// The user may not run this command. `command` in lower case, a subcommand as `config|get`.
-pub fn no_perm_command(command: &str) -> String {
-    format!("NOPERM this user has no permissions to run the '{command}' command")
-}
-
-/// ZINTER, ZUNION and the like of no keys. `command` in lower case.
-pub fn no_input_key(command: &str) -> String {
-    format!("ERR at least 1 input key is needed for '{command}' command")
-}
-
-/// EXEC that is itself refused: `reason` is the refusal's text without its code.
-pub fn exec_abort(reason: &str) -> String {
-    format!("EXECABORT Transaction discarded because of: {reason}")
-}
-
 /// HELLO with an option that it does not have, as the client spelled it.
 pub fn hello_option(option: &[u8]) -> Vec<u8> {
     [b"ERR Syntax error in HELLO option '", c_string(option, option.len()), b"'"].concat()
-}
-
-/// A RESP2 connection with subscriptions takes few commands. `command` in lower case.
-pub fn not_while_subscribed(command: &str) -> String {
-    format!(
-        "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
-    )
 }
 
 /// How many bytes of a name, and of all arguments together, an error shows.

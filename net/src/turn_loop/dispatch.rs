@@ -4,7 +4,7 @@ use super::hold::HoldWork;
 use super::input::Client;
 use super::{Core, Request};
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{Command, Flag, Keys, KeysContext, Run, SessionContext, Spread};
+use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::mesh::message::ReplyTo;
@@ -13,9 +13,6 @@ use keytide_engine::limits::change_bytes_max;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
-
-/// What runs on shards.
-pub(super) type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 
 /// Where a command's keys are.
 pub(super) enum Place {

@@ -7,9 +7,6 @@ use keytide_engine::filter::FilterError;
 use keytide_engine::group::GroupError;
 use keytide_engine::history::BeyondHead;
 
-/// What every command of the family answers where nothing is recorded.
-const NOT_ENABLED: &str = "ERR CDC not enabled";
-
 /// The text of the error that a command answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CdcError(Vec<u8>);
@@ -70,7 +67,7 @@ pub(super) fn answer(
     run: impl FnOnce(&mut Reply<'_>) -> Result<Progress, CdcError>,
 ) -> Progress {
     if !server.is_recording() {
-        reply.error(NOT_ENABLED);
+        reply.error(error_text::CDC_NOT_ENABLED);
         return Progress::Done;
     }
     let mark = reply.len();

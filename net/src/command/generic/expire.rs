@@ -1,12 +1,10 @@
 //! EXPIRE and its forms, TTL and its forms, PERSIST.
 
 use crate::command::options::{TimeForm, is};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shard::ExpireCondition;
-
-type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 
 const fn expiring(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
     Command {

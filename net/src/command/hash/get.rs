@@ -1,10 +1,7 @@
 //! HGET, HMGET, HEXISTS, HLEN, HSTRLEN, HGETALL, HKEYS, HVALS.
 
 use crate::command::options::string_or_nil;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
-use crate::resp::{Args, Reply};
-
-type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
+use crate::command::{Answer, Command, Flag, Keys, Run, RunKeys, Spread};
 
 const FAST: &[Flag] = &[Flag::Readonly, Flag::Fast];
 const WHOLE: &[Flag] = &[Flag::Readonly];

@@ -1,12 +1,10 @@
 //! LPOP, RPOP.
 
 use crate::command::options::string_or_nil;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::keyspace::entry::End;
 use keytide_engine::number::parse_i64;
-
-type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 
 const fn pop(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
     Command {

@@ -1,10 +1,8 @@
 //! LPUSH, RPUSH, LPUSHX, RPUSHX.
 
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply};
 use keytide_engine::keyspace::entry::End;
-
-type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 
 const fn push(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
     Command {

@@ -1,12 +1,10 @@
 //! SINTER, SINTERCARD, SUNION, SDIFF.
 
 use crate::command::options::is;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shards::{difference, intersection, union};
-
-type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 
 const fn over_sets(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
     Command {

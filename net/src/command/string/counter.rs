@@ -1,12 +1,10 @@
 //! INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT.
 
 use crate::command::options::integer;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::extended::Extended;
-
-type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 
 const fn counter(name: &'static str, arity: i32, summary: &'static str, run: RunKeys) -> Command {
     Command {
