@@ -33,6 +33,7 @@ pub mod keyspace;
 pub mod limits;
 pub mod number;
 pub mod position;
+pub(crate) mod prefetch;
 pub mod ring;
 pub mod sequencer;
 pub mod shard;

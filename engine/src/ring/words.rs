@@ -34,6 +34,7 @@
 //! progress unless it is lapped within the copying of one run, for which the writer must write most of a ring.
 
 use crate::position::{Position, RingOffset};
+use crate::prefetch::{LINE_BYTES, prefetch_line};
 use crate::sync::{AtomicU64, CachePadded, Ordering, fence};
 use std::io;
 
@@ -212,10 +213,9 @@ impl Words {
     /// Fetches the words of `bytes` bytes from `offset` on into this core's cache, for stores to come; at most a page.
     #[inline]
     pub(crate) fn prefetch(&self, offset: RingOffset, bytes: u64) {
-        const LINE_BYTES: u64 = 64;
         const BYTES_MAX: u64 = 4 << 10;
-        for ahead in (0..bytes.min(BYTES_MAX)).step_by(LINE_BYTES as usize) {
-            prefetch_line(&self.words.get()[self.place(RingOffset(offset.0 + ahead))]);
+        for ahead in (0..bytes.min(BYTES_MAX)).step_by(LINE_BYTES) {
+            prefetch_line(&raw const self.words.get()[self.place(RingOffset(offset.0 + ahead))]);
         }
     }
 
@@ -223,18 +223,6 @@ impl Words {
     fn place(&self, offset: RingOffset) -> usize {
         ((offset.0 / WORD_BYTES) & self.mask) as usize
     }
-}
-
-/// Fetches the cache line of a word; a hint, which changes nothing.
-#[inline]
-fn prefetch_line(word: &AtomicU64) {
-    #[cfg(all(target_arch = "x86_64", not(loom)))]
-    // SAFETY: a prefetch reads and writes nothing that a program can see, and is allowed at any address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(word).cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-    let _ = word;
 }
 
 /// Under loom, words that loom watches.

@@ -44,6 +44,10 @@ pub struct Shard {
     _stays_on_its_core: PhantomData<*const ()>,
 }
 
+/// A key's hash in its shard.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHash(u64);
+
 /// What a shard has counted since it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
@@ -193,6 +197,21 @@ impl Shard {
                 self.turn.absent.push_back((hash, entry.last()));
             }
         }
+    }
+
+    /// Asks for the memory of a key's entry ahead of a command on it, and answers the key's hash for
+    /// [`Shard::prefetch_value`]. With some commands in between, neither waits for memory.
+    #[inline]
+    pub fn prefetch_key(&self, key: &[u8]) -> KeyHash {
+        let hash = self.table.hash(key);
+        self.table.prefetch_entry(hash);
+        KeyHash(hash)
+    }
+
+    /// Asks for the memory of the value at a key, some time after [`Shard::prefetch_key`].
+    #[inline]
+    pub fn prefetch_value(&self, key: KeyHash) {
+        self.table.prefetch_value(key.0);
     }
 
     /// The entry of an existing key, for reading.

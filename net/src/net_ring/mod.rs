@@ -17,13 +17,14 @@ mod slab;
 
 use std::{fmt, io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
 
-use io_uring::IoUring;
+use io_uring::{IoUring, cqueue};
 
 pub use driver::NetOps;
 pub use error::{NetRingError, Refusal};
 pub use park::{Parked, executor_rings};
 pub use slab::ConnectionId;
 
+use crate::limits::COMMANDS_AHEAD;
 use crate::wake::Waker;
 use buffers::ReceiveBuffers;
 use op::Kind;
@@ -110,6 +111,14 @@ pub enum NetEvent<'a> {
         /// Which listener it came to: the index of its `listen` call, from 0.
         listener: usize,
     },
+    /// Bytes have arrived and follow with [`NetEvent::Received`] in the same poll: time to ask for the memory that they
+    /// will need. Only of short receives, and not if there is just one.
+    Announced {
+        /// From whom.
+        connection: ConnectionId,
+        /// The bytes that will be received.
+        bytes: &'a [u8],
+    },
     /// Bytes have arrived. Also after `pause_receive`, if they had been received before; never after `close`.
     Received {
         /// From whom.
@@ -175,12 +184,18 @@ pub struct NetCounters {
     pub watch_events: u64,
 }
 
+/// The longest receive that is announced, in bytes: one command, as a client sends that waits for each reply. Who
+/// sends many at once has them looked at together anyway.
+const ANNOUNCED_BYTES_MAX: i32 = 512;
+
 /// One core's io_uring for sockets. Not `Send`: only the thread that made it may use it.
 pub struct NetRing {
     // Order matters: the ring goes before the buffers that are registered with it.
     ops: NetOps,
     buffers: ReceiveBuffers,
     waker: Waker,
+    /// Completions that were taken together: memory that serves again.
+    completions: Vec<cqueue::Entry>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -205,7 +220,7 @@ impl NetRing {
         let waker = Waker::new().map_err(|source| NetRingError::Event { source })?;
         let mut ops = NetOps::new(uring, options.connections_max);
         op::watch::watch(&mut ops, waker.event());
-        Ok(NetRing { ops, buffers, waker, not_send: PhantomData })
+        Ok(NetRing { ops, buffers, waker, completions: Vec::new(), not_send: PhantomData })
     }
 
     /// Accepts connections from this listener. Sets TCP_NODELAY on it, which accepted sockets inherit.
@@ -264,9 +279,18 @@ impl NetRing {
         }
         // Only what is there now: a turn ends even if the handler's own operations complete at once.
         let count = self.ops.uring.completion().len();
-        for _ in 0..count {
-            let Some(entry) = self.ops.uring.completion().next() else { break };
-            self.complete(entry.user_data(), entry.result(), entry.flags(), handler);
+        let mut left = count;
+        while left > 0 {
+            let mut completions = std::mem::take(&mut self.completions);
+            completions.extend(self.ops.uring.completion().take(left.min(COMMANDS_AHEAD)));
+            left = if completions.is_empty() { 0 } else { left - completions.len() };
+            if completions.len() > 1 {
+                completions.iter().for_each(|entry| self.announce(entry, handler));
+            }
+            for entry in completions.drain(..) {
+                self.complete(entry.user_data(), entry.result(), entry.flags(), handler);
+            }
+            self.completions = completions;
         }
         if count > 0 {
             self.buffers.publish();
@@ -276,6 +300,18 @@ impl NetRing {
             handler(&mut self.ops, NetEvent::Closed { connection });
         }
         Ok(count)
+    }
+
+    #[inline]
+    fn announce(&mut self, entry: &cqueue::Entry, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) {
+        if let Some((Kind::Receive, index, generation)) = op::unpack(entry.user_data())
+            && let Some(buffer) = cqueue::buffer_select(entry.flags())
+            && (1..=ANNOUNCED_BYTES_MAX).contains(&entry.result())
+        {
+            let connection = ConnectionId::new(index, generation);
+            let bytes = self.buffers.bytes(buffer, entry.result() as usize);
+            handler(&mut self.ops, NetEvent::Announced { connection, bytes });
+        }
     }
 
     #[inline]

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`args`] | the arguments of one command, borrowed or owned |
 //! | [`parse`] | from received bytes to arguments, resumable at any byte |
+//! | [`ahead`] | the next commands of a connection, found before the first of them runs |
 //! | [`inline`] | commands typed by hand: words, quotes, escapes |
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
 //! | [`split`] | walking over encoded values |
 
+pub mod ahead;
 pub mod args;
 pub mod error_text;
 pub mod inline;
@@ -16,6 +18,7 @@ pub mod parse;
 pub mod reply;
 pub mod split;
 
+pub use ahead::{Ahead, Next};
 pub use args::{Args, OwnedArgs, Span};
-pub use parse::{Parsed, Parser, ParserLimits, ProtocolError};
+pub use parse::{Parsed, Parser, ParserLimits, ProtocolError, first_argument};
 pub use reply::{Protocol, Reply};

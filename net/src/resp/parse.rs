@@ -204,6 +204,19 @@ impl Parser {
         if self.is_inline { self.words.as_args() } else { Args::new(buffer, &self.spans) }
     }
 
+    /// The arguments of the array that [`Parser::parse`] just found; none of an inline command, whose words are not in
+    /// the buffer.
+    #[inline]
+    pub(super) fn spans(&self) -> Option<&[Span]> {
+        (!self.is_inline).then_some(&self.spans)
+    }
+
+    /// Forgets a command that has begun: the next call brings bytes from an earlier one's first on.
+    pub(super) fn restart(&mut self) {
+        self.args_left = 0;
+        self.line_scanned = 0;
+    }
+
     /// How many bytes must still arrive before the argument that has begun is whole, its line end included; 0 where
     /// that is not known. A hint for the next receive: it may announce far more than will ever come.
     pub fn bytes_wanted(&self) -> usize {
@@ -356,6 +369,26 @@ impl Parser {
         let consumed = end + 1;
         if self.words.as_args().is_empty() { Parsed::Empty { consumed } } else { Parsed::Command { consumed } }
     }
+}
+
+/// The argument behind a command's name, if `bytes` begins with an array and both are short and whole. A guess for
+/// those who look ahead: it checks nothing.
+#[inline]
+pub fn first_argument(bytes: &[u8]) -> Option<&[u8]> {
+    /// A bulk string of up to 99 bytes and what follows it.
+    fn bulk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (length, rest) = match bytes {
+            [b'$', a @ b'0'..=b'9', b'\r', _, rest @ ..] => (usize::from(a - b'0'), rest),
+            [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, rest @ ..] => {
+                (usize::from(a - b'0') * 10 + usize::from(b - b'0'), rest)
+            }
+            _ => return None,
+        };
+        let (text, rest) = rest.split_at_checked(length)?;
+        Some((text, rest.get(2..)?))
+    }
+    let [b'*', _, b'\r', _, rest @ ..] = bytes else { return None };
+    bulk(rest).and_then(|(_, rest)| bulk(rest)).map(|(key, _)| key)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{Core, Request};
 use crate::command::table::CommandIndex;
 use crate::command::table::TABLE;
 use crate::command::{CoreContext, KeysContext, Run};
+use crate::limits::COMMANDS_AHEAD;
 use crate::mesh::message::ReplyTo;
 use crate::mesh::message::{Arena, Message};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply};
@@ -36,9 +37,14 @@ impl Core {
                 let from = *from;
                 let Some(mut batch) = receiver.pop() else { break };
                 let mut messages = batch.take_messages();
-                for message in messages.drain(..) {
-                    self.take_message(from, message, batch.arena());
+                let mut rest = messages.drain(..);
+                while !rest.as_slice().is_empty() {
+                    self.prefetch_asked(rest.as_slice(), batch.arena());
+                    for message in rest.by_ref().take(COMMANDS_AHEAD) {
+                        self.take_message(from, message, batch.arena());
+                    }
                 }
+                drop(rest);
                 let batch = batch.recycle(messages);
                 if let Some(outbound) = &mut self.outbound[from.0 as usize] {
                     outbound.keep(batch);
@@ -47,6 +53,19 @@ impl Core {
             }
         }
         work
+    }
+
+    /// Asks for the memory that the next commands of a batch will touch, as is done for a connection's.
+    fn prefetch_asked(&mut self, messages: &[Message], arena: Arena<'_>) {
+        let Some(shard) = self.shard.as_deref() else { return };
+        for message in messages.iter().take(COMMANDS_AHEAD) {
+            if let Message::Run { args, .. } = message
+                && let Some(key) = arena.args(args).try_get(1)
+            {
+                self.hashes.push(shard.prefetch_key(key));
+            }
+        }
+        self.prefetch_values();
     }
 
     fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {

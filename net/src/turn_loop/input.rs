@@ -8,7 +8,7 @@ use crate::connection::{Connection, Stall};
 use crate::limits::{BUFFER_KEEP_BYTES, INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
-use crate::resp::{Args, Parsed, ParserLimits, Reply, error_text};
+use crate::resp::{Ahead, Args, Next, ParserLimits, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
 use keytide_engine::system_stream::is_computed;
 
@@ -21,6 +21,12 @@ pub(super) struct Client<'a> {
 }
 
 impl Client<'_> {
+    /// Whether its next command may run.
+    #[inline]
+    fn may_go_on(&self) -> bool {
+        self.stall.is_none() && self.session.closing == Closing::No
+    }
+
     /// Where a reply that is made here is written.
     pub fn reply(&mut self) -> Reply<'_> {
         Reply::new(self.replies.here(), self.session.protocol)
@@ -31,6 +37,11 @@ impl Core {
     pub(super) fn on_event(&mut self, ops: &mut NetOps, event: NetEvent<'_>) {
         match event {
             NetEvent::Accepted { connection, .. } => self.accept(ops, connection),
+            NetEvent::Announced { bytes, .. } => {
+                if let (Some(shard), Some(key)) = (self.shard.as_deref(), first_argument(bytes)) {
+                    self.hashes.push(shard.prefetch_key(key));
+                }
+            }
             NetEvent::Received { connection, bytes } => self.receive(ops, connection, bytes),
             NetEvent::Sent { connection, mut buffer, result } => {
                 if let Some(connection) = self.connections.get(connection) {
@@ -98,6 +109,7 @@ impl Core {
     }
 
     fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, bytes: &[u8]) {
+        self.prefetch_values();
         let Some(mut connection) = self.connections.take(id) else { return };
         if connection.session.closing != Closing::No {
             // What comes after the last reply is of no interest.
@@ -144,32 +156,80 @@ impl Core {
     fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
         let Connection { id, session, parser, replies, stall, .. } = connection;
         let mut client = Client { id: *id, session, replies, stall };
+        let mut ahead = std::mem::take(&mut self.ahead);
         let mut at = 0;
-        while client.stall.is_none() && client.session.closing == Closing::No {
-            match parser.parse(&buffer[at..]) {
-                Parsed::Incomplete => break,
-                Parsed::Empty { consumed } => at += consumed,
-                Parsed::Error(error) => {
+        while client.may_go_on() {
+            parser.limits_mut().authenticated = client.session.authenticated;
+            // What may be parsed after a login is known after it.
+            let max = if client.session.authenticated { usize::MAX } else { 1 };
+            let (reached, next) = ahead.find(parser, buffer, at, max);
+            self.prefetch(&ahead, buffer);
+            let count = (0..ahead.len()).take_while(|&n| self.run_command(&mut client, ahead.args(n, buffer))).count();
+            if count < ahead.len() {
+                at = ahead.give_back(count, parser);
+                break;
+            }
+            at = reached;
+            match next {
+                Next::Unknown => {}
+                Next::Incomplete => break,
+                Next::Inline { end } => {
+                    if self.run_command(&mut client, parser.args(&buffer[at..])) {
+                        at = end;
+                    } else {
+                        break;
+                    }
+                }
+                Next::Error(error) if client.may_go_on() => {
                     if !error.is_silent() {
                         client.reply().error(error.wire_text());
                     }
                     client.session.closing = Closing::AfterReplies;
                 }
-                Parsed::Command { consumed } => {
-                    if !self.execute(&mut client, parser.args(&buffer[at..])) {
-                        break;
-                    }
-                    at += consumed;
-                    parser.limits_mut().authenticated = client.session.authenticated;
-                    // What is held behind a reply that is still on its way cannot be sent before that one has come.
-                    if client.stall.is_none() && client.replies.held_bytes() > OUTPUT_STALL_BYTES {
-                        let is_behind = client.replies.waiting() > 0;
-                        *client.stall = Some(if is_behind { Stall::Replies } else { Stall::Output });
-                    }
-                }
+                Next::Error(_) => break,
             }
         }
+        self.ahead = ahead;
         at
+    }
+
+    /// Asks for the memory that commands will touch: first all keys, then all values, whose places only the keys'
+    /// entries tell. The first argument of nearly all commands is a key; where it is none, little is lost.
+    #[inline]
+    fn prefetch(&mut self, ahead: &Ahead, buffer: &[u8]) {
+        let Some(shard) = self.shard.as_deref() else { return };
+        if ahead.len() < 2 {
+            return;
+        }
+        for command in 0..ahead.len() {
+            if let Some(key) = ahead.args(command, buffer).try_get(1) {
+                self.hashes.push(shard.prefetch_key(key));
+            }
+        }
+        self.prefetch_values();
+    }
+
+    /// Asks for the values of the keys that were asked for.
+    #[inline]
+    pub(super) fn prefetch_values(&mut self) {
+        if let Some(shard) = self.shard.as_deref() {
+            self.hashes.drain(..).for_each(|hash| shard.prefetch_value(hash));
+        }
+    }
+
+    /// Runs one command if the client may go on. False where it does not, or has to wait: the command is then not
+    /// consumed.
+    #[inline]
+    fn run_command(&mut self, client: &mut Client<'_>, args: Args<'_>) -> bool {
+        if !client.may_go_on() || !self.execute(client, args) {
+            return false;
+        }
+        // What is held behind a reply that is still on its way cannot be sent before that one has come.
+        if client.stall.is_none() && client.replies.held_bytes() > OUTPUT_STALL_BYTES {
+            let is_behind = client.replies.waiting() > 0;
+            *client.stall = Some(if is_behind { Stall::Replies } else { Stall::Output });
+        }
+        true
     }
 
     /// Runs one command, or sends it to where it runs. False where it has to wait: it is then not consumed, and the

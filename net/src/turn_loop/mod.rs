@@ -25,13 +25,13 @@ use crate::groups::Groups;
 use crate::mesh::message::{Batch, ReplyTo};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetOps, NetRing};
-use crate::resp::{OwnedArgs, Protocol};
+use crate::resp::{Ahead, OwnedArgs, Protocol};
 use crate::server::{Server, Stat};
 use deferred::Deferred;
 use hold::{Hold, HoldRequest};
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
-use keytide_engine::shard::Shard;
+use keytide_engine::shard::{KeyHash, Shard};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -45,6 +45,10 @@ pub struct Core {
     connections: Connections,
     history: History,
     groups: Groups,
+    /// The commands of one connection that are looked at together, and the hashes of their keys: memory that serves
+    /// again.
+    ahead: Ahead,
+    hashes: Vec<KeyHash>,
     /// The lanes to the other cores, by their numbers; none at this core's own place.
     outbound: Vec<Option<Outbound>>,
     /// The lanes from the other cores, each with its number.
@@ -105,6 +109,8 @@ impl Core {
             connections: Connections::default(),
             history: History::new(server.sequencer.clone(), &server.rings),
             groups: Groups::default(),
+            ahead: Ahead::default(),
+            hashes: Vec::new(),
             outbound,
             inbound,
             listed: Vec::new(),

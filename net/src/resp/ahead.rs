@@ -1,0 +1,158 @@
+//! The next commands of a connection, found before the first of them runs: what they will touch can then be asked for
+//! while there is other work.
+
+use crate::limits::COMMANDS_AHEAD;
+
+use super::args::{Args, Span};
+use super::parse::{Parsed, Parser, ProtocolError};
+
+/// How many arguments they may have together before no further command is looked at.
+const ARGS_MAX: usize = 512;
+
+/// Whole commands at the beginning of a buffer. Its memory serves again and again.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    spans: Vec<Span>,
+    commands: Vec<Found>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    /// Where the command begins and ends in the buffer, in bytes.
+    start: usize,
+    end: usize,
+    /// Where its arguments begin among the spans.
+    first_span: usize,
+}
+
+/// What stands behind the commands that were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Not looked at.
+    Unknown,
+    /// No whole command.
+    Incomplete,
+    /// An inline command, whose arguments are [`Parser::args`]; it ends at this offset of the buffer.
+    Inline {
+        /// The offset, in bytes.
+        end: usize,
+    },
+    /// What ends the connection.
+    Error(ProtocolError),
+}
+
+impl Ahead {
+    /// Finds the whole commands of `buffer` from offset `from` on, at most `max` of them. Answers the offset behind them
+    /// and what stands there.
+    #[inline]
+    pub fn find(&mut self, parser: &mut Parser, buffer: &[u8], from: usize, max: usize) -> (usize, Next) {
+        self.spans.clear();
+        self.spans.shrink_to(ARGS_MAX * 2);
+        self.commands.clear();
+        let mut at = from;
+        while self.commands.len() < max.min(COMMANDS_AHEAD) && self.spans.len() < ARGS_MAX {
+            match parser.parse(&buffer[at..]) {
+                Parsed::Command { consumed } => {
+                    let Some(spans) = parser.spans() else { return (at, Next::Inline { end: at + consumed }) };
+                    self.commands.push(Found { start: at, end: at + consumed, first_span: self.spans.len() });
+                    self.spans.extend_from_slice(spans);
+                    at += consumed;
+                }
+                Parsed::Empty { consumed } => at += consumed,
+                Parsed::Incomplete => return (at, Next::Incomplete),
+                Parsed::Error(error) => return (at, Next::Error(error)),
+            }
+        }
+        (at, Next::Unknown)
+    }
+
+    /// How many commands were found.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether none was.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// The arguments of one of them, in the same buffer.
+    #[inline]
+    pub fn args<'a>(&'a self, command: usize, buffer: &'a [u8]) -> Args<'a> {
+        let found = self.commands[command];
+        let last_span = self.commands.get(command + 1).map_or(self.spans.len(), |next| next.first_span);
+        Args::new(&buffer[found.start..found.end], &self.spans[found.first_span..last_span])
+    }
+
+    /// Gives back the commands from this one on, which were not run: the parser will meet them again. Answers the offset
+    /// at which the first of them begins.
+    pub fn give_back(&self, command: usize, parser: &mut Parser) -> usize {
+        parser.restart();
+        self.commands[command].start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::ParserLimits;
+    use proptest::prelude::*;
+
+    /// Runs the commands of `input`, which arrives in pieces, some of them only at a second try.
+    fn run(input: &[u8], pieces: &[usize], max: usize, give_back_every: usize) -> (Vec<Vec<Vec<u8>>>, Next) {
+        let (mut parser, mut ahead) = (Parser::new(ParserLimits::default()), Ahead::default());
+        let (mut at, mut end, mut tries, mut commands) = (0, 0, 0, Vec::new());
+        for piece in pieces.iter().cycle() {
+            end = input.len().min(end + piece);
+            // A buffer of its own each time: nothing may rely on where the bytes are.
+            let buffer = input[at..end].to_vec();
+            let mut from = 0;
+            loop {
+                let (reached, next) = ahead.find(&mut parser, &buffer, from, max);
+                from = reached;
+                for n in 0..ahead.len() {
+                    tries += 1;
+                    if tries % give_back_every == 0 {
+                        from = ahead.give_back(n, &mut parser);
+                        break;
+                    }
+                    commands.push(ahead.args(n, &buffer).iter().map(<[u8]>::to_vec).collect());
+                }
+                if from < reached {
+                    continue;
+                }
+                match next {
+                    Next::Unknown => {}
+                    Next::Incomplete => break,
+                    Next::Inline { end } => {
+                        commands.push(parser.args(&buffer[from..]).iter().map(<[u8]>::to_vec).collect());
+                        from = end;
+                    }
+                    Next::Error(_) => return (commands, next),
+                }
+            }
+            at += from;
+            if end == input.len() {
+                break;
+            }
+        }
+        (commands, Next::Incomplete)
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_commands_are_found_however_many_at_once(
+            input in proptest::collection::vec(prop_oneof![
+                8 => (0usize..40).prop_map(|n| [b"*2\r\n$3\r\nGET\r\n$2\r\n", format!("{:02}", n).as_bytes(), b"\r\n"].concat()),
+                1 => Just(b"PING a\r\n".to_vec()), 1 => Just(b"*0\r\n".to_vec()), 1 => Just(b"*2\r\n$1\r\n".to_vec()),
+            ], 0..60).prop_map(|parts| parts.concat()),
+            pieces in proptest::collection::vec(1usize..400, 1..6),
+            max in prop_oneof![Just(2), Just(5), Just(usize::MAX)],
+            give_back_every in 2usize..40,
+        ) {
+            prop_assert_eq!(run(&input, &pieces, max, give_back_every), run(&input, &[input.len().max(1)], 1, usize::MAX));
+        }
+    }
+}
