@@ -104,6 +104,14 @@ impl Connection {
         )
     }
 
+    /// Whether there is something to do for it when its send is over.
+    pub fn waits_for_sent(&self) -> bool {
+        self.stall.is_some()
+            || self.has_ended
+            || self.session.closing != Closing::No
+            || !self.replies.ready().is_empty()
+    }
+
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
     pub fn is_finished(&self) -> bool {
         let is_answered = self.stall.is_none() && self.replies.waiting() == 0;

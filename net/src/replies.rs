@@ -1,16 +1,22 @@
 //! A connection's replies in the order of its commands, though some come from other cores, later.
 //!
 //! ```text
-//!   ready bytes ─► [bytes] [waiting] [bytes] [gathering parts] …
+//!   ready bytes ─► [here] [waiting] [here] [gathering parts] …
 //!                   └ what was answered here after a command that is still on its way
 //! ```
+//!
+//! What was answered here lies in one buffer, in order; a reply from elsewhere that comes in its turn, as those of one
+//! core always do, goes straight to what is ready. So neither takes an allocation.
 
 use crate::gather::Gather;
-use crate::limits::{FORWARDED_BYTES_MAX, PIPELINE_MAX, PIPELINE_START, REMOTE_REPLIES_BYTES};
+use crate::limits::{BUFFER_KEEP_BYTES, FORWARDED_BYTES_MAX, PIPELINE_MAX, PIPELINE_START, REMOTE_REPLIES_BYTES};
 use std::collections::VecDeque;
 
 enum Place {
-    Bytes(Vec<u8>),
+    /// So many bytes of `held`, the next ones; not known, and 0, while this is the last place.
+    Here(usize),
+    /// It has come before its turn.
+    Came(Vec<u8>),
     Waiting,
     Gathering(Box<Gather>),
 }
@@ -20,11 +26,16 @@ enum Place {
 pub struct Replies {
     ready: Vec<u8>,
     places: VecDeque<Place>,
+    /// The bytes of all `Here` places, in order, from `held_start` on.
+    held: Vec<u8>,
+    held_start: usize,
+    /// The bytes of those whose length is known.
+    closed_bytes: usize,
+    /// The bytes of all `Came` places.
+    came_bytes: usize,
     /// The number of the first place; numbers are never reused within a connection.
     first: u64,
     waiting: usize,
-    /// The bytes of all places but the last one, which may still grow.
-    behind: usize,
     /// How large a reply from elsewhere is, or was a while ago.
     remote_reply_bytes: usize,
     /// How many replies from elsewhere have come.
@@ -37,15 +48,13 @@ impl Replies {
     /// Where a reply that is made here is written.
     #[inline]
     pub fn here(&mut self) -> &mut Vec<u8> {
-        if self.places.is_empty() {
-            return &mut self.ready;
-        }
-        if !matches!(self.places.back(), Some(Place::Bytes(_))) {
-            self.places.push_back(Place::Bytes(Vec::new()));
-        }
-        match self.places.back_mut() {
-            Some(Place::Bytes(bytes)) => bytes,
-            _ => unreachable!("bytes were just put there"),
+        match self.places.back() {
+            None => &mut self.ready,
+            Some(Place::Here(_)) => &mut self.held,
+            Some(Place::Came(_) | Place::Waiting | Place::Gathering(_)) => {
+                self.places.push_back(Place::Here(0));
+                &mut self.held
+            }
         }
     }
 
@@ -60,45 +69,81 @@ impl Replies {
     }
 
     fn push(&mut self, place: Place) -> u64 {
-        self.behind += self.last_bytes();
+        let open_bytes = self.open_bytes();
+        if let Some(Place::Here(bytes)) = self.places.back_mut() {
+            *bytes = open_bytes;
+            self.closed_bytes += open_bytes;
+        }
         self.places.push_back(place);
         self.waiting += 1;
         self.first + self.places.len() as u64 - 1
     }
 
+    /// The bytes of the `Here` place that may still grow.
+    fn open_bytes(&self) -> usize {
+        self.held.len() - self.held_start - self.closed_bytes
+    }
+
     /// Puts a reply, or a part of one, into its place. A number whose place is gone is ignored.
     pub fn deliver(&mut self, number: u64, part: u16, bytes: &[u8]) {
-        let Some(index) = number.checked_sub(self.first) else { return };
-        let Some(place) = self.places.get_mut(index as usize) else { return };
+        let Some(index) = number.checked_sub(self.first).map(|index| index as usize) else { return };
+        let Some(place) = self.places.get_mut(index) else { return };
+        let gathered;
         let whole = match place {
-            Place::Bytes(_) => return,
-            Place::Waiting => Some(bytes.to_vec()),
-            Place::Gathering(gather) => gather.deliver(part, bytes),
+            Place::Here(_) | Place::Came(_) => return,
+            Place::Waiting => bytes,
+            Place::Gathering(gather) => match gather.deliver(part, bytes) {
+                None => return,
+                Some(whole) => {
+                    gathered = whole;
+                    &gathered
+                }
+            },
         };
-        let Some(whole) = whole else { return };
         self.remote_reply_bytes = whole.len().max(self.remote_reply_bytes - self.remote_reply_bytes / 16);
         self.delivered += 1;
-        let whole_bytes = whole.len();
-        *place = Place::Bytes(whole);
-        if index as usize + 1 < self.places.len() {
-            self.behind += whole_bytes;
-        }
         self.waiting -= 1;
         if self.waiting == 0 {
             self.forwarded_bytes = 0;
         }
-        while let Some(Place::Bytes(bytes)) = self.places.front_mut() {
-            let count = bytes.len();
-            if self.ready.is_empty() {
-                std::mem::swap(&mut self.ready, bytes);
-            } else {
-                self.ready.append(bytes);
+        if index == 0 {
+            self.ready.extend_from_slice(whole);
+            self.places.pop_front();
+            self.first += 1;
+            self.release();
+        } else {
+            self.came_bytes += whole.len();
+            *place = Place::Came(whole.to_vec());
+        }
+    }
+
+    /// Makes ready what stands at the front and is there.
+    fn release(&mut self) {
+        loop {
+            match self.places.front_mut() {
+                Some(&mut Place::Here(closed)) => {
+                    self.closed_bytes -= closed;
+                    let count = if self.places.len() == 1 { self.open_bytes() } else { closed };
+                    self.ready.extend_from_slice(&self.held[self.held_start..][..count]);
+                    self.held_start += count;
+                }
+                Some(Place::Came(bytes)) => {
+                    self.came_bytes -= bytes.len();
+                    self.ready.append(bytes);
+                }
+                Some(Place::Waiting | Place::Gathering(_)) | None => break,
             }
             self.places.pop_front();
             self.first += 1;
-            if !self.places.is_empty() {
-                self.behind -= count;
-            }
+        }
+        if self.held_start == self.held.len() {
+            self.held.clear();
+            self.held.shrink_to(BUFFER_KEEP_BYTES);
+            self.held_start = 0;
+        } else if self.held_start > self.held.len() / 2 {
+            // Moved only when less is left than has gone, so each byte moves a bounded number of times.
+            self.held.drain(..self.held_start);
+            self.held_start = 0;
         }
     }
 
@@ -122,11 +167,7 @@ impl Replies {
 
     /// The bytes held for this connection, those that wait behind an unfinished reply included.
     pub fn held_bytes(&self) -> usize {
-        self.ready.len() + self.behind + self.last_bytes()
-    }
-
-    fn last_bytes(&self) -> usize {
-        if let Some(Place::Bytes(bytes)) = self.places.back() { bytes.len() } else { 0 }
+        self.ready.len() + self.held.len() - self.held_start + self.came_bytes
     }
 
     /// Whether a command of so many bytes may be sent elsewhere; if not, it waits for all replies that are on their
@@ -149,6 +190,7 @@ mod tests {
     use super::*;
     use crate::gather::Merge;
     use crate::resp::Protocol;
+    use proptest::prelude::*;
 
     #[test]
     fn replies_leave_in_the_order_of_the_commands() {
@@ -163,13 +205,47 @@ mod tests {
         replies.deliver(second, 0, b"b");
         assert_eq!((replies.ready(), replies.waiting()), (&b"abc"[..], 1));
         assert_eq!(replies.held_bytes(), 4);
-        assert_eq!(replies.behind + replies.last_bytes(), 1);
         replies.deliver(fourth, 0, b":2\r\n");
         assert_eq!(replies.ready(), b"abc:3\r\ne");
         replies.deliver(fourth, 0, b"late");
         replies.here().extend_from_slice(b"f");
-        assert_eq!((replies.held_bytes(), replies.behind), (9, 0));
+        assert_eq!(replies.held_bytes(), 9);
         assert_eq!(replies.take_ready(Vec::new()), b"abc:3\r\nef");
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_arrival_gives_the_order_of_the_commands(
+            // Answered here, with so many bytes; or elsewhere. Then a reply of those on their way comes, or none.
+            steps in proptest::collection::vec((proptest::option::of(0usize..5), proptest::option::of(any::<prop::sample::Index>())), 0..60),
+        ) {
+            let (mut replies, mut waiting, mut wanted, mut sent) = (Replies::default(), Vec::new(), Vec::new(), Vec::new());
+            let deliver = |replies: &mut Replies, (number, reply): (u64, u8)| replies.deliver(number, 0, &[reply]);
+            for (n, (here, arrival)) in steps.iter().enumerate() {
+                let reply = n as u8;
+                match here {
+                    Some(bytes) => {
+                        replies.here().extend(std::iter::repeat_n(reply, *bytes));
+                        wanted.extend(std::iter::repeat_n(reply, *bytes));
+                    }
+                    None => {
+                        waiting.push((replies.reserve(), reply));
+                        wanted.push(reply);
+                    }
+                }
+                if let (Some(arrival), false) = (arrival, waiting.is_empty()) {
+                    deliver(&mut replies, waiting.swap_remove(arrival.index(waiting.len())));
+                }
+                prop_assert_eq!(replies.waiting(), waiting.len());
+                prop_assert_eq!(sent.len() + replies.held_bytes() + waiting.len(), wanted.len());
+                sent.extend(replies.take_ready(Vec::new()));
+                prop_assert_eq!(&sent[..], &wanted[..sent.len()]);
+            }
+            waiting.drain(..).rev().for_each(|one| deliver(&mut replies, one));
+            sent.extend(replies.take_ready(Vec::new()));
+            prop_assert_eq!(sent, wanted);
+            prop_assert_eq!((replies.held_bytes(), replies.closed_bytes), (0, 0));
+        }
     }
 
     #[test]

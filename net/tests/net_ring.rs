@@ -34,7 +34,8 @@ fn listening(ring: &mut NetRing) -> SocketAddr {
 
 fn step(ring: &mut NetRing, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) {
     if ring.poll(handler).unwrap() == 0 {
-        ring.park(Some(Duration::from_millis(100)), || true).unwrap();
+        let unreported = ring.ops().has_unreported_sends();
+        ring.park(Some(Duration::from_millis(100)), || !unreported).unwrap();
     }
 }
 

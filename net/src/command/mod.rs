@@ -134,6 +134,15 @@ impl Keys {
         (first.min(end)..end).step_by(step)
     }
 
+    /// The key of a command that has one; none where it has several, or none at all.
+    #[inline]
+    pub fn only(self, args: Args<'_>) -> Option<&[u8]> {
+        match self {
+            Keys::At { first, last, .. } if last == first as isize => args.try_get(first),
+            Keys::None | Keys::At { .. } | Keys::Counted { .. } => None,
+        }
+    }
+
     /// The keys of a command.
     pub fn of(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
         self.places(args).map(move |place| args.get(place))

@@ -24,6 +24,10 @@ pub struct NetOps {
     pub(super) connections_max: usize,
     pub(super) listeners: Vec<Listener>,
     pub(super) watches: Vec<Watch>,
+    /// Sends of which the kernel says nothing unless they fail, with their numbers: those not yet reported.
+    pub(super) silent: Vec<(ConnectionId, u64)>,
+    /// How many of them there were.
+    pub(super) silent_sends: u64,
     /// Connections that are gone and whose `Closed` has not been handed out.
     pub(super) released: Vec<ConnectionId>,
     pub(super) counters: NetCounters,
@@ -38,13 +42,16 @@ impl NetOps {
             connections_max,
             listeners: Vec::new(),
             watches: Vec::new(),
+            silent: Vec::new(),
+            silent_sends: 0,
             released: Vec::new(),
             counters: NetCounters::default(),
         }
     }
 
     /// Sends `buffer`; it comes back with [`NetEvent::Sent`](super::NetEvent::Sent), once all of it is with the kernel
-    /// or sending has failed.
+    /// or sending has failed. What the kernel takes at once, as it nearly always does, is reported by the poll after the
+    /// enter that submitted it, and ends no [`NetRing::park`](super::NetRing::park): who waits for `Sent` polls first.
     ///
     /// # Errors
     /// Gives the buffer back if the connection is closed or unknown, or has a send in flight: there is one at a time.
@@ -52,7 +59,8 @@ impl NetOps {
     pub fn send(&mut self, id: ConnectionId, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
         match self.connections.get_mut(id) {
             Some(connection) if !connection.closing && connection.sending.is_none() => {
-                connection.sending = Some(Sending { buffer, done: 0 });
+                self.silent_sends += 1;
+                connection.sending = Some(Sending { buffer, done: 0, silent: Some(self.silent_sends) });
                 op::send::submit(self, id);
                 Ok(())
             }
@@ -96,7 +104,8 @@ impl NetOps {
         connection.closing = true;
         let cancel_receive = connection.receive_armed && !connection.receive_cancelling;
         connection.receive_cancelling |= cancel_receive;
-        let cancel_send = connection.sending.is_some();
+        // A silent one is over as soon as it is submitted.
+        let cancel_send = connection.sending.as_ref().is_some_and(|sending| sending.silent.is_none());
         if cancel_receive {
             op::cancel::receive(self, id);
         }
@@ -212,6 +221,18 @@ impl NetOps {
     pub(super) fn wants_enter(&mut self) -> bool {
         let queue = self.uring.submission();
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
+    }
+
+    /// Whether the kernel has taken everything that was queued, and hides no completion: then a silent send without a
+    /// completion is over.
+    pub(super) fn is_all_submitted(&mut self) -> bool {
+        let queue = self.uring.submission();
+        queue.is_empty() && !queue.cq_overflow() && self.backlog.is_empty()
+    }
+
+    /// Whether there are sends whose `Sent` is still to come although the kernel may have taken all of it.
+    pub fn has_unreported_sends(&self) -> bool {
+        !self.silent.is_empty()
     }
 
     /// Whether completions, or connections to report as closed, are waiting to be handled.

@@ -196,6 +196,8 @@ pub struct NetRing {
     waker: Waker,
     /// Completions that were taken together: memory that serves again.
     completions: Vec<cqueue::Entry>,
+    /// Silent sends that were submitted.
+    submitted: Vec<(ConnectionId, u64)>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -220,7 +222,7 @@ impl NetRing {
         let waker = Waker::new().map_err(|source| NetRingError::Event { source })?;
         let mut ops = NetOps::new(uring, options.connections_max);
         op::watch::watch(&mut ops, waker.event());
-        Ok(NetRing { ops, buffers, waker, completions: Vec::new(), not_send: PhantomData })
+        Ok(NetRing { ops, buffers, waker, completions: Vec::new(), submitted: Vec::new(), not_send: PhantomData })
     }
 
     /// Accepts connections from this listener. Sets TCP_NODELAY on it, which accepted sockets inherit.
@@ -277,6 +279,10 @@ impl NetRing {
         if self.ops.wants_enter() {
             self.ops.enter()?;
         }
+        // Before the completions are looked at: of these sends, those that have failed are among them.
+        if self.ops.is_all_submitted() {
+            std::mem::swap(&mut self.submitted, &mut self.ops.silent);
+        }
         // Only what is there now: a turn ends even if the handler's own operations complete at once.
         let count = self.ops.uring.completion().len();
         let mut left = count;
@@ -296,6 +302,9 @@ impl NetRing {
             self.buffers.publish();
             self.ops.counters.completions += count as u64;
         }
+        let mut submitted = std::mem::take(&mut self.submitted);
+        submitted.drain(..).for_each(|send| op::send::report(&mut self.ops, send, handler));
+        self.submitted = submitted;
         while let Some(connection) = self.ops.released.pop() {
             handler(&mut self.ops, NetEvent::Closed { connection });
         }

@@ -43,6 +43,8 @@ pub(super) struct Sending {
     pub(super) buffer: Vec<u8>,
     /// Bytes that earlier, partial completions have sent.
     pub(super) done: usize,
+    /// The send's number while the kernel says nothing of it unless it fails; see [`super::op::send`].
+    pub(super) silent: Option<u64>,
 }
 
 /// One connection, with what the kernel holds of it.

@@ -81,15 +81,13 @@ impl Core {
         if total == 1 {
             return Place::Here;
         }
+        let place = |shard| if shard == self.id { Place::Here } else { Place::There(shard) };
+        if let Some(key) = command.keys.only(args) {
+            return place(shard_of(key, total));
+        }
         let mut keys = command.keys.of(args).map(|key| shard_of(key, total));
         let Some(first) = keys.next() else { return Place::Here };
-        if keys.any(|shard| shard != first) {
-            Place::Several
-        } else if first == self.id {
-            Place::Here
-        } else {
-            Place::There(first)
-        }
+        if keys.any(|shard| shard != first) { Place::Several } else { place(first) }
     }
 
     /// Runs a command on this core's shard.

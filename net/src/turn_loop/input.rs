@@ -53,7 +53,9 @@ impl Core {
                     if result.is_err() {
                         connection.session.closing = Closing::Now;
                     }
-                    list(&mut self.listed, connection);
+                    if connection.waits_for_sent() {
+                        list(&mut self.listed, connection);
+                    }
                 }
             }
             NetEvent::Ended { connection: id, reason } => {
@@ -248,7 +250,11 @@ impl Core {
             return true;
         }
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.
-        if let Some(name) = command.keys.of(args).find(|key| is_computed(key))
+        let computed = match command.keys.only(args) {
+            Some(key) => Some(key).filter(|key| is_computed(key)),
+            None => command.keys.of(args).find(|key| is_computed(key)),
+        };
+        if let Some(name) = computed
             && command.is(Flag::Write)
         {
             self.reject(client, &[b"ERR '", name, b"' is a system stream"].concat());

@@ -84,6 +84,17 @@ pub struct Core {
     is_through: bool,
 }
 
+/// What a turn leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterTurn {
+    /// There is more to do at once.
+    Again,
+    /// There was something to do, and now there is none.
+    Worked,
+    /// There was nothing to do.
+    Idle,
+}
+
 /// A command that is kept until it can run.
 struct Request {
     /// The core that asks; this one's own number for its own part.
@@ -135,28 +146,33 @@ impl Core {
         }
     }
 
-    /// One turn. Tells whether there was anything to do.
+    /// One turn. Tells what is to be done next.
     ///
     /// # Errors
     /// When the net ring is unusable.
-    pub fn turn(&mut self, net: &mut NetRing) -> io::Result<bool> {
+    pub fn turn(&mut self, net: &mut NetRing) -> io::Result<AfterTurn> {
         self.now_ms = keytide_engine::clock::unix_millis();
         if let Some(shard) = &mut self.shard {
             shard.set_now_ms(self.now_ms);
         }
         let mut work = net.poll(&mut |ops, event| self.on_event(ops, event))? > 0;
         work |= self.take_messages();
-        work |= self.expire();
+        let mut again = self.expire();
         work |= self.commit();
-        work |= self.lend_and_hold();
+        again |= self.lend_and_hold();
+        work |= again;
         // Before any reply leaves: who has one and asks for the figures finds its command in them.
         if work {
             self.turns += 1;
             self.tell(net.ops());
         }
-        work |= self.run_deferred();
-        work |= self.send_all(net.ops());
-        Ok(work)
+        again |= self.run_deferred();
+        again |= self.send_all(net.ops());
+        Ok(match (again, work) {
+            (true, _) => AfterTurn::Again,
+            (false, true) => AfterTurn::Worked,
+            (false, false) => AfterTurn::Idle,
+        })
     }
 
     /// Removes keys whose TTL is over.

@@ -47,7 +47,8 @@ impl Core {
         work
     }
 
-    /// Sends a connection's replies, closes it, or lets it go on: whatever it is time for. Tells whether it went on.
+    /// Sends a connection's replies, closes it, or lets it go on: whatever it is time for. Tells whether there is another
+    /// turn to take at once for it.
     fn settle(&mut self, ops: &mut NetOps, connection: &mut Connection) -> bool {
         if connection.is_closed {
             return false;
@@ -80,6 +81,7 @@ impl Core {
             connection.is_closed = true;
             ops.close(connection.id);
         }
-        went_on
+        // The net ring may know already that the send is over, and tells only who asks.
+        went_on || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
     }
 }

@@ -1,6 +1,6 @@
 //! Starting the cores, and each one's loop: turns while there is work, a while of spinning, then sleep.
 
-use super::Core;
+use super::{AfterTurn, Core};
 use crate::config::Spin;
 use crate::limits::{LANE_BATCHES, STOP_GRACE_MS};
 use crate::mesh::message::Batch;
@@ -206,23 +206,28 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
     let _end = EndsTheServer(core.server.clone());
     let mut idle_since: Option<Instant> = None;
     loop {
-        let work = core.turn(&mut net)?;
-        if core.server.is_stopping() && core.stop(&mut net, work) {
+        let after = core.turn(&mut net)?;
+        if core.server.is_stopping() && core.stop(&mut net, after) {
             return Ok(());
         }
-        if work {
+        if after != AfterTurn::Idle {
             idle_since = None;
-            continue;
         }
         let is_over = match spin {
-            Spin::Micros(0) => true,
+            _ if after == AfterTurn::Again => false,
+            // Even where there was something to do: the replies leave with the system call that it sleeps in. A core that
+            // stops does so after an idle turn.
+            Spin::Micros(0) => after == AfterTurn::Idle || !core.server.is_stopping(),
+            _ if after == AfterTurn::Worked => false,
             Spin::Micros(micros) => {
                 idle_since.get_or_insert_with(Instant::now).elapsed() >= Duration::from_micros(micros)
             }
             Spin::Forever => false,
         };
         if !is_over {
-            std::hint::spin_loop();
+            if after == AfterTurn::Idle {
+                std::hint::spin_loop();
+            }
             continue;
         }
         let timeout = core.next_timer_ms().map(|at_ms| {
@@ -248,7 +253,7 @@ const PARK_MS_MAX: u64 = 1_000;
 impl Core {
     /// Brings a stopping core to its end: no new clients, what was asked is answered, here and on the other cores. Tells
     /// whether it may go.
-    fn stop(&mut self, net: &mut NetRing, work: bool) -> bool {
+    fn stop(&mut self, net: &mut NetRing, after: AfterTurn) -> bool {
         let stop_at_ms = match self.stop_at_ms {
             Some(at_ms) => at_ms,
             None => {
@@ -256,7 +261,7 @@ impl Core {
                 *self.stop_at_ms.insert(self.now_ms + STOP_GRACE_MS)
             }
         };
-        let is_done = !work
+        let is_done = after == AfterTurn::Idle
             && self.hold.is_none()
             && self.hold_queue.is_empty()
             && self.connections.iter().all(|c| !c.is_sending && (c.replies.waiting() == 0 || c.stall.is_some()));

@@ -1,8 +1,13 @@
-//! Sending: at most one operation per connection; the buffer belongs to it until it completes.
+//! Sending: at most one operation per connection; the buffer belongs to it until it is over.
+//!
+//! A send is first tried silently: the kernel may not wait for room (DONTWAIT) and makes no completion if all went well
+//! (SKIP_SUCCESS). So once the enter that submitted it has returned, either its completion is there, with an error or a
+//! part sent, or it has succeeded. That saves a completion for nearly every reply, and lets a core submit its replies and
+//! sleep in one system call, which the completions would end at once. What is left goes the loud way, which waits.
 
 use std::{io, os::fd::AsRawFd};
 
-use io_uring::{opcode, types};
+use io_uring::{opcode, squeue, types};
 
 use super::{Kind, connection_data};
 use crate::net_ring::{NetEvent, driver::NetOps, slab::ConnectionId};
@@ -12,21 +17,49 @@ const ENTRY_BYTES_MAX: usize = 1 << 30;
 
 /// Queues what the connection's send has left.
 pub(in crate::net_ring) fn submit(ops: &mut NetOps, id: ConnectionId) {
-    let Some(connection) = ops.connections.get(id) else { return };
-    let Some(sending) = &connection.sending else { return };
+    let Some(connection) = ops.connections.get_mut(id) else { return };
+    let Some(sending) = &mut connection.sending else { return };
     let rest = &sending.buffer[sending.done..];
-    // WAITALL: the kernel goes on after a partial send by itself. NOSIGNAL: a peer that is gone is an error, not SIGPIPE.
+    if rest.len() > ENTRY_BYTES_MAX {
+        // It takes several entries, and the next one needs this one's completion.
+        sending.silent = None;
+    }
+    // WAITALL: the kernel goes on after a partial send by itself, and a silent send that is partial has failed.
+    // NOSIGNAL: a peer that is gone is an error, not SIGPIPE.
+    let (how, flags) = match sending.silent {
+        Some(_) => (libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS),
+        None => (0, squeue::Flags::empty()),
+    };
     let entry = opcode::Send::new(
         types::Fd(connection.stream.as_raw_fd()),
         rest.as_ptr(),
         rest.len().min(ENTRY_BYTES_MAX) as u32,
     )
-    .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+    .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL | how)
     .build()
+    .flags(flags)
     .user_data(connection_data(Kind::Send, id));
-    // SAFETY: the buffer's heap memory stays where it is, untouched, in `sending` until the completion; a connection
-    // with a send in flight is not removed, and a net ring that is dropped waits for it, or leaks it.
+    if let Some(number) = sending.silent {
+        ops.silent.push((id, number));
+    }
+    // SAFETY: the buffer's heap memory stays where it is, untouched, in `sending` until the completion, or until the
+    // send was submitted and has succeeded; a connection with a send in flight is not removed, and a net ring that is
+    // dropped waits for it, or leaks it.
     unsafe { ops.push(entry) };
+}
+
+/// Reports a silent send that was submitted and has not failed.
+pub(in crate::net_ring) fn report(
+    ops: &mut NetOps,
+    (id, number): (ConnectionId, u64),
+    handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>),
+) {
+    let Some(connection) = ops.connections.get_mut(id) else { return };
+    // It has failed, and that was reported, or is tried again.
+    let Some(sending) = connection.sending.take_if(|sending| sending.silent == Some(number)) else { return };
+    ops.counters.sent_bytes += sending.buffer.len() as u64;
+    handler(ops, NetEvent::Sent { connection: id, buffer: sending.buffer, result: Ok(()) });
+    ops.settle(id);
 }
 
 pub(in crate::net_ring) fn complete(
@@ -37,6 +70,7 @@ pub(in crate::net_ring) fn complete(
     let Some(connection) = ops.connections.get_mut(id) else { return };
     let Some(mut sending) = connection.sending.take() else { return };
     sending.done += result.max(0) as usize;
+    sending.silent = None;
     let finished = sending.done >= sending.buffer.len();
     let result = match -result {
         ..=0 if finished => Ok(()),
