@@ -4,7 +4,7 @@
 //! core has to be woken; the key is not looked up.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use keytide_bench::{VALUE, key};
+use keytide_bench::{VALUE, cores, key, pin};
 use keytide_net::command::table::{CommandIndex, TABLE};
 use keytide_net::mesh::message::{Batch, Message, ReplyTo};
 use keytide_net::mesh::{LaneReceiver, LaneSender, Outbound, lane};
@@ -23,20 +23,19 @@ const COUNTS: [usize; 3] = [1, 16, 64];
 
 /// Runs `echo` again and again on the second core while `measure` runs on the first.
 fn between_two_cores(echo: impl FnMut() + Send, measure: impl FnOnce()) {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    assert!(cores.len() >= 2, "a hop takes two cores");
+    assert!(cores() >= 2, "a hop takes two cores");
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let (stop, core, mut echo) = (&stop, cores[1], echo);
+        pin(0);
+        let (stop, mut echo) = (&stop, echo);
         scope.spawn(move || {
-            core_affinity::set_for_current(core);
+            pin(1);
             // Relaxed: nothing is passed on with it.
             while !stop.load(Ordering::Relaxed) {
                 echo();
                 spin_loop();
             }
         });
-        core_affinity::set_for_current(cores[0]);
         measure();
         // Relaxed, as above.
         stop.store(true, Ordering::Relaxed);

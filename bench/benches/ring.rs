@@ -19,7 +19,9 @@ use kora_cdc::ring::{CdcEvent, CdcOp, CdcRing};
 use std::hint::black_box;
 use std::sync::Arc;
 
-/// The server's. It is kind to `CdcRing`, which takes two blocks from it for every event.
+/// The server's, and kind to `CdcRing`, which takes two blocks from it for every event. Kora's server runs on the
+/// system's: `--features system-allocator`.
+#[cfg(not(feature = "system-allocator"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -3,6 +3,7 @@
 //! server does and is the worst there can be, or have a turn every [`PAUSE`]. Each thread has a core of its own.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use keytide_bench::{cores, pin};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::sequencer::Sequencer;
 use std::hint::{black_box, spin_loop};
@@ -16,13 +17,9 @@ const PAUSE: Duration = Duration::from_micros(2);
 /// Positions per turn.
 const TURN: u64 = 16;
 
-fn cores() -> Vec<core_affinity::CoreId> {
-    core_affinity::get_core_ids().unwrap_or_default()
-}
-
 /// So many threads as there are to be measured: 1, 2 and one for each core.
 fn thread_counts() -> Vec<usize> {
-    let cores = cores().len().max(1);
+    let cores = cores().max(1);
     let mut counts = vec![1, 2.min(cores), cores];
     counts.dedup();
     counts
@@ -36,11 +33,11 @@ fn turn(sequencer: &Sequencer, shard: ShardId) -> Position {
 
 /// Runs `measure` on the first core while the shards from 1 on have their turns on the others.
 fn beside(sequencer: &Sequencer, threads: usize, pause: Duration, measure: impl FnOnce()) {
-    let (cores, stop) = (cores(), AtomicBool::new(false));
-    let pin = |number: usize| cores.get(number).is_some_and(|core| core_affinity::set_for_current(*core));
+    let stop = AtomicBool::new(false);
+    pin(0);
     thread::scope(|scope| {
         for number in 1..threads {
-            let (pin, stop) = (&pin, &stop);
+            let stop = &stop;
             scope.spawn(move || {
                 pin(number);
                 // Relaxed: nothing is passed on with it.
@@ -53,7 +50,6 @@ fn beside(sequencer: &Sequencer, threads: usize, pause: Duration, measure: impl 
                 }
             });
         }
-        pin(0);
         measure();
         // Relaxed, as above.
         stop.store(true, Ordering::Relaxed);

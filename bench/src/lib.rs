@@ -1,12 +1,12 @@
-//! What the benchmarks share: the shape of a small write, shards to run commands on, and the order in which keys are
-//! asked for. The benchmarks are in `benches/`.
+//! What the benchmarks share: the shape of a small write, shards to run commands on, the order in which keys are asked
+//! for, and cores for threads. The benchmarks are in `benches/`.
 
 use keytide_engine::limits::ABSENT_STREAMS_DEFAULT;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A value as small writes have them.
 pub const VALUE: [u8; 64] = [b'v'; 64];
@@ -63,4 +63,20 @@ impl<'a> Order<'a> {
         self.at = (self.at + 61_803) % self.keys.len();
         self.keys[self.at].as_bytes()
     }
+}
+
+/// Asked for once, before any thread is pinned: of a thread that is, the system only tells its own core.
+static CORES: LazyLock<Vec<core_affinity::CoreId>> =
+    LazyLock::new(|| core_affinity::get_core_ids().unwrap_or_default());
+
+/// How many cores this process may use; 0 where the system does not say.
+pub fn cores() -> usize {
+    CORES.len()
+}
+
+/// Has the calling thread run on this one of the [`cores`] only. Panics where there is none, or the system refuses: what
+/// is measured then would be something else.
+pub fn pin(core: usize) {
+    assert!(core < cores(), "needs {} cores, this process may use {}", core + 1, cores());
+    assert!(core_affinity::set_for_current(CORES[core]), "the system refuses core {core}");
 }
