@@ -37,7 +37,10 @@ const TURN: u64 = 16;
 
 const ONE: ShardId = ShardId(0);
 
-const CASES: &[(&str, fn(u64))] = &[
+/// A name, and what does it so many times.
+type Case = (&'static str, fn(u64));
+
+const CASES: &[Case] = &[
     ("parse_set", |count| parse(&[b"SET", key(42).as_bytes(), &VALUE], count)),
     ("parse_get", |count| parse(&[b"GET", key(42).as_bytes()], count)),
     ("command_lookup", command_lookup),

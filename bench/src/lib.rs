@@ -74,8 +74,8 @@ pub fn cores() -> usize {
     CORES.len()
 }
 
-/// Has the calling thread run on this one of the [`cores`] only. Panics where there is none, or the system refuses: what
-/// is measured then would be something else.
+/// Has the calling thread run on this one of the [`cores`] only. Panics where there is none, or the system refuses:
+/// what is measured then would be something else.
 pub fn pin(core: usize) {
     assert!(core < cores(), "needs {} cores, this process may use {}", core + 1, cores());
     assert!(core_affinity::set_for_current(CORES[core]), "the system refuses core {core}");
