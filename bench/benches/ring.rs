@@ -1,7 +1,7 @@
 //! The ring beside a bare copy of the same record, in the form that the ring uses, and beside `CdcRing` of the crate
 //! `kora_cdc`, on the same data: keys of 13 bytes, values of 64, both rings full and going round. The targets:
 //!
-//! - `append`: `ring` at most 1.3 × `bare copy`, and at most 0.6 × `CdcRing, copies made beforehand`;
+//! - `append`: `ring` at most 1.3 × `bare copy`, and at most 0.6 × `CdcRing, copies included`;
 //! - `read`: `ring` at most 0.3 × `CdcRing`;
 //! - `poll`, as CDCPOLL reads: by position and filtered, merged up to the frontier: at most 0.3 × `CdcRing` too.
 //!
