@@ -25,8 +25,8 @@ def fill(args, server, workload, cores):
     run(args, "load", server, flags, cores, 0)
 
 
-def common(args):
-    return ["--keys", args.keys, "--value-bytes", args.value_bytes, "--connections", args.connections]
+def common(args, connections=None):
+    return ["--keys", args.keys, "--value-bytes", args.value_bytes, "--connections", connections or args.connections]
 
 
 def run(args, kind, server, flags, cores, seconds):

@@ -55,7 +55,7 @@ def measured(args):
             Run(f"{CLIENTS:,} idle clients", server.label, server.role, lambda: share_with_clients(server, seconds)),
         ]
 
-    results = measure("idle", servers, prepare, min(args.rounds, 2))
+    results = measure("idle", servers, prepare, 1)
     columns = [Value("CPU % of a core", "share"), Value("KiB of memory/client", "memory", 1), Ratio("memory", "redis")]
-    settings = f"over {seconds:g} s; memory is what the process has resident, without the kernel's sockets; default --spin-us"
+    settings = f"over {seconds:g} s; memory: resident in the process, without the kernel's sockets; default --spin-us"
     return results, "Clients", columns, settings

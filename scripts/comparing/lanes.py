@@ -6,6 +6,7 @@ shard 0 and once keys of shard 1, in batches; so both sides have the same connec
 """
 
 import binascii
+import os
 import random
 import re
 import time
@@ -86,6 +87,16 @@ def drive(server, clients, batches, seconds):
     return {"rate": operations / elapsed, "cpu": cpu / operations * 1e6}
 
 
+def beside(server, clients, batches, seconds):
+    """`drive`, on the server's cores: one of them has nothing else to do while all keys are the other's."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, server.cores)
+    try:
+        return drive(server, clients, batches, seconds)
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def measured(args, cores, seconds):
     """For a table: results, unit, columns, settings."""
     keys = [[], []]
@@ -104,10 +115,9 @@ def measured(args, cores, seconds):
             for at in range(0, len(of_shard), 50):
                 server.ask(b"".join(of_shard[at : at + 50]))
         clients = on_shard_0(server, args.connections, keys[0][0])
-        server.kept = clients
         case = f"SET, pipeline {PIPELINE}" + (f", {server.label}" if len(args.binary) > 1 else "")
         return [
-            Run(case, label, role, lambda of_shard=of_shard: drive(server, clients, of_shard, seconds))
+            Run(case, label, role, lambda of_shard=of_shard: beside(server, clients, of_shard, seconds))
             for label, role, of_shard in (
                 ("own shard's keys", "own", batches[0]),
                 ("other shard's keys", "keytide", batches[1]),
@@ -117,11 +127,11 @@ def measured(args, cores, seconds):
     results = measure("lanes", keytides(args, cores, shards=2), prepare, args.rounds)
     columns = [
         Value("operations/s", "rate", 0),
-        Value("server CPU µs/operation (min–max)", "cpu", 2, spread=True),
+        Value("server CPU µs/op (min–max)", "cpu", 2, spread=True),
         Ratio("cpu", "own"),
     ]
     settings = (
-        f"keytide --shards 2 --spin-us 0; {args.connections} connections, all on one shard's core, each with a batch of "
-        f"{PIPELINE} under way, from a small load of the script's own; runs of {seconds:g} s"
+        f"keytide --shards 2 --spin-us 0; {args.connections} connections, all on one core, each with {PIPELINE} "
+        f"commands under way, from a small load of the script; runs of {seconds:g} s"
     )
     return results, "Operations", columns, settings

@@ -11,7 +11,8 @@ from comparing import generator, tables
 from comparing.peers import PEERS, ROOT, version
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-PLOTS = {"latency": ("percentiles", ROOT / "docs" / "latency.svg"), "load": ("pipelines", ROOT / "docs" / "pipelines.svg")}
+# Of a section: what keytide-bench calls the plot, and its file.
+PLOTS = {"latency": ("percentiles", PAGE.parent / "latency.svg"), "load": ("pipelines", PAGE.parent / "pipelines.svg")}
 LOAD_AT_START = os.getloadavg()[0]
 
 
@@ -32,11 +33,12 @@ def facts(args):
     ]
 
 
-def shown(args, section, found, form):
+def shown(args, found, form):
     """A section's tables as text, in `form`: markdown or text."""
     parts = []
     for table in found:
-        lines = [f"{table.settings}; {args.rounds} rounds", *args.notes, *table.results.notes]
+        rounds = f"{table.results.rounds} round{'s' if table.results.rounds > 1 else ''}"
+        lines = [f"{table.settings}; {rounds}", *args.notes, *table.results.notes]
         if table is found[-1]:
             lines += facts(args)
         rows = tables.rows(table.name, table.results, table.unit, table.columns)

@@ -15,7 +15,7 @@ class Results:
     """Figures of each case and label, by round. A run that failed is not there."""
 
     def __init__(self):
-        self.runs, self.roles, self.notes = {}, {}, []
+        self.runs, self.roles, self.notes, self.rounds = {}, {}, [], 0
         # Whether one of Keytide's own runs failed.
         self.failed = False
 

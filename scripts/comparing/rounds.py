@@ -25,6 +25,7 @@ class Run:
 def measure(title, servers, prepare, rounds):
     """Starts the servers anew in each round; `prepare` fills one and answers its runs."""
     results, given_up = Results(), set()
+    results.rounds = rounds
     for number in range(rounds):
         said = f"{title}, round {number + 1}/{rounds}"
         runs = []

@@ -1,6 +1,6 @@
-"""What is measured, one function for each section of the page; idle.py, lanes.py have those that keytide-bench can't do.
+"""What is measured, one function for each section of the page. idle.py and lanes.py have what keytide-bench can't do.
 
-A section answers its tables: (name of its targets, results, the unit of its rows, its columns, settings in words).
+A section answers its tables.
 """
 
 import dataclasses
@@ -27,9 +27,11 @@ class Table:
     settings: str
 
 
+# It sleeps as soon as it has nothing to do, as the others do: waiting is not to count as work.
+SPIN = "keytide --spin-us 0"
 RATE = Value("operations/s", "rate", 0)
-CPU = Value("server CPU µs/operation (min–max)", "cpu", 2, spread=True)
-LOAD_CPU = Value("load CPU µs/operation", "load_cpu")
+CPU = Value("server CPU µs/op (min–max)", "cpu", 2, spread=True)
+LOAD_CPU = Value("load CPU µs/op", "load_cpu")
 
 
 def ratios(figure, *bases):
@@ -40,9 +42,8 @@ def loads(args, workloads, pipelines, cores, seconds, extra=()):
     """For `measure`: fills a server, and answers the runs of each workload at each pipeline."""
 
     def prepare(server):
-        for workload in dict.fromkeys("set" if name in ("set", "get", "mixed") else name for name in workloads):
-            if workload in ("set", "hset"):
-                generator.fill(args, server, workload, cores)
+        for workload in dict.fromkeys("set" if name in ("get", "mixed") else name for name in workloads):
+            generator.fill(args, server, workload, cores)
         runs = []
         for pipeline in pipelines:
             for workload in workloads:
@@ -73,7 +74,7 @@ def load(args):
     servers = peers(args, one) + keytides(args, one, no_ring=True)
     results = measure("load", servers, loads(args, ("set", "get"), PIPELINES, beside, args.seconds), args.rounds)
     columns = [RATE, *ratios("rate", "redis", "others", "no-ring"), CPU, *ratios("cpu", "redis", "others", "no-ring")]
-    settings = f"{sized(args)}; runs of {args.seconds:g} s; {apart(args)}; one shard, worker or thread; keytide --spin-us 0"
+    settings = f"{sized(args)}; runs of {args.seconds:g} s; {apart(args)}; one shard, worker or thread; {SPIN}"
     return [Table("load", results, "Operations", [*columns, LOAD_CPU], settings)]
 
 
@@ -97,7 +98,7 @@ def latency(args):
                 rates[workload] = int(generator.load(args, server, flags, beside, args.seconds)["rate"] / 2)
         runs = []
         for workload, rate in rates.items():
-            flags = [*generator.common(args), "--workload", workload, "--pipeline", 1, "--rate", rate, "--wait", "spin"]
+            flags = [*generator.common(args), "--workload", workload, "--rate", rate, "--wait", "spin"]
 
             def call(flags=flags):
                 return generator.load(args, server, flags, beside, seconds)
@@ -108,7 +109,8 @@ def latency(args):
     results = measure("latency", servers, prepare, args.rounds)
     columns = [*percentiles("p50", "p99", "p99_9"), Value("server CPU cores", "cpu_share")]
     asked = " and ".join(f"{rate:,} {name.upper()}/s" for name, rate in rates.items())
-    settings = f"{asked}, half of what {' and '.join(dict.fromkeys(of))} did at most; {sized(args)}; runs of {seconds:g} s; {apart(args)}"
+    asked += f", half of what {' and '.join(dict.fromkeys(of))} did at most"
+    settings = f"{asked}; {sized(args)}; runs of {seconds:g} s; {apart(args)}; default --spin-us"
     return [Table("latency", results, "Operations", columns, settings)]
 
 
@@ -118,8 +120,7 @@ def parked(args):
 
     def prepare(server):
         generator.fill(args, server, "set", beside)
-        flags = [*generator.common(args), "--workload", "get", "--pipeline", 1, "--rate", PARKED_RATE, "--wait", "spin"]
-        flags += ["--connections", 1]
+        flags = [*generator.common(args, 1), "--workload", "get", "--rate", PARKED_RATE, "--wait", "spin"]
 
         def call():
             return generator.load(args, server, flags, beside, seconds)
@@ -128,7 +129,7 @@ def parked(args):
 
     results = measure("parked", servers, prepare, args.rounds)
     columns = [*percentiles("p50", "p99"), Value("p99.9 µs", "p99_9", 0), Value("server CPU cores", "cpu_share", 3)]
-    settings = f"1 connection, {PARKED_RATE} requests/s; runs of {seconds:g} s; {apart(args)}"
+    settings = f"1 connection, {PARKED_RATE} requests/s; runs of {seconds:g} s; {apart(args)}; default --spin-us"
     return [Table("parked", results, "Operations", columns, settings)]
 
 
@@ -139,7 +140,8 @@ def reading(args):
     def prepare(server):
         sources = {"cdc-read": ("read", "CDC.READ"), "group": ("group", "CDC.GROUP READ, CDC.ACK")}
         if server.role == "redis":
-            sources = {"xrange": ("read", "XRANGE"), "xread": ("read", "XREAD"), "xreadgroup": ("group", "XREADGROUP, XACK")}
+            sources = {"xrange": ("read", "XRANGE"), "xread": ("read", "XREAD")}
+            sources["xreadgroup"] = ("group", "XREADGROUP, XACK")
         runs, sizes = [], ["--events", args.events, "--count", args.count, "--value-bytes", args.value_bytes]
         filled = []
         for source, (kind, name) in sources.items():
@@ -163,7 +165,7 @@ def reading(args):
     columns = [Value("events/s", "rate", 0), *ratios("rate", "redis"), cpu, *ratios("cpu", "redis"), LOAD_CPU]
     settings = (
         f"{args.events:,} events of {args.value_bytes}-byte values, COUNT {args.count}, {args.passes} passes "
-        f"({max(1, args.passes // 4)} with a group); {apart(args)}; keytide --spin-us 0"
+        f"({max(1, args.passes // 4)} with a group); {apart(args)}; {SPIN}"
     )
     return [Table("reading", results, "Events", columns, settings)]
 
@@ -175,7 +177,7 @@ def two(args):
     columns = [RATE, *ratios("rate", "others"), CPU, *ratios("cpu", "others"), LOAD_CPU]
     settings = (
         f"two shards, workers or threads on cores {','.join(map(str, sorted(both)))}, the load beside them on both; "
-        f"{sized(args)}; runs of {seconds:g} s; keytide --spin-us 0"
+        f"{sized(args)}; runs of {seconds:g} s; {SPIN}"
     )
     table = Table("two", results, "Operations", columns, settings)
     return [table, Table("lanes", *lanes.measured(args, both, seconds))]
@@ -191,7 +193,7 @@ def workloads(args):
     prepare = loads(args, ("incr", "lpush", "hset", "mixed"), (16,), beside, seconds)
     results = measure("workloads", servers, prepare, args.rounds)
     columns = [RATE, *ratios("rate", "redis", "others"), CPU, *ratios("cpu", "redis", "others"), LOAD_CPU]
-    settings = f"{sized(args)}; runs of {seconds:g} s; {apart(args)}; keytide --spin-us 0"
+    settings = f"{sized(args)}; runs of {seconds:g} s; {apart(args)}; {SPIN}"
     return [Table("workloads", results, "Operations", columns, settings)]
 
 
