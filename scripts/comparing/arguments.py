@@ -23,14 +23,14 @@ def parser(description):
     add("--bench-binary", metavar="PATH", help="the keytide-bench that makes the load [the one built here]")
     add("--variants", default=",".join(VARIANTS), metavar="LIST", help="keytide in load: ring, no-ring [both]")
     add("--rounds", type=int, metavar="N", help="how often everything is measured [5; 2 with --quick]")
-    add("--seconds", type=float, metavar="S", help="length of a run in load; others follow [1.5; 0.25 if quick]")
+    add("--seconds", type=float, metavar="S", help="length of a run in load; others follow [1.5; 0.2 if quick]")
     add("--connections", type=int, default=50, metavar="N", help="connections [50]")
     add("--keys", type=int, default=100_000, metavar="N", help="keys, all there from the start [100000]")
     add("--value-bytes", type=int, default=64, metavar="N", help="bytes of a value [64]")
     add("--events", type=int, default=200_000, metavar="N", help="events in the history that is read [200000]")
     add("--count", type=int, default=1000, metavar="N", help="events asked for at once [1000]")
     add("--passes", type=int, metavar="N", help="readings of the whole history in a run [20; 4 with --quick]")
-    add("--idle-seconds", type=float, metavar="S", help="how long idle servers are watched [10; 1.5 with --quick]")
+    add("--idle-seconds", type=float, metavar="S", help="how long idle servers are watched [10; 1 with --quick]")
     add("--server-core", type=int, default=0, metavar="CORE", help="core of the servers [0]")
     add("--load-core", type=int, default=1, metavar="CORE", help="core of the load; with two shards, both [1]")
     add("--quick", action="store_true", help="a look, in less than two minutes")
@@ -44,9 +44,9 @@ def arguments(description):
     asked = parser(description)
     args = asked.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 5)
-    args.seconds = args.seconds or (0.25 if args.quick else 1.5)
+    args.seconds = args.seconds or (0.2 if args.quick else 1.5)
     args.passes = args.passes or (4 if args.quick else 20)
-    args.idle_seconds = args.idle_seconds or (1.5 if args.quick else 10)
+    args.idle_seconds = args.idle_seconds or (1 if args.quick else 10)
     args.sections = names(asked, "--sections", args.sections, SECTIONS)
     args.peers = [] if args.peers == "none" else names(asked, "--peers", args.peers, PEERS)
     args.variants = names(asked, "--variants", args.variants, VARIANTS)
@@ -71,7 +71,7 @@ def arguments(description):
             args.programs[name] = peers.find(PEERS[name])
         except peers.Missing as missing:
             args.notes.append(f"without {PEERS[name].label}: {missing}")
-            print(f"scripts/compare: going on without it: {missing}", file=sys.stderr)
+            print(f"scripts/compare: {args.notes[-1]}", file=sys.stderr)
     return args
 
 

@@ -72,20 +72,23 @@ def find(peer):
     if path := which(peer):
         return path
     if peer.crate:
-        words = ["cargo", "install", "--root", INSTALLED, peer.crate, "--version", peer.version, "--locked"]
+        steps = [["cargo", "install", "--root", str(INSTALLED), peer.crate, "--version", peer.version, "--locked"]]
     elif os.geteuid() == 0 and shutil.which("apt-get"):
-        words = ["apt-get", "install", "-y", "--no-install-recommends", peer.package]
+        steps = [["apt-get", "update", "-q"], ["apt-get", "install", "-qy", "--no-install-recommends", peer.package]]
     else:
-        raise Missing(f"{peer.label} is not there: install Debian's {peer.package}")
-    words = [str(word) for word in words]
-    print(f"{peer.label} is not there, installing it: {' '.join(words)}", file=sys.stderr)
-    try:
-        done = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=INSTALL_SECONDS_MAX)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Missing(f"{peer.label} cannot be installed: {error}") from None
-    if done.returncode or not (path := which(peer)):
-        raise Missing(f"{peer.label} cannot be installed: {' '.join(words)} failed")
-    return path
+        raise Missing(f"it is not there: install Debian's {peer.package}")
+    for words in steps:
+        print(f"{peer.label} is not there, so that it is: {' '.join(words)}", file=sys.stderr)
+        try:
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": sys.stderr}
+            code = subprocess.run(words, cwd=ROOT, timeout=INSTALL_SECONDS_MAX, **quiet).returncode
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Missing(f"it cannot be installed: {error}") from None
+        if code:
+            raise Missing(f"`{' '.join(words)}` failed")
+    if path := which(peer):
+        return path
+    raise Missing(f"{peer.program} is not there after its installation")
 
 
 def which(peer):

@@ -52,7 +52,7 @@ def measure(title, servers, prepare, rounds):
                     results.add(run.case, run.label, run.role, number, run.call())
                 except (Failed, OSError) as error:
                     end = server.end()
-                    failed(results, server, f"{run.case}: {error}" + (f"; {end}" if end else ""))
+                    failed(results, server, f"{run.label}, {run.case}: {error}" + (f"; {end}" if end else ""))
                     # One that is gone would fail everything; one that lives may do the other cases.
                     given_up.add(server.label if end else (run.case, run.label))
         finally:

@@ -99,8 +99,10 @@ class Server:
         """How the process ended, with the last line it said; none if it runs."""
         if self.process is None:
             return "it is stopped"
-        code = self.process.poll()
-        if code is None:
+        try:
+            # Whoever sees that its connection is gone may be faster than the end of the process.
+            code = self.process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
             return None
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         said = re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text(errors="replace")).strip().splitlines()

@@ -113,7 +113,7 @@ class Rounds(unittest.TestCase):
 
         found = measure("test", servers, prepare, 2)
         self.assertEqual(calls.count("bad"), 1)
-        why = "bad: x: the server went away; ended by SIGSEGV"
+        why = "bad, x: the server went away; ended by SIGSEGV"
         self.assertEqual(found.notes, [f"failed, and left out from then on: {why}"])
         self.assertEqual(len(found.values("y", "good", "rate")), 2)
         self.assertFalse(any(server.running for server in servers))
