@@ -11,8 +11,11 @@ from comparing import generator, tables
 from comparing.peers import PEERS, ROOT, version
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-# Of a section: what keytide-bench calls the plot, and its file.
-PLOTS = {"latency": ("percentiles", PAGE.parent / "latency.svg"), "load": ("pipelines", PAGE.parent / "pipelines.svg")}
+# Of a section: what keytide-bench calls the plot, its file, and what it shows.
+PLOTS = {
+    "load": ("pipelines", PAGE.parent / "pipelines.svg", "SET: throughput by pipeline"),
+    "latency": ("percentiles", PAGE.parent / "latency.svg", "SET: latency by percentile"),
+}
 LOAD_AT_START = os.getloadavg()[0]
 
 
@@ -63,10 +66,11 @@ def write(section, shown_text):
 
 
 def plot(args, section, found):
-    """Draws the section's plot, if it has one: of each server and case the run in the middle, of SET."""
+    """Draws the section's plot, if it has one: of each server and case the run in the middle, of SET. Answers the
+    markdown that shows it."""
     if section not in PLOTS:
-        return
-    kind, path = PLOTS[section]
+        return ""
+    kind, path, title = PLOTS[section]
     results, figure = found[0].results, "p99" if section == "latency" else "rate"
     reports = []
     for case in results.cases():
@@ -76,5 +80,7 @@ def plot(args, section, found):
                 if runs:
                     middle = statistics.median_low(run[figure] for run in runs)
                     reports.append(next(run["json"] for run in runs if run[figure] == middle))
-    if reports:
-        generator.plot(args, kind, path, reports)
+    if not reports:
+        return ""
+    generator.plot(args, kind, path, reports)
+    return f"\n![{title}]({path.name})\n"

@@ -151,8 +151,9 @@ def reading(args):
                 flags = ["--source", source, *sizes, "--passes", passes]
                 # The first reading writes the events, which is not measured.
                 flags += [] if filled else ["--fill"]
+                found = generator.run(args, "read", server, flags, beside, 10 * passes)
                 filled.append(source)
-                return generator.run(args, "read", server, flags, beside, 10 * passes)
+                return found
 
             # XREAD is there to see, the target is XRANGE.
             role = "stream" if source == "xread" else server.role
