@@ -4,7 +4,9 @@ import dataclasses
 
 from comparing import targets
 
-BASES = {"redis": "redis-server", "others": "best other", "no-ring": "no ring", "first": None, "own": "own shard"}
+# What the head of a ratio calls its base.
+BASES = {"redis": "redis-server", "others": "best other", "no-ring": "no ring", "own": "own shard's"}
+BASES["first"] = "first keytide"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +62,7 @@ def rows(name, results, unit, columns):
             cells = [column.cell(name, results, case, label) for column in columns]
             lines.append([case if place == 0 else "", label, *cells])
     keep = [at for at in range(len(columns) + 2) if at < 2 or any(line[at] for line in lines)]
-    first = next((label for label, role in results.roles.items() if role == "keytide"), "")
-    heads = [column.head or f"× {BASES[column.base] or first}" for column in columns]
-    head = [unit, "server", *heads]
+    head = [unit, "server", *(column.head or f"× {BASES[column.base]}" for column in columns)]
     return [[line[at] for at in keep] for line in [head, *lines]]
 
 
