@@ -1,0 +1,63 @@
+"""What Keytide wants to reach, beside which server. Tables print it next to the figure.
+
+A target is for rows of Keytide with its ring. A case is matched as by a shell. A target without a base is for the
+figure itself.
+"""
+
+import fnmatch
+import operator
+
+AT_MOST, AT_LEAST, LESS = "≤", "≥", "<"
+HOLDS = {AT_MOST: operator.le, AT_LEAST: operator.ge, LESS: operator.lt}
+
+# table, case, figure, base, sign, bound
+TARGETS = [
+    ("load", "*, pipeline 1", "rate", "redis", AT_LEAST, 1.0),
+    ("load", "*, pipeline 1", "rate", "others", AT_LEAST, 1.0),
+    ("load", "*, pipeline 1", "cpu", "redis", AT_MOST, 1.0),
+    ("load", "*, pipeline 1", "cpu", "others", AT_MOST, 1.0),
+    ("load", "*, pipeline 16", "cpu", "redis", AT_MOST, 0.5),
+    ("load", "*, pipeline 16", "cpu", "others", AT_MOST, 0.85),
+    ("load", "*, pipeline 64", "cpu", "redis", AT_MOST, 0.4),
+    ("load", "*, pipeline 64", "cpu", "others", AT_MOST, 0.75),
+    ("load", "SET, pipeline 16", "rate", "no-ring", AT_LEAST, 0.95),
+    *[("latency", "*", figure, "redis", AT_MOST, 1.0) for figure in ("p50", "p99", "p99_9")],
+    *[("latency", "*", figure, "others", AT_MOST, 1.0) for figure in ("p50", "p99", "p99_9")],
+    ("parked", "*", "p50", "redis", AT_MOST, 1.1),
+    ("reading", "*", "cpu", "redis", AT_MOST, 0.5),
+    ("two", "*", "rate", "others", AT_LEAST, 1.0),
+    ("two", "*", "cpu", "others", AT_MOST, 0.9),
+    ("lanes", "*", "cpu", "own", AT_MOST, 1.5),
+    ("idle", "*", "share", None, LESS, 1.0),
+]
+
+
+def judge(table, case, figure, base, value):
+    """The target of a figure in words, and whether it holds; none if it has none."""
+    for of_table, pattern, of_figure, of_base, sign, bound in TARGETS:
+        if (of_table, of_figure, of_base) == (table, figure, base) and fnmatch.fnmatchcase(case, pattern):
+            # As it is printed, so that no reader sees "1.00 ≤ 1.00 missed".
+            return f"{sign} {bound:g}", HOLDS[sign](round(value, 2), bound)
+    return None
+
+
+def verdict(table, case, figure, base, value):
+    """What to print behind a figure."""
+    found = judge(table, case, figure, base, value)
+    return f" ({found[0]}: {'ok' if found[1] else 'missed'})" if found else ""
+
+
+def missed(table, results):
+    """How many targets there are figures for, and a line for each that is missed."""
+    judged = {}
+    for case in results.cases():
+        for label in results.labels(case):
+            for of_table, _, figure, base, _, _ in TARGETS:
+                if of_table != table or results.roles[label] != "keytide":
+                    continue
+                over = results.base(case, label, base, figure) if base else None
+                value = results.ratio(case, label, over, figure) if base else results.median(case, label, figure)
+                if value is not None and (found := judge(table, case, figure, base, value)):
+                    said = f"{table}, {case}, {label}: {figure} {value:.2f}" + (f" × {over}" if over else "")
+                    judged[case, label, figure, base] = (said, *found)
+    return len(judged), [f"{line}, not {words}" for line, words, holds in judged.values() if not holds]

@@ -1,0 +1,129 @@
+"""The maths and the tables: python3 -m unittest discover -s scripts/comparing -t scripts"""
+
+import unittest
+
+from comparing import lanes, tables, targets
+from comparing.results import Results
+from comparing.rounds import Run, measure
+from comparing.servers import Failed
+from comparing.tables import Ratio, Value
+
+COLUMNS = [Value("operations/s", "rate", 0), Ratio("rate", "redis"), Ratio("rate", "others")]
+COLUMNS += [Value("CPU", "cpu", 2, spread=True)]
+
+
+def results(**rates):
+    """Each label's rates by round; none where there was no run."""
+    found = Results()
+    for label, values in rates.items():
+        role = {"redis": "redis", "kora": "other", "kevy": "other"}.get(label, "keytide")
+        for number, rate in enumerate(values):
+            if rate is not None:
+                found.add("SET, pipeline 1", label, role, number, {"rate": rate, "cpu": 1000 / rate})
+    return found
+
+
+class Ratios(unittest.TestCase):
+    def test_a_ratio_is_the_median_of_the_rounds_own(self):
+        # The medians' own ratio would be 200 / 200.
+        found = results(redis=[100, 200, 400], keytide=[200, 100, 800])
+        self.assertEqual(found.ratio("SET, pipeline 1", "keytide", "redis", "rate"), 2)
+
+    def test_only_rounds_with_both_count(self):
+        found = results(redis=[100, None, 400], keytide=[200, 900, None])
+        self.assertEqual(found.ratio("SET, pipeline 1", "keytide", "redis", "rate"), 2)
+        self.assertIsNone(results(redis=[None, 1], keytide=[1]).ratio("SET, pipeline 1", "keytide", "redis", "rate"))
+
+    def test_the_best_other_has_the_greatest_rate_and_the_least_cpu(self):
+        found = results(redis=[900], kora=[100], kevy=[200], keytide=[150])
+        self.assertEqual(found.base("SET, pipeline 1", "keytide", "others", "rate"), "kevy")
+        self.assertEqual(found.base("SET, pipeline 1", "keytide", "others", "cpu"), "kevy")
+        self.assertIsNone(found.base("SET, pipeline 1", "kora", "others", "rate"))
+
+    def test_with_two_binaries_the_first_is_the_base(self):
+        found = results(old=[100], new=[150])
+        self.assertEqual(found.base("SET, pipeline 1", "new", "first", "rate"), "old")
+        self.assertIsNone(results(redis=[1], new=[1]).base("SET, pipeline 1", "new", "first", "rate"))
+
+
+class Tables(unittest.TestCase):
+    def test_a_target_stands_behind_its_ratio(self):
+        found = results(redis=[100, 100], kora=[400, 200], keytide=[200, 200])
+        rows = tables.rows("load", found, "Operations", COLUMNS)
+        self.assertEqual(rows[0], ["Operations", "server", "operations/s", "× redis-server", "× best other", "CPU"])
+        self.assertEqual(rows[2], ["", "kora", "300", "3.00", "", "3.75 (2.50–5.00)"])
+        self.assertEqual(rows[3][3:5], ["2.00 (≥ 1: ok)", "0.75 kora (≥ 1: missed)"])
+        count, missed = targets.missed("load", found)
+        self.assertEqual((count, len(missed)), (4, 2), missed)
+
+    def test_a_target_is_judged_as_it_is_printed(self):
+        self.assertEqual(targets.verdict("parked", "GET", "p50", "redis", 1.104), " (≤ 1.1: ok)")
+        self.assertEqual(targets.verdict("idle", "no client", "share", None, 0.996), " (< 1: missed)")
+
+    def test_a_column_without_figures_goes(self):
+        rows = tables.rows("load", results(keytide=[100]), "Operations", COLUMNS)
+        self.assertEqual(rows[0], ["Operations", "server", "operations/s", "CPU"])
+
+    def test_markdown_and_text_have_each_row_and_line(self):
+        table = [["Operations", "server", "rate"], ["SET", "redis", "1"]]
+        self.assertEqual(
+            tables.markdown(table, ["facts"]),
+            "| Operations | server | rate |\n| --- | --- | ---: |\n| SET | redis | 1 |\n\n- facts\n",
+        )
+        self.assertEqual(tables.text(table, ["facts"]), "Operations  server  rate\nSET         redis      1\n\nfacts\n")
+
+
+class Fake:
+    """A server without a process."""
+
+    def __init__(self, label, lives=True):
+        self.label, self.role, self.lives, self.running = label, "other", lives, False
+
+    def start(self):
+        self.running = True
+
+    def stop(self):
+        self.running = False
+
+    def end(self):
+        return None if self.lives else "ended by SIGSEGV"
+
+
+class Rounds(unittest.TestCase):
+    def test_every_second_round_has_the_servers_the_other_way_round(self):
+        order = []
+
+        def prepare(server):
+            return [Run(c, server.label, "other", lambda c=c: order.append(c + server.label) or {}) for c in "xy"]
+
+        measure("test", [Fake("1"), Fake("2")], prepare, 2)
+        self.assertEqual(" ".join(order), "x1 x2 y1 y2 x2 x1 y2 y1")
+
+    def test_a_server_that_fails_is_left_out_and_said(self):
+        servers, calls = [Fake("good"), Fake("bad", lives=False)], []
+
+        def call(label):
+            calls.append(label)
+            if label == "bad":
+                raise Failed("the server went away")
+            return {"rate": 1}
+
+        def prepare(server):
+            return [Run(c, server.label, "other", lambda: call(server.label)) for c in "xy"]
+
+        found = measure("test", servers, prepare, 2)
+        self.assertEqual(calls.count("bad"), 1)
+        why = "bad, x: the server went away; ended by SIGSEGV"
+        self.assertEqual(found.notes, [f"failed, and left out from then on: {why}"])
+        self.assertEqual(len(found.values("y", "good", "rate")), 2)
+        self.assertFalse(any(server.running for server in servers))
+
+
+class Lanes(unittest.TestCase):
+    def test_a_key_has_the_slot_that_redis_cluster_gives_it(self):
+        # CLUSTER KEYSLOT somekey = 11058, foo = 12182, hello = 866.
+        self.assertEqual([lanes.shard(key) for key in ("somekey", "foo", "hello")], [1, 1, 0])
+
+
+if __name__ == "__main__":
+    unittest.main()
