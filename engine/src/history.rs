@@ -30,7 +30,12 @@ struct ShardCursor {
     place: RingCursor,
     /// The position of the record that comes next from this shard; none when it has no more below the bound.
     head: Option<Position>,
+    /// How many bytes the next run of records takes.
+    run_bytes: usize,
 }
+
+/// What a short event takes: for how much to copy when so many are asked for.
+const EVENT_BYTES: usize = 192;
 
 /// What a read asks for.
 pub struct Request<'a> {
@@ -83,6 +88,7 @@ impl History {
             shard: ShardId(index as u16),
             place: RingCursor::new(ring),
             head: None,
+            run_bytes: HISTORY_RUN_BYTES,
         };
         History { sequencer, rings: rings.to_vec(), cursors: rings.iter().enumerate().map(cursor).collect() }
     }
@@ -158,6 +164,7 @@ impl History {
             let bound = self.frontier();
             for cursor in &mut self.cursors {
                 cursor.place.seek(page.next);
+                cursor.run_bytes = request.count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
             }
             // Looked at after seeking: what is overwritten from here on shows when it is read.
             if let Some(gap) = self.gap_at(request.cursor) {
@@ -186,6 +193,7 @@ impl History {
         page: &mut Page,
         visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
     ) -> Result<(), Lapped> {
+        let passes_all = request.filter.is_all();
         let (mut visited, mut cost, mut scanned, mut scanned_bytes) = (0, 0, 0, 0);
         for cursor in &mut self.cursors {
             cursor.fill(bound)?;
@@ -204,7 +212,9 @@ impl History {
                 page.next = position.next();
                 scanned += 1;
                 scanned_bytes += record.end().0 - record.offset().0;
-                if request.filter.passes(record.event_type(), record.type_name(), record.key(), cursor.shard) {
+                if passes_all
+                    || request.filter.passes(record.event_type(), record.type_name(), record.key(), cursor.shard)
+                {
                     cost += visit(page.gap, cursor.shard, &record);
                     visited += 1;
                     if visited == request.count || cost >= request.bytes {
@@ -233,8 +243,11 @@ impl History {
 impl ShardCursor {
     /// Makes the next record below the bound the head.
     fn fill(&mut self, bound: Position) -> Result<(), Lapped> {
-        self.place.fill(HISTORY_RUN_BYTES)?;
-        self.head = self.place.peek().map(|record| record.position()).filter(|position| *position < bound);
+        if self.place.fill(self.run_bytes)? {
+            // Where so few did not do, as with a filter that lets little pass, more are copied at once.
+            self.run_bytes = (self.run_bytes * 2).min(HISTORY_RUN_BYTES);
+        }
+        self.head = self.place.position().filter(|position| *position < bound);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::Ring;
 use super::reader::RingReader;
-use super::record::Record;
+use super::record::{self, Record};
 use super::words::Lapped;
 use crate::position::{Position, RingOffset};
 
@@ -27,33 +27,44 @@ impl RingCursor {
         (self.at, self.end) = (0, 0);
     }
 
-    /// Copies the run of records that comes next, about `max_bytes` of them, where the one before is used up.
+    /// Copies the run of records that comes next, about `max_bytes` of them, where the one before is used up; tells
+    /// whether it was.
     ///
     /// # Errors
     /// Where the record at the cursor was overwritten.
     #[inline]
-    pub fn fill(&mut self, max_bytes: usize) -> Result<(), Lapped> {
-        if self.at == self.end {
+    pub fn fill(&mut self, max_bytes: usize) -> Result<bool, Lapped> {
+        let is_used_up = self.at == self.end;
+        if is_used_up {
             let bytes = self.reader.read(self.offset, max_bytes)?.bytes();
             (self.at, self.end) = (0, bytes);
         }
-        Ok(())
+        Ok(is_used_up)
     }
 
     /// The record at the cursor; none where the copied run is used up.
     #[inline]
     pub fn peek(&self) -> Option<Record<'_>> {
-        Record::parse(&self.reader.scratch()[self.at..self.end], self.offset)
+        Record::parse(self.rest(), self.offset)
     }
 
     /// Steps over the record at the cursor.
     #[inline]
     pub fn advance(&mut self) {
-        if let Some(record) = self.peek() {
-            let end = record.end();
-            self.at += (end.0 - self.offset.0) as usize;
-            self.offset = end;
-        }
+        let length = record::length(self.rest());
+        self.at += length as usize;
+        self.offset.0 += length;
+    }
+
+    /// The position of the record at the cursor; none where the copied run is used up.
+    #[inline]
+    pub fn position(&self) -> Option<Position> {
+        record::position(self.rest())
+    }
+
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        &self.reader.scratch()[self.at..self.end]
     }
 
     /// The record at a place that is known, if the ring still has it. The cursor stays where it is, without its run.

@@ -154,10 +154,7 @@ pub(super) fn encode(draft: &Draft<'_>, shape: Shape, words: &[AtomicU64]) {
         draft.key.len() as u64 | shape.data_len << 32,
     ];
     let (header_words, words) = words.split_at(header.len());
-    for (word, value) in header_words.iter().zip(header) {
-        // Relaxed: the words are published by the release store of the tail, see `words.rs` (W3).
-        word.store(value, Ordering::Relaxed);
-    }
+    store_all(header_words, header.into_iter());
     let mut packer = Packer { words, carry: 0, bits: 0 };
     if shape.flags & EXT != 0 {
         let meta_len = draft.meta.map_or(0, <[u8]>::len) as u64;
@@ -184,6 +181,14 @@ pub(super) fn encode(draft: &Draft<'_>, shape: Shape, words: &[AtomicU64]) {
         packer.bytes(meta);
     }
     packer.finish();
+}
+
+#[inline(always)]
+fn store_all(words: &[AtomicU64], values: impl Iterator<Item = u64>) {
+    for (word, value) in words.iter().zip(values) {
+        // Relaxed: the words are published by the release store of the tail, see `words.rs` (W3).
+        word.store(value, Ordering::Relaxed);
+    }
 }
 
 /// Puts bytes of any length one after the other into words, each stored once.
@@ -222,10 +227,12 @@ impl Packer<'_> {
         // The shape has counted these bytes. Split once, so that the loop has no end of its own to look for.
         let (words, words_rest) = self.words.split_at(chunks.len());
         self.words = words_rest;
-        for (word, chunk) in words.iter().zip(chunks) {
-            // Relaxed, as the header.
-            word.store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
+        // Four at a time: the compiler does not unroll loops of atomics.
+        let ((word_fours, words), (chunk_fours, chunks)) = (words.as_chunks::<4>(), chunks.as_chunks::<4>());
+        for (words, chunks) in word_fours.iter().zip(chunk_fours) {
+            store_all(words, chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)));
         }
+        store_all(words, chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)));
         self.bits = rest.len() as u32 * 8;
         self.carry = if rest.is_empty() { 0 } else { u64::from_le_bytes(*last) >> (64 - self.bits) };
     }

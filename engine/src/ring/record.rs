@@ -40,6 +40,12 @@ pub(super) fn length(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as u64)
 }
 
+/// The position of the record at the start of `bytes`; none where there are too few of them.
+#[inline]
+pub(super) fn position(bytes: &[u8]) -> Option<Position> {
+    bytes.get(8..)?.first_chunk::<8>().map(|word| Position(u64::from_le_bytes(*word)))
+}
+
 impl<'a> Record<'a> {
     /// The record at the start of `bytes`, which lies at `offset` of its shard's history. `None` where the bytes do
     /// not start with a whole record.

@@ -214,8 +214,12 @@ impl Words {
     #[inline]
     pub(crate) fn prefetch(&self, offset: RingOffset, bytes: u64) {
         const BYTES_MAX: u64 = 4 << 10;
-        for ahead in (0..bytes.min(BYTES_MAX)).step_by(LINE_BYTES) {
-            prefetch_line(&raw const self.words.get()[self.place(RingOffset(offset.0 + ahead))]);
+        let first = self.words.get().as_ptr();
+        let mut ahead = offset.0;
+        let end = ahead + bytes.min(BYTES_MAX);
+        while ahead < end {
+            prefetch_line(first.wrapping_add(self.place(RingOffset(ahead))));
+            ahead += LINE_BYTES as u64;
         }
     }
 
