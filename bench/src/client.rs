@@ -1,9 +1,12 @@
 //! Connections of one thread, on a ring of its own.
 
+use crate::commands::push_command;
 use crate::error::BenchError;
+use crate::scan::Scanner;
 use keytide_net::net_ring::{ConnectionId, EndReason, NetRing, NetRingOptions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Without any reply for so long, a run ends with an error. Nanoseconds.
 pub const SILENCE_NS_MAX: u64 = 30_000_000_000;
@@ -43,4 +46,28 @@ pub fn gone(reason: &EndReason) -> BenchError {
         EndReason::EndOfStream => "the server has closed it".to_owned(),
         EndReason::Error(error) => error.to_string(),
     })
+}
+
+/// Sends one command on a connection of its own and waits for its reply.
+///
+/// # Errors
+/// If there is no server, or its answer is an error.
+pub fn ask(addr: &str, words: &[&[u8]]) -> Result<Vec<u8>, BenchError> {
+    let failed = |source| BenchError::Connect { addr: addr.to_owned(), source };
+    let mut stream = TcpStream::connect(addr).map_err(failed)?;
+    stream.set_read_timeout(Some(Duration::from_nanos(SILENCE_NS_MAX))).map_err(failed)?;
+    let mut command = Vec::new();
+    push_command(&mut command, words);
+    stream.write_all(&command).map_err(failed)?;
+    let (mut scanner, mut is_whole, mut reply) = (Scanner::default(), false, Vec::new());
+    let mut piece = [0; 4096];
+    while !is_whole {
+        let count = stream.read(&mut piece).map_err(failed)?;
+        if count == 0 {
+            return Err(gone(&EndReason::EndOfStream));
+        }
+        scanner.feed(&piece[..count], |_| is_whole = true)?;
+        reply.extend_from_slice(&piece[..count]);
+    }
+    Ok(reply)
 }

@@ -17,19 +17,14 @@ struct Template {
 }
 
 impl Template {
-    /// The key is the second word: `prefix` and the digits.
-    fn new(name: &str, prefix: &[u8], rest: &[&[u8]]) -> Template {
-        let mut bytes = format!("*{}\r\n${}\r\n{name}\r\n", rest.len() + 2, name.len()).into_bytes();
-        bytes.extend_from_slice(format!("${}\r\n", prefix.len() + DIGITS).as_bytes());
-        bytes.extend_from_slice(prefix);
-        let digits_at = bytes.len();
-        bytes.extend_from_slice(&[b'0'; DIGITS]);
-        bytes.extend_from_slice(b"\r\n");
-        for word in rest {
-            bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            bytes.extend_from_slice(word);
-            bytes.extend_from_slice(b"\r\n");
-        }
+    /// The word with the digits, `prefix` before them, stands between the others.
+    fn new(before: &[&[u8]], prefix: &[u8], after: &[&[u8]]) -> Template {
+        let mut bytes = format!("*{}\r\n", before.len() + 1 + after.len()).into_bytes();
+        before.iter().for_each(|word| push_word(&mut bytes, word));
+        let keyed = [prefix, &[b'0'; DIGITS]].concat();
+        push_word(&mut bytes, &keyed);
+        let digits_at = bytes.len() - DIGITS - 2;
+        after.iter().for_each(|word| push_word(&mut bytes, word));
         Template { bytes, digits_at }
     }
 
@@ -40,6 +35,19 @@ impl Template {
     }
 }
 
+/// Adds a word of a command.
+pub fn push_word(out: &mut Vec<u8>, word: &[u8]) {
+    out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+    out.extend_from_slice(word);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Adds a whole command.
+pub fn push_command(out: &mut Vec<u8>, words: &[&[u8]]) {
+    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+    words.iter().for_each(|word| push_word(out, word));
+}
+
 /// What a command is answered with, if all is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
@@ -47,6 +55,7 @@ enum Answer {
     Integer,
     Value,
     SimpleOrValue,
+    Id,
 }
 
 /// What is to be made of a reply.
@@ -89,12 +98,12 @@ impl Commands {
         let value = vec![b'v'; value_bytes];
         let prefix = prefix(workload);
         let (name, write, answer) = match workload {
-            Workload::Set => ("SET", Template::new("SET", prefix, &[&value]), Answer::Simple),
-            Workload::Get => ("GET", Template::new("SET", prefix, &[&value]), Answer::Value),
-            Workload::Mixed => ("SET or GET", Template::new("SET", prefix, &[&value]), Answer::SimpleOrValue),
-            Workload::Incr => ("INCR", Template::new("INCR", prefix, &[]), Answer::Integer),
-            Workload::Lpush => ("LPUSH", Template::new("LPUSH", prefix, &[&value]), Answer::Integer),
-            Workload::Hset => ("HSET", Template::new("HSET", prefix, &[b"field", &value]), Answer::Integer),
+            Workload::Set => ("SET", Template::new(&[b"SET"], prefix, &[&value]), Answer::Simple),
+            Workload::Get => ("GET", Template::new(&[b"SET"], prefix, &[&value]), Answer::Value),
+            Workload::Mixed => ("SET or GET", Template::new(&[b"SET"], prefix, &[&value]), Answer::SimpleOrValue),
+            Workload::Incr => ("INCR", Template::new(&[b"INCR"], prefix, &[]), Answer::Integer),
+            Workload::Lpush => ("LPUSH", Template::new(&[b"LPUSH"], prefix, &[&value]), Answer::Integer),
+            Workload::Hset => ("HSET", Template::new(&[b"HSET"], prefix, &[b"field", &value]), Answer::Integer),
         };
         let mut random = SmallRng::seed_from_u64(seed);
         let reads = match workload {
@@ -102,7 +111,7 @@ impl Commands {
             Workload::Get => vec![true],
             Workload::Set | Workload::Incr | Workload::Lpush | Workload::Hset => vec![false],
         };
-        Commands { name, write, read: Template::new("GET", prefix, &[]), reads, at: 0, answer, value_bytes }
+        Commands { name, write, read: Template::new(&[b"GET"], prefix, &[]), reads, at: 0, answer, value_bytes }
     }
 
     /// The commands that write each key once, before a workload that needs them.
@@ -112,6 +121,14 @@ impl Commands {
             Workload::Incr | Workload::Lpush | Workload::Hset => workload,
         };
         Commands::new(writing, value_bytes, 1.0, 0)
+    }
+
+    /// Additions to this stream, each an entry with the fields `key` and `value`.
+    pub fn adding(stream: &[u8], value_bytes: usize) -> Commands {
+        let value = vec![b'v'; value_bytes];
+        let write = Template::new(&[b"XADD", stream, b"*", b"key"], b"key:", &[b"value", &value]);
+        let read = write.clone();
+        Commands { name: "XADD", write, read, reads: vec![false], at: 0, answer: Answer::Id, value_bytes }
     }
 
     /// The commands' name, for messages.
@@ -127,7 +144,7 @@ impl Commands {
     /// Bytes of a reply at most, roughly.
     pub fn reply_bytes(&self) -> usize {
         match self.answer {
-            Answer::Simple | Answer::Integer => 16,
+            Answer::Simple | Answer::Integer | Answer::Id => 32,
             Answer::Value | Answer::SimpleOrValue => self.value_bytes + 16,
         }
     }
@@ -168,7 +185,10 @@ impl Commands {
             }
             (Answer::Value | Answer::SimpleOrValue, reply) if is_value(reply) => Verdict::Right,
             (Answer::Value | Answer::SimpleOrValue, Reply::Nil) => Verdict::Absent,
-            (Answer::Simple | Answer::Integer | Answer::Value | Answer::SimpleOrValue, _) => Verdict::Wrong,
+            (Answer::Id, Reply::Bulk(_)) => Verdict::Right,
+            (Answer::Simple | Answer::Integer | Answer::Value | Answer::SimpleOrValue | Answer::Id, _) => {
+                Verdict::Wrong
+            }
         }
     }
 }
@@ -202,6 +222,20 @@ mod tests {
             "*4\r\n$4\r\nHSET\r\n$17\r\nhash:000000000000\r\n$5\r\nfield\r\n$3\r\nvvv\r\n"
         );
         assert_eq!(written(Workload::Lpush, 1), "*3\r\n$5\r\nLPUSH\r\n$17\r\nlist:000000000000\r\n$3\r\nvvv\r\n");
+    }
+
+    #[test]
+    fn additions_to_a_stream_have_the_key_as_a_field() {
+        let mut buffer = Vec::new();
+        let mut commands = Commands::adding(b"events", 2);
+        commands.write(&mut buffer, 1, &mut each(1));
+        assert_eq!(
+            String::from_utf8(buffer).unwrap(),
+            "*7\r\n$4\r\nXADD\r\n$6\r\nevents\r\n$1\r\n*\r\n$3\r\nkey\r\n$16\r\nkey:000000000000\r\n\
+             $5\r\nvalue\r\n$2\r\nvv\r\n"
+        );
+        assert_eq!(commands.judge(Reply::Bulk(15)), Verdict::Right);
+        assert_eq!(commands.judge(Reply::Nil), Verdict::Wrong);
     }
 
     #[test]

@@ -1,11 +1,71 @@
-//! CPU time of a process, from `/proc`.
+//! CPU time of processes, from `/proc`, and pinning.
 
 use crate::error::BenchError;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
+use std::time::Instant;
 
 /// `/proc/<pid>/stat` counts in these on every Linux: USER_HZ is part of its interface.
 const TICK_NS: u64 = 10_000_000;
+
+/// CPU time that was spent on some operations.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Spent {
+    /// By the server for each operation, microseconds.
+    pub server_cpu_us_per_op: Option<f64>,
+    /// Cores that the server kept busy.
+    pub server_cpu_share: Option<f64>,
+    /// By this program for each operation, microseconds.
+    pub load_cpu_us_per_op: f64,
+    /// Cores that this program kept busy.
+    pub load_cpu_share: f64,
+}
+
+/// CPU times of the server, if it is known, and of this process, at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    at: Instant,
+    server_ns: Option<u64>,
+    own_ns: u64,
+}
+
+impl Sample {
+    /// Now.
+    ///
+    /// # Errors
+    /// If there is no such process.
+    pub fn take(server_pid: Option<u32>) -> Result<Sample, BenchError> {
+        let server_ns = server_pid.map(of_process).transpose()?;
+        Ok(Sample { at: Instant::now(), server_ns, own_ns: of_process(std::process::id())? })
+    }
+
+    /// What was spent since an earlier one, in which there were so many operations.
+    pub fn since(&self, before: &Sample, operations: u64) -> Spent {
+        let (wall_ns, operations) = ((self.at - before.at).as_nanos() as f64, operations as f64);
+        let spent = |after: u64, before: u64| after.saturating_sub(before) as f64;
+        let server_ns = self.server_ns.zip(before.server_ns).map(|(after, before)| spent(after, before));
+        let own_ns = spent(self.own_ns, before.own_ns);
+        Spent {
+            server_cpu_us_per_op: server_ns.map(|ns| ns / operations / 1e3),
+            server_cpu_share: server_ns.map(|ns| ns / wall_ns),
+            load_cpu_us_per_op: own_ns / operations / 1e3,
+            load_cpu_share: own_ns / wall_ns,
+        }
+    }
+}
+
+/// Pins the calling thread to a core.
+///
+/// # Errors
+/// If this process may not use it.
+pub fn pin(core: usize) -> Result<(), BenchError> {
+    if core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        Ok(())
+    } else {
+        Err(BenchError::Core(core))
+    }
+}
 
 /// The CPU time, user and system, that a process has used so far, in nanoseconds.
 ///

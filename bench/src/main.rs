@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`load`] | commands against a server: its threads and their turns |
+//! | [`read`] | consumers of a history |
+//! | [`plot`] | pictures of results |
+//! | [`fill`] | what is written before a run |
 //! | [`client`] | connections on a ring |
 //! | [`keys`], [`commands`] | what is sent |
 //! | [`schedule`] | the open loop: when it is due |
@@ -16,11 +19,14 @@ mod client;
 mod commands;
 mod cpu;
 mod error;
+mod fill;
 mod keys;
 mod latency;
 mod load;
 mod options;
+mod plot;
 mod progress;
+mod read;
 mod report;
 mod scan;
 mod schedule;
@@ -35,7 +41,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let done = match Options::parse().task {
         Task::Load(options) => load::run(&options).and_then(|report| show(&options.run, report)),
-        Task::Read(_) | Task::Plot(_) => Err(BenchError::Options("not there yet".to_owned())),
+        Task::Read(options) => read::run(&options).and_then(|report| show(&options.run, Some(report))),
+        Task::Plot(options) => plot::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

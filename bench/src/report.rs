@@ -1,5 +1,6 @@
 //! The result of a run: as JSON for other programs, as a table for people.
 
+use crate::cpu::Spent;
 use crate::error::BenchError;
 use crate::latency::Summary;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Report {
     pub distribution: Option<String>,
     /// How uneven zipf is.
     pub zipf_exponent: Option<f64>,
+    /// Events asked for at once.
+    pub events_at_once: Option<u64>,
     /// Open loop: commands per second that were asked for.
     pub rate_asked: Option<f64>,
     /// Commands measured, or events read.
@@ -48,14 +51,9 @@ pub struct Report {
     pub latency_us: Summary,
     /// Pairs of a percentile and its microseconds.
     pub percentiles: Vec<(f64, f64)>,
-    /// CPU time of the server for each operation, microseconds.
-    pub server_cpu_us_per_op: Option<f64>,
-    /// Cores that the server kept busy.
-    pub server_cpu_share: Option<f64>,
-    /// CPU time of this program for each operation, microseconds.
-    pub load_cpu_us_per_op: f64,
-    /// Cores that this program kept busy.
-    pub load_cpu_share: f64,
+    /// CPU times, as fields of this object.
+    #[serde(flatten)]
+    pub cpu: Spent,
     /// What the keys were drawn with.
     pub seed: Option<u64>,
 }
@@ -100,6 +98,7 @@ impl Report {
         let mut what = format!("{} on {}, {} connections", self.workload, self.addr, self.connections);
         for (name, value) in [
             ("pipeline", self.pipeline.map(|n| n.to_string())),
+            ("events at once", self.events_at_once.map(grouped)),
             ("keys", self.keys.map(grouped)),
             ("value bytes", self.value_bytes.map(|n| n.to_string())),
             ("seed", self.seed.map(|n| n.to_string())),
@@ -122,11 +121,11 @@ impl Report {
         let tail = tail.iter().map(|(name, us)| format!("{name} {us}  ")).collect::<String>();
         line("", format!("{tail}p99.99 {}", latency.p99_99));
         let cpu = |us: f64, share: f64| format!("{us:.3} µs per {operation}, {share:.2} cores");
-        match (self.server_cpu_us_per_op, self.server_cpu_share) {
+        match (self.cpu.server_cpu_us_per_op, self.cpu.server_cpu_share) {
             (Some(us), Some(share)) => line("server CPU", cpu(us, share)),
             _ => line("server CPU", "unknown: give --server-pid".to_owned()),
         }
-        line("load CPU", cpu(self.load_cpu_us_per_op, self.load_cpu_share));
+        line("load CPU", cpu(self.cpu.load_cpu_us_per_op, self.cpu.load_cpu_share));
         if self.absent > 0 {
             line("WARNING", format!("{} replies were nil: give --fill", grouped(self.absent)));
         }
@@ -171,6 +170,7 @@ pub mod tests {
             keys: Some(100_000),
             distribution: Some("uniform".to_owned()),
             zipf_exponent: None,
+            events_at_once: None,
             rate_asked: None,
             operations: 1_234_567,
             errors: 0,
@@ -180,10 +180,12 @@ pub mod tests {
             rate,
             latency_us: latencies.summary(),
             percentiles: latencies.percentiles(),
-            server_cpu_us_per_op: None,
-            server_cpu_share: None,
-            load_cpu_us_per_op: 0.25,
-            load_cpu_share: 1.0,
+            cpu: Spent {
+                server_cpu_us_per_op: None,
+                server_cpu_share: None,
+                load_cpu_us_per_op: 0.25,
+                load_cpu_share: 1.0,
+            },
             seed: Some(7),
         }
     }

@@ -1,11 +1,12 @@
 //! `load`: one run of commands against one server.
 
 mod in_flight;
-mod worker;
+pub mod worker;
 
 use crate::commands::{self, Commands};
-use crate::cpu;
+use crate::cpu::{Sample, pin};
 use crate::error::BenchError;
+use crate::fill;
 use crate::keys::KeySpace;
 use crate::latency::Latencies;
 use crate::options::{Distribution, LoadOptions, Wait, name_of};
@@ -21,15 +22,6 @@ use worker::{Outcome, Pace, Plan, Worker};
 
 /// How long it measures if nothing else is said.
 const SECONDS_DEFAULT: f64 = 5.0;
-
-/// Commands in flight on each connection while the keys are written.
-const FILL_PIPELINE: usize = 128;
-
-/// Connections that write the keys.
-const FILL_CONNECTIONS: usize = 8;
-
-/// Bytes in flight on each connection while the keys are written, if a command is shorter.
-const FILL_BYTES: usize = 1 << 20;
 
 /// What a thread tells.
 enum Message {
@@ -55,7 +47,8 @@ pub fn run(options: &LoadOptions) -> Result<Option<Report>, BenchError> {
     }
     if options.fill || options.fill_only {
         progress.show("writing the keys");
-        fill(options, &space)?;
+        let keys = space.each();
+        fill::write(&options.run.addr, Commands::filling(options.workload, options.value_bytes), keys, None)?;
     }
     if options.fill_only {
         return Ok(None);
@@ -64,23 +57,6 @@ pub fn run(options: &LoadOptions) -> Result<Option<Report>, BenchError> {
     let seed = options.seed.unwrap_or_else(|| SmallRng::from_os_rng().random::<u32>().into());
     let plans = (0..options.threads).map(|thread| plan(options, &space, seed, thread)).collect();
     measure(options, plans, seed, &mut progress).map(Some)
-}
-
-/// Writes each key once.
-fn fill(options: &LoadOptions, space: &KeySpace) -> Result<(), BenchError> {
-    let (commands, keys) = (Commands::filling(options.workload, options.value_bytes), space.each());
-    let mut worker = Worker::connect(Plan {
-        addr: options.run.addr.clone(),
-        connections: FILL_CONNECTIONS,
-        pipeline: (FILL_BYTES / commands.command_bytes()).clamp(1, FILL_PIPELINE) as u32,
-        pace: Pace::ClosedCount(keys.len() as u64),
-        wait: Wait::Sleep,
-        warmup_ns: 0,
-        commands,
-        keys,
-        is_filled: false,
-    })?;
-    worker.run(Instant::now(), |_, _| {}).map(drop)
 }
 
 /// What one thread does.
@@ -125,15 +101,6 @@ fn ns(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// Pins the calling thread.
-fn pin(core: usize) -> Result<(), BenchError> {
-    if core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        Ok(())
-    } else {
-        Err(BenchError::Core(core))
-    }
-}
-
 /// A thread: connects, waits for the start, runs, and keeps its connections until all are over, so that nothing but
 /// the run is in the server's CPU time.
 fn work(
@@ -166,20 +133,6 @@ fn work(
     let _ = start.recv();
 }
 
-/// CPU times of the server, if it is known, and of this process, at one time.
-struct Sample {
-    at: Instant,
-    server_ns: Option<u64>,
-    own_ns: u64,
-}
-
-impl Sample {
-    fn take(options: &LoadOptions) -> Result<Sample, BenchError> {
-        let server_ns = options.run.server_pid.map(cpu::of_process).transpose()?;
-        Ok(Sample { at: Instant::now(), server_ns, own_ns: cpu::of_process(std::process::id())? })
-    }
-}
-
 /// Runs the threads and puts together what they say.
 fn measure(options: &LoadOptions, plans: Vec<Plan>, seed: u64, progress: &mut Progress) -> Result<Report, BenchError> {
     let warmup = Duration::from_secs_f64(options.warmup_seconds);
@@ -202,7 +155,7 @@ fn measure(options: &LoadOptions, plans: Vec<Plan>, seed: u64, progress: &mut Pr
                 return Err(error);
             }
         }
-        let mut before = Sample::take(options)?;
+        let mut before = Sample::take(options.run.server_pid)?;
         let origin = Instant::now();
         for start in &starts {
             // One that has ended has said why, which comes next.
@@ -228,10 +181,10 @@ fn measure(options: &LoadOptions, plans: Vec<Plan>, seed: u64, progress: &mut Pr
             }
             if !is_warm && origin.elapsed() >= warmup {
                 is_warm = true;
-                before = Sample::take(options)?;
+                before = Sample::take(options.run.server_pid)?;
             }
         }
-        let after = Sample::take(options)?;
+        let after = Sample::take(options.run.server_pid)?;
         progress.clear();
         report(options, &outcomes, seed, &before, &after)
     })
@@ -281,9 +234,7 @@ fn report(
     if operations == 0 || seconds == 0.0 {
         return Err(BenchError::Nothing);
     }
-    let wall_ns = (after.at - before.at).as_nanos() as f64;
-    let own_ns = after.own_ns.saturating_sub(before.own_ns) as f64;
-    let server_ns = after.server_ns.zip(before.server_ns).map(|(after, before)| after.saturating_sub(before) as f64);
+    let cpu = after.since(before, operations);
     let is_zipf = options.distribution == Distribution::Zipf;
     Ok(Report {
         label: options.run.label.clone(),
@@ -296,6 +247,7 @@ fn report(
         keys: Some(options.keys),
         distribution: Some(name_of(options.distribution)),
         zipf_exponent: is_zipf.then_some(options.zipf_exponent),
+        events_at_once: None,
         rate_asked: options.rate,
         operations,
         errors: 0,
@@ -305,10 +257,7 @@ fn report(
         rate: operations as f64 / seconds,
         latency_us: latencies.summary(),
         percentiles: latencies.percentiles(),
-        server_cpu_us_per_op: server_ns.map(|ns| ns / operations as f64 / 1e3),
-        server_cpu_share: server_ns.map(|ns| ns / wall_ns),
-        load_cpu_us_per_op: own_ns / operations as f64 / 1e3,
-        load_cpu_share: own_ns / wall_ns,
+        cpu,
         seed: Some(seed),
     })
 }
