@@ -58,7 +58,7 @@ fn show(run: &RunOptions, report: Option<Report>) -> Result<(), BenchError> {
     let Some(report) = report else { return Ok(()) };
     match &run.json {
         Some(path) if path == Path::new("-") => eprint!("{}", report.table()),
-        Some(_) | None => print!("{}", report.table()),
+        Some(_) | None => report::print(&report.table())?,
     }
     run.json.as_deref().map_or(Ok(()), |path| report.write_json(path))
 }

@@ -256,6 +256,11 @@ impl FromStr for SlotRange {
 }
 
 impl LoadOptions {
+    /// How the threads wait.
+    pub fn wait(&self) -> Wait {
+        self.run.wait.unwrap_or(if self.rate.is_some() { Wait::Spin } else { Wait::Sleep })
+    }
+
     /// Looks for what clap doesn't.
     ///
     /// # Errors

@@ -156,6 +156,7 @@ where
     let mut chart = ChartBuilder::on(&root)
         .caption(axes.title, ("sans-serif", 22))
         .margin(16)
+        .margin_right(48)
         .x_label_area_size(44)
         .y_label_area_size(90)
         .build_cartesian_2d(x, y)?;
@@ -164,6 +165,7 @@ where
         .x_desc(axes.x)
         .y_desc(axes.y)
         .x_labels(axes.x_labels)
+        .y_labels(20)
         .x_label_formatter(axes.x_text)
         .y_label_formatter(axes.y_text)
         .light_line_style(WHITE)
@@ -171,7 +173,7 @@ where
     for (at, line) in lines.iter().enumerate() {
         let color = Palette99::pick(at).to_rgba();
         chart
-            .draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)).point_size(3))?
+            .draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)).point_size(2))?
             .label(&line.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2)));
     }

@@ -4,9 +4,13 @@ use crate::cpu::Spent;
 use crate::error::BenchError;
 use crate::latency::Summary;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+
+/// Of a core that sleeps whenever it has nothing to do: from here on it is the one that is waited for.
+const BUSY_SHARE: f64 = 0.9;
 
 /// The result of one run. What is not known, or does not apply, is null.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,7 +25,11 @@ pub struct Report {
     pub addr: String,
     /// Connections.
     pub connections: usize,
-    /// Commands in flight on each at most.
+    /// Threads of the load.
+    pub threads: usize,
+    /// How they waited: `sleep` or `spin`.
+    pub wait: String,
+    /// Commands in flight on each connection at most.
     pub pipeline: Option<u32>,
     /// Bytes of a value.
     pub value_bytes: Option<usize>,
@@ -67,8 +75,7 @@ impl Report {
         let json = |source| BenchError::Json { path: path.to_owned(), source };
         let text = serde_json::to_string(self).map_err(json)? + "\n";
         if path == Path::new("-") {
-            print!("{text}");
-            return Ok(());
+            return print(&text);
         }
         fs::write(path, text).map_err(|source| BenchError::File { path: path.to_owned(), source })
     }
@@ -92,7 +99,7 @@ impl Report {
         let mut out = String::new();
         let mut line = |name: &str, text: String| {
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "{name:<14}{text}");
+            let _ = writeln!(out, "{name:<13} {text}");
         };
         let operation = if self.kind == "read" { "event" } else { "command" };
         let mut what = format!("{} on {}, {} connections", self.workload, self.addr, self.connections);
@@ -126,6 +133,9 @@ impl Report {
             _ => line("server CPU", "unknown: give --server-pid".to_owned()),
         }
         line("load CPU", cpu(self.cpu.load_cpu_us_per_op, self.cpu.load_cpu_share));
+        if self.wait == "sleep" && self.cpu.load_cpu_share > BUSY_SHARE * self.threads as f64 {
+            line("WARNING", "the load was busy all the time: it may be the limit here, not the server".to_owned());
+        }
         if self.absent > 0 {
             line("WARNING", format!("{} replies were nil: give --fill", grouped(self.absent)));
         }
@@ -135,6 +145,15 @@ impl Report {
         }
         out
     }
+}
+
+/// Writes to the standard output.
+///
+/// # Errors
+/// If that is closed.
+pub fn print(text: &str) -> Result<(), BenchError> {
+    let failed = |source| BenchError::File { path: "standard output".into(), source };
+    std::io::stdout().write_all(text.as_bytes()).map_err(failed)
 }
 
 /// A whole number with commas.
@@ -165,6 +184,8 @@ pub mod tests {
             workload: "set".to_owned(),
             addr: "127.0.0.1:6379".to_owned(),
             connections: 50,
+            threads: 1,
+            wait: "sleep".to_owned(),
             pipeline: Some(pipeline),
             value_bytes: Some(64),
             keys: Some(100_000),
@@ -231,7 +252,8 @@ pub mod tests {
         for words in ["a label", "set on 127.0.0.1:6379", "1,234,567 in 5.000 s: 246,913 per second", "load CPU"] {
             assert!(table.contains(words), "{words:?} in:\n{table}");
         }
-        assert!(!table.contains("WARNING"));
+        assert!(table.contains("it may be the limit"), "it kept a whole core busy");
+        assert!(!table.contains("--fill"));
         assert_eq!([0, 999, 1000, 1_000_000].map(grouped), ["0", "999", "1,000", "1,000,000"]);
     }
 }

@@ -4,6 +4,7 @@ use clap::Parser;
 use keytide_net::config::Flags;
 use keytide_net::start;
 use serde_json::Value;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -127,6 +128,33 @@ fn an_open_loop_sends_each_command_that_was_due() {
         assert_eq!((&run["rate_asked"], &run["label"]), (&5000.0.into(), &"here".into()));
         assert!(run["server_cpu_us_per_op"].is_f64());
     }
+}
+
+#[test]
+fn commands_that_wait_for_a_stalled_server_count_from_when_they_were_due() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut bytes, mut stalls) = ([0; 64 << 10], true);
+        loop {
+            let count = stream.read(&mut bytes).unwrap();
+            if count == 0 {
+                return;
+            }
+            // All but the first are due during the stall and cannot be sent before it is over.
+            if std::mem::take(&mut stalls) {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            let commands = bytes[..count].iter().filter(|byte| **byte == b'*').count();
+            stream.write_all(&b"+OK\r\n".repeat(commands)).unwrap();
+        }
+    });
+    let run = result("load", address, "--rate 1000 --requests 50 --connections 1 --wait sleep");
+    assert_eq!(run["operations"], 50);
+    // The last one is due after 49 ms. A busy machine only makes it longer.
+    assert!(run["latency_us"]["min"].as_f64().unwrap() > 250_000.0, "{run}");
+    server.join().unwrap();
 }
 
 #[test]

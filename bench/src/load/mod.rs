@@ -9,7 +9,7 @@ use crate::error::BenchError;
 use crate::fill;
 use crate::keys::KeySpace;
 use crate::latency::Latencies;
-use crate::options::{Distribution, LoadOptions, Wait, name_of};
+use crate::options::{Distribution, LoadOptions, name_of};
 use crate::progress::{self, Progress};
 use crate::report::Report;
 use crate::schedule::Schedule;
@@ -88,7 +88,7 @@ fn plan(options: &LoadOptions, space: &KeySpace, seed: u64, thread: usize) -> Pl
         addr: options.run.addr.clone(),
         connections: share(options.connections as u64) as usize,
         pipeline: options.pipeline,
-        wait: options.run.wait.unwrap_or(if options.rate.is_some() { Wait::Spin } else { Wait::Sleep }),
+        wait: options.wait(),
         pace,
         warmup_ns,
         commands: Commands::new(options.workload, options.value_bytes, options.set_share, seed),
@@ -242,6 +242,8 @@ fn report(
         workload: name_of(options.workload),
         addr: options.run.addr.clone(),
         connections: options.connections,
+        threads: options.threads,
+        wait: name_of(options.wait()),
         pipeline: Some(options.pipeline),
         value_bytes: Some(options.value_bytes),
         keys: Some(options.keys),

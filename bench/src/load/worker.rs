@@ -90,6 +90,8 @@ struct Driver {
     origin: Instant,
     outcome: Outcome,
     in_flight: u64,
+    /// Since when a reply has been waited for. Nanoseconds from the start.
+    silent_from_ns: u64,
     /// Closed loop by count: measured commands that are not sent.
     left: u64,
     /// Open loop: commands that are sent.
@@ -128,6 +130,7 @@ impl Worker {
             origin: Instant::now(),
             outcome,
             in_flight: 0,
+            silent_from_ns: 0,
             left,
             issued: 0,
             ready: VecDeque::new(),
@@ -155,7 +158,7 @@ impl Worker {
                 driver.abandon(now);
                 return Ok(driver.outcome.clone());
             }
-            if driver.in_flight > 0 && now > driver.outcome.last_reply_ns.saturating_add(SILENCE_NS_MAX) {
+            if driver.in_flight > 0 && now > driver.silent_from_ns.saturating_add(SILENCE_NS_MAX) {
                 return Err(BenchError::Silent { seconds: SILENCE_NS_MAX / 1_000_000_000 });
             }
             tick(now, &driver.outcome.latencies);
@@ -252,6 +255,7 @@ impl Driver {
         self.in_flight -= u64::from(replies);
         self.outcome.absent += if now >= from { absent } else { 0 };
         self.outcome.last_reply_ns = now;
+        self.silent_from_ns = now;
         self.go_on(ops, index, now);
     }
 
@@ -262,16 +266,16 @@ impl Driver {
         if connection.buffer.is_none() {
             return;
         }
-        let pipeline = self.plan.pipeline;
+        let (pipeline, in_flight) = (self.plan.pipeline, connection.in_flight.len());
         let count = match self.plan.pace {
             Pace::Open(..) => {
-                if !connection.is_ready && connection.in_flight.len() < pipeline {
+                if !connection.is_ready && in_flight < pipeline {
                     connection.is_ready = true;
                     self.ready.push_back(index as u32);
                 }
                 return;
             }
-            _ if connection.in_flight.len() > 0 => return,
+            Pace::ClosedFor(_) | Pace::ClosedCount(_) if in_flight > 0 => return,
             Pace::ClosedFor(measured_ns) if now >= self.plan.warmup_ns.saturating_add(measured_ns) => return,
             Pace::ClosedFor(_) => pipeline,
             Pace::ClosedCount(_) if now < self.plan.warmup_ns => pipeline,
@@ -282,12 +286,12 @@ impl Driver {
             }
         };
         if count > 0 {
-            self.send(ops, index, now, count);
+            self.send(ops, index, now, now, count);
         }
     }
 
     #[inline]
-    fn send(&mut self, ops: &mut NetOps, index: usize, stamp: u64, count: u32) {
+    fn send(&mut self, ops: &mut NetOps, index: usize, now: u64, stamp: u64, count: u32) {
         let connection = &mut self.connections[index];
         let Some(mut buffer) = connection.buffer.take() else { return };
         self.plan.commands.write(&mut buffer, count as usize, &mut self.plan.keys);
@@ -295,6 +299,9 @@ impl Driver {
             self.failure.get_or_insert(BenchError::Gone("nothing more can be sent".to_owned()));
         }
         connection.in_flight.push(stamp, count);
+        if self.in_flight == 0 {
+            self.silent_from_ns = now;
+        }
         self.in_flight += u64::from(count);
     }
 
@@ -313,7 +320,7 @@ impl Driver {
             let first = self.issued;
             self.issued += u64::from(count);
             due -= u64::from(count);
-            self.send(ops, index as usize, first, count);
+            self.send(ops, index as usize, now, first, count);
         }
     }
 

@@ -296,6 +296,8 @@ impl Reading<'_> {
             workload: name_of(options.source),
             addr: options.run.addr.clone(),
             connections: options.connections,
+            threads: 1,
+            wait: name_of(options.run.wait.unwrap_or(Wait::Sleep)),
             pipeline: Some(1),
             value_bytes: options.fill.then_some(options.value_bytes),
             keys: options.fill.then_some(options.keys),
