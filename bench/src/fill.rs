@@ -3,7 +3,7 @@
 use crate::commands::Commands;
 use crate::error::BenchError;
 use crate::keys::KeySequence;
-use crate::load::worker::{Pace, Plan, Worker};
+use crate::load::worker::{DRAIN_NS, Pace, Plan, Worker};
 use crate::options::Wait;
 use std::time::Instant;
 
@@ -31,6 +31,7 @@ pub fn write(addr: &str, commands: Commands, keys: KeySequence, count: Option<u6
         commands,
         keys,
         is_filled: false,
+        drain_ns: DRAIN_NS,
     })?;
     worker.run(Instant::now(), |_, _| {}).map(drop)
 }

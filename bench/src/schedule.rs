@@ -20,7 +20,8 @@ impl Schedule {
     /// When command `index` (from 0) is due.
     #[inline]
     pub fn due_ns(&self, index: u64) -> u64 {
-        (self.first_ns + index as f64 * self.interval_ns) as u64
+        // Upwards, so that a command is due at a time exactly if `due_count` of that time has it.
+        (self.first_ns + index as f64 * self.interval_ns).ceil() as u64
     }
 
     /// How many commands are due at that time.
@@ -60,6 +61,19 @@ mod tests {
         due.sort_unstable();
         assert_eq!(due.len(), 3000);
         assert!(due.windows(2).all(|pair| (333_333..=333_334).contains(&(pair[1] - pair[0]))));
+    }
+
+    #[test]
+    fn the_commands_before_a_time_are_those_that_are_due_before_it() {
+        for rate in [3.0, 7_000.0, 123_457.0, 3_000_001.0] {
+            for thread in 0..3 {
+                let schedule = Schedule::new(rate, thread, 3);
+                for end in [1, 1000, 999_999_999, 5_000_000_000] {
+                    let count = schedule.count_before(end);
+                    assert!(schedule.due_ns(count) >= end && (count == 0 || schedule.due_ns(count - 1) < end));
+                }
+            }
+        }
     }
 
     #[test]

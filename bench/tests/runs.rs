@@ -163,6 +163,8 @@ fn a_run_of_seconds_with_a_warm_up_ends() {
     for rate in ["", " --rate 2000"] {
         let run = result("load", redis.address, &format!("--seconds 0.1 --warmup-seconds 0.1 --connections 2{rate}"));
         assert!(run["operations"].as_u64().unwrap() > 0);
+        let run = result("load", redis.address, &format!("--requests 100 --warmup-seconds 0.1 --threads 2{rate}"));
+        assert_eq!(run["operations"], 100, "what was sent for the warm-up does not count: {run}");
     }
 }
 

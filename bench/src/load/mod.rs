@@ -18,7 +18,7 @@ use rand::{Rng, SeedableRng};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
-use worker::{Outcome, Pace, Plan, Worker};
+use worker::{DRAIN_NS, Outcome, Pace, Plan, Worker};
 
 /// How long it measures if nothing else is said.
 const SECONDS_DEFAULT: f64 = 5.0;
@@ -94,6 +94,7 @@ fn plan(options: &LoadOptions, space: &KeySpace, seed: u64, thread: usize) -> Pl
         commands: Commands::new(options.workload, options.value_bytes, options.set_share, seed),
         keys: space.draw(options.distribution, options.zipf_exponent, seed, commands_max),
         is_filled: options.fill,
+        drain_ns: DRAIN_NS,
     }
 }
 

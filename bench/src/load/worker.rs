@@ -20,8 +20,9 @@ use keytide_net::net_ring::{ConnectionId, NetEvent, NetOps, NetRing};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long the open loop waits for replies after its last command was due. What has none by then counts with its age.
-const DRAIN_NS_MAX: u64 = 10_000_000_000;
+/// How long the open loop usually waits for replies after its last command was due. What has none by then counts with
+/// its age. Nanoseconds.
+pub const DRAIN_NS: u64 = 10_000_000_000;
 
 /// A sleeping thread looks at the clock at least so often. Nanoseconds.
 const LOOK_NS: u64 = 50_000_000;
@@ -58,6 +59,8 @@ pub struct Plan {
     pub keys: KeySequence,
     /// All keys have been written: nil is an error.
     pub is_filled: bool,
+    /// How long the open loop waits for replies after its last command was due.
+    pub drain_ns: u64,
 }
 
 /// What a worker has measured.
@@ -330,7 +333,7 @@ impl Driver {
             Pace::ClosedCount(_) => self.in_flight == 0 && self.left == 0,
             Pace::Open(schedule, limit) => {
                 let is_answered = self.in_flight == 0 && self.issued == limit;
-                is_answered || now > schedule.due_ns(limit).saturating_add(DRAIN_NS_MAX)
+                is_answered || now > schedule.due_ns(limit).saturating_add(self.plan.drain_ns)
             }
         }
     }
@@ -340,8 +343,9 @@ impl Driver {
         let Pace::Open(schedule, limit) = self.plan.pace else { return };
         let (from, outcome) = (self.plan.warmup_ns, &mut self.outcome);
         let mut abandon = |index| {
-            record_due(&mut outcome.latencies, schedule.due_ns(index), now, from);
-            outcome.unanswered += 1;
+            let due = schedule.due_ns(index);
+            record_due(&mut outcome.latencies, due, now, from);
+            outcome.unanswered += u64::from(due >= from);
         };
         for connection in &mut self.connections {
             let count = connection.in_flight.len();
@@ -367,5 +371,38 @@ impl Driver {
 fn record_due(latencies: &mut Latencies, due: u64, now: u64, from: u64) {
     if due >= from {
         latencies.record(now.saturating_sub(due), 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeySpace;
+    use crate::options::Workload;
+    use std::net::TcpListener;
+
+    #[test]
+    fn commands_that_are_never_answered_count_with_their_age() {
+        // Nobody accepts or answers, but the kernel connects.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut worker = Worker::connect(Plan {
+            addr: listener.local_addr().unwrap().to_string(),
+            connections: 2,
+            pipeline: 3,
+            pace: Pace::Open(Schedule::new(1000.0, 0, 1), 30),
+            wait: Wait::Sleep,
+            warmup_ns: 10_000_000,
+            commands: Commands::new(Workload::Set, 8, 0.0, 1),
+            keys: KeySpace::new(b"key:", 10, None).unwrap().each(),
+            is_filled: false,
+            drain_ns: 20_000_000,
+        })
+        .unwrap();
+        let outcome = worker.run(Instant::now(), |_, _| {}).unwrap();
+        // Ten were due during the warm-up. Six are in flight, the others have waited in line.
+        assert_eq!((outcome.unanswered, outcome.latencies.count()), (20, 20));
+        assert_eq!(worker.driver.issued, 6);
+        // The last one was due a millisecond before the end of the schedule.
+        assert!(outcome.latencies.quantile_us(0.0) >= 20_900.0, "{}", outcome.latencies.quantile_us(0.0));
     }
 }

@@ -17,7 +17,8 @@ const CONSUMER: &[u8] = b"keytide-bench";
 
 /// One client that reads the history.
 pub trait Consumer {
-    /// The commands before each reading of the whole history.
+    /// The commands before each reading of the whole history: none, or two that make a group anew. They are part of the
+    /// run, and too few beside its steps to show.
     fn prepare(&mut self) -> Vec<Vec<u8>>;
 
     /// Asks for events, at most `count`.
