@@ -1,0 +1,259 @@
+//! The result of a run: as JSON for other programs, as a table for people.
+
+use crate::cpu::Spent;
+use crate::error::BenchError;
+use crate::latency::Summary;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Of a core that sleeps whenever it has nothing to do: from here on it is the one that is waited for.
+const BUSY_SHARE: f64 = 0.9;
+
+/// The result of one run. What is not known, or does not apply, is null.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// What the run was called.
+    pub label: Option<String>,
+    /// `load` or `read`.
+    pub kind: String,
+    /// What was sent, or how the history was read.
+    pub workload: String,
+    /// The server.
+    pub addr: String,
+    /// Connections.
+    pub connections: usize,
+    /// Threads of the load.
+    pub threads: usize,
+    /// How they waited: `sleep` or `spin`.
+    pub wait: String,
+    /// Commands in flight on each connection at most.
+    pub pipeline: Option<u32>,
+    /// Bytes of a value.
+    pub value_bytes: Option<usize>,
+    /// Different keys.
+    pub keys: Option<u32>,
+    /// How often each is used.
+    pub distribution: Option<String>,
+    /// How uneven zipf is.
+    pub zipf_exponent: Option<f64>,
+    /// Events asked for at once.
+    pub events_at_once: Option<u64>,
+    /// Open loop: commands per second that were asked for.
+    pub rate_asked: Option<f64>,
+    /// Commands measured, or events read.
+    pub operations: u64,
+    /// Error replies: the first one ends a run without a report, so there are none.
+    pub errors: u64,
+    /// Replies that were nil.
+    pub absent: u64,
+    /// Open loop: commands without a reply 10 s after the last one was due. `latency_us` has them with their age.
+    pub unanswered: u64,
+    /// From the start of the measured time to the last reply.
+    pub seconds: f64,
+    /// Operations per second.
+    pub rate: f64,
+    /// Latencies of commands, of `read` those of one step, in microseconds.
+    pub latency_us: Summary,
+    /// Pairs of a percentile and its microseconds.
+    pub percentiles: Vec<(f64, f64)>,
+    /// CPU times, as fields of this object.
+    #[serde(flatten)]
+    pub cpu: Spent,
+    /// What the keys were drawn with.
+    pub seed: Option<u64>,
+}
+
+impl Report {
+    /// Writes the JSON to this file, `-` being the standard output.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_json(&self, path: &Path) -> Result<(), BenchError> {
+        let json = |source| BenchError::Json { path: path.to_owned(), source };
+        let text = serde_json::to_string(self).map_err(json)? + "\n";
+        if path == Path::new("-") {
+            return print(&text);
+        }
+        fs::write(path, text).map_err(|source| BenchError::File { path: path.to_owned(), source })
+    }
+
+    /// Reads a file that was written so.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is something else.
+    pub fn read_json(path: &Path) -> Result<Report, BenchError> {
+        let text = fs::read_to_string(path).map_err(|source| BenchError::File { path: path.to_owned(), source })?;
+        serde_json::from_str(&text).map_err(|source| BenchError::Json { path: path.to_owned(), source })
+    }
+
+    /// What the run is called in plots and tables.
+    pub fn name(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.addr)
+    }
+
+    /// Lines of text.
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, text: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{name:<13} {text}");
+        };
+        let operation = if self.kind == "read" { "event" } else { "command" };
+        let mut what = format!("{} on {}, {} connections", self.workload, self.addr, self.connections);
+        for (name, value) in [
+            ("pipeline", self.pipeline.map(|n| n.to_string())),
+            ("events at once", self.events_at_once.map(grouped)),
+            ("keys", self.keys.map(grouped)),
+            ("value bytes", self.value_bytes.map(|n| n.to_string())),
+            ("seed", self.seed.map(|n| n.to_string())),
+        ] {
+            if let Some(value) = value {
+                // As above.
+                let _ = write!(what, ", {name} {value}");
+            }
+        }
+        if let Some(distribution) = &self.distribution {
+            what += &format!(", {distribution}");
+        }
+        line(self.label.as_deref().unwrap_or("run"), what);
+        let asked = self.rate_asked.map_or_else(String::new, |rate| format!(" (asked: {})", grouped(rate.round())));
+        let (count, rate) = (grouped(self.operations), grouped(self.rate.round()));
+        line(&format!("{operation}s"), format!("{count} in {:.3} s: {rate} per second{asked}", self.seconds));
+        let latency = &self.latency_us;
+        line("latency µs", format!("min {}  mean {}  max {}", latency.min, latency.mean, latency.max));
+        let tail = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p99_9)];
+        let tail = tail.iter().map(|(name, us)| format!("{name} {us}  ")).collect::<String>();
+        line("", format!("{tail}p99.99 {}", latency.p99_99));
+        let cpu = |us: f64, share: f64| format!("{us:.3} µs per {operation}, {share:.2} cores");
+        match (self.cpu.server_cpu_us_per_op, self.cpu.server_cpu_share) {
+            (Some(us), Some(share)) => line("server CPU", cpu(us, share)),
+            _ => line("server CPU", "unknown: give --server-pid".to_owned()),
+        }
+        line("load CPU", cpu(self.cpu.load_cpu_us_per_op, self.cpu.load_cpu_share));
+        if self.wait == "sleep" && self.cpu.load_cpu_share > BUSY_SHARE * self.threads as f64 {
+            line("WARNING", "the load was busy all the time: it may be the limit here, not the server".to_owned());
+        }
+        if self.absent > 0 {
+            line("WARNING", format!("{} replies were nil: give --fill", grouped(self.absent)));
+        }
+        if self.unanswered > 0 {
+            let count = grouped(self.unanswered);
+            line("WARNING", format!("{count} commands had no reply in the end: the server is too slow for this rate"));
+        }
+        out
+    }
+}
+
+/// Writes to the standard output.
+///
+/// # Errors
+/// If that is closed.
+pub fn print(text: &str) -> Result<(), BenchError> {
+    let failed = |source| BenchError::File { path: "standard output".into(), source };
+    std::io::stdout().write_all(text.as_bytes()).map_err(failed)
+}
+
+/// A whole number with commas.
+pub fn grouped(number: impl ToString) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::latency::Latencies;
+
+    /// A result to work with.
+    pub fn report(label: &str, pipeline: u32, rate: f64) -> Report {
+        let mut latencies = Latencies::default();
+        (1..=10_000).for_each(|n| latencies.record(n * 100, 1));
+        Report {
+            label: Some(label.to_owned()),
+            kind: "load".to_owned(),
+            workload: "set".to_owned(),
+            addr: "127.0.0.1:6379".to_owned(),
+            connections: 50,
+            threads: 1,
+            wait: "sleep".to_owned(),
+            pipeline: Some(pipeline),
+            value_bytes: Some(64),
+            keys: Some(100_000),
+            distribution: Some("uniform".to_owned()),
+            zipf_exponent: None,
+            events_at_once: None,
+            rate_asked: None,
+            operations: 1_234_567,
+            errors: 0,
+            absent: 0,
+            unanswered: 0,
+            seconds: 5.0,
+            rate,
+            latency_us: latencies.summary(),
+            percentiles: latencies.percentiles(),
+            cpu: Spent {
+                server_cpu_us_per_op: None,
+                server_cpu_share: None,
+                load_cpu_us_per_op: 0.25,
+                load_cpu_share: 1.0,
+            },
+            seed: Some(7),
+        }
+    }
+
+    #[test]
+    fn the_json_has_every_field_that_readers_rely_on_and_null_for_what_is_unknown() {
+        let value = serde_json::to_value(report("x", 16, 1e6)).unwrap();
+        for field in [
+            "label",
+            "kind",
+            "workload",
+            "addr",
+            "connections",
+            "pipeline",
+            "value_bytes",
+            "keys",
+            "distribution",
+            "rate_asked",
+            "operations",
+            "errors",
+            "seconds",
+            "rate",
+            "latency_us",
+            "percentiles",
+            "seed",
+            "server_cpu_us_per_op",
+            "server_cpu_share",
+            "load_cpu_us_per_op",
+            "load_cpu_share",
+        ] {
+            assert!(value.get(field).is_some(), "{field}");
+        }
+        assert!(value["rate_asked"].is_null() && value["server_cpu_share"].is_null());
+        for field in ["min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"] {
+            assert!(value["latency_us"][field].is_f64(), "{field}");
+        }
+        assert!(value["percentiles"][0][1].is_f64());
+    }
+
+    #[test]
+    fn the_table_says_what_was_measured() {
+        let table = report("a label", 16, 246_913.4).table();
+        for words in ["a label", "set on 127.0.0.1:6379", "1,234,567 in 5.000 s: 246,913 per second", "load CPU"] {
+            assert!(table.contains(words), "{words:?} in:\n{table}");
+        }
+        assert!(table.contains("it may be the limit"), "it kept a whole core busy");
+        assert!(!table.contains("--fill"));
+        assert_eq!([0, 999, 1000, 1_000_000].map(grouped), ["0", "999", "1,000", "1,000,000"]);
+    }
+}
