@@ -284,27 +284,27 @@ impl NetRing {
             std::mem::swap(&mut self.submitted, &mut self.ops.silent);
         }
         // Only what is there now: a turn ends even if the handler's own operations complete at once.
-        let count = self.ops.uring.completion().len();
-        let mut left = count;
-        while left > 0 {
-            let mut completions = std::mem::take(&mut self.completions);
-            completions.extend(self.ops.uring.completion().take(left.min(COMMANDS_AHEAD)));
-            left = if completions.is_empty() { 0 } else { left - completions.len() };
-            if completions.len() > 1 {
-                completions.iter().for_each(|entry| self.announce(entry, handler));
+        let mut completions = std::mem::take(&mut self.completions);
+        completions.extend(self.ops.uring.completion());
+        let count = completions.len();
+        // Sends first: who answers what comes in finds the connection free again.
+        let is_send = |entry: &&cqueue::Entry| op::is_of(entry.user_data(), Kind::Send);
+        completions.iter().filter(is_send).for_each(|entry| self.complete(entry, handler));
+        let mut submitted = std::mem::take(&mut self.submitted);
+        submitted.drain(..).for_each(|send| op::send::report(&mut self.ops, send, handler));
+        self.submitted = submitted;
+        for together in completions.chunks(COMMANDS_AHEAD) {
+            if together.len() > 1 {
+                together.iter().for_each(|entry| self.announce(entry, handler));
             }
-            for entry in completions.drain(..) {
-                self.complete(entry.user_data(), entry.result(), entry.flags(), handler);
-            }
-            self.completions = completions;
+            together.iter().filter(|entry| !is_send(entry)).for_each(|entry| self.complete(entry, handler));
         }
         if count > 0 {
             self.buffers.publish();
             self.ops.counters.completions += count as u64;
         }
-        let mut submitted = std::mem::take(&mut self.submitted);
-        submitted.drain(..).for_each(|send| op::send::report(&mut self.ops, send, handler));
-        self.submitted = submitted;
+        completions.clear();
+        self.completions = completions;
         while let Some(connection) = self.ops.released.pop() {
             handler(&mut self.ops, NetEvent::Closed { connection });
         }
@@ -324,7 +324,8 @@ impl NetRing {
     }
 
     #[inline]
-    fn complete(&mut self, word: u64, result: i32, flags: u32, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) {
+    fn complete(&mut self, entry: &cqueue::Entry, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) {
+        let (word, result, flags) = (entry.user_data(), entry.result(), entry.flags());
         let Some((kind, index, generation)) = op::unpack(word) else {
             debug_assert!(false, "a completion with foreign user data {word:#x}");
             return;

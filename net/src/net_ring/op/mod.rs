@@ -52,6 +52,12 @@ pub(super) fn unpack(word: u64) -> Option<(Kind, u32, u32)> {
     Some((kind, (word >> 32) as u32 & ConnectionId::INDEX_MAX, word as u32))
 }
 
+/// Whether a word is the user data of an operation of this kind.
+#[inline]
+pub(super) fn is_of(word: u64, kind: Kind) -> bool {
+    word >> 56 == kind as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
