@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Why the server does not serve.
@@ -47,6 +48,9 @@ fn in_use_remedy(source: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// How long a port that is in use is waited for.
+const PORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many connections may wait to be accepted on each core.
 pub const BACKLOG: i32 = 1024;
@@ -87,7 +91,17 @@ fn listen(config: &Config) -> Result<(SocketAddr, Vec<TcpListener>), StartError>
         socket.bind(&address.into())?;
         Ok(socket)
     };
-    let probe = open(address, false).map_err(|source| refused(address, source))?;
+    // Of a process that was killed the kernel takes the rings apart in the background, and they hold its listener: who
+    // restarts it at once would find the port busy.
+    let patience = Instant::now() + PORT_PATIENCE;
+    let probe = loop {
+        match open(address, false) {
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse && Instant::now() < patience => {
+                std::thread::sleep(PORT_PATIENCE / 20);
+            }
+            opened => break opened.map_err(|source| refused(address, source))?,
+        }
+    };
     // With port 0 the system has chosen one.
     address = probe.local_addr().map_err(|source| refused(address, source))?.as_socket().unwrap_or(address);
     drop(probe);

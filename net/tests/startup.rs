@@ -30,6 +30,16 @@ fn a_port_in_use_is_named_with_the_remedy() {
 }
 
 #[test]
+fn a_server_that_was_killed_can_be_started_again_at_once() {
+    let mut port = "0".to_owned();
+    for _ in 0..5 {
+        let server = Server::start(&["--shards", "1", "--ring-bytes", "1m", "--port", &port]);
+        port = server.address.port().to_string();
+        // Dropped, and so killed.
+    }
+}
+
+#[test]
 fn a_flag_of_a_feature_that_is_not_there_is_refused_by_name() {
     for (flag, value) in [("--dir", "/tmp/x"), ("--maxmemory", "1g"), ("--tls-port", "6380"), ("--grpc-port", "2113")] {
         let text = refusal(&run(&["--port", "0", flag, value]));

@@ -25,10 +25,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port with these flags beside, and waits until it is ready.
+    /// Starts a server with these flags, on a free port unless they name one, and waits until it is ready.
     pub fn start(flags: &[&str]) -> Server {
         let mut command = Command::new(BINARY);
-        command.args(["--port", "0"]).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
+        let port: &[&str] = if flags.contains(&"--port") { &[] } else { &["--port", "0"] };
+        command.args(port).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the binary was built for this test");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its standard output is a pipe");
