@@ -55,3 +55,7 @@ pub const SCAN_RECORDS_MAX: usize = 65_536;
 
 /// How many bytes of records one read looks at in vain at the most.
 pub const SCAN_BYTES_MAX: u64 = 16 << 20;
+
+/// How many commands are looked at together, so that the memory which they will touch is asked for before the first of
+/// them runs. More would evict from the nearest cache what the first of them asked for.
+pub const COMMANDS_AHEAD: usize = 16;

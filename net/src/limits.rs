@@ -22,10 +22,6 @@ pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
 /// Buffers of a connection that have grown beyond this are given back when they are empty.
 pub const BUFFER_KEEP_BYTES: usize = 64 << 10;
 
-/// How many commands are looked at together, so that the memory which they will touch is asked for before the first of
-/// them runs. More would evict from the nearest cache what the first of them asked for.
-pub const COMMANDS_AHEAD: usize = 16;
-
 /// How many batches a lane between two cores holds.
 pub const LANE_BATCHES: usize = 256;
 

@@ -54,7 +54,7 @@ impl Echo {
                 self.accepted += 1;
                 assert!(self.waiting.insert(connection, (Vec::new(), false)).is_none());
             }
-            NetEvent::Announced { .. } => {}
+            NetEvent::Announced(_) => {}
             NetEvent::Received { connection, bytes } => {
                 self.waiting.get_mut(&connection).expect("bytes of a closed connection").0.extend_from_slice(bytes);
                 self.flush(ops, connection);
@@ -138,9 +138,9 @@ fn short_receives_that_came_together_are_announced_before_the_first_is_handed_ou
     let (mut announced, mut received) = (Vec::new(), Vec::new());
     while received.len() < clients.len() {
         step(&mut ring, &mut |_, event| match event {
-            NetEvent::Announced { bytes, .. } => {
+            NetEvent::Announced(together) => {
                 assert!(received.is_empty());
-                announced.push(bytes.to_vec());
+                announced.extend(together.iter().map(<[u8]>::to_vec));
             }
             NetEvent::Received { bytes, .. } => received.push(bytes.to_vec()),
             other => panic!("{other:?}"),
@@ -233,7 +233,7 @@ fn a_large_reply_arrives_whole_at_a_slow_reader() {
                 ops.close(connection);
             }
             NetEvent::Closed { .. } => open = false,
-            NetEvent::Announced { .. } | NetEvent::Received { .. } | NetEvent::Ended { .. } => {
+            NetEvent::Announced(_) | NetEvent::Received { .. } | NetEvent::Ended { .. } => {
                 panic!("the reader doesn't write")
             }
         });
@@ -262,7 +262,7 @@ fn a_paused_connection_loses_no_bytes() {
                 received += bytes.len();
             }
             NetEvent::Ended { .. } => ended = true,
-            NetEvent::Announced { .. } => {}
+            NetEvent::Announced(_) => {}
             NetEvent::Sent { .. } | NetEvent::Closed { .. } => panic!("nothing was sent or closed"),
         });
         turns += 1;
@@ -341,7 +341,7 @@ fn bytes_of_a_closed_connection_never_reach_the_next_one() {
                     assert!(ops.send(connection, Vec::new()).is_err());
                 }
                 NetEvent::Closed { connection } => closed.push(connection),
-                NetEvent::Announced { .. } => {}
+                NetEvent::Announced(_) => {}
                 NetEvent::Ended { .. } | NetEvent::Sent { .. } => panic!("after close"),
             });
         }

@@ -205,7 +205,7 @@ impl Driver {
                 self.failure.get_or_insert(client::gone(&reason));
             }
             // We close none, and listen nowhere.
-            NetEvent::Accepted { .. } | NetEvent::Announced { .. } | NetEvent::Closed { .. } => {}
+            NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => {}
         }
     }
 

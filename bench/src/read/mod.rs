@@ -184,7 +184,7 @@ impl Reading<'_> {
                 return;
             }
             // We close none, and listen nowhere.
-            NetEvent::Accepted { .. } | NetEvent::Announced { .. } | NetEvent::Closed { .. } => return,
+            NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => return,
         };
         let client = &self.clients[index];
         if client.is_whole

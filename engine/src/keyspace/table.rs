@@ -78,23 +78,16 @@ impl Table {
         self.segments[index].entries.find_mut(within(hash), |entry| entry.key() == key)
     }
 
-    /// Asks for the memory of the entry with this hash, if there is one: a look-up of its key will soon follow. Reads
-    /// only the segment's tags, which are small enough to stay in a cache near the core.
+    /// Asks for the memory of the entry with this hash, if there is one, and lends it: a look-up of its key will soon
+    /// follow. Reads only the segment's tags, which are small enough to stay in a cache near the core. Now and then it
+    /// is another entry, with the same tag.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, hash: u64) {
-        if let Some(entry) = self.segments[self.segment_index(hash)].entries.iter_hash(within(hash)).next() {
-            let start = std::ptr::from_ref(entry);
-            prefetch_line(start);
-            prefetch_line(start.wrapping_byte_add(size_of::<Entry>().min(LINE_BYTES)));
-        }
-    }
-
-    /// As [`Table::prefetch_entry`], once the entry's own memory has come: for what it points to.
-    #[inline]
-    pub(crate) fn prefetch_value(&self, hash: u64) {
-        if let Some(entry) = self.segments[self.segment_index(hash)].entries.iter_hash(within(hash)).next() {
-            entry.prefetch_value();
-        }
+    pub(crate) fn prefetch(&self, hash: u64) -> Option<&Entry> {
+        let entry = self.segments[self.segment_index(hash)].entries.iter_hash(within(hash)).next()?;
+        let start = std::ptr::from_ref(entry);
+        prefetch_line(start);
+        prefetch_line(start.wrapping_byte_add(size_of::<Entry>().min(LINE_BYTES)));
+        Some(entry)
     }
 
     /// The entry of a key, made without a value where there is none.

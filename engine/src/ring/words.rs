@@ -263,6 +263,8 @@ impl Storage {
     }
 
     fn prefault(&self) -> io::Result<()> {
+        // A hint: fewer misses of the translation cache, where the system has large pages.
+        let _ = self.map.advise(memmap2::Advice::HugePage);
         self.map.advise(memmap2::Advice::PopulateWrite)
     }
 

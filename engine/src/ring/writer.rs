@@ -21,16 +21,16 @@ pub struct RingWriter {
     head: u64,
     /// The end of what is published.
     tail: u64,
-    /// The end of what has positions.
-    stamped: u64,
     /// The end of what is written.
     end: u64,
-    /// The position of the record before `stamped`; 0 where there is none.
+    /// The position of the last record that has one; 0 where there is none.
     last: Position,
     /// The first block of the index without an entry.
     next_block: u64,
     unpublished_records: u64,
-    unstamped_records: u64,
+    /// Where the records start that have no position yet. Beside the ring, where each start would have to be read from
+    /// the record before it, long after that one left the nearest cache.
+    unstamped: Vec<u64>,
     /// For the record that goes round the end of the ring when the owner reads.
     scratch: Vec<u8>,
 }
@@ -40,6 +40,9 @@ pub struct RingWriter {
 /// forgotten the ring.
 const PREFETCH_AHEAD_BYTES: u64 = 4 << 10;
 
+/// How many starts of records the writer keeps room for.
+const UNSTAMPED_KEEP: usize = 16 << 10;
+
 impl RingWriter {
     pub(super) fn new(ring: Ring) -> RingWriter {
         RingWriter {
@@ -47,12 +50,11 @@ impl RingWriter {
             ring,
             head: 0,
             tail: 0,
-            stamped: 0,
             end: 0,
             last: Position(0),
             next_block: 0,
             unpublished_records: 0,
-            unstamped_records: 0,
+            unstamped: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -99,7 +101,7 @@ impl RingWriter {
         self.ring.0.words.prefetch(RingOffset(end + PREFETCH_AHEAD_BYTES), shape.length);
         self.end = end;
         self.unpublished_records += 1;
-        self.unstamped_records += 1;
+        self.unstamped.push(start);
         RingOffset(start)
     }
 
@@ -130,27 +132,28 @@ impl RingWriter {
     /// They take [`RingWriter::unstamped_records`] positions, all beyond those given before. A turn may do it several
     /// times.
     pub fn stamp(&mut self, first: Position) {
-        debug_assert!(self.unstamped_records == 0 || first > self.last, "positions only go forward");
+        debug_assert!(self.unstamped.is_empty() || first > self.last, "positions only go forward");
         let Ring(shared) = &self.ring;
         let mut position = first;
-        while self.stamped < self.end {
-            let offset = RingOffset(self.stamped);
-            shared.words.store_one(RingOffset(offset.0 + WORD_BYTES), position.0);
+        for &start in &self.unstamped {
+            let offset = RingOffset(start);
+            shared.words.store_one(RingOffset(start + WORD_BYTES), position.0);
             let block = shared.index.block(offset);
             while self.next_block <= block {
                 shared.index.note(self.next_block, offset, position, self.last);
                 self.next_block += 1;
             }
-            self.stamped += shared.words.load(offset) & u32::MAX as u64;
             self.last = position;
             position = position.next();
         }
-        self.unstamped_records = 0;
+        self.unstamped.clear();
+        // What an exceptionally large turn has taken is given back.
+        self.unstamped.shrink_to(UNSTAMPED_KEEP);
     }
 
     /// Lets readers see all records that were appended. All of them have positions.
     pub fn publish(&mut self) {
-        debug_assert!(self.unstamped_records == 0, "records are stamped before they are published");
+        debug_assert!(self.unstamped.is_empty(), "records are stamped before they are published");
         self.tail = self.end;
         self.unpublished_records = 0;
         self.shared().words.publish(RingOffset(self.end));
@@ -168,7 +171,7 @@ impl RingWriter {
 
     /// How many records have no position yet.
     pub fn unstamped_records(&self) -> u64 {
-        self.unstamped_records
+        self.unstamped.len() as u64
     }
 
     /// Where the oldest record starts.

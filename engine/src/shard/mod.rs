@@ -23,7 +23,7 @@ pub use walk::{Walk, walk};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::{Entry, EntryMut, Kind, Table, Value};
-use crate::limits::EXPIRE_SLICE;
+use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::RingWriter;
 use crate::sequencer::Sequencer;
@@ -43,10 +43,6 @@ pub struct Shard {
     counts: Counts,
     _stays_on_its_core: PhantomData<*const ()>,
 }
-
-/// A key's hash in its shard.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyHash(u64);
 
 /// What a shard has counted since it began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -199,19 +195,15 @@ impl Shard {
         }
     }
 
-    /// Asks for the memory of a key's entry ahead of a command on it, and answers the key's hash for
-    /// [`Shard::prefetch_value`]. With some commands in between, neither waits for memory.
+    /// Asks for the memory that commands on these keys will touch: first all entries, then all values, whose places
+    /// only the entries tell. At most [`COMMANDS_AHEAD`] keys.
     #[inline]
-    pub fn prefetch_key(&self, key: &[u8]) -> KeyHash {
-        let hash = self.table.hash(key);
-        self.table.prefetch_entry(hash);
-        KeyHash(hash)
-    }
-
-    /// Asks for the memory of the value at a key, some time after [`Shard::prefetch_key`].
-    #[inline]
-    pub fn prefetch_value(&self, key: KeyHash) {
-        self.table.prefetch_value(key.0);
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        let mut entries = [None; COMMANDS_AHEAD];
+        for (key, entry) in keys.zip(&mut entries) {
+            *entry = self.table.prefetch(self.table.hash(key));
+        }
+        entries.into_iter().flatten().for_each(Entry::prefetch_value);
     }
 
     /// The entry of an existing key, for reading.

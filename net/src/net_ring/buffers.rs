@@ -1,7 +1,8 @@
 //! The receive buffers that the kernel chooses from, and the ring by which it gets them back.
 //!
 //! One anonymous mapping holds the ring's entries (16 bytes each, page-aligned as the kernel wants it) and behind them
-//! the buffers. The kernel takes buffers in the ring's order, so every buffer is used in turn however few are needed.
+//! the buffers. The kernel takes buffers in the ring's order, so every buffer that it has is used in turn however few are
+//! needed. So it gets few at first: those stay in a cache near the core.
 
 use std::{
     io, ptr,
@@ -20,6 +21,10 @@ const STAGGER_BYTES: usize = 64;
 
 const PAGE_BYTES: usize = 4096;
 
+/// How many buffers the kernel gets at first, 1 MiB of them by default. Cycling through 16 MiB cost up to 4 % of a SET.
+const FIRST_COUNT: u16 = 64;
+
+#[derive(Debug)]
 pub(super) struct ReceiveBuffers {
     memory: *mut u8,
     memory_bytes: usize,
@@ -27,6 +32,8 @@ pub(super) struct ReceiveBuffers {
     first: usize,
     count: u16,
     buffer_bytes: u32,
+    /// How many buffers go round: those from 0 on.
+    used: u16,
     /// Buffers given to the kernel so far, modulo 2^16; what isn't published yet included.
     tail: u16,
 }
@@ -51,20 +58,29 @@ impl ReceiveBuffers {
         if memory == libc::MAP_FAILED {
             return Err(NetRingError::BufferMemory { bytes: memory_bytes, source: io::Error::last_os_error() });
         }
-        Ok(ReceiveBuffers { memory: memory.cast(), memory_bytes, first, count, buffer_bytes, tail: 0 })
+        Ok(ReceiveBuffers { memory: memory.cast(), memory_bytes, first, count, buffer_bytes, used: 0, tail: 0 })
     }
 
-    /// Registers the ring with the kernel and gives it every buffer.
+    /// Registers the ring with the kernel and gives it the first buffers.
     pub(super) fn register(&mut self, submitter: &Submitter<'_>) -> Result<(), NetRingError> {
         // SAFETY: the mapping begins with room for `count` entries, is page-aligned, and is unmapped only after the
         // net ring is gone (`NetRing` drops it last).
         unsafe { submitter.register_buf_ring_with_flags(self.memory as u64, self.count, GROUP, 0) }
             .map_err(|source| NetRingError::BufferRing { cause: Refusal::of(source) })?;
-        for id in 0..self.count {
-            self.give_back(id);
-        }
-        self.publish();
+        self.add(FIRST_COUNT);
         Ok(())
+    }
+
+    /// Lets twice as many buffers go round, as far as there are more: for when those that did were too few.
+    pub(super) fn double(&mut self) {
+        self.add(self.used);
+    }
+
+    fn add(&mut self, count: u16) {
+        let end = self.used.saturating_add(count).min(self.count);
+        (self.used..end).for_each(|id| self.give_back(id));
+        self.used = end;
+        self.publish();
     }
 
     fn offset(&self, id: u16) -> usize {

@@ -18,13 +18,13 @@ mod slab;
 use std::{fmt, io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
 
 use io_uring::{IoUring, cqueue};
+use keytide_engine::limits::COMMANDS_AHEAD;
 
 pub use driver::NetOps;
 pub use error::{NetRingError, Refusal};
 pub use park::{Parked, executor_rings};
 pub use slab::ConnectionId;
 
-use crate::limits::COMMANDS_AHEAD;
 use crate::wake::Waker;
 use buffers::ReceiveBuffers;
 use op::Kind;
@@ -39,7 +39,8 @@ pub struct NetRingOptions {
     /// multishot operations then end and are started again.
     pub completions: u32,
     /// Receive buffers, a power of two from 2 to 32,768. A buffer is in use only from its completion to the handler's
-    /// return.
+    /// return. No more of them are touched than receives come together: the kernel gets a few, and more when those did
+    /// not do.
     pub receive_buffers: u16,
     /// Bytes of one receive buffer, 64 to 16 MiB.
     pub receive_buffer_bytes: u32,
@@ -111,14 +112,9 @@ pub enum NetEvent<'a> {
         /// Which listener it came to: the index of its `listen` call, from 0.
         listener: usize,
     },
-    /// Bytes have arrived and follow with [`NetEvent::Received`] in the same poll: time to ask for the memory that they
-    /// will need. Only of short receives, and not if there is just one.
-    Announced {
-        /// From whom.
-        connection: ConnectionId,
-        /// The bytes that will be received.
-        bytes: &'a [u8],
-    },
+    /// Bytes that follow with [`NetEvent::Received`] in the same poll: time to ask for the memory that they will need.
+    /// Not of one completion alone, nor where all are long.
+    Announced(Announced<'a>),
     /// Bytes have arrived. Also after `pause_receive`, if they had been received before; never after `close`.
     Received {
         /// From whom.
@@ -148,6 +144,27 @@ pub enum NetEvent<'a> {
         /// Which one it was.
         connection: ConnectionId,
     },
+}
+
+/// Bytes that were received together, at most [`COMMANDS_AHEAD`] receives.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced<'a> {
+    completions: &'a [cqueue::Entry],
+    buffers: &'a ReceiveBuffers,
+}
+
+impl<'a> Announced<'a> {
+    /// The bytes of each receive that is so short that it may be one command, as a client sends that waits for each
+    /// reply. Who sends many at once has them looked at together anyway.
+    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        const SHORT_BYTES_MAX: i32 = 512;
+        self.completions.iter().filter_map(move |entry| {
+            let is_short = (1..=SHORT_BYTES_MAX).contains(&entry.result());
+            let is_received = is_short && op::is_of(entry.user_data(), Kind::Receive);
+            let buffer = is_received.then(|| cqueue::buffer_select(entry.flags()))??;
+            Some(self.buffers.bytes(buffer, entry.result() as usize))
+        })
+    }
 }
 
 /// Why nothing more is received.
@@ -183,10 +200,6 @@ pub struct NetCounters {
     /// Times another core or a watched descriptor woke the ring.
     pub watch_events: u64,
 }
-
-/// The longest receive that is announced, in bytes: one command, as a client sends that waits for each reply. Who
-/// sends many at once has them looked at together anyway.
-const ANNOUNCED_BYTES_MAX: i32 = 512;
 
 /// One core's io_uring for sockets. Not `Send`: only the thread that made it may use it.
 pub struct NetRing {
@@ -294,8 +307,9 @@ impl NetRing {
         submitted.drain(..).for_each(|send| op::send::report(&mut self.ops, send, handler));
         self.submitted = submitted;
         for together in completions.chunks(COMMANDS_AHEAD) {
-            if together.len() > 1 {
-                together.iter().for_each(|entry| self.announce(entry, handler));
+            let announced = Announced { completions: together, buffers: &self.buffers };
+            if together.len() > 1 && announced.iter().next().is_some() {
+                handler(&mut self.ops, NetEvent::Announced(announced));
             }
             together.iter().filter(|entry| !is_send(entry)).for_each(|entry| self.complete(entry, handler));
         }
@@ -309,18 +323,6 @@ impl NetRing {
             handler(&mut self.ops, NetEvent::Closed { connection });
         }
         Ok(count)
-    }
-
-    #[inline]
-    fn announce(&mut self, entry: &cqueue::Entry, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) {
-        if let Some((Kind::Receive, index, generation)) = op::unpack(entry.user_data())
-            && let Some(buffer) = cqueue::buffer_select(entry.flags())
-            && (1..=ANNOUNCED_BYTES_MAX).contains(&entry.result())
-        {
-            let connection = ConnectionId::new(index, generation);
-            let bytes = self.buffers.bytes(buffer, entry.result() as usize);
-            handler(&mut self.ops, NetEvent::Announced { connection, bytes });
-        }
     }
 
     #[inline]

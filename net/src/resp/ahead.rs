@@ -1,10 +1,9 @@
 //! The next commands of a connection, found before the first of them runs: what they will touch can then be asked for
 //! while there is other work.
 
-use crate::limits::COMMANDS_AHEAD;
-
 use super::args::{Args, Span};
 use super::parse::{Parsed, Parser, ProtocolError};
+use keytide_engine::limits::COMMANDS_AHEAD;
 
 /// How many arguments they may have together before no further command is looked at.
 const ARGS_MAX: usize = 512;

@@ -5,10 +5,10 @@ use super::{Core, Request};
 use crate::command::table::CommandIndex;
 use crate::command::table::TABLE;
 use crate::command::{CoreContext, KeysContext, Run};
-use crate::limits::COMMANDS_AHEAD;
 use crate::mesh::message::ReplyTo;
 use crate::mesh::message::{Arena, Message};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply};
+use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 
@@ -56,16 +56,14 @@ impl Core {
     }
 
     /// Asks for the memory that the next commands of a batch will touch, as is done for a connection's.
-    fn prefetch_asked(&mut self, messages: &[Message], arena: Arena<'_>) {
-        let Some(shard) = self.shard.as_deref() else { return };
-        for message in messages.iter().take(COMMANDS_AHEAD) {
-            if let Message::Run { args, .. } = message
-                && let Some(key) = arena.args(args).try_get(1)
-            {
-                self.hashes.push(shard.prefetch_key(key));
-            }
+    fn prefetch_asked(&self, messages: &[Message], arena: Arena<'_>) {
+        let key = |message: &Message| match message {
+            Message::Run { args, .. } => arena.args(args).try_get(1),
+            Message::Reply { .. } | Message::Lend | Message::Lent(_) | Message::Return(_) | Message::Gone(_) => None,
+        };
+        if let Some(shard) = self.shard.as_deref() {
+            shard.prefetch(messages.iter().filter_map(key));
         }
-        self.prefetch_values();
     }
 
     fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {

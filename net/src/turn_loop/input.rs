@@ -10,6 +10,7 @@ use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
 use crate::resp::{Ahead, Args, Next, ParserLimits, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
+use keytide_engine::slot::shard_of;
 use keytide_engine::system_stream::is_computed;
 
 /// A connection without what its commands are parsed from, so that they can run while their bytes are borrowed.
@@ -37,9 +38,9 @@ impl Core {
     pub(super) fn on_event(&mut self, ops: &mut NetOps, event: NetEvent<'_>) {
         match event {
             NetEvent::Accepted { connection, .. } => self.accept(ops, connection),
-            NetEvent::Announced { bytes, .. } => {
-                if let (Some(shard), Some(key)) = (self.shard.as_deref(), first_argument(bytes)) {
-                    self.hashes.push(shard.prefetch_key(key));
+            NetEvent::Announced(announced) => {
+                if let Some(shard) = self.shard.as_deref() {
+                    shard.prefetch(announced.iter().filter_map(first_argument).filter(|key| self.is_own(key)));
                 }
             }
             NetEvent::Received { connection, bytes } => self.receive(ops, connection, bytes),
@@ -111,7 +112,6 @@ impl Core {
     }
 
     fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, bytes: &[u8]) {
-        self.prefetch_values();
         let Some(mut connection) = self.connections.take(id) else { return };
         if connection.session.closing != Closing::No {
             // What comes after the last reply is of no interest.
@@ -195,28 +195,22 @@ impl Core {
         at
     }
 
-    /// Asks for the memory that commands will touch: first all keys, then all values, whose places only the keys'
-    /// entries tell. The first argument of nearly all commands is a key; where it is none, little is lost.
+    /// Asks for the memory that commands will touch. The first argument of nearly all commands is a key; where it is
+    /// none, little is lost.
     #[inline]
-    fn prefetch(&mut self, ahead: &Ahead, buffer: &[u8]) {
-        let Some(shard) = self.shard.as_deref() else { return };
-        if ahead.len() < 2 {
-            return;
+    fn prefetch(&self, ahead: &Ahead, buffer: &[u8]) {
+        if ahead.len() > 1
+            && let Some(shard) = self.shard.as_deref()
+        {
+            let keys = (0..ahead.len()).filter_map(|command| ahead.args(command, buffer).try_get(1));
+            shard.prefetch(keys.filter(|key| self.is_own(key)));
         }
-        for command in 0..ahead.len() {
-            if let Some(key) = ahead.args(command, buffer).try_get(1) {
-                self.hashes.push(shard.prefetch_key(key));
-            }
-        }
-        self.prefetch_values();
     }
 
-    /// Asks for the values of the keys that were asked for.
+    /// Whether a key is of this core's shard.
     #[inline]
-    pub(super) fn prefetch_values(&mut self) {
-        if let Some(shard) = self.shard.as_deref() {
-            self.hashes.drain(..).for_each(|hash| shard.prefetch_value(hash));
-        }
+    fn is_own(&self, key: &[u8]) -> bool {
+        shard_of(key, self.server.shards()) == self.id
     }
 
     /// Runs one command if the client may go on. False where it does not, or has to wait: the command is then not

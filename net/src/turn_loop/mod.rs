@@ -31,7 +31,7 @@ use deferred::Deferred;
 use hold::{Hold, HoldRequest};
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
-use keytide_engine::shard::{KeyHash, Shard};
+use keytide_engine::shard::Shard;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -45,10 +45,8 @@ pub struct Core {
     connections: Connections,
     history: History,
     groups: Groups,
-    /// The commands of one connection that are looked at together, and the hashes of their keys: memory that serves
-    /// again.
+    /// The commands of one connection that are looked at together: memory that serves again.
     ahead: Ahead,
-    hashes: Vec<KeyHash>,
     /// The lanes to the other cores, by their numbers; none at this core's own place.
     outbound: Vec<Option<Outbound>>,
     /// The lanes from the other cores, each with its number.
@@ -121,7 +119,6 @@ impl Core {
             history: History::new(server.sequencer.clone(), &server.rings),
             groups: Groups::default(),
             ahead: Ahead::default(),
-            hashes: Vec::new(),
             outbound,
             inbound,
             listed: Vec::new(),
