@@ -40,6 +40,9 @@ pub struct RingWriter {
 /// forgotten the ring.
 const PREFETCH_AHEAD_BYTES: u64 = 4 << 10;
 
+/// How many records ahead of the one that is stamped are fetched back into the nearest cache.
+const STAMP_AHEAD: usize = 12;
+
 /// How many starts of records the writer keeps room for.
 const UNSTAMPED_KEEP: usize = 16 << 10;
 
@@ -135,7 +138,10 @@ impl RingWriter {
         debug_assert!(self.unstamped.is_empty() || first > self.last, "positions only go forward");
         let Ring(shared) = &self.ring;
         let mut position = first;
-        for &start in &self.unstamped {
+        for (n, &start) in self.unstamped.iter().enumerate() {
+            if let Some(&ahead) = self.unstamped.get(n + STAMP_AHEAD) {
+                shared.words.prefetch(RingOffset(ahead), WORD_BYTES);
+            }
             let offset = RingOffset(start);
             shared.words.store_one(RingOffset(start + WORD_BYTES), position.0);
             let block = shared.index.block(offset);

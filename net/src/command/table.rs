@@ -30,30 +30,71 @@ pub struct Table {
     all: Vec<&'static Command>,
     /// How many of `all` are commands.
     commands: usize,
-    /// Open addressing: index + 1 of the command whose name hashes here, 0 where there is none.
-    places: Box<[u16]>,
+    /// Open addressing.
+    places: Box<[Place]>,
 }
 
 /// Four times as many places as there are names, so that a look-up is nearly always one probe.
 const PLACES: usize = 1024;
-/// The first place to look for a name, in any case of letters: from its length and from its first and last bytes,
-/// taken as whole words, for a copy of so few bytes costs more than the rest of the look-up.
-#[inline]
-fn place(name: &[u8]) -> usize {
-    let eight = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let (first, last) = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        (eight(first), eight(last))
-    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        (four(first), four(last))
-    } else {
-        let byte = |index: usize| name.get(index).map_or(0, |byte| u64::from(*byte));
-        (byte(0) << 16 | byte(1) << 8, byte(2))
-    };
-    // Setting bit 5 makes a letter small; what else it changes only makes two names share a place.
-    let small = |word: u64| word | 0x2020_2020_2020_2020;
-    let mixed = (small(first) ^ small(last).rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 48) as usize % PLACES
+
+/// A name of at most 16 bytes as two words, which overlap where it is shorter: nothing is looped over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Packed {
+    first: u64,
+    last: u64,
+    length: usize,
+}
+
+impl Packed {
+    /// Of a longer name, the first and the last eight bytes.
+    #[inline]
+    fn of(name: &[u8]) -> Packed {
+        let eight = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        let (first, last) = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            (eight(first), eight(last))
+        } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            (four(first), four(last))
+        } else {
+            let byte = |index: usize| name.get(index).map_or(0, |byte| u64::from(*byte));
+            (byte(0) << 16 | byte(1) << 8, byte(2))
+        };
+        Packed { first, last, length: name.len() }
+    }
+
+    /// The first place to look for a name, in any case of letters.
+    #[inline]
+    fn place(self) -> usize {
+        // Setting bit 5 makes a letter small; what else it changes only makes two names share a place.
+        let small = |word: u64| word | 0x2020_2020_2020_2020;
+        let words = small(self.first) ^ small(self.last).rotate_left(29) ^ self.length as u64;
+        (words.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % PLACES
+    }
+}
+
+/// Where a command's name hashes to.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// The name in small letters.
+    name: Packed,
+    /// Bit 5 wherever the name has a letter: set in a word, it makes that letter small.
+    letters: Packed,
+    /// The command's index + 1; 0 where there is none.
+    index: u16,
+}
+
+impl Place {
+    fn new(name: &str, index: usize) -> Place {
+        assert!(name.len() <= 16 && name == name.to_ascii_lowercase(), "{name}: longer than a look-up reads");
+        let letters: Vec<u8> = name.bytes().map(|byte| if byte.is_ascii_alphabetic() { 0x20 } else { 0 }).collect();
+        Place { name: Packed::of(name.as_bytes()), letters: Packed::of(&letters), index: index as u16 + 1 }
+    }
+
+    #[inline]
+    fn is(&self, asked: Packed) -> bool {
+        let small = Packed { first: asked.first | self.letters.first, last: asked.last | self.letters.last, ..asked };
+        small == self.name
+    }
 }
 
 impl Table {
@@ -66,13 +107,14 @@ impl Table {
         };
         let more: Vec<&'static Command> = all.iter().flat_map(subcommands).copied().collect();
         all.extend(more);
-        let mut places = vec![0u16; PLACES].into_boxed_slice();
+        let mut places = vec![Place::default(); PLACES].into_boxed_slice();
         for (index, command) in all[..commands].iter().enumerate() {
-            let mut place = place(command.name.as_bytes());
-            while places[place] != 0 {
+            let new = Place::new(command.name, index);
+            let mut place = new.name.place();
+            while places[place].index != 0 {
                 place = (place + 1) % PLACES;
             }
-            places[place] = index as u16 + 1;
+            places[place] = new;
         }
         Table { all, commands, places }
     }
@@ -90,11 +132,12 @@ impl Table {
 
     #[inline]
     fn find(&self, text: &[u8]) -> Option<usize> {
-        let mut place = place(text);
+        let asked = Packed::of(text);
+        let mut place = asked.place();
         loop {
-            let index = (self.places[place] as usize).checked_sub(1)?;
-            let command = self.all[index];
-            if command.name.len() == text.len() && command.name.as_bytes().eq_ignore_ascii_case(text) {
+            let found = &self.places[place];
+            let index = usize::from(found.index).checked_sub(1)?;
+            if found.is(asked) {
                 return Some(index);
             }
             place = (place + 1) % PLACES;
@@ -168,6 +211,20 @@ mod tests {
         for command in TABLE.commands() {
             assert_eq!(TABLE.by_name(command.name.to_uppercase().as_bytes()).map(|c| c.name), Some(command.name));
         }
+    }
+
+    #[test]
+    fn a_name_that_differs_in_any_bit_but_case_is_another() {
+        for name in ["get", "mget", "cdc.read", "hincrbyfloat"] {
+            for (at, bit) in (0..name.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+                let mut other = name.as_bytes().to_vec();
+                other[at] ^= 1 << bit;
+                let is_case = bit == 5 && name.as_bytes()[at].is_ascii_alphabetic();
+                let found = TABLE.by_name(&other).map(|command| command.name);
+                assert_eq!(found == Some(name), is_case, "{}", other.escape_ascii());
+            }
+        }
+        assert!(TABLE.by_name(b"gettttttttttttttttttttttttget").is_none());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! while there is other work.
 
 use super::args::{Args, Span};
-use super::parse::{Parsed, Parser, ProtocolError};
+use super::parse::{Parsed, Parser};
+use super::protocol_error::ProtocolError;
 use keytide_engine::limits::COMMANDS_AHEAD;
 
 /// How many arguments they may have together before no further command is looked at.

@@ -7,10 +7,10 @@
 //! What is accepted is what Redis 7.0 accepts, its looseness included: the byte after a `\r` is not looked at, nor are
 //! the two bytes after a bulk string. A line is too long by its length alone, however it was cut into packets.
 
-use thiserror::Error;
-
 use super::args::{Args, OwnedArgs, Span};
 use super::inline::split_words;
+use super::protocol_error::ProtocolError;
+use super::short::{SHORT_MAX, short_length};
 use keytide_engine::number::parse_i64;
 
 /// How many arguments a client may send before it is authenticated.
@@ -42,61 +42,6 @@ impl Default for ParserLimits {
     /// The defaults of Redis: 512 MiB an argument, 1 GiB a command.
     fn default() -> ParserLimits {
         ParserLimits { bulk_bytes_max: 512 << 20, args_max: 1024 * 1024, query_bytes_max: 1 << 30, authenticated: true }
-    }
-}
-
-/// Why a connection cannot go on: what follows in its input cannot be understood. [`ProtocolError::wire_text`] is what
-/// Redis sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ProtocolError {
-    /// `*` was not followed by a number, or by one that is too large.
-    #[error("Protocol error: invalid multibulk length")]
-    ArgCount,
-    /// More than [`UNAUTHENTICATED_ARGS_MAX`] arguments before authentication.
-    #[error("Protocol error: unauthenticated multibulk length")]
-    ArgCountUnauthenticated,
-    /// `$` was not followed by a number, or by one that is too large.
-    #[error("Protocol error: invalid bulk length")]
-    BulkLength,
-    /// An argument above [`UNAUTHENTICATED_BULK_BYTES_MAX`] before authentication.
-    #[error("Protocol error: unauthenticated bulk length")]
-    BulkLengthUnauthenticated,
-    /// An argument did not begin with `$`; the byte is what stood there.
-    #[error("Protocol error: expected '$', got '{}'", .0.escape_ascii())]
-    ExpectedBulk(u8),
-    /// No line end after `*` within [`LINE_BYTES_MAX`].
-    #[error("Protocol error: too big mbulk count string")]
-    ArgCountLine,
-    /// No line end after `$` within [`LINE_BYTES_MAX`].
-    #[error("Protocol error: too big bulk count string")]
-    BulkLengthLine,
-    /// No line end of an inline command within [`LINE_BYTES_MAX`].
-    #[error("Protocol error: too big inline request")]
-    InlineLine,
-    /// The quotes of an inline command do not match up.
-    #[error("Protocol error: unbalanced quotes in request")]
-    Quotes,
-    /// The command is longer than [`ParserLimits::query_bytes_max`]. Redis closes such a connection without a word:
-    /// see [`ProtocolError::is_silent`].
-    #[error("Protocol error: query exceeds the query buffer limit")]
-    QueryLength,
-}
-
-impl ProtocolError {
-    /// The error as it is sent, code first. Not the `Display` text: the byte in it need not be UTF-8.
-    pub fn wire_text(self) -> Vec<u8> {
-        match self {
-            ProtocolError::ExpectedBulk(b'\r' | b'\n') => b"ERR Protocol error: expected '$', got ' '".to_vec(),
-            ProtocolError::ExpectedBulk(byte) => {
-                [b"ERR Protocol error: expected '$', got '", &[byte][..], b"'"].concat()
-            }
-            other => format!("ERR {other}").into_bytes(),
-        }
-    }
-
-    /// Whether Redis closes the connection without sending the error.
-    pub fn is_silent(self) -> bool {
-        self == ProtocolError::QueryLength
     }
 }
 
@@ -252,7 +197,20 @@ impl Parser {
         let mut at = self.at;
         let mut args_left = self.args_left;
         let mut announced = self.bulk_bytes;
+        // Where the usual argument is whole and within every bound.
+        let whole_end =
+            if bulk_bytes_max < SHORT_MAX { 0 } else { buffer.len().min(self.limits.query_bytes_max as usize) };
         while args_left > 0 {
+            if announced.is_none()
+                && let Some((b'$', bytes, start)) = short_length(buffer, at)
+                && start + bytes + 2 <= whole_end
+            {
+                self.line_scanned = 0;
+                self.spans.push(Span::new(start, start + bytes));
+                at = start + bytes + 2;
+                args_left -= 1;
+                continue;
+            }
             let bulk_bytes = match announced {
                 Some(bytes) => bytes as usize,
                 None => {
@@ -308,19 +266,9 @@ impl Parser {
     /// The number in the line that begins at `at` with a type byte.
     #[inline]
     fn length_line(&mut self, buffer: &[u8], at: usize) -> Line {
-        // The usual line has one to three digits; all else, and all that is wrong, goes the long way.
-        let (value, next) = match buffer.get(at + 1..) {
-            Some([a @ b'0'..=b'9', b'\r', _, ..]) => (i64::from(a - b'0'), at + 4),
-            Some([a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..]) => {
-                (i64::from(a - b'0') * 10 + i64::from(b - b'0'), at + 5)
-            }
-            Some([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', _, ..]) => {
-                (i64::from(a - b'0') * 100 + i64::from(b - b'0') * 10 + i64::from(c - b'0'), at + 6)
-            }
-            _ => return self.length_line_any(buffer, at),
-        };
+        let Some((_, value, next)) = short_length(buffer, at) else { return self.length_line_any(buffer, at) };
         self.line_scanned = 0;
-        Line::Whole(Some(value), next)
+        Line::Whole(Some(value as i64), next)
     }
 
     fn length_line_any(&mut self, buffer: &[u8], at: usize) -> Line {
@@ -369,26 +317,6 @@ impl Parser {
         let consumed = end + 1;
         if self.words.as_args().is_empty() { Parsed::Empty { consumed } } else { Parsed::Command { consumed } }
     }
-}
-
-/// The argument behind a command's name, if `bytes` begins with an array and both are short and whole. A guess for
-/// those who look ahead: it checks nothing.
-#[inline]
-pub fn first_argument(bytes: &[u8]) -> Option<&[u8]> {
-    /// A bulk string of up to 99 bytes and what follows it.
-    fn bulk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-        let (length, rest) = match bytes {
-            [b'$', a @ b'0'..=b'9', b'\r', _, rest @ ..] => (usize::from(a - b'0'), rest),
-            [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, rest @ ..] => {
-                (usize::from(a - b'0') * 10 + usize::from(b - b'0'), rest)
-            }
-            _ => return None,
-        };
-        let (text, rest) = rest.split_at_checked(length)?;
-        Some((text, rest.get(2..)?))
-    }
-    let [b'*', _, b'\r', _, rest @ ..] = bytes else { return None };
-    bulk(rest).and_then(|(_, rest)| bulk(rest)).map(|(key, _)| key)
 }
 
 #[cfg(test)]
