@@ -27,12 +27,12 @@ impl Core {
     pub(super) fn dispatch(
         &mut self,
         client: &mut Client<'_>,
-        index: CommandIndex,
-        command: &Command,
+        (index, command): (CommandIndex, &Command),
         args: Args<'_>,
+        first_shard: Option<ShardId>,
     ) -> bool {
         match command.run {
-            Run::Keys { run, spread } => match self.place(command, args) {
+            Run::Keys { run, spread } => match self.place(command, args, first_shard) {
                 Place::Here => self.run_here(client, run, args),
                 Place::There(shard) => self.forward(client, shard, index, args),
                 Place::Several => self.run_spread(client, index, command, spread, args),
@@ -74,16 +74,17 @@ impl Core {
         }
     }
 
-    /// Where the keys of a command are.
+    /// Where the keys of a command are. `first_shard` is the shard of its first argument, where that is known already.
     #[inline]
-    pub(super) fn place(&self, command: &Command, args: Args<'_>) -> Place {
+    pub(super) fn place(&self, command: &Command, args: Args<'_>, first_shard: Option<ShardId>) -> Place {
         let total = self.server.shards();
         if total == 1 {
             return Place::Here;
         }
         let place = |shard| if shard == self.id { Place::Here } else { Place::There(shard) };
         if let Some(key) = command.keys.only(args) {
-            return place(shard_of(key, total));
+            let known = first_shard.filter(|_| command.keys == Keys::ONE);
+            return place(known.unwrap_or_else(|| shard_of(key, total)));
         }
         let mut keys = command.keys.of(args).map(|key| shard_of(key, total));
         let Some(first) = keys.next() else { return Place::Here };

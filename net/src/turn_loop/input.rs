@@ -10,6 +10,8 @@ use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
 use crate::resp::{Ahead, Args, Next, ParserLimits, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
+use keytide_engine::limits::COMMANDS_AHEAD;
+use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
 use keytide_engine::system_stream::is_computed;
 
@@ -165,8 +167,9 @@ impl Core {
             // What may be parsed after a login is known after it.
             let max = if client.session.authenticated { usize::MAX } else { 1 };
             let (reached, next) = ahead.find(parser, buffer, at, max);
-            self.prefetch(&ahead, buffer);
-            let count = (0..ahead.len()).take_while(|&n| self.run_command(&mut client, ahead.args(n, buffer))).count();
+            let shards = self.look_ahead(&ahead, buffer);
+            let mut run = |n: usize| self.run_command(&mut client, ahead.args(n, buffer), shards[n]);
+            let count = (0..ahead.len()).take_while(|&n| run(n)).count();
             if count < ahead.len() {
                 at = ahead.give_back(count, parser);
                 break;
@@ -176,7 +179,7 @@ impl Core {
                 Next::Unknown => {}
                 Next::Incomplete => break,
                 Next::Inline { end } => {
-                    if self.run_command(&mut client, parser.args(&buffer[at..])) {
+                    if self.run_command(&mut client, parser.args(&buffer[at..]), None) {
                         at = end;
                     } else {
                         break;
@@ -195,16 +198,25 @@ impl Core {
         at
     }
 
-    /// Asks for the memory that commands will touch. The first argument of nearly all commands is a key; where it is
-    /// none, little is lost.
+    /// Asks for the memory that commands will touch here, and answers the shard of each one's first argument where there
+    /// are several shards. That argument of nearly all commands is a key; where it is none, little is lost.
     #[inline]
-    fn prefetch(&self, ahead: &Ahead, buffer: &[u8]) {
-        if ahead.len() > 1
-            && let Some(shard) = self.shard.as_deref()
-        {
-            let keys = (0..ahead.len()).filter_map(|command| ahead.args(command, buffer).try_get(1));
-            shard.prefetch(keys.filter(|key| self.is_own(key)));
+    fn look_ahead(&self, ahead: &Ahead, buffer: &[u8]) -> [Option<ShardId>; COMMANDS_AHEAD] {
+        let mut shards = [None; COMMANDS_AHEAD];
+        if ahead.len() < 2 {
+            return shards;
         }
+        let total = self.server.shards();
+        let key = |command: usize| ahead.args(command, buffer).try_get(1);
+        if total > 1 {
+            let commands = shards.iter_mut().enumerate().take(ahead.len());
+            commands.for_each(|(n, shard)| *shard = key(n).map(|key| shard_of(key, total)));
+        }
+        if let Some(shard) = self.shard.as_deref() {
+            let is_here = |command: &usize| total == 1 || shards[*command] == Some(self.id);
+            shard.prefetch((0..ahead.len()).filter(is_here).filter_map(key));
+        }
+        shards
     }
 
     /// Whether a key is of this core's shard.
@@ -214,10 +226,10 @@ impl Core {
     }
 
     /// Runs one command if the client may go on. False where it does not, or has to wait: the command is then not
-    /// consumed.
+    /// consumed. `first_shard` is the shard of its first argument, where that is known already.
     #[inline]
-    fn run_command(&mut self, client: &mut Client<'_>, args: Args<'_>) -> bool {
-        if !client.may_go_on() || !self.execute(client, args) {
+    fn run_command(&mut self, client: &mut Client<'_>, args: Args<'_>, first_shard: Option<ShardId>) -> bool {
+        if !client.may_go_on() || !self.execute(client, args, first_shard) {
             return false;
         }
         // What is held behind a reply that is still on its way cannot be sent before that one has come.
@@ -230,7 +242,7 @@ impl Core {
 
     /// Runs one command, or sends it to where it runs. False where it has to wait: it is then not consumed, and the
     /// client's stall says for what.
-    fn execute(&mut self, client: &mut Client<'_>, args: Args<'_>) -> bool {
+    fn execute(&mut self, client: &mut Client<'_>, args: Args<'_>, first_shard: Option<ShardId>) -> bool {
         let index = match TABLE.resolve(args) {
             Ok(index) => index,
             Err(text) => {
@@ -265,7 +277,7 @@ impl Core {
         // Before it runs: CLIENT LIST shows itself.
         client.session.last_command = command.name;
         client.session.active_ms = self.now_ms;
-        let done = self.dispatch(client, index, command, args);
+        let done = self.dispatch(client, (index, command), args, first_shard);
         self.commands += u64::from(done);
         done
     }
