@@ -106,7 +106,7 @@ impl Connection {
 
     /// Whether there is something to do for it when its send is over.
     pub fn waits_for_sent(&self) -> bool {
-        self.stall.is_some()
+        self.stall == Some(Stall::Output)
             || self.has_ended
             || self.session.closing != Closing::No
             || !self.replies.ready().is_empty()

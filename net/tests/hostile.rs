@@ -79,6 +79,36 @@ fn flood(stream: &TcpStream, bytes: &[u8], bytes_max: usize) -> usize {
 }
 
 #[test]
+fn a_long_command_behind_one_that_waits_arrives() {
+    for spin in ["0", "50"] {
+        let server = Server::start(&["--shards", "2", "--ring-bytes", "32m", "--spin-us", spin]);
+        let gets: Vec<u8> = (0..300).flat_map(|n| encode(&["get", &format!("key:{n}")])).collect();
+        let waiting = [encode(&["flushall"]), encode(&["cdc.read", "0", "count", "1"]), gets];
+        for before in waiting.iter().cycle().take(9) {
+            let mut client = server.client();
+            let value = "x".repeat(2_000_000);
+            client.send_raw(&[before.clone(), encode(&["set", "big", &value]), encode(&["ping"])].concat());
+            let mut replies = std::iter::from_fn(|| Some(client.read()));
+            assert!(replies.any(|reply| reply == Value::Simple("PONG".into())));
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_end_of_a_login_is_a_strangers() {
+    let server = Server::start(&["--shards", "1", "--ring-bytes", "1m", "--requirepass", "secret"]);
+    let mut client = server.client();
+    let many: Vec<String> = (0..20).map(|n| format!("key:{n}")).collect();
+    let many: Vec<&str> = std::iter::once("del").chain(many.iter().map(String::as_str)).collect();
+    client.send_raw(&[encode(&["auth", "secret"]), encode(&many), encode(&["reset"]), encode(&many)].concat());
+    assert_eq!(client.read().text(), "OK");
+    assert_eq!(client.read(), Value::Integer(0));
+    assert_eq!(client.read().text(), "RESET");
+    assert_eq!(client.read().error(), "ERR Protocol error: unauthenticated multibulk length");
+    assert!(client.is_closed());
+}
+
+#[test]
 fn who_never_reads_costs_no_more_than_a_bounded_amount() {
     for shards in ["1", "2"] {
         let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);

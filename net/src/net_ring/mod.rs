@@ -284,7 +284,7 @@ impl NetRing {
     }
 
     /// Submits what is queued, collects what has completed, and hands it to the handler. Doesn't wait. Returns how many
-    /// completions there were (also those without an event).
+    /// completions there were (also those without an event) and how many sends were over without one.
     ///
     /// # Errors
     /// Those of `io_uring_enter` that don't pass by themselves: the ring is unusable.
@@ -300,6 +300,8 @@ impl NetRing {
         let mut completions = std::mem::take(&mut self.completions);
         completions.extend(self.ops.uring.completion());
         let count = completions.len();
+        let reported = self.submitted.len();
+        let starved = self.ops.counters.receive_without_buffer;
         // Sends first: who answers what comes in finds the connection free again.
         let is_send = |entry: &&cqueue::Entry| op::is_of(entry.user_data(), Kind::Send);
         completions.iter().filter(is_send).for_each(|entry| self.complete(entry, handler));
@@ -317,12 +319,15 @@ impl NetRing {
             self.buffers.publish();
             self.ops.counters.completions += count as u64;
         }
+        if self.ops.counters.receive_without_buffer > starved {
+            self.buffers.double();
+        }
         completions.clear();
         self.completions = completions;
         while let Some(connection) = self.ops.released.pop() {
             handler(&mut self.ops, NetEvent::Closed { connection });
         }
-        Ok(count)
+        Ok(count + reported)
     }
 
     #[inline]

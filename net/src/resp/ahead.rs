@@ -86,10 +86,9 @@ impl Ahead {
         Args::new(&buffer[found.start..found.end], &self.spans[found.first_span..last_span])
     }
 
-    /// Gives back the commands from this one on, which were not run: the parser will meet them again. Answers the offset
-    /// at which the first of them begins.
-    pub fn give_back(&self, command: usize, parser: &mut Parser) -> usize {
-        parser.restart();
+    /// The offset at which one of them begins. Where it and those behind it are not run, the parser has to
+    /// [`restart`](Parser::restart) and will meet them again.
+    pub fn start(&self, command: usize) -> usize {
         self.commands[command].start
     }
 }
@@ -115,7 +114,8 @@ mod tests {
                 for n in 0..ahead.len() {
                     tries += 1;
                     if tries % give_back_every == 0 {
-                        from = ahead.give_back(n, &mut parser);
+                        parser.restart();
+                        from = ahead.start(n);
                         break;
                     }
                     commands.push(ahead.args(n, &buffer).iter().map(<[u8]>::to_vec).collect());

@@ -157,7 +157,7 @@ impl Parser {
     }
 
     /// Forgets a command that has begun: the next call brings bytes from an earlier one's first on.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.args_left = 0;
         self.line_scanned = 0;
     }

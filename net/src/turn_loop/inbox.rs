@@ -62,7 +62,7 @@ impl Core {
             Message::Reply { .. } | Message::Lend | Message::Lent(_) | Message::Return(_) | Message::Gone(_) => None,
         };
         if let Some(shard) = self.shard.as_deref() {
-            shard.prefetch(messages.iter().filter_map(key));
+            shard.prefetch(messages.iter().take(COMMANDS_AHEAD).filter_map(key));
         }
     }
 

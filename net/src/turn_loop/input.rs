@@ -163,18 +163,26 @@ impl Core {
         let mut ahead = std::mem::take(&mut self.ahead);
         let mut at = 0;
         while client.may_go_on() {
-            parser.limits_mut().authenticated = client.session.authenticated;
+            let authenticated = client.session.authenticated;
+            parser.limits_mut().authenticated = authenticated;
             // What may be parsed after a login is known after it.
-            let max = if client.session.authenticated { usize::MAX } else { 1 };
+            let max = if authenticated { usize::MAX } else { 1 };
             let (reached, next) = ahead.find(parser, buffer, at, max);
             let shards = self.look_ahead(&ahead, buffer);
-            let mut run = |n: usize| self.run_command(&mut client, ahead.args(n, buffer), shards[n]);
-            let count = (0..ahead.len()).take_while(|&n| run(n)).count();
-            if count < ahead.len() {
-                at = ahead.give_back(count, parser);
-                break;
+            let mut count = 0;
+            while count < ahead.len()
+                && client.session.authenticated == authenticated
+                && self.run_command(&mut client, ahead.args(count, buffer), shards[count])
+            {
+                count += 1;
             }
-            at = reached;
+            // What follows a login or its end is parsed anew, by what is then allowed.
+            let is_another = client.session.authenticated != authenticated;
+            at = if count < ahead.len() { ahead.start(count) } else { reached };
+            if count < ahead.len() || is_another {
+                parser.restart();
+                if is_another { continue } else { break }
+            }
             match next {
                 Next::Unknown => {}
                 Next::Incomplete => break,

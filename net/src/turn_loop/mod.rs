@@ -165,6 +165,7 @@ impl Core {
         }
         again |= self.run_deferred();
         again |= self.send_all(net.ops());
+        again |= !self.own_requests.is_empty();
         Ok(match (again, work) {
             (true, _) => AfterTurn::Again,
             (false, true) => AfterTurn::Worked,

@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::connection::{Connection, Stall};
-use crate::limits::{INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
+use crate::limits::OUTPUT_STALL_BYTES;
 use crate::net_ring::{ConnectionId, NetOps};
 use keytide_engine::position::ShardId;
 
@@ -73,7 +73,8 @@ impl Core {
             self.run_input(connection);
             list(&mut self.listed, connection);
         }
-        if connection.is_paused && connection.stall.is_none() && connection.pending_input() <= INPUT_PAUSE_BYTES {
+        // Whatever is left is the beginning of a command, which only more bytes can make whole, however long it is.
+        if connection.is_paused && connection.stall.is_none() {
             connection.is_paused = false;
             ops.resume_receive(connection.id);
         }

@@ -215,6 +215,8 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
         }
         let is_over = match spin {
             _ if after == AfterTurn::Again => false,
+            // The kernel would not take them, for want of memory: sleeping would submit them, and hear nothing of it.
+            _ if after == AfterTurn::Idle && net.ops().has_unreported_sends() => false,
             // Even where there was something to do: the replies leave with the system call that it sleeps in. A core that
             // stops does so after an idle turn.
             Spin::Micros(0) => after == AfterTurn::Idle || !core.server.is_stopping(),

@@ -43,7 +43,6 @@ pub(in crate::net_ring) fn complete(
             // Ends of the operation, not of the stream: `settle` arms it again, or not, if it is paused or closing.
             libc::ENOBUFS => {
                 ops.counters.receive_without_buffer += 1;
-                buffers.double();
                 None
             }
             libc::ECANCELED | libc::EINTR | libc::EAGAIN => None,
