@@ -3,6 +3,7 @@
 use crate::keys::{DIGITS, KeySequence, write_digits};
 use crate::options::Workload;
 use crate::scan::Reply;
+use keytide_net::resp::{Protocol, Reply as Encoder};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -19,7 +20,8 @@ struct Template {
 impl Template {
     /// The word with the digits, `prefix` before them, stands between the others.
     fn new(before: &[&[u8]], prefix: &[u8], after: &[&[u8]]) -> Template {
-        let mut bytes = format!("*{}\r\n", before.len() + 1 + after.len()).into_bytes();
+        let mut bytes = Vec::new();
+        Encoder::new(&mut bytes, Protocol::Resp2).array(before.len() + 1 + after.len());
         before.iter().for_each(|word| push_word(&mut bytes, word));
         let keyed = [prefix, &[b'0'; DIGITS]].concat();
         push_word(&mut bytes, &keyed);
@@ -37,14 +39,12 @@ impl Template {
 
 /// Adds a word of a command.
 pub fn push_word(out: &mut Vec<u8>, word: &[u8]) {
-    out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-    out.extend_from_slice(word);
-    out.extend_from_slice(b"\r\n");
+    Encoder::new(out, Protocol::Resp2).bulk(word);
 }
 
 /// Adds a whole command.
 pub fn push_command(out: &mut Vec<u8>, words: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+    Encoder::new(out, Protocol::Resp2).array(words.len());
     words.iter().for_each(|word| push_word(out, word));
 }
 

@@ -55,9 +55,7 @@ impl Table {
 
     #[inline]
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
-        hasher.finish()
+        hash_with(&self.hasher, key)
     }
 
     #[inline]

@@ -117,8 +117,9 @@ impl Keys {
     /// Every other argument is a key.
     pub const PAIRS: Keys = Keys::At { first: 1, last: -1, step: 2 };
 
-    /// The places of the keys in a command of `args`: first place, the place behind the last, step.
-    pub fn places(self, args: Args<'_>) -> std::iter::StepBy<std::ops::Range<usize>> {
+    /// The places of the keys in a command of `args`.
+    #[inline]
+    pub fn places(self, args: Args<'_>) -> Places {
         let count = args.len();
         let (first, end, step) = match self {
             Keys::None => (0, 0, 1),
@@ -131,21 +132,33 @@ impl Keys {
                 (at + 1, (at + 1).saturating_add(number as usize).min(count), 1)
             }
         };
-        (first.min(end)..end).step_by(step)
-    }
-
-    /// The key of a command that has one; none where it has several, or none at all.
-    #[inline]
-    pub fn only(self, args: Args<'_>) -> Option<&[u8]> {
-        match self {
-            Keys::At { first, last, .. } if last == first as isize => args.try_get(first),
-            Keys::None | Keys::At { .. } | Keys::Counted { .. } => None,
-        }
+        Places { at: first, end, step }
     }
 
     /// The keys of a command.
+    #[inline]
     pub fn of(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
         self.places(args).map(move |place| args.get(place))
+    }
+}
+
+/// Places of keys among the arguments. The standard library's stepping range divides to know how many there are, which
+/// costs more than the one step that nearly all commands take.
+#[derive(Clone, Debug)]
+pub struct Places {
+    at: usize,
+    end: usize,
+    step: usize,
+}
+
+impl Iterator for Places {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let place = (self.at < self.end).then_some(self.at)?;
+        self.at += self.step;
+        Some(place)
     }
 }
 

@@ -81,14 +81,17 @@ impl Core {
         if total == 1 {
             return Place::Here;
         }
-        let place = |shard| if shard == self.id { Place::Here } else { Place::There(shard) };
-        if let Some(key) = command.keys.only(args) {
-            let known = first_shard.filter(|_| command.keys == Keys::ONE);
-            return place(known.unwrap_or_else(|| shard_of(key, total)));
+        let mut places = command.keys.places(args);
+        let Some(place) = places.next() else { return Place::Here };
+        let known = first_shard.filter(|_| place == 1);
+        let first = known.unwrap_or_else(|| shard_of(args.get(place), total));
+        if places.any(|place| shard_of(args.get(place), total) != first) {
+            Place::Several
+        } else if first == self.id {
+            Place::Here
+        } else {
+            Place::There(first)
         }
-        let mut keys = command.keys.of(args).map(|key| shard_of(key, total));
-        let Some(first) = keys.next() else { return Place::Here };
-        if keys.any(|shard| shard != first) { Place::Several } else { place(first) }
     }
 
     /// Runs a command on this core's shard.

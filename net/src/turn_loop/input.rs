@@ -264,11 +264,7 @@ impl Core {
             return true;
         }
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.
-        let computed = match command.keys.only(args) {
-            Some(key) => Some(key).filter(|key| is_computed(key)),
-            None => command.keys.of(args).find(|key| is_computed(key)),
-        };
-        if let Some(name) = computed
+        if let Some(name) = command.keys.of(args).find(|key| is_computed(key))
             && command.is(Flag::Write)
         {
             self.reject(client, &[b"ERR '", name, b"' is a system stream"].concat());

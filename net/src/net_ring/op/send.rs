@@ -10,7 +10,11 @@ use std::{io, os::fd::AsRawFd};
 use io_uring::{opcode, squeue, types};
 
 use super::{Kind, connection_data};
-use crate::net_ring::{NetEvent, driver::NetOps, slab::ConnectionId};
+use crate::net_ring::{
+    NetEvent,
+    driver::NetOps,
+    slab::{ConnectionId, Sending},
+};
 
 /// What one entry may send: its result is an i32.
 const ENTRY_BYTES_MAX: usize = 1 << 30;
@@ -56,10 +60,9 @@ pub(in crate::net_ring) fn report(
 ) {
     let Some(connection) = ops.connections.get_mut(id) else { return };
     // It has failed, and that was reported, or is tried again.
-    let Some(sending) = connection.sending.take_if(|sending| sending.silent == Some(number)) else { return };
-    ops.counters.sent_bytes += sending.buffer.len() as u64;
-    handler(ops, NetEvent::Sent { connection: id, buffer: sending.buffer, result: Ok(()) });
-    ops.settle(id);
+    let Some(mut sending) = connection.sending.take_if(|sending| sending.silent == Some(number)) else { return };
+    sending.done = sending.buffer.len();
+    end(ops, id, sending, Ok(()), handler);
 }
 
 pub(in crate::net_ring) fn complete(
@@ -84,6 +87,17 @@ pub(in crate::net_ring) fn complete(
         }
         errno => Err(io::Error::from_raw_os_error(errno)),
     };
+    end(ops, id, sending, result, handler);
+}
+
+/// Gives the buffer of a send back that is over, and does what waited for that.
+fn end(
+    ops: &mut NetOps,
+    id: ConnectionId,
+    sending: Sending,
+    result: io::Result<()>,
+    handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>),
+) {
     ops.counters.sent_bytes += sending.done as u64;
     handler(ops, NetEvent::Sent { connection: id, buffer: sending.buffer, result });
     ops.settle(id);
