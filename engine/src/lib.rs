@@ -15,6 +15,7 @@
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
 //! | [`system_stream`] | the names that nobody writes to |
 //! | [`filter`] | which events a reader wants |
+//! | [`subscription`] | from any position to what happens now |
 //! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the floats that INCRBYFLOAT adds |
@@ -39,6 +40,7 @@ pub mod sequencer;
 pub mod shard;
 pub mod shards;
 pub mod slot;
+pub mod subscription;
 pub(crate) mod sync;
 pub mod system_stream;
 pub mod turn;

@@ -59,3 +59,20 @@ pub const SCAN_BYTES_MAX: u64 = 16 << 20;
 /// How many commands are looked at together, so that the memory which they will touch is asked for before the first of
 /// them runs. More would evict from the nearest cache what the first of them asked for.
 pub const COMMANDS_AHEAD: usize = 16;
+
+/// The bounds of subscriptions, each a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriptionLimits {
+    /// How many subscriptions one client may have, `--subscriptions-per-client`.
+    pub per_client: usize,
+    /// How many events wait for one subscription before it falls behind, `--subscription-queue-events`.
+    pub queue_events: usize,
+    /// How many bytes of records they may be, `--subscription-queue-bytes`.
+    pub queue_bytes: u64,
+}
+
+impl Default for SubscriptionLimits {
+    fn default() -> SubscriptionLimits {
+        SubscriptionLimits { per_client: 1_000, queue_events: 4_096, queue_bytes: 4 << 20 }
+    }
+}
