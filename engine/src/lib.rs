@@ -16,6 +16,7 @@
 //! | [`system_stream`] | the names that nobody writes to |
 //! | [`filter`] | which events a reader wants |
 //! | [`subscription`] | from any position to what happens now |
+//! | [`matcher`] | all live interests of a shard, each record looked at once |
 //! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the floats that INCRBYFLOAT adds |
@@ -32,6 +33,7 @@ pub mod group;
 pub mod history;
 pub mod keyspace;
 pub mod limits;
+pub mod matcher;
 pub mod number;
 pub mod position;
 pub(crate) mod prefetch;
