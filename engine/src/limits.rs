@@ -85,6 +85,9 @@ pub const SLICE_BYTES: u64 = 64 << 10;
 /// How many records one slice of catching up looks at in vain at the most.
 pub const SLICE_RECORDS: usize = 1024;
 
+/// How many events those who are live are told at a time.
+pub const CHUNK_EVENTS: usize = 1024;
+
 /// How many live subscriptions a turn looks at for checkpoints that are due.
 pub const CHECKPOINT_LOOKS: u32 = 256;
 
