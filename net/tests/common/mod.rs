@@ -3,6 +3,8 @@
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod page;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -109,6 +111,18 @@ impl Drop for Server {
 /// Runs the binary to its end.
 pub fn run(args: &[&str]) -> Output {
     Command::new(BINARY).args(args).stdin(Stdio::null()).output().expect("the binary was built for this test")
+}
+
+/// Runs a script with redis-py; none where that is not installed. `KEYTIDE_TEST_PYTHON` names an interpreter that has
+/// it.
+pub fn python(script: &str) -> Option<Output> {
+    let in_project = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python3");
+    let named = std::env::var_os("KEYTIDE_TEST_PYTHON").map(PathBuf::from);
+    let candidates = named.into_iter().chain([in_project, PathBuf::from("python3")]);
+    let run = |python: &PathBuf, script: &str| Command::new(python).args(["-c", script]).output().ok();
+    let is_there = |output: &Output| output.status.success();
+    let python = candidates.into_iter().find(|python| run(python, "import redis").as_ref().is_some_and(is_there))?;
+    run(&python, script)
 }
 
 /// Waits until something is so.
