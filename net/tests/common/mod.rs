@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod page;
+pub mod subscriber;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -154,7 +155,9 @@ pub enum Value {
     Integer(i64),
     /// A string, verbatim ones without their kind.
     Bulk(Vec<u8>),
-    /// An array, set or push; of a map the keys and values in turn.
+    /// A push.
+    Push(Vec<Value>),
+    /// An array or set; of a map the keys and values in turn.
     Array(Vec<Value>),
 }
 
@@ -165,6 +168,22 @@ impl Value {
             Value::Simple(text) => text.clone(),
             Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             other => panic!("not a text: {other:?}"),
+        }
+    }
+
+    /// An integer; panics at anything else.
+    pub fn integer(&self) -> u64 {
+        match self {
+            Value::Integer(number) => u64::try_from(*number).expect("a number from 0"),
+            other => panic!("not an integer: {other:?}"),
+        }
+    }
+
+    /// An array's values; panics at anything else.
+    pub fn values(&self) -> &[Value] {
+        match self {
+            Value::Array(values) => values,
+            other => panic!("not an array: {other:?}"),
         }
     }
 
@@ -239,14 +258,15 @@ impl Client {
                 bytes.truncate(bytes.len() - 2);
                 Value::Bulk(if kind == "=" { bytes.split_off(4) } else { bytes })
             }
-            "*" | "~" | ">" => self.read_many(number() as usize)?,
-            "%" => self.read_many(number() as usize * 2)?,
+            "*" | "~" => Value::Array(self.read_many(number() as usize)?),
+            ">" => Value::Push(self.read_many(number() as usize)?),
+            "%" => Value::Array(self.read_many(number() as usize * 2)?),
             _ => panic!("not RESP: {line:?}"),
         })
     }
 
-    fn read_many(&mut self, count: usize) -> std::io::Result<Value> {
-        Ok(Value::Array((0..count).map(|_| self.try_read()).collect::<Result<_, _>>()?))
+    fn read_many(&mut self, count: usize) -> std::io::Result<Vec<Value>> {
+        (0..count).map(|_| self.try_read()).collect()
     }
 
     /// Whether the server has closed the connection, now or before patience ends; what it still sends is dropped.
