@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Server, Value, eventually};
+use common::{Server, Value, eventually, python};
 use std::process::Command;
 
 fn two_shards() -> Server {
@@ -27,11 +27,6 @@ const IMMUTABLE_PORT: &str = "ERR CONFIG SET failed (possibly related to argumen
 
 #[test]
 fn redis_py_works_where_it_is_installed() {
-    let python = std::env::var("KEYTIDE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let can = |script: &str| Command::new(&python).args(["-c", script]).output().is_ok_and(|out| out.status.success());
-    if !can("import redis") {
-        return;
-    }
     let server = two_shards();
     let script = format!(
         r#"
@@ -53,7 +48,7 @@ for protocol in (2, 3):
 "#,
         server.address.port()
     );
-    let output = Command::new(&python).args(["-c", &script]).output().expect("it ran before");
+    let Some(output) = python(&script) else { return };
     assert!(output.status.success(), "{output:?}");
 }
 

@@ -3,6 +3,9 @@
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod page;
+pub mod subscriber;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -111,6 +114,18 @@ pub fn run(args: &[&str]) -> Output {
     Command::new(BINARY).args(args).stdin(Stdio::null()).output().expect("the binary was built for this test")
 }
 
+/// Runs a script with redis-py; none where that is not installed. `KEYTIDE_TEST_PYTHON` names an interpreter that has
+/// it.
+pub fn python(script: &str) -> Option<Output> {
+    let in_project = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python3");
+    let named = std::env::var_os("KEYTIDE_TEST_PYTHON").map(PathBuf::from);
+    let candidates = named.into_iter().chain([in_project, PathBuf::from("python3")]);
+    let run = |python: &PathBuf, script: &str| Command::new(python).args(["-c", script]).output().ok();
+    let is_there = |output: &Output| output.status.success();
+    let python = candidates.into_iter().find(|python| run(python, "import redis").as_ref().is_some_and(is_there))?;
+    run(&python, script)
+}
+
 /// Waits until something is so.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
@@ -140,7 +155,9 @@ pub enum Value {
     Integer(i64),
     /// A string, verbatim ones without their kind.
     Bulk(Vec<u8>),
-    /// An array, set or push; of a map the keys and values in turn.
+    /// A push.
+    Push(Vec<Value>),
+    /// An array or set; of a map the keys and values in turn.
     Array(Vec<Value>),
 }
 
@@ -151,6 +168,22 @@ impl Value {
             Value::Simple(text) => text.clone(),
             Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             other => panic!("not a text: {other:?}"),
+        }
+    }
+
+    /// An integer; panics at anything else.
+    pub fn integer(&self) -> u64 {
+        match self {
+            Value::Integer(number) => u64::try_from(*number).expect("a number from 0"),
+            other => panic!("not an integer: {other:?}"),
+        }
+    }
+
+    /// An array's values; panics at anything else.
+    pub fn values(&self) -> &[Value] {
+        match self {
+            Value::Array(values) => values,
+            other => panic!("not an array: {other:?}"),
         }
     }
 
@@ -225,14 +258,15 @@ impl Client {
                 bytes.truncate(bytes.len() - 2);
                 Value::Bulk(if kind == "=" { bytes.split_off(4) } else { bytes })
             }
-            "*" | "~" | ">" => self.read_many(number() as usize)?,
-            "%" => self.read_many(number() as usize * 2)?,
+            "*" | "~" => Value::Array(self.read_many(number() as usize)?),
+            ">" => Value::Push(self.read_many(number() as usize)?),
+            "%" => Value::Array(self.read_many(number() as usize * 2)?),
             _ => panic!("not RESP: {line:?}"),
         })
     }
 
-    fn read_many(&mut self, count: usize) -> std::io::Result<Value> {
-        Ok(Value::Array((0..count).map(|_| self.try_read()).collect::<Result<_, _>>()?))
+    fn read_many(&mut self, count: usize) -> std::io::Result<Vec<Value>> {
+        (0..count).map(|_| self.try_read()).collect()
     }
 
     /// Whether the server has closed the connection, now or before patience ends; what it still sends is dropped.

@@ -84,7 +84,10 @@ impl From {
             (From::Number(revision), Source::Stream(_)) => Start::Revision(Revision(revision)),
             // No event is at position 0: what comes behind it is all there is, as from the cursor 0.
             (From::Number(0) | From::Position(0), _) => Start::Start,
-            (From::Number(position) | From::Position(position), _) => Start::Position(Position(position)),
+            // Beyond every position is beyond every position, however far.
+            (From::Number(position) | From::Position(position), _) => {
+                Start::Position(Position(position).min(Position::END))
+            }
         }
     }
 }
@@ -183,6 +186,7 @@ mod tests {
         assert_eq!(start("cdc.subscribe s from END"), Start::End);
         assert_eq!(start("cdc.subscribe s FROM 0"), Start::Revision(Revision(0)));
         assert_eq!(start("cdc.subscribe s FROM POSITION 7"), Start::Position(Position(7)));
+        assert_eq!(start("cdc.subscribe s FROM POSITION 18446744073709551615"), Start::Position(Position::END));
         for name in ["$all", "$shard-1", "$ce-user", "$et-Set", "$streams"] {
             assert_eq!(start(&format!("cdc.subscribe {name} FROM 7")), Start::Position(Position(7)), "{name}");
             assert_eq!(start(&format!("cdc.subscribe {name} FROM 0")), Start::Start, "{name}");
