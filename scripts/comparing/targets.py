@@ -29,6 +29,15 @@ TARGETS = [
     ("two", "*", "cpu", "others", AT_MOST, 0.9),
     ("lanes", "*", "cpu", "own", AT_MOST, 1.5),
     ("idle", "*", "share", None, LESS, 1.0),
+    ("filters", "10,000 prefixes", "kept", None, AT_LEAST, 0.8),
+    ("filters", "1,000 *regexes", "kept", None, AT_LEAST, 0.5),
+    ("filters", "10,000 prefixes", "growth", None, AT_MOST, 3.0),
+    ("adding", "*", "longer", None, AT_MOST, 1000.0),
+    ("everything", "*", "per_cpu", "redis", AT_LEAST, 3.0),
+    ("everything", "*", "lost", None, AT_MOST, 0.0),
+    *[("pushing", "*", figure, "redis", AT_MOST, 1.0) for figure in ("p50", "p99", "p99_9")],
+    ("catching up", "*", "cpu", "redis", AT_MOST, 0.4),
+    ("catching up", "*", "lost", None, AT_MOST, 0.0),
 ]
 
 

@@ -134,9 +134,12 @@ impl<'a> Subscribers<'a> {
         self.run(|driver, now| {
             let delivery = &driver.measured.delivery;
             let is_answered = driver.connections.iter().all(|connection| connection.unanswered == 0);
-            if is_answered
-                && (driver.options.kind != Kind::Keytide || delivery.live + delivery.dropped() >= delivery.accepted)
-            {
+            let is_live =
+                driver.options.kind != Kind::Keytide || delivery.live + delivery.dropped() >= delivery.accepted;
+            if let (true, 0, Some(refusal)) = (is_answered, delivery.accepted, &delivery.first_refusal) {
+                return Err(ScanError::ErrorReply(refusal.clone()).into());
+            }
+            if is_answered && is_live {
                 return Ok(true);
             }
             driver.silence(now).map(|()| false)
