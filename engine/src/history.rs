@@ -10,11 +10,14 @@
 //! What was overwritten is one number over all shards: the highest position that any ring has lost. Up to it the
 //! history has holes, so a reader is told of all of it as one gap, and goes on behind it.
 
+use crate::event::EventType;
 use crate::filter::Filter;
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record, Ring, RingCursor};
 use crate::sequencer::Sequencer;
+use crate::subscription::Source;
+use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -46,6 +49,25 @@ pub struct Request<'a> {
     /// No further event once the visited ones have cost this much, in bytes; at least one is visited.
     pub bytes: u64,
     /// Which events.
+    pub filter: &'a Filter,
+}
+
+/// What part of the history is looked at, and for what.
+#[derive(Clone, Copy)]
+pub struct Scan<'a> {
+    /// The first position that is wanted; 0 is the first event still available.
+    pub cursor: Position,
+    /// Nothing from this position on, which the frontier has reached before; none for the frontier.
+    pub until: Option<Position>,
+    /// At most this many events.
+    pub count: usize,
+    /// No further event once the visited ones have cost this much, in bytes; at least one is visited.
+    pub bytes: u64,
+    /// At most about so many records are looked at in vain.
+    pub records: usize,
+    /// Where the events come from.
+    pub source: &'a Source,
+    /// Which of them.
     pub filter: &'a Filter,
 }
 
@@ -81,6 +103,14 @@ pub struct BeyondHead {
     pub head: Position,
 }
 
+impl Scan<'_> {
+    fn wants(&self, record: &Record<'_>, shard: ShardId) -> bool {
+        let event_type = record.event_type();
+        event_type == EventType::FlushDb
+            || self.source.has(record, shard) && self.filter.passes(event_type, record.type_name(), record.key(), shard)
+    }
+}
+
 impl History {
     /// The history of these rings, in the order of their shards.
     pub fn new(sequencer: Arc<Sequencer>, rings: &[Ring]) -> History {
@@ -98,14 +128,36 @@ impl History {
         &self.rings
     }
 
-    /// The highest position that any ring has lost.
-    fn evicted_through(&self) -> Option<Position> {
-        self.rings.iter().filter_map(Ring::evicted_through).max()
+    /// The highest position that any of these shards' rings has lost.
+    fn evicted_through(&self, shards: &Range<usize>) -> Option<Position> {
+        self.rings[shards.clone()].iter().filter_map(Ring::evicted_through).max()
+    }
+
+    fn first_available_of(&self, shards: &Range<usize>) -> Position {
+        self.evicted_through(shards).map_or(self.sequencer.first(), Position::next)
     }
 
     /// The first position that is still available; the next one to come where there is none.
     pub fn first_available(&self) -> Position {
-        self.evicted_through().map_or(self.sequencer.first(), Position::next)
+        self.first_available_of(&(0..self.rings.len()))
+    }
+
+    /// The shards that can have something of a source.
+    fn shards_of(&self, source: &Source) -> Range<usize> {
+        let total = self.rings.len();
+        let only = source.shard(total as u16).map(|shard| shard.0 as usize);
+        // There may be no shard of that number.
+        only.map_or(0..total, |shard| shard.min(total)..(shard + 1).min(total))
+    }
+
+    /// The first position of a source that is still available; the next one to come where there is none.
+    pub fn first_available_in(&self, source: &Source) -> Position {
+        self.first_available_of(&self.shards_of(source))
+    }
+
+    /// The first position of this run.
+    pub fn first_of_run(&self) -> Position {
+        self.sequencer.first()
     }
 
     /// The position below which everything is published.
@@ -124,10 +176,10 @@ impl History {
         if cursor > head.next() { Err(BeyondHead { cursor, head }) } else { Ok(()) }
     }
 
-    /// What a reader at `cursor` has lost.
-    fn gap_at(&self, cursor: Position) -> Option<Gap> {
+    /// What a reader of these shards at `cursor` has lost.
+    fn gap_at(&self, cursor: Position, shards: &Range<usize>) -> Option<Gap> {
         let first_of_run = self.sequencer.first();
-        let evicted = self.evicted_through();
+        let evicted = self.evicted_through(shards);
         if cursor.0 == 0 {
             // The start of this run: nothing is lost until something was overwritten.
             return evicted.map(|last| Gap { last, lost: Some(last.0 + 1 - first_of_run.0) });
@@ -153,53 +205,65 @@ impl History {
     pub fn read_after_gap(
         &mut self,
         request: &Request<'_>,
-        mut visit: impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
+        visit: impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
     ) -> Result<Page, BeyondHead> {
-        self.check_cursor(request.cursor)?;
+        let &Request { cursor, count, bytes, filter } = request;
+        self.check_cursor(cursor)?;
+        let source = &Source::All;
+        let scan = Scan { cursor, until: None, count, bytes, records: SCAN_RECORDS_MAX, source, filter };
+        Ok(self.scan(&scan, visit))
+    }
+
+    /// Visits what is wanted of a part of the history, each with the gap that lies before the first. The visitor
+    /// answers what the event cost it, in bytes. Where everything comes from one shard, only that one's ring is read,
+    /// and only what that one has lost is a gap.
+    pub fn scan(&mut self, wanted: &Scan<'_>, mut visit: impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64) -> Page {
         /// A writer that laps a reader again and again before it has read anything: the reader is then told of what
         /// is lost so far and asks again.
         const ATTEMPTS: usize = 8;
-        let mut page = Page { next: request.cursor, gap: None, first: self.first_available(), at_end: false };
+        let shards = self.shards_of(wanted.source);
+        let mut page = Page { next: wanted.cursor, gap: None, first: self.first_available_of(&shards), at_end: false };
         for _ in 0..ATTEMPTS {
-            let bound = self.frontier();
-            for cursor in &mut self.cursors {
+            let bound = wanted.until.unwrap_or_else(|| self.frontier());
+            for cursor in &mut self.cursors[shards.clone()] {
                 cursor.place.seek(page.next);
-                cursor.run_bytes = request.count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
+                cursor.run_bytes = wanted.count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
             }
             // Looked at after seeking: what is overwritten from here on shows when it is read.
-            if let Some(gap) = self.gap_at(request.cursor) {
+            if let Some(gap) = self.gap_at(wanted.cursor, &shards) {
                 page.gap = Some(gap);
-                page.first = self.first_available();
+                page.first = self.first_available_of(&shards);
                 if page.next <= gap.last {
                     page.next = gap.last.next();
                     continue;
                 }
             }
             let start = page.next;
-            match self.merge(bound, request, &mut page, &mut visit) {
-                Ok(()) => return Ok(page),
+            match self.merge(bound, (wanted, &shards), &mut page, &mut visit) {
+                Ok(()) => return page,
                 // Something was visited: the gap is for the next read to tell.
-                Err(Lapped { .. }) if page.next > start => return Ok(page),
+                Err(Lapped { .. }) if page.next > start => return page,
                 Err(Lapped { .. }) => {}
             }
         }
-        Ok(page)
+        page
     }
 
     fn merge(
         &mut self,
         bound: Position,
-        request: &Request<'_>,
+        (wanted, shards): (&Scan<'_>, &Range<usize>),
         page: &mut Page,
         visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
     ) -> Result<(), Lapped> {
-        let passes_all = request.filter.is_all();
+        let passes_all = wanted.filter.is_all() && *wanted.source == Source::All;
         let (mut visited, mut cost, mut scanned, mut scanned_bytes) = (0, 0, 0, 0);
-        for cursor in &mut self.cursors {
+        let cursors = &mut self.cursors[shards.clone()];
+        for cursor in &mut *cursors {
             cursor.fill(bound)?;
         }
         loop {
-            let next = self.cursors.iter_mut().filter(|cursor| cursor.head.is_some()).min_by_key(|cursor| cursor.head);
+            let next = cursors.iter_mut().filter(|cursor| cursor.head.is_some()).min_by_key(|cursor| cursor.head);
             let Some(cursor) = next else {
                 page.next = page.next.max(bound);
                 page.at_end = true;
@@ -212,15 +276,13 @@ impl History {
                 page.next = position.next();
                 scanned += 1;
                 scanned_bytes += record.end().0 - record.offset().0;
-                if passes_all
-                    || request.filter.passes(record.event_type(), record.type_name(), record.key(), cursor.shard)
-                {
-                    cost += visit(page.gap, cursor.shard, &record);
+                if passes_all || wanted.wants(&record, cursor.shard) {
+                    cost = visit(page.gap, cursor.shard, &record).saturating_add(cost);
                     visited += 1;
-                    if visited == request.count || cost >= request.bytes {
+                    if visited == wanted.count || cost >= wanted.bytes {
                         return Ok(());
                     }
-                } else if scanned >= SCAN_RECORDS_MAX || scanned_bytes >= SCAN_BYTES_MAX {
+                } else if scanned >= wanted.records || scanned_bytes >= SCAN_BYTES_MAX {
                     return Ok(());
                 }
             }

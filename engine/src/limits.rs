@@ -60,6 +60,18 @@ pub const SCAN_BYTES_MAX: u64 = 16 << 20;
 /// them runs. More would evict from the nearest cache what the first of them asked for.
 pub const COMMANDS_AHEAD: usize = 16;
 
+/// How many bytes of records one slice of catching up tells.
+pub const SLICE_BYTES: u64 = 64 << 10;
+
+/// How many records one slice of catching up looks at in vain at the most.
+pub const SLICE_RECORDS: usize = 1024;
+
+/// How many live subscriptions a turn looks at for checkpoints that are due.
+pub const CHECKPOINT_LOOKS: u32 = 256;
+
+/// How many checkpoints a turn tells to live subscriptions that it tells nothing else.
+pub const CHECKPOINTS_PER_TURN: usize = 64;
+
 /// The bounds of subscriptions, each a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriptionLimits {

@@ -6,7 +6,7 @@ use crate::event::EventType;
 use crate::keyspace::Expiries;
 use crate::limits::{RECENT_IDS, change_bytes_max};
 use crate::position::{Position, Revision, RingOffset, ShardId};
-use crate::ring::{Data, Draft, RingWriter, record_bytes};
+use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +24,17 @@ pub struct ClientEvent<'a> {
     pub id: Option<[u8; 16]>,
     /// Whether the client said that the data is JSON.
     pub json: bool,
+}
+
+/// What a shard's ring holds for its readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Where the oldest record starts.
+    pub head: RingOffset,
+    /// Where the newest ends.
+    pub tail: RingOffset,
+    /// Every later record has at least this position.
+    pub next: Position,
 }
 
 /// The open turn of one shard, with the bookkeeping that every change of a key touches. One per shard, on its core.
@@ -209,6 +220,14 @@ impl Turn {
     /// Whether anything was published since this was asked last: by the turn's end, or earlier for want of room.
     pub(crate) fn take_published(&mut self) -> bool {
         std::mem::take(&mut self.published)
+    }
+
+    /// The published records from `from` on, and what the ring holds; the oldest first where `from` is older.
+    pub(crate) fn published(&mut self, from: RingOffset) -> Option<(Published, Records<'_>)> {
+        let writer = self.writer.as_mut()?;
+        let next = writer.last_published().map_or(self.sequencer.first(), Position::next);
+        let published = Published { head: writer.head(), tail: writer.tail(), next };
+        Some((published, writer.published(from)))
     }
 
     /// Records and publishes that the database was flushed, at a position that the caller took for all shards. The

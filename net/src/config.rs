@@ -1,7 +1,8 @@
 //! The configuration: flags, a TOML file, the environment. A flag beats the environment, the environment the file.
 
+use crate::limits::{PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN};
 use clap::Parser;
-use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, RING_BYTES_DEFAULT, RING_BYTES_MIN};
+use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, RING_BYTES_DEFAULT, RING_BYTES_MIN, SubscriptionLimits};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -40,6 +41,18 @@ pub struct Flags {
     /// Clients that may be connected at once [default: 10000]
     #[arg(long, env = "KEYTIDE_MAXCLIENTS", value_name = "N")]
     maxclients: Option<u64>,
+    /// Subscriptions that one client may have [default: 1000]
+    #[arg(long, env = "KEYTIDE_SUBSCRIPTIONS_PER_CLIENT", value_name = "N")]
+    subscriptions_per_client: Option<usize>,
+    /// Events that wait for one subscription before it falls behind [default: 4096]
+    #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_EVENTS", value_name = "N")]
+    subscription_queue_events: Option<usize>,
+    /// Bytes of events that wait for one subscription before it falls behind; k, m and g may follow [default: 4m]
+    #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_BYTES", value_name = "BYTES")]
+    subscription_queue_bytes: Option<String>,
+    /// Bytes of output from which on a subscriber is given no more events; k, m and g may follow [default: 128k]
+    #[arg(long, env = "KEYTIDE_PUSH_BUFFER_BYTES", value_name = "BYTES")]
+    push_buffer_bytes: Option<String>,
     /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50]
     #[arg(long, env = "KEYTIDE_SPIN_US", value_name = "US")]
     spin_us: Option<String>,
@@ -103,6 +116,10 @@ pub struct Config {
     pub absent_streams: usize,
     /// Clients at once.
     pub maxclients: u64,
+    /// The bounds of subscriptions.
+    pub subscriptions: SubscriptionLimits,
+    /// A subscriber has room for events while less output than this waits to leave, in bytes.
+    pub push_buffer_bytes: usize,
     /// When an idle core sleeps.
     pub spin: Spin,
     /// The password, if one is asked.
@@ -189,6 +206,10 @@ impl Flags {
             let reason = "not supported by this version of keytide; start without it, or with 0".to_owned();
             return Err(ConfigError::Value { flag: "grpc-port", value: port.to_string(), reason });
         }
+        let limits = SubscriptionLimits::default();
+        if self.subscription_queue_events == Some(0) {
+            return Err(refused("subscription-queue-events", "0", "at least 1 event"));
+        }
         let (shards, cores) = placement(self.shards, self.cores.as_deref())?;
         Ok(Config {
             bind,
@@ -198,6 +219,20 @@ impl Flags {
             ring_bytes: ring_bytes(self.ring_bytes.as_deref())?,
             absent_streams: self.absent_streams.unwrap_or(ABSENT_STREAMS_DEFAULT),
             maxclients: self.maxclients.unwrap_or(10_000),
+            subscriptions: SubscriptionLimits {
+                per_client: self.subscriptions_per_client.unwrap_or(limits.per_client),
+                queue_events: self.subscription_queue_events.unwrap_or(limits.queue_events),
+                queue_bytes: bytes_from(
+                    "subscription-queue-bytes",
+                    self.subscription_queue_bytes.as_deref(),
+                    (1, limits.queue_bytes),
+                )?,
+            },
+            push_buffer_bytes: bytes_from(
+                "push-buffer-bytes",
+                self.push_buffer_bytes.as_deref(),
+                (PUSH_BUFFER_BYTES_MIN, PUSH_BUFFER_BYTES_DEFAULT),
+            )? as usize,
             spin: spin(self.spin_us.as_deref())?,
             requirepass: self.requirepass,
             log_level: self.log_level.unwrap_or_else(|| "warn".to_owned()),
@@ -209,6 +244,7 @@ impl Flags {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
         fill!(bind port grpc_port shards cores ring_bytes absent_streams maxclients spin_us requirepass insecure log_level);
+        fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         macro_rules! fill_planned {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };
         }
@@ -288,6 +324,16 @@ fn ring_bytes(text: Option<&str>) -> Result<u64, ConfigError> {
     Ok(bytes.next_power_of_two())
 }
 
+/// A number of bytes from `min` on, or what it is where nothing was said.
+fn bytes_from(flag: &'static str, text: Option<&str>, (min, default): (u64, u64)) -> Result<u64, ConfigError> {
+    let Some(text) = text else { return Ok(default) };
+    match parse_bytes(text) {
+        Some(bytes) if bytes >= min => Ok(bytes),
+        Some(_) => Err(refused(flag, text, format!("at least {min} bytes"))),
+        None => Err(refused(flag, text, "a number of bytes is expected, as 128k")),
+    }
+}
+
 /// A record's length is a 32-bit number, and a record takes at most a quarter of a ring.
 const RING_BYTES_MAX: u64 = 8 << 30;
 
@@ -358,6 +404,11 @@ mod tests {
         assert!(decide(&["--shards", "5000"]).unwrap_err().contains("core of its own"));
         assert!(decide(&["--cores", "x"]).unwrap_err().contains("0,2,4-7"));
         assert_eq!(decide(&["--spin-us", "forever"]).map(|c| c.spin), Ok(Spin::Forever));
+        assert_eq!(decide(&["--push-buffer-bytes", "64k"]).map(|c| c.push_buffer_bytes), Ok(64 << 10));
+        assert!(decide(&["--push-buffer-bytes", "10"]).unwrap_err().contains("at least 1024"));
+        assert!(decide(&["--subscription-queue-bytes", "x"]).unwrap_err().contains("128k"));
+        let limits = decide(&["--subscriptions-per-client", "3", "--subscription-queue-events", "7"]);
+        assert_eq!(limits.map(|c| (c.subscriptions.per_client, c.subscriptions.queue_events)), Ok((3, 7)));
         assert_eq!(parse_cores("0,2,4-6"), Some(vec![0, 2, 4, 5, 6]));
     }
 

@@ -28,6 +28,10 @@ pub struct Connection {
     pub is_paused: bool,
     /// Whether a send is in flight.
     pub is_sending: bool,
+    /// How many bytes it has, while it is.
+    pub sending_bytes: usize,
+    /// Whether its subscriptions wait for room in its output.
+    pub wants_room: bool,
     /// A send's buffer that came back.
     pub spare: Vec<u8>,
     /// Whether the client has ended its side: what it asked for is answered, and then it is closed.
@@ -61,6 +65,8 @@ impl Connection {
             is_listed: false,
             is_paused: false,
             is_sending: false,
+            sending_bytes: 0,
+            wants_room: false,
             spare: Vec::new(),
             has_ended: false,
             is_closed: false,
@@ -74,6 +80,12 @@ impl Connection {
         self.input.len() - self.input_start
     }
 
+    /// The bytes of output that the kernel has not taken, without replies that wait for others.
+    #[inline]
+    pub fn unsent_bytes(&self) -> usize {
+        self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
+    }
+
     /// Its line of CLIENT LIST, with the fields of Redis that have a meaning here. Sizes are bytes.
     pub fn describe(&self, now_ms: u64) -> String {
         let session = &self.session;
@@ -82,7 +94,7 @@ impl Connection {
         let text = |bytes| String::from_utf8_lossy(bytes);
         let held = self.replies.held_bytes();
         format!(
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} qbuf={} \
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub=0 ssub=0 multi={} qbuf={} \
              qbuf-free={} obl={} oll=0 omem={} tot-mem={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
             session.client,
             address(session.peer),
@@ -90,7 +102,13 @@ impl Connection {
             text(&session.name),
             seconds(session.connected_ms),
             seconds(session.active_ms),
-            if session.transaction.is_some() { "x" } else { "N" },
+            match (session.subscriptions > 0, session.transaction.is_some()) {
+                (false, false) => "N",
+                (false, true) => "x",
+                (true, false) => "P",
+                (true, true) => "Px",
+            },
+            session.subscriptions,
             session.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
             self.pending_input(),
             self.input.capacity() - self.input.len(),
@@ -110,6 +128,7 @@ impl Connection {
             || self.has_ended
             || self.session.closing != Closing::No
             || !self.replies.ready().is_empty()
+            || self.wants_room
     }
 
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.

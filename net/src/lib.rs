@@ -15,6 +15,7 @@
 //! | [`command`] | the commands, a table of them |
 //! | [`gather`] | one reply made of several cores' parts |
 //! | [`groups`] | the consumer groups that a core keeps |
+//! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`limits`] | every bound that is no flag |
 
 pub mod command;
@@ -25,6 +26,7 @@ pub mod groups;
 pub mod limits;
 pub mod mesh;
 pub mod net_ring;
+pub mod push;
 pub mod replies;
 pub mod resp;
 pub mod server;

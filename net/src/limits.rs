@@ -19,6 +19,12 @@ pub const OUTPUT_STALL_BYTES: usize = 1 << 20;
 /// Beyond so many bytes of input behind a command that waits, nothing more is received from the client.
 pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
 
+/// A subscriber has room for events while less output than this waits to leave, in bytes, `--push-buffer-bytes`.
+pub const PUSH_BUFFER_BYTES_DEFAULT: u64 = 128 << 10;
+
+/// The least that it may be: an event that is small leaves with others.
+pub const PUSH_BUFFER_BYTES_MIN: u64 = 1 << 10;
+
 /// Buffers of a connection that have grown beyond this are given back when they are empty.
 pub const BUFFER_KEEP_BYTES: usize = 64 << 10;
 

@@ -58,6 +58,13 @@ impl Replies {
         }
     }
 
+    /// Where a push is written: it leaves with what is ready, before replies that are still on their way. There are
+    /// only whole replies in it, so a push never comes inside one.
+    #[inline]
+    pub fn push_buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.ready
+    }
+
     /// Keeps the place of a reply that comes later; answers its number.
     pub fn reserve(&mut self) -> u64 {
         self.push(Place::Waiting)

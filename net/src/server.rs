@@ -79,6 +79,11 @@ stats! {
     SentBytes "bytes sent"
     Forwarded "commands sent to other cores"
     Turns "turns that had something to do"
+    Subscriptions "subscriptions of this core's clients"
+    LiveSubscriptions "those of them that are live"
+    PushedEvents "events pushed to them"
+    FellBehind "times one of them has fallen behind"
+    DroppedSubscriptions "subscriptions dropped for another reason than that the client ended them"
     Parks "times the core went to sleep"
 }
 

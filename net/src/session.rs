@@ -12,6 +12,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it has given the password, or none is asked.
     pub authenticated: bool,
+    /// How many subscriptions it has.
+    pub subscriptions: usize,
     /// Its transaction, from MULTI to EXEC or DISCARD.
     pub transaction: Option<Transaction>,
     /// What CLIENT SETNAME gave.
@@ -55,6 +57,7 @@ impl Session {
             client,
             protocol: Protocol::Resp2,
             authenticated,
+            subscriptions: 0,
             transaction: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
@@ -67,10 +70,19 @@ impl Session {
         }
     }
 
-    /// As it was when it connected, but for its number and addresses: RESET.
+    /// Whether the protocol leaves it only commands that have to do with its subscriptions: in RESP2, where a push
+    /// cannot be told from a reply.
+    #[inline]
+    pub fn is_only_subscriber(&self) -> bool {
+        self.subscriptions > 0 && self.protocol == Protocol::Resp2
+    }
+
+    /// As it was when it connected, but for its number and addresses: RESET. Who called for it ends the subscriptions
+    /// that it has no more.
     pub fn reset(&mut self, authenticated: bool) {
         self.protocol = Protocol::Resp2;
         self.authenticated = authenticated;
+        self.subscriptions = 0;
         self.transaction = None;
         self.name.clear();
     }

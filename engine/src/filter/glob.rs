@@ -6,10 +6,10 @@
 //! by the empty pattern only.
 
 /// A glob, compiled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob(Kind);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     All,
     Exact(Box<[u8]>),
@@ -18,7 +18,7 @@ enum Kind {
     Tokens(Box<[u8]>, Box<[Token]>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Token {
     /// Any run of bytes.
     Run,
@@ -30,7 +30,7 @@ enum Token {
 }
 
 /// A set of bytes, a bit for each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Class([u64; 4]);
 
 impl Class {

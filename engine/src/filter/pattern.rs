@@ -1,6 +1,7 @@
 //! The filter of a read: a pattern on the stream or on the type of each event.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use regex_automata::meta;
 use regex_automata::util::syntax;
@@ -12,7 +13,7 @@ use crate::limits::{FILTER_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_NFA_BYTES_MAX
 use crate::position::ShardId;
 
 /// What the pattern looks at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The name of the event's stream.
     #[default]
@@ -22,7 +23,7 @@ pub enum Target {
 }
 
 /// Which names a filter lets through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
     /// Every one.
     All,
@@ -118,6 +119,21 @@ impl Regex {
     }
 }
 
+/// Two are the same if they are written the same way.
+impl PartialEq for Regex {
+    fn eq(&self, other: &Regex) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Regex {}
+
+impl Hash for Regex {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
 impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Regex({:?})", self.text)
@@ -195,7 +211,7 @@ fn shard_selection(glob: &[u8]) -> Option<(ShardId, &[u8])> {
 }
 
 /// Which events a read or a subscription wants. The default lets everything through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     on: Target,
     pattern: Pattern,

@@ -25,6 +25,8 @@ pub struct RingWriter {
     end: u64,
     /// The position of the last record that has one; 0 where there is none.
     last: Position,
+    /// The position of the last record that is published; 0 where there is none.
+    last_published: Position,
     /// The first block of the index without an entry.
     next_block: u64,
     unpublished_records: u64,
@@ -55,6 +57,7 @@ impl RingWriter {
             tail: 0,
             end: 0,
             last: Position(0),
+            last_published: Position(0),
             next_block: 0,
             unpublished_records: 0,
             unstamped: Vec::new(),
@@ -161,6 +164,7 @@ impl RingWriter {
     pub fn publish(&mut self) {
         debug_assert!(self.unstamped.is_empty(), "records are stamped before they are published");
         self.tail = self.end;
+        self.last_published = self.last;
         self.unpublished_records = 0;
         self.shared().words.publish(RingOffset(self.end));
     }
@@ -204,17 +208,34 @@ impl RingWriter {
     /// published yet. Starts with the oldest where `from` is older. Copies at most the one record that goes round the
     /// end of the ring; where one does, it walks from `from` to there to find it.
     pub fn records(&mut self, from: RingOffset) -> Records<'_> {
-        let from = from.0.clamp(self.head, self.end);
+        let end = self.end;
+        self.records_until(from, end)
+    }
+
+    /// As [`RingWriter::records`], up to `end`, where a record ends.
+    fn records_until(&mut self, from: RingOffset, end: u64) -> Records<'_> {
+        let from = from.0.clamp(self.head, end);
         let wrap = (from / self.capacity + 1) * self.capacity;
-        if wrap >= self.end {
-            return Records { runs: [self.view(from, self.end), Run::empty(), Run::empty()] };
+        if wrap >= end {
+            return Records { runs: [self.view(from, end), Run::empty(), Run::empty()] };
         }
         let over = self.last_start_before(from, wrap);
         let after = over + self.length(over);
         self.fill_scratch(over, after);
         let this = &*self;
         let middle = Run { bytes: &this.scratch, offset: RingOffset(over) };
-        Records { runs: [this.view(from, over), middle, this.view(after, this.end)] }
+        Records { runs: [this.view(from, over), middle, this.view(after, end)] }
+    }
+
+    /// The published records from `from` on, as [`RingWriter::records`] shows them.
+    pub fn published(&mut self, from: RingOffset) -> Records<'_> {
+        let end = self.tail;
+        self.records_until(from, end)
+    }
+
+    /// The position of the newest published record; none where there is none.
+    pub fn last_published(&self) -> Option<Position> {
+        (self.last_published.0 != 0).then_some(self.last_published)
     }
 
     /// The records that are not published yet: the turn so far.

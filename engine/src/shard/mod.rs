@@ -25,9 +25,9 @@ use crate::event::EventType;
 use crate::keyspace::{Entry, EntryMut, Kind, Table, Value};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::position::{Position, RingOffset, ShardId};
-use crate::ring::RingWriter;
+use crate::ring::{Records, RingWriter};
 use crate::sequencer::Sequencer;
-use crate::turn::Turn;
+use crate::turn::{Published, Turn};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -130,6 +130,17 @@ impl Shard {
             self.forget_absent();
         }
         published
+    }
+
+    /// The records published from `from` on, and what the ring holds: for who tells subscribers of them. To be called
+    /// after [`Shard::commit`]. None where recording is off.
+    pub fn published(&mut self, from: RingOffset) -> Option<(Published, Records<'_>)> {
+        self.turn.published(from)
+    }
+
+    /// The revision that the next event of a key's stream gets; 0 where the stream has no counter.
+    pub fn next_revision(&self, key: &[u8]) -> u64 {
+        self.stream_revision(key).map_or(0, |revision| revision.0 + 1)
     }
 
     /// The number of keys, those included whose TTL is over and that nobody has asked for since.

@@ -87,7 +87,7 @@ pub fn category_of(stream: &[u8]) -> Option<&[u8]> {
 }
 
 /// What one subscription, or several that want the same, wants of the shards' records.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Interest {
     /// Where its events come from.
     pub source: Source,

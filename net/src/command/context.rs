@@ -2,12 +2,14 @@
 
 use crate::connection::Connections;
 use crate::groups::Groups;
+use crate::push::Clients;
 use crate::server::Server;
 use crate::session::Session;
 use keytide_engine::filter::Filter;
 use keytide_engine::history::History;
 use keytide_engine::position::Position;
 use keytide_engine::shards::Shards;
+use keytide_engine::subscription::{ClientId, Hub};
 
 /// For commands that work on keys: the shards that hold them.
 pub struct KeysContext<'a> {
@@ -53,6 +55,18 @@ pub struct HistoryContext<'a> {
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
+}
+
+/// For commands on the client's subscriptions.
+pub struct SubscriptionContext<'a, 'c> {
+    /// The subscriptions of this core's clients.
+    pub hub: &'a mut Hub,
+    /// Where they are told of them.
+    pub outlet: &'a mut Clients<'c>,
+    /// The client, as the hub knows it.
+    pub client: ClientId,
+    /// What the whole server shares.
+    pub server: &'a Server,
 }
 
 /// For commands on a consumer group, on the core that keeps it.

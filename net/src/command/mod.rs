@@ -18,7 +18,10 @@ pub mod table;
 pub mod transaction;
 mod walk;
 
-pub use context::{CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, SessionContext};
+pub use context::{
+    CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, SessionContext,
+    SubscriptionContext,
+};
 pub use refusal::{Answer, refuse};
 
 use crate::gather::Merge;
@@ -43,7 +46,7 @@ pub struct Command {
     pub run: Run,
 }
 
-/// What a client may want to know of a command, by Redis's names.
+/// What a client may want to know of a command, by Redis's names where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {
     /// It may change a key.
@@ -64,6 +67,8 @@ pub enum Flag {
     NoMulti,
     /// It may wait.
     Blocking,
+    /// A RESP2 connection may send it that has subscriptions.
+    WhileSubscribed,
     /// Its keys cannot be told from its arguments' places alone.
     MovableKeys,
 }
@@ -81,6 +86,7 @@ impl Flag {
             Flag::Immediate => "immediate",
             Flag::NoMulti => "no_multi",
             Flag::Blocking => "blocking",
+            Flag::WhileSubscribed => "while_subscribed",
             Flag::MovableKeys => "movablekeys",
         }
     }
@@ -212,6 +218,8 @@ pub enum Run {
     },
     /// On the client's core after the turn's commit, once the frontier has passed what was acknowledged before.
     History(fn(&mut HistoryContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress),
+    /// As `History`, with the subscriptions of the client's core.
+    Subscription(fn(&mut SubscriptionContext<'_, '_>, Args<'_>, &mut Reply<'_>) -> Progress),
     /// As `History`, on the core that keeps the consumer group named by its arguments `key` and `group`, whose
     /// places are given.
     Group {

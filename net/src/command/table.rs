@@ -1,6 +1,6 @@
 //! All commands by name.
 
-use super::{Command, Run, cdc, connection, generic, hash, list, server, set, string, transaction};
+use super::{Command, Flag, Run, cdc, connection, generic, hash, list, server, set, string, transaction};
 use crate::resp::{Args, error_text};
 use std::sync::LazyLock;
 
@@ -170,6 +170,17 @@ impl Table {
         subcommands.find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// The text for a command that a RESP2 connection with subscriptions may not send: Redis's, with the commands that
+    /// it may send here, those on subscriptions first.
+    pub fn not_while_subscribed(&self, command: &Command) -> String {
+        let mut allowed: Vec<&Command> =
+            self.commands().iter().copied().filter(|command| command.is(Flag::WhileSubscribed)).collect();
+        allowed.sort_by_key(|command| !matches!(command.run, Run::Subscription(_)));
+        let names: Vec<String> = allowed.iter().map(|command| command.name.to_uppercase()).collect();
+        let (name, names) = (command.name.trim_end_matches('|'), names.join(" / "));
+        format!("ERR Can't execute '{name}': only {names} are allowed in this context")
+    }
+
     fn resolve_subcommand(&self, container: &Command, args: Args<'_>) -> Result<CommandIndex, Vec<u8>> {
         let Some(word) = args.try_get(1) else {
             // Alone, a container is its subcommand without a name where it has one, as COMMAND does.
@@ -232,6 +243,14 @@ mod tests {
         let mut names: Vec<_> = TABLE.all.iter().map(|command| command.name).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn a_resp2_subscriber_is_told_what_it_may_send() {
+        let get = TABLE.by_name(b"get").unwrap();
+        let text = "ERR Can't execute 'get': only CDC.SUBSCRIBE / CDC.UNSUBSCRIBE / CDC.CREDIT / PING / QUIT / RESET \
+                    are allowed in this context";
+        assert_eq!(TABLE.not_while_subscribed(get), text);
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl<'a> Reply<'a> {
         self.protocol
     }
 
+    /// The output itself, for what is encoded elsewhere.
+    #[inline]
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
     /// The same reply for another version of the protocol: HELLO answers in the one it has just chosen.
     pub fn for_protocol(&mut self, protocol: Protocol) -> Reply<'_> {
         Reply { out: self.out, protocol }

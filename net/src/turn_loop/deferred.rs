@@ -1,11 +1,12 @@
-//! Commands that read the recorded history, or a consumer group: they run after the turn's commit, once the frontier
+//! Commands that read the recorded history, or are about a consumer group or a subscription: they run after the turn's commit, once the frontier
 //! has passed every write that was acknowledged before them, and some of them wait for more.
 
 use super::Core;
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{DeferredState, GroupContext, HistoryContext, Progress, Run};
+use crate::command::{DeferredState, GroupContext, HistoryContext, Progress, Run, SubscriptionContext};
 use crate::mesh::message::{Message, ReplyTo};
 use crate::net_ring::ConnectionId;
+use crate::push::client_of;
 use crate::resp::{OwnedArgs, Protocol, Reply};
 use keytide_engine::position::{Position, ShardId};
 
@@ -81,11 +82,20 @@ impl Core {
     }
 
     fn run_one(&mut self, deferred: &mut Deferred, out: &mut Vec<u8>) -> Progress {
-        let Core { history, groups, server, now_ms, .. } = self;
+        let Core { history, groups, hub, pushes, connections, listed, server, now_ms, .. } = self;
         let mut reply = Reply::new(out, deferred.protocol);
         let (args, state, now_ms) = (deferred.args.as_args(), &mut deferred.state, *now_ms);
         match TABLE.get(deferred.command).run {
             Run::History(run) => run(&mut HistoryContext { history, state, server, now_ms }, args, &mut reply),
+            Run::Subscription(run) => {
+                let mut outlet = pushes.to(connections, listed);
+                let client = client_of(deferred.to.connection);
+                // Of a client that has gone meanwhile nobody would end the subscription.
+                if !outlet.is_open(client) {
+                    return Progress::Done;
+                }
+                run(&mut SubscriptionContext { hub, outlet: &mut outlet, client, server }, args, &mut reply)
+            }
             Run::Group { run, .. } => {
                 run(&mut GroupContext { groups, history, state, server, now_ms }, args, &mut reply)
             }
@@ -96,7 +106,7 @@ impl Core {
             | Run::EachShard { .. }
             | Run::AllShards(_)
             | Run::EachCore { .. }
-            | Run::Transaction(_) => unreachable!("only what reads history or a group is deferred"),
+            | Run::Transaction(_) => unreachable!("only what runs after the commit is deferred"),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionCont
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::mesh::message::ReplyTo;
+use crate::push::client_of;
 use crate::resp::{Args, OwnedArgs, Reply};
 use keytide_engine::limits::change_bytes_max;
 use keytide_engine::position::ShardId;
@@ -41,7 +42,11 @@ impl Core {
                 let Client { session, replies, .. } = client;
                 let protocol = session.protocol;
                 let mut context = SessionContext { session, server: &self.server, now_ms: self.now_ms };
+                let subscriptions = context.session.subscriptions;
                 run(&mut context, args, &mut Reply::new(replies.here(), protocol));
+                if context.session.subscriptions < subscriptions {
+                    self.hub.close_client(client_of(client.id));
+                }
                 true
             }
             Run::Shard { run, shard } => {
@@ -60,7 +65,7 @@ impl Core {
                 self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), all);
                 true
             }
-            Run::History(_) => {
+            Run::History(_) | Run::Subscription(_) => {
                 if !self.has_all_replies(client) {
                     return false;
                 }

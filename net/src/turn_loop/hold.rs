@@ -234,6 +234,7 @@ impl Core {
                 | Run::Session(_)
                 | Run::EachCore { .. }
                 | Run::History(_)
+                | Run::Subscription(_)
                 | Run::Group { .. }
                 | Run::Transaction(_) => {}
             }
@@ -296,7 +297,12 @@ fn run_one(
             let mut context = SessionContext { session, server: context.server, now_ms: context.now_ms };
             run(&mut context, args, reply);
         }
-        Run::Container(_) | Run::EachCore { .. } | Run::History(_) | Run::Group { .. } | Run::Transaction(_) => {
+        Run::Container(_)
+        | Run::EachCore { .. }
+        | Run::History(_)
+        | Run::Subscription(_)
+        | Run::Group { .. }
+        | Run::Transaction(_) => {
             reply.error(error_text::NOT_IN_MULTI);
         }
     }

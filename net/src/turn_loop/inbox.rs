@@ -126,7 +126,12 @@ impl Core {
                 self.deliver(from, to, &out);
             }
             Run::Group { .. } => self.defer(from, index, protocol, to, OwnedArgs::from(args)),
-            Run::Container(_) | Run::Session(_) | Run::AllShards(_) | Run::History(_) | Run::Transaction(_) => {
+            Run::Container(_)
+            | Run::Session(_)
+            | Run::AllShards(_)
+            | Run::History(_)
+            | Run::Subscription(_)
+            | Run::Transaction(_) => {
                 unreachable!("it never leaves its client's core")
             }
         }

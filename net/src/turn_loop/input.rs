@@ -92,18 +92,19 @@ impl Core {
             connection.session.closing = Closing::AfterReplies;
         }
         list(&mut self.listed, &mut connection);
-        if let Some(closed) = self.connections.insert(connection) {
-            self.count_out(&closed);
+        if let Some(mut closed) = self.connections.insert(connection) {
+            self.count_out(&mut closed);
         }
     }
 
     fn forget(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.remove(id) {
-            self.count_out(&connection);
+        if let Some(mut connection) = self.connections.remove(id) {
+            self.count_out(&mut connection);
         }
     }
 
-    fn count_out(&mut self, connection: &Connection) {
+    fn count_out(&mut self, connection: &mut Connection) {
+        self.end_subscriptions(connection);
         if connection.session.client != 0 {
             self.clients -= 1;
             self.server.dismiss_client();
@@ -261,6 +262,10 @@ impl Core {
         let command = TABLE.get(index);
         if !client.session.authenticated && !command.is(Flag::NoAuth) {
             self.reject(client, error_text::NO_AUTH.as_bytes());
+            return true;
+        }
+        if client.session.is_only_subscriber() && !command.is(Flag::WhileSubscribed) {
+            self.reject(client, TABLE.not_while_subscribed(command).as_bytes());
             return true;
         }
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.

@@ -17,6 +17,7 @@ mod input;
 mod output;
 mod run;
 
+pub(crate) use output::list;
 pub use run::{CoreError, run};
 
 use crate::command::table::CommandIndex;
@@ -25,6 +26,7 @@ use crate::groups::Groups;
 use crate::mesh::message::{Batch, ReplyTo};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetOps, NetRing};
+use crate::push::Pushes;
 use crate::resp::{Ahead, OwnedArgs, Protocol};
 use crate::server::{Server, Stat};
 use deferred::Deferred;
@@ -32,6 +34,7 @@ use hold::{Hold, HoldRequest};
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::Shard;
+use keytide_engine::subscription::Hub;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -45,6 +48,10 @@ pub struct Core {
     connections: Connections,
     history: History,
     groups: Groups,
+    /// The subscriptions of this core's clients.
+    hub: Hub,
+    /// What it takes to tell them.
+    pushes: Pushes,
     /// The commands of one connection that are looked at together: memory that serves again.
     ahead: Ahead,
     /// The lanes to the other cores, by their numbers; none at this core's own place.
@@ -112,12 +119,15 @@ impl Core {
         outbound: Vec<Option<Outbound>>,
         inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
     ) -> Core {
+        let id = shard.id();
         Core {
-            id: shard.id(),
+            id,
             shard: Some(Box::new(shard)),
             connections: Connections::default(),
             history: History::new(server.sequencer.clone(), &server.rings),
             groups: Groups::default(),
+            hub: Hub::new(id, &server.rings, server.sequencer.first(), server.config.subscriptions),
+            pushes: Pushes::new(server.config.push_buffer_bytes),
             ahead: Ahead::default(),
             outbound,
             inbound,
@@ -164,6 +174,7 @@ impl Core {
             self.tell(net.ops());
         }
         again |= self.run_deferred();
+        self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();
         Ok(match (again, work) {
@@ -219,7 +230,7 @@ impl Core {
         if let Some(shard) = &self.shard {
             self.server.tell_shard(shard);
         }
-        let counters = ops.counters();
+        let (counters, subscriptions) = (ops.counters(), self.hub.counts());
         for (stat, value) in [
             (Stat::Commands, self.commands),
             (Stat::Connections, self.accepted),
@@ -230,6 +241,11 @@ impl Core {
             (Stat::Forwarded, self.forwarded),
             (Stat::Turns, self.turns),
             (Stat::Parks, counters.parks),
+            (Stat::Subscriptions, subscriptions.subscriptions),
+            (Stat::LiveSubscriptions, subscriptions.live),
+            (Stat::PushedEvents, subscriptions.events),
+            (Stat::FellBehind, subscriptions.fell_behind),
+            (Stat::DroppedSubscriptions, subscriptions.dropped),
         ] {
             self.server.tell(self.id, stat, value);
         }

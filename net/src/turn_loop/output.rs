@@ -4,11 +4,12 @@ use super::Core;
 use crate::connection::{Connection, Stall};
 use crate::limits::OUTPUT_STALL_BYTES;
 use crate::net_ring::{ConnectionId, NetOps};
+use crate::push::client_of;
 use keytide_engine::position::ShardId;
 
 /// Puts a connection on the list of those to look at before the turn ends.
 #[inline]
-pub(super) fn list(listed: &mut Vec<ConnectionId>, connection: &mut Connection) {
+pub(crate) fn list(listed: &mut Vec<ConnectionId>, connection: &mut Connection) {
     if !connection.is_listed {
         connection.is_listed = true;
         listed.push(connection.id);
@@ -55,6 +56,7 @@ impl Core {
         }
         if !connection.is_sending && !connection.replies.ready().is_empty() {
             let buffer = connection.replies.take_ready(std::mem::take(&mut connection.spare));
+            connection.sending_bytes = buffer.len();
             connection.is_sending = ops.send(connection.id, buffer).is_ok();
         }
         let waited = connection.stall.is_some();
@@ -80,9 +82,30 @@ impl Core {
         }
         if !went_on && connection.is_finished() {
             connection.is_closed = true;
+            self.end_subscriptions(connection);
             ops.close(connection.id);
         }
+        let has_room = connection.wants_room && !self.pushes.is_full(connection);
+        if has_room {
+            connection.wants_room = false;
+            self.hub.note_room(client_of(connection.id));
+        }
         // The net ring may know already that the send is over, and tells only who asks.
-        went_on || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
+        went_on || has_room || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
+    }
+
+    /// Ends all subscriptions of a connection that is being closed.
+    pub(super) fn end_subscriptions(&mut self, connection: &mut Connection) {
+        if connection.session.subscriptions > 0 {
+            connection.session.subscriptions = 0;
+            self.hub.close_client(client_of(connection.id));
+        }
+    }
+
+    /// Tells subscribers that the server stops. In every turn of a stopping core, for commands still run.
+    pub(super) fn drop_subscriptions(&mut self) {
+        if self.server.is_stopping() {
+            self.hub.shut_down(&mut self.pushes.to(&mut self.connections, &mut self.listed));
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! | `group_read` | CDC.GROUP READ, CDC.CLAIM |
 //! | `group_list` | CDC.GROUP INFO, LIST, PARKED; CDC.PENDING |
 //! | `ack` | CDC.ACK, CDC.NACK |
+//! | `subscribe`, `unsubscribe`, `credit` | CDC.SUBSCRIBE, CDC.UNSUBSCRIBE, CDC.CREDIT |
 //! | `row` | how an event is told |
 //! | `filter_options` | which events are asked for |
 //! | `words` | numbers, cursors and options among the arguments |
@@ -17,6 +18,7 @@
 
 mod ack;
 mod append;
+mod credit;
 mod filter_options;
 mod group;
 mod group_list;
@@ -26,6 +28,8 @@ mod poll;
 mod read;
 mod refusal;
 mod row;
+mod subscribe;
+mod unsubscribe;
 mod words;
 
 use super::Command;
@@ -41,6 +45,9 @@ pub const COMMANDS: &[&Command] = &[
     &ack::NACK,
     &group_list::PENDING,
     &group_read::CLAIM,
+    &subscribe::SUBSCRIBE,
+    &unsubscribe::UNSUBSCRIBE,
+    &credit::CREDIT,
 ];
 
 /// How many events one reply has at the most, whatever is asked for.

@@ -6,6 +6,7 @@ use crate::server::Server;
 use keytide_engine::filter::FilterError;
 use keytide_engine::group::GroupError;
 use keytide_engine::history::BeyondHead;
+use keytide_engine::subscription::hub::{NoSubscription, TooMany};
 
 /// The text of the error that a command answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +32,18 @@ impl From<BeyondHead> for CdcError {
 
 impl From<FilterError> for CdcError {
     fn from(error: FilterError) -> CdcError {
+        CdcError(format!("ERR {error}").into())
+    }
+}
+
+impl From<TooMany> for CdcError {
+    fn from(error: TooMany) -> CdcError {
+        CdcError(format!("ERR {error}").into())
+    }
+}
+
+impl From<NoSubscription> for CdcError {
+    fn from(error: NoSubscription) -> CdcError {
         CdcError(format!("ERR {error}").into())
     }
 }

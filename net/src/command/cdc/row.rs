@@ -1,9 +1,10 @@
 //! How an event is told: `[seq, key, op, value|nil, timestamp_ms]`, for some commands with `revision, meta|nil` behind.
 
+use crate::push::encode::{data, meta};
 use crate::resp::{Protocol, Reply};
 use keytide_engine::group::Row;
 use keytide_engine::position::Position;
-use keytide_engine::ring::{Record, RecordData};
+use keytide_engine::ring::Record;
 
 /// What a row tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,21 +77,11 @@ pub(super) fn event_row(reply: &mut Reply<'_>, record: &Record<'_>, columns: Col
         Some(name) => capitals(reply, name),
         None => reply.bulk(record.type_name()),
     }
-    match record.data() {
-        None => reply.null(),
-        Some(RecordData::One(bytes)) => reply.bulk(bytes),
-        Some(RecordData::Parts(parts)) => {
-            reply.array(parts.clone().count());
-            parts.for_each(|part| reply.bulk(part));
-        }
-    }
+    data(reply, record);
     reply.unsigned(record.timestamp_ms());
     if columns == Columns::Seven {
         reply.unsigned(record.revision().0);
-        match record.meta() {
-            Some(meta) => reply.bulk(meta),
-            None => reply.null(),
-        }
+        meta(reply, record);
     }
 }
 

@@ -8,15 +8,21 @@ use keytide_engine::number::parse_i64;
 pub static PING: Command = Command {
     name: "ping",
     arity: -1,
-    flags: &[Flag::Fast],
+    flags: &[Flag::Fast, Flag::WhileSubscribed],
     keys: Keys::None,
     summary: "Returns PONG, or the argument.",
     group: "connection",
     run: Run::Session(ping),
 };
 
-fn ping(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn ping(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match args.len() {
+        // A reply among pushes looks like one, as in Redis.
+        1 | 2 if context.session.is_only_subscriber() => {
+            reply.array(2);
+            reply.text("pong");
+            reply.bulk(args.try_get(1).unwrap_or_default());
+        }
         1 => reply.simple("PONG"),
         2 => reply.bulk(args.get(1)),
         _ => reply.error(error_text::wrong_arguments("ping")),
@@ -54,7 +60,7 @@ fn select(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'
 pub static QUIT: Command = Command {
     name: "quit",
     arity: -1,
-    flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate],
+    flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate, Flag::WhileSubscribed],
     keys: Keys::None,
     summary: "Closes the connection.",
     group: "connection",
@@ -69,7 +75,7 @@ fn quit(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>
 pub static RESET: Command = Command {
     name: "reset",
     arity: 1,
-    flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate],
+    flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate, Flag::WhileSubscribed],
     keys: Keys::None,
     summary: "Makes the connection as it was when it was opened.",
     group: "connection",

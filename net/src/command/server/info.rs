@@ -35,6 +35,7 @@ const SECTIONS: &[Section] = &[
     ("Modules", |_, _| {}),
     ("Cluster", |_, text| text.row("cluster_enabled", 0)),
     ("CDC", cdc),
+    ("Subscriptions", subscriptions),
     ("Keyspace", keyspace),
 ];
 
@@ -171,6 +172,19 @@ fn cdc(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("cdc_events_recorded_total", server.total(Stat::Recorded));
     text.row("cdc_first_position", context.history.first_available().0);
     text.row("cdc_next_position", context.history.frontier().0);
+}
+
+fn subscriptions(context: &HistoryContext<'_>, text: &mut Text) {
+    let server = context.server;
+    text.row("subscriptions", server.total(Stat::Subscriptions));
+    text.row("subscriptions_live", server.total(Stat::LiveSubscriptions));
+    for (name, stat) in [
+        ("subscription_events_total", Stat::PushedEvents),
+        ("subscriptions_fell_behind_total", Stat::FellBehind),
+        ("subscriptions_dropped_total", Stat::DroppedSubscriptions),
+    ] {
+        text.row(name, server.since_reset(stat));
+    }
 }
 
 fn keyspace(context: &HistoryContext<'_>, text: &mut Text) {

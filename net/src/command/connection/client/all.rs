@@ -35,7 +35,7 @@ fn list(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match words.try_get(0) {
         None => describe(context, reply, |_| true),
         Some(word) if words.len() == 2 && is(word, "type") => match is_type(words.get(1)) {
-            Ok(is_it) => describe(context, reply, |_| is_it),
+            Ok(is_it) => describe(context, reply, is_it),
             Err(text) => reply.error(text),
         },
         Some(word) if words.len() > 1 && is(word, "id") => {
@@ -65,13 +65,19 @@ fn admitted<'a>(context: &'a mut CoreContext<'_>) -> impl Iterator<Item = &'a mu
     context.connections.iter().filter(is_open)
 }
 
-/// Whether connections are of a type, by Redis's name for it: all of them are normal ones.
-fn is_type(name: &[u8]) -> Result<bool, Vec<u8>> {
+/// What tells whether a connection is of a type.
+type IsType = fn(&Connection) -> bool;
+
+/// Whether connections are of a type, by Redis's name for it: normal ones, or those with subscriptions.
+fn is_type(name: &[u8]) -> Result<IsType, Vec<u8>> {
     if is(name, "normal") {
-        return Ok(true);
+        return Ok(|connection| connection.session.subscriptions == 0);
     }
-    match ["master", "slave", "replica", "pubsub"].iter().any(|other| is(name, other)) {
-        true => Ok(false),
+    if is(name, "pubsub") {
+        return Ok(|connection| connection.session.subscriptions > 0);
+    }
+    match ["master", "slave", "replica"].iter().any(|other| is(name, other)) {
+        true => Ok(|_| false),
         false => Err([b"ERR Unknown client type '", name, b"'"].concat()),
     }
 }
@@ -90,8 +96,7 @@ struct Victims<'a> {
     id: Option<u64>,
     peer: Option<&'a [u8]>,
     local: Option<&'a [u8]>,
-    /// Whether the type asked for is one that connections have.
-    is_type: Option<bool>,
+    is_type: Option<IsType>,
     skips_asker: bool,
 }
 
@@ -137,7 +142,7 @@ impl<'a> Victims<'a> {
         self.id.is_none_or(|id| session.client == id)
             && is_at(session.peer, self.peer)
             && is_at(session.local, self.local)
-            && self.is_type != Some(false)
+            && self.is_type.is_none_or(|is_it| is_it(connection))
             && !(self.skips_asker && session.client == asker)
     }
 }

@@ -1,0 +1,110 @@
+//! What the shards have sent and has not been told yet: merged in the order of positions.
+
+use crate::fanout::{Fanned, FannedEvent};
+use crate::history::History;
+use crate::position::{Position, RingOffset, ShardId};
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// The batches from all shards.
+pub(super) struct Feeds {
+    shards: Vec<Feed>,
+}
+
+#[derive(Default)]
+struct Feed {
+    batches: VecDeque<Box<Fanned>>,
+    /// The next event of the first batch, and where its interests begin.
+    at: usize,
+    numbers_at: u32,
+    /// How far the shard has looked.
+    scanned: RingOffset,
+    next: Position,
+}
+
+/// The event whose turn it is.
+pub(super) struct NextEvent {
+    pub shard: ShardId,
+    pub event: FannedEvent,
+    numbers: Range<u32>,
+}
+
+impl Feeds {
+    pub fn new(shards: u16) -> Feeds {
+        Feeds { shards: (0..shards).map(|_| Feed::default()).collect() }
+    }
+
+    /// Keeps a batch. Its events are of no use where nobody `is_live` on the shard.
+    pub fn push(&mut self, shard: ShardId, batch: Box<Fanned>, is_live: bool) {
+        let feed = &mut self.shards[shard.0 as usize];
+        (feed.scanned, feed.next) = (batch.scanned, batch.next);
+        if !is_live {
+            *feed = Feed { scanned: feed.scanned, next: feed.next, ..Feed::default() };
+        } else if !batch.events.is_empty() {
+            feed.batches.push_back(batch);
+        }
+    }
+
+    /// The position up to which, exclusive, nothing is missing: of any shard that `live_on` counts, nothing that was
+    /// published below it is still to come.
+    ///
+    /// The frontier is read first, then each shard's published tail. Everything below the frontier is then before the
+    /// tails; so a shard whose batches cover its tail has sent everything below the frontier. Of one that has
+    /// published and not yet fanned out, all is there below what it has said. An idle shard holds nothing back.
+    pub fn bound(&self, live_on: &[u32], history: &History) -> Position {
+        let frontier = history.frontier();
+        let mut bound = frontier;
+        for (index, feed) in self.shards.iter().enumerate() {
+            if live_on[index] > 0 && history.rings()[index].tail() > feed.scanned {
+                bound = bound.min(feed.next);
+            }
+        }
+        bound
+    }
+
+    /// Takes the next event below `bound`.
+    #[inline]
+    pub fn next(&mut self, bound: Position) -> Option<NextEvent> {
+        self.shards.iter_mut().for_each(Feed::drop_taken);
+        let heads = self.shards.iter().enumerate().filter_map(|(index, feed)| Some((feed.head()?.position, index)));
+        let (position, index) = heads.min()?;
+        if position >= bound {
+            return None;
+        }
+        let feed = &mut self.shards[index];
+        let event = *feed.head()?;
+        let numbers = feed.numbers_at..event.numbers_end;
+        feed.at += 1;
+        feed.numbers_at = event.numbers_end;
+        Some(NextEvent { shard: ShardId(index as u16), event, numbers })
+    }
+
+    /// The interests that want an event. To be asked before the next one is taken.
+    #[inline]
+    pub fn numbers(&self, next: &NextEvent) -> &[u32] {
+        let feed = &self.shards[next.shard.0 as usize];
+        feed.batches.front().map_or(&[], |batch| &batch.numbers[next.numbers.start as usize..next.numbers.end as usize])
+    }
+
+    /// The position of the next event, wherever the bound is.
+    pub fn first(&mut self) -> Option<Position> {
+        self.shards.iter_mut().for_each(Feed::drop_taken);
+        self.shards.iter().filter_map(|feed| Some(feed.head()?.position)).min()
+    }
+}
+
+impl Feed {
+    /// Drops the batches whose events have all been taken.
+    #[inline]
+    fn drop_taken(&mut self) {
+        while self.batches.front().is_some_and(|batch| batch.events.len() == self.at) {
+            self.batches.pop_front();
+            (self.at, self.numbers_at) = (0, 0);
+        }
+    }
+
+    #[inline]
+    fn head(&self) -> Option<&FannedEvent> {
+        self.batches.front()?.events.get(self.at)
+    }
+}

@@ -1,0 +1,205 @@
+//! What the members of a hub want, each interest once however many share it, and on which shards it is live.
+
+use crate::fanout::Ask;
+use crate::position::{Position, ShardId};
+use crate::subscription::Interest;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The interests of one core. The numbers are those by which the shards know them.
+pub(super) struct Interests {
+    rows: Vec<Option<Row>>,
+    free: Vec<u32>,
+    by_interest: HashMap<Arc<Interest>, u32>,
+    shards: u16,
+    next_token: u64,
+    /// On how many interests' answers the merge relies, for each shard.
+    pub live_on: Vec<u32>,
+    /// What is to be asked of the shards.
+    pub asks: Vec<(ShardId, Ask)>,
+}
+
+/// One interest.
+pub(super) struct Row {
+    pub interest: Arc<Interest>,
+    /// The only shard that can have something for it.
+    only: Option<ShardId>,
+    /// The subscriptions that want it, by their places in the hub.
+    pub members: Vec<u32>,
+    /// How many of them rely on it being live.
+    joined: usize,
+    token: u64,
+    /// The shards that have answered the token.
+    answered: Vec<ShardId>,
+    /// From which position on all that have answered look for it.
+    from: Position,
+    /// Whether a shard found it too expensive: its members then read the history for good.
+    pub is_demoted: bool,
+}
+
+impl Interests {
+    pub fn new(shards: u16) -> Interests {
+        Interests {
+            rows: Vec::new(),
+            free: Vec::new(),
+            by_interest: HashMap::new(),
+            shards,
+            next_token: 0,
+            live_on: vec![0; shards as usize],
+            asks: Vec::new(),
+        }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// Whether a shard can have something for an interest.
+    pub fn looks_on(&self, number: u32, shard: ShardId) -> bool {
+        self.shards_of(&self.row(number).interest).contains(&shard.0)
+    }
+
+    /// The shards that can have something for an interest.
+    fn shards_of(&self, interest: &Interest) -> std::ops::Range<u16> {
+        let only = interest.source.shard(self.shards);
+        // There may be no shard of that number.
+        only.map_or(0..self.shards, |shard| shard.0.min(self.shards)..shard.0.saturating_add(1).min(self.shards))
+    }
+
+    /// Adds a member to an interest, which is made where nobody shares it; answers its number.
+    pub fn enter(&mut self, interest: Interest, member: u32) -> u32 {
+        if let Some(&number) = self.by_interest.get(&interest) {
+            self.row_mut(number).members.push(member);
+            return number;
+        }
+        let interest = Arc::new(interest);
+        let row = Row {
+            only: interest.source.shard(self.shards),
+            interest: interest.clone(),
+            members: vec![member],
+            joined: 0,
+            token: 0,
+            answered: Vec::new(),
+            from: Position(0),
+            is_demoted: false,
+        };
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            self.rows.len() as u32 - 1
+        });
+        self.rows[number as usize] = Some(row);
+        self.by_interest.insert(interest, number);
+        number
+    }
+
+    /// Takes a member out. It has not joined, or has left before.
+    pub fn leave(&mut self, number: u32, member: u32) {
+        let row = self.row_mut(number);
+        if let Some(place) = row.members.iter().position(|one| *one == member) {
+            row.members.swap_remove(place);
+        }
+        if row.members.is_empty() {
+            let interest = row.interest.clone();
+            self.by_interest.remove(&interest);
+            self.rows[number as usize] = None;
+            self.free.push(number);
+        }
+    }
+
+    pub fn row(&self, number: u32) -> &Row {
+        match &self.rows[number as usize] {
+            Some(row) => row,
+            None => unreachable!("a member's interest is there as long as the member"),
+        }
+    }
+
+    fn row_mut(&mut self, number: u32) -> &mut Row {
+        match &mut self.rows[number as usize] {
+            Some(row) => row,
+            None => unreachable!("a member's interest is there as long as the member"),
+        }
+    }
+
+    /// The members of an interest that a shard has found something for; none where it is gone.
+    ///
+    /// The number may be that of a later interest by now. What a shard has found for the earlier one came before its
+    /// answer to the later one, so it is below the position from which that one is told anything; and a shard that the
+    /// later one did not ask has nothing for it.
+    #[inline]
+    pub fn members_on(&self, number: u32, shard: ShardId) -> &[u32] {
+        let row = self.rows.get(number as usize).and_then(Option::as_ref);
+        row.filter(|row| row.only.is_none_or(|only| only == shard)).map_or(&[], |row| &row.members)
+    }
+
+    /// The members of an interest.
+    pub fn members(&self, number: u32) -> &[u32] {
+        &self.row(number).members
+    }
+
+    /// A member relies on the interest being live from now on; the first one has the shards asked.
+    pub fn join(&mut self, number: u32) {
+        let row = self.row_mut(number);
+        row.joined += 1;
+        if row.joined > 1 {
+            return;
+        }
+        self.next_token += 1;
+        let token = self.next_token;
+        let row = self.row_mut(number);
+        (row.token, row.from) = (token, Position(0));
+        row.answered.clear();
+        let interest = row.interest.clone();
+        for shard in self.shards_of(&interest) {
+            self.asks.push((ShardId(shard), Ask::Add { number, token, interest: interest.clone() }));
+        }
+    }
+
+    /// A member relies on it no longer; with the last one the shards are told.
+    pub fn part(&mut self, number: u32) {
+        let row = self.row_mut(number);
+        row.joined -= 1;
+        if row.joined > 0 {
+            return;
+        }
+        // No answer that is still on its way is for anyone now.
+        row.token = 0;
+        let interest = row.interest.clone();
+        for shard in std::mem::take(&mut row.answered) {
+            self.live_on[shard.0 as usize] -= 1;
+        }
+        for shard in self.shards_of(&interest) {
+            self.asks.push((ShardId(shard), Ask::Remove { number }));
+        }
+    }
+
+    /// From which position on it is live on all shards that can have something for it; none as long as it is not.
+    pub fn live_from(&self, number: u32) -> Option<Position> {
+        let row = self.row(number);
+        let wanted = self.shards_of(&row.interest).len();
+        (row.joined > 0 && row.answered.len() == wanted).then_some(row.from)
+    }
+
+    /// Takes a shard's answer; tells whether the interest is now live on all shards.
+    pub fn answer(&mut self, shard: ShardId, number: u32, token: u64, from: Position) -> bool {
+        let Some(row) = self.rows.get_mut(number as usize).and_then(Option::as_mut) else { return false };
+        if row.token != token || row.answered.contains(&shard) {
+            return false;
+        }
+        row.answered.push(shard);
+        row.from = row.from.max(from);
+        self.live_on[shard.0 as usize] += 1;
+        self.live_from(number).is_some()
+    }
+
+    /// A shard has given the interest up; tells whether there is anyone to be told.
+    pub fn demote(&mut self, shard: ShardId, number: u32) -> bool {
+        let Some(row) = self.rows.get_mut(number as usize).and_then(Option::as_mut) else { return false };
+        // What was given up may have been an earlier one of the same number.
+        let Some(place) = row.answered.iter().position(|one| *one == shard) else { return false };
+        row.answered.swap_remove(place);
+        row.is_demoted = true;
+        self.live_on[shard.0 as usize] -= 1;
+        true
+    }
+}

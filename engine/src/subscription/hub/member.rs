@@ -1,0 +1,227 @@
+//! One subscription: what it has been told, and what waits for it.
+
+use crate::event::EventType;
+use crate::history::Gap;
+use crate::limits::SubscriptionLimits;
+use crate::position::{Position, Revision, RingOffset, ShardId};
+use crate::ring::Record;
+use crate::subscription::{As, ClientId, OnGap, OnSlow, Outlet, Push, Start, Subscribe};
+use std::collections::VecDeque;
+
+/// Where a subscription is between the history and what happens now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for the shard to say where its stream is.
+    Asked,
+    /// It reads the history.
+    Reading,
+    /// It reads the history up to this position; what comes from there on is found by the shards, and waits.
+    Joining(Position),
+    /// It is told what the shards find.
+    Live,
+}
+
+/// Who is to look at a subscription next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is in the line of those that have something to do.
+    InLine,
+    /// It looks again when more is published.
+    Polls,
+    /// Something has to happen to it first: room, credit, an answer, an event.
+    Rests,
+}
+
+/// A reference to an event that could not be told at once.
+#[derive(Clone, Copy)]
+pub(super) struct Waiting {
+    pub shard: ShardId,
+    pub offset: RingOffset,
+    pub position: Position,
+    /// The bytes of its record, once it waits.
+    pub bytes: u64,
+}
+
+/// One subscription.
+pub(super) struct Member {
+    pub client: ClientId,
+    pub id: u64,
+    /// Tells it from others that have had its place.
+    pub serial: u32,
+    /// The interest that it shares.
+    pub interest: u32,
+    /// The stream that its links are in, where it is told links or resolves them.
+    link: Option<Box<[u8]>>,
+    resolves: bool,
+    checkpoint_events: Option<u64>,
+    credit: Option<u64>,
+    pub on_slow: OnSlow,
+    on_gap: OnGap,
+    pub phase: Phase,
+    pub place: Place,
+    /// Everything before this was looked at for it. While it is live: nothing before this is told.
+    pub cursor: Position,
+    /// Everything before this is covered by its last checkpoint.
+    pub checkpointed: Position,
+    /// Whether it was told that it is caught up, and not since that it fell behind.
+    pub is_caught_up: bool,
+    /// Whether it relies on its interest being live.
+    pub is_joined: bool,
+    /// Whether it has been told an event.
+    has_told: bool,
+    /// Whether it starts at whatever is first available.
+    floats: bool,
+    /// The revision that it starts behind, as long as it looks for the first event after it.
+    pub after: Option<Revision>,
+    /// What the stream's next event got when it began to look.
+    pub next_revision: u64,
+    /// What waits for it, oldest first.
+    pub queue: VecDeque<Waiting>,
+    pub queue_bytes: u64,
+}
+
+impl Member {
+    pub fn new(client: ClientId, id: u64, serial: u32, wanted: Subscribe) -> Member {
+        let source = &wanted.interest.source;
+        let (cursor, after) = match wanted.start {
+            Start::Start | Start::End | Start::Position(Position(0)) => (Position(0), None),
+            Start::Position(position) => (position.next(), None),
+            Start::Revision(revision) => (Position(0), Some(revision)),
+        };
+        Member {
+            client,
+            id,
+            serial,
+            interest: 0,
+            link: source.is_links().then(|| source.name().into()),
+            resolves: wanted.resolve_links,
+            checkpoint_events: wanted.checkpoint_events,
+            credit: wanted.window,
+            on_slow: wanted.on_slow,
+            on_gap: wanted.on_gap,
+            phase: if after.is_some() { Phase::Asked } else { Phase::Reading },
+            place: Place::Rests,
+            cursor,
+            checkpointed: cursor,
+            is_caught_up: false,
+            is_joined: false,
+            has_told: false,
+            floats: cursor == Position(0) && after.is_none(),
+            after,
+            next_revision: 0,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+        }
+    }
+
+    /// Whether an event may be told now.
+    #[inline]
+    pub fn may_tell(&self, outlet: &mut impl Outlet) -> bool {
+        self.credit != Some(0) && outlet.has_room(self.client)
+    }
+
+    /// Takes an acknowledgement of so many events.
+    pub fn add_credit(&mut self, count: u64) {
+        self.credit = self.credit.map(|credit| credit.saturating_add(count));
+    }
+
+    /// Tells an event, after the checkpoint that is due before it.
+    #[inline]
+    pub fn tell(&mut self, record: &Record<'_>, outlet: &mut impl Outlet) {
+        let position = record.position();
+        self.checkpoint(position, outlet);
+        let form = match &self.link {
+            Some(_) if record.event_type() == EventType::FlushDb => As::Event,
+            Some(stream) if self.resolves => As::Resolved(stream),
+            Some(stream) => As::Link(stream),
+            None => As::Event,
+        };
+        self.has_told = true;
+        if let Some(credit) = &mut self.credit {
+            *credit -= 1;
+        }
+        outlet.push(self.client, self.id, Push::Event(record, form));
+    }
+
+    /// When its next checkpoint is due: when everything before this position was looked at.
+    pub fn checkpoint_due(&self) -> Option<Position> {
+        self.checkpoint_events.map(|events| Position(self.checkpointed.0.saturating_add(events)))
+    }
+
+    /// Everything before `next` was looked at, and told where it was wanted: tells a checkpoint if one is due.
+    #[inline]
+    pub fn checkpoint(&mut self, next: Position, outlet: &mut impl Outlet) {
+        if self.checkpoint_due().is_some_and(|due| due <= next) {
+            self.checkpoint_now(next, outlet);
+        }
+    }
+
+    /// As [`Member::checkpoint`], due or not.
+    pub fn checkpoint_now(&mut self, next: Position, outlet: &mut impl Outlet) {
+        if self.checkpoint_events.is_some() {
+            self.checkpointed = next;
+            outlet.push(self.client, self.id, Push::Checkpoint(before(next)));
+        }
+    }
+
+    /// Lets an event wait. False where too much waits already.
+    #[inline]
+    pub fn queue(&mut self, waiting: Waiting, bytes: u64, limits: &SubscriptionLimits) -> bool {
+        // One event may be longer than all that may wait.
+        let fits = self.queue_bytes + bytes <= limits.queue_bytes || self.queue.is_empty();
+        if self.queue.len() >= limits.queue_events || !fits {
+            return false;
+        }
+        self.queue.push_back(Waiting { bytes, ..waiting });
+        self.queue_bytes += bytes;
+        true
+    }
+
+    /// Takes what has waited longest.
+    pub fn unqueue(&mut self) {
+        self.queue_bytes -= self.queue.pop_front().map_or(0, |waiting| waiting.bytes);
+    }
+
+    /// Meets a gap in the history before `first`. Tells it where the subscription goes on behind it; otherwise the
+    /// subscription is to be dropped.
+    pub fn meet_gap(&mut self, gap: Gap, first_of_run: Position, outlet: &mut impl Outlet) -> bool {
+        let floats = self.floats && !self.has_told;
+        if !floats && self.on_gap == OnGap::Drop {
+            return false;
+        }
+        let from = if self.cursor.0 == 0 { first_of_run } else { self.cursor };
+        outlet.push(self.client, self.id, Push::Gap(from, gap.last));
+        self.cursor = self.cursor.max(gap.last.next());
+        true
+    }
+
+    /// Where an event of the history stands to the revision that the subscription starts behind.
+    pub fn stands(&mut self, record: &Record<'_>) -> Stands {
+        let Some(after) = self.after else { return Stands::Behind };
+        if record.event_type() == EventType::FlushDb || record.revision() < after {
+            return Stands::Before;
+        }
+        self.after = None;
+        match record.revision().0 - after.0 {
+            0 => Stands::Before,
+            1 => Stands::Behind,
+            _ => Stands::BehindGap,
+        }
+    }
+}
+
+/// Where an event stands to a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// It is not wanted.
+    Before,
+    /// It is wanted.
+    Behind,
+    /// It is wanted, and others before it are gone.
+    BehindGap,
+}
+
+/// The position before one; a subscription that has looked at nothing stands before the first.
+pub(super) fn before(position: Position) -> Position {
+    Position(position.0.saturating_sub(1))
+}

@@ -1,0 +1,430 @@
+//! The subscriptions of one core: each from the history to what happens now, and back when it is too slow.
+//!
+//! ```text
+//!            reads pages of the history          the shards look for its interest
+//!   asked ─► reading ───────────────► joining ───────────────► live
+//!              ▲                         │ queue full             │ queue full, or the shards have lost something
+//!              └─────────────────────────┴────────────────────────┘
+//! ```
+//!
+//! What has been merged is one position for all of the core, `merged`: everything before it was told to those who are
+//! live. A subscription reads the history up to there at the most. Reaching it, it has its interest looked for by the
+//! shards; from the position on from which all of them do, events wait in its queue, and once it has read up to that
+//! position it is live. So there is neither a gap nor an event twice, whenever the answers come.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `member` | one subscription |
+//! | `interests` | what is wanted, and on which shards it is live |
+//! | `feeds` | the shards' batches, merged |
+//! | `lookup` | records by their places |
+//! | `reading` | a slice of catching up |
+//! | `live` | telling what the shards have found |
+
+mod feeds;
+mod interests;
+mod live;
+mod lookup;
+mod member;
+mod reading;
+mod slab;
+
+use super::{ClientId, Outlet, Push, Reason, Start, Subscribe};
+use crate::fanout::{Ask, Fanned, Notice};
+use crate::history::History;
+use crate::limits::SubscriptionLimits;
+use crate::position::{Position, Revision, ShardId};
+use crate::ring::Ring;
+use feeds::Feeds;
+use interests::Interests;
+use live::Checkpoints;
+use lookup::Lookup;
+use member::{Member, Phase, Place, before};
+use slab::Members;
+use std::collections::{HashMap, VecDeque};
+use thiserror::Error;
+
+/// The subscriptions of the clients of one core.
+pub struct Hub {
+    limits: SubscriptionLimits,
+    members: Members,
+    clients: HashMap<ClientId, Client>,
+    interests: Interests,
+    feeds: Feeds,
+    /// Everything before this was told to those who are live.
+    merged: Position,
+    /// Those that have something to do.
+    line: VecDeque<Slot>,
+    /// Those that look again when more is merged.
+    pollers: Vec<Slot>,
+    checkpoints: Checkpoints,
+    /// For what is told at once.
+    live_lookup: Lookup,
+    /// For what has waited.
+    queue_lookup: Lookup,
+    /// Members to be taken from those that are live: memory that serves again.
+    leaving: Vec<u32>,
+    counts: HubCounts,
+}
+
+/// A member by its place; no longer that member if the serial differs.
+#[derive(Clone, Copy)]
+struct Slot {
+    index: u32,
+    serial: u32,
+}
+
+#[derive(Default)]
+struct Client {
+    last_id: u64,
+    /// Its subscriptions, by number.
+    members: Vec<(u64, u32)>,
+}
+
+/// A client has as many subscriptions as it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a client may have {max} subscriptions")]
+pub struct TooMany {
+    /// How many it may have.
+    pub max: usize,
+}
+
+/// The client has no subscription of this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no such subscription")]
+pub struct NoSubscription;
+
+/// What a hub counts, since it began where it is no present number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HubCounts {
+    /// Subscriptions there are.
+    pub subscriptions: u64,
+    /// Those of them that are live.
+    pub live: u64,
+    /// Events told.
+    pub events: u64,
+    /// Times a subscription has fallen behind.
+    pub fell_behind: u64,
+    /// Subscriptions dropped for another reason than that the client ended them.
+    pub dropped: u64,
+}
+
+impl Hub {
+    /// Without a subscription. `rings` are those of all shards.
+    pub fn new(rings: &[Ring], limits: SubscriptionLimits) -> Hub {
+        let shards = rings.len() as u16;
+        Hub {
+            limits,
+            members: Members::default(),
+            clients: HashMap::new(),
+            interests: Interests::new(shards),
+            feeds: Feeds::new(shards),
+            merged: Position(0),
+            line: VecDeque::new(),
+            pollers: Vec::new(),
+            checkpoints: Checkpoints::default(),
+            live_lookup: Lookup::new(rings),
+            queue_lookup: Lookup::new(rings),
+            leaving: Vec::new(),
+            counts: HubCounts::default(),
+        }
+    }
+
+    /// Makes a subscription; answers its number, unique within the client's, from 1. Nothing is told before the next
+    /// turn of the hub.
+    ///
+    /// # Errors
+    /// Where the client has as many as it may have.
+    pub fn subscribe(&mut self, client: ClientId, wanted: Subscribe, history: &History) -> Result<u64, TooMany> {
+        let owner = self.clients.entry(client).or_default();
+        if owner.members.len() >= self.limits.per_client {
+            return Err(TooMany { max: self.limits.per_client });
+        }
+        owner.last_id += 1;
+        let id = owner.last_id;
+        let (start, interest) = (wanted.start, wanted.interest.clone());
+        let shard = interest.source.shard(self.interests.shards());
+        let stream: Box<[u8]> = interest.source.name().into();
+        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted));
+        owner.members.push((id, index));
+        self.counts.subscriptions += 1;
+        let number = self.interests.enter(interest, index);
+        let member = &mut self.members[index];
+        member.interest = number;
+        if start == Start::End {
+            member.cursor = history.frontier();
+            member.checkpointed = member.cursor;
+        }
+        match (member.phase, shard) {
+            (Phase::Asked, Some(shard)) => {
+                let subscription = token(index, member.serial);
+                self.interests.asks.push((shard, Ask::Revision { subscription, stream }));
+            }
+            _ => self.put_in_line(index),
+        }
+        Ok(id)
+    }
+
+    /// Ends a subscription: its client is told that it is dropped, and then nothing more of it.
+    ///
+    /// # Errors
+    /// Where there is none of this number.
+    pub fn unsubscribe(&mut self, client: ClientId, id: u64, outlet: &mut impl Outlet) -> Result<(), NoSubscription> {
+        let index = self.find(client, id)?;
+        let position = before(self.stands_at(index));
+        outlet.push(client, id, Push::Dropped(Reason::Unsubscribed, position));
+        self.remove(index);
+        Ok(())
+    }
+
+    /// Acknowledges `count` events of a subscription with a window, so that as many more may be on their way.
+    ///
+    /// # Errors
+    /// Where there is none of this number.
+    pub fn credit(&mut self, client: ClientId, id: u64, count: u64) -> Result<(), NoSubscription> {
+        let index = self.find(client, id)?;
+        self.members[index].add_credit(count);
+        self.wake(index);
+        Ok(())
+    }
+
+    /// Ends all subscriptions of a client that is gone. It is told nothing.
+    pub fn close_client(&mut self, client: ClientId) {
+        let Some(gone) = self.clients.remove(&client) else { return };
+        gone.members.iter().for_each(|(_, index)| self.remove(*index));
+    }
+
+    /// Notes that a client that had no room has some.
+    pub fn note_room(&mut self, client: ClientId) {
+        let Some(owner) = self.clients.get(&client) else { return };
+        for place in 0..owner.members.len() {
+            // Looked up each time: waking borrows the hub.
+            if let Some(&(_, index)) = self.clients.get(&client).and_then(|owner| owner.members.get(place)) {
+                self.wake(index);
+            }
+        }
+    }
+
+    /// How many subscriptions a client has.
+    pub fn subscriptions_of(&self, client: ClientId) -> usize {
+        self.clients.get(&client).map_or(0, |owner| owner.members.len())
+    }
+
+    /// Drops all subscriptions because the server stops.
+    pub fn shut_down(&mut self, outlet: &mut impl Outlet) {
+        for index in self.members.indexes() {
+            self.drop_member(index, Reason::ShuttingDown, before(self.stands_at(index)), outlet);
+        }
+    }
+
+    /// What it has counted.
+    pub fn counts(&self) -> HubCounts {
+        self.counts
+    }
+
+    /// What is to be asked of the shards, in order.
+    pub fn take_asks(&mut self) -> Vec<(ShardId, Ask)> {
+        std::mem::take(&mut self.interests.asks)
+    }
+
+    /// Whether there is nothing to do whatever is published.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.members.is_empty() && self.interests.asks.is_empty()
+    }
+
+    /// Whether it waits for something to be published that no shard will tell it of.
+    pub fn waits_for_publication(&self) -> bool {
+        !self.pollers.is_empty()
+    }
+
+    /// Takes what a shard has sent.
+    pub fn receive(&mut self, shard: ShardId, batch: Box<Fanned>, outlet: &mut impl Outlet) {
+        for &notice in &batch.notices {
+            match notice {
+                Notice::Live { number, token, from } => {
+                    if self.interests.answer(shard, number, token, from) {
+                        self.start_joining(number);
+                    }
+                }
+                Notice::Demoted { number } => {
+                    if self.interests.demote(shard, number) {
+                        let members = self.interests.members(number).to_vec();
+                        members.into_iter().for_each(|index| self.leave_live(index));
+                    }
+                }
+                Notice::Revision { subscription, next } => self.take_revision(subscription, next, outlet),
+            }
+        }
+        if batch.has_lost {
+            for index in self.members.indexes() {
+                let member = &self.members[index];
+                if member.is_joined && self.interests.looks_on(member.interest, shard) {
+                    self.leave_live(index);
+                    self.tell_behind(index, outlet);
+                }
+            }
+        }
+        let is_live = self.interests.live_on[shard.0 as usize] > 0;
+        self.feeds.push(shard, batch, is_live);
+    }
+
+    /// One turn: merges what the shards have sent and tells it, sends checkpoints, and lets subscriptions catch up as
+    /// long as `may_go_on` says so, at least one for a slice. Tells whether there is more to do at once.
+    pub fn turn(
+        &mut self,
+        history: &mut History,
+        outlet: &mut impl Outlet,
+        mut may_go_on: impl FnMut() -> bool,
+    ) -> bool {
+        if self.members.is_empty() {
+            return false;
+        }
+        let bound = self.feeds.bound(&self.interests.live_on, history);
+        let before = self.merged;
+        self.merge(bound, outlet);
+        self.merged = self.merged.max(bound);
+        if self.merged > before {
+            for slot in std::mem::take(&mut self.pollers) {
+                if let Some(index) = self.members.at(slot) {
+                    self.put_in_line(index);
+                }
+            }
+        }
+        let mut again = self.checkpoint_some(outlet);
+        while let Some(slot) = self.line.pop_front() {
+            if let Some(index) = self.members.at(slot) {
+                self.members[index].place = Place::Rests;
+                match self.slice(index, history, outlet) {
+                    Place::InLine => self.put_in_line(index),
+                    Place::Polls => {
+                        if let Some(member) = self.members.get_mut(index) {
+                            member.place = Place::Polls;
+                            self.pollers.push(slot);
+                        }
+                    }
+                    Place::Rests => {}
+                }
+            }
+            if !may_go_on() {
+                break;
+            }
+        }
+        // What is there and not below the frontier: another core is about to publish. What is held back by another
+        // shard's batch comes with it.
+        again |= !self.line.is_empty() || self.feeds.first().is_some_and(|first| first >= history.frontier());
+        again
+    }
+
+    fn find(&self, client: ClientId, id: u64) -> Result<u32, NoSubscription> {
+        let owner = self.clients.get(&client).ok_or(NoSubscription)?;
+        owner.members.iter().find(|row| row.0 == id).map(|row| row.1).ok_or(NoSubscription)
+    }
+
+    /// Everything before this was told to a member, where it was wanted.
+    fn stands_at(&self, index: u32) -> Position {
+        let member = &self.members[index];
+        match member.phase {
+            Phase::Asked | Phase::Reading | Phase::Joining(_) => member.cursor,
+            Phase::Live => member.queue.front().map_or(self.merged.max(member.cursor), |waiting| waiting.position),
+        }
+    }
+
+    fn put_in_line(&mut self, index: u32) {
+        let member = &mut self.members[index];
+        if member.place != Place::InLine {
+            member.place = Place::InLine;
+            self.line.push_back(Slot { index, serial: member.serial });
+        }
+    }
+
+    /// Something has happened to a member: it looks whether it can go on.
+    fn wake(&mut self, index: u32) {
+        let member = &self.members[index];
+        let has_something = match member.phase {
+            Phase::Asked => false,
+            Phase::Reading | Phase::Joining(_) => true,
+            Phase::Live => !member.queue.is_empty(),
+        };
+        if has_something {
+            self.put_in_line(index);
+        }
+    }
+
+    /// All shards look for an interest from now on: those that rely on it read up to there.
+    fn start_joining(&mut self, number: u32) {
+        for index in self.interests.members(number).to_vec() {
+            self.join(index);
+        }
+    }
+
+    /// Lets a member that relies on its interest read up to where that is looked for on all shards, if it is.
+    fn join(&mut self, index: u32) {
+        let member = &mut self.members[index];
+        if member.phase == Phase::Reading
+            && member.is_joined
+            && let Some(from) = self.interests.live_from(member.interest)
+        {
+            member.phase = Phase::Joining(from.max(self.merged).max(member.cursor));
+            self.put_in_line(index);
+        }
+    }
+
+    fn take_revision(&mut self, subscription: u64, next: u64, outlet: &mut impl Outlet) {
+        let slot = Slot { index: (subscription >> 32) as u32, serial: subscription as u32 };
+        let Some(index) = self.members.at(slot) else { return };
+        let member = &mut self.members[index];
+        member.phase = Phase::Reading;
+        member.next_revision = next;
+        if member.after.is_some_and(|Revision(after)| after > next) {
+            self.drop_member(index, Reason::RevisionAhead, before(self.merged), outlet);
+        } else {
+            self.put_in_line(index);
+        }
+    }
+
+    /// Ends a subscription for a reason of the server's.
+    fn drop_member(&mut self, index: u32, reason: Reason, position: Position, outlet: &mut impl Outlet) {
+        let member = &self.members[index];
+        outlet.push(member.client, member.id, Push::Dropped(reason, position));
+        self.counts.dropped += 1;
+        self.remove(index);
+    }
+
+    fn remove(&mut self, index: u32) {
+        self.leave_live(index);
+        let member = &self.members[index];
+        let (client, id) = (member.client, member.id);
+        self.interests.leave(member.interest, index);
+        self.members.remove(index);
+        self.counts.subscriptions -= 1;
+        if let Some(owner) = self.clients.get_mut(&client) {
+            owner.members.retain(|row| row.0 != id);
+        }
+    }
+
+    /// Lets a member go back to reading the history, from where it stands. What waits for it is read again.
+    fn leave_live(&mut self, index: u32) {
+        let stands_at = self.stands_at(index);
+        let member = &mut self.members[index];
+        if member.phase == Phase::Live {
+            self.counts.live -= 1;
+            member.cursor = stands_at;
+        }
+        if !matches!(member.phase, Phase::Asked) {
+            member.phase = Phase::Reading;
+        }
+        member.queue = VecDeque::new();
+        member.queue_bytes = 0;
+        if std::mem::take(&mut member.is_joined) {
+            let number = member.interest;
+            self.interests.part(number);
+            self.put_in_line(index);
+        }
+    }
+}
+
+/// What an answer to a question about a member carries.
+fn token(index: u32, serial: u32) -> u64 {
+    (index as u64) << 32 | serial as u64
+}

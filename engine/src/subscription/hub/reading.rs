@@ -1,0 +1,173 @@
+//! A slice of catching up: a page of the history for one subscription, or what has waited for it.
+
+use super::Hub;
+use super::member::{Phase, Place, Stands, before};
+use crate::filter::Filter;
+use crate::history::{Gap, History, Scan};
+use crate::limits::{SLICE_BYTES, SLICE_RECORDS};
+use crate::position::{Position, Revision};
+use crate::subscription::{OnSlow, Outlet, Push, Reason};
+
+impl Hub {
+    /// Does a piece of what a member has to do; answers who looks at it next.
+    pub(super) fn slice(&mut self, index: u32, history: &mut History, outlet: &mut impl Outlet) -> Place {
+        let limit = match self.members[index].phase {
+            Phase::Asked => return Place::Rests,
+            Phase::Live => return self.tell_waiting(index, outlet),
+            Phase::Joining(from) => from.min(self.merged),
+            Phase::Reading => self.merged,
+        };
+        let member = &self.members[index];
+        if member.cursor > history.head().next() {
+            self.drop_member(index, Reason::PositionAhead, history.head(), outlet);
+            return Place::Rests;
+        }
+        if member.cursor < limit {
+            if !member.may_tell(outlet) {
+                return Place::Rests;
+            }
+            if !self.read(index, limit, history, outlet) {
+                return Place::Rests;
+            }
+            if self.members[index].cursor < limit {
+                return self.note_lag(index, limit, outlet);
+            }
+        }
+        self.reach(index, outlet)
+    }
+
+    /// Tells what has waited for a member that is live.
+    fn tell_waiting(&mut self, index: u32, outlet: &mut impl Outlet) -> Place {
+        let mut bytes = 0;
+        loop {
+            let member = &mut self.members[index];
+            let Some(&waiting) = member.queue.front() else { return Place::Rests };
+            if !member.may_tell(outlet) {
+                return Place::Rests;
+            }
+            if bytes >= SLICE_BYTES {
+                return Place::InLine;
+            }
+            let Ok(record) = self.queue_lookup.get(waiting.shard, waiting.offset) else {
+                // It reads on from there, and meets the gap.
+                self.fall_behind(index, outlet);
+                return Place::Rests;
+            };
+            member.unqueue();
+            member.tell(&record, outlet);
+            self.counts.events += 1;
+            bytes += waiting.bytes;
+        }
+    }
+
+    /// Reads a page. False where the subscription has ended.
+    fn read(&mut self, index: u32, limit: Position, history: &mut History, outlet: &mut impl Outlet) -> bool {
+        let Hub { members, interests, counts, .. } = self;
+        let member = &mut members[index];
+        let interest = interests.row(member.interest).interest.clone();
+        let first_of_run = history.first_of_run();
+        // Behind a revision it is the revisions that tell what is missing, those of events that are not wanted too.
+        let by_revision = member.after.is_some();
+        let everything = Filter::default();
+        let scan = Scan {
+            cursor: member.cursor,
+            until: Some(limit),
+            count: usize::MAX,
+            bytes: SLICE_BYTES,
+            records: SLICE_RECORDS,
+            source: &interest.source,
+            filter: if by_revision { &everything } else { &interest.filter },
+        };
+        let lost = Gap { last: before(history.first_available_in(&interest.source)), lost: None };
+        let mut gap_met = by_revision;
+        let mut is_over = false;
+        let page = history.scan(&scan, |gap, shard, record| {
+            if let Some(gap) = gap.filter(|_| !gap_met) {
+                gap_met = true;
+                is_over = !member.meet_gap(gap, first_of_run, outlet);
+            }
+            match member.stands(record) {
+                Stands::Before => return 0,
+                Stands::Behind => {}
+                Stands::BehindGap => is_over |= !member.meet_gap(lost, first_of_run, outlet),
+            }
+            if is_over {
+                return u64::MAX;
+            }
+            if by_revision && !interest.wants(record, shard) {
+                return 0;
+            }
+            counts.events += 1;
+            member.tell(record, outlet);
+            if member.may_tell(outlet) { record.bytes().len() as u64 } else { u64::MAX }
+        });
+        if let Some(gap) = page.gap.filter(|_| !gap_met && !is_over) {
+            is_over = !member.meet_gap(gap, first_of_run, outlet);
+        }
+        member.cursor = member.cursor.max(page.next);
+        if let Some(Revision(after)) = member.after
+            && member.cursor >= limit
+            && !is_over
+            && member.next_revision > after
+        {
+            // The next one has not happened yet, or has happened and is gone.
+            member.after = None;
+            is_over = member.next_revision > after + 1 && !member.meet_gap(lost, first_of_run, outlet);
+        }
+        if is_over {
+            self.drop_member(index, Reason::PositionEvicted, page.first, outlet);
+        } else {
+            member.checkpoint(member.cursor, outlet);
+        }
+        !is_over
+    }
+
+    /// A member has not got as far as it might. One that was caught up has fallen behind if that is more than may wait.
+    fn note_lag(&mut self, index: u32, limit: Position, outlet: &mut impl Outlet) -> Place {
+        let member = &self.members[index];
+        let lags = limit.0 - member.cursor.0 > self.limits.queue_events as u64;
+        if member.is_caught_up && lags {
+            if member.on_slow == OnSlow::Drop {
+                self.drop_member(index, Reason::TooSlow, before(member.cursor), outlet);
+                return Place::Rests;
+            }
+            self.tell_behind(index, outlet);
+        }
+        Place::InLine
+    }
+
+    /// A member has read as far as it might.
+    fn reach(&mut self, index: u32, outlet: &mut impl Outlet) -> Place {
+        let member = &mut self.members[index];
+        if matches!(member.phase, Phase::Joining(from) if member.cursor < from) {
+            return Place::Polls;
+        }
+        if !member.is_caught_up {
+            member.is_caught_up = true;
+            member.checkpoint_now(member.cursor, outlet);
+            outlet.push(member.client, member.id, Push::CaughtUp(before(member.cursor)));
+        }
+        if let Phase::Joining(_) = member.phase {
+            member.phase = Phase::Live;
+            // What it was told of as lost may wait.
+            while member.queue.front().is_some_and(|waiting| waiting.position < member.cursor) {
+                member.unqueue();
+            }
+            self.counts.live += 1;
+            let has_waiting = !member.queue.is_empty();
+            self.note_checkpoint(index);
+            return if has_waiting { Place::InLine } else { Place::Rests };
+        }
+        if self.interests.row(member.interest).is_demoted {
+            return Place::Polls;
+        }
+        if !member.is_joined {
+            member.is_joined = true;
+            let number = member.interest;
+            self.interests.join(number);
+            // Others may have had it looked for before.
+            self.join(index);
+        }
+        self.members[index].place
+    }
+}

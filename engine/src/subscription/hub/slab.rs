@@ -1,0 +1,86 @@
+//! The members of a hub, by places that are given anew.
+
+use super::Slot;
+use super::member::Member;
+use std::ops::{Index, IndexMut};
+
+/// The members, by their places.
+#[derive(Default)]
+pub(super) struct Members {
+    places: Vec<Option<Member>>,
+    free: Vec<u32>,
+    next_serial: u32,
+}
+
+impl Members {
+    /// Adds the member that `make` makes with its serial; answers its place.
+    pub fn insert(&mut self, make: impl FnOnce(u32) -> Member) -> u32 {
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        });
+        self.places[index as usize] = Some(make(self.next_serial));
+        index
+    }
+
+    pub fn remove(&mut self, index: u32) {
+        if self.places[index as usize].take().is_some() {
+            self.free.push(index);
+        }
+    }
+
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut Member> {
+        self.places.get_mut(index as usize)?.as_mut()
+    }
+
+    /// The place of a member that is still the one that was meant.
+    pub fn at(&self, slot: Slot) -> Option<u32> {
+        let member = self.places.get(slot.index as usize)?.as_ref()?;
+        (member.serial == slot.serial).then_some(slot.index)
+    }
+
+    /// How many places there are, free ones included.
+    pub fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
+    }
+
+    /// Shows each with its place.
+    pub fn each(&mut self, mut visit: impl FnMut(u32, &mut Member)) {
+        for (index, place) in self.places.iter_mut().enumerate() {
+            if let Some(member) = place {
+                visit(index as u32, member);
+            }
+        }
+    }
+
+    /// The places that are taken.
+    pub fn indexes(&self) -> Vec<u32> {
+        let taken = self.places.iter().enumerate().filter(|(_, place)| place.is_some());
+        taken.map(|(index, _)| index as u32).collect()
+    }
+}
+
+impl Index<u32> for Members {
+    type Output = Member;
+
+    fn index(&self, index: u32) -> &Member {
+        match &self.places[index as usize] {
+            Some(member) => member,
+            None => unreachable!("a place that is known holds a member: who removes one forgets its place"),
+        }
+    }
+}
+
+impl IndexMut<u32> for Members {
+    fn index_mut(&mut self, index: u32) -> &mut Member {
+        match &mut self.places[index as usize] {
+            Some(member) => member,
+            None => unreachable!("a place that is known holds a member: who removes one forgets its place"),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! What should be told, worked out from the list of all events.
+
+use keytide_engine::event::EventType;
+use keytide_engine::filter::{Filter, Pattern, Target};
+use keytide_engine::position::{Position, Revision, ShardId};
+use keytide_engine::ring::Record;
+use keytide_engine::subscription::{As, Interest, OnGap, OnSlow, Push, Reason, Source, Start, Subscribe};
+
+/// An event as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub position: u64,
+    pub shard: u16,
+    pub key: String,
+    pub event_type: String,
+    pub revision: u64,
+}
+
+impl Event {
+    pub fn new(record: &Record<'_>, shard: ShardId) -> Event {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("names here are text");
+        Event {
+            position: record.position().0,
+            shard: shard.0,
+            key: text(record.key()),
+            event_type: text(record.type_name()),
+            revision: record.revision().0,
+        }
+    }
+
+    pub fn is_flush(&self) -> bool {
+        self.event_type == EventType::FlushDb.name().expect("a built-in type")
+    }
+}
+
+/// What a client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Event(u64, Form),
+    CaughtUp(u64),
+    FellBehind(u64),
+    Checkpoint(u64),
+    Gap(u64, u64),
+    Dropped(Reason, u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    Itself,
+    Link(String),
+    Resolved(String),
+}
+
+impl Told {
+    pub fn new(push: Push<'_>) -> Told {
+        let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match push {
+            Push::Event(record, form) => Told::Event(
+                record.position().0,
+                match form {
+                    As::Event => Form::Itself,
+                    As::Link(stream) => Form::Link(name(stream)),
+                    As::Resolved(stream) => Form::Resolved(name(stream)),
+                },
+            ),
+            Push::CaughtUp(position) => Told::CaughtUp(position.0),
+            Push::FellBehind(position) => Told::FellBehind(position.0),
+            Push::Checkpoint(position) => Told::Checkpoint(position.0),
+            Push::Gap(from, to) => Told::Gap(from.0, to.0),
+            Push::Dropped(reason, position) => Told::Dropped(reason, position.0),
+        }
+    }
+}
+
+/// A subscription as it was asked for, with what it was told.
+pub struct Subscribed {
+    pub core: usize,
+    pub client: u64,
+    pub id: u64,
+    pub source: &'static str,
+    pub filter: Wanted,
+    pub wanted: Subscribe,
+    /// The frontier when it was made.
+    pub frontier: u64,
+    /// Whether the client has ended it, or gone.
+    pub is_over: bool,
+    pub told: Vec<Told>,
+}
+
+/// A filter, by what it lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    All,
+    NoSystem,
+    KeyPrefixes,
+    KeyRegex,
+    KeyGlob,
+    TypePrefix,
+    TypeRegex,
+}
+
+impl Wanted {
+    pub const ALL: [Wanted; 7] = [
+        Wanted::All,
+        Wanted::NoSystem,
+        Wanted::KeyPrefixes,
+        Wanted::KeyRegex,
+        Wanted::KeyGlob,
+        Wanted::TypePrefix,
+        Wanted::TypeRegex,
+    ];
+
+    pub fn filter(self) -> Filter {
+        let (on, pattern, no_system) = match self {
+            Wanted::All => (Target::Stream, Ok(Pattern::All), false),
+            Wanted::NoSystem => (Target::Stream, Ok(Pattern::All), true),
+            Wanted::KeyPrefixes => (Target::Stream, Pattern::prefixes([&b"user:1"[..], b"order"]), false),
+            Wanted::KeyRegex => (Target::Stream, Pattern::regex(b"[13]$"), false),
+            Wanted::KeyGlob => (Target::Stream, Pattern::glob(b"*er:?"), false),
+            Wanted::TypePrefix => (Target::Type, Pattern::prefixes([&b"Se"[..]]), false),
+            Wanted::TypeRegex => (Target::Type, Pattern::regex(b"^(Del|Paid)$"), false),
+        };
+        Filter::new(on, pattern.expect("these are filters"), no_system)
+    }
+
+    fn passes(self, event: &Event) -> bool {
+        let (key, event_type) = (&event.key[..], &event.event_type[..]);
+        match self {
+            Wanted::All => true,
+            Wanted::NoSystem => !key.starts_with('$') && !event_type.starts_with('$'),
+            Wanted::KeyPrefixes => key.starts_with("user:1") || key.starts_with("order"),
+            Wanted::KeyRegex => key.ends_with('1') || key.ends_with('3'),
+            Wanted::KeyGlob => key.len() >= 4 && &key[key.len() - 4..key.len() - 1] == "er:",
+            Wanted::TypePrefix => event_type.starts_with("Se"),
+            Wanted::TypeRegex => event_type == "Del" || event_type == "Paid",
+        }
+    }
+}
+
+/// The sources that are subscribed to.
+pub const SOURCES: [&str; 9] =
+    ["$all", "$all", "$shard-0", "$shard-1", "$ce-user", "$et-Set", "$streams", "user:1", "order-3"];
+
+fn in_source(source: &str, event: &Event) -> bool {
+    if let Some(shard) = source.strip_prefix("$shard-") {
+        return event.shard.to_string() == shard;
+    }
+    if let Some(category) = source.strip_prefix("$ce-") {
+        let end = event.key.find(['-', ':']);
+        return end.is_some_and(|end| &event.key[..end] == category);
+    }
+    if let Some(event_type) = source.strip_prefix("$et-") {
+        return event.event_type == event_type;
+    }
+    match source {
+        "$all" => true,
+        "$streams" => event.revision == 0,
+        stream => event.key == stream,
+    }
+}
+
+/// What happened in all worlds together: a test that never meets an overflow proves nothing about it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    events: u64,
+    gaps: u64,
+    fell_behind: u64,
+    evicted: u64,
+    too_slow: u64,
+    ahead: u64,
+    checkpoints: u64,
+    resumed: u64,
+}
+
+impl Seen {
+    pub fn assert_all_happened(&self) {
+        let Seen { events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed } = *self;
+        let all = [events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed];
+        assert!(all.iter().all(|count| *count > 0), "something was never tried: {self:?}");
+    }
+}
+
+impl Subscribed {
+    pub fn interest(source: &str, filter: Wanted) -> Interest {
+        Interest { source: Source::of(source.as_bytes()), filter: filter.filter() }
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        event.is_flush() || in_source(self.source, event) && self.filter.passes(event)
+    }
+
+    /// The events that it should be told, as far as they are behind its start.
+    fn expected<'a>(&self, events: &'a [Event]) -> Vec<&'a Event> {
+        let is_behind = |event: &&Event| match self.wanted.start {
+            Start::Start => true,
+            Start::End => event.position >= self.frontier,
+            Start::Position(Position(position)) => event.position > position,
+            Start::Revision(Revision(revision)) => event.revision > revision || event.is_flush(),
+        };
+        events.iter().filter(is_behind).filter(|event| self.wants(event)).collect()
+    }
+
+    /// Checks what it was told against all events. `evicted` is how far any ring has lost its events.
+    pub fn check(&self, events: &[Event], frontier: u64, seen: &mut Seen) {
+        let what = format!("{} of {}/{}: {} {:?} {:?}", self.id, self.core, self.client, self.source, self.filter, {
+            let Subscribe { start, checkpoint_events, window, on_slow, on_gap, .. } = &self.wanted;
+            (start, checkpoint_events, window, on_slow, on_gap, self.frontier)
+        });
+        let by_revision = matches!(self.wanted.start, Start::Revision(_));
+        let mut expected = self.expected(events).into_iter().peekable();
+        // Everything up to here is accounted for.
+        let mut through = 0;
+        let mut checkpoint = 0;
+        let mut is_caught_up = false;
+        let mut told_event = false;
+        let mut told = self.told.iter().peekable();
+        while let Some(one) = told.next() {
+            match one {
+                Told::Event(position, form) => {
+                    seen.events += 1;
+                    told_event = true;
+                    // Where revisions say where it starts, flushes before the first event are not told.
+                    while by_revision
+                        && expected.next_if(|event| event.is_flush() && event.position < *position).is_some()
+                    {
+                    }
+                    let next = expected.next();
+                    let near: Vec<_> = events.iter().filter(|event| event.position.abs_diff(*position) < 3).collect();
+                    assert_eq!(next.map(|event| event.position), Some(*position), "{what}: {:?} {near:?}", self.told);
+                    assert!(*position > through, "{what}: {position} after {through}");
+                    through = *position;
+                    let is_flush = next.is_some_and(Event::is_flush);
+                    let is_links = ["$ce-", "$et-", "$streams"].iter().any(|name| self.source.starts_with(name));
+                    let wanted_form = match (is_links && !is_flush, self.wanted.resolve_links) {
+                        (false, _) => Form::Itself,
+                        (true, true) => Form::Resolved(self.source.into()),
+                        (true, false) => Form::Link(self.source.into()),
+                    };
+                    assert_eq!(*form, wanted_form, "{what}");
+                }
+                Told::Gap(from, to) => {
+                    seen.gaps += 1;
+                    assert!(from <= to || *from <= through + 1, "{what}: gap from {from} to {to}");
+                    assert!(*to >= through, "{what}: a gap up to {to} after {through}");
+                    let may_skip = self.wanted.on_gap == OnGap::Skip || !told_event;
+                    assert!(may_skip, "{what}: is told of a gap and was to be dropped");
+                    while expected.next_if(|event| event.position <= *to).is_some() {}
+                    through = *to;
+                }
+                Told::Checkpoint(position) => {
+                    seen.checkpoints += 1;
+                    assert!(self.wanted.checkpoint_events.is_some(), "{what}");
+                    assert!(*position >= checkpoint && *position >= through && *position < frontier, "{what}");
+                    let missing = expected.peek().filter(|event| event.position <= *position);
+                    assert_eq!(missing, None, "{what}: checkpoint {position}");
+                    (checkpoint, through) = (*position, *position);
+                }
+                Told::CaughtUp(position) => {
+                    assert!(!is_caught_up && *position >= through, "{what}: {:?}", self.told);
+                    is_caught_up = true;
+                    if !by_revision {
+                        let missing = expected.peek().filter(|event| event.position <= *position);
+                        assert_eq!(missing, None, "{what}: caught up at {position}");
+                    }
+                }
+                Told::FellBehind(position) => {
+                    seen.fell_behind += 1;
+                    assert!(is_caught_up && *position >= through, "{what}: {:?}", self.told);
+                    is_caught_up = false;
+                }
+                Told::Dropped(reason, _) => {
+                    assert_eq!(told.peek(), None, "{what}: told something after it was dropped");
+                    match reason {
+                        Reason::TooSlow => {
+                            seen.too_slow += 1;
+                            assert_eq!(self.wanted.on_slow, OnSlow::Drop, "{what}");
+                        }
+                        Reason::PositionEvicted => {
+                            seen.evicted += 1;
+                            assert_eq!(self.wanted.on_gap, OnGap::Drop, "{what}");
+                        }
+                        Reason::PositionAhead | Reason::RevisionAhead => {
+                            seen.ahead += 1;
+                            assert!(!told_event, "{what}");
+                        }
+                        Reason::Unsubscribed => assert!(self.is_over, "{what}"),
+                        Reason::AccessRevoked | Reason::ShuttingDown | Reason::Internal => panic!("{what}: {reason:?}"),
+                    }
+                    return;
+                }
+            }
+        }
+        if self.is_over {
+            return;
+        }
+        assert!(is_caught_up, "{what}: {:?}", self.told);
+        // Behind a revision flushes are told from the first event on.
+        let missing = expected.find(|event| !(by_revision && event.is_flush()));
+        assert_eq!(missing, None, "{what}: {:?}", self.told);
+    }
+
+    /// The last checkpoint that it was told, where it can be resumed from.
+    pub fn last_checkpoint(&self) -> Option<u64> {
+        self.told
+            .iter()
+            .rev()
+            .find_map(|told| if let Told::Checkpoint(position) = told { Some(*position) } else { None })
+    }
+}
+
+impl Seen {
+    pub fn note_resumed(&mut self) {
+        self.resumed += 1;
+    }
+}

@@ -1,0 +1,393 @@
+//! Shards, cores, lanes and clients of a small server, moved one step at a time.
+
+use crate::model::{Event, SOURCES, Seen, Subscribed, Told, Wanted};
+use keytide_engine::fanout::{Ask, Fanned, Fanout};
+use keytide_engine::history::History;
+use keytide_engine::limits::SubscriptionLimits;
+use keytide_engine::position::{Position, Revision, RingOffset, ShardId};
+use keytide_engine::ring;
+use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::{Expected, Shard};
+use keytide_engine::shards::Shards;
+use keytide_engine::slot::shard_of;
+use keytide_engine::subscription::{ClientId, Hub, OnGap, OnSlow, Outlet, Push, Start, Subscribe};
+use keytide_engine::turn::ClientEvent;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+const KEYS: [&str; 8] = ["user:1", "user:2", "user:13", "order-3", "order-4", "$sys", "plain", "er:x"];
+
+/// What crosses from one core to another.
+enum Message {
+    Ask(Ask),
+    Fanned(Box<Fanned>),
+}
+
+/// The clients of one core.
+#[derive(Default)]
+struct Clients {
+    /// How many more events each takes before it has no room.
+    room: HashMap<ClientId, u64>,
+    had_no_room: HashSet<ClientId>,
+    told: HashMap<(ClientId, u64), Vec<Told>>,
+}
+
+impl Outlet for Clients {
+    fn has_room(&mut self, client: ClientId) -> bool {
+        let has_room = self.room.get(&client).is_none_or(|room| *room > 0);
+        if !has_room {
+            self.had_no_room.insert(client);
+        }
+        has_room
+    }
+
+    fn push(&mut self, client: ClientId, id: u64, push: Push<'_>) {
+        if let (Push::Event(..), Some(room)) = (&push, self.room.get_mut(&client)) {
+            *room = room.checked_sub(1).expect("events come only where there is room");
+        }
+        self.told.entry((client, id)).or_default().push(Told::new(push));
+    }
+}
+
+struct Core {
+    shard: Shard,
+    fanout: Fanout,
+    hub: Hub,
+    history: History,
+    clients: Clients,
+    /// How far the list of all events has this shard's.
+    listed: RingOffset,
+}
+
+pub struct World {
+    sequencer: Arc<Sequencer>,
+    cores: Vec<Core>,
+    /// From core to core.
+    lanes: HashMap<(usize, usize), VecDeque<Message>>,
+    lane_max: usize,
+    events: Vec<Event>,
+    subscribed: Vec<Subscribed>,
+    resumed: u64,
+}
+
+impl World {
+    pub fn new(rng: &mut fastrand::Rng) -> World {
+        let count = rng.u16(1..4);
+        let ring_bytes = if rng.bool() { 4096 } else { 65_536 };
+        let limits = SubscriptionLimits { per_client: 8, queue_events: rng.usize(1..12), queue_bytes: 900 };
+        let sequencer = Arc::new(Sequencer::new(Position(1000), count as usize));
+        let ring = |_| ring::create(ring_bytes).expect("there is memory for a small ring");
+        let (writers, rings): (Vec<_>, Vec<_>) = (0..count).map(ring).unzip();
+        let core = |(id, writer)| Core {
+            shard: Shard::new(ShardId(id as u16), sequencer.clone(), Some(writer), 100),
+            fanout: Fanout::new(ShardId(id as u16), count),
+            hub: Hub::new(&rings, limits),
+            history: History::new(sequencer.clone(), &rings),
+            clients: Clients::default(),
+            listed: RingOffset(0),
+        };
+        let cores = writers.into_iter().enumerate().map(core).collect();
+        let lane_max = rng.usize(1..6);
+        World {
+            sequencer,
+            cores,
+            lanes: HashMap::new(),
+            lane_max,
+            events: Vec::new(),
+            subscribed: Vec::new(),
+            resumed: 0,
+        }
+    }
+
+    /// Something happens.
+    pub fn step(&mut self, rng: &mut fastrand::Rng) {
+        let core = rng.usize(..self.cores.len());
+        match rng.u8(..32) {
+            0..8 => self.write(rng),
+            8..12 => self.commit(core),
+            12..16 => self.fan_out(core),
+            16..20 => _ = self.deliver(rng.usize(..self.cores.len()), core),
+            20..25 => _ = self.turn(core, rng.usize(1..4)),
+            25..27 => self.subscribe(rng, core),
+            27 => self.change_client(rng),
+            28 => self.change_room(rng, core),
+            29 if rng.u8(..8) == 0 => self.flush(),
+            30 if rng.u8(..4) == 0 => (0..rng.usize(10..120)).for_each(|n| {
+                self.write(rng);
+                if n % 8 == 0 {
+                    (0..self.cores.len()).for_each(|core| self.commit(core));
+                }
+            }),
+            _ => self.resume(rng),
+        }
+    }
+
+    fn write(&mut self, rng: &mut fastrand::Rng) {
+        let key = KEYS[rng.usize(..KEYS.len())].as_bytes();
+        let owner = shard_of(key, self.cores.len() as u16);
+        let shard = &mut self.cores[owner.0 as usize].shard;
+        shard.make_room();
+        match rng.u8(..10) {
+            0 => _ = shard.delete(key),
+            // Its position is given at once, and published with the turn: the frontier waits for it.
+            1..4 => {
+                let event = ClientEvent { event_type: b"Paid", data: b"1", meta: None, id: None, json: false };
+                shard.append_event(key, event, Expected::Any).expect("a small event");
+            }
+            _ => shard.set(key, b"value").expect("a small value"),
+        }
+    }
+
+    fn commit(&mut self, core: usize) {
+        self.cores[core].shard.commit();
+        self.list(core);
+    }
+
+    /// Adds what a shard has published to the list of all events.
+    fn list(&mut self, core: usize) {
+        let Core { shard, listed, .. } = &mut self.cores[core];
+        let (published, records) = shard.published(*listed).expect("it records");
+        assert!(published.head <= *listed, "the list is kept up to date");
+        *listed = published.tail;
+        let new: Vec<Event> = records.map(|record| Event::new(&record, ShardId(core as u16))).collect();
+        for event in new {
+            // A flush is recorded by every shard.
+            if !event.is_flush() || self.events.iter().all(|one| one.position != event.position) {
+                self.events.push(event);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        (0..self.cores.len()).for_each(|core| self.commit(core));
+        let cores = std::mem::take(&mut self.cores);
+        let (mut shards, rest): (Vec<Box<Shard>>, Vec<_>) = cores
+            .into_iter()
+            .map(|core| (Box::new(core.shard), (core.fanout, core.hub, core.history, core.clients, core.listed)))
+            .unzip();
+        let total = shards.len() as u16;
+        Shards::Several { shards: &mut shards, total }.flush();
+        self.cores = shards
+            .into_iter()
+            .zip(rest)
+            .map(|(shard, (fanout, hub, history, clients, listed))| Core {
+                shard: *shard,
+                fanout,
+                hub,
+                history,
+                clients,
+                listed,
+            })
+            .collect();
+        (0..self.cores.len()).for_each(|core| self.list(core));
+    }
+
+    fn fan_out(&mut self, core: usize) {
+        let World { cores, lanes, lane_max, .. } = self;
+        let is_full = |to: ShardId| lanes.get(&(core, to.0 as usize)).is_some_and(|lane| lane.len() >= *lane_max);
+        let Core { fanout, shard, .. } = &mut cores[core];
+        // As in a server, where it comes after the commit of the same turn, or of nothing.
+        let batches = fanout.turn(shard, is_full);
+        for (to, batch) in batches {
+            self.send(core, to.0 as usize, Message::Fanned(batch));
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: Message) {
+        self.lanes.entry((from, to)).or_default().push_back(message);
+    }
+
+    fn deliver(&mut self, from: usize, to: usize) -> bool {
+        let Some(message) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { return false };
+        let Core { fanout, hub, clients, .. } = &mut self.cores[to];
+        match message {
+            Message::Ask(ask) => fanout.ask(ShardId(from as u16), ask),
+            Message::Fanned(batch) => hub.receive(ShardId(from as u16), batch, clients),
+        }
+        true
+    }
+
+    fn turn(&mut self, core: usize, mut slices: usize) -> bool {
+        let Core { hub, history, clients, .. } = &mut self.cores[core];
+        let again = hub.turn(history, clients, || {
+            slices -= 1;
+            slices > 0
+        });
+        self.pass_asks(core) || again
+    }
+
+    fn pass_asks(&mut self, core: usize) -> bool {
+        let asks = self.cores[core].hub.take_asks();
+        let any = !asks.is_empty();
+        asks.into_iter().for_each(|(shard, ask)| self.send(core, shard.0 as usize, Message::Ask(ask)));
+        any
+    }
+
+    fn subscribe(&mut self, rng: &mut fastrand::Rng, core: usize) {
+        let source = SOURCES[rng.usize(..SOURCES.len())];
+        if source == "$shard-1" && self.cores.len() == 1 {
+            return;
+        }
+        let is_stream = !source.starts_with('$');
+        let next = self.sequencer.next().0;
+        let start = match rng.u8(..8) {
+            0..2 => Start::Start,
+            2..4 => Start::End,
+            4 => Start::Position(Position(rng.u64(990..next + 4))),
+            5 if is_stream => Start::Revision(Revision(rng.u64(..12))),
+            _ => Start::Position(Position(rng.u64(next.saturating_sub(30)..next))),
+        };
+        let filter = Wanted::ALL[rng.usize(..Wanted::ALL.len())];
+        self.subscribe_to(rng, core, source, filter, start);
+    }
+
+    fn subscribe_to(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        core: usize,
+        source: &'static str,
+        filter: Wanted,
+        start: Start,
+    ) {
+        let wanted = Subscribe {
+            interest: Subscribed::interest(source, filter),
+            start,
+            checkpoint_events: (source.starts_with('$') && rng.bool()).then(|| rng.u64(1..9)),
+            resolve_links: rng.bool(),
+            window: (rng.u8(..4) == 0).then(|| rng.u64(1..6)),
+            on_slow: if rng.u8(..4) == 0 { OnSlow::Drop } else { OnSlow::Fallback },
+            on_gap: if rng.bool() { OnGap::Skip } else { OnGap::Drop },
+        };
+        let Core { hub, history, .. } = &mut self.cores[core];
+        let client = rng.u64(..3);
+        let frontier = history.frontier().0;
+        if let Ok(id) = hub.subscribe(ClientId(client), wanted.clone(), history) {
+            let told = Vec::new();
+            self.subscribed.push(Subscribed {
+                core,
+                client,
+                id,
+                source,
+                filter,
+                wanted,
+                frontier,
+                is_over: false,
+                told,
+            });
+        }
+        self.pass_asks(core);
+    }
+
+    /// Goes on where a subscription's last checkpoint was told.
+    fn resume(&mut self, rng: &mut fastrand::Rng) {
+        let Some(index) = (!self.subscribed.is_empty()).then(|| rng.usize(..self.subscribed.len())) else { return };
+        self.collect();
+        let one = &self.subscribed[index];
+        let (core, source, filter) = (one.core, one.source, one.filter);
+        if let Some(position) = one.last_checkpoint() {
+            self.subscribe_to(rng, core, source, filter, Start::Position(Position(position)));
+            self.resumed += 1;
+        }
+    }
+
+    /// A client ends a subscription, goes away, or acknowledges events.
+    fn change_client(&mut self, rng: &mut fastrand::Rng) {
+        let Some(index) = (!self.subscribed.is_empty()).then(|| rng.usize(..self.subscribed.len())) else { return };
+        self.collect();
+        let one = &mut self.subscribed[index];
+        let (core, client) = (one.core, ClientId(one.client));
+        let Core { hub, clients, .. } = &mut self.cores[core];
+        match rng.u8(..6) {
+            0 => {
+                let is_over = one.is_over || matches!(one.told.last(), Some(Told::Dropped(..)));
+                assert_eq!(hub.unsubscribe(client, one.id, clients).is_err(), is_over);
+                one.is_over = true;
+            }
+            1 => {
+                self.collect();
+                self.cores[core].hub.close_client(client);
+                self.cores[core].clients.room.remove(&client);
+                // Its next subscriptions count from 1 again: these are over.
+                self.subscribed.iter_mut().filter(|one| (one.core, ClientId(one.client)) == (core, client)).for_each(
+                    |one| {
+                        one.is_over = true;
+                        one.client += 1000 * (1 + index as u64);
+                    },
+                );
+            }
+            _ => _ = hub.credit(client, one.id, rng.u64(1..20)),
+        }
+        self.collect();
+        self.pass_asks(core);
+    }
+
+    fn change_room(&mut self, rng: &mut fastrand::Rng, core: usize) {
+        let Core { hub, clients, .. } = &mut self.cores[core];
+        let client = ClientId(rng.u64(..3));
+        match rng.u8(..3) {
+            0 => _ = clients.room.insert(client, rng.u64(..10)),
+            _ => _ = clients.room.remove(&client),
+        }
+        if clients.had_no_room.remove(&client) {
+            hub.note_room(client);
+        }
+    }
+
+    /// Hands what was told to whom it was told.
+    fn collect(&mut self) {
+        for one in &mut self.subscribed {
+            if let Some(told) = self.cores[one.core].clients.told.get_mut(&(ClientId(one.client), one.id)) {
+                one.told.append(told);
+            }
+        }
+    }
+
+    /// Everybody has room and credit, and everything takes its course until nothing happens any more.
+    pub fn settle(&mut self) {
+        for core in 0..self.cores.len() {
+            self.commit(core);
+            let Core { hub, clients, .. } = &mut self.cores[core];
+            clients.room.clear();
+            std::mem::take(&mut clients.had_no_room).into_iter().for_each(|client| hub.note_room(client));
+        }
+        for one in &self.subscribed {
+            let _ = self.cores[one.core].hub.credit(ClientId(one.client), one.id, 1_000_000);
+        }
+        let mut idle = 0;
+        for _ in 0..100_000 {
+            let mut work = false;
+            for core in 0..self.cores.len() {
+                (0..self.cores.len()).for_each(|from| {
+                    while self.deliver(from, core) {
+                        work = true
+                    }
+                });
+                self.fan_out(core);
+                // More turns than are asked for would hide one that was not asked for.
+                work |= self.turn(core, 1);
+            }
+            idle = if work { 0 } else { idle + 1 };
+            if idle > 2 {
+                self.collect();
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    pub fn check(&mut self, seen: &mut Seen) {
+        self.events.sort_unstable_by_key(|event| event.position);
+        let frontier = self.sequencer.frontier().0;
+        assert_eq!(frontier, self.sequencer.next().0);
+        let is_dense = self.events.windows(2).all(|pair| pair[1].position == pair[0].position + 1);
+        assert!(is_dense, "the list of all events is complete");
+        for one in &self.subscribed {
+            one.check(&self.events, frontier, seen);
+        }
+        (0..self.resumed).for_each(|_| seen.note_resumed());
+        for core in &self.cores {
+            let counts = core.hub.counts();
+            assert_eq!(counts.live, counts.subscriptions, "who is caught up is live");
+        }
+    }
+}

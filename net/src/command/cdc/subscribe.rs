@@ -1,0 +1,246 @@
+//! CDC.SUBSCRIBE: the events of a stream, of all streams, or of a system stream, from any position on, as they happen.
+
+use super::filter_options::FilterOptions;
+use super::refusal::{CdcError, answer};
+use super::words::{Words, is};
+use crate::command::{Command, Flag, Keys, Progress, Run, SubscriptionContext};
+use crate::resp::{Args, Reply};
+use keytide_engine::number::parse_u64;
+use keytide_engine::position::{Position, Revision};
+use keytide_engine::subscription::{Interest, OnGap, OnSlow, Source, Start, Subscribe};
+use keytide_engine::system_stream::is_computed;
+
+/// CHECKPOINT counts in so many events looked at.
+const CHECKPOINT_EVENTS: u64 = 32;
+
+pub static SUBSCRIBE: Command = Command {
+    name: "cdc.subscribe",
+    arity: -2,
+    flags: &[Flag::Readonly, Flag::NoMulti, Flag::WhileSubscribed],
+    keys: Keys::None,
+    summary: "Pushes the events of a stream, or of all, from a position on and then as they happen.",
+    group: "cdc",
+    run: Run::Subscription(run),
+};
+
+fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
+    answer(context.server, reply, |reply| {
+        let wanted = wanted(args, context.server.shards())?;
+        let id = context.hub.subscribe(context.client, wanted)?;
+        context.outlet.count_in(context.client);
+        reply.unsigned(id);
+        Ok(Progress::Done)
+    })
+}
+
+/// What the arguments ask for.
+fn wanted(args: Args<'_>, shards: u16) -> Result<Subscribe, CdcError> {
+    let source = source(args.get(1), shards)?;
+    let options = options(args)?;
+    let has_checkpoints = !matches!(source, Source::Stream(_));
+    let checkpoint = match options.checkpoint {
+        Some(_) if !has_checkpoints => return Err("ERR CHECKPOINT is for $all and system streams".into()),
+        None if !has_checkpoints => None,
+        given => Some(given.unwrap_or(1).saturating_mul(CHECKPOINT_EVENTS)),
+    };
+    Ok(Subscribe {
+        start: options.from.unwrap_or(From::Start).start(&source),
+        interest: Interest { source, filter: options.filter.filter()? },
+        checkpoint_events: checkpoint,
+        resolve_links: options.resolve_links.is_some(),
+        window: options.window,
+        on_slow: options.on_slow.unwrap_or_default(),
+        on_gap: options.on_gap.unwrap_or_default(),
+    })
+}
+
+/// What is subscribed to, by its name.
+fn source(name: &[u8], shards: u16) -> Result<Source, CdcError> {
+    let no_such_shard =
+        || CdcError::from([b"ERR no such shard '", name, format!("', there are {shards}").as_bytes()].concat());
+    match Source::of(name) {
+        Source::Shard(shard) if shard.0 >= shards => Err(no_such_shard()),
+        // The number of a shard that no server has.
+        Source::Stream(_) if is_computed(name) && name.starts_with(b"$shard-") => Err(no_such_shard()),
+        source => Ok(source),
+    }
+}
+
+/// Where to start, as it is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Start,
+    End,
+    /// A revision of a stream, a position elsewhere.
+    Number(u64),
+    Position(u64),
+}
+
+impl From {
+    fn start(self, source: &Source) -> Start {
+        match (self, source) {
+            (From::Start, _) => Start::Start,
+            (From::End, _) => Start::End,
+            (From::Number(revision), Source::Stream(_)) => Start::Revision(Revision(revision)),
+            // No event is at position 0: what comes behind it is all there is, as from the cursor 0.
+            (From::Number(0) | From::Position(0), _) => Start::Start,
+            (From::Number(position) | From::Position(position), _) => Start::Position(Position(position)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Options<'a> {
+    from: Option<From>,
+    filter: FilterOptions<'a>,
+    checkpoint: Option<u64>,
+    resolve_links: Option<()>,
+    window: Option<u64>,
+    on_slow: Option<OnSlow>,
+    on_gap: Option<OnGap>,
+}
+
+fn options(args: Args<'_>) -> Result<Options<'_>, CdcError> {
+    let mut options = Options::default();
+    let mut words = Words::new(args, 2);
+    while let Some(word) = words.next() {
+        if options.filter.take(word, &mut words)? {
+            continue;
+        }
+        if is(word, "FROM") {
+            once("FROM", &mut options.from, from(&mut words)?)?;
+        } else if is(word, "CHECKPOINT") {
+            once("CHECKPOINT", &mut options.checkpoint, count("CHECKPOINT", &mut words)?)?;
+        } else if is(word, "RESOLVELINKS") {
+            once("RESOLVELINKS", &mut options.resolve_links, ())?;
+        } else if is(word, "WINDOW") {
+            once("WINDOW", &mut options.window, count("WINDOW", &mut words)?)?;
+        } else if is(word, "ONSLOW") {
+            let choices = [("FALLBACK", OnSlow::Fallback), ("DROP", OnSlow::Drop)];
+            once("ONSLOW", &mut options.on_slow, one_of("ONSLOW", choices, &mut words)?)?;
+        } else if is(word, "ONGAP") {
+            let choices = [("DROP", OnGap::Drop), ("SKIP", OnGap::Skip)];
+            once("ONGAP", &mut options.on_gap, one_of("ONGAP", choices, &mut words)?)?;
+        } else {
+            return Err(CdcError::syntax());
+        }
+    }
+    Ok(options)
+}
+
+/// Keeps an option's value, which is given at most once.
+fn once<T>(name: &str, kept: &mut Option<T>, value: T) -> Result<(), CdcError> {
+    match kept.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(format!("ERR {name} is given twice").into_bytes().into()),
+    }
+}
+
+fn from(words: &mut Words<'_>) -> Result<From, CdcError> {
+    let wrong = || CdcError::from("ERR FROM takes START, END, a number, or POSITION and a number");
+    match words.next().ok_or_else(wrong)? {
+        word if is(word, "START") => Ok(From::Start),
+        word if is(word, "END") => Ok(From::End),
+        word if is(word, "POSITION") => {
+            let position = words.next().and_then(parse_u64);
+            position.map(From::Position).ok_or_else(wrong)
+        }
+        number => parse_u64(number).map(From::Number).ok_or_else(wrong),
+    }
+}
+
+/// A number from 1.
+fn count(name: &str, words: &mut Words<'_>) -> Result<u64, CdcError> {
+    let number = words.next().and_then(parse_u64).filter(|number| *number > 0);
+    number.ok_or_else(|| format!("ERR {name} takes a number from 1").into_bytes().into())
+}
+
+fn one_of<T: Copy>(name: &str, choices: [(&str, T); 2], words: &mut Words<'_>) -> Result<T, CdcError> {
+    let given = words.next();
+    let chosen = choices.iter().find(|(word, _)| given.is_some_and(|given| is(given, word)));
+    let wrong = || format!("ERR {name} takes {} or {}", choices[0].0, choices[1].0).into_bytes().into();
+    chosen.map(|(_, choice)| *choice).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    fn parse(line: &str) -> Result<Subscribe, String> {
+        let args: OwnedArgs = line.split_whitespace().collect();
+        wanted(args.as_args(), 2).map_err(|error| error.text())
+    }
+
+    fn start(line: &str) -> Start {
+        parse(line).unwrap().start
+    }
+
+    #[test]
+    fn a_number_is_a_revision_of_a_stream_and_a_position_elsewhere() {
+        assert_eq!(start("cdc.subscribe s"), Start::Start);
+        assert_eq!(start("cdc.subscribe s FROM start"), Start::Start);
+        assert_eq!(start("cdc.subscribe s from END"), Start::End);
+        assert_eq!(start("cdc.subscribe s FROM 0"), Start::Revision(Revision(0)));
+        assert_eq!(start("cdc.subscribe s FROM POSITION 7"), Start::Position(Position(7)));
+        for name in ["$all", "$shard-1", "$ce-user", "$et-Set", "$streams"] {
+            assert_eq!(start(&format!("cdc.subscribe {name} FROM 7")), Start::Position(Position(7)), "{name}");
+            assert_eq!(start(&format!("cdc.subscribe {name} FROM 0")), Start::Start, "{name}");
+        }
+    }
+
+    #[test]
+    fn options_come_in_any_order() {
+        let all = "cdc.subscribe $all WINDOW 10 ONGAP skip ON TYPE PREFIX 2 H S CHECKPOINT 3 NOSYSTEM ONSLOW drop \
+                   RESOLVELINKS FROM END";
+        let wanted = parse(all).unwrap();
+        assert_eq!((wanted.window, wanted.checkpoint_events, wanted.start), (Some(10), Some(96), Start::End));
+        assert_eq!((wanted.on_slow, wanted.on_gap, wanted.resolve_links), (OnSlow::Drop, OnGap::Skip, true));
+        assert!(!wanted.interest.filter.is_all());
+        let wanted = parse("cdc.subscribe s").unwrap();
+        assert_eq!((wanted.window, wanted.checkpoint_events, wanted.resolve_links), (None, None, false));
+        assert_eq!((wanted.on_slow, wanted.on_gap), (OnSlow::Fallback, OnGap::Drop));
+    }
+
+    #[test]
+    fn checkpoints_are_for_what_is_not_one_stream() {
+        for name in ["$all", "$shard-0", "$ce-user", "$et-Set", "$streams"] {
+            assert_eq!(parse(&format!("cdc.subscribe {name}")).unwrap().checkpoint_events, Some(32), "{name}");
+        }
+        let text = "ERR CHECKPOINT is for $all and system streams";
+        assert_eq!(parse("cdc.subscribe s CHECKPOINT 1").unwrap_err(), text);
+        let most = parse("cdc.subscribe $all CHECKPOINT 18446744073709551615").unwrap();
+        assert_eq!(most.checkpoint_events, Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let from = "ERR FROM takes START, END, a number, or POSITION and a number";
+        for (options, text) in [
+            ("FROM", from),
+            ("FROM -1", from),
+            ("FROM x", from),
+            ("FROM POSITION", from),
+            ("FROM POSITION END", from),
+            ("FROM 99999999999999999999", from),
+            ("FROM START FROM END", "ERR FROM is given twice"),
+            ("CHECKPOINT 0", "ERR CHECKPOINT takes a number from 1"),
+            ("CHECKPOINT", "ERR CHECKPOINT takes a number from 1"),
+            ("CHECKPOINT 1 CHECKPOINT 1", "ERR CHECKPOINT is given twice"),
+            ("WINDOW 0", "ERR WINDOW takes a number from 1"),
+            ("WINDOW x", "ERR WINDOW takes a number from 1"),
+            ("ONSLOW", "ERR ONSLOW takes FALLBACK or DROP"),
+            ("ONSLOW SKIP", "ERR ONSLOW takes FALLBACK or DROP"),
+            ("ONGAP FALLBACK", "ERR ONGAP takes DROP or SKIP"),
+            ("RESOLVELINKS RESOLVELINKS", "ERR RESOLVELINKS is given twice"),
+            ("REGEX (", "ERR invalid regex: unclosed group"),
+            ("BLOCK 5", "ERR syntax error"),
+        ] {
+            assert_eq!(parse(&format!("cdc.subscribe $all {options}")).unwrap_err(), text, "{options}");
+        }
+        for name in ["$shard-2", "$shard-99999"] {
+            let text = format!("ERR no such shard '{name}', there are 2");
+            assert_eq!(parse(&format!("cdc.subscribe {name}")).unwrap_err(), text);
+        }
+    }
+}

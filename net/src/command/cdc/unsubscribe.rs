@@ -1,0 +1,24 @@
+//! CDC.UNSUBSCRIBE: ends a subscription. The message that says so comes before the reply.
+
+use super::refusal::answer;
+use super::words::number;
+use crate::command::{Command, Flag, Keys, Progress, Run, SubscriptionContext};
+use crate::resp::{Args, Reply};
+
+pub static UNSUBSCRIBE: Command = Command {
+    name: "cdc.unsubscribe",
+    arity: 2,
+    flags: &[Flag::NoMulti, Flag::WhileSubscribed],
+    keys: Keys::None,
+    summary: "Ends a subscription of the connection.",
+    group: "cdc",
+    run: Run::Subscription(run),
+};
+
+fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
+    answer(context.server, reply, |reply| {
+        context.hub.unsubscribe(context.client, number(args.get(1))?, context.outlet)?;
+        reply.ok();
+        Ok(Progress::Done)
+    })
+}

@@ -1,0 +1,187 @@
+//! Pushes: what the subscriptions of this core tell their clients, put into the clients' output.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`encode`] | the messages, in both versions of the protocol |
+//! | [`tails`] | the part of an event's message that is the same for all who get it |
+
+pub mod encode;
+pub mod tails;
+
+use crate::connection::{Connection, Connections};
+use crate::net_ring::ConnectionId;
+use crate::session::Closing;
+use crate::turn_loop::list;
+use keytide_engine::subscription::{ClientId, Outlet, Push};
+use tails::Tails;
+
+/// What a core keeps from push to push.
+pub struct Pushes {
+    tails: Tails,
+    /// A connection has room while less output than this waits to leave, in bytes.
+    buffer_bytes: usize,
+}
+
+impl Pushes {
+    /// For connections that have room while less than `buffer_bytes` bytes of output wait to leave.
+    pub fn new(buffer_bytes: usize) -> Pushes {
+        Pushes { tails: Tails::default(), buffer_bytes }
+    }
+
+    /// Where the hub's pushes go: these connections, which are put on the list of those with something to send.
+    pub fn to<'a>(&'a mut self, connections: &'a mut Connections, listed: &'a mut Vec<ConnectionId>) -> Clients<'a> {
+        Clients { connections, listed, pushes: self }
+    }
+
+    /// Whether so much output waits to leave that the connection gets no more events.
+    pub fn is_full(&self, connection: &Connection) -> bool {
+        connection.unsent_bytes() >= self.buffer_bytes
+    }
+}
+
+/// The client that a connection is to the hub. The id is never another connection's, though its place is given anew.
+pub fn client_of(connection: ConnectionId) -> ClientId {
+    ClientId(connection.to_u64())
+}
+
+/// The clients of one core, as the hub reaches them.
+pub struct Clients<'a> {
+    connections: &'a mut Connections,
+    listed: &'a mut Vec<ConnectionId>,
+    pushes: &'a mut Pushes,
+}
+
+impl Clients<'_> {
+    /// The client's connection, as long as something can leave through it.
+    fn open(&mut self, client: ClientId) -> Option<&mut Connection> {
+        let connection = self.connections.get(ConnectionId::from_u64(client.0))?;
+        (!connection.is_closed && connection.session.closing != Closing::Now).then_some(connection)
+    }
+
+    /// Whether the client is there.
+    pub fn is_open(&mut self, client: ClientId) -> bool {
+        self.open(client).is_some()
+    }
+
+    /// Counts a subscription that the client now has. It is counted out when its client is told that it has ended.
+    pub fn count_in(&mut self, client: ClientId) {
+        if let Some(connection) = self.open(client) {
+            connection.session.subscriptions += 1;
+        }
+    }
+}
+
+impl Outlet for Clients<'_> {
+    fn has_room(&mut self, client: ClientId) -> bool {
+        let buffer_bytes = self.pushes.buffer_bytes;
+        match self.open(client) {
+            // Who listens no more, or is about to be closed, gets what was asked for and no further events.
+            Some(connection) if connection.has_ended || connection.session.closing != Closing::No => false,
+            Some(connection) => {
+                connection.wants_room = connection.unsent_bytes() >= buffer_bytes;
+                !connection.wants_room
+            }
+            None => false,
+        }
+    }
+
+    fn push(&mut self, client: ClientId, id: u64, push: Push<'_>) {
+        let connection = self.connections.get(ConnectionId::from_u64(client.0));
+        let Some(connection) = connection.filter(|connection| !connection.is_closed) else { return };
+        let session = &mut connection.session;
+        if let Push::Dropped(_, _) = push {
+            session.subscriptions = session.subscriptions.saturating_sub(1);
+        }
+        let out = connection.replies.push_buffer();
+        encode::push(out, session.protocol, &mut self.pushes.tails, id, push);
+        list(self.listed, connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::{ParserLimits, Protocol};
+    use crate::session::Session;
+    use keytide_engine::position::Position;
+    use keytide_engine::subscription::Reason;
+
+    fn connected(ids: &[u64]) -> Connections {
+        let mut connections = Connections::default();
+        for &id in ids {
+            let session = Session::new(id, true, (None, None), 0);
+            let connection = Connection::new(ConnectionId::from_u64(id), session, ParserLimits::default());
+            assert!(connections.insert(connection).is_none());
+        }
+        connections
+    }
+
+    fn output(connections: &mut Connections, id: u64) -> String {
+        let connection = connections.get(ConnectionId::from_u64(id)).unwrap();
+        String::from_utf8(connection.replies.take_ready(Vec::new())).unwrap().replace("\r\n", " ")
+    }
+
+    #[test]
+    fn a_push_is_ready_at_once_and_in_the_protocol_that_is_spoken_now() {
+        let (mut connections, mut listed, mut pushes) = (connected(&[1, 2]), Vec::new(), Pushes::new(100));
+        let first = connections.get(ConnectionId::from_u64(1)).unwrap();
+        first.replies.reserve();
+        first.replies.here().extend_from_slice(b"+LATER\r\n");
+        connections.get(ConnectionId::from_u64(2)).unwrap().session.protocol = Protocol::Resp3;
+        let mut clients = pushes.to(&mut connections, &mut listed);
+        for client in [1, 2, 1] {
+            clients.push(ClientId(client), 7, Push::CaughtUp(Position(9)));
+        }
+        assert_eq!(listed, [1, 2].map(ConnectionId::from_u64));
+        assert_eq!(output(&mut connections, 1), "*3 $12 cdc.caughtup :7 :9 *3 $12 cdc.caughtup :7 :9 ");
+        assert_eq!(output(&mut connections, 2), ">3 $12 cdc.caughtup :7 :9 ");
+    }
+
+    #[test]
+    fn there_is_room_until_so_many_bytes_wait_to_leave() {
+        let (mut connections, mut listed, mut pushes) = (connected(&[1]), Vec::new(), Pushes::new(30));
+        let id = ConnectionId::from_u64(1);
+        assert!(pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
+        pushes.to(&mut connections, &mut listed).push(client_of(id), 1, Push::Checkpoint(Position(1)));
+        assert!(!pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
+        let connection = connections.get(id).unwrap();
+        assert!(connection.wants_room && connection.waits_for_sent());
+        // On its way it still counts, and once it has left no more.
+        connection.sending_bytes = connection.replies.take_ready(Vec::new()).len();
+        connection.is_sending = true;
+        assert!(!pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
+        connections.get(id).unwrap().is_sending = false;
+        assert!(pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
+        let connection = connections.get(id).unwrap();
+        assert!(!connection.wants_room && !connection.waits_for_sent());
+    }
+
+    #[test]
+    fn a_later_connection_at_the_same_place_is_another_client() {
+        let (old, new) = (1 << 32 | 5, 2 << 32 | 5);
+        let (mut connections, mut listed, mut pushes) = (connected(&[new]), Vec::new(), Pushes::new(100));
+        let mut clients = pushes.to(&mut connections, &mut listed);
+        assert!(clients.is_open(ClientId(new)) && clients.has_room(ClientId(new)));
+        assert!(!clients.is_open(ClientId(old)) && !clients.has_room(ClientId(old)));
+        clients.push(ClientId(old), 1, Push::CaughtUp(Position(1)));
+        assert!(listed.is_empty() && output(&mut connections, new).is_empty());
+    }
+
+    #[test]
+    fn who_is_being_closed_has_no_room_but_is_told_what_it_asked_for() {
+        let (mut connections, mut listed, mut pushes) = (connected(&[1]), Vec::new(), Pushes::new(100));
+        let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
+        connection.session.closing = Closing::AfterReplies;
+        connection.session.subscriptions = 2;
+        let mut clients = pushes.to(&mut connections, &mut listed);
+        assert!(!clients.has_room(ClientId(1)));
+        clients.push(ClientId(1), 1, Push::Dropped(Reason::Unsubscribed, Position(3)));
+        assert_eq!(output(&mut connections, 1), "*4 $11 cdc.dropped :1 $12 unsubscribed :3 ");
+        let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
+        assert_eq!((connection.session.subscriptions, connection.wants_room), (1, false));
+        connection.is_closed = true;
+        let mut clients = pushes.to(&mut connections, &mut listed);
+        clients.push(ClientId(1), 1, Push::CaughtUp(Position(3)));
+        assert_eq!(output(&mut connections, 1), "");
+    }
+}
