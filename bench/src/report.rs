@@ -110,7 +110,11 @@ impl Report {
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{name:<13} {text}");
         };
-        let operation = if self.kind == "read" { "event" } else { "command" };
+        let operation = match (self.kind.as_str(), &self.rate_asked, self.pipeline) {
+            ("read", ..) | ("subscribe", None, None) => "event",
+            ("subscribe", Some(_), _) => "push",
+            _ => "command",
+        };
         let mut what = format!("{} on {}, {} connections", self.workload, self.addr, self.connections);
         for (name, value) in [
             ("pipeline", self.pipeline.map(|n| n.to_string())),
@@ -131,15 +135,19 @@ impl Report {
         line(self.label.as_deref().unwrap_or("run"), what);
         let asked = self.rate_asked.map_or_else(String::new, |rate| format!(" (asked: {})", grouped(rate.round())));
         let (count, rate) = (grouped(self.operations), grouped(self.rate.round()));
-        line(&format!("{operation}s"), format!("{count} in {:.3} s: {rate} per second{asked}", self.seconds));
+        let plural = if operation == "push" { "pushes".to_owned() } else { format!("{operation}s") };
+        line(&plural, format!("{count} in {:.3} s: {rate} per second{asked}", self.seconds));
         let latency = &self.latency_us;
-        if let Some(delivery) = &self.delivery {
-            delivery_lines(delivery, &mut line);
+        // Where subscribers only listen there is none.
+        if latency.max > 0.0 {
+            if let Some(delivery) = &self.delivery {
+                delivery_lines(delivery, &mut line);
+            }
+            line("latency µs", format!("min {}  mean {}  max {}", latency.min, latency.mean, latency.max));
+            let tail = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p99_9)];
+            let tail = tail.iter().map(|(name, us)| format!("{name} {us}  ")).collect::<String>();
+            line("", format!("{tail}p99.99 {}", latency.p99_99));
         }
-        line("latency µs", format!("min {}  mean {}  max {}", latency.min, latency.mean, latency.max));
-        let tail = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p99_9)];
-        let tail = tail.iter().map(|(name, us)| format!("{name} {us}  ")).collect::<String>();
-        line("", format!("{tail}p99.99 {}", latency.p99_99));
         let cpu = |us: f64, share: f64| format!("{us:.3} µs per {operation}, {share:.2} cores");
         match (self.cpu.server_cpu_us_per_op, self.cpu.server_cpu_share) {
             (Some(us), Some(share)) => line("server CPU", cpu(us, share)),
@@ -179,7 +187,7 @@ fn delivery_lines(delivery: &Delivery, line: &mut impl FnMut(&str, String)) {
     if let (Some(first), Some(last)) = (delivery.first_push_seconds, delivery.last_push_seconds) {
         counts += &format!(", from {first:.3} s to {last:.3} s");
     }
-    line("events", counts);
+    line("received", counts);
     let mut subscribers = format!("{} accepted, {} live in the end", grouped(accepted), grouped(live));
     if *refused > 0 {
         let first = delivery.first_refusal.as_deref().unwrap_or_default();

@@ -249,6 +249,36 @@ fn subscribers_receive_each_write_of_the_load() {
 }
 
 #[test]
+fn subscribers_of_a_keytide_receive_every_position_live_and_from_the_ring() {
+    let keytide = keytide();
+    let common = "--kind keytide --keys 100 --clients 3 --connections 2 --subscriptions 3";
+    let run = result("subscribe", keytide, &format!("{common} --writer load --requests 1000"));
+    let delivery = &run["delivery"];
+    for (field, count) in [("accepted", 3), ("live", 3), ("events", 3000), ("missing", 0), ("disordered", 0)] {
+        assert_eq!(delivery[field], count, "{field} in {run}");
+    }
+    let run = result("subscribe", keytide, &format!("{common} --from start --events 1500 --fill 500 --passes 2"));
+    let delivery = &run["delivery"];
+    for (field, count) in [("accepted", 6), ("events", 9000), ("missing", 0), ("disordered", 0), ("gaps", 0)] {
+        assert_eq!(delivery[field], count, "{field} in {run}");
+    }
+    let run = result("subscribe", keytide, "--writer stamps --rate 2000 --requests 200");
+    assert_eq!((&run["operations"], &run["unanswered"]), (&200.into(), &0.into()), "{run}");
+}
+
+#[test]
+fn filters_that_nothing_matches_let_nothing_through() {
+    let keytide = keytide();
+    let common = "--connections 3 --subscriptions 60 --writer load --seconds 0.2 --checkpoint 1000000";
+    for filter in ["prefix", "hostile"] {
+        let run = result("subscribe", keytide, &format!("{common} --filter {filter} --add-rate 50 --probe-rate 100"));
+        let delivery = &run["delivery"];
+        assert_eq!((&delivery["events"], &delivery["dropped"]), (&0.into(), &serde_json::json!({})), "{run}");
+        assert!(delivery["added"].as_u64().unwrap() > 0 && delivery["accepted"].as_u64().unwrap() > 0, "{run}");
+    }
+}
+
+#[test]
 fn a_push_is_timed_from_when_its_write_was_due() {
     let redis = Redis::start();
     let run = result("subscribe", redis.address, "--kind pubsub --writer stamps --rate 2000 --requests 400");
