@@ -42,3 +42,12 @@ pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
 
 /// How long a stopping core waits for its last replies to leave, milliseconds.
 pub const STOP_GRACE_MS: u64 = 1_000;
+
+/// How long a turn that has other work lets subscriptions catch up at the least, microseconds.
+pub const CATCH_UP_MIN_US: u64 = 20;
+
+/// How long at the most: half as long as its other work takes, up to this.
+pub const CATCH_UP_MAX_US: u64 = 500;
+
+/// How long a turn without other work lets them catch up, so that what comes in is seen soon.
+pub const CATCH_UP_IDLE_US: u64 = 500;

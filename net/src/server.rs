@@ -11,6 +11,7 @@ use keytide_engine::shard::Shard;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The server, as every core sees it.
 pub struct Server {
@@ -36,6 +37,7 @@ pub struct Server {
     maxclients: AtomicU64,
     /// What the figures were when CONFIG RESETSTAT was last asked for.
     stats_base: [AtomicU64; STATS.len()],
+    longest_turn_us: AtomicU64,
     stopping: AtomicBool,
     /// How many cores have nothing left to do before they stop.
     through: AtomicU64,
@@ -93,6 +95,7 @@ impl Server {
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
+            longest_turn_us: AtomicU64::new(0),
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
             config,
             sequencer,
@@ -169,8 +172,12 @@ impl Server {
     /// Tells whether a core has readers that wait for publications. Set before the core parks: the full fence of
     /// parking orders it before the core's last look at the frontier.
     pub fn set_waits(&self, core: ShardId, waits: bool) {
-        // Relaxed: ordered by the fence in `ParkFlag::announce`, paired with the one in `wake_waiting`.
-        self.cores[core.0 as usize].waits.store(waits, Ordering::Relaxed);
+        let told = &self.cores[core.0 as usize].waits;
+        // Relaxed: ordered by the fence in `ParkFlag::announce`, paired with the one in `wake_waiting`. Only this core
+        // stores to it, and only what is new: the others read it at every publication.
+        if told.load(Ordering::Relaxed) != waits {
+            told.store(waits, Ordering::Relaxed);
+        }
     }
 
     /// Wakes the other cores whose readers wait, after this one has published.
@@ -232,6 +239,22 @@ impl Server {
         self.cores.iter().map(|core| core.stats[stat as usize].load(Ordering::Relaxed)).sum()
     }
 
+    /// Notes how long a turn took.
+    #[inline]
+    pub fn note_turn(&self, took: Duration) {
+        let micros = took.as_micros() as u64;
+        // Relaxed, both: a figure by itself. Hardly any turn is longer than all before it.
+        if micros > self.longest_turn_us.load(Ordering::Relaxed) {
+            self.longest_turn_us.fetch_max(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// The longest turn of any core since the counters were last reset, microseconds.
+    pub fn longest_turn_us(&self) -> u64 {
+        // Relaxed: as above.
+        self.longest_turn_us.load(Ordering::Relaxed)
+    }
+
     /// How much a figure has grown since the counters were last reset.
     pub fn since_reset(&self, stat: Stat) -> u64 {
         // Relaxed: as above.
@@ -240,6 +263,8 @@ impl Server {
 
     /// Lets the counters begin at 0 again.
     pub fn reset_stats(&self) {
+        // Relaxed: as above.
+        self.longest_turn_us.store(0, Ordering::Relaxed);
         for (stat, _) in STATS {
             // Relaxed: as above.
             self.stats_base[*stat as usize].store(self.total(*stat), Ordering::Relaxed);

@@ -61,6 +61,8 @@ pub struct HistoryContext<'a> {
 pub struct SubscriptionContext<'a, 'c> {
     /// The subscriptions of this core's clients.
     pub hub: &'a mut Hub,
+    /// All rings as one.
+    pub history: &'a History,
     /// Where they are told of them.
     pub outlet: &'a mut Clients<'c>,
     /// The client, as the hub knows it.

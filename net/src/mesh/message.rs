@@ -3,6 +3,7 @@
 use crate::command::table::CommandIndex;
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, Protocol, Span};
+use keytide_engine::fanout::{Ask, Fanned};
 use keytide_engine::shard::LentShard;
 use std::ops::Range;
 
@@ -47,6 +48,10 @@ pub enum Message {
     Return(LentShard),
     /// A connection is gone; what waits here for it may go too.
     Gone(ConnectionId),
+    /// What the sender's subscriptions ask of this core's shard.
+    Ask(Ask),
+    /// What the sender's shard has for this core's subscriptions.
+    Fanned(Box<Fanned>),
 }
 
 /// The messages of one turn from one core to another.

@@ -1,5 +1,5 @@
-//! Commands that read the recorded history, or are about a consumer group or a subscription: they run after the turn's commit, once the frontier
-//! has passed every write that was acknowledged before them, and some of them wait for more.
+//! Commands that read the recorded history, or are about a consumer group or a subscription: they run after the turn's
+//! commit, once the frontier has passed every write that was acknowledged before them, and some of them wait for more.
 
 use super::Core;
 use crate::command::table::{CommandIndex, TABLE};
@@ -49,6 +49,7 @@ impl Core {
         if self.deferred.is_empty() {
             return false;
         }
+        // What is published from here on is news.
         let frontier = self.history.frontier();
         let next = self.server.sequencer.next();
         let moved = frontier != self.tried_frontier || self.groups.take_change(self.now_ms);
@@ -77,7 +78,6 @@ impl Core {
             }
             self.deferred.push(deferred);
         }
-        self.server.set_waits(self.id, !self.deferred.is_empty());
         work
     }
 
@@ -94,7 +94,7 @@ impl Core {
                 if !outlet.is_open(client) {
                     return Progress::Done;
                 }
-                run(&mut SubscriptionContext { hub, outlet: &mut outlet, client, server }, args, &mut reply)
+                run(&mut SubscriptionContext { hub, history, outlet: &mut outlet, client, server }, args, &mut reply)
             }
             Run::Group { run, .. } => {
                 run(&mut GroupContext { groups, history, state, server, now_ms }, args, &mut reply)

@@ -59,7 +59,13 @@ impl Core {
     fn prefetch_asked(&self, messages: &[Message], arena: Arena<'_>) {
         let key = |message: &Message| match message {
             Message::Run { args, .. } => arena.args(args).try_get(1),
-            Message::Reply { .. } | Message::Lend | Message::Lent(_) | Message::Return(_) | Message::Gone(_) => None,
+            Message::Reply { .. }
+            | Message::Lend
+            | Message::Lent(_)
+            | Message::Return(_)
+            | Message::Gone(_)
+            | Message::Ask(_)
+            | Message::Fanned(_) => None,
         };
         if let Some(shard) = self.shard.as_deref() {
             shard.prefetch(messages.iter().take(COMMANDS_AHEAD).filter_map(key));
@@ -81,6 +87,8 @@ impl Core {
             Message::Lent(shard) => self.take_lent(shard.0),
             Message::Return(shard) => self.take_back(shard.0),
             Message::Gone(connection) => self.end_waits(from, connection),
+            Message::Ask(ask) => self.fanout.ask(from, ask),
+            Message::Fanned(batch) => self.take_fanned(from, batch),
         }
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   net ring ─► commands of this core's clients ┐
 //!   lanes ────► commands from other cores ──────┤─► commit ─► lend ─► history, groups ─► replies leave, lanes flush
-//!   TTLs ─────► expiry ─────────────────────────┘   (positions, publication)
+//!   TTLs ─────► expiry ─────────────────────────┘   (positions, publication)       ▲
+//!                                                     └► fan-out ─► subscriptions ─┘
 //! ```
 //!
 //! Everything that was ready is executed, then committed together, and only then does anything leave: so no client
@@ -16,6 +17,7 @@ mod inbox;
 mod input;
 mod output;
 mod run;
+mod subscriptions;
 
 pub(crate) use output::list;
 pub use run::{CoreError, run};
@@ -31,6 +33,7 @@ use crate::resp::{Ahead, OwnedArgs, Protocol};
 use crate::server::{Server, Stat};
 use deferred::Deferred;
 use hold::{Hold, HoldRequest};
+use keytide_engine::fanout::Fanout;
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::Shard;
@@ -38,6 +41,7 @@ use keytide_engine::subscription::Hub;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// One core: its shard, its connections, its lanes. One per core, never anywhere else.
 pub struct Core {
@@ -50,6 +54,8 @@ pub struct Core {
     groups: Groups,
     /// The subscriptions of this core's clients.
     hub: Hub,
+    /// Which of all cores' subscriptions want what this core's shard records.
+    fanout: Fanout,
     /// What it takes to tell them.
     pushes: Pushes,
     /// The commands of one connection that are looked at together: memory that serves again.
@@ -126,7 +132,8 @@ impl Core {
             connections: Connections::default(),
             history: History::new(server.sequencer.clone(), &server.rings),
             groups: Groups::default(),
-            hub: Hub::new(id, &server.rings, server.sequencer.first(), server.config.subscriptions),
+            hub: Hub::new(&server.rings, server.config.subscriptions),
+            fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
             ahead: Ahead::default(),
             outbound,
@@ -162,6 +169,7 @@ impl Core {
         if let Some(shard) = &mut self.shard {
             shard.set_now_ms(self.now_ms);
         }
+        let started = Instant::now();
         let mut work = net.poll(&mut |ops, event| self.on_event(ops, event))? > 0;
         work |= self.take_messages();
         let mut again = self.expire();
@@ -174,9 +182,19 @@ impl Core {
             self.tell(net.ops());
         }
         again |= self.run_deferred();
+        self.fan_out();
+        if self.deferred.is_empty() {
+            // Before anything that waits for publications looks for itself: what moves later is news.
+            self.tried_frontier = self.history.frontier();
+        }
+        again |= self.tell_subscribers(started, work);
+        self.server.set_waits(self.id, self.waits_for_publication());
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();
+        if work {
+            self.server.note_turn(started.elapsed());
+        }
         Ok(match (again, work) {
             (true, _) => AfterTurn::Again,
             (false, true) => AfterTurn::Worked,
@@ -263,7 +281,7 @@ impl Core {
     /// more before this core sleeps.
     fn is_idle(&self) -> bool {
         self.inbound.iter().all(|(_, lane)| lane.is_empty())
-            && (self.deferred.is_empty() || self.history.frontier() == self.tried_frontier)
+            && (!self.waits_for_publication() || self.history.frontier() == self.tried_frontier)
             && !(self.server.is_stopping() && (self.stop_at_ms.is_none() || self.server.all_are_through()))
     }
 }

@@ -71,6 +71,8 @@ pub(super) struct Member {
     has_told: bool,
     /// Whether it starts at whatever is first available.
     floats: bool,
+    /// Whether it starts behind a revision and has not found where that is.
+    starts_behind: bool,
     /// The revision that it starts behind, as long as it looks for the first event after it.
     pub after: Option<Revision>,
     /// What the stream's next event got when it began to look.
@@ -107,6 +109,7 @@ impl Member {
             is_joined: false,
             has_told: false,
             floats: cursor == Position(0) && after.is_none(),
+            starts_behind: after.is_some(),
             after,
             next_revision: 0,
             queue: VecDeque::new(),
@@ -136,7 +139,7 @@ impl Member {
             Some(stream) => As::Link(stream),
             None => As::Event,
         };
-        self.has_told = true;
+        (self.has_told, self.starts_behind) = (true, false);
         if let Some(credit) = &mut self.credit {
             *credit -= 1;
         }
@@ -189,7 +192,9 @@ impl Member {
         if !floats && self.on_gap == OnGap::Drop {
             return false;
         }
-        let from = if self.cursor.0 == 0 { first_of_run } else { self.cursor };
+        // Who starts behind a revision has looked at nothing that it wants yet.
+        let from = if self.cursor.0 == 0 || self.starts_behind { first_of_run } else { self.cursor };
+        self.starts_behind = false;
         outlet.push(self.client, self.id, Push::Gap(from, gap.last));
         self.cursor = self.cursor.max(gap.last.next());
         true

@@ -66,6 +66,10 @@ impl Hub {
         let member = &mut members[index];
         let interest = interests.row(member.interest).interest.clone();
         let first_of_run = history.first_of_run();
+        if member.checkpointed.0 == 0 {
+            // It starts at whatever is there: that is where it begins to look.
+            member.checkpointed = history.first_available_in(&interest.source);
+        }
         // Behind a revision it is the revisions that tell what is missing, those of events that are not wanted too.
         let by_revision = member.after.is_some();
         let everything = Filter::default();

@@ -26,7 +26,7 @@ pub static SUBSCRIBE: Command = Command {
 fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     answer(context.server, reply, |reply| {
         let wanted = wanted(args, context.server.shards())?;
-        let id = context.hub.subscribe(context.client, wanted)?;
+        let id = context.hub.subscribe(context.client, wanted, context.history)?;
         context.outlet.count_in(context.client);
         reply.unsigned(id);
         Ok(Progress::Done)

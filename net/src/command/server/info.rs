@@ -147,6 +147,7 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
     ] {
         text.row(name, server.since_reset(stat));
     }
+    text.row("longest_turn_us", server.longest_turn_us());
     for name in ["evicted_keys", "pubsub_channels", "pubsub_patterns", "latest_fork_usec"] {
         text.row(name, 0);
     }

@@ -1,0 +1,68 @@
+//! What the turn has published goes to those who are live, on this core and on the others; and this core's
+//! subscriptions are told what there is for them.
+
+use super::Core;
+use crate::limits::{CATCH_UP_IDLE_US, CATCH_UP_MAX_US, CATCH_UP_MIN_US};
+use crate::mesh::message::Message;
+use keytide_engine::fanout::Fanned;
+use keytide_engine::position::ShardId;
+use std::time::{Duration, Instant};
+
+impl Core {
+    /// Runs what this core's shard has published through what all cores' subscriptions want. To be called after the
+    /// commit.
+    pub(super) fn fan_out(&mut self) {
+        if self.fanout.is_idle() {
+            return;
+        }
+        // A shard that is lent is looked at when it is back.
+        let Some(shard) = self.shard.as_deref_mut() else { return };
+        let outbound = &self.outbound;
+        let is_full = |core: ShardId| outbound[core.0 as usize].as_ref().is_some_and(|lane| lane.is_backed_up());
+        for (core, batch) in self.fanout.turn(shard, is_full) {
+            if core == self.id {
+                self.take_fanned(core, batch);
+            } else {
+                self.outbound(core).push(Message::Fanned(batch));
+            }
+        }
+    }
+
+    /// Takes what a shard has for this core's subscriptions.
+    pub(super) fn take_fanned(&mut self, shard: ShardId, batch: Box<Fanned>) {
+        self.hub.receive(shard, batch, &mut self.pushes.to(&mut self.connections, &mut self.listed));
+    }
+
+    /// Tells this core's subscriptions what there is for them, as far as the turn, which has `started` then, has time
+    /// for it. Tells whether there is more to do at once.
+    pub(super) fn tell_subscribers(&mut self, started: Instant, worked: bool) -> bool {
+        if self.hub.is_idle() {
+            return false;
+        }
+        let Core { hub, history, pushes, connections, listed, .. } = self;
+        let mut outlet = pushes.to(connections, listed);
+        let began = Instant::now();
+        // Half as long as the rest of the turn took, so that those who write keep two thirds of the core.
+        let micros = if worked {
+            ((began - started).as_micros() as u64 / 2).clamp(CATCH_UP_MIN_US, CATCH_UP_MAX_US)
+        } else {
+            CATCH_UP_IDLE_US
+        };
+        let time = Duration::from_micros(micros);
+        let mut again = hub.turn(history, &mut outlet, || began.elapsed() < time);
+        for (shard, ask) in self.hub.take_asks() {
+            if shard == self.id {
+                self.fanout.ask(shard, ask);
+                again = true;
+            } else {
+                self.outbound(shard).push(Message::Ask(ask));
+            }
+        }
+        again
+    }
+
+    /// Whether something here waits for other shards to publish, and no batch of theirs will tell.
+    pub(super) fn waits_for_publication(&self) -> bool {
+        !self.deferred.is_empty() || self.hub.waits_for_publication()
+    }
+}
