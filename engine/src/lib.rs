@@ -16,6 +16,7 @@
 //! | [`system_stream`] | the names that nobody writes to |
 //! | [`filter`] | which events a reader wants |
 //! | [`subscription`] | from any position to what happens now |
+//! | [`matcher`] | all live interests of a shard, each record looked at once |
 //! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the floats that INCRBYFLOAT adds |

@@ -42,6 +42,25 @@ pub const REGEX_NFA_BYTES_MAX: usize = 1 << 20;
 /// over.
 pub const REGEX_CACHE_BYTES_MAX: usize = 1 << 20;
 
+/// The span over which the time that regexes take on a shard is judged, in nanoseconds.
+pub const REGEX_WINDOW_NS: u64 = 10_000_000;
+
+/// How much of such a span they may take, in nanoseconds: a quarter. What is beyond is no longer matched on the shard.
+pub const REGEX_WINDOW_SPENT_NS: u64 = REGEX_WINDOW_NS / 4;
+
+/// How long regexes may hold up one turn of a shard, in nanoseconds.
+pub const REGEX_TURN_NS: u64 = 500_000;
+
+/// What each record of the turn adds to that, in nanoseconds: less than half of what it takes to execute a command.
+pub const REGEX_RECORD_NS: u64 = 100;
+
+/// A name longer than this is matched against a regex by itself only as long as its bytes times those of the compiled
+/// regex are at most [`REGEX_NAME_WORK_MAX`].
+pub const REGEX_NAME_BYTES_MAX: usize = 128;
+
+/// See [`REGEX_NAME_BYTES_MAX`]. Beyond it the regex is no longer matched on the shard.
+pub const REGEX_NAME_WORK_MAX: usize = 64 << 20;
+
 const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
 const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);
 

@@ -55,6 +55,8 @@ pub enum Notice {
         subscription: u64,
         /// What the stream's next event gets; 0 where there has been none.
         next: u64,
+        /// That event's position is at least this.
+        from: Position,
     },
 }
 

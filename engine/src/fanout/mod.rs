@@ -163,11 +163,13 @@ impl Fanout {
                 self.owners[place as usize] = None;
                 self.free.push(place);
             }
+            // What is not published yet has its revision already and no position: the next turn knows.
+            Ask::Revision { .. } if shard.turn().is_dirty() => self.asks.push((core, ask)),
             Ask::Revision { subscription, stream } => {
                 let batch = subscriber.batch.get_or_insert_default();
                 (batch.scanned, batch.next) = (published.tail, published.next);
-                let next = shard.next_revision(&stream);
-                batch.notices.push(Notice::Revision { subscription, next });
+                let (next, from) = (shard.next_revision(&stream), published.next);
+                batch.notices.push(Notice::Revision { subscription, next, from });
             }
         }
     }

@@ -150,6 +150,62 @@ impl Glob {
         }
     }
 
+    /// How many tokens it has: its literal bytes, runs and classes.
+    pub fn token_count(&self) -> usize {
+        match &self.0 {
+            Kind::All => 1,
+            Kind::Exact(bytes) | Kind::Prefix(bytes) => bytes.len(),
+            Kind::Tokens(bytes, tokens) => bytes.len() + tokens.len(),
+        }
+    }
+
+    /// Whether it matches exactly what begins with [`Glob::prefix`].
+    pub fn is_prefix(&self) -> bool {
+        matches!(self.0, Kind::Prefix(_))
+    }
+
+    /// The literal runs of bytes, each of which is in every name that matches.
+    pub fn literals(&self) -> Vec<Vec<u8>> {
+        let mut runs = vec![self.prefix().to_vec()];
+        if let Kind::Tokens(_, tokens) = &self.0 {
+            for token in tokens {
+                match (token, runs.last_mut()) {
+                    (Token::Byte(byte), Some(run)) => run.push(*byte),
+                    (Token::Byte(_), None) | (Token::Run | Token::Any | Token::Class(_), _) => runs.push(Vec::new()),
+                }
+            }
+        }
+        runs.retain(|run| !run.is_empty());
+        runs
+    }
+
+    /// The same as an anchored regex on bytes, but for the empty name.
+    pub fn to_regex(&self) -> String {
+        let mut regex = String::from(r"(?s-u)\A");
+        let byte = |regex: &mut String, byte: u8| regex.push_str(&format!(r"\x{byte:02X}"));
+        self.prefix().iter().for_each(|&one| byte(&mut regex, one));
+        match &self.0 {
+            Kind::All | Kind::Prefix(_) => regex.push_str(".*"),
+            Kind::Exact(_) => {}
+            Kind::Tokens(_, tokens) => {
+                for token in tokens {
+                    match token {
+                        Token::Run => regex.push_str(".*"),
+                        Token::Any => regex.push('.'),
+                        Token::Byte(one) => byte(&mut regex, *one),
+                        Token::Class(class) => {
+                            let members: Vec<u8> = (0..=255).filter(|&one| class.contains(one)).collect();
+                            regex.push_str(if members.is_empty() { r"[^\x00-\xFF" } else { "[" });
+                            members.iter().for_each(|&one| byte(&mut regex, one));
+                            regex.push(']');
+                        }
+                    }
+                }
+            }
+        }
+        regex + r"\z"
+    }
+
     /// The one name that matches, if the pattern has nothing special in it.
     pub fn exact(&self) -> Option<&[u8]> {
         match &self.0 {

@@ -3,10 +3,13 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`glob`] | Redis's glob patterns on bytes, in time that no pattern can blow up |
+//! | [`needs`] | the literal text that a regex cannot do without |
 //! | [`pattern`] | the filter: prefixes, a regex or a glob, on streams or on types |
 
 pub mod glob;
+pub mod needs;
 pub mod pattern;
 
 pub use glob::Glob;
-pub use pattern::{Filter, FilterError, Pattern, Target};
+pub use needs::{Needs, Whole};
+pub use pattern::{Filter, FilterError, Pattern, Regex, Target};

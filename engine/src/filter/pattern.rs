@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use regex_automata::meta;
 use regex_automata::util::syntax;
 use thiserror::Error;
 
 use super::glob::Glob;
+use super::needs::Needs;
 use crate::event::EventType;
 use crate::limits::{FILTER_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_NFA_BYTES_MAX};
 use crate::position::ShardId;
@@ -50,6 +52,7 @@ pub enum Pattern {
 pub struct Regex {
     text: Box<str>,
     regex: meta::Regex,
+    needs: Arc<Needs>,
 }
 
 /// Why something is no filter.
@@ -83,15 +86,16 @@ impl Regex {
     pub fn new(text: &[u8]) -> Result<Regex, FilterError> {
         bounded(text.len())?;
         let text = std::str::from_utf8(text).map_err(|_| FilterError::RegexNotText)?;
+        let hir = syntax::parse_with(text, &Regex::syntax())
+            .map_err(|reason| FilterError::RegexSyntax(last_line(&reason.to_string())))?;
         let regex =
-            meta::Builder::new().configure(Regex::config()).syntax(Regex::syntax()).build(text).map_err(|error| {
-                match error.syntax_error() {
-                    Some(reason) => FilterError::RegexSyntax(last_line(&reason.to_string())),
-                    None if error.size_limit().is_some() => FilterError::RegexSize,
+            meta::Builder::new().configure(Regex::config()).build_from_hir(&hir).map_err(|error| {
+                match error.size_limit() {
+                    Some(_) => FilterError::RegexSize,
                     None => FilterError::RegexSyntax(last_line(&error.to_string())),
                 }
             })?;
-        Ok(Regex { text: text.into(), regex })
+        Ok(Regex { text: text.into(), regex, needs: Arc::new(Needs::of(&hir)) })
     }
 
     /// How every regex of a filter is compiled, wherever it is compiled.
@@ -111,6 +115,16 @@ impl Regex {
     /// As the client wrote it.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What every name that it matches contains.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// The memory that its automata take, in bytes, without what they have cached.
+    pub fn memory_bytes(&self) -> usize {
+        self.regex.memory_usage()
     }
 
     /// Whether it matches somewhere in `name`.

@@ -1,9 +1,10 @@
 //! Telling those who are live what the shards have found, in the order of positions; and how far nothing was found.
 
-use super::member::{Member, Phase, Waiting, before};
+use super::member::{Member, Phase, Stands, Waiting, before};
 use super::{Hub, HubCounts};
+use crate::event::EventType;
 use crate::limits::{CHECKPOINT_LOOKS, CHECKPOINTS_PER_TURN, SubscriptionLimits};
-use crate::position::{Position, Revision};
+use crate::position::Position;
 use crate::ring::Record;
 use crate::subscription::{OnSlow, Outlet, Push, Reason};
 
@@ -138,10 +139,8 @@ impl Member {
             Phase::Live => self.queue.is_empty() && self.may_tell(outlet),
         };
         let Some(record) = record else { return false };
-        if let Some(Revision(after)) = self.after
-            && self.stands(record) == super::member::Stands::Before
-        {
-            debug_assert!(record.revision().0 <= after || record.key().is_empty());
+        let is_flush = record.event_type() == EventType::FlushDb;
+        if !is_flush && self.stands(record) == Stands::Before {
             return true;
         }
         if may_tell {

@@ -75,8 +75,8 @@ pub(super) struct Member {
     starts_behind: bool,
     /// The revision that it starts behind, as long as it looks for the first event after it.
     pub after: Option<Revision>,
-    /// What the stream's next event got when it began to look.
-    pub next_revision: u64,
+    /// Which revision the stream's next event was to get when it began to look, and from which position on.
+    pub next_revision: (u64, Position),
     /// What waits for it, oldest first.
     pub queue: VecDeque<Waiting>,
     pub queue_bytes: u64,
@@ -111,7 +111,7 @@ impl Member {
             floats: cursor == Position(0) && after.is_none(),
             starts_behind: after.is_some(),
             after,
-            next_revision: 0,
+            next_revision: (0, Position(0)),
             queue: VecDeque::new(),
             queue_bytes: 0,
         }
@@ -139,7 +139,10 @@ impl Member {
             Some(stream) => As::Link(stream),
             None => As::Event,
         };
-        (self.has_told, self.starts_behind) = (true, false);
+        self.has_told = true;
+        if record.event_type() != EventType::FlushDb {
+            (self.starts_behind, self.after) = (false, None);
+        }
         if let Some(credit) = &mut self.credit {
             *credit -= 1;
         }
@@ -200,18 +203,13 @@ impl Member {
         true
     }
 
-    /// Where an event of the history stands to the revision that the subscription starts behind.
-    pub fn stands(&mut self, record: &Record<'_>) -> Stands {
+    /// Where an event stands to the revision that the subscription starts behind.
+    pub fn stands(&self, record: &Record<'_>) -> Stands {
         let Some(after) = self.after else { return Stands::Behind };
-        if record.event_type() == EventType::FlushDb || record.revision() < after {
+        if record.event_type() == EventType::FlushDb || record.revision() <= after {
             return Stands::Before;
         }
-        self.after = None;
-        match record.revision().0 - after.0 {
-            0 => Stands::Before,
-            1 => Stands::Behind,
-            _ => Stands::BehindGap,
-        }
+        if record.revision().0 == after.0 + 1 { Stands::Behind } else { Stands::BehindGap }
     }
 }
 

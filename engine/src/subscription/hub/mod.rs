@@ -253,7 +253,9 @@ impl Hub {
                         members.into_iter().for_each(|index| self.leave_live(index));
                     }
                 }
-                Notice::Revision { subscription, next } => self.take_revision(subscription, next, outlet),
+                Notice::Revision { subscription, next, from } => {
+                    self.take_revision(subscription, (next, from), outlet);
+                }
             }
         }
         if batch.has_lost {
@@ -370,13 +372,13 @@ impl Hub {
         }
     }
 
-    fn take_revision(&mut self, subscription: u64, next: u64, outlet: &mut impl Outlet) {
+    fn take_revision(&mut self, subscription: u64, next: (u64, Position), outlet: &mut impl Outlet) {
         let slot = Slot { index: (subscription >> 32) as u32, serial: subscription as u32 };
         let Some(index) = self.members.at(slot) else { return };
         let member = &mut self.members[index];
         member.phase = Phase::Reading;
         member.next_revision = next;
-        if member.after.is_some_and(|Revision(after)| after > next) {
+        if member.after.is_some_and(|Revision(after)| after > next.0) {
             self.drop_member(index, Reason::RevisionAhead, before(self.merged), outlet);
         } else {
             self.put_in_line(index);

@@ -83,40 +83,48 @@ impl Hub {
             filter: if by_revision { &everything } else { &interest.filter },
         };
         let lost = Gap { last: before(history.first_available_in(&interest.source)), lost: None };
-        let mut gap_met = by_revision;
+        // But of what had not happened when its stream was asked for, the last lost position tells.
+        let (next, from) = member.next_revision;
+        let had_not_happened = member.after.is_some_and(|Revision(after)| next <= after + 1);
+        let counts_for_it = |gap: &Gap| !by_revision || had_not_happened && gap.last >= from;
+        let mut gap_met = false;
         let mut is_over = false;
         let page = history.scan(&scan, |gap, shard, record| {
-            if let Some(gap) = gap.filter(|_| !gap_met) {
+            if let Some(gap) = gap.filter(|gap| !gap_met && counts_for_it(gap)) {
                 gap_met = true;
                 is_over = !member.meet_gap(gap, first_of_run, outlet);
             }
+            let bytes = record.bytes().len() as u64;
             match member.stands(record) {
-                Stands::Before => return 0,
+                Stands::Before => return bytes,
                 Stands::Behind => {}
+                Stands::BehindGap if had_not_happened => {}
                 Stands::BehindGap => is_over |= !member.meet_gap(lost, first_of_run, outlet),
             }
+            // Wanted or not, it is found.
+            member.after = None;
             if is_over {
                 return u64::MAX;
             }
             if by_revision && !interest.wants(record, shard) {
-                return 0;
+                return bytes;
             }
             counts.events += 1;
             member.tell(record, outlet);
-            if member.may_tell(outlet) { record.bytes().len() as u64 } else { u64::MAX }
+            if member.may_tell(outlet) { bytes } else { u64::MAX }
         });
-        if let Some(gap) = page.gap.filter(|_| !gap_met && !is_over) {
+        if let Some(gap) = page.gap.filter(|gap| !gap_met && !is_over && counts_for_it(gap)) {
             is_over = !member.meet_gap(gap, first_of_run, outlet);
         }
         member.cursor = member.cursor.max(page.next);
         if let Some(Revision(after)) = member.after
-            && member.cursor >= limit
+            && member.cursor >= from
+            && next > after
             && !is_over
-            && member.next_revision > after
         {
-            // The next one has not happened yet, or has happened and is gone.
+            // The one behind it had not happened, or had and is gone.
             member.after = None;
-            is_over = member.next_revision > after + 1 && !member.meet_gap(lost, first_of_run, outlet);
+            is_over = next > after + 1 && !member.meet_gap(lost, first_of_run, outlet);
         }
         if is_over {
             self.drop_member(index, Reason::PositionEvicted, page.first, outlet);

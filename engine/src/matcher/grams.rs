@@ -1,0 +1,228 @@
+//! Which regexes a name cannot match, without running any: each is filed under a few bytes that every name it matches
+//! contains, and a name is looked through once for all of them.
+//!
+//! A *gram* is one to three bytes in a row. Of what a regex [`Needs`](crate::filter::Needs) the list is taken whose
+//! grams are rarest among the names seen lately and fullest of regexes the least.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
+/// Up to three bytes, with their number above them.
+pub type Gram = u32;
+
+/// The grams that one regex is filed under; without any it has to be run on every name.
+pub type Filed = SmallVec<[Gram; 2]>;
+
+/// After this many grams have gone, the bits are made anew.
+const STALE_MAX: u32 = 64;
+
+/// For grams of one, two and three bytes: whether there is any such, by the bytes or their hash.
+struct Bits {
+    one: [u64; 4],
+    two: [u64; 1024],
+    three: [u64; 1024],
+    count: [u32; 4],
+}
+
+/// Regexes by the grams that they need.
+#[derive(Default)]
+pub struct Grams {
+    /// Only there once something is filed.
+    bits: Option<Box<Bits>>,
+    regexes: HashMap<Gram, SmallVec<[u32; 4]>, RandomState>,
+    stale: u32,
+}
+
+fn gram(bytes: &[u8]) -> Gram {
+    bytes.iter().fold(0, |gram, &byte| gram << 8 | u32::from(byte)) | (bytes.len() as u32) << 24
+}
+
+fn length(gram: Gram) -> usize {
+    (gram >> 24) as usize
+}
+
+fn has(bits: &[u64], bit: u32) -> bool {
+    bits[bit as usize >> 6] >> (bit & 63) & 1 == 1
+}
+
+/// Three bytes to sixteen bits.
+#[inline(always)]
+fn mixed(three: u32) -> u32 {
+    three.wrapping_mul(0x9E37_79B1) >> 16
+}
+
+impl Bits {
+    fn empty() -> Bits {
+        Bits { one: [0; 4], two: [0; 1024], three: [0; 1024], count: [0; 4] }
+    }
+
+    fn set(&mut self, gram: Gram) {
+        let bytes = gram & 0xFF_FFFF;
+        let (bits, bit) = match length(gram) {
+            1 => (&mut self.one[..], bytes),
+            2 => (&mut self.two[..], bytes),
+            _ => (&mut self.three[..], mixed(bytes)),
+        };
+        bits[bit as usize >> 6] |= 1 << (bit & 63);
+        self.count[length(gram)] += 1;
+    }
+}
+
+impl Grams {
+    /// Nothing filed.
+    pub fn new() -> Grams {
+        Grams { bits: None, regexes: HashMap::default(), stale: 0 }
+    }
+
+    /// The grams to file a regex under that needs one string of each of these lists. `recent` are names to go by.
+    pub fn choose<'n>(&self, clauses: &[Vec<Vec<u8>>], recent: impl Iterator<Item = &'n [u8]> + Clone) -> Filed {
+        clauses
+            .iter()
+            .map(|clause| self.choose_for_each(clause, recent.clone()))
+            .min_by_key(|(cost, _)| *cost)
+            .map_or_else(Filed::new, |(_, filed)| filed)
+    }
+
+    fn choose_for_each<'n>(&self, texts: &[Vec<u8>], recent: impl Iterator<Item = &'n [u8]> + Clone) -> (usize, Filed) {
+        let mut filed = Filed::new();
+        let mut cost = 0;
+        for text in texts {
+            let best =
+                text.windows(text.len().min(3)).map(|bytes| (self.cost(bytes, recent.clone()), gram(bytes))).min();
+            let Some((one_cost, one)) = best else { continue };
+            cost += one_cost;
+            if !filed.contains(&one) {
+                filed.push(one);
+            }
+        }
+        (cost, filed)
+    }
+
+    /// How often it will be met in vain, by a rough guess.
+    fn cost<'n>(&self, bytes: &[u8], recent: impl Iterator<Item = &'n [u8]>) -> usize {
+        let met = recent.filter(|name| memchr::memmem::find(name, bytes).is_some()).count();
+        let filed = self.regexes.get(&gram(bytes)).map_or(0, |regexes| regexes.len());
+        let short = [0, 64, 8, 0][bytes.len()];
+        let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+        met * 64 + filed + short + digits
+    }
+
+    /// Files a regex.
+    pub fn insert(&mut self, filed: &Filed, regex: u32) {
+        for &gram in filed {
+            let regexes = self.regexes.entry(gram).or_default();
+            if regexes.is_empty() {
+                self.bits.get_or_insert_with(|| Box::new(Bits::empty())).set(gram);
+            }
+            regexes.push(regex);
+        }
+    }
+
+    /// Takes out a regex that was filed so.
+    pub fn remove(&mut self, filed: &Filed, regex: u32) {
+        for gram in filed {
+            let Some(regexes) = self.regexes.get_mut(gram) else { continue };
+            regexes.retain(|&mut one| one != regex);
+            if regexes.is_empty() {
+                self.regexes.remove(gram);
+                self.stale += 1;
+            }
+        }
+        if self.regexes.is_empty() {
+            *self = Grams::new();
+        } else if self.stale > STALE_MAX {
+            self.stale = 0;
+            let mut bits = Box::new(Bits::empty());
+            self.regexes.keys().for_each(|&gram| bits.set(gram));
+            self.bits = Some(bits);
+        }
+    }
+
+    /// Appends the regexes that `name` may match, some of them more than once.
+    #[inline]
+    pub fn find(&self, name: &[u8], found: &mut Vec<u32>) {
+        let Some(bits) = &self.bits else { return };
+        if bits.count[3] > 0 {
+            let mut last = name.get(..2).map_or(0, |two| u32::from(two[0]) << 8 | u32::from(two[1]));
+            for &byte in name.get(2..).unwrap_or_default() {
+                last = (last << 8 | u32::from(byte)) & 0xFF_FFFF;
+                if has(&bits.three, mixed(last)) {
+                    self.take(last | 3 << 24, found);
+                }
+            }
+        }
+        if bits.count[2] > 0 {
+            for two in name.windows(2) {
+                if has(&bits.two, u32::from(two[0]) << 8 | u32::from(two[1])) {
+                    self.take(gram(two), found);
+                }
+            }
+        }
+        if bits.count[1] > 0 {
+            for &byte in name {
+                if has(&bits.one, u32::from(byte)) {
+                    self.take(gram(&[byte]), found);
+                }
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn take(&self, gram: Gram, found: &mut Vec<u32>) {
+        if let Some(regexes) = self.regexes.get(&gram) {
+            found.extend_from_slice(regexes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clause(texts: &[&str]) -> Vec<Vec<u8>> {
+        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    fn found(grams: &Grams, name: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        grams.find(name.as_bytes(), &mut found);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn a_regex_is_met_where_a_needed_string_is_and_not_after_it_has_gone() {
+        let mut grams = Grams::new();
+        let needed = [vec![clause(&["user:"])], vec![clause(&["ab", "x"])], vec![clause(&["paid", "due"])]];
+        let filed: Vec<Filed> = needed.iter().map(|clauses| grams.choose(clauses, [].into_iter())).collect();
+        filed.iter().enumerate().for_each(|(regex, filed)| grams.insert(filed, regex as u32));
+        assert_eq!(found(&grams, "a user:17 is due"), [0, 2]);
+        assert_eq!(found(&grams, "ab"), [1]);
+        assert_eq!(found(&grams, "fox"), [1]);
+        assert_eq!(found(&grams, ""), []);
+        grams.remove(&filed[1], 1);
+        assert_eq!(found(&grams, "fox ab"), []);
+        grams.remove(&filed[0], 0);
+        grams.remove(&filed[2], 2);
+        assert!(grams.bits.is_none());
+    }
+
+    #[test]
+    fn the_rarest_grams_are_taken() {
+        let mut grams = Grams::new();
+        let clauses = [clause(&["key:"]), clause(&["0zq"]), clause(&["a", "b"])];
+        let names: [&[u8]; 2] = [b"key:1", b"key:2"];
+        assert_eq!(grams.choose(&clauses, names.into_iter())[..], [gram(b"0zq")]);
+        let first = grams.choose(&[clause(&["abcd"])], [].into_iter());
+        grams.insert(&first, 1);
+        assert_ne!(grams.choose(&[clause(&["abcd"])], [].into_iter()), first);
+    }
+
+    #[test]
+    fn nothing_needed_is_nothing_filed() {
+        assert!(Grams::new().choose(&[], [].into_iter()).is_empty());
+    }
+}
