@@ -8,6 +8,8 @@ import fnmatch
 import operator
 
 AT_MOST, AT_LEAST, LESS = "≤", "≥", "<"
+# Decimals that are printed of a figure, where it is not two.
+DECIMALS = {"kept": 3}
 HOLDS = {AT_MOST: operator.le, AT_LEAST: operator.ge, LESS: operator.lt}
 
 # table, case, figure, base, sign, bound
@@ -46,7 +48,7 @@ def judge(table, case, figure, base, value):
     for of_table, pattern, of_figure, of_base, sign, bound in TARGETS:
         if (of_table, of_figure, of_base) == (table, figure, base) and fnmatch.fnmatchcase(case, pattern):
             # As it is printed, so that no reader sees "1.00 ≤ 1.00 missed".
-            return f"{sign} {bound:g}", HOLDS[sign](round(value, 2), bound)
+            return f"{sign} {bound:g}", HOLDS[sign](round(value, DECIMALS.get(figure, 2)), bound)
     return None
 
 

@@ -146,6 +146,15 @@ class Subscriptions(unittest.TestCase):
         for few in (None, {"added": 0.0}, {"added": -0.1}):
             self.assertNotIn("growth", subscriptions.grown({"added": 0.5}, few))
 
+    def test_the_longest_turn_is_that_of_the_calmest_run(self):
+        def run(turn):
+            return {"p50": turn, "p99_9": turn, "max": turn, "delivery": {"longest_turn_us": turn}}
+
+        figures = subscriptions.longer([run(900), run(700)], [run(300), run(5000)])
+        self.assertEqual((figures["turn"], figures["turn_alone"], figures["longer"]), (700, 300, 400))
+        figures = subscriptions.longer([run(900)], [run(1) | {"delivery": {"longest_turn_us": None}}])
+        self.assertNotIn("longer", figures)
+
     def test_whatever_did_not_come_in_order_counts_as_not_received(self):
         found = run(1, 1, events=97, expected=100, missing=3, disordered=2, lost=1, fell_behind=4)
         figures = subscriptions.received(found)
@@ -158,6 +167,7 @@ class Subscriptions(unittest.TestCase):
             (("filters", "10,000 prefixes", "growth", None, 3.01), False),
             (("filters", "1,000 hostile regexes", "kept", None, 0.49), False),
             (("filters", "1,000 regexes", "kept", None, 0.5), True),
+            (("filters", "1,000 regexes", "kept", None, 0.496), False),
             (("adding", "10,000 prefixes and more", "longer", None, 1001.0), False),
             (("everything", "1 subscriber, 300,000 SETs", "per_cpu", "redis", 2.9), False),
             (("everything", "100 subscribers, 20,000 SETs", "lost", None, 0), True),
