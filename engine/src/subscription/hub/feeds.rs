@@ -1,7 +1,6 @@
 //! What the shards have sent and has not been told yet: merged in the order of positions.
 
 use crate::fanout::{Fanned, FannedEvent};
-use crate::history::History;
 use crate::position::{Position, RingOffset, ShardId};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -51,11 +50,17 @@ impl Feeds {
     /// The frontier is read first, then each shard's published tail. Everything below the frontier is then before the
     /// tails; so a shard whose batches cover its tail has sent everything below the frontier. Of one that has
     /// published and not yet fanned out, all is there below what it has said. An idle shard holds nothing back.
-    pub fn bound(&self, live_on: &[u32], history: &History) -> Position {
-        let frontier = history.frontier();
-        let mut bound = frontier;
+    ///
+    /// What was received before this call is what counts; `frontier` and `tail` ask the sequencer and a shard's ring.
+    pub fn bound(
+        &self,
+        live_on: &[u32],
+        frontier: impl FnOnce() -> Position,
+        tail: impl Fn(usize) -> RingOffset,
+    ) -> Position {
+        let mut bound = frontier();
         for (index, feed) in self.shards.iter().enumerate() {
-            if live_on[index] > 0 && history.rings()[index].tail() > feed.scanned {
+            if live_on[index] > 0 && tail(index) > feed.scanned {
                 bound = bound.min(feed.next);
             }
         }
@@ -106,5 +111,69 @@ impl Feed {
     #[inline]
     fn head(&self) -> Option<&FannedEvent> {
         self.batches.front()?.events.get(self.at)
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests {
+    use super::*;
+    use crate::ring::words::Words;
+    use crate::sequencer::Sequencer;
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU64, Ordering};
+    use loom::thread;
+
+    /// A shard's ring, and its lane to the core with subscribers: the position that it has sent, 0 before.
+    struct Shard {
+        words: Words,
+        lane: AtomicU64,
+    }
+
+    /// Takes what the lanes have brought, as a turn does, and then asks for the bound: below it everything was received.
+    fn check(sequencer: &Sequencer, shards: &[Shard]) {
+        let mut feeds = Feeds::new(shards.len() as u16);
+        let mut received = Vec::new();
+        for (index, shard) in shards.iter().enumerate() {
+            let mut batch = Fanned { next: sequencer.first(), ..Fanned::default() };
+            // Acquire, as a lane's count: who sees the batch sees what was done before it was sent.
+            let sent = shard.lane.load(Ordering::Acquire);
+            if sent > 0 {
+                received.push(sent);
+                (batch.scanned, batch.next) = (RingOffset(8), Position(sent + 1));
+            }
+            feeds.push(ShardId(index as u16), Box::new(batch), true);
+        }
+        let live_on = vec![1; shards.len()];
+        let bound = feeds.bound(&live_on, || sequencer.frontier(), |index| shards[index].words.tail());
+        for position in sequencer.first().0..bound.0 {
+            assert!(received.contains(&position), "{position} is below {bound} and was not received");
+        }
+    }
+
+    #[test]
+    fn loom_what_is_below_the_bound_was_received_though_publication_comes_before_the_fan_out() {
+        loom::model(|| {
+            let sequencer = Arc::new(Sequencer::new(Position(1), 2));
+            let shard = || Shard { words: Words::new(64).unwrap(), lane: AtomicU64::new(0) };
+            let shards = Arc::new([shard(), shard()]);
+            let writers: Vec<_> = [0u16, 1]
+                .map(|number| {
+                    let (sequencer, shards) = (sequencer.clone(), shards.clone());
+                    thread::spawn(move || {
+                        let shard = &shards[number as usize];
+                        let position = sequencer.reserve(ShardId(number), 1);
+                        shard.words.store(RingOffset(0), &[position.0]);
+                        shard.words.publish(RingOffset(8));
+                        sequencer.clear(ShardId(number));
+                        // Release, as a lane's count.
+                        shard.lane.store(position.0, Ordering::Release);
+                    })
+                })
+                .into();
+            check(&sequencer, &*shards);
+            check(&sequencer, &*shards);
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            check(&sequencer, &*shards);
+        });
     }
 }

@@ -282,7 +282,8 @@ impl Hub {
         if self.members.is_empty() {
             return false;
         }
-        let bound = self.feeds.bound(&self.interests.live_on, history);
+        let rings = history.rings();
+        let bound = self.feeds.bound(&self.interests.live_on, || history.frontier(), |shard| rings[shard].tail());
         let before = self.merged;
         self.merge(bound, outlet);
         self.merged = self.merged.max(bound);
