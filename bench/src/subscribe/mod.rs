@@ -78,8 +78,8 @@ pub fn run(options: &SubscribeOptions) -> Result<Report, BenchError> {
     let seed = SmallRng::from_os_rng().random::<u32>().into();
     let outcome = match options.writer {
         Writer::None => watch(options, &commands, &mut progress)?,
-        Writer::Load => load(options, &commands, seed)?,
-        Writer::Stamps => stamped(options, &commands, seed)?,
+        Writer::Load => load(options, &commands, seed, &mut progress)?,
+        Writer::Stamps => stamped(options, &commands, seed, &mut progress)?,
     };
     progress.clear();
     report(options, outcome, seed)
@@ -94,19 +94,14 @@ fn watch(options: &SubscribeOptions, commands: &Commands, progress: &mut Progres
     let before = Sample::take(options.run.server_pid)?;
     let origin = Instant::now();
     let each = options.events.map(|events| events * options.subscriptions as u64);
+    let mut shown = Shown::new(progress);
     for pass in 1..=options.passes {
         let mut subscribers = Subscribers::connect(options, commands, &mut measured, 0)?;
         subscribers.start(origin);
         subscribers.subscribe();
-        let mut shown = (0, 0);
         subscribers.until(|now, measured| {
             let events = measured.delivery.events;
-            if progress.is_shown() && now >= shown.0 + progress::EVERY.as_nanos() as u64 {
-                let rate = (events - shown.1) as f64 * 1e9 / (now - shown.0) as f64;
-                let done = each.map(|each| events as f64 / (each * options.passes) as f64);
-                progress.show(&progress::line("events", done, now as f64 / 1e9, rate, 0.0));
-                shown = (now, events);
-            }
+            shown.look(now, measured, each.map(|each| events as f64 / (each * options.passes) as f64));
             let last_ns = measured.pushed_ns.map_or(0, |(_, last)| last);
             if options.from == From::Start && each.is_some() && now > last_ns.saturating_add(SILENCE_NS_MAX) {
                 return Err(BenchError::Silent { seconds: SILENCE_NS_MAX / 1_000_000_000 });
@@ -125,7 +120,12 @@ fn watch(options: &SubscribeOptions, commands: &Commands, progress: &mut Progres
 }
 
 /// Writes as fast as they are answered.
-fn load(options: &SubscribeOptions, commands: &Commands, seed: u64) -> Result<Outcome, BenchError> {
+fn load(
+    options: &SubscribeOptions,
+    commands: &Commands,
+    seed: u64,
+    progress: &mut Progress,
+) -> Result<Outcome, BenchError> {
     let mut measured = Measured::default();
     let mut subscribers = Subscribers::connect(options, commands, &mut measured, seed)?;
     subscribers.subscribe();
@@ -140,7 +140,9 @@ fn load(options: &SubscribeOptions, commands: &Commands, seed: u64) -> Result<Ou
     let mut is_warm = options.warmup_seconds == 0.0;
     let (mut ended_ns, is_all) = (None, options.filter == Filter::All);
     let copies = options.subscriptions as u64;
+    let (mut shown, total) = (Shown::new(progress), options.warmup_seconds + options.seconds());
     subscribers.until(|now, measured| {
+        shown.look(now, measured, options.requests.is_none().then_some(now as f64 / 1e9 / total));
         if !is_warm && now as f64 / 1e9 >= options.warmup_seconds {
             (is_warm, before) = (true, Sample::take(options.run.server_pid)?);
         }
@@ -173,7 +175,12 @@ fn load(options: &SubscribeOptions, commands: &Commands, seed: u64) -> Result<Ou
 }
 
 /// Writes when they are due, whatever the server does, and measures how long each takes to be pushed.
-fn stamped(options: &SubscribeOptions, commands: &Commands, seed: u64) -> Result<Outcome, BenchError> {
+fn stamped(
+    options: &SubscribeOptions,
+    commands: &Commands,
+    seed: u64,
+    progress: &mut Progress,
+) -> Result<Outcome, BenchError> {
     let mut measured = Measured::default();
     let mut subscribers = Subscribers::connect(options, commands, &mut measured, seed)?;
     subscribers.subscribe();
@@ -182,7 +189,9 @@ fn stamped(options: &SubscribeOptions, commands: &Commands, seed: u64) -> Result
     let mut before = Sample::take(options.run.server_pid)?;
     subscribers.start(Instant::now());
     let mut is_warm = options.warmup_seconds == 0.0;
-    let unanswered = subscribers.until_pushed(PATIENCE_NS, |now| {
+    let mut shown = Shown::new(progress);
+    let unanswered = subscribers.until_pushed(PATIENCE_NS, |now, measured| {
+        shown.look(now, measured, None);
         if !is_warm && now as f64 / 1e9 >= options.warmup_seconds {
             (is_warm, before) = (true, Sample::take(options.run.server_pid)?);
         }
@@ -198,6 +207,31 @@ fn stamped(options: &SubscribeOptions, commands: &Commands, seed: u64) -> Result
     measured.delivery.expected = Some(measured.delivery.events + unanswered);
     let latencies = std::mem::take(&mut measured.latencies);
     Ok(Outcome { measured, before, after, operations, seconds, latencies, unanswered })
+}
+
+/// The progress line of a run.
+struct Shown<'a> {
+    progress: &'a mut Progress,
+    /// When it was shown, nanoseconds since the start, and how many events there were then.
+    last: (u64, u64),
+}
+
+impl Shown<'_> {
+    fn new(progress: &mut Progress) -> Shown<'_> {
+        Shown { progress, last: (0, 0) }
+    }
+
+    #[inline]
+    fn look(&mut self, now_ns: u64, measured: &Measured, done: Option<f64>) {
+        if !self.progress.is_shown() || now_ns < self.last.0 + progress::EVERY.as_nanos() as u64 {
+            return;
+        }
+        let events = measured.delivery.events;
+        let rate = (events - self.last.1) as f64 * 1e9 / (now_ns - self.last.0) as f64;
+        let p99_us = measured.latencies.quantile_us(0.99);
+        self.progress.show(&progress::line("events", done, now_ns as f64 / 1e9, rate, p99_us));
+        self.last = (now_ns, events);
+    }
 }
 
 /// Lets the server end what it does for the subscriptions in the background.

@@ -127,7 +127,7 @@ pub enum Writer {
 }
 
 impl SubscribeOptions {
-    /// Subscriptions, those included that are added at most in `seconds`.
+    /// How long a writer writes, if its writes are not counted. Seconds.
     pub fn seconds(&self) -> f64 {
         self.seconds.unwrap_or(5.0)
     }
