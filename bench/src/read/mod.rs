@@ -315,6 +315,8 @@ impl Reading<'_> {
             percentiles: self.latencies.percentiles(),
             cpu: after.since(before, self.events),
             seed: None,
+            subscriptions: None,
+            delivery: None,
         }
     }
 }
