@@ -85,6 +85,9 @@ pub const SLICE_BYTES: u64 = 64 << 10;
 /// How many records one slice of catching up looks at in vain at the most.
 pub const SLICE_RECORDS: usize = 1024;
 
+/// How many bytes of records those who are told alike are told together at the most.
+pub const SHARED_BYTES: u64 = 256 << 10;
+
 /// How many events those who are live are told at a time.
 pub const CHUNK_EVENTS: usize = 1024;
 

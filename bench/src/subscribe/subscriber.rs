@@ -248,7 +248,7 @@ impl Driver<'_> {
                 if let Err(error) = result {
                     self.failure.get_or_insert(BenchError::Gone(error.to_string()));
                 }
-                self.connections[connection.index() as usize].buffer = Some(buffer);
+                self.connections[connection.index() as usize].buffer = buffer.into_vec();
                 let now = self.now();
                 self.send_due(ops, now);
             }

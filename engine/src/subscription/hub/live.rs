@@ -7,7 +7,7 @@ use super::interests::Interests;
 use super::member::{Member, Phase, Stands, Waiting};
 use super::{Hub, HubCounts};
 use crate::event::EventType;
-use crate::limits::{CHUNK_EVENTS, SLICE_BYTES, SubscriptionLimits};
+use crate::limits::{CHUNK_EVENTS, SHARED_BYTES, SubscriptionLimits};
 use crate::position::Position;
 use crate::ring::{Record, RingLookup};
 use crate::subscription::{ClientId, Outlet};
@@ -123,7 +123,7 @@ impl Hub {
         let teller = &mut members[group.members[0]];
         let (mut told, mut bytes) = (0, 0);
         outlet.begin_shared(&clients, group.alike.id);
-        while told < events.len() && bytes < SLICE_BYTES {
+        while told < events.len() && bytes < SHARED_BYTES {
             let waiting = chunk.events[events[told] as usize];
             let Some(record) = find(live_lookups, waiting) else { break };
             teller.tell_shared(&record, outlet);
