@@ -31,6 +31,7 @@ enum Task {
     Make(Job),
     Slots(Sender<Answer>),
     Free(Vec<Trash>),
+    Run(Box<dyn FnOnce() + Send>),
 }
 
 struct Shared {
@@ -64,6 +65,7 @@ fn shared() -> Option<Arc<Shared>> {
                     Task::Make(job) => _ = job.answer.send(Answer::Groups(job.place, make(&job.lists, &job.names))),
                     Task::Slots(answer) => _ = answer.send(Answer::Slots(free_slots())),
                     Task::Free(trash) => drop(trash),
+                    Task::Run(run) => run(),
                 }
             }
         })
@@ -71,6 +73,22 @@ fn shared() -> Option<Arc<Shared>> {
     let shared = Arc::new(Shared { tasks });
     *known = Arc::downgrade(&shared);
     Some(shared)
+}
+
+/// The thread, for who makes it before any shard needs it: threads run where their maker may run, and a shard's may run
+/// on its own core only. It stays as long as this.
+pub struct BuilderThread(Arc<Shared>);
+
+impl BuilderThread {
+    /// Starts it where it does not run yet; none where the system has no thread.
+    pub fn start() -> Option<BuilderThread> {
+        shared().map(BuilderThread)
+    }
+
+    /// Has it do something, after what it was asked for before. False where it has ended.
+    pub fn run(&self, task: impl FnOnce() + Send + 'static) -> bool {
+        self.0.tasks.send(Task::Run(Box::new(task))).is_ok()
+    }
 }
 
 impl Builder {

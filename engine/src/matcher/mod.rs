@@ -35,6 +35,8 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use builder::BuilderThread;
+
 use automata::Automata;
 use foldhash::fast::RandomState;
 use governor::{Clock, SystemClock};
