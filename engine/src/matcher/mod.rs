@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`rules`] | the interests of one source by their pattern |
 //! | [`prefixes`] | prefixes as a tree |
+//! | [`sieve`] | which names surely begin with none of them |
 //! | [`automata`] | regexes and globs, and what they cost |
 //! | [`grams`] | which regexes a name cannot match |
 //! | [`own`] | one of them as it came |
@@ -29,6 +30,7 @@ mod place;
 mod prefixes;
 mod recent;
 mod rules;
+mod sieve;
 #[cfg(all(test, not(loom)))]
 mod tests;
 

@@ -4,6 +4,7 @@
 //! The children of a node stand side by side in one block of the arena, in the order of their first bytes; the node
 //! has a bit for each of those bytes. So a step down touches one node: 64 bytes, a cache line.
 
+use super::sieve::Sieve;
 use smallvec::SmallVec;
 
 /// The bytes that one node draws together after its first; a longer stretch is several nodes.
@@ -76,6 +77,7 @@ pub struct Prefixes {
     lists: Vec<SmallVec<[u32; 4]>>,
     free_lists: Vec<u32>,
     count: usize,
+    sieve: Sieve,
 }
 
 const ROOT: u32 = 0;
@@ -89,6 +91,7 @@ impl Prefixes {
             lists: Vec::new(),
             free_lists: Vec::new(),
             count: 0,
+            sieve: Sieve::new(),
         }
     }
 
@@ -100,6 +103,12 @@ impl Prefixes {
     /// Appends the numbers of all prefixes of `name`.
     #[inline]
     pub fn find(&self, name: &[u8], found: &mut Vec<u32>) {
+        if self.sieve.may_pass(name) {
+            self.walk(name, found);
+        }
+    }
+
+    fn walk(&self, name: &[u8], found: &mut Vec<u32>) {
         let mut node = &self.nodes[ROOT as usize];
         let mut rest = name;
         loop {
@@ -147,6 +156,7 @@ impl Prefixes {
         }
         self.lists[node.ends as usize].push(number);
         self.count += 1;
+        self.sieve.insert(prefix);
     }
 
     /// Takes a number from a prefix, if it is there.
@@ -170,6 +180,7 @@ impl Prefixes {
         let Some(index) = list.iter().position(|&one| one == number) else { return };
         list.swap_remove(index);
         self.count -= 1;
+        self.sieve.remove(prefix);
         if !list.is_empty() {
             return;
         }
