@@ -5,6 +5,7 @@
 //! | [`options`] | the command line |
 //! | [`load`] | commands against a server: its threads and their turns |
 //! | [`read`] | consumers of a history |
+//! | [`subscribe`] | subscribers, and what they cost |
 //! | [`plot`] | pictures of results |
 //! | [`fill`] | what is written before a run |
 //! | [`client`] | connections on a ring |
@@ -30,6 +31,7 @@ mod read;
 mod report;
 mod scan;
 mod schedule;
+mod subscribe;
 
 use clap::Parser;
 use error::BenchError;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Options::parse().task {
         Task::Load(options) => load::run(&options).and_then(|report| show(&options.run, report)),
         Task::Read(options) => read::run(&options).and_then(|report| show(&options.run, Some(report))),
+        Task::Subscribe(options) => subscribe::run(&options).and_then(|report| show(&options.run, Some(report))),
         Task::Plot(options) => plot::run(&options),
     };
     match done {

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::error::BenchError;
+use crate::subscribe::options::SubscribeOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keytide_engine::slot::SLOT_COUNT;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub enum Task {
     Load(LoadOptions),
     /// Reads a history as its consumers do: one run against one server
     Read(ReadOptions),
+    /// Subscribes, and counts and times what is pushed: one run against one server
+    Subscribe(SubscribeOptions),
     /// Draws results
     Plot(PlotOptions),
 }
@@ -303,7 +306,8 @@ impl ReadOptions {
     }
 }
 
-fn first_broken(rules: &[(bool, &str)]) -> Result<(), BenchError> {
+/// The first rule that is broken, as an error.
+pub fn first_broken(rules: &[(bool, &str)]) -> Result<(), BenchError> {
     match rules.iter().find(|(is_kept, _)| !is_kept) {
         Some((_, message)) => Err(BenchError::Options((*message).to_owned())),
         None => Ok(()),
@@ -319,7 +323,7 @@ mod tests {
         let words = ["keytide-bench", "load"].into_iter().chain(arguments.split_ascii_whitespace());
         match Options::try_parse_from(words).map_err(|error| error.to_string())?.task {
             Task::Load(options) => options.check().map(|()| options).map_err(|error| error.to_string()),
-            Task::Read(_) | Task::Plot(_) => unreachable!("it says load"),
+            Task::Read(_) | Task::Subscribe(_) | Task::Plot(_) => unreachable!("it says load"),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::cpu::Spent;
 use crate::error::BenchError;
 use crate::latency::Summary;
+use crate::subscribe::Delivery;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +18,7 @@ const BUSY_SHARE: f64 = 0.9;
 pub struct Report {
     /// What the run was called.
     pub label: Option<String>,
-    /// `load` or `read`.
+    /// `load`, `read` or `subscribe`.
     pub kind: String,
     /// What was sent, or how the history was read.
     pub workload: String,
@@ -43,7 +44,8 @@ pub struct Report {
     pub events_at_once: Option<u64>,
     /// Open loop: commands per second that were asked for.
     pub rate_asked: Option<f64>,
-    /// Commands measured, or events read.
+    /// Commands measured, or events read. Of `subscribe`: writes, or pushes with their latency, or events, by what
+    /// writes.
     pub operations: u64,
     /// Error replies: the first one ends a run without a report, so there are none.
     pub errors: u64,
@@ -55,7 +57,8 @@ pub struct Report {
     pub seconds: f64,
     /// Operations per second.
     pub rate: f64,
-    /// Latencies of commands, of `read` those of one step, in microseconds.
+    /// Latencies of commands, of `read` those of one step, of `subscribe` those of the GETs beside it, or from when a
+    /// write was due to its push, in microseconds.
     pub latency_us: Summary,
     /// Pairs of a percentile and its microseconds.
     pub percentiles: Vec<(f64, f64)>,
@@ -64,6 +67,12 @@ pub struct Report {
     pub cpu: Spent,
     /// What the keys were drawn with.
     pub seed: Option<u64>,
+    /// Of `subscribe`: subscriptions at the start.
+    #[serde(default)]
+    pub subscriptions: Option<usize>,
+    /// Of `subscribe`: what they received.
+    #[serde(default)]
+    pub delivery: Option<Delivery>,
 }
 
 impl Report {
@@ -101,11 +110,16 @@ impl Report {
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{name:<13} {text}");
         };
-        let operation = if self.kind == "read" { "event" } else { "command" };
+        let operation = match (self.kind.as_str(), &self.rate_asked, self.pipeline) {
+            ("read", ..) | ("subscribe", None, None) => "event",
+            ("subscribe", Some(_), _) => "push",
+            _ => "command",
+        };
         let mut what = format!("{} on {}, {} connections", self.workload, self.addr, self.connections);
         for (name, value) in [
             ("pipeline", self.pipeline.map(|n| n.to_string())),
             ("events at once", self.events_at_once.map(grouped)),
+            ("subscriptions", self.subscriptions.map(grouped)),
             ("keys", self.keys.map(grouped)),
             ("value bytes", self.value_bytes.map(|n| n.to_string())),
             ("seed", self.seed.map(|n| n.to_string())),
@@ -121,12 +135,19 @@ impl Report {
         line(self.label.as_deref().unwrap_or("run"), what);
         let asked = self.rate_asked.map_or_else(String::new, |rate| format!(" (asked: {})", grouped(rate.round())));
         let (count, rate) = (grouped(self.operations), grouped(self.rate.round()));
-        line(&format!("{operation}s"), format!("{count} in {:.3} s: {rate} per second{asked}", self.seconds));
+        let plural = if operation == "push" { "pushes".to_owned() } else { format!("{operation}s") };
+        line(&plural, format!("{count} in {:.3} s: {rate} per second{asked}", self.seconds));
         let latency = &self.latency_us;
-        line("latency µs", format!("min {}  mean {}  max {}", latency.min, latency.mean, latency.max));
-        let tail = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p99_9)];
-        let tail = tail.iter().map(|(name, us)| format!("{name} {us}  ")).collect::<String>();
-        line("", format!("{tail}p99.99 {}", latency.p99_99));
+        // Where subscribers only listen there is none.
+        if latency.max > 0.0 {
+            if let Some(delivery) = &self.delivery {
+                delivery_lines(delivery, &mut line);
+            }
+            line("latency µs", format!("min {}  mean {}  max {}", latency.min, latency.mean, latency.max));
+            let tail = [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p99_9)];
+            let tail = tail.iter().map(|(name, us)| format!("{name} {us}  ")).collect::<String>();
+            line("", format!("{tail}p99.99 {}", latency.p99_99));
+        }
         let cpu = |us: f64, share: f64| format!("{us:.3} µs per {operation}, {share:.2} cores");
         match (self.cpu.server_cpu_us_per_op, self.cpu.server_cpu_share) {
             (Some(us), Some(share)) => line("server CPU", cpu(us, share)),
@@ -144,6 +165,43 @@ impl Report {
             line("WARNING", format!("{count} commands had no reply in the end: the server is too slow for this rate"));
         }
         out
+    }
+}
+
+/// What subscribers received, in words.
+fn delivery_lines(delivery: &Delivery, line: &mut impl FnMut(&str, String)) {
+    let Delivery { accepted, live, refused, events, .. } = delivery;
+    let expected = delivery.expected.map_or_else(String::new, |count| format!(" of {}", grouped(count)));
+    let mut counts = format!("{}{expected}", grouped(events));
+    for (name, count) in [
+        ("missing", delivery.missing),
+        ("out of order", delivery.disordered),
+        ("gaps", delivery.gaps),
+        ("checkpoints", delivery.checkpoints),
+        ("fell behind", delivery.fell_behind),
+    ] {
+        if count > 0 {
+            counts += &format!(", {name} {}", grouped(count));
+        }
+    }
+    if let (Some(first), Some(last)) = (delivery.first_push_seconds, delivery.last_push_seconds) {
+        counts += &format!(", from {first:.3} s to {last:.3} s");
+    }
+    line("received", counts);
+    let mut subscribers = format!("{} accepted, {} live in the end", grouped(accepted), grouped(live));
+    if *refused > 0 {
+        let first = delivery.first_refusal.as_deref().unwrap_or_default();
+        subscribers += &format!(", {} refused ({first})", grouped(refused));
+    }
+    for (reason, count) in &delivery.dropped {
+        subscribers += &format!(", {} dropped as {reason}", grouped(count));
+    }
+    line("subscribers", subscribers);
+    if let Some(us) = delivery.server_cpu_us_per_event {
+        line("", format!("server CPU {us:.3} µs per event"));
+    }
+    if let Some(us) = delivery.longest_turn_us {
+        line("longest turn", format!("{us} µs"));
     }
 }
 
@@ -208,6 +266,8 @@ pub mod tests {
                 load_cpu_share: 1.0,
             },
             seed: Some(7),
+            subscriptions: None,
+            delivery: None,
         }
     }
 

@@ -227,6 +227,71 @@ fn a_keytide_takes_the_same_load() {
 }
 
 #[test]
+fn subscribers_receive_each_write_of_the_load() {
+    let redis = Redis::start();
+    ask(redis.address, &["CONFIG", "SET", "notify-keyspace-events", "KEA"]);
+    let pid = redis.child.id();
+    let common = format!("--kind keyspace --writer load --keys 100 --clients 3 --server-pid {pid}");
+    let run =
+        result("subscribe", redis.address, &format!("{common} --subscriptions 2 --connections 2 --requests 1000"));
+    let delivery = &run["delivery"];
+    assert_eq!((&run["kind"], &run["operations"]), (&"subscribe".into(), &1000.into()), "{run}");
+    assert_eq!((&delivery["accepted"], &delivery["live"]), (&2.into(), &2.into()), "{run}");
+    assert!(run["server_cpu_us_per_op"].is_f64() && delivery["server_cpu_us_per_event"].is_f64(), "{run}");
+    assert_eq!((&delivery["events"], &delivery["expected"]), (&2000.into(), &2000.into()), "{run}");
+    let filtered = "--filter prefix --subscriptions 10 --warmup-seconds 0.1 --seconds 0.2";
+    let run = result("subscribe", redis.address, &format!("{common} {filtered} --probe-rate 100 --add-rate 50"));
+    let delivery = &run["delivery"];
+    assert_eq!((&delivery["events"], &run["subscriptions"]), (&0.into(), &10.into()), "{run}");
+    assert!(delivery["added"].as_u64().unwrap() > 0 && delivery["probes_unanswered"] == 0, "{run}");
+    let run = result("subscribe", redis.address, &format!("{common} --subscriptions 0 --requests 100"));
+    assert_eq!((&run["operations"], &run["delivery"]["events"]), (&100.into(), &0.into()), "{run}");
+}
+
+#[test]
+fn subscribers_of_a_keytide_receive_every_position_live_and_from_the_ring() {
+    let keytide = keytide();
+    let common = "--kind keytide --keys 100 --clients 3 --connections 2 --subscriptions 3";
+    let run = result("subscribe", keytide, &format!("{common} --writer load --requests 1000"));
+    let delivery = &run["delivery"];
+    for (field, count) in [("accepted", 3), ("live", 3), ("events", 3000), ("missing", 0), ("disordered", 0)] {
+        assert_eq!(delivery[field], count, "{field} in {run}");
+    }
+    let run = result("subscribe", keytide, &format!("{common} --from start --events 1500 --fill 500 --passes 2"));
+    let delivery = &run["delivery"];
+    for (field, count) in [("accepted", 6), ("events", 9000), ("missing", 0), ("disordered", 0), ("gaps", 0)] {
+        assert_eq!(delivery[field], count, "{field} in {run}");
+    }
+    let run = result("subscribe", keytide, "--writer stamps --rate 2000 --requests 200");
+    assert_eq!((&run["operations"], &run["unanswered"]), (&200.into(), &0.into()), "{run}");
+}
+
+#[test]
+fn filters_that_nothing_matches_let_nothing_through() {
+    let keytide = keytide();
+    let common = "--connections 3 --subscriptions 60 --writer load --seconds 0.2 --checkpoint 1000000";
+    for filter in ["prefix", "hostile"] {
+        let run = result("subscribe", keytide, &format!("{common} --filter {filter} --add-rate 50 --probe-rate 100"));
+        let delivery = &run["delivery"];
+        assert_eq!((&delivery["events"], &delivery["dropped"]), (&0.into(), &serde_json::json!({})), "{run}");
+        assert!(delivery["added"].as_u64().unwrap() > 0 && delivery["accepted"].as_u64().unwrap() > 0, "{run}");
+    }
+}
+
+#[test]
+fn a_push_is_timed_from_when_its_write_was_due() {
+    let redis = Redis::start();
+    let run = result("subscribe", redis.address, "--kind pubsub --writer stamps --rate 2000 --requests 400");
+    assert_eq!((&run["operations"], &run["unanswered"]), (&400.into(), &0.into()), "{run}");
+    assert_eq!((&run["rate_asked"], &run["delivery"]["events"]), (&2000.0.into(), &400.into()), "{run}");
+    assert!(run["latency_us"]["min"].as_f64().unwrap() > 0.0, "{run}");
+    let run = result("subscribe", redis.address, "--kind pubsub --seconds 0.05 --writer stamps --wait sleep");
+    assert_eq!(run["operations"], 500, "{run}");
+    let text = failure("subscribe", redis.address, "--kind keytide");
+    assert!(text.contains("unknown command 'CDC.SUBSCRIBE'"), "{text}");
+}
+
+#[test]
 fn results_become_plots() {
     let redis = Redis::start();
     let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));

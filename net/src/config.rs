@@ -50,7 +50,7 @@ pub struct Flags {
     /// Bytes of events that wait for one subscription before it falls behind; k, m and g may follow [default: 4m]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_BYTES", value_name = "BYTES")]
     subscription_queue_bytes: Option<String>,
-    /// Bytes of output from which on a subscriber is given no more events; k, m and g may follow [default: 128k]
+    /// Bytes of output from which on a subscriber is given no more events; k, m and g may follow [default: 256k]
     #[arg(long, env = "KEYTIDE_PUSH_BUFFER_BYTES", value_name = "BYTES")]
     push_buffer_bytes: Option<String>,
     /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50]

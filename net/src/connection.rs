@@ -1,10 +1,11 @@
 //! A connection: bytes in, replies out, and why it stands still. Knows no command.
 
-use crate::net_ring::ConnectionId;
+use crate::net_ring::{ConnectionId, SendBuffer};
 use crate::replies::Replies;
 use crate::resp::{Parser, ParserLimits, Protocol};
 use crate::session::{Closing, Session};
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 /// One connection of this core.
 pub struct Connection {
@@ -32,6 +33,8 @@ pub struct Connection {
     pub sending_bytes: usize,
     /// Whether its subscriptions wait for room in its output.
     pub wants_room: bool,
+    /// What it has to send together with others, before its own replies.
+    pub shared: Option<Rc<Vec<u8>>>,
     /// A send's buffer that came back.
     pub spare: Vec<u8>,
     /// Whether the client has ended its side: what it asked for is answered, and then it is closed.
@@ -67,6 +70,7 @@ impl Connection {
             is_sending: false,
             sending_bytes: 0,
             wants_room: false,
+            shared: None,
             spare: Vec::new(),
             has_ended: false,
             is_closed: false,
@@ -83,7 +87,24 @@ impl Connection {
     /// The bytes of output that the kernel has not taken, without replies that wait for others.
     #[inline]
     pub fn unsent_bytes(&self) -> usize {
-        self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
+        let shared = self.shared.as_ref().map_or(0, |bytes| bytes.len());
+        shared + self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
+    }
+
+    /// Whether nothing of its output is still to be sent, but for what is being sent.
+    #[inline]
+    pub fn has_nothing_to_send(&self) -> bool {
+        self.shared.is_none() && self.replies.ready().is_empty()
+    }
+
+    /// What it sends next.
+    #[inline]
+    pub fn next_send(&mut self) -> Option<SendBuffer> {
+        if let Some(shared) = self.shared.take() {
+            return Some(shared.into());
+        }
+        let is_ready = !self.replies.ready().is_empty();
+        is_ready.then(|| self.replies.take_ready(std::mem::take(&mut self.spare)).into())
     }
 
     /// Its line of CLIENT LIST, with the fields of Redis that have a meaning here. Sizes are bytes.
@@ -127,14 +148,14 @@ impl Connection {
         self.stall == Some(Stall::Output)
             || self.has_ended
             || self.session.closing != Closing::No
-            || !self.replies.ready().is_empty()
+            || !self.has_nothing_to_send()
             || self.wants_room
     }
 
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
     pub fn is_finished(&self) -> bool {
         let is_answered = self.stall.is_none() && self.replies.waiting() == 0;
-        let is_sent = !self.is_sending && self.replies.ready().is_empty();
+        let is_sent = !self.is_sending && self.has_nothing_to_send();
         match self.session.closing {
             Closing::Now => true,
             Closing::AfterReplies => self.replies.waiting() == 0 && is_sent,

@@ -20,7 +20,7 @@ pub const OUTPUT_STALL_BYTES: usize = 1 << 20;
 pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
 
 /// A subscriber has room for events while less output than this waits to leave, in bytes, `--push-buffer-bytes`.
-pub const PUSH_BUFFER_BYTES_DEFAULT: u64 = 128 << 10;
+pub const PUSH_BUFFER_BYTES_DEFAULT: u64 = 256 << 10;
 
 /// The least that it may be: an event that is small leaves with others.
 pub const PUSH_BUFFER_BYTES_MIN: u64 = 1 << 10;
@@ -51,3 +51,9 @@ pub const CATCH_UP_MAX_US: u64 = 500;
 
 /// How long a turn without other work lets them catch up, so that what comes in is seen soon.
 pub const CATCH_UP_IDLE_US: u64 = 500;
+
+/// How many buffers of large outputs a core keeps for the next ones.
+pub const PUSH_SPARES: usize = 16;
+
+/// A larger one is given back.
+pub const PUSH_SPARE_BYTES_MAX: usize = 512 << 10;

@@ -185,7 +185,7 @@ fn a_peer_that_never_reads_keeps_one_send_in_flight_and_close_gives_the_buffer_b
     let large = vec![7; 64 << 20];
     let memory = large.as_ptr();
     ring.ops().send(id, large).unwrap();
-    assert_eq!(ring.ops().send(id, vec![1, 2]).unwrap_err(), [1, 2]);
+    assert_eq!(*ring.ops().send(id, vec![1, 2]).unwrap_err(), [1, 2]);
     for _ in 0..10 {
         ring.poll(&mut |_, event| panic!("{event:?}")).unwrap();
         ring.park(Some(Duration::from_millis(5)), || true).unwrap();
@@ -193,7 +193,7 @@ fn a_peer_that_never_reads_keeps_one_send_in_flight_and_close_gives_the_buffer_b
     assert!(ring.ops().is_sending(id));
     ring.ops().close(id);
     ring.ops().close(id);
-    assert_eq!(ring.ops().send(id, vec![3]).unwrap_err(), [3]);
+    assert_eq!(*ring.ops().send(id, vec![3]).unwrap_err(), [3]);
     while closed == 0 {
         step(&mut ring, &mut |_, event| match event {
             NetEvent::Sent { connection, buffer, result } => {

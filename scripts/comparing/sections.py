@@ -1,11 +1,12 @@
-"""What is measured, one function for each section of the page. idle.py and lanes.py have what keytide-bench can't do.
+"""What is measured, one function for each section of the page. subscriptions.py has those of subscribers, idle.py and
+lanes.py what keytide-bench can't do.
 
 A section answers its tables.
 """
 
 import dataclasses
 
-from comparing import generator, idle, lanes
+from comparing import generator, idle, lanes, subscriptions
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import keytides, peers
@@ -188,6 +189,10 @@ def idling(args):
     return [Table("idle", *idle.measured(args))]
 
 
+def subscribing(args):
+    return [Table(*parts) for parts in subscriptions.measured(args)]
+
+
 def workloads(args):
     one, beside, seconds = {args.server_core}, {args.load_core}, args.seconds * 0.75
     servers = peers(args, one) + keytides(args, one)
@@ -206,4 +211,5 @@ SECTIONS = {
     "two": two,
     "idle": idling,
     "workloads": workloads,
+    "subscriptions": subscribing,
 }

@@ -8,6 +8,8 @@ import fnmatch
 import operator
 
 AT_MOST, AT_LEAST, LESS = "≤", "≥", "<"
+# Decimals that are printed of a figure, where it is not two.
+DECIMALS = {"kept": 3}
 HOLDS = {AT_MOST: operator.le, AT_LEAST: operator.ge, LESS: operator.lt}
 
 # table, case, figure, base, sign, bound
@@ -29,6 +31,15 @@ TARGETS = [
     ("two", "*", "cpu", "others", AT_MOST, 0.9),
     ("lanes", "*", "cpu", "own", AT_MOST, 1.5),
     ("idle", "*", "share", None, LESS, 1.0),
+    ("filters", "10,000 prefixes", "kept", None, AT_LEAST, 0.8),
+    ("filters", "1,000 *regexes", "kept", None, AT_LEAST, 0.5),
+    ("filters", "10,000 prefixes", "growth", None, AT_MOST, 3.0),
+    ("adding", "*", "longer", None, AT_MOST, 1000.0),
+    ("everything", "*", "per_cpu", "redis", AT_LEAST, 3.0),
+    ("everything", "*", "lost", None, AT_MOST, 0.0),
+    *[("pushing", "*", figure, "redis", AT_MOST, 1.0) for figure in ("p50", "p99", "p99_9")],
+    ("catching up", "*", "cpu", "redis", AT_MOST, 0.4),
+    ("catching up", "*", "lost", None, AT_MOST, 0.0),
 ]
 
 
@@ -37,7 +48,7 @@ def judge(table, case, figure, base, value):
     for of_table, pattern, of_figure, of_base, sign, bound in TARGETS:
         if (of_table, of_figure, of_base) == (table, figure, base) and fnmatch.fnmatchcase(case, pattern):
             # As it is printed, so that no reader sees "1.00 ≤ 1.00 missed".
-            return f"{sign} {bound:g}", HOLDS[sign](round(value, 2), bound)
+            return f"{sign} {bound:g}", HOLDS[sign](round(value, DECIMALS.get(figure, 2)), bound)
     return None
 
 

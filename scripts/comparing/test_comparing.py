@@ -2,7 +2,7 @@
 
 import unittest
 
-from comparing import lanes, tables, targets
+from comparing import lanes, subscriptions, tables, targets
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import Failed
@@ -123,6 +123,60 @@ class Lanes(unittest.TestCase):
     def test_a_key_has_the_slot_that_redis_cluster_gives_it(self):
         # CLUSTER KEYSLOT somekey = 11058, foo = 12182, hello = 866.
         self.assertEqual([lanes.shard(key) for key in ("somekey", "foo", "hello")], [1, 1, 0])
+
+
+def delivery(**changes):
+    fields = ("live", "refused", "fell_behind", "events", "expected", "missing", "disordered", "lost")
+    found = dict.fromkeys(fields, 0) | {"dropped": {}, "server_cpu_us_per_event": 0.25, "last_push_seconds": 1.5}
+    return found | changes
+
+
+def run(rate, cpu, **changes):
+    return {"rate": rate, "cpu": cpu, "delivery": delivery(**changes)}
+
+
+class Subscriptions(unittest.TestCase):
+    def test_what_is_kept_and_what_is_added_is_over_the_run_without_filters(self):
+        figures = subscriptions.beside(run(900, 1.5, live=10, dropped={"too-slow": 2, "internal": 1}), run(1000, 1.25))
+        self.assertEqual((figures["kept"], figures["added"], figures["alone"]), (0.9, 0.25, 1000))
+        self.assertEqual((figures["live"], figures["dropped"], figures["refused"]), (10, 3, None))
+
+    def test_growth_is_what_many_filters_add_over_what_a_few_do_and_none_where_those_add_nothing(self):
+        self.assertEqual(subscriptions.grown({"added": 0.5}, {"added": 0.25})["growth"], 2)
+        for few in (None, {"added": 0.0}, {"added": -0.1}):
+            self.assertNotIn("growth", subscriptions.grown({"added": 0.5}, few))
+
+    def test_the_longest_turn_is_that_of_the_calmest_run(self):
+        def run(turn):
+            return {"p50": turn, "p99_9": turn, "max": turn, "delivery": {"longest_turn_us": turn}}
+
+        figures = subscriptions.longer([run(900), run(700)], [run(300), run(5000)])
+        self.assertEqual((figures["turn"], figures["turn_alone"], figures["longer"]), (700, 300, 400))
+        figures = subscriptions.longer([run(900)], [run(1) | {"delivery": {"longest_turn_us": None}}])
+        self.assertNotIn("longer", figures)
+
+    def test_whatever_did_not_come_in_order_counts_as_not_received(self):
+        found = run(1, 1, events=97, expected=100, missing=3, disordered=2, lost=1, fell_behind=4)
+        figures = subscriptions.received(found)
+        self.assertEqual((figures["lost"], figures["behind"], figures["per_cpu"]), (9, 4, 4_000_000))
+        self.assertEqual(subscriptions.received(run(1, 1, server_cpu_us_per_event=None))["per_cpu"], None)
+
+    def test_every_target_of_subscriptions_is_judged_in_its_table(self):
+        judged = [
+            (("filters", "10,000 prefixes", "kept", None, 0.8), True),
+            (("filters", "10,000 prefixes", "growth", None, 3.01), False),
+            (("filters", "1,000 hostile regexes", "kept", None, 0.49), False),
+            (("filters", "1,000 regexes", "kept", None, 0.5), True),
+            (("filters", "1,000 regexes", "kept", None, 0.496), False),
+            (("adding", "10,000 prefixes and more", "longer", None, 1001.0), False),
+            (("everything", "1 subscriber, 300,000 SETs", "per_cpu", "redis", 2.9), False),
+            (("everything", "100 subscribers, 20,000 SETs", "lost", None, 0), True),
+            (("pushing", "to 1 subscriber", "p99_9", "redis", 1.0), True),
+            (("catching up", "300,000 events", "cpu", "redis", 0.41), False),
+        ]
+        for figure, holds in judged:
+            self.assertEqual(targets.judge(*figure)[1], holds, figure)
+        self.assertIsNone(targets.judge("filters", "10 prefixes", "kept", None, 0.1))
 
 
 if __name__ == "__main__":

@@ -262,5 +262,7 @@ fn report(
         percentiles: latencies.percentiles(),
         cpu,
         seed: Some(seed),
+        subscriptions: None,
+        delivery: None,
     })
 }

@@ -195,7 +195,7 @@ impl Driver {
                     self.failure.get_or_insert(BenchError::Gone(error.to_string()));
                 }
                 let index = connection.index() as usize;
-                self.connections[index].buffer = Some(buffer);
+                self.connections[index].buffer = buffer.into_vec();
                 if matches!(self.plan.pace, Pace::Open(..)) || self.connections[index].in_flight.len() == 0 {
                     let now = self.now();
                     self.go_on(ops, index, now);

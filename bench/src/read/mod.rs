@@ -176,7 +176,7 @@ impl Reading<'_> {
                     self.failure.get_or_insert(BenchError::Gone(error.to_string()));
                 }
                 let index = connection.index() as usize;
-                self.clients[index].buffer = Some(buffer);
+                self.clients[index].buffer = buffer.into_vec();
                 index
             }
             NetEvent::Ended { reason, .. } => {
@@ -315,6 +315,8 @@ impl Reading<'_> {
             percentiles: self.latencies.percentiles(),
             cpu: after.since(before, self.events),
             seed: None,
+            subscriptions: None,
+            delivery: None,
         }
     }
 }

@@ -67,30 +67,6 @@ impl RingCursor {
         &self.reader.scratch()[self.at..self.end]
     }
 
-    /// The record at `offset`, where one starts, for a reader that goes forward: it stays in the run that was copied,
-    /// or copies about `max_bytes` from there on. None where nothing is published there.
-    ///
-    /// # Errors
-    /// Where the record was overwritten before it was copied.
-    #[inline]
-    pub fn at(&mut self, offset: RingOffset, max_bytes: usize) -> Result<Option<Record<'_>>, Lapped> {
-        let ahead = offset.0.wrapping_sub(self.offset.0);
-        if ahead < (self.end - self.at) as u64 {
-            self.at += ahead as usize;
-            self.offset = offset;
-        } else {
-            // A read that fails leaves nothing that could be used.
-            (self.offset, self.at, self.end) = (offset, 0, 0);
-            self.end = self.reader.read(offset, max_bytes)?.bytes();
-        }
-        Ok(self.peek())
-    }
-
-    /// Where the copied run ends.
-    pub fn run_end(&self) -> RingOffset {
-        RingOffset(self.offset.0 + (self.end - self.at) as u64)
-    }
-
     /// The record at a place that is known, if the ring still has it. The cursor stays where it is, without its run.
     pub fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
         (self.at, self.end) = (0, 0);

@@ -9,11 +9,13 @@
 //! | [`record`] | a record as it is read |
 //! | [`writer`] | append, stamp, publish: the one owner |
 //! | [`reader`] | seek and read from any core |
+//! | [`cursor`], [`lookup`] | readers that keep what they have copied: record by record, or by places |
 //! | `index` | the sparse index from position to offset |
 
 pub mod cursor;
 mod index;
 pub mod layout;
+pub mod lookup;
 pub mod reader;
 pub mod record;
 pub mod words;
@@ -21,6 +23,7 @@ pub mod writer;
 
 pub use cursor::RingCursor;
 pub use layout::{Data, Draft, record_bytes, record_bytes_parts};
+pub use lookup::RingLookup;
 pub use reader::{Batch, RingReader};
 pub use record::{Parts, Record, RecordData};
 pub use words::{Bounds, Lapped};

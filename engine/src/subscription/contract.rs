@@ -134,4 +134,12 @@ pub trait Outlet {
     /// Tells the client something of its subscription `id`. Never refused; it is told nothing but short notices where
     /// there is no room.
     fn push(&mut self, client: ClientId, id: u64, push: Push<'_>);
+
+    /// Begins what several clients are told alike, each of its subscription `id`: what follows up to
+    /// [`Outlet::end_shared`] is for all of them. All of them have room.
+    fn begin_shared(&mut self, clients: &[ClientId], id: u64);
+    /// Tells those something.
+    fn push_shared(&mut self, push: Push<'_>);
+    /// Ends it.
+    fn end_shared(&mut self);
 }

@@ -170,12 +170,13 @@ pub struct Seen {
     ahead: u64,
     checkpoints: u64,
     resumed: u64,
+    shared: u64,
 }
 
 impl Seen {
     pub fn assert_all_happened(&self) {
-        let Seen { events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed } = *self;
-        let all = [events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed];
+        let Seen { events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed, shared } = *self;
+        let all = [events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed, shared];
         assert!(all.iter().all(|count| *count > 0), "something was never tried: {self:?}");
     }
 }
@@ -207,6 +208,13 @@ impl Subscribed {
             (start, checkpoint_events, window, on_slow, on_gap, self.frontier)
         });
         let by_revision = matches!(self.wanted.start, Start::Revision(_));
+        if by_revision {
+            // A stream that was forgotten has begun anew at 0: then a revision names no single event.
+            let revisions = events.iter().filter(|event| event.key == self.source).map(|event| event.revision);
+            if !revisions.is_sorted() {
+                return;
+            }
+        }
         let mut expected = self.expected(events).into_iter().peekable();
         // Everything up to here is accounted for.
         let mut through = 0;
@@ -309,6 +317,10 @@ impl Subscribed {
 }
 
 impl Seen {
+    pub fn note_shared(&mut self, pushes: u64) {
+        self.shared += pushes;
+    }
+
     pub fn note_resumed(&mut self) {
         self.resumed += 1;
     }

@@ -12,7 +12,7 @@ use io_uring::{EnterFlags, IoUring, squeue, types};
 use super::{
     NetCounters,
     op::{self, accept::Listener, watch::Watch},
-    slab::{Connection, ConnectionId, Sending, Slab},
+    slab::{Connection, ConnectionId, SendBuffer, Sending, Slab},
 };
 
 /// What may be asked of a net ring while it hands out events. Everything is queued and leaves with the next enter.
@@ -56,7 +56,8 @@ impl NetOps {
     /// # Errors
     /// Gives the buffer back if the connection is closed or unknown, or has a send in flight: there is one at a time.
     #[inline]
-    pub fn send(&mut self, id: ConnectionId, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
+    pub fn send(&mut self, id: ConnectionId, buffer: impl Into<SendBuffer>) -> Result<(), SendBuffer> {
+        let buffer = buffer.into();
         match self.connections.get_mut(id) {
             Some(connection) if !connection.closing && connection.sending.is_none() => {
                 self.silent_sends += 1;

@@ -23,7 +23,7 @@ use keytide_engine::limits::COMMANDS_AHEAD;
 pub use driver::NetOps;
 pub use error::{NetRingError, Refusal};
 pub use park::{Parked, executor_rings};
-pub use slab::ConnectionId;
+pub use slab::{ConnectionId, SendBuffer};
 
 use crate::wake::Waker;
 use buffers::ReceiveBuffers;
@@ -127,7 +127,7 @@ pub enum NetEvent<'a> {
         /// To whom.
         connection: ConnectionId,
         /// The buffer that was given to `send`, unchanged.
-        buffer: Vec<u8>,
+        buffer: SendBuffer,
         /// Whether all of it was sent. After `close` it may be ECANCELED.
         result: io::Result<()>,
     },

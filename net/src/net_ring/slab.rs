@@ -1,6 +1,8 @@
 //! The connections of one net ring: places that are used again, and ids that are not.
 
 use std::net::TcpStream;
+use std::ops::Deref;
+use std::rc::Rc;
 
 /// Names one connection of one net ring; never names another one later (until 2^32 later users of the same place).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -38,9 +40,50 @@ impl ConnectionId {
     }
 }
 
+/// Bytes to be sent.
+#[derive(Debug)]
+pub enum SendBuffer {
+    /// One connection's own.
+    Own(Vec<u8>),
+    /// The same for several connections, which nobody changes any more.
+    Shared(Rc<Vec<u8>>),
+}
+
+impl Deref for SendBuffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            SendBuffer::Own(bytes) => bytes,
+            SendBuffer::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for SendBuffer {
+    fn from(bytes: Vec<u8>) -> SendBuffer {
+        SendBuffer::Own(bytes)
+    }
+}
+
+impl From<Rc<Vec<u8>>> for SendBuffer {
+    fn from(bytes: Rc<Vec<u8>>) -> SendBuffer {
+        SendBuffer::Shared(bytes)
+    }
+}
+
+impl SendBuffer {
+    /// The memory, for another use, unless another connection still sends it.
+    pub fn into_vec(self) -> Option<Vec<u8>> {
+        match self {
+            SendBuffer::Own(bytes) => Some(bytes),
+            SendBuffer::Shared(bytes) => Rc::try_unwrap(bytes).ok(),
+        }
+    }
+}
+
 /// A send in flight: the kernel reads from `buffer` until the completion.
 pub(super) struct Sending {
-    pub(super) buffer: Vec<u8>,
+    pub(super) buffer: SendBuffer,
     /// Bytes that earlier, partial completions have sent.
     pub(super) done: usize,
     /// The send's number while the kernel says nothing of it unless it fails; see [`super::op::send`].

@@ -3,21 +3,29 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`encode`] | the messages, in both versions of the protocol |
+//! | [`running`] | numbers that grow slowly |
 //! | [`tails`] | the part of an event's message that is the same for all who get it |
 
 pub mod encode;
+pub mod running;
 pub mod tails;
 
 use crate::connection::{Connection, Connections};
+use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES};
 use crate::net_ring::ConnectionId;
+use crate::resp::Protocol;
 use crate::session::Closing;
 use crate::turn_loop::list;
 use keytide_engine::subscription::{ClientId, Outlet, Push};
+use std::rc::Rc;
 use tails::Tails;
 
 /// What a core keeps from push to push.
 pub struct Pushes {
     tails: Tails,
+    shared: Shared,
+    /// Memory of large outputs that have left, for the next ones: the last one is the one that the caches still know.
+    spares: Vec<Vec<u8>>,
     /// A connection has room while less output than this waits to leave, in bytes.
     buffer_bytes: usize,
 }
@@ -25,7 +33,15 @@ pub struct Pushes {
 impl Pushes {
     /// For connections that have room while less than `buffer_bytes` bytes of output wait to leave.
     pub fn new(buffer_bytes: usize) -> Pushes {
-        Pushes { tails: Tails::default(), buffer_bytes }
+        Pushes { tails: Tails::default(), shared: Shared::default(), spares: Vec::new(), buffer_bytes }
+    }
+
+    /// Keeps the memory of a large output that has left.
+    pub fn keep(&mut self, memory: Vec<u8>) {
+        debug_assert!(memory.is_empty());
+        if self.spares.len() < PUSH_SPARES && memory.capacity() <= PUSH_SPARE_BYTES_MAX {
+            self.spares.push(memory);
+        }
     }
 
     /// Where the hub's pushes go: these connections, which are put on the list of those with something to send.
@@ -93,9 +109,68 @@ impl Outlet for Clients<'_> {
             session.subscriptions = session.subscriptions.saturating_sub(1);
         }
         let out = connection.replies.push_buffer();
-        encode::push(out, session.protocol, &mut self.pushes.tails, id, push);
+        if out.is_empty()
+            && let Some(spare) = self.pushes.spares.pop()
+        {
+            *out = spare;
+        }
+        encode::push(out, session.protocol, &mut self.pushes.tails, id, push, false);
         list(self.listed, connection);
     }
+
+    fn begin_shared(&mut self, clients: &[ClientId], id: u64) {
+        let connections = &mut *self.connections;
+        let Pushes { shared, spares, .. } = &mut *self.pushes;
+        shared.id = id;
+        for &client in clients {
+            let Some(connection) = connections.get(ConnectionId::from_u64(client.0)) else { continue };
+            let protocol = connection.session.protocol;
+            let place = shared.outputs.iter().position(|output| output.protocol == protocol).unwrap_or_else(|| {
+                let bytes = spares.pop().unwrap_or_default();
+                shared.outputs.push(SharedOutput { protocol, bytes, connections: Vec::new() });
+                shared.outputs.len() - 1
+            });
+            shared.outputs[place].connections.push(connection.id);
+        }
+    }
+
+    fn push_shared(&mut self, push: Push<'_>) {
+        let Pushes { shared, tails, .. } = &mut *self.pushes;
+        for output in &mut shared.outputs {
+            encode::push(&mut output.bytes, output.protocol, tails, shared.id, push, true);
+        }
+    }
+
+    fn end_shared(&mut self) {
+        for output in std::mem::take(&mut self.pushes.shared.outputs) {
+            let bytes = Rc::new(output.bytes);
+            for id in output.connections {
+                let Some(connection) = self.connections.get(id) else { continue };
+                // What is behind something else is copied behind it.
+                if connection.has_nothing_to_send() {
+                    connection.shared = Some(bytes.clone());
+                } else {
+                    connection.replies.push_buffer().extend_from_slice(&bytes);
+                }
+                list(self.listed, connection);
+            }
+        }
+    }
+}
+
+/// What several clients are being told alike.
+#[derive(Default)]
+struct Shared {
+    /// The number of the subscription, which is the same for all of them.
+    id: u64,
+    /// One output for each version of the protocol that some of them speak.
+    outputs: Vec<SharedOutput>,
+}
+
+struct SharedOutput {
+    protocol: Protocol,
+    bytes: Vec<u8>,
+    connections: Vec<ConnectionId>,
 }
 
 #[cfg(test)]

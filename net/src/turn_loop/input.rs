@@ -46,11 +46,15 @@ impl Core {
                 }
             }
             NetEvent::Received { connection, bytes } => self.receive(ops, connection, bytes),
-            NetEvent::Sent { connection, mut buffer, result } => {
+            NetEvent::Sent { connection, buffer, result } => {
+                let mut memory = buffer.into_vec().unwrap_or_default();
+                memory.clear();
+                if memory.capacity() > BUFFER_KEEP_BYTES {
+                    self.pushes.keep(std::mem::take(&mut memory));
+                }
                 if let Some(connection) = self.connections.get(connection) {
-                    buffer.clear();
-                    if buffer.capacity() <= BUFFER_KEEP_BYTES {
-                        connection.spare = buffer;
+                    if memory.capacity() > 0 {
+                        connection.spare = memory;
                     }
                     connection.is_sending = false;
                     if result.is_err() {

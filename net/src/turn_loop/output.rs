@@ -54,8 +54,9 @@ impl Core {
         if connection.is_closed {
             return false;
         }
-        if !connection.is_sending && !connection.replies.ready().is_empty() {
-            let buffer = connection.replies.take_ready(std::mem::take(&mut connection.spare));
+        if !connection.is_sending
+            && let Some(buffer) = connection.next_send()
+        {
             connection.sending_bytes = buffer.len();
             connection.is_sending = ops.send(connection.id, buffer).is_ok();
         }

@@ -15,6 +15,8 @@ pub(super) struct Interests {
     next_token: u64,
     /// On how many interests' answers the merge relies, for each shard.
     pub live_on: Vec<u32>,
+    /// The interests that want an event of the chunk that is told, each once.
+    pub touched: Vec<u32>,
     /// What is to be asked of the shards.
     pub asks: Vec<(ShardId, Ask)>,
 }
@@ -35,6 +37,8 @@ pub(super) struct Row {
     from: Position,
     /// Whether a shard found it too expensive: its members then read the history for good.
     pub is_demoted: bool,
+    /// The events that it wants of the chunk that is told, by their places in it.
+    pub found: Vec<u32>,
 }
 
 impl Interests {
@@ -46,6 +50,7 @@ impl Interests {
             shards,
             next_token: 0,
             live_on: vec![0; shards as usize],
+            touched: Vec::new(),
             asks: Vec::new(),
         }
     }
@@ -83,6 +88,7 @@ impl Interests {
             answered: Vec::new(),
             from: Position(0),
             is_demoted: false,
+            found: Vec::new(),
         };
         let number = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
@@ -114,22 +120,25 @@ impl Interests {
         }
     }
 
-    fn row_mut(&mut self, number: u32) -> &mut Row {
+    pub fn row_mut(&mut self, number: u32) -> &mut Row {
         match &mut self.rows[number as usize] {
             Some(row) => row,
             None => unreachable!("a member's interest is there as long as the member"),
         }
     }
 
-    /// The members of an interest that a shard has found something for; none where it is gone.
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Row> {
+        self.rows.get_mut(number as usize)?.as_mut()
+    }
+
+    /// The interest that a shard has found something for; none where it is gone.
     ///
     /// The number may be that of a later interest by now. What a shard has found for the earlier one came before its
     /// answer to the later one, so it is below the position from which that one is told anything; and a shard that the
     /// later one did not ask has nothing for it.
     #[inline]
-    pub fn members_on(&self, number: u32, shard: ShardId) -> &[u32] {
-        let row = self.rows.get(number as usize).and_then(Option::as_ref);
-        row.filter(|row| row.only.is_none_or(|only| only == shard)).map_or(&[], |row| &row.members)
+    pub fn row_on(&mut self, number: u32, shard: ShardId) -> Option<&mut Row> {
+        self.get_mut(number).filter(|row| row.only.is_none_or(|only| only == shard))
     }
 
     /// The members of an interest.
@@ -182,7 +191,7 @@ impl Interests {
 
     /// Takes a shard's answer; tells whether the interest is now live on all shards.
     pub fn answer(&mut self, shard: ShardId, number: u32, token: u64, from: Position) -> bool {
-        let Some(row) = self.rows.get_mut(number as usize).and_then(Option::as_mut) else { return false };
+        let Some(row) = self.get_mut(number) else { return false };
         if row.token != token || row.answered.contains(&shard) {
             return false;
         }
@@ -194,7 +203,7 @@ impl Interests {
 
     /// A shard has given the interest up; tells whether there is anyone to be told.
     pub fn demote(&mut self, shard: ShardId, number: u32) -> bool {
-        let Some(row) = self.rows.get_mut(number as usize).and_then(Option::as_mut) else { return false };
+        let Some(row) = self.get_mut(number) else { return false };
         // What was given up may have been an earlier one of the same number.
         let Some(place) = row.answered.iter().position(|one| *one == shard) else { return false };
         row.answered.swap_remove(place);

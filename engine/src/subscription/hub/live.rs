@@ -1,125 +1,205 @@
-//! Telling those who are live what the shards have found, in the order of positions; and how far nothing was found.
+//! Telling those who are live what the shards have found, in the order of positions.
+//!
+//! A chunk of events is taken at a time, and each interest's are told to all who share it before the next interest's.
+//! Who is told alike, as hundreds of subscribers to everything are, is told once: see [`Outlet::begin_shared`].
 
-use super::member::{Member, Phase, Stands, Waiting, before};
+use super::interests::Interests;
+use super::member::{Member, Phase, Stands, Waiting};
 use super::{Hub, HubCounts};
 use crate::event::EventType;
-use crate::limits::{CHECKPOINT_LOOKS, CHECKPOINTS_PER_TURN, SubscriptionLimits};
+use crate::limits::{CHUNK_EVENTS, SHARED_BYTES, SubscriptionLimits};
 use crate::position::Position;
-use crate::ring::Record;
-use crate::subscription::{OnSlow, Outlet, Push, Reason};
+use crate::ring::{Record, RingLookup};
+use crate::subscription::{ClientId, Outlet};
+
+/// What is told at a time.
+#[derive(Default)]
+pub(super) struct Chunk {
+    events: Vec<Waiting>,
+    /// The flush that ends it, which everyone is told.
+    flush: Option<Waiting>,
+    /// The members of one interest that are told alike, and those that are told by themselves: memory that serves again.
+    groups: Vec<Group>,
+    singles: Vec<u32>,
+}
+
+/// Members that are told alike.
+struct Group {
+    alike: Alike,
+    members: Vec<u32>,
+}
+
+/// What members that are told alike have in common, beside their interest: the number of the subscription, how links are
+/// told, and when checkpoints are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Alike {
+    pub id: u64,
+    pub resolves: bool,
+    pub checkpoint: Option<(u64, u64)>,
+}
+
+/// One member alone is told with as many events at once as one that is told with others.
+const GROUP_EVENTS_MIN: usize = 8;
 
 impl Hub {
     /// Tells what the shards have sent of events below `bound`.
     pub(super) fn merge(&mut self, bound: Position, outlet: &mut impl Outlet) {
-        while let Some(next) = self.feeds.next(bound) {
+        while let Some(last) = self.take_chunk(bound) {
+            for number in std::mem::take(&mut self.interests.touched) {
+                self.tell_interest(number, outlet);
+            }
+            if let Some(flush) = self.chunk.flush.take() {
+                self.chunk.events.push(flush);
+                let event = self.chunk.events.len() as u32 - 1;
+                for index in self.members.indexes() {
+                    self.tell_alone(index, &[event], outlet);
+                }
+            }
+            self.merged = last.next();
+        }
+    }
+
+    /// Takes the next events, up to a flush. Answers the last one's position; none where there is none.
+    fn take_chunk(&mut self, bound: Position) -> Option<Position> {
+        let Hub { feeds, interests, chunk, merged, .. } = self;
+        chunk.events.clear();
+        let mut last = None;
+        while chunk.events.len() < CHUNK_EVENTS
+            && let Some(next) = feeds.next(bound)
+        {
             let event = next.event;
             // Read by everyone before it was live for anyone; or a flush, which each shard sends.
-            if event.position < self.merged {
+            if event.position < *merged || Some(event.position) == last {
                 continue;
             }
-            self.merged = event.position;
-            let Hub { feeds, interests, members, live_lookup, leaving, limits, counts, .. } = self;
+            last = Some(event.position);
             let waiting = Waiting { shard: next.shard, offset: event.offset, position: event.position, bytes: 0 };
-            // None where it was overwritten before it was told: those who wait for it read on, and meet the gap.
-            let record = live_lookup.get(next.shard, event.offset).ok();
-            let mut offer = |index: u32, member: &mut Member| {
-                if !member.offer(record.as_ref(), waiting, limits, counts, outlet) {
-                    leaving.push(index);
-                }
-            };
             if event.is_flush {
-                members.each(&mut offer);
+                chunk.flush = Some(waiting);
+                break;
+            }
+            for &number in feeds.numbers(&next) {
+                interests.note(number, next.shard, chunk.events.len() as u32);
+            }
+            chunk.events.push(waiting);
+        }
+        last
+    }
+
+    /// Tells what the chunk has for an interest to all who share it.
+    fn tell_interest(&mut self, number: u32, outlet: &mut impl Outlet) {
+        let events = self.interests.take_found(number);
+        let first = self.chunk.events[events[0] as usize].position;
+        let mut groups = std::mem::take(&mut self.chunk.groups);
+        let mut singles = std::mem::take(&mut self.chunk.singles);
+        for &index in self.interests.members(number) {
+            let member = &mut self.members[index];
+            match member.alike(first).filter(|_| member.may_tell(outlet)) {
+                None => singles.push(index),
+                Some(alike) => match groups.iter_mut().find(|group| group.alike == alike) {
+                    Some(group) => group.members.push(index),
+                    None => groups.push(Group { alike, members: vec![index] }),
+                },
+            }
+        }
+        for group in groups.drain(..) {
+            if group.members.len() == 1 && events.len() < GROUP_EVENTS_MIN {
+                singles.extend(group.members);
             } else {
-                for &number in feeds.numbers(&next) {
-                    for &index in interests.members_on(number, next.shard) {
-                        offer(index, &mut members[index]);
-                    }
-                }
+                self.tell_group(group, &events, outlet);
             }
-            for index in std::mem::take(&mut self.leaving) {
+        }
+        for index in singles.drain(..) {
+            self.tell_alone(index, &events, outlet);
+        }
+        (self.chunk.groups, self.chunk.singles) = (groups, singles);
+        self.interests.give_back(number, events);
+    }
+
+    /// Tells events to members that are told alike, as long as all of them have room; then to each by itself.
+    fn tell_group(&mut self, group: Group, events: &[u32], outlet: &mut impl Outlet) {
+        let Hub { members, live_lookups, chunk, counts, .. } = self;
+        let clients: Vec<ClientId> = group.members.iter().map(|index| members[*index].client).collect();
+        let teller = &mut members[group.members[0]];
+        let (mut told, mut bytes) = (0, 0);
+        outlet.begin_shared(&clients, group.alike.id);
+        while told < events.len() && bytes < SHARED_BYTES {
+            let waiting = chunk.events[events[told] as usize];
+            let Some(record) = find(live_lookups, waiting) else { break };
+            teller.tell_shared(&record, outlet);
+            bytes += record.bytes().len() as u64;
+            told += 1;
+        }
+        outlet.end_shared();
+        counts.events += (told * group.members.len()) as u64;
+        let checkpointed = teller.checkpointed;
+        for &index in &group.members {
+            members[index].note_told(checkpointed);
+        }
+        if told < events.len() {
+            for index in group.members {
+                self.tell_alone(index, &events[told..], outlet);
+            }
+        }
+    }
+
+    /// Tells events of the chunk to one member, or lets them wait for it.
+    fn tell_alone(&mut self, index: u32, events: &[u32], outlet: &mut impl Outlet) {
+        let Hub { members, live_lookups, chunk, limits, counts, .. } = self;
+        let member = &mut members[index];
+        for &event in events {
+            let waiting = chunk.events[event as usize];
+            // None where it was overwritten before it was told: who waits for it reads on, and meets the gap.
+            let record = find(live_lookups, waiting);
+            if !member.offer(record.as_ref(), waiting, limits, counts, outlet) {
+                // Everything before it was told, or waits.
+                member.cursor = if member.phase == Phase::Live { waiting.position } else { member.cursor };
                 self.fall_behind(index, outlet);
+                return;
             }
-            self.merged = event.position.next();
         }
-    }
-
-    /// Too much waits for a member: it reads the history again, or is dropped if it wants that.
-    pub(super) fn fall_behind(&mut self, index: u32, outlet: &mut impl Outlet) {
-        if self.members[index].on_slow == OnSlow::Drop {
-            self.drop_member(index, Reason::TooSlow, before(self.stands_at(index)), outlet);
-        } else {
-            self.leave_live(index);
-            self.tell_behind(index, outlet);
-        }
-    }
-
-    /// Tells a member that it reads the history again.
-    pub(super) fn tell_behind(&mut self, index: u32, outlet: &mut impl Outlet) {
-        let member = &mut self.members[index];
-        if std::mem::take(&mut member.is_caught_up) {
-            self.counts.fell_behind += 1;
-            outlet.push(member.client, member.id, Push::FellBehind(before(member.cursor)));
-        }
-    }
-
-    /// Notes when the next checkpoint of a member that is now live is due.
-    pub(super) fn note_checkpoint(&mut self, index: u32) {
-        if let Some(due) = self.members[index].checkpoint_due() {
-            self.checkpoints.next_due = self.checkpoints.next_due.min(due);
-            self.checkpoints.round_due = self.checkpoints.round_due.min(due);
-        }
-    }
-
-    /// Tells checkpoints to those who are live and have not been told anything for long: some in each turn, so that
-    /// many subscriptions cost a turn no more than a few. Tells whether others are due.
-    pub(super) fn checkpoint_some(&mut self, outlet: &mut impl Outlet) -> bool {
-        let Hub { checkpoints, members, merged, .. } = self;
-        if checkpoints.round.is_none() && *merged >= checkpoints.next_due {
-            (checkpoints.round, checkpoints.round_due) = (Some(0), Position::END);
-        }
-        let Some(from) = checkpoints.round else { return false };
-        let (mut told, mut index) = (0, from);
-        let end = members.places().min(from.saturating_add(CHECKPOINT_LOOKS));
-        while index < end && told < CHECKPOINTS_PER_TURN {
-            if let Some(member) = members.get_mut(index)
-                && member.phase == Phase::Live
-                && let Some(due) = member.checkpoint_due()
-            {
-                if due <= *merged && member.queue.is_empty() && outlet.has_room(member.client) {
-                    member.checkpoint_now(*merged, outlet);
-                    told += 1;
-                }
-                // One that cannot be told now is told when there is room, or with its next event.
-                let next = member.checkpoint_due().filter(|due| due > merged).unwrap_or(merged.next());
-                checkpoints.round_due = checkpoints.round_due.min(next);
-            }
-            index += 1;
-        }
-        checkpoints.round = Some(index).filter(|index| *index < members.places());
-        if checkpoints.round.is_none() {
-            checkpoints.next_due = checkpoints.round_due;
-        }
-        checkpoints.round.is_some() || *merged >= checkpoints.next_due
     }
 }
 
-/// The rounds in which checkpoints are told to those who are live.
-pub(super) struct Checkpoints {
-    /// How far the round has come; none between rounds.
-    round: Option<u32>,
-    /// When the first one is due of those that the round has passed, exclusive.
-    round_due: Position,
-    /// Until then no round is needed.
-    next_due: Position,
+/// The record of an event, if it is still there.
+fn find(lookups: &mut [RingLookup], waiting: Waiting) -> Option<Record<'_>> {
+    lookups[waiting.shard.0 as usize].get(waiting.offset).ok().flatten()
 }
 
-impl Default for Checkpoints {
-    fn default() -> Checkpoints {
-        Checkpoints { round: None, round_due: Position::END, next_due: Position::END }
+impl Interests {
+    /// Notes that an event of the chunk is wanted.
+    #[inline]
+    fn note(&mut self, number: u32, shard: crate::position::ShardId, event: u32) {
+        let Some(row) = self.row_on(number, shard) else { return };
+        let is_first = row.found.is_empty();
+        row.found.push(event);
+        if is_first {
+            self.touched.push(number);
+        }
+    }
+
+    /// Takes the events of the chunk that are wanted; they are at least one.
+    fn take_found(&mut self, number: u32) -> Vec<u32> {
+        std::mem::take(&mut self.row_mut(number).found)
+    }
+
+    /// Gives the memory of those back, where the interest is still there.
+    fn give_back(&mut self, number: u32, mut found: Vec<u32>) {
+        found.clear();
+        if let Some(row) = self.get_mut(number) {
+            row.found = found;
+        }
     }
 }
 
 impl Member {
+    /// What it has in common with those that are told alike, from an event at `first` on; none where it is told by
+    /// itself.
+    fn alike(&self, first: Position) -> Option<Alike> {
+        let is_ready = self.phase == Phase::Live && self.queue.is_empty() && first >= self.cursor;
+        (is_ready && self.is_plain()).then(|| self.common())
+    }
+
     /// Tells an event that the shards have found, or lets it wait. False where it can do neither; also where the event is
     /// gone already.
     #[inline]
@@ -139,8 +219,7 @@ impl Member {
             Phase::Live => self.queue.is_empty() && self.may_tell(outlet),
         };
         let Some(record) = record else { return false };
-        let is_flush = record.event_type() == EventType::FlushDb;
-        if !is_flush && self.stands(record) == Stands::Before {
+        if record.event_type() != EventType::FlushDb && self.stands(record) == Stands::Before {
             return true;
         }
         if may_tell {

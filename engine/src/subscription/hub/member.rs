@@ -1,5 +1,6 @@
 //! One subscription: what it has been told, and what waits for it.
 
+use super::live::Alike;
 use crate::event::EventType;
 use crate::history::Gap;
 use crate::limits::SubscriptionLimits;
@@ -131,14 +132,7 @@ impl Member {
     /// Tells an event, after the checkpoint that is due before it.
     #[inline]
     pub fn tell(&mut self, record: &Record<'_>, outlet: &mut impl Outlet) {
-        let position = record.position();
-        self.checkpoint(position, outlet);
-        let form = match &self.link {
-            Some(_) if record.event_type() == EventType::FlushDb => As::Event,
-            Some(stream) if self.resolves => As::Resolved(stream),
-            Some(stream) => As::Link(stream),
-            None => As::Event,
-        };
+        self.checkpoint(record.position(), outlet);
         self.has_told = true;
         if record.event_type() != EventType::FlushDb {
             (self.starts_behind, self.after) = (false, None);
@@ -146,12 +140,51 @@ impl Member {
         if let Some(credit) = &mut self.credit {
             *credit -= 1;
         }
-        outlet.push(self.client, self.id, Push::Event(record, form));
+        outlet.push(self.client, self.id, Push::Event(record, self.form(record)));
     }
 
-    /// When its next checkpoint is due: when everything before this position was looked at.
+    /// As [`Member::tell`], for it and all who are told alike; see [`Member::is_plain`].
+    #[inline]
+    pub fn tell_shared(&mut self, record: &Record<'_>, outlet: &mut impl Outlet) {
+        let position = record.position();
+        if self.checkpoint_due().is_some_and(|due| due <= position) {
+            self.checkpointed = position;
+            outlet.push_shared(Push::Checkpoint(before(position)));
+        }
+        outlet.push_shared(Push::Event(record, self.form(record)));
+    }
+
+    /// Notes that it was told events with all who are told alike.
+    pub fn note_told(&mut self, checkpointed: Position) {
+        self.has_told = true;
+        self.checkpointed = checkpointed;
+    }
+
+    /// Whether nothing but its events has to be kept account of.
+    pub fn is_plain(&self) -> bool {
+        self.credit.is_none() && self.after.is_none()
+    }
+
+    /// What it has in common with those that are told alike.
+    pub fn common(&self) -> Alike {
+        let checkpoint = self.checkpoint_due().map(|due| (due.0, self.checkpoint_events.unwrap_or_default()));
+        Alike { id: self.id, resolves: self.resolves, checkpoint }
+    }
+
+    fn form(&self, record: &Record<'_>) -> As<'_> {
+        match &self.link {
+            Some(_) if record.event_type() == EventType::FlushDb => As::Event,
+            Some(stream) if self.resolves => As::Resolved(stream),
+            Some(stream) => As::Link(stream),
+            None => As::Event,
+        }
+    }
+
+    /// When its next checkpoint is due: when everything before this position was looked at. At the same positions for
+    /// all who want one after so many events, so that they can be told alike; the first one thus comes early.
     pub fn checkpoint_due(&self) -> Option<Position> {
-        self.checkpoint_events.map(|events| Position(self.checkpointed.0.saturating_add(events)))
+        let events = self.checkpoint_events?.max(1);
+        Some(Position((self.checkpointed.0 / events).saturating_add(1).saturating_mul(events)))
     }
 
     /// Everything before `next` was looked at, and told where it was wanted: tells a checkpoint if one is due.

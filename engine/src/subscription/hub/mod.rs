@@ -17,28 +17,28 @@
 //! | `member` | one subscription |
 //! | `interests` | what is wanted, and on which shards it is live |
 //! | `feeds` | the shards' batches, merged |
-//! | `lookup` | records by their places |
 //! | `reading` | a slice of catching up |
 //! | `live` | telling what the shards have found |
+//! | `checkpoints` | how far nothing was found |
 
+mod checkpoints;
 mod feeds;
 mod interests;
 mod live;
-mod lookup;
 mod member;
 mod reading;
 mod slab;
 
-use super::{ClientId, Outlet, Push, Reason, Start, Subscribe};
+use super::{ClientId, OnSlow, Outlet, Push, Reason, Start, Subscribe};
 use crate::fanout::{Ask, Fanned, Notice};
 use crate::history::History;
 use crate::limits::SubscriptionLimits;
 use crate::position::{Position, Revision, ShardId};
-use crate::ring::Ring;
+use crate::ring::{Ring, RingLookup};
+use checkpoints::Checkpoints;
 use feeds::Feeds;
 use interests::Interests;
-use live::Checkpoints;
-use lookup::Lookup;
+use live::Chunk;
 use member::{Member, Phase, Place, before};
 use slab::Members;
 use std::collections::{HashMap, VecDeque};
@@ -58,12 +58,12 @@ pub struct Hub {
     /// Those that look again when more is merged.
     pollers: Vec<Slot>,
     checkpoints: Checkpoints,
-    /// For what is told at once.
-    live_lookup: Lookup,
-    /// For what has waited.
-    queue_lookup: Lookup,
-    /// Members to be taken from those that are live: memory that serves again.
-    leaving: Vec<u32>,
+    /// Each ring, for what is told at once.
+    live_lookups: Vec<RingLookup>,
+    /// Each ring, for what has waited.
+    queue_lookups: Vec<RingLookup>,
+    /// What is told at the moment.
+    chunk: Chunk,
     counts: HubCounts,
 }
 
@@ -101,6 +101,8 @@ pub struct HubCounts {
     pub subscriptions: u64,
     /// Those of them that are live.
     pub live: u64,
+    /// Those of them that never are, for matching what they want costs the shards too much: they read the history.
+    pub demoted: u64,
     /// Events told.
     pub events: u64,
     /// Times a subscription has fallen behind.
@@ -123,9 +125,9 @@ impl Hub {
             line: VecDeque::new(),
             pollers: Vec::new(),
             checkpoints: Checkpoints::default(),
-            live_lookup: Lookup::new(rings),
-            queue_lookup: Lookup::new(rings),
-            leaving: Vec::new(),
+            live_lookups: rings.iter().map(RingLookup::new).collect(),
+            queue_lookups: rings.iter().map(RingLookup::new).collect(),
+            chunk: Chunk::default(),
             counts: HubCounts::default(),
         }
     }
@@ -149,6 +151,7 @@ impl Hub {
         owner.members.push((id, index));
         self.counts.subscriptions += 1;
         let number = self.interests.enter(interest, index);
+        self.counts.demoted += u64::from(self.interests.row(number).is_demoted);
         let member = &mut self.members[index];
         member.interest = number;
         if start == Start::End {
@@ -248,8 +251,10 @@ impl Hub {
                     }
                 }
                 Notice::Demoted { number } => {
+                    let was_demoted = self.interests.get_mut(number).is_some_and(|row| row.is_demoted);
                     if self.interests.demote(shard, number) {
                         let members = self.interests.members(number).to_vec();
+                        self.counts.demoted += if was_demoted { 0 } else { members.len() as u64 };
                         members.into_iter().for_each(|index| self.leave_live(index));
                     }
                 }
@@ -386,6 +391,25 @@ impl Hub {
         }
     }
 
+    /// Too much waits for a member: it reads the history again, or is dropped if it wants that.
+    fn fall_behind(&mut self, index: u32, outlet: &mut impl Outlet) {
+        if self.members[index].on_slow == OnSlow::Drop {
+            self.drop_member(index, Reason::TooSlow, before(self.stands_at(index)), outlet);
+        } else {
+            self.leave_live(index);
+            self.tell_behind(index, outlet);
+        }
+    }
+
+    /// Tells a member that it reads the history again.
+    fn tell_behind(&mut self, index: u32, outlet: &mut impl Outlet) {
+        let member = &mut self.members[index];
+        if std::mem::take(&mut member.is_caught_up) {
+            self.counts.fell_behind += 1;
+            outlet.push(member.client, member.id, Push::FellBehind(before(member.cursor)));
+        }
+    }
+
     /// Ends a subscription for a reason of the server's.
     fn drop_member(&mut self, index: u32, reason: Reason, position: Position, outlet: &mut impl Outlet) {
         let member = &self.members[index];
@@ -398,6 +422,7 @@ impl Hub {
         self.leave_live(index);
         let member = &self.members[index];
         let (client, id) = (member.client, member.id);
+        self.counts.demoted -= u64::from(self.interests.row(member.interest).is_demoted);
         self.interests.leave(member.interest, index);
         self.members.remove(index);
         self.counts.subscriptions -= 1;

@@ -48,7 +48,7 @@ impl Hub {
             if bytes >= SLICE_BYTES {
                 return Place::InLine;
             }
-            let Ok(record) = self.queue_lookup.get(waiting.shard, waiting.offset) else {
+            let Ok(Some(record)) = self.queue_lookups[waiting.shard.0 as usize].get(waiting.offset) else {
                 // It reads on from there, and meets the gap.
                 self.fall_behind(index, outlet);
                 return Place::Rests;

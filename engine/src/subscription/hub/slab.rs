@@ -49,15 +49,6 @@ impl Members {
         self.places.len() == self.free.len()
     }
 
-    /// Shows each with its place.
-    pub fn each(&mut self, mut visit: impl FnMut(u32, &mut Member)) {
-        for (index, place) in self.places.iter_mut().enumerate() {
-            if let Some(member) = place {
-                visit(index as u32, member);
-            }
-        }
-    }
-
     /// The places that are taken.
     pub fn indexes(&self) -> Vec<u32> {
         let taken = self.places.iter().enumerate().filter(|(_, place)| place.is_some());

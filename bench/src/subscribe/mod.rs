@@ -1,0 +1,319 @@
+//! `subscribe`: subscribers, what they receive, and what they cost the server and its writers.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`filter`] | what is asked for |
+//! | [`push`] | what comes |
+//! | [`tally`] | what is counted of it |
+//! | [`subscriber`] | the connections that subscribe |
+//! | [`stamps`] | writes that say when they were due |
+//! | [`beside`] | threads that load the server meanwhile |
+//!
+//! Subscribers, writers and probes are one process, so that there is one clock, and so that the server's CPU is taken at
+//! the first write and at the last push. Each has a thread on the load's first core, but for the stamped writes, which
+//! share the subscribers'.
+
+mod beside;
+mod filter;
+pub mod options;
+mod push;
+mod stamps;
+mod subscriber;
+mod tally;
+
+use crate::client::{self, SILENCE_NS_MAX};
+use crate::commands::Commands as Writes;
+use crate::cpu::{self, Sample};
+use crate::error::BenchError;
+use crate::fill;
+use crate::keys::KeySpace;
+use crate::latency::Latencies;
+use crate::options::{Wait, Workload, name_of};
+use crate::progress::{self, Progress};
+use crate::report::Report;
+use beside::Beside;
+use filter::Commands;
+use options::{Filter, From, Kind, SubscribeOptions, Writer};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use subscriber::{Measured, Subscribers};
+pub use tally::Delivery;
+
+/// Nothing comes any more if nothing has come for so long after the last write. Nanoseconds.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
+/// What a run has given, before it is put into words.
+struct Outcome {
+    measured: Measured,
+    before: Sample,
+    after: Sample,
+    /// Writes, events or pushes, by what writes.
+    operations: u64,
+    seconds: f64,
+    latencies: Latencies,
+    unanswered: u64,
+}
+
+/// Runs.
+///
+/// # Errors
+/// Whatever ends a run early.
+pub fn run(options: &SubscribeOptions) -> Result<Report, BenchError> {
+    options.check()?;
+    let commands = Commands::new(options)?;
+    if let Some(core) = options.run.cores.first() {
+        cpu::pin(*core)?;
+    }
+    let mut progress = Progress::new(options.run.progress);
+    if options.fill > 0 {
+        progress.show("writing the events");
+        let keys = KeySpace::new(b"key:", options.keys, None)?.each();
+        let writes = Writes::filling(Workload::Set, options.value_bytes);
+        fill::write(&options.run.addr, writes, keys, Some(options.fill))?;
+    }
+    let seed = SmallRng::from_os_rng().random::<u32>().into();
+    let outcome = match options.writer {
+        Writer::None => watch(options, &commands, &mut progress)?,
+        Writer::Load => load(options, &commands, seed, &mut progress)?,
+        Writer::Stamps => stamped(options, &commands, seed, &mut progress)?,
+    };
+    progress.clear();
+    report(options, outcome, seed)
+}
+
+/// Nothing of ours writes: what comes is counted.
+fn watch(options: &SubscribeOptions, commands: &Commands, progress: &mut Progress) -> Result<Outcome, BenchError> {
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let refused = |source| BenchError::File { path: "the handler of SIGINT".into(), source };
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&is_interrupted)).map_err(refused)?;
+    let mut measured = Measured::default();
+    let before = Sample::take(options.run.server_pid)?;
+    let origin = Instant::now();
+    let each = options.events.map(|events| events * options.subscriptions as u64);
+    let mut shown = Shown::new(progress);
+    for pass in 1..=options.passes {
+        let mut subscribers = Subscribers::connect(options, commands, &mut measured, 0)?;
+        subscribers.start(origin);
+        subscribers.subscribe();
+        subscribers.until(|now, measured| {
+            let events = measured.delivery.events;
+            shown.look(now, measured, each.map(|each| events as f64 / (each * options.passes) as f64));
+            let last_ns = measured.pushed_ns.map_or(0, |(_, last)| last);
+            if options.from == From::Start && each.is_some() && now > last_ns.saturating_add(SILENCE_NS_MAX) {
+                return Err(BenchError::Silent { seconds: SILENCE_NS_MAX / 1_000_000_000 });
+            }
+            let is_whole = each.is_some_and(|each| events >= each * pass);
+            let is_late = options.seconds.is_some_and(|seconds| now as f64 / 1e9 > seconds);
+            // Relaxed: nothing else is read that its writer, a signal handler of this process, has written.
+            Ok(is_whole || is_late || is_interrupted.load(Ordering::Relaxed))
+        })?;
+    }
+    let after = Sample::take(options.run.server_pid)?;
+    measured.delivery.expected = each.map(|each| each * options.passes);
+    let seconds = measured.pushed_ns.map_or_else(|| origin.elapsed().as_secs_f64(), |(_, last)| last as f64 / 1e9);
+    let (operations, latencies) = (measured.delivery.events, Latencies::default());
+    Ok(Outcome { measured, before, after, operations, seconds, latencies, unanswered: 0 })
+}
+
+/// Writes as fast as they are answered.
+fn load(
+    options: &SubscribeOptions,
+    commands: &Commands,
+    seed: u64,
+    progress: &mut Progress,
+) -> Result<Outcome, BenchError> {
+    let mut measured = Measured::default();
+    let mut subscribers = Subscribers::connect(options, commands, &mut measured, seed)?;
+    subscribers.subscribe();
+    subscribers.until_live()?;
+    let mut beside = Beside::connect(options, seed)?;
+    settle(options, &mut subscribers)?;
+    let turns = Turns::begin(options);
+    let mut before = Sample::take(options.run.server_pid)?;
+    let origin = Instant::now();
+    subscribers.start(origin);
+    beside.start(origin);
+    let mut is_warm = options.warmup_seconds == 0.0;
+    let (mut ended_ns, is_all) = (None, options.filter == Filter::All);
+    let copies = options.subscriptions as u64;
+    let (mut shown, total) = (Shown::new(progress), options.warmup_seconds + options.seconds());
+    subscribers.until(|now, measured| {
+        shown.look(now, measured, options.requests.is_none().then_some(now as f64 / 1e9 / total));
+        if !is_warm && now as f64 / 1e9 >= options.warmup_seconds {
+            (is_warm, before) = (true, Sample::take(options.run.server_pid)?);
+        }
+        if !beside.is_over()? {
+            return Ok(false);
+        }
+        let ended_ns = *ended_ns.get_or_insert(now);
+        let Some(written) = &beside.written else { return Err(BenchError::Nothing) };
+        // With a warm-up it is not known how many writes there were.
+        let expected = written.latencies.count() * if is_all { copies } else { 0 };
+        let last_ns = measured.pushed_ns.map_or(0, |(_, last)| last).max(ended_ns);
+        Ok(measured.delivery.events >= expected || now > last_ns.saturating_add(PATIENCE_NS))
+    })?;
+    let after = Sample::take(options.run.server_pid)?;
+    let (Some(written), probed) = (beside.written.take(), beside.probed.take()) else {
+        return Err(BenchError::Nothing);
+    };
+    let operations = written.latencies.count();
+    let seconds = written.last_reply_ns as f64 / 1e9 - options.warmup_seconds;
+    if operations == 0 || seconds <= 0.0 {
+        return Err(BenchError::Nothing);
+    }
+    let delivery = &mut measured.delivery;
+    delivery.longest_turn_us = turns.longest_us(options);
+    delivery.expected = (is_all && options.warmup_seconds == 0.0).then_some(operations * copies);
+    delivery.probes_unanswered = probed.as_ref().map(|probed| probed.unanswered);
+    // Of the probes, where there are some: the writers' are those of full pipelines.
+    let latencies = probed.map_or(written.latencies, |probed| probed.latencies);
+    Ok(Outcome { measured, before, after, operations, seconds, latencies, unanswered: 0 })
+}
+
+/// Writes when they are due, whatever the server does, and measures how long each takes to be pushed.
+fn stamped(
+    options: &SubscribeOptions,
+    commands: &Commands,
+    seed: u64,
+    progress: &mut Progress,
+) -> Result<Outcome, BenchError> {
+    let mut measured = Measured::default();
+    let mut subscribers = Subscribers::connect(options, commands, &mut measured, seed)?;
+    subscribers.subscribe();
+    subscribers.until_live()?;
+    settle(options, &mut subscribers)?;
+    let mut before = Sample::take(options.run.server_pid)?;
+    subscribers.start(Instant::now());
+    let mut is_warm = options.warmup_seconds == 0.0;
+    let mut shown = Shown::new(progress);
+    let unanswered = subscribers.until_pushed(PATIENCE_NS, |now, measured| {
+        shown.look(now, measured, None);
+        if !is_warm && now as f64 / 1e9 >= options.warmup_seconds {
+            (is_warm, before) = (true, Sample::take(options.run.server_pid)?);
+        }
+        Ok(())
+    })?;
+    let after = Sample::take(options.run.server_pid)?;
+    let operations = measured.latencies.count();
+    let last_ns = measured.pushed_ns.map_or(0, |(_, last)| last);
+    let seconds = last_ns as f64 / 1e9 - options.warmup_seconds;
+    if operations == 0 || seconds <= 0.0 {
+        return Err(BenchError::Nothing);
+    }
+    measured.delivery.expected = Some(measured.delivery.events + unanswered);
+    let latencies = std::mem::take(&mut measured.latencies);
+    Ok(Outcome { measured, before, after, operations, seconds, latencies, unanswered })
+}
+
+/// The progress line of a run.
+struct Shown<'a> {
+    progress: &'a mut Progress,
+    /// When it was shown, nanoseconds since the start, and how many events there were then.
+    last: (u64, u64),
+}
+
+impl Shown<'_> {
+    fn new(progress: &mut Progress) -> Shown<'_> {
+        Shown { progress, last: (0, 0) }
+    }
+
+    #[inline]
+    fn look(&mut self, now_ns: u64, measured: &Measured, done: Option<f64>) {
+        if !self.progress.is_shown() || now_ns < self.last.0 + progress::EVERY.as_nanos() as u64 {
+            return;
+        }
+        let events = measured.delivery.events;
+        let rate = (events - self.last.1) as f64 * 1e9 / (now_ns - self.last.0) as f64;
+        let p99_us = measured.latencies.quantile_us(0.99);
+        self.progress.show(&progress::line("events", done, now_ns as f64 / 1e9, rate, p99_us));
+        self.last = (now_ns, events);
+    }
+}
+
+/// Lets the server end what it does for the subscriptions in the background.
+fn settle(options: &SubscribeOptions, subscribers: &mut Subscribers<'_>) -> Result<(), BenchError> {
+    let until = Instant::now() + Duration::from_secs_f64(options.settle_seconds);
+    subscribers.until(|_, _| Ok(Instant::now() >= until))
+}
+
+/// The longest turn of a Keytide, which it tells since it was asked to forget.
+struct Turns {
+    is_known: bool,
+}
+
+impl Turns {
+    fn begin(options: &SubscribeOptions) -> Turns {
+        let is_reset = || client::ask(&options.run.addr, &[b"CONFIG", b"RESETSTAT"]).is_ok();
+        Turns { is_known: options.kind == Kind::Keytide && is_reset() }
+    }
+
+    /// None where the server does not tell.
+    fn longest_us(&self, options: &SubscribeOptions) -> Option<f64> {
+        let info = self.is_known.then(|| client::ask(&options.run.addr, &[b"INFO"]).ok()).flatten()?;
+        field(&String::from_utf8_lossy(&info), "longest_turn_us")?.parse().ok()
+    }
+}
+
+/// A field of what INFO answers.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+fn report(options: &SubscribeOptions, outcome: Outcome, seed: u64) -> Result<Report, BenchError> {
+    let Outcome { measured, before, after, operations, seconds, latencies, unanswered } = outcome;
+    let Measured { mut delivery, pushed_ns, .. } = measured;
+    let (is_load, is_stamped) = (options.writer == Writer::Load, options.writer == Writer::Stamps);
+    if operations == 0 {
+        return Err(BenchError::Nothing);
+    }
+    delivery.first_push_seconds = pushed_ns.map(|(first, _)| first as f64 / 1e9);
+    delivery.last_push_seconds = pushed_ns.map(|(_, last)| last as f64 / 1e9);
+    if delivery.events > 0 && options.warmup_seconds == 0.0 {
+        delivery.server_cpu_us_per_event = after.since(&before, delivery.events).server_cpu_us_per_op;
+    }
+    let wait = options.run.wait.unwrap_or(if is_stamped { Wait::Spin } else { Wait::Sleep });
+    Ok(Report {
+        label: options.run.label.clone(),
+        kind: "subscribe".to_owned(),
+        workload: format!("{} {}, {}", name_of(options.kind), name_of(options.filter), name_of(options.writer)),
+        addr: options.run.addr.clone(),
+        connections: options.connections,
+        threads: 1 + usize::from(is_load) + usize::from(options.probe_rate.is_some()),
+        wait: name_of(wait),
+        pipeline: is_load.then_some(options.pipeline),
+        value_bytes: (options.fill > 0 || is_load || is_stamped).then_some(options.value_bytes),
+        keys: Some(options.keys),
+        distribution: None,
+        zipf_exponent: None,
+        events_at_once: None,
+        rate_asked: is_stamped.then_some(options.rate),
+        operations,
+        errors: 0,
+        absent: 0,
+        unanswered,
+        seconds,
+        rate: operations as f64 / seconds,
+        latency_us: latencies.summary(),
+        percentiles: latencies.percentiles(),
+        cpu: after.since(&before, operations),
+        seed: (is_load || is_stamped).then_some(seed),
+        subscriptions: Some(options.subscriptions),
+        delivery: Some(delivery),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_info_is_found_by_its_whole_name() {
+        let info = "# Stats\r\nthe_longest_turn_us:7\r\nlongest_turn_us_max:8\r\nlongest_turn_us:12\r\n";
+        assert_eq!(field(info, "longest_turn_us"), Some("12"));
+        assert_eq!(field(info, "turn_us"), None);
+    }
+}

@@ -1,0 +1,319 @@
+"""What subscribers cost: their filters, what they receive, how soon, and their catching up. One table for each.
+
+The peer is redis-server: keyspace notifications for changes, pub/sub for latency, XREAD of a stream for a history.
+Subscribers and writers are one process, `keytide-bench subscribe`. What a server keeps of its throughput, or what one
+more thing costs, is over a run without it on the same server right before, so each figure of a pair is of one moment.
+"""
+
+import statistics
+
+from comparing import generator, targets
+from comparing.peers import ROOT
+from comparing.rounds import Run, measure
+from comparing.servers import command, keytides, peers
+from comparing.tables import Ratio, Value
+
+REGEXES = ROOT / "bench" / "regexes.txt"
+PIPELINE = 16
+# Subscriptions of filters are spread over so many connections.
+CONNECTIONS = 100
+# Filter, how many, and the case's name.
+FILTERS = (
+    ("prefix", 10, "10 prefixes"),
+    ("prefix", 10_000, "10,000 prefixes"),
+    ("regex", 1000, "1,000 regexes"),
+    ("hostile", 1000, "1,000 hostile regexes"),
+)
+# So many events looked at, times 32, that no checkpoint comes in a run.
+RARELY = 1_000_000
+# For the server to end in the background what it does for new subscriptions.
+SETTLE_SECONDS = 0.5
+# Beside writes: filters that are added, and GETs that see what a client waits for, per second.
+ADDED, PROBES = 100, 1000
+LATENCY_RATE = 10_000
+# A server that is slowed down answers what it has been sent, up to this late.
+SLOW_SECONDS = 60
+
+
+def prepared(server, role="redis"):
+    """A redis-server tells of changes, and drops no subscriber that is slow; it does neither by itself."""
+    if server.role == role:
+        server.ask(command("CONFIG", "SET", "notify-keyspace-events", "KEA"))
+        server.ask(command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0"))
+
+
+def kind(server):
+    return "keyspace" if server.role == "redis" else "keytide"
+
+
+def sizes(args):
+    return ["--keys", args.keys, "--value-bytes", args.value_bytes]
+
+
+def subscribe(args, server, flags, seconds):
+    """A run of `keytide-bench subscribe`: the figures of any run, and what was received as `delivery`."""
+    found = generator.run(args, "subscribe", server, flags, {args.load_core}, seconds + SLOW_SECONDS)
+    return found | {"delivery": found["json"]["delivery"]}
+
+
+def loaded(args, server, flags, seconds):
+    """The same beside as many writes as there can be."""
+    flags = ["--kind", kind(server), "--writer", "load", "--clients", args.connections, *sizes(args), *flags]
+    return subscribe(args, server, ["--pipeline", PIPELINE, *flags], seconds)
+
+
+def filtering(filter_name, count):
+    flags = ["--filter", filter_name, "--subscriptions", count, "--connections", CONNECTIONS]
+    return [*flags, "--regexes", REGEXES, "--checkpoint", RARELY, "--settle-seconds", SETTLE_SECONDS]
+
+
+def some(count):
+    """Nothing in a table where there is none."""
+    return count or None
+
+
+def beside(found, alone):
+    """Figures of a run with filters, next to one without."""
+    delivery = found["delivery"]
+    return {
+        "rate": found["rate"],
+        "alone": alone["rate"],
+        "kept": found["rate"] / alone["rate"],
+        "cpu": found["cpu"],
+        "added": found["cpu"] - alone["cpu"],
+        "live": delivery["live"],
+        "refused": some(delivery["refused"]),
+        "behind": some(delivery["fell_behind"]),
+        "dropped": some(sum(delivery["dropped"].values())),
+    }
+
+
+def grown(figures, few):
+    """How often the cost of a few filters, none where that is lost in the noise."""
+    if not few or few["added"] <= 0:
+        return figures
+    return figures | {"growth": figures["added"] / few["added"]}
+
+
+def filters(args, servers):
+    def prepare(server):
+        prepared(server)
+        generator.fill(args, server, "set", {args.load_core})
+        runs, few = [], {}
+        for filter_name, count, case in FILTERS:
+            if server.role == "redis" and filter_name != "prefix":
+                continue
+
+            def call(filter_name=filter_name, count=count, case=case):
+                seconds = ["--seconds", args.seconds]
+                alone = loaded(args, server, [*seconds, "--subscriptions", 0], args.seconds)
+                found = loaded(args, server, [*seconds, *filtering(filter_name, count)], args.seconds)
+                figures = beside(found, alone)
+                if filter_name == "prefix" and count == FILTERS[0][1]:
+                    # Cases come in this order in every round.
+                    few["figures"] = figures
+                elif filter_name == "prefix":
+                    figures = grown(figures, few.pop("figures", None))
+                return figures
+
+            runs.append(Run(case, server.label, server.role, call))
+        return runs
+
+    results = measure("filters", servers, prepare, args.rounds)
+    columns = [
+        Value("SET/s", "rate", 0),
+        Value("SET/s without", "alone", 0),
+        Value("kept", "kept", targets.DECIMALS["kept"]),
+        Value("server CPU µs/SET", "cpu"),
+        Value("of it for them", "added"),
+        Value("× that of 10", "growth"),
+        Value("live in the end", "live", 0),
+        Value("refused", "refused", 0),
+        Value("times behind", "behind", 0),
+        Value("dropped", "dropped", 0),
+    ]
+    settings = (
+        f"each filter a subscription of its own, over {CONNECTIONS} connections, none of which matches; SETs over "
+        f"{args.connections} connections at pipeline {PIPELINE}, {args.keys:,} keys, {args.value_bytes}-byte values; "
+        f"runs of {args.seconds:g} s; CHECKPOINT {RARELY}; redis-server: PSUBSCRIBE of __keyspace@0__:<prefix>*, "
+        f"notify-keyspace-events KEA; {apart(args)}"
+    )
+    return "filters", results, "Filters", columns, settings
+
+
+def calmest(runs):
+    """Of each figure the least one: what else happens on a machine only makes turns and latencies longer."""
+    turns = [run["delivery"]["longest_turn_us"] for run in runs]
+    found = {name: min(run[name] for run in runs) for name in ("p50", "p99_9", "max")}
+    return found if None in turns else found | {"turn": min(turns)}
+
+
+def longer(found, alone):
+    """The calmest of the runs with filters that are added, next to that of the runs without."""
+    found, alone = calmest(found), calmest(alone)
+    figures = found | {f"{name}_alone": value for name, value in alone.items()}
+    return figures | ({"longer": found["turn"] - alone["turn"]} if "turn" in found and "turn" in alone else {})
+
+
+def adding(args, servers):
+    repeats, seconds = (2 if args.quick else 5), args.seconds / 2
+
+    def prepare(server):
+        generator.fill(args, server, "set", {args.load_core})
+
+        def call():
+            flags = ["--seconds", seconds, "--probe-rate", PROBES, *filtering("prefix", 10_000)]
+            alone, found = [], []
+            for _ in range(repeats):
+                alone.append(loaded(args, server, flags, seconds))
+                found.append(loaded(args, server, [*flags, "--add-rate", ADDED], seconds))
+            return longer(found, alone) | {
+                "added": sum(run["delivery"]["added"] for run in found),
+                "rate": statistics.median(run["rate"] for run in found),
+            }
+
+        return [Run("10,000 prefixes and more", server.label, server.role, call)]
+
+    results = measure("adding", servers, prepare, args.rounds)
+    columns = [Value("SET/s", "rate", 0), Value("added", "added", 0)]
+    for head, figure in (("longest turn µs", "turn"), ("GET p50 µs", "p50"), ("GET p99.9 µs", "p99_9")):
+        columns += [Value(head, figure, 0), Value("none added", f"{figure}_alone", 0)]
+        columns += [Value("longer by", "longer", 0)] if figure == "turn" else []
+    settings = (
+        f"{ADDED} filters a second are added, one at a time, to those that are live; SETs as above; {PROBES:,} GETs a "
+        f"second from a client of its own, which shares the load's core; of each figure the least of {repeats} runs of "
+        f"{seconds:g} s, with filters added and without in turn: what else happens only makes it longer"
+    )
+    return "adding", results, "Filters", columns, settings
+
+
+def received(found):
+    """Figures of subscribers to everything."""
+    delivery, cpu = found["delivery"], found["delivery"]["server_cpu_us_per_event"]
+    left_out = delivery["expected"] - delivery["events"]
+    return {
+        "rate": found["rate"],
+        "cpu": cpu,
+        "per_cpu": 1e6 / cpu if cpu else None,
+        "seconds": delivery["last_push_seconds"],
+        "lost": left_out + delivery["missing"] + delivery["disordered"] + delivery["lost"],
+        "behind": some(delivery["fell_behind"]),
+        "dropped": some(sum(delivery["dropped"].values())),
+    }
+
+
+def everything(args, servers):
+    few, many = (30_000, 2000) if args.quick else (300_000, 20_000)
+
+    def prepare(server):
+        prepared(server)
+        generator.fill(args, server, "set", {args.load_core})
+        runs = []
+        for count, writes in ((1, few), (100, many)):
+            flags = ["--subscriptions", count, "--connections", count, "--requests", writes, "--settle-seconds", 0.1]
+
+            def call(flags=flags):
+                return received(loaded(args, server, flags, 0))
+
+            case = f"{count} subscriber{'s' if count > 1 else ''}, {writes:,} SETs"
+            runs.append(Run(case, server.label, server.role, call))
+        return runs
+
+    results = measure("everything", servers, prepare, args.rounds)
+    columns = [
+        Value("SET/s", "rate", 0),
+        Value("last push after s", "seconds"),
+        Value("not received", "lost", 0),
+        Value("server CPU µs/event", "cpu", 3),
+        Value("events per CPU second", "per_cpu", 0),
+        Ratio("per_cpu", "redis"),
+        Value("times behind", "behind", 0),
+        Value("dropped", "dropped", 0),
+    ]
+    settings = (
+        f"CPU from the first write to the last push, the SETs' own included; each subscriber a connection; SETs over "
+        f"{args.connections} connections at pipeline {PIPELINE}; redis-server: SUBSCRIBE __keyevent@0__:set, and no "
+        f"limit for what waits for a subscriber; {apart(args)}"
+    )
+    return "everything", results, "Subscribers to everything", columns, settings
+
+
+def pushing(args, servers):
+    seconds = args.seconds * 2
+
+    def prepare(server):
+        flags = ["--kind", "pubsub" if server.role == "redis" else "keytide", "--writer", "stamps", *sizes(args)]
+        flags += ["--rate", LATENCY_RATE, "--seconds", seconds, "--warmup-seconds", generator.WARMUP_SECONDS]
+
+        def call():
+            found = subscribe(args, server, flags, seconds)
+            return found | {"lost": found["delivery"]["expected"] - found["delivery"]["events"]}
+
+        label = f"{server.label} PUBLISH, SUBSCRIBE" if server.role == "redis" else f"{server.label} SET, CDC.SUBSCRIBE"
+        return [Run("to 1 subscriber", label, server.role, call)]
+
+    results = measure("pushing", servers, prepare, args.rounds)
+    columns = []
+    for head, figure in (("p50 µs", "p50"), ("p99 µs", "p99"), ("p99.9 µs", "p99_9")):
+        columns += [Value(head, figure, 0), Ratio(figure, "redis")]
+    columns += [Value("not received", "lost", 0), Value("server CPU cores", "cpu_share")]
+    settings = (
+        f"{LATENCY_RATE:,} writes a second, whatever the server does, from when each was due to its push; one "
+        f"connection writes, another is subscribed to everything; {args.value_bytes}-byte values; runs of {seconds:g} s; "
+        f"default --spin-us; {apart(args)}"
+    )
+    return "pushing", results, "From write to push", columns, settings
+
+
+def catching_up(args, servers):
+    # With a ring of 64 MiB some 400,000 events of 64-byte values are there.
+    events = 30_000 if args.quick else 300_000
+
+    def prepare(server):
+        filled = []
+        common = ["--passes", args.passes, *sizes(args)]
+
+        def call():
+            if server.role == "redis":
+                flags = ["--source", "xread", "--events", events, "--count", args.count, *common]
+                # The first reading writes the events, which is not measured.
+                found = generator.run(args, "read", server, flags + ([] if filled else ["--fill"]), {args.load_core}, 60)
+            else:
+                flags = ["--kind", "keytide", "--from", "start", "--events", events, *common]
+                found = subscribe(args, server, flags + ([] if filled else ["--fill", events]), 60)
+                delivery = found["delivery"]
+                found["lost"] = delivery["expected"] - delivery["events"] + delivery["missing"] + delivery["disordered"]
+            filled.append(True)
+            return found
+
+        how = "XREAD" if server.role == "redis" else "CDC.SUBSCRIBE FROM START"
+        return [Run(f"{events:,} events", f"{server.label} {how}", server.role, call)]
+
+    results = measure("catching up", servers, prepare, args.rounds)
+    columns = [
+        Value("events/s", "rate", 0),
+        Ratio("rate", "redis"),
+        Value("server CPU µs/event (min–max)", "cpu", 3, spread=True),
+        Ratio("cpu", "redis"),
+        Value("not received", "lost", 0),
+    ]
+    settings = (
+        f"one subscriber reads the whole ring, {args.passes} times, a new connection each time; redis-server: XREAD COUNT "
+        f"{args.count} of a stream with as many entries of the same data; {args.value_bytes}-byte values; {apart(args)}"
+    )
+    return "catching up", results, "Catching up", columns, settings
+
+
+def apart(args):
+    return f"server on core {args.server_core}, load on core {args.load_core}"
+
+
+def measured(args):
+    """For tables: name, results, unit, columns, settings of each."""
+    one = {args.server_core}
+
+    def both(flags=("--spin-us", "0")):
+        return peers(args, one, only={"redis"}) + keytides(args, one, flags=flags)
+
+    found = [filters(args, both()), adding(args, keytides(args, one)), everything(args, both())]
+    return [*found, pushing(args, both(flags=())), catching_up(args, both())]
