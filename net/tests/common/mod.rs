@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest that a test waits for anything: far more than it takes, for machines that are busy.
@@ -124,6 +125,30 @@ pub fn python(script: &str) -> Option<Output> {
     let is_there = |output: &Output| output.status.success();
     let python = candidates.into_iter().find(|python| run(python, "import redis").as_ref().is_some_and(is_there))?;
     run(&python, script)
+}
+
+/// Whether those who work in the background are to stop: when the test says so, and when it fails.
+#[derive(Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Whether they are.
+    pub fn is_asked(&self) -> bool {
+        // Relaxed: it says only when to stop.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Asks them to when this is dropped.
+    pub fn at_end(&self) -> impl Drop + '_ {
+        struct AtEnd<'a>(&'a Stop);
+        impl Drop for AtEnd<'_> {
+            fn drop(&mut self) {
+                // Relaxed: as above.
+                self.0.0.store(true, Ordering::Relaxed);
+            }
+        }
+        AtEnd(self)
+    }
 }
 
 /// Waits until something is so.

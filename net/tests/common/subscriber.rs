@@ -174,7 +174,7 @@ pub fn events(told: &[Told]) -> Vec<&Event> {
     told.iter().filter_map(Told::event).collect()
 }
 
-/// An event as CDC.READ shows it: position, stream, type in capitals, revision.
+/// What an event has in common, as it is told and as CDC.READ shows it: position, key, type in capitals, revision.
 pub type Row = (u64, String, String, u64);
 
 /// All events that a server has, as CDC.READ shows them with a filter.
@@ -187,7 +187,7 @@ pub fn history(server: &Server, filter: &str) -> Vec<Row> {
         let events = page[9].values();
         rows.extend(events.iter().map(|row| {
             let row = row.values();
-            (row[0].integer(), row[1].text(), row[2].text(), row[5].integer())
+            (row[0].integer(), row[1].text(), row[2].text().to_ascii_uppercase(), row[5].integer())
         }));
         let next = page[1].integer();
         if next == cursor {
@@ -197,7 +197,8 @@ pub fn history(server: &Server, filter: &str) -> Vec<Row> {
     }
 }
 
-/// An event that was told, as CDC.READ shows it.
+/// An event that was told. The key of a flush is empty.
 pub fn row(event: &Event) -> Row {
-    (event.position, event.stream.clone(), event.kind.to_ascii_uppercase(), event.revision)
+    let key = if event.kind == "FlushDb" { String::new() } else { event.stream.clone() };
+    (event.position, key, event.kind.to_ascii_uppercase(), event.revision)
 }
