@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
+use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::ShardId;
 use keytide_engine::ring::Ring;
 use keytide_engine::sequencer::Sequencer;
@@ -23,6 +24,8 @@ pub struct Server {
     pub rings: Vec<Ring>,
     /// Where Redis clients connect.
     pub address: SocketAddr,
+    /// The thread that compiles regexes, so that no core has to; none where the system had none left.
+    pub builder: Option<BuilderThread>,
     /// When the server started, Unix milliseconds.
     pub started_ms: u64,
     /// Names this history: a cursor from another one means nothing here. 40 hexadecimal digits.
@@ -101,6 +104,7 @@ impl Server {
             sequencer,
             rings,
             address,
+            builder: BuilderThread::start(),
             started_ms: keytide_engine::clock::unix_millis(),
             history_id: format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..)),
             next_client: AtomicU64::new(1),

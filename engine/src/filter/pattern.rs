@@ -50,7 +50,7 @@ pub enum Pattern {
 /// switches to single bytes; names need not be UTF-8.
 #[derive(Clone)]
 pub struct Regex {
-    text: Box<str>,
+    text: Arc<str>,
     regex: meta::Regex,
     needs: Arc<Needs>,
 }

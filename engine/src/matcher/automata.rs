@@ -1,134 +1,97 @@
-//! The regexes and globs of a shard: which of them a name matches, and what they cost.
+//! The regexes and globs of a shard: which of them a name matches, what they cost, and who is stopped when it is too
+//! much.
 
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-
-use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::governor::{ALL, Clock, Governor};
-use super::grams::{Filed, Grams};
-use crate::filter::{Glob, Regex};
-use crate::limits::{REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
-
-/// A pattern that needs an automaton.
-#[derive(Clone, Debug)]
-pub enum Own {
-    /// A regex.
-    Regex(Regex),
-    /// A glob.
-    Glob(Glob),
-    /// Either of two globs.
-    Either(Glob, Glob),
-}
-
-impl Own {
-    fn matches(&self, name: &[u8]) -> bool {
-        match self {
-            Own::Regex(regex) => regex.matches(name),
-            Own::Glob(glob) => glob.matches(name),
-            Own::Either(one, other) => one.matches(name) || other.matches(name),
-        }
-    }
-
-    fn clauses(&self) -> Vec<Vec<Vec<u8>>> {
-        match self {
-            Own::Regex(regex) => regex.needs().clauses.clone(),
-            Own::Glob(glob) => glob.literals().into_iter().map(|literal| vec![literal]).collect(),
-            Own::Either(..) => Vec::new(),
-        }
-    }
-
-    /// About how large it is, in bytes.
-    fn weight(&self) -> usize {
-        match self {
-            Own::Regex(regex) => regex.memory_bytes(),
-            Own::Glob(glob) => glob.token_count() * 8,
-            Own::Either(one, other) => (one.token_count() + other.token_count()) * 8,
-        }
-    }
-}
-
-impl PartialEq for Own {
-    fn eq(&self, other: &Own) -> bool {
-        match (self, other) {
-            (Own::Regex(a), Own::Regex(b)) => a.text() == b.text(),
-            (Own::Glob(a), Own::Glob(b)) => a == b,
-            (Own::Either(a, b), Own::Either(c, d)) => a == c && b == d,
-            (Own::Regex(_) | Own::Glob(_) | Own::Either(..), _) => false,
-        }
-    }
-}
-
-impl Eq for Own {}
-
-impl Hash for Own {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        std::mem::discriminant(self).hash(state);
-        match self {
-            Own::Regex(regex) => regex.text().hash(state),
-            Own::Glob(glob) => glob.hash(state),
-            Own::Either(one, other) => (one, other).hash(state),
-        }
-    }
-}
-
-/// A pattern with those who want what it matches.
-struct One {
-    own: Own,
-    filed: Filed,
-    numbers: SmallVec<[u32; 2]>,
-    weight: usize,
-    /// The last name it was run on.
-    seen: u64,
-    /// It was too expensive: not run any more, to be told at the turn's end.
-    stopped: bool,
-    /// What it has cost in its last window, and in those before, ever halved.
-    spent: u64,
-    window: u64,
-}
-
-/// Patterns that are run on the same names.
-#[derive(Default)]
-struct Place {
-    by_own: HashMap<Own, u32, RandomState>,
-    grams: Grams,
-    /// Those that need nothing, and are run on every name.
-    always: Vec<u32>,
-}
+use super::builder::{Answer, Builder, Trash};
+use super::governor::{ALL, Clock, Governor, Lap, Spent};
+use super::group::{Made, Member};
+use super::memo::{Key, Memo};
+use super::own::Own;
+use super::place::{One, Place, Way};
+use crate::limits::{GROUP_NAME_BYTES_MAX, GROUPS_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
 
 /// All patterns of a shard that need an automaton.
 pub struct Automata {
     places: Vec<Place>,
     free_places: Vec<u32>,
-    ones: Vec<Option<One>>,
+    ones: Vec<Option<Box<One>>>,
     free: Vec<u32>,
+    /// Patterns that ever came.
+    born: u64,
+    /// Groups that ever were.
+    seated: u64,
+    /// The patterns that are stopped.
     stopped: Vec<u32>,
-    /// Names looked at so far.
+    /// Places where something is to be grouped.
+    due: Vec<u32>,
+    /// Names looked at so far, and when the places were looked through.
     names: u64,
+    reviewed: u64,
     candidates: Vec<u32>,
+    matches: Vec<u32>,
+    trash: Vec<Trash>,
+    memo: Memo,
+    /// Whether memory for the memo is still to be asked for; none as long as nothing would be kept.
+    wants_memo: Option<bool>,
     governor: Governor,
+    builder: Builder,
 }
 
 /// One in so many names is timed where little is to be run.
 const TIMED_EVERY: u64 = 8;
-/// From so many patterns on each name is timed.
-const MANY: usize = 4;
+/// From so much to run on each name is timed.
+const TIMED_FROM: usize = 8;
+/// So many patterns are timed together.
+const TOGETHER: usize = 16;
+/// So often a pattern builds up what it runs on.
+const COLD_RUNS: u32 = 2;
 /// A pattern of more bytes than this is timed each time.
 const HEAVY_BYTES: usize = 64 << 10;
+/// From so much to run on, what was found for the name before is looked up; a group counts as four patterns.
+const MEMO_FROM: usize = 3;
+/// After so many names the places are looked through.
+const REVIEW_EVERY: u64 = 8 << 10;
+
+/// Whether a pattern has not gone since.
+#[inline]
+fn is_there(ones: &[Option<Box<One>>], member: Member) -> bool {
+    ones[member.id as usize].as_ref().is_some_and(|one| one.born == member.born)
+}
+
+/// A name that is being matched.
+struct Run<'n> {
+    place: u32,
+    name: &'n [u8],
+    /// The clock, where it is timed.
+    lap: Option<Lap>,
+    /// For how many names like it its time counts.
+    times: u64,
+    /// What ran last did so for the first times.
+    is_cold: bool,
+}
 
 impl Automata {
     /// None yet. `clock` tells the time that they take.
-    pub fn new(clock: Clock) -> Automata {
+    pub fn new(clock: Box<dyn Clock>) -> Automata {
         Automata {
             places: Vec::new(),
             free_places: Vec::new(),
             ones: Vec::new(),
             free: Vec::new(),
+            born: 0,
+            seated: 0,
             stopped: Vec::new(),
+            due: Vec::new(),
             names: 0,
+            reviewed: 0,
             candidates: Vec::new(),
+            matches: Vec::new(),
+            trash: Vec::new(),
+            memo: Memo::new(),
+            wants_memo: None,
             governor: Governor::new(clock),
+            builder: Builder::new(),
         }
     }
 
@@ -159,23 +122,24 @@ impl Automata {
             self.ones.push(None);
             self.ones.len() as u32 - 1
         });
-        let filed = here.grams.choose(&own.clauses(), [].into_iter());
+        self.born += 1;
+        let born = self.born;
+        let filed = here.grams.choose(&own.clauses(), &here.recent);
         here.by_own.insert(own.clone(), id);
-        match filed.is_empty() {
-            true => here.always.push(id),
-            false => here.grams.insert(&filed, id),
+        here.note(Member { id, born });
+        let way = if filed.is_empty() { Way::New } else { Way::Filed };
+        match way {
+            Way::Filed => here.grams.insert(&filed, id),
+            Way::New | Way::Alone | Way::Grouped(_) => {
+                here.always.push(id);
+                self.due.push(place);
+            }
         }
-        let weight = own.weight();
-        self.ones[id as usize] = Some(One {
-            own,
-            filed,
-            numbers: SmallVec::from_slice(&[number]),
-            weight,
-            seen: 0,
-            stopped: false,
-            spent: 0,
-            window: 0,
-        });
+        let numbers = SmallVec::from_slice(&[number]);
+        let (weight, spent) = (own.weight(), Spent::default());
+        let (seen, tries, runs, stopped) = (0, 0, 0, false);
+        self.ones[id as usize] =
+            Some(Box::new(One { own, place, born, filed, numbers, weight, way, seen, tries, runs, stopped, spent }));
     }
 
     /// Takes a number from a pattern, if it is there. Tells whether the place is empty then: it is given back.
@@ -187,10 +151,9 @@ impl Automata {
         if !one.numbers.is_empty() {
             return false;
         }
-        here.by_own.remove(own);
-        here.always.retain(|&known| known != id);
-        here.grams.remove(&one.filed, id);
-        self.ones[id as usize] = None;
+        here.forget(id, one);
+        // Freeing a regex with what it has cached takes long.
+        self.trash.extend(self.ones[id as usize].take().map(|one| one as Trash));
         self.free.push(id);
         self.stopped.retain(|&known| known != id);
         let is_empty = here.by_own.is_empty();
@@ -201,99 +164,229 @@ impl Automata {
         is_empty
     }
 
+    /// Has something freed elsewhere.
+    pub fn throw_away(&mut self, trash: Trash) {
+        self.trash.push(trash);
+    }
+
     /// Appends the numbers of the patterns of a place that match `name`.
     #[inline]
     pub fn find(&mut self, place: u32, name: &[u8], found: &mut Vec<u32>) {
-        let here = &self.places[place as usize];
+        self.names += 1;
+        self.governor.saw_record();
+        let here = &mut self.places[place as usize];
+        here.names += 1;
+        here.recent.see(name);
         self.candidates.clear();
         self.candidates.extend_from_slice(&here.always);
         here.grams.find(name, &mut self.candidates);
-        self.names += 1;
-        self.governor.saw_record();
-        if !self.candidates.is_empty() {
-            self.run(name, found);
+        let work = self.candidates.len() + here.seats.len() * 4;
+        if work == 0 {
+            return;
+        }
+        self.matches.clear();
+        let key = if work >= MEMO_FROM { self.memo.key(place, name) } else { None };
+        if !key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
+            self.run(place, name);
+            if let Some(key) = key {
+                self.wants_memo.get_or_insert(true);
+                let here = &self.places[place as usize];
+                self.memo.put(&key, &self.matches, here.newest);
+            }
+        }
+        for &id in &self.matches {
+            if let Some(one) = &self.ones[id as usize] {
+                found.extend_from_slice(&one.numbers);
+            }
+        }
+    }
+
+    /// Asks for the memory that [`Automata::find`] may need for this name.
+    #[inline]
+    pub fn prefetch(&self, place: u32, name: &[u8]) {
+        if self.memo.is_used()
+            && let Some(key) = self.memo.key(place, name)
+        {
+            self.memo.prefetch(&key);
+        }
+    }
+
+    /// Takes the matches of a name from what was found before. Tells whether that was enough.
+    #[inline]
+    fn recall(&mut self, place: u32, key: &Key, name: &[u8]) -> bool {
+        let here = &self.places[place as usize];
+        let Some(known) = self.memo.get(key) else { return false };
+        let Some(since) = here.since(known.newest) else { return false };
+        for &id in &known.ids[..known.count] {
+            // What came later into the place of one that has gone is not what matched.
+            if self.ones[id as usize].as_ref().is_some_and(|one| one.born <= known.newest && one.place == place) {
+                self.matches.push(id);
+            }
+        }
+        if since.is_empty() {
+            return true;
+        }
+        // Of the newer ones the name has to be run on those that are candidates, or in groups by now.
+        let (ones, newest) = (&self.ones, known.newest);
+        self.candidates.retain(|&id| ones[id as usize].as_ref().is_some_and(|one| one.born > newest));
+        let grouped = |member: &&Member| {
+            ones[member.id as usize].as_ref().is_some_and(|one| one.born == member.born && one.way.is_grouped())
+        };
+        self.candidates.extend(since.iter().filter(grouped).map(|member| member.id));
+        let mut run = self.start(place, name, self.candidates.len() >= TIMED_FROM);
+        self.run_alone(&mut run);
+        let here = &self.places[place as usize];
+        self.memo.put(key, &self.matches, here.newest);
+        true
+    }
+
+    fn start<'n>(&mut self, place: u32, name: &'n [u8], timed: bool) -> Run<'n> {
+        let each = timed || name.len() > REGEX_NAME_BYTES_MAX;
+        let times = if each { 1 } else { TIMED_EVERY };
+        let lap = (each || self.names.is_multiple_of(TIMED_EVERY)).then(|| self.governor.start());
+        Run { place, name, lap, times, is_cold: false }
+    }
+
+    /// Runs the groups of the place, and the candidates.
+    fn run(&mut self, place: u32, name: &[u8]) {
+        let seats = self.places[place as usize].seats.len();
+        let mut run = self.start(place, name, self.candidates.len() + seats >= TIMED_FROM);
+        for index in 0..seats {
+            self.run_group(&mut run, index);
+        }
+        self.run_alone(&mut run);
+    }
+
+    fn run_group(&mut self, run: &mut Run<'_>, index: usize) {
+        let seat = &mut self.places[run.place as usize].seats[index];
+        if seat.stopped {
+            return;
+        }
+        if run.name.len() > GROUP_NAME_BYTES_MAX {
+            self.stop_group(run.place as usize, index);
+            return;
+        }
+        let before = self.matches.len();
+        let (ones, matches) = (&self.ones, &mut self.matches);
+        let take = |member: Member| {
+            if is_there(ones, member) {
+                matches.push(member.id);
+            }
+        };
+        // A glob knows more of the empty name than its regex does.
+        if run.name.is_empty() || seat.group.run(run.name, self.names, take).is_err() {
+            self.matches.truncate(before);
+            seat.undecided += 1;
+            let there = |member: &&Member| is_there(ones, **member);
+            self.candidates.extend(seat.group.members.iter().filter(there).map(|member| member.id));
+        }
+        if let Some(lap) = &mut run.lap {
+            let ns = self.governor.lap(lap, run.times);
+            seat.spent.add(ns, self.governor.window());
+            if self.governor.is_over() {
+                self.stop_some();
+            }
         }
     }
 
     /// Runs the candidates.
-    fn run(&mut self, name: &[u8], found: &mut Vec<u32>) {
+    fn run_alone(&mut self, run: &mut Run<'_>) {
         let candidates = std::mem::take(&mut self.candidates);
-        let heavy = name.len() > REGEX_NAME_BYTES_MAX || candidates.len() >= MANY || self.governor.is_close();
-        let mut times = if heavy { 1 } else { TIMED_EVERY };
-        let mut since = (heavy || self.names.is_multiple_of(TIMED_EVERY)).then(|| self.governor.now());
-        // Those since the clock was last read.
-        let mut from = 0;
+        // Those since the clock was last read, and how many of them did run.
+        let (mut from, mut ran) = (0, 0);
         for (index, &id) in candidates.iter().enumerate() {
             let Some(one) = &mut self.ones[id as usize] else { continue };
             if one.stopped || one.seen == self.names {
                 continue;
             }
             one.seen = self.names;
-            let weight = one.weight;
-            if name.len() > REGEX_NAME_BYTES_MAX && weight.saturating_mul(name.len()) > REGEX_NAME_WORK_MAX {
+            let is_cold = one.runs < COLD_RUNS;
+            one.runs += u32::from(is_cold);
+            let heavy = is_cold || one.weight > HEAVY_BYTES;
+            if run.name.len() > REGEX_NAME_BYTES_MAX && one.weight.saturating_mul(run.name.len()) > REGEX_NAME_WORK_MAX
+            {
                 self.stop(id);
                 continue;
             }
-            if weight > HEAVY_BYTES && since.is_none() {
-                since = Some(self.governor.now());
-                (from, times) = (index, 1);
+            if heavy && run.lap.is_none() {
+                run.lap = Some(self.governor.start());
+                (from, ran, run.times) = (index, 0, 1);
+            } else if is_cold && ran > 0 {
+                self.charge(run, &candidates[from..index]);
+                (from, ran) = (index, 0);
             }
-            if one.own.matches(name) {
-                found.extend_from_slice(&one.numbers);
+            let Some(one) = &mut self.ones[id as usize] else { continue };
+            if one.own.matches(run.name) {
+                self.matches.push(id);
             }
-            let last = index + 1 == candidates.len();
-            if let Some(start) = since
-                && (last || weight > HEAVY_BYTES || index - from >= 16 || self.governor.is_close())
-            {
-                let now = self.governor.now();
-                since = Some(now);
-                if self.charge(&candidates[from..=index], now, now.saturating_sub(start) * times) {
-                    // So many had to be stopped that those who have not run yet may be as expensive.
+            ran += 1;
+            run.is_cold = is_cold;
+            if heavy || ran == TOGETHER || run.lap.is_some() && self.governor.is_close() {
+                if self.charge(run, &candidates[from..=index]) {
+                    // So much had to be stopped that those who have not run yet may be as expensive.
                     candidates[index..].iter().for_each(|&id| self.stop(id));
+                    ran = 0;
                     break;
                 }
-                from = index + 1;
+                (from, ran) = (index + 1, 0);
             }
+        }
+        if ran > 0 {
+            self.charge(run, &candidates[from..]);
         }
         self.candidates = candidates;
     }
 
-    /// Puts the time on the account of those who took it, and stops the most expensive if it is too much. Tells whether
-    /// all have to be stopped.
-    fn charge(&mut self, ids: &[u32], now: u64, ns: u64) -> bool {
-        let over = self.governor.spend(now, ns);
+    /// Puts the time on the accounts of those who took it, if it is measured, and stops the most expensive if it is too
+    /// much. Tells whether everything had to be stopped.
+    fn charge(&mut self, run: &mut Run<'_>, ids: &[u32]) -> bool {
+        let Some(lap) = &mut run.lap else { return false };
+        let ns = match run.is_cold {
+            true => self.governor.cold_lap(lap),
+            false => self.governor.lap(lap, run.times),
+        };
         let window = self.governor.window();
         let each = ns / ids.len().max(1) as u64;
         for &id in ids {
             if let Some(one) = &mut self.ones[id as usize] {
-                one.spent = (one.spent >> (window - one.window).min(63)) + each;
-                one.window = window;
+                one.spent.add(each, window);
             }
         }
-        over && self.stop_some()
+        self.governor.is_over() && self.stop_some()
     }
 
+    /// Stops the most expensive. Tells whether that was all.
     #[cold]
     fn stop_some(&mut self) -> bool {
+        enum Who {
+            One(u32),
+            Seat(usize, usize),
+        }
         let part = self.governor.stop();
         let window = self.governor.window();
-        let mut by_cost: Vec<(u64, u32)> = self
-            .ones
-            .iter()
-            .enumerate()
-            .filter_map(|(id, one)| Some((id, one.as_ref().filter(|one| !one.stopped)?)))
-            .map(|(id, one)| (one.spent >> (window - one.window).min(63), id as u32))
-            .filter(|(cost, _)| *cost > 0)
-            .collect();
-        by_cost.sort_unstable_by(|a, b| b.cmp(a));
+        let mut by_cost: Vec<(u64, Who)> = Vec::new();
+        for (id, one) in self.ones.iter().enumerate() {
+            if let Some(one) = one.as_ref().filter(|one| !one.stopped) {
+                by_cost.push((one.spent.at(window), Who::One(id as u32)));
+            }
+        }
+        for (place, here) in self.places.iter().enumerate() {
+            let running = here.seats.iter().enumerate().filter(|(_, seat)| !seat.stopped);
+            by_cost.extend(running.map(|(index, seat)| (seat.spent.at(window), Who::Seat(place, index))));
+        }
+        by_cost.retain(|(cost, _)| *cost > 0);
+        by_cost.sort_unstable_by_key(|(cost, _)| std::cmp::Reverse(*cost));
         let total: u64 = by_cost.iter().map(|(cost, _)| cost).sum();
         let mut stopped = 0;
-        for (cost, id) in by_cost {
+        for (cost, who) in by_cost {
             if stopped * ALL >= total * part {
                 break;
             }
             stopped += cost;
-            self.stop(id);
+            match who {
+                Who::One(id) => self.stop(id),
+                Who::Seat(place, index) => self.stop_group(place, index),
+            }
         }
         part == ALL
     }
@@ -307,13 +400,97 @@ impl Automata {
         }
     }
 
+    fn stop_group(&mut self, place: usize, index: usize) {
+        let seat = &mut self.places[place].seats[index];
+        seat.stopped = true;
+        let members: Vec<Member> = seat.group.members.clone();
+        for member in members {
+            if is_there(&self.ones, member) {
+                self.stop(member.id);
+            }
+        }
+    }
+
     /// Ends a turn: appends the numbers of the patterns that were stopped in it. They are to be removed.
+    #[inline]
     pub fn end_turn(&mut self, demoted: &mut Vec<u32>) {
         self.governor.end_turn();
-        for id in &self.stopped {
-            if let Some(one) = &self.ones[*id as usize] {
+        for &id in &self.stopped {
+            if let Some(one) = &self.ones[id as usize] {
                 demoted.extend_from_slice(&one.numbers);
             }
+        }
+        while let Some(answer) = self.builder.take() {
+            self.take_in(answer);
+        }
+        if self.wants_memo == Some(true) {
+            self.wants_memo = Some(false);
+            self.builder.start_slots();
+        }
+        let looks_through = self.names - self.reviewed >= REVIEW_EVERY;
+        if looks_through {
+            self.look_through();
+        }
+        while let Some(place) = self.due.pop() {
+            self.group(place, looks_through);
+        }
+        if !self.trash.is_empty() {
+            self.builder.free(std::mem::take(&mut self.trash));
+        }
+    }
+
+    fn take_in(&mut self, answer: Answer) {
+        match answer {
+            Answer::Groups(place, made) => self.swap_in(place, made),
+            Answer::Slots(slots) => self.memo.set_slots(slots),
+        }
+    }
+
+    #[cold]
+    fn swap_in(&mut self, place: u32, made: Made) {
+        let here = &mut self.places[place as usize];
+        let mut alone = made.alone;
+        let mut bytes: usize = here.seats.iter().map(|seat| seat.group.memory_bytes()).sum();
+        for group in made.groups {
+            bytes += group.memory_bytes();
+            if bytes > GROUPS_BYTES_MAX {
+                alone.extend_from_slice(&group.members);
+                continue;
+            }
+            self.seated += 1;
+            here.seat(self.seated, group, made.divided, &mut self.ones);
+        }
+        self.trash.extend(here.settle(&alone, &mut self.ones).map(|seat| Box::new(seat) as Trash));
+        self.due.push(place);
+    }
+
+    #[cold]
+    fn look_through(&mut self) {
+        let mut more = false;
+        for (place, here) in self.places.iter_mut().enumerate().filter(|(_, here)| !here.by_own.is_empty()) {
+            more |= here.review(&mut self.ones);
+            self.due.push(place as u32);
+        }
+        if !more {
+            self.reviewed = self.names;
+        }
+    }
+
+    /// Has groups made of what is to be grouped, if nothing of the place is being made.
+    fn group(&mut self, place: u32, looked_through: bool) {
+        let here = &mut self.places[place as usize];
+        let Some(lists) = here.start_grouping(&self.ones, looked_through) else { return };
+        let members: Vec<Member> = lists.iter().flatten().map(|(member, _)| *member).collect();
+        if !self.builder.start(place, lists, here.recent.all()) {
+            drop(here.settle(&members, &mut self.ones));
+        }
+    }
+
+    /// Waits for the groups that are being made, and takes them in.
+    #[cfg(all(test, not(loom)))]
+    pub fn wait(&mut self) {
+        while let Some(answer) = self.builder.wait() {
+            self.take_in(answer);
         }
     }
 }

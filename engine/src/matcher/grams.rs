@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use super::recent::Recent;
+
 /// Up to three bytes, with their number above them.
 pub type Gram = u32;
 
@@ -31,8 +33,16 @@ struct Bits {
 pub struct Grams {
     /// Only there once something is filed.
     bits: Option<Box<Bits>>,
-    regexes: HashMap<Gram, SmallVec<[u32; 4]>, RandomState>,
+    regexes: HashMap<Gram, Bucket, RandomState>,
     stale: u32,
+}
+
+/// The regexes of one gram.
+#[derive(Default)]
+struct Bucket {
+    ids: SmallVec<[u32; 4]>,
+    /// In how many names it was met, lately.
+    met: u32,
 }
 
 fn gram(bytes: &[u8]) -> Gram {
@@ -77,20 +87,19 @@ impl Grams {
     }
 
     /// The grams to file a regex under that needs one string of each of these lists. `recent` are names to go by.
-    pub fn choose<'n>(&self, clauses: &[Vec<Vec<u8>>], recent: impl Iterator<Item = &'n [u8]> + Clone) -> Filed {
+    pub fn choose(&self, clauses: &[Vec<Vec<u8>>], recent: &Recent) -> Filed {
         clauses
             .iter()
-            .map(|clause| self.choose_for_each(clause, recent.clone()))
+            .map(|clause| self.choose_for_each(clause, recent))
             .min_by_key(|(cost, _)| *cost)
             .map_or_else(Filed::new, |(_, filed)| filed)
     }
 
-    fn choose_for_each<'n>(&self, texts: &[Vec<u8>], recent: impl Iterator<Item = &'n [u8]> + Clone) -> (usize, Filed) {
+    fn choose_for_each(&self, texts: &[Vec<u8>], recent: &Recent) -> (u64, Filed) {
         let mut filed = Filed::new();
         let mut cost = 0;
         for text in texts {
-            let best =
-                text.windows(text.len().min(3)).map(|bytes| (self.cost(bytes, recent.clone()), gram(bytes))).min();
+            let best = text.windows(text.len().min(3)).map(|bytes| (self.cost(bytes, recent), gram(bytes))).min();
             let Some((one_cost, one)) = best else { continue };
             cost += one_cost;
             if !filed.contains(&one) {
@@ -100,32 +109,31 @@ impl Grams {
         (cost, filed)
     }
 
-    /// How often it will be met in vain, by a rough guess.
-    fn cost<'n>(&self, bytes: &[u8], recent: impl Iterator<Item = &'n [u8]>) -> usize {
-        let met = recent.filter(|name| memchr::memmem::find(name, bytes).is_some()).count();
-        let filed = self.regexes.get(&gram(bytes)).map_or(0, |regexes| regexes.len());
+    /// How often it will be met in vain, by a rough guess: in so many of 4,096 names, first of all.
+    fn cost(&self, bytes: &[u8], recent: &Recent) -> u64 {
+        let filed = self.regexes.get(&gram(bytes)).map_or(0, |bucket| bucket.ids.len() as u64);
         let short = [0, 64, 8, 0][bytes.len()];
-        let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-        met * 64 + filed + short + digits
+        let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count() as u64;
+        recent.frequency(bytes) * 16 + u64::from((filed + 1).ilog2()) + short + digits
     }
 
     /// Files a regex.
     pub fn insert(&mut self, filed: &Filed, regex: u32) {
         for &gram in filed {
-            let regexes = self.regexes.entry(gram).or_default();
-            if regexes.is_empty() {
+            let bucket = self.regexes.entry(gram).or_default();
+            if bucket.ids.is_empty() {
                 self.bits.get_or_insert_with(|| Box::new(Bits::empty())).set(gram);
             }
-            regexes.push(regex);
+            bucket.ids.push(regex);
         }
     }
 
     /// Takes out a regex that was filed so.
     pub fn remove(&mut self, filed: &Filed, regex: u32) {
         for gram in filed {
-            let Some(regexes) = self.regexes.get_mut(gram) else { continue };
-            regexes.retain(|&mut one| one != regex);
-            if regexes.is_empty() {
+            let Some(bucket) = self.regexes.get_mut(gram) else { continue };
+            bucket.ids.retain(|&mut one| one != regex);
+            if bucket.ids.is_empty() {
                 self.regexes.remove(gram);
                 self.stale += 1;
             }
@@ -142,38 +150,54 @@ impl Grams {
 
     /// Appends the regexes that `name` may match, some of them more than once.
     #[inline]
-    pub fn find(&self, name: &[u8], found: &mut Vec<u32>) {
-        let Some(bits) = &self.bits else { return };
+    pub fn find(&mut self, name: &[u8], found: &mut Vec<u32>) {
+        let Grams { bits, regexes, .. } = self;
+        let Some(bits) = bits else { return };
+        let mut take = |gram: Gram| {
+            if let Some(bucket) = regexes.get_mut(&gram) {
+                bucket.met += 1;
+                found.extend_from_slice(&bucket.ids);
+            }
+        };
         if bits.count[3] > 0 {
             let mut last = name.get(..2).map_or(0, |two| u32::from(two[0]) << 8 | u32::from(two[1]));
             for &byte in name.get(2..).unwrap_or_default() {
                 last = (last << 8 | u32::from(byte)) & 0xFF_FFFF;
                 if has(&bits.three, mixed(last)) {
-                    self.take(last | 3 << 24, found);
+                    take(last | 3 << 24);
                 }
             }
         }
         if bits.count[2] > 0 {
             for two in name.windows(2) {
                 if has(&bits.two, u32::from(two[0]) << 8 | u32::from(two[1])) {
-                    self.take(gram(two), found);
+                    take(gram(two));
                 }
             }
         }
         if bits.count[1] > 0 {
             for &byte in name {
                 if has(&bits.one, u32::from(byte)) {
-                    self.take(gram(&[byte]), found);
+                    take(gram(&[byte]));
                 }
             }
         }
     }
 
-    #[inline(never)]
-    fn take(&self, gram: Gram, found: &mut Vec<u32>) {
-        if let Some(regexes) = self.regexes.get(&gram) {
-            found.extend_from_slice(regexes);
+    /// The regexes whose grams are met in more than one of `every` of so many names, about `max` of them, with how often
+    /// that was; counts anew for the grams of these, and for all if that is all.
+    pub fn busy(&mut self, names: u32, every: u32, max: usize) -> (Vec<(u32, u32)>, bool) {
+        let mut busy = Vec::new();
+        for bucket in self.regexes.values_mut().filter(|bucket| u64::from(bucket.met) * u64::from(every) > names.into())
+        {
+            if busy.len() >= max {
+                return (busy, true);
+            }
+            busy.extend(bucket.ids.iter().map(|&id| (id, bucket.met)));
+            bucket.met = 0;
         }
+        self.regexes.values_mut().for_each(|bucket| bucket.met = 0);
+        (busy, false)
     }
 }
 
@@ -185,7 +209,7 @@ mod tests {
         texts.iter().map(|text| text.as_bytes().to_vec()).collect()
     }
 
-    fn found(grams: &Grams, name: &str) -> Vec<u32> {
+    fn found(grams: &mut Grams, name: &str) -> Vec<u32> {
         let mut found = Vec::new();
         grams.find(name.as_bytes(), &mut found);
         found.sort_unstable();
@@ -197,14 +221,14 @@ mod tests {
     fn a_regex_is_met_where_a_needed_string_is_and_not_after_it_has_gone() {
         let mut grams = Grams::new();
         let needed = [vec![clause(&["user:"])], vec![clause(&["ab", "x"])], vec![clause(&["paid", "due"])]];
-        let filed: Vec<Filed> = needed.iter().map(|clauses| grams.choose(clauses, [].into_iter())).collect();
+        let filed: Vec<Filed> = needed.iter().map(|clauses| grams.choose(clauses, &Recent::default())).collect();
         filed.iter().enumerate().for_each(|(regex, filed)| grams.insert(filed, regex as u32));
-        assert_eq!(found(&grams, "a user:17 is due"), [0, 2]);
-        assert_eq!(found(&grams, "ab"), [1]);
-        assert_eq!(found(&grams, "fox"), [1]);
-        assert_eq!(found(&grams, ""), []);
+        assert_eq!(found(&mut grams, "a user:17 is due"), [0, 2]);
+        assert_eq!(found(&mut grams, "ab"), [1]);
+        assert_eq!(found(&mut grams, "fox"), [1]);
+        assert_eq!(found(&mut grams, ""), []);
         grams.remove(&filed[1], 1);
-        assert_eq!(found(&grams, "fox ab"), []);
+        assert_eq!(found(&mut grams, "fox ab"), []);
         grams.remove(&filed[0], 0);
         grams.remove(&filed[2], 2);
         assert!(grams.bits.is_none());
@@ -214,15 +238,16 @@ mod tests {
     fn the_rarest_grams_are_taken() {
         let mut grams = Grams::new();
         let clauses = [clause(&["key:"]), clause(&["0zq"]), clause(&["a", "b"])];
-        let names: [&[u8]; 2] = [b"key:1", b"key:2"];
-        assert_eq!(grams.choose(&clauses, names.into_iter())[..], [gram(b"0zq")]);
-        let first = grams.choose(&[clause(&["abcd"])], [].into_iter());
+        let mut names = Recent::default();
+        [&b"key:1"[..], b"key:2"].iter().for_each(|name| names.see(name));
+        assert_eq!(grams.choose(&clauses, &names)[..], [gram(b"0zq")]);
+        let first = grams.choose(&[clause(&["abcd"])], &Recent::default());
         grams.insert(&first, 1);
-        assert_ne!(grams.choose(&[clause(&["abcd"])], [].into_iter()), first);
+        assert_ne!(grams.choose(&[clause(&["abcd"])], &Recent::default()), first);
     }
 
     #[test]
     fn nothing_needed_is_nothing_filed() {
-        assert!(Grams::new().choose(&[], [].into_iter()).is_empty());
+        assert!(Grams::new().choose(&[], &Recent::default()).is_empty());
     }
 }

@@ -6,6 +6,12 @@
 //! | [`prefixes`] | prefixes as a tree |
 //! | [`automata`] | regexes and globs, and what they cost |
 //! | [`grams`] | which regexes a name cannot match |
+//! | [`own`] | one of them as it came |
+//! | [`place`] | those that are run on the same names |
+//! | [`group`] | many of them in one automaton |
+//! | [`builder`] | the thread that makes groups |
+//! | [`memo`] | what was found for a name before |
+//! | [`recent`] | a few of the names before |
 //! | [`governor`] | when their cost is too much |
 //!
 //! An interest is filed under its source first, for that is looked up, then under whether it leaves system events out,
@@ -13,9 +19,15 @@
 //! nothing, however the sources and the patterns go together.
 
 mod automata;
+mod builder;
 mod governor;
 mod grams;
+mod group;
+mod memo;
+mod own;
+mod place;
 mod prefixes;
+mod recent;
 mod rules;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -23,12 +35,14 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use builder::BuilderThread;
+
 use automata::Automata;
 use foldhash::fast::RandomState;
-use governor::Clock;
+use governor::{Clock, SystemClock};
 use rules::Rules;
 
-use crate::clock::monotonic_ns;
+use crate::filter::Pattern;
 use crate::position::{Revision, ShardId};
 use crate::ring::Record;
 use crate::subscription::{Interest, Source, category_of};
@@ -86,11 +100,11 @@ pub struct Matcher {
 impl Matcher {
     /// No interest yet in what happens on this shard.
     pub fn new(shard: ShardId) -> Matcher {
-        Matcher::with_clock(shard, Box::new(monotonic_ns))
+        Matcher::with_clock(shard, Box::new(SystemClock))
     }
 
     /// The same on a given clock, by which the time that regexes take is judged.
-    fn with_clock(shard: ShardId, clock: Clock) -> Matcher {
+    fn with_clock(shard: ShardId, clock: Box<dyn Clock>) -> Matcher {
         Matcher {
             shard,
             interests: Vec::new(),
@@ -136,6 +150,9 @@ impl Matcher {
                 Source::All | Source::Shard(_) | Source::Streams => None,
             };
         }
+        if matches!(interest.filter.pattern(), Pattern::Regex(_)) {
+            self.automata.throw_away(Box::new(interest));
+        }
     }
 
     /// Where the interests in a source are, made if need be; none for another shard.
@@ -150,6 +167,12 @@ impl Matcher {
             Source::Type(name) => self.types.entry(name.clone()).or_default(),
         };
         Some((scope, &mut self.automata))
+    }
+
+    /// Waits for what is being made, and takes it in.
+    #[cfg(all(test, not(loom)))]
+    fn wait(&mut self) {
+        self.automata.wait();
     }
 
     /// Whether it holds nothing at all any more.
@@ -194,6 +217,12 @@ impl Matcher {
         {
             scope.find(&event, automata, found);
         }
+    }
+
+    /// Asks for the memory that [`Matcher::find`] will need for a record, a few records before. May be left out.
+    #[inline]
+    pub fn prefetch(&self, record: &Record<'_>) {
+        self.any.every.prefetch(record.key(), &self.automata);
     }
 
     /// Ends a turn: to be called once after each turn's records. In the place of what `demoted` held come the interests

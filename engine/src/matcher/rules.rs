@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::automata::{Automata, Own};
+use super::automata::Automata;
+use super::own::Own;
 use super::prefixes::Prefixes;
 use crate::filter::{Glob, Pattern, Target, Whole};
 use crate::position::ShardId;
@@ -43,7 +44,7 @@ impl<'p> By<'p> {
                 if keys.is_all() {
                     By::All
                 } else {
-                    By::Automaton(Own::Either(keys.clone(), literal.clone()))
+                    By::Automaton(Own::Either(Box::new((keys.clone(), literal.clone()))))
                 }
             }
             Pattern::Shard { literal, .. } => By::glob(literal),
@@ -159,6 +160,14 @@ impl Rules {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty() && self.streams.is_none() && self.types.is_none()
+    }
+
+    /// Asks for the memory that [`Rules::find`] may need.
+    #[inline]
+    pub fn prefetch(&self, key: &[u8], automata: &Automata) {
+        if let Some(place) = self.streams.as_ref().and_then(|names| names.place) {
+            automata.prefetch(place, key);
+        }
     }
 
     /// Appends the numbers of those whose pattern matches.

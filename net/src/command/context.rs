@@ -5,11 +5,12 @@ use crate::groups::Groups;
 use crate::push::Clients;
 use crate::server::Server;
 use crate::session::Session;
-use keytide_engine::filter::Filter;
+use keytide_engine::filter::{Filter, FilterError, Pattern};
 use keytide_engine::history::History;
 use keytide_engine::position::Position;
 use keytide_engine::shards::Shards;
 use keytide_engine::subscription::{ClientId, Hub};
+use std::sync::mpsc::Receiver;
 
 /// For commands that work on keys: the shards that hold them.
 pub struct KeysContext<'a> {
@@ -67,6 +68,8 @@ pub struct SubscriptionContext<'a, 'c> {
     pub outlet: &'a mut Clients<'c>,
     /// The client, as the hub knows it.
     pub client: ClientId,
+    /// What this command has found out when it ran before.
+    pub state: &'a mut DeferredState,
     /// What the whole server shares.
     pub server: &'a Server,
 }
@@ -90,6 +93,8 @@ pub struct GroupContext<'a> {
 pub struct DeferredState {
     /// The filter that it was given, once compiled.
     pub filter: Option<Filter>,
+    /// Where the regex of that filter comes from, while it is compiled.
+    pub compiling: Option<Receiver<Result<Pattern, FilterError>>>,
     /// How far it has read.
     pub cursor: Option<Position>,
     /// When it gives up waiting, Unix milliseconds; `u64::MAX` = never. Set by the first run.

@@ -1,5 +1,6 @@
 //! The messages of subscriptions, in RESP3 as pushes and in RESP2 as arrays.
 
+use super::running::Running;
 use super::tails::Tails;
 use crate::resp::{Protocol, Reply};
 use keytide_engine::event::EventType;
@@ -12,11 +13,12 @@ const FLUSH_STREAM: &[u8] = b"$db";
 /// The type of a link.
 const LINK_TYPE: &[u8] = b"$>";
 
-/// Appends what a subscription tells. `tails` are those of the core.
-pub fn push(out: &mut Vec<u8>, protocol: Protocol, tails: &mut Tails, id: u64, push: Push<'_>) {
+/// Appends what a subscription tells. `tails` are those of the core; what is shared with all who are told it is not
+/// kept for others.
+pub fn push(out: &mut Vec<u8>, protocol: Protocol, tails: &mut Tails, id: u64, push: Push<'_>, is_shared: bool) {
     let mut reply = Reply::new(out, protocol);
     match push {
-        Push::Event(record, form) => event(reply, tails, id, record, form),
+        Push::Event(record, form) => event(reply, (tails, is_shared), id, record, form),
         Push::CaughtUp(position) => notice(&mut reply, "cdc.caughtup", id, &[position.0]),
         Push::FellBehind(position) => notice(&mut reply, "cdc.fellbehind", id, &[position.0]),
         Push::Checkpoint(position) => notice(&mut reply, "cdc.checkpoint", id, &[position.0]),
@@ -38,7 +40,7 @@ fn notice(reply: &mut Reply<'_>, name: &str, id: u64, numbers: &[u64]) {
     numbers.iter().for_each(|number| reply.unsigned(*number));
 }
 
-fn event(mut reply: Reply<'_>, tails: &mut Tails, id: u64, record: &Record<'_>, form: As<'_>) {
+fn event(mut reply: Reply<'_>, (tails, is_shared): (&mut Tails, bool), id: u64, record: &Record<'_>, form: As<'_>) {
     let is_flush = record.event_type() == EventType::FlushDb;
     let form = if is_flush { As::Event } else { form };
     let (values, link) = match form {
@@ -50,32 +52,39 @@ fn event(mut reply: Reply<'_>, tails: &mut Tails, id: u64, record: &Record<'_>, 
     reply.raw(b"$9\r\ncdc.event\r\n");
     reply.unsigned(id);
     let protocol = reply.protocol();
-    tails.put(reply.out(), protocol, record, link);
+    tails.put(reply.out(), protocol, record, link, is_shared);
     if let As::Resolved(stream) = form {
         reply.bulk(stream);
         reply.unsigned(record.position().0);
     }
 }
 
+/// The numbers of the last event's message that the next one's nearly are.
+#[derive(Default)]
+pub struct Numbers {
+    position: Running,
+    timestamp_ms: Running,
+}
+
 /// What follows the subscription's number in an event's message: position, stream, revision, type, timestamp, data and
 /// metadata; those of the link to it, where it is told as one in a stream.
-pub(super) fn tail(reply: &mut Reply<'_>, record: &Record<'_>, link: Option<&[u8]>) {
-    reply.unsigned(record.position().0);
+pub(super) fn tail(reply: &mut Reply<'_>, numbers: &mut Numbers, record: &Record<'_>, link: Option<&[u8]>) {
+    numbers.position.put(reply.out(), record.position().0);
     match link {
         None => {
             let is_flush = record.event_type() == EventType::FlushDb;
             reply.bulk(if is_flush { FLUSH_STREAM } else { record.key() });
             reply.unsigned(record.revision().0);
             reply.bulk(record.type_name());
-            reply.unsigned(record.timestamp_ms());
+            numbers.timestamp_ms.put(reply.out(), record.timestamp_ms());
             data(reply, record);
             meta(reply, record);
         }
         Some(stream) => {
             reply.bulk(stream);
-            reply.unsigned(record.position().0);
+            numbers.position.put(reply.out(), record.position().0);
             reply.bulk(LINK_TYPE);
-            reply.unsigned(record.timestamp_ms());
+            numbers.timestamp_ms.put(reply.out(), record.timestamp_ms());
             let revision = record.revision().0;
             reply.bulk(&[itoa::Buffer::new().format(revision).as_bytes(), b"@", record.key()].concat());
             reply.null();
@@ -139,7 +148,7 @@ pub(super) mod tests {
     /// The messages that tell a subscription 3 what a shard does.
     fn told(protocol: Protocol, form: As<'_>, act: impl FnOnce(&mut Shard)) -> String {
         let (mut tails, mut out) = (Tails::default(), Vec::new());
-        records(act, |record| push(&mut out, protocol, &mut tails, 3, Push::Event(record, form)));
+        records(act, |record| push(&mut out, protocol, &mut tails, 3, Push::Event(record, form), false));
         text(out)
     }
 
@@ -193,7 +202,7 @@ pub(super) mod tests {
             Push::Dropped(Reason::TooSlow, Position(6)),
         ] {
             let mut out = Vec::new();
-            push(&mut out, Protocol::Resp3, &mut Tails::default(), 9, notice);
+            push(&mut out, Protocol::Resp3, &mut Tails::default(), 9, notice, true);
             told += &text(out);
         }
         let wanted = ">3 $12 cdc.caughtup :9 :1 >3 $14 cdc.fellbehind :9 :2 >3 $14 cdc.checkpoint :9 :3 \

@@ -3,9 +3,11 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`encode`] | the messages, in both versions of the protocol |
+//! | [`running`] | numbers that grow slowly |
 //! | [`tails`] | the part of an event's message that is the same for all who get it |
 
 pub mod encode;
+pub mod running;
 pub mod tails;
 
 use crate::connection::{Connection, Connections};
@@ -112,7 +114,7 @@ impl Outlet for Clients<'_> {
         {
             *out = spare;
         }
-        encode::push(out, session.protocol, &mut self.pushes.tails, id, push);
+        encode::push(out, session.protocol, &mut self.pushes.tails, id, push, false);
         list(self.listed, connection);
     }
 
@@ -135,7 +137,7 @@ impl Outlet for Clients<'_> {
     fn push_shared(&mut self, push: Push<'_>) {
         let Pushes { shared, tails, .. } = &mut *self.pushes;
         for output in &mut shared.outputs {
-            encode::push(&mut output.bytes, output.protocol, tails, shared.id, push);
+            encode::push(&mut output.bytes, output.protocol, tails, shared.id, push, true);
         }
     }
 

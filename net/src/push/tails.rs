@@ -3,7 +3,7 @@
 //!
 //! Nothing is kept for the first: an event that one subscriber alone gets costs no copy.
 
-use super::encode;
+use super::encode::{self, Numbers};
 use crate::resp::{Protocol, Reply};
 use keytide_engine::position::Position;
 use keytide_engine::ring::Record;
@@ -16,6 +16,7 @@ const TAIL_BYTES_MAX: usize = 2 << 10;
 
 /// The latest tails of one core; at most `SLOTS` × `TAIL_BYTES_MAX` bytes, 1 MiB.
 pub struct Tails {
+    numbers: Numbers,
     slots: Box<[Slot]>,
 }
 
@@ -32,13 +33,26 @@ struct Slot {
 
 impl Default for Tails {
     fn default() -> Tails {
-        Tails { slots: vec![Slot::default(); SLOTS].into_boxed_slice() }
+        Tails { numbers: Numbers::default(), slots: vec![Slot::default(); SLOTS].into_boxed_slice() }
     }
 }
 
 impl Tails {
     /// Appends the tail of an event, or of the link to it in a stream.
-    pub fn put(&mut self, out: &mut Vec<u8>, protocol: Protocol, record: &Record<'_>, link: Option<&[u8]>) {
+    /// What `is_shared` by all who get it already is not kept.
+    #[inline]
+    pub fn put(
+        &mut self,
+        out: &mut Vec<u8>,
+        protocol: Protocol,
+        record: &Record<'_>,
+        link: Option<&[u8]>,
+        is_shared: bool,
+    ) {
+        if is_shared {
+            encode::tail(&mut Reply::new(out, protocol), &mut self.numbers, record, link);
+            return;
+        }
         let (position, stream) = (record.position(), link.unwrap_or_default());
         let slot = &mut self.slots[place(position, protocol, stream)];
         let is_known = slot.position == position
@@ -50,7 +64,7 @@ impl Tails {
             return;
         }
         let mark = out.len();
-        encode::tail(&mut Reply::new(out, protocol), record, link);
+        encode::tail(&mut Reply::new(out, protocol), &mut self.numbers, record, link);
         if is_known {
             let tail = &out[mark..];
             if tail.len() <= TAIL_BYTES_MAX {
@@ -93,8 +107,8 @@ mod tests {
                 for protocol in [Protocol::Resp2, Protocol::Resp3] {
                     for link in [None, Some(&b"$ce-user"[..]), Some(b"$et-Set"), Some(b"$streams"), Some(b"")] {
                         let (mut told, mut encoded) = (Vec::new(), Vec::new());
-                        tails.put(&mut told, protocol, record, link);
-                        encode::tail(&mut Reply::new(&mut encoded, protocol), record, link);
+                        tails.put(&mut told, protocol, record, link, false);
+                        encode::tail(&mut Reply::new(&mut encoded, protocol), &mut Numbers::default(), record, link);
                         assert_eq!(told, encoded);
                     }
                 }
@@ -110,12 +124,12 @@ mod tests {
             |record| {
                 let kept = |tails: &Tails| tails.slots.iter().filter(|slot| !slot.bytes.is_empty()).count();
                 let mut out = Vec::new();
-                tails.put(&mut out, Protocol::Resp2, record, None);
+                tails.put(&mut out, Protocol::Resp2, record, None, false);
                 assert_eq!(kept(&tails), 0);
-                tails.put(&mut out, Protocol::Resp2, record, None);
+                tails.put(&mut out, Protocol::Resp2, record, None, false);
                 assert_eq!(kept(&tails), 1);
                 let once = out.len() / 2;
-                tails.put(&mut out, Protocol::Resp2, record, None);
+                tails.put(&mut out, Protocol::Resp2, record, None, false);
                 assert_eq!(out[..once], out[once * 2..]);
             },
         );

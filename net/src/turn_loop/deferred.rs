@@ -94,7 +94,11 @@ impl Core {
                 if !outlet.is_open(client) {
                     return Progress::Done;
                 }
-                run(&mut SubscriptionContext { hub, history, outlet: &mut outlet, client, server }, args, &mut reply)
+                run(
+                    &mut SubscriptionContext { hub, history, outlet: &mut outlet, client, state, server },
+                    args,
+                    &mut reply,
+                )
             }
             Run::Group { run, .. } => {
                 run(&mut GroupContext { groups, history, state, server, now_ms }, args, &mut reply)

@@ -38,8 +38,8 @@ pub(super) struct Alike {
     pub checkpoint: Option<(u64, u64)>,
 }
 
-/// So many are told together; fewer by themselves.
-const GROUP_MIN: usize = 2;
+/// One member alone is told with as many events at once as one that is told with others.
+const GROUP_EVENTS_MIN: usize = 8;
 
 impl Hub {
     /// Tells what the shards have sent of events below `bound`.
@@ -103,7 +103,7 @@ impl Hub {
             }
         }
         for group in groups.drain(..) {
-            if group.members.len() < GROUP_MIN {
+            if group.members.len() == 1 && events.len() < GROUP_EVENTS_MIN {
                 singles.extend(group.members);
             } else {
                 self.tell_group(group, &events, outlet);

@@ -2,7 +2,10 @@
 
 use super::refusal::CdcError;
 use super::words::{Words, is, positive};
+use crate::command::DeferredState;
+use crate::server::Server;
 use keytide_engine::filter::{Filter, Pattern, Target};
+use std::sync::mpsc::{TryRecvError, channel};
 
 /// The filter's options, as they are found among a command's others.
 #[derive(Default)]
@@ -48,6 +51,38 @@ impl<'a> FilterOptions<'a> {
 
     fn want(&mut self, wanted: Wanted<'a>) -> Result<(), CdcError> {
         if self.pattern.replace(wanted).is_some() { Err(CdcError::syntax()) } else { Ok(()) }
+    }
+
+    /// The filter that they mean together, once it is there: none while a regex is being compiled. That may take longer
+    /// than a turn should, so another thread does it; what was made before is in the command's state.
+    pub(super) fn filter_in(self, state: &mut DeferredState, server: &Server) -> Result<Option<Filter>, CdcError> {
+        if let Some(filter) = state.filter.take() {
+            return Ok(Some(filter));
+        }
+        let (on, no_system) = (self.on.unwrap_or_default(), self.no_system);
+        match (&self.pattern, state.compiling.take(), &server.builder) {
+            (_, Some(compiling), _) => match compiling.try_recv() {
+                Ok(pattern) => Ok(Some(Filter::new(on, pattern?, no_system))),
+                Err(TryRecvError::Empty) => {
+                    state.compiling = Some(compiling);
+                    Ok(None)
+                }
+                // The thread has ended.
+                Err(TryRecvError::Disconnected) => self.filter().map(Some),
+            },
+            (&Some(Wanted::Regex(regex)), None, Some(builder)) => {
+                let (done, compiling) = channel();
+                let text = regex.to_vec();
+                // Nobody waits for it any more where the receiver is gone.
+                let compile = move || _ = done.send(Pattern::regex(&text));
+                if !builder.run(compile) {
+                    return self.filter().map(Some);
+                }
+                state.compiling = Some(compiling);
+                Ok(None)
+            }
+            _ => self.filter().map(Some),
+        }
     }
 
     /// The filter that they mean together; `ON` alone means nothing.

@@ -56,15 +56,15 @@ fn run(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
 
 fn read(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Progress, CdcError> {
     let options = options(args)?;
-    let HistoryContext { history, state, now_ms, .. } = context;
+    let HistoryContext { history, state, now_ms, server } = context;
     let cursor = match state.cursor {
         Some(cursor) => cursor,
         None => cursor(args.get(1))?.cursor(history)?,
     };
     // Compiled once, however often the command looks again.
-    let filter = match state.filter.take() {
-        Some(filter) => filter,
-        None => options.filter.filter()?,
+    let Some(filter) = options.filter.filter_in(state, server)? else {
+        state.cursor = Some(cursor);
+        return Ok(Progress::More);
     };
     let mut rows = Rows::new(reply.protocol(), Columns::Seven, *now_ms);
     let request = Request { cursor, count: options.count, bytes: options.bytes, filter: &filter };

@@ -5,6 +5,7 @@ use super::refusal::{CdcError, answer};
 use super::words::{Words, is};
 use crate::command::{Command, Flag, Keys, Progress, Run, SubscriptionContext};
 use crate::resp::{Args, Reply};
+use keytide_engine::filter::Filter;
 use keytide_engine::number::parse_u64;
 use keytide_engine::position::{Position, Revision};
 use keytide_engine::subscription::{Interest, OnGap, OnSlow, Source, Start, Subscribe};
@@ -25,7 +26,9 @@ pub static SUBSCRIBE: Command = Command {
 
 fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     answer(context.server, reply, |reply| {
-        let wanted = wanted(args, context.server.shards())?;
+        let SubscriptionContext { state, server, .. } = context;
+        let filter = |options: FilterOptions<'_>| options.filter_in(state, server);
+        let Some(wanted) = wanted(args, server.shards(), filter)? else { return Ok(Progress::More) };
         let id = context.hub.subscribe(context.client, wanted, context.history)?;
         context.outlet.count_in(context.client);
         reply.unsigned(id);
@@ -33,8 +36,12 @@ fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Re
     })
 }
 
-/// What the arguments ask for.
-fn wanted(args: Args<'_>, shards: u16) -> Result<Subscribe, CdcError> {
+/// What the arguments ask for; none while its regex is compiled.
+fn wanted<'a>(
+    args: Args<'a>,
+    shards: u16,
+    filter: impl FnOnce(FilterOptions<'a>) -> Result<Option<Filter>, CdcError>,
+) -> Result<Option<Subscribe>, CdcError> {
     let source = source(args.get(1), shards)?;
     let options = options(args)?;
     let has_checkpoints = !matches!(source, Source::Stream(_));
@@ -43,15 +50,16 @@ fn wanted(args: Args<'_>, shards: u16) -> Result<Subscribe, CdcError> {
         None if !has_checkpoints => None,
         given => Some(given.unwrap_or(1).saturating_mul(CHECKPOINT_EVENTS)),
     };
-    Ok(Subscribe {
+    let Some(filter) = filter(options.filter)? else { return Ok(None) };
+    Ok(Some(Subscribe {
         start: options.from.unwrap_or(From::Start).start(&source),
-        interest: Interest { source, filter: options.filter.filter()? },
+        interest: Interest { source, filter },
         checkpoint_events: checkpoint,
         resolve_links: options.resolve_links.is_some(),
         window: options.window,
         on_slow: options.on_slow.unwrap_or_default(),
         on_gap: options.on_gap.unwrap_or_default(),
-    })
+    }))
 }
 
 /// What is subscribed to, by its name.
@@ -172,7 +180,8 @@ mod tests {
 
     fn parse(line: &str) -> Result<Subscribe, String> {
         let args: OwnedArgs = line.split_whitespace().collect();
-        wanted(args.as_args(), 2).map_err(|error| error.text())
+        let wanted = wanted(args.as_args(), 2, |options| options.filter().map(Some));
+        wanted.map(|wanted| wanted.expect("nothing is waited for")).map_err(|error| error.text())
     }
 
     fn start(line: &str) -> Start {
