@@ -321,7 +321,8 @@ def catching_up(args, servers):
     ]
     settings = (
         f"one subscriber reads the whole ring, {args.passes} times, a new connection each time; redis-server: XREAD "
-        f"COUNT {args.count} of a stream with as many entries of the same data; {args.value_bytes}-byte values; {apart(args)}"
+        f"COUNT {args.count} of a stream with as many entries of the same data; {args.value_bytes}-byte values; "
+        f"{apart(args)}"
     )
     return "catching up", results, "Catching up", columns, settings
 
