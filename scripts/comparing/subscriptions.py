@@ -81,6 +81,7 @@ def beside(found, alone):
         "kept": found["rate"] / alone["rate"],
         "cpu": found["cpu"],
         "added": found["cpu"] - alone["cpu"],
+        "events": some(delivery["events"]),
         "live": delivery["live"],
         "refused": some(delivery["refused"]),
         "behind": some(delivery["fell_behind"]),
@@ -120,14 +121,16 @@ def filters(args, servers):
         Value("kept", "kept", targets.DECIMALS["kept"]),
         Value("server CPU µs/SET", "cpu"),
         Value("of it for them", "added"),
+        Value("events received", "events", 0),
         Value("live in the end", "live", 0),
         Value("refused", "refused", 0),
         Value("times behind", "behind", 0),
         Value("dropped", "dropped", 0),
     ]
     settings = (
-        f"each filter a subscription of its own, over {CONNECTIONS} connections, none of which matches; SETs over "
-        f"{args.connections} connections at pipeline {PIPELINE}, {args.keys:,} keys, {args.value_bytes}-byte values; "
+        f"each filter a subscription of its own, over {CONNECTIONS} connections; no prefix and no hostile regex "
+        f"matches a key; SETs over {args.connections} connections at pipeline {PIPELINE}, {args.keys:,} keys, "
+        f"{args.value_bytes}-byte values; "
         f"runs of {args.seconds:g} s; CHECKPOINT {RARELY}; redis-server: PSUBSCRIBE of __keyspace@0__:<prefix>*, "
         f"notify-keyspace-events KEA; {apart(args)}"
     )
