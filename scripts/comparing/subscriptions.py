@@ -81,6 +81,7 @@ def beside(found, alone):
         "kept": found["rate"] / alone["rate"],
         "cpu": found["cpu"],
         "added": found["cpu"] - alone["cpu"],
+        "events": some(delivery["events"]),
         "live": delivery["live"],
         "refused": some(delivery["refused"]),
         "behind": some(delivery["fell_behind"]),
@@ -88,33 +89,27 @@ def beside(found, alone):
     }
 
 
-def grown(figures, few):
-    """How often the cost of a few filters, none where that is lost in the noise."""
-    if not few or few["added"] <= 0:
-        return figures
-    return figures | {"growth": figures["added"] / few["added"]}
+def grown(alone, few, many):
+    """What filters add to the CPU of a SET, few and many, by the calmest runs; their ratio where few add anything."""
+    alone, few, many = (min(run["cpu"] for run in runs) for runs in (alone, few, many))
+    figures = {"alone": alone, "few": few - alone, "many": many - alone}
+    return figures | ({"growth": (many - alone) / (few - alone)} if few > alone else {})
 
 
 def filters(args, servers):
     def prepare(server):
         prepared(server)
         generator.fill(args, server, "set", {args.load_core})
-        runs, few = [], {}
+        runs = []
         for filter_name, count, case in FILTERS:
             if server.role == "redis" and filter_name != "prefix":
                 continue
 
-            def call(filter_name=filter_name, count=count, case=case):
+            def call(filter_name=filter_name, count=count):
                 seconds = ["--seconds", args.seconds]
                 alone = loaded(args, server, [*seconds, "--subscriptions", 0], args.seconds)
                 found = loaded(args, server, [*seconds, *filtering(filter_name, count)], args.seconds)
-                figures = beside(found, alone)
-                if filter_name == "prefix" and count == FILTERS[0][1]:
-                    # Cases come in this order in every round.
-                    few["figures"] = figures
-                elif filter_name == "prefix":
-                    figures = grown(figures, few.pop("figures", None))
-                return figures
+                return beside(found, alone)
 
             runs.append(Run(case, server.label, server.role, call))
         return runs
@@ -126,19 +121,49 @@ def filters(args, servers):
         Value("kept", "kept", targets.DECIMALS["kept"]),
         Value("server CPU µs/SET", "cpu"),
         Value("of it for them", "added"),
-        Value("× that of 10", "growth"),
+        Value("events received", "events", 0),
         Value("live in the end", "live", 0),
         Value("refused", "refused", 0),
         Value("times behind", "behind", 0),
         Value("dropped", "dropped", 0),
     ]
     settings = (
-        f"each filter a subscription of its own, over {CONNECTIONS} connections, none of which matches; SETs over "
-        f"{args.connections} connections at pipeline {PIPELINE}, {args.keys:,} keys, {args.value_bytes}-byte values; "
+        f"each filter a subscription of its own, over {CONNECTIONS} connections; no prefix and no hostile regex "
+        f"matches a key; SETs over {args.connections} connections at pipeline {PIPELINE}, {args.keys:,} keys, "
+        f"{args.value_bytes}-byte values; "
         f"runs of {args.seconds:g} s; CHECKPOINT {RARELY}; redis-server: PSUBSCRIBE of __keyspace@0__:<prefix>*, "
         f"notify-keyspace-events KEA; {apart(args)}"
     )
     return "filters", results, "Filters", columns, settings
+
+
+def growing(args, servers):
+    repeats, seconds = (2 if args.quick else 5), args.seconds / 2
+
+    def prepare(server):
+        generator.fill(args, server, "set", {args.load_core})
+
+        def call():
+            found = {0: [], 10: [], 10_000: []}
+            for _ in range(repeats):
+                for count, runs in found.items():
+                    runs.append(loaded(args, server, ["--seconds", seconds, *filtering("prefix", count)], seconds))
+            return grown(*found.values())
+
+        return [Run("10 and 10,000 prefixes", server.label, server.role, call)]
+
+    results = measure("growing", servers, prepare, args.rounds)
+    columns = [
+        Value("server CPU µs/SET without", "alone", 3),
+        Value("more with 10", "few", 3),
+        Value("more with 10,000", "many", 3),
+        Value("ratio", "growth"),
+    ]
+    settings = (
+        f"as above; of each the least CPU of {repeats} runs of {seconds:g} s, in turn, for the difference is small "
+        f"beside what varies from run to run"
+    )
+    return "growing", results, "Filters", columns, settings
 
 
 def calmest(runs):
@@ -259,8 +284,8 @@ def pushing(args, servers):
     columns += [Value("not received", "lost", 0), Value("server CPU cores", "cpu_share")]
     settings = (
         f"{LATENCY_RATE:,} writes a second, whatever the server does, from when each was due to its push; one "
-        f"connection writes, another is subscribed to everything; {args.value_bytes}-byte values; runs of {seconds:g} s; "
-        f"default --spin-us; {apart(args)}"
+        f"connection writes, another is subscribed to everything; {args.value_bytes}-byte values; runs of "
+        f"{seconds:g} s; default --spin-us; {apart(args)}"
     )
     return "pushing", results, "From write to push", columns, settings
 
@@ -271,13 +296,13 @@ def catching_up(args, servers):
 
     def prepare(server):
         filled = []
-        common = ["--passes", args.passes, *sizes(args)]
+        common, beside = ["--passes", args.passes, *sizes(args)], {args.load_core}
 
         def call():
             if server.role == "redis":
                 flags = ["--source", "xread", "--events", events, "--count", args.count, *common]
                 # The first reading writes the events, which is not measured.
-                found = generator.run(args, "read", server, flags + ([] if filled else ["--fill"]), {args.load_core}, 60)
+                found = generator.run(args, "read", server, flags + ([] if filled else ["--fill"]), beside, 60)
             else:
                 flags = ["--kind", "keytide", "--from", "start", "--events", events, *common]
                 found = subscribe(args, server, flags + ([] if filled else ["--fill", events]), 60)
@@ -298,8 +323,9 @@ def catching_up(args, servers):
         Value("not received", "lost", 0),
     ]
     settings = (
-        f"one subscriber reads the whole ring, {args.passes} times, a new connection each time; redis-server: XREAD COUNT "
-        f"{args.count} of a stream with as many entries of the same data; {args.value_bytes}-byte values; {apart(args)}"
+        f"one subscriber reads the whole ring, {args.passes} times, a new connection each time; redis-server: XREAD "
+        f"COUNT {args.count} of a stream with as many entries of the same data; {args.value_bytes}-byte values; "
+        f"{apart(args)}"
     )
     return "catching up", results, "Catching up", columns, settings
 
@@ -315,5 +341,5 @@ def measured(args):
     def both(flags=("--spin-us", "0")):
         return peers(args, one, only={"redis"}) + keytides(args, one, flags=flags)
 
-    found = [filters(args, both()), adding(args, keytides(args, one)), everything(args, both())]
-    return [*found, pushing(args, both(flags=())), catching_up(args, both())]
+    found = [filters(args, both()), growing(args, keytides(args, one)), adding(args, keytides(args, one))]
+    return [*found, everything(args, both()), pushing(args, both(flags=())), catching_up(args, both())]

@@ -142,9 +142,12 @@ class Subscriptions(unittest.TestCase):
         self.assertEqual((figures["live"], figures["dropped"], figures["refused"]), (10, 3, None))
 
     def test_growth_is_what_many_filters_add_over_what_a_few_do_and_none_where_those_add_nothing(self):
-        self.assertEqual(subscriptions.grown({"added": 0.5}, {"added": 0.25})["growth"], 2)
-        for few in (None, {"added": 0.0}, {"added": -0.1}):
-            self.assertNotIn("growth", subscriptions.grown({"added": 0.5}, few))
+        def cpu(*values):
+            return [{"cpu": value} for value in values]
+
+        figures = subscriptions.grown(cpu(1.0, 9.0), cpu(1.25, 1.5), cpu(7.0, 1.5))
+        self.assertEqual(figures, {"alone": 1.0, "few": 0.25, "many": 0.5, "growth": 2})
+        self.assertNotIn("growth", subscriptions.grown(cpu(1.0), cpu(1.0), cpu(1.5)))
 
     def test_the_longest_turn_is_that_of_the_calmest_run(self):
         def run(turn):
@@ -164,7 +167,7 @@ class Subscriptions(unittest.TestCase):
     def test_every_target_of_subscriptions_is_judged_in_its_table(self):
         judged = [
             (("filters", "10,000 prefixes", "kept", None, 0.8), True),
-            (("filters", "10,000 prefixes", "growth", None, 3.01), False),
+            (("growing", "10 and 10,000 prefixes", "growth", None, 3.01), False),
             (("filters", "1,000 hostile regexes", "kept", None, 0.49), False),
             (("filters", "1,000 regexes", "kept", None, 0.5), True),
             (("filters", "1,000 regexes", "kept", None, 0.496), False),
