@@ -248,6 +248,7 @@ fn tokens_match(tokens: &[Token], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::Regex;
     use proptest::prelude::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
@@ -314,6 +315,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_regex_of_a_glob_matches_what_the_glob_does(
+            pattern in proptest::collection::vec(
+                prop_oneof![4 => prop_oneof![Just(b'*'), Just(b'?'), Just(b'['), Just(b']'), Just(b'^'), Just(b'-'), Just(b'\\'), Just(b'\n')], 4 => b'a'..=b'c', 1 => any::<u8>()],
+                0..10,
+            ),
+            name in proptest::collection::vec(prop_oneof![8 => b'a'..=b'c', 1 => Just(b'\n'), 1 => any::<u8>()], 1..12),
+        ) {
+            let glob = Glob::new(&pattern);
+            let regex = Regex::new(glob.to_regex().as_bytes()).expect("a regex");
+            prop_assert_eq!(regex.matches(&name), glob.matches(&name));
+            for literal in glob.literals() {
+                prop_assert!(!glob.matches(&name) || memchr::memmem::find(&name, &literal).is_some());
+            }
+        }
+
         #[test]
         fn matching_agrees_with_the_definition(
             pattern in proptest::collection::vec(

@@ -48,8 +48,10 @@ const TOGETHER: usize = 16;
 const COLD_RUNS: u32 = 2;
 /// A pattern of more bytes than this is timed each time.
 const HEAVY_BYTES: usize = 64 << 10;
-/// From so much to run on, what was found for the name before is looked up; a group counts as four patterns.
-const MEMO_FROM: usize = 3;
+/// What running a group counts for, in patterns that are run alone.
+const GROUP_WORK: usize = 2;
+/// From so much to run on, what was found for the name before is looked up: that costs a cache miss.
+const MEMO_FROM: usize = 4;
 /// After so many names the places are looked through.
 const REVIEW_EVERY: u64 = 8 << 10;
 
@@ -99,6 +101,12 @@ impl Automata {
     #[cfg(all(test, not(loom)))]
     pub fn is_empty(&self) -> bool {
         self.ones.iter().all(Option::is_none) && self.places.len() == self.free_places.len()
+    }
+
+    /// How many are in groups.
+    #[cfg(all(test, not(loom)))]
+    pub fn grouped(&self) -> usize {
+        self.ones.iter().flatten().filter(|one| one.way.is_grouped()).count()
     }
 
     /// A place for patterns that are run on the same names.
@@ -180,7 +188,7 @@ impl Automata {
         self.candidates.clear();
         self.candidates.extend_from_slice(&here.always);
         here.grams.find(name, &mut self.candidates);
-        let work = self.candidates.len() + here.seats.len() * 4;
+        let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
         if work == 0 {
             return;
         }
@@ -228,10 +236,15 @@ impl Automata {
         }
         // Of the newer ones the name has to be run on those that are candidates, or in groups by now.
         let (ones, newest) = (&self.ones, known.newest);
-        self.candidates.retain(|&id| ones[id as usize].as_ref().is_some_and(|one| one.born > newest));
         let grouped = |member: &&Member| {
             ones[member.id as usize].as_ref().is_some_and(|one| one.born == member.born && one.way.is_grouped())
         };
+        if since.iter().filter(grouped).count() > here.seats.len() * GROUP_WORK {
+            // The groups take less time.
+            self.matches.clear();
+            return false;
+        }
+        self.candidates.retain(|&id| ones[id as usize].as_ref().is_some_and(|one| one.born > newest));
         self.candidates.extend(since.iter().filter(grouped).map(|member| member.id));
         let mut run = self.start(place, name, self.candidates.len() >= TIMED_FROM);
         self.run_alone(&mut run);

@@ -177,6 +177,12 @@ impl Matcher {
         self.automata.wait();
     }
 
+    /// How many patterns are in groups.
+    #[cfg(all(test, not(loom)))]
+    fn grouped(&self) -> usize {
+        self.automata.grouped()
+    }
+
     /// Whether it holds nothing at all any more.
     #[cfg(all(test, not(loom)))]
     fn is_bare(&self) -> bool {

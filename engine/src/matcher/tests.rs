@@ -88,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => interest().prop_map(Step::Add),
         1 => any::<usize>().prop_map(Step::Remove),
-        4 => (name(), custom_type, 0..3u64)
+        6 => (prop_oneof![name(), vec(b'a'..=b'c', 1..3)], custom_type, 0..3u64)
             .prop_map(|(key, custom_type, revision)| Step::Record { key, custom_type, revision }),
         1 => Just(Step::EndTurn),
         1 => Just(Step::Wait),
@@ -162,6 +162,32 @@ fn on_streams(pattern: Pattern) -> Interest {
 
 fn regex_interest(regex: &str) -> Interest {
     on_streams(Pattern::regex(regex.as_bytes()).unwrap())
+}
+
+#[test]
+fn what_needs_no_literal_is_grouped_and_what_comes_later_too() {
+    let mut both = Both::new(timeless());
+    let regex = |number: usize| regex_interest(&format!("^[a-z]+[0-9]{{{number}}}[a-z]$"));
+    let numbers: Vec<u32> = (1..40).map(|number| both.add(regex(number))).collect();
+    both.end_turn();
+    both.matcher.wait();
+    assert_eq!(both.matcher.grouped(), 39);
+    let later = both.add(regex(40));
+    let look = |both: &mut Both| {
+        for digits in 0..50 {
+            let name = format!("user{}x", "7".repeat(digits));
+            let (found, wanted) = both.find(name.as_bytes(), b"", 0);
+            assert_eq!(found, wanted, "{name}");
+            assert_eq!(found.len(), usize::from((1..=40).contains(&digits)));
+        }
+    };
+    look(&mut both);
+    both.end_turn();
+    both.matcher.wait();
+    assert_eq!(both.matcher.grouped(), 40);
+    look(&mut both);
+    numbers.into_iter().chain([later]).for_each(|number| both.remove(number));
+    assert!(both.matcher.is_bare());
 }
 
 proptest! {
