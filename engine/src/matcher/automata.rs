@@ -1,15 +1,18 @@
 //! The regexes and globs of a shard: which of them a name matches, what they cost, and who is stopped when it is too
 //! much.
 
+mod regroup;
+mod stop;
+
 use smallvec::SmallVec;
 
-use super::builder::{Answer, Builder, Trash};
-use super::governor::{ALL, Clock, Governor, Lap, Spent};
-use super::group::{Made, Member};
+use super::builder::{Builder, Trash};
+use super::governor::{Clock, Governor, Lap, Spent};
+use super::group::Member;
 use super::memo::{Key, Memo};
 use super::own::Own;
 use super::place::{One, Place, Way};
-use crate::limits::{GROUP_NAME_BYTES_MAX, GROUPS_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
+use crate::limits::{GROUP_NAME_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
 
 /// All patterns of a shard that need an automaton.
 pub struct Automata {
@@ -350,80 +353,6 @@ impl Automata {
         self.candidates = candidates;
     }
 
-    /// Puts the time on the accounts of those who took it, if it is measured, and stops the most expensive if it is too
-    /// much. Tells whether everything had to be stopped.
-    fn charge(&mut self, run: &mut Run<'_>, ids: &[u32]) -> bool {
-        let Some(lap) = &mut run.lap else { return false };
-        let ns = match run.is_cold {
-            true => self.governor.cold_lap(lap),
-            false => self.governor.lap(lap, run.times),
-        };
-        let window = self.governor.window();
-        let each = ns / ids.len().max(1) as u64;
-        for &id in ids {
-            if let Some(one) = &mut self.ones[id as usize] {
-                one.spent.add(each, window);
-            }
-        }
-        self.governor.is_over() && self.stop_some()
-    }
-
-    /// Stops the most expensive. Tells whether that was all.
-    #[cold]
-    fn stop_some(&mut self) -> bool {
-        enum Who {
-            One(u32),
-            Seat(usize, usize),
-        }
-        let part = self.governor.stop();
-        let window = self.governor.window();
-        let mut by_cost: Vec<(u64, Who)> = Vec::new();
-        for (id, one) in self.ones.iter().enumerate() {
-            if let Some(one) = one.as_ref().filter(|one| !one.stopped) {
-                by_cost.push((one.spent.at(window), Who::One(id as u32)));
-            }
-        }
-        for (place, here) in self.places.iter().enumerate() {
-            let running = here.seats.iter().enumerate().filter(|(_, seat)| !seat.stopped);
-            by_cost.extend(running.map(|(index, seat)| (seat.spent.at(window), Who::Seat(place, index))));
-        }
-        by_cost.retain(|(cost, _)| *cost > 0);
-        by_cost.sort_unstable_by_key(|(cost, _)| std::cmp::Reverse(*cost));
-        let total: u64 = by_cost.iter().map(|(cost, _)| cost).sum();
-        let mut stopped = 0;
-        for (cost, who) in by_cost {
-            if stopped * ALL >= total * part {
-                break;
-            }
-            stopped += cost;
-            match who {
-                Who::One(id) => self.stop(id),
-                Who::Seat(place, index) => self.stop_group(place, index),
-            }
-        }
-        part == ALL
-    }
-
-    fn stop(&mut self, id: u32) {
-        if let Some(one) = &mut self.ones[id as usize]
-            && !one.stopped
-        {
-            one.stopped = true;
-            self.stopped.push(id);
-        }
-    }
-
-    fn stop_group(&mut self, place: usize, index: usize) {
-        let seat = &mut self.places[place].seats[index];
-        seat.stopped = true;
-        let members: Vec<Member> = seat.group.members.clone();
-        for member in members {
-            if is_there(&self.ones, member) {
-                self.stop(member.id);
-            }
-        }
-    }
-
     /// Ends a turn: appends the numbers of the patterns that were stopped in it. They are to be removed.
     #[inline]
     pub fn end_turn(&mut self, demoted: &mut Vec<u32>) {
@@ -449,61 +378,6 @@ impl Automata {
         }
         if !self.trash.is_empty() {
             self.builder.free(std::mem::take(&mut self.trash));
-        }
-    }
-
-    fn take_in(&mut self, answer: Answer) {
-        match answer {
-            Answer::Groups(place, made) => self.swap_in(place, made),
-            Answer::Slots(slots) => self.memo.set_slots(slots),
-        }
-    }
-
-    #[cold]
-    fn swap_in(&mut self, place: u32, made: Made) {
-        let here = &mut self.places[place as usize];
-        let mut alone = made.alone;
-        let mut bytes: usize = here.seats.iter().map(|seat| seat.group.memory_bytes()).sum();
-        for group in made.groups {
-            bytes += group.memory_bytes();
-            if bytes > GROUPS_BYTES_MAX {
-                alone.extend_from_slice(&group.members);
-                continue;
-            }
-            self.seated += 1;
-            here.seat(self.seated, group, made.divided, &mut self.ones);
-        }
-        self.trash.extend(here.settle(&alone, &mut self.ones).map(|seat| Box::new(seat) as Trash));
-        self.due.push(place);
-    }
-
-    #[cold]
-    fn look_through(&mut self) {
-        let mut more = false;
-        for (place, here) in self.places.iter_mut().enumerate().filter(|(_, here)| !here.by_own.is_empty()) {
-            more |= here.review(&mut self.ones);
-            self.due.push(place as u32);
-        }
-        if !more {
-            self.reviewed = self.names;
-        }
-    }
-
-    /// Has groups made of what is to be grouped, if nothing of the place is being made.
-    fn group(&mut self, place: u32, looked_through: bool) {
-        let here = &mut self.places[place as usize];
-        let Some(lists) = here.start_grouping(&self.ones, looked_through) else { return };
-        let members: Vec<Member> = lists.iter().flatten().map(|(member, _)| *member).collect();
-        if !self.builder.start(place, lists, here.recent.all()) {
-            drop(here.settle(&members, &mut self.ones));
-        }
-    }
-
-    /// Waits for the groups that are being made, and takes them in.
-    #[cfg(all(test, not(loom)))]
-    pub fn wait(&mut self) {
-        while let Some(answer) = self.builder.wait() {
-            self.take_in(answer);
         }
     }
 }
