@@ -56,12 +56,19 @@ const GROUP_WORK: usize = 2;
 /// From so much to run on, what was found for the name before is looked up: that costs a cache miss.
 const MEMO_FROM: usize = 4;
 /// After so many names the places are looked through.
-const REVIEW_EVERY: u64 = 8 << 10;
+const REVIEW_EVERY: u64 = if cfg!(test) { 8 } else { 8 << 10 };
 
 /// Whether a pattern has not gone since.
 #[inline]
 fn is_there(ones: &[Option<Box<One>>], member: Member) -> bool {
     ones[member.id as usize].as_ref().is_some_and(|one| one.born == member.born)
+}
+
+/// Whether a pattern of this place was there at that time: what came later into the place of one that has gone is not
+/// what matched then.
+#[inline]
+fn is_still(ones: &[Option<Box<One>>], id: u32, newest: u64, place: u32) -> bool {
+    ones[id as usize].as_ref().is_some_and(|one| one.born <= newest && one.place == place)
 }
 
 /// A name that is being matched.
@@ -188,28 +195,47 @@ impl Automata {
         let here = &mut self.places[place as usize];
         here.names += 1;
         here.recent.see(name);
-        self.candidates.clear();
-        self.candidates.extend_from_slice(&here.always);
-        here.grams.find(name, &mut self.candidates);
-        let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
-        if work == 0 {
-            return;
-        }
+        let key = if here.memo_first { self.memo.key(place, name) } else { None };
         self.matches.clear();
-        let key = if work >= MEMO_FROM { self.memo.key(place, name) } else { None };
-        if !key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
-            self.run(place, name);
-            if let Some(key) = key {
-                self.wants_memo.get_or_insert(true);
-                let here = &self.places[place as usize];
-                self.memo.put(&key, &self.matches, here.newest);
-            }
+        if !key.as_ref().is_some_and(|key| self.recall_all(place, key)) {
+            self.look(place, name, key);
         }
         for &id in &self.matches {
             if let Some(one) = &self.ones[id as usize] {
                 found.extend_from_slice(&one.numbers);
             }
         }
+    }
+
+    /// Finds what matches a name.
+    fn look(&mut self, place: u32, name: &[u8], key: Option<Key>) {
+        let here = &mut self.places[place as usize];
+        self.candidates.clear();
+        self.candidates.extend_from_slice(&here.always);
+        here.grams.find(name, &mut self.candidates);
+        let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
+        here.needed += u32::from(work >= MEMO_FROM);
+        let key = if key.is_none() && work >= MEMO_FROM { self.memo.key(place, name) } else { key };
+        if work == 0 && key.is_none() || key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
+            return;
+        }
+        self.run(place, name);
+        if let Some(key) = key {
+            self.wants_memo.get_or_insert(true);
+            let here = &self.places[place as usize];
+            self.memo.put(&key, &self.matches, here.newest);
+        }
+    }
+
+    /// Takes the matches of a name from what was found before, if no pattern has come since.
+    #[inline]
+    fn recall_all(&mut self, place: u32, key: &Key) -> bool {
+        let here = &mut self.places[place as usize];
+        let Some(known) = self.memo.get(key).filter(|known| known.newest >= here.newest) else { return false };
+        here.needed += 1;
+        self.matches.extend_from_slice(&known.ids[..known.count]);
+        self.matches.retain(|&id| is_still(&self.ones, id, known.newest, place));
+        true
     }
 
     /// Asks for the memory that [`Automata::find`] may need for this name.
@@ -229,8 +255,7 @@ impl Automata {
         let Some(known) = self.memo.get(key) else { return false };
         let Some(since) = here.since(known.newest) else { return false };
         for &id in &known.ids[..known.count] {
-            // What came later into the place of one that has gone is not what matched.
-            if self.ones[id as usize].as_ref().is_some_and(|one| one.born <= known.newest && one.place == place) {
+            if is_still(&self.ones, id, known.newest, place) {
                 self.matches.push(id);
             }
         }
