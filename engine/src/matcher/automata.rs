@@ -55,6 +55,8 @@ const HEAVY_BYTES: usize = 64 << 10;
 const GROUP_WORK: usize = 2;
 /// From so much to run on, what was found for the name before is looked up: that costs a cache miss.
 const MEMO_FROM: usize = 4;
+/// Where most names have so much to run, it is looked up before that is even known: the cache miss can be seen coming.
+const MEMO_FIRST_FROM: usize = 2;
 /// After so many names the places are looked through.
 const REVIEW_EVERY: u64 = if cfg!(test) { 8 } else { 8 << 10 };
 
@@ -214,7 +216,7 @@ impl Automata {
         self.candidates.extend_from_slice(&here.always);
         here.grams.find(name, &mut self.candidates);
         let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
-        here.needed += u32::from(work >= MEMO_FROM);
+        here.needed += u32::from(work >= MEMO_FIRST_FROM);
         let key = if key.is_none() && work >= MEMO_FROM { self.memo.key(place, name) } else { key };
         if work == 0 && key.is_none() || key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
             return;
