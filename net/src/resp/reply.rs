@@ -106,7 +106,7 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.out.reserve(bytes.len() + 24);
-        self.number(b'$', bytes.len());
+        self.length(bytes.len());
         self.out.extend_from_slice(bytes);
         self.raw(b"\r\n");
     }
@@ -207,6 +207,21 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// The head of a bulk string. One of up to two digits, as nearly all are, is put together as a word and copied as
+    /// one: half of what formatting and copying digits costs.
+    #[inline]
+    fn length(&mut self, length: usize) {
+        let (tens, ones) = (length as u64 / 10, length as u64 % 10);
+        let (word, bytes) = match length {
+            0..10 => (u64::from_le_bytes(*b"$0\r\n\0\0\0\0") + (ones << 8), 4),
+            10..100 => (u64::from_le_bytes(*b"$00\r\n\0\0\0") + (tens << 8) + (ones << 16), 5),
+            _ => return self.number(b'$', length),
+        };
+        let end = self.out.len() + bytes;
+        self.out.extend_from_slice(&word.to_le_bytes());
+        self.out.truncate(end);
+    }
+
     #[inline]
     fn number(&mut self, kind: u8, value: impl itoa::Integer) {
         let mut digits = itoa::Buffer::new();
@@ -265,6 +280,15 @@ mod tests {
         same(|r| r.bulk(b""), "$0\r\n\r\n");
         same(|r| r.integer_bulk(-12), "$3\r\n-12\r\n");
         same(|r| r.array(3), "*3\r\n");
+    }
+
+    #[test]
+    fn a_bulk_strings_length_is_in_decimal_however_long_it_is() {
+        for length in (0..1100).chain([9_999, 10_000, 123_456]) {
+            let bytes = vec![b'x'; length];
+            let text = format!("${length}\r\n{}\r\n", "x".repeat(length));
+            assert_eq!(both(|r| r.bulk(&bytes)).0, text);
+        }
     }
 
     #[test]
