@@ -5,6 +5,7 @@
 //! `KEYTIDE_CASES` says how many worlds, `KEYTIDE_SEED` which is the first; a failure prints its seed.
 #![cfg(not(loom))]
 
+mod edges;
 mod model;
 mod world;
 

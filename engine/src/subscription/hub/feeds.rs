@@ -51,14 +51,9 @@ impl Feeds {
     /// tails; so a shard whose batches cover its tail has sent everything below the frontier. Of one that has
     /// published and not yet fanned out, all is there below what it has said. An idle shard holds nothing back.
     ///
-    /// What was received before this call is what counts; `frontier` and `tail` ask the sequencer and a shard's ring.
-    pub fn bound(
-        &self,
-        live_on: &[u32],
-        frontier: impl FnOnce() -> Position,
-        tail: impl Fn(usize) -> RingOffset,
-    ) -> Position {
-        let mut bound = frontier();
+    /// What was received before `frontier` was read is what counts; `tail` asks a shard's ring.
+    pub fn bound(&self, live_on: &[u32], frontier: Position, tail: impl Fn(usize) -> RingOffset) -> Position {
+        let mut bound = frontier;
         for (index, feed) in self.shards.iter().enumerate() {
             if live_on[index] > 0 && tail(index) > feed.scanned {
                 bound = bound.min(feed.next);
@@ -144,7 +139,7 @@ mod tests {
             feeds.push(ShardId(index as u16), Box::new(batch), true);
         }
         let live_on = vec![1; shards.len()];
-        let bound = feeds.bound(&live_on, || sequencer.frontier(), |index| shards[index].words.tail());
+        let bound = feeds.bound(&live_on, sequencer.frontier(), |index| shards[index].words.tail());
         for position in sequencer.first().0..bound.0 {
             assert!(received.contains(&position), "{position} is below {bound} and was not received");
         }

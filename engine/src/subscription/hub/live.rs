@@ -133,8 +133,8 @@ impl Hub {
         outlet.end_shared();
         counts.events += (told * group.members.len()) as u64;
         let checkpointed = teller.checkpointed;
-        for &index in &group.members {
-            members[index].note_told(checkpointed);
+        if told > 0 {
+            group.members.iter().for_each(|index| members[*index].note_told(checkpointed));
         }
         if told < events.len() {
             for index in group.members {

@@ -156,7 +156,7 @@ impl Member {
 
     /// Notes that it was told events with all who are told alike.
     pub fn note_told(&mut self, checkpointed: Position) {
-        self.has_told = true;
+        (self.has_told, self.starts_behind) = (true, false);
         self.checkpointed = checkpointed;
     }
 

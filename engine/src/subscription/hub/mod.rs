@@ -299,8 +299,8 @@ impl Hub {
         if self.members.is_empty() {
             return false;
         }
-        let rings = history.rings();
-        let bound = self.feeds.bound(&self.interests.live_on, || history.frontier(), |shard| rings[shard].tail());
+        let (rings, frontier) = (history.rings(), history.frontier());
+        let bound = self.feeds.bound(&self.interests.live_on, frontier, |shard| rings[shard].tail());
         let before = self.merged;
         self.merge(bound, outlet);
         self.merged = self.merged.max(bound);
@@ -318,11 +318,11 @@ impl Hub {
         while !self.demoted_line.is_empty() && may_read(Reading::Demoted) {
             self.run_slice(Reading::Demoted, history, outlet);
         }
-        // What is there and not below the frontier: another core is about to publish. What is held back by another
-        // shard's batch comes with it.
+        // What is there and was not below the frontier: another core is about to publish, or has meanwhile, and nothing
+        // else need come from it. What is held back by another shard's batch comes with it.
         again |= !self.line.is_empty()
             || !self.demoted_line.is_empty()
-            || self.feeds.first().is_some_and(|first| first >= history.frontier());
+            || self.feeds.first().is_some_and(|first| first >= frontier);
         again
     }
 
@@ -378,6 +378,8 @@ impl Hub {
     fn wake(&mut self, index: u32) {
         let member = &self.members[index];
         let has_something = match member.phase {
+            // Nothing but a publication helps it.
+            _ if member.place == Place::Polls => false,
             Phase::Asked => false,
             Phase::Reading | Phase::Joining(_) => true,
             Phase::Live => !member.queue.is_empty(),
@@ -456,6 +458,12 @@ impl Hub {
         self.counts.subscriptions -= 1;
         if let Some(owner) = self.clients.get_mut(&client) {
             owner.members.retain(|row| row.0 != id);
+        }
+        if self.members.is_empty() {
+            // Nobody is left who would look at these.
+            self.line.clear();
+            self.demoted_line.clear();
+            self.pollers.clear();
         }
     }
 

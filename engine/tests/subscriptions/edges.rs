@@ -1,0 +1,171 @@
+//! Moments that the model's worlds hardly ever meet, each brought about by hand.
+
+use keytide_engine::fanout::{Fanned, Fanout, Notice};
+use keytide_engine::history::History;
+use keytide_engine::limits::SubscriptionLimits;
+use keytide_engine::position::{Position, Revision, ShardId};
+use keytide_engine::ring;
+use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::Shard;
+use keytide_engine::subscription::{ClientId, Hub, Interest, OnGap, OnSlow, Outlet, Push, Source, Start, Subscribe};
+use std::sync::Arc;
+
+/// One client, who may have no room, and what it is told.
+#[derive(Default)]
+struct Client {
+    is_full: bool,
+    told: Vec<String>,
+}
+
+impl Outlet for Client {
+    fn has_room(&mut self, _: ClientId) -> bool {
+        !self.is_full
+    }
+
+    fn push(&mut self, _: ClientId, id: u64, push: Push<'_>) {
+        self.told.push(match push {
+            Push::Event(record, _) => format!("{id}: {}", record.position()),
+            Push::Gap(from, to) => format!("{id}: gap {from} {to}"),
+            Push::CaughtUp(_) => format!("{id}: caught up"),
+            Push::FellBehind(_) => format!("{id}: fell behind"),
+            Push::Checkpoint(_) => format!("{id}: checkpoint"),
+            Push::Dropped(reason, _) => format!("{id}: {}", reason.word()),
+        });
+    }
+
+    fn begin_shared(&mut self, _: &[ClientId], _: u64) {}
+
+    fn push_shared(&mut self, push: Push<'_>) {
+        self.push(ClientId(1), 1, push);
+    }
+
+    fn end_shared(&mut self) {}
+}
+
+/// So many shards, and the subscriptions of one core.
+struct Small {
+    sequencer: Arc<Sequencer>,
+    shards: Vec<(Shard, Fanout)>,
+    hub: Hub,
+    history: History,
+    client: Client,
+}
+
+impl Small {
+    fn new(count: u16) -> Small {
+        let sequencer = Arc::new(Sequencer::new(Position(1000), count as usize));
+        let (writers, rings): (Vec<_>, Vec<_>) = (0..count).map(|_| ring::create(4096).expect("memory")).unzip();
+        let limits = SubscriptionLimits { per_client: 8, queue_events: 4, queue_bytes: 4096 };
+        let shard = |(id, writer)| {
+            let id = ShardId(id as u16);
+            (Shard::new(id, sequencer.clone(), Some(writer), 100), Fanout::new(id, 1))
+        };
+        Small {
+            shards: writers.into_iter().enumerate().map(shard).collect(),
+            hub: Hub::new(&rings, limits),
+            history: History::new(sequencer.clone(), &rings),
+            client: Client::default(),
+            sequencer,
+        }
+    }
+
+    fn subscribe(&mut self, name: &str, start: Start) {
+        let wanted = Subscribe {
+            interest: Interest { source: Source::of(name.as_bytes()), filter: Default::default() },
+            start,
+            checkpoint_events: None,
+            resolve_links: false,
+            window: None,
+            on_slow: OnSlow::Fallback,
+            on_gap: OnGap::Skip,
+        };
+        self.hub.subscribe(ClientId(1), wanted, &self.history).expect("one of a few");
+    }
+
+    /// What is asked of the shards, what they have published, and a turn of the hub.
+    fn turn(&mut self) -> bool {
+        self.fan_out();
+        self.hub.turn(&mut self.history, &mut self.client, |_| true)
+    }
+
+    fn fan_out(&mut self) {
+        for (shard, ask) in self.hub.take_asks() {
+            self.shards[shard.0 as usize].1.ask(ShardId(0), ask);
+        }
+        for (shard, fanout) in &mut self.shards {
+            for (_, batch) in fanout.turn(shard, |_| false) {
+                self.hub.receive(shard.id(), batch, &mut self.client);
+            }
+        }
+    }
+
+    fn set(&mut self, shard: usize, key: &str) {
+        self.shards[shard].0.make_room();
+        self.shards[shard].0.set(key.as_bytes(), b"value").expect("a small value");
+        self.shards[shard].0.commit();
+    }
+
+    fn settle(&mut self) {
+        (0..8).for_each(|_| _ = self.turn());
+        assert!(!self.turn());
+    }
+}
+
+#[test]
+fn what_the_frontier_passes_during_a_turn_is_told_though_no_batch_follows() {
+    let mut small = Small::new(2);
+    small.subscribe("$shard-0", Start::End);
+    small.settle();
+    assert_eq!(small.hub.counts().live, 1);
+    // Another core, where nobody of this one is live, has taken a position before.
+    small.sequencer.reserve(ShardId(1), 1);
+    small.set(0, "key");
+    small.client.told.clear();
+    small.subscribe("$all", Start::Start);
+    small.fan_out();
+    let sequencer = small.sequencer.clone();
+    let again = small.hub.turn(&mut small.history, &mut small.client, |_| {
+        sequencer.clear(ShardId(1));
+        true
+    });
+    assert!(!small.client.told.contains(&"1: 1001".into()), "it was not below the frontier");
+    assert!(again, "nothing but another turn tells it");
+}
+
+#[test]
+fn a_hub_waits_for_nothing_once_its_last_subscription_is_gone() {
+    let mut small = Small::new(1);
+    small.subscribe("$all", Start::End);
+    small.settle();
+    let notices = vec![Notice::Demoted { number: 0 }];
+    let (next, scanned) = (small.sequencer.next(), small.history.rings()[0].tail());
+    let batch = Fanned { notices, next, scanned, ..Fanned::default() };
+    small.hub.receive(ShardId(0), Box::new(batch), &mut small.client);
+    small.hub.turn(&mut small.history, &mut small.client, |_| true);
+    assert!(small.hub.waits_for_publication(), "it reads the history for good");
+    small.hub.close_client(ClientId(1));
+    assert!(!small.hub.waits_for_publication());
+}
+
+#[test]
+fn a_gap_begins_behind_what_was_told_to_who_started_behind_a_revision() {
+    let mut small = Small::new(1);
+    small.set(0, "key");
+    small.subscribe("key", Start::Revision(Revision(0)));
+    small.settle();
+    assert_eq!(small.hub.counts().live, 1);
+    // So many at once that they are told as if there were others.
+    (0..9).for_each(|_| small.set(0, "key"));
+    small.settle();
+    assert_eq!(small.client.told.last(), Some(&"1: 1009".into()));
+    small.client.is_full = true;
+    for _ in 0..100 {
+        small.set(0, "key");
+        small.turn();
+    }
+    small.client.is_full = false;
+    small.hub.note_room(ClientId(1));
+    small.settle();
+    let gap = small.client.told.iter().find(|told| told.contains("gap")).expect("its ring is small");
+    assert!(gap.starts_with("1: gap 1010 "), "{gap}");
+}
