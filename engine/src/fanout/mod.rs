@@ -72,6 +72,11 @@ impl Fanout {
         self.matcher.is_empty() && self.asks.is_empty() && self.cores.iter().all(|core| core.batch.is_none())
     }
 
+    /// Whether a batch waits for a lane that was full: it leaves with a later turn, which nothing else may bring.
+    pub fn has_unsent(&self) -> bool {
+        self.cores.iter().any(|core| core.batch.is_some())
+    }
+
     /// Looks at what the shard has published since the last turn, does what was asked, and answers each core's batch. To
     /// be called after the shard's commit. A core whose lane is full, as `is_full` tells, is sent nothing: it will be
     /// told that it has lost events, so that what waits for it stays bounded.

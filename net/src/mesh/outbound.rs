@@ -14,6 +14,8 @@ pub struct Outbound {
     sender: LaneSender<Batch>,
     batch: Batch,
     backlog: VecDeque<Batch>,
+    /// Whether the lane was full when it was last sent to.
+    is_backed_up: bool,
     /// Emptied batches, to be filled again.
     spares: Vec<Batch>,
 }
@@ -21,7 +23,7 @@ pub struct Outbound {
 impl Outbound {
     /// The sending side of a lane.
     pub fn new(sender: LaneSender<Batch>) -> Outbound {
-        Outbound { sender, batch: Batch::default(), backlog: VecDeque::new(), spares: Vec::new() }
+        Outbound { sender, batch: Batch::default(), backlog: VecDeque::new(), is_backed_up: false, spares: Vec::new() }
     }
 
     /// The batch that this turn fills.
@@ -57,11 +59,40 @@ impl Outbound {
                 }
             }
         }
+        self.is_backed_up = !self.backlog.is_empty();
         sent
     }
 
-    /// Whether something found the lane full.
+    /// Whether something found the lane full when it was last sent to. A turn that sends much waits here until its end,
+    /// and is not that.
     pub fn is_backed_up(&self) -> bool {
-        !self.backlog.is_empty()
+        self.is_backed_up
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::lane::lane;
+    use crate::mesh::message::ReplyTo;
+    use crate::net_ring::ConnectionId;
+
+    #[test]
+    fn only_what_finds_the_lane_full_backs_up() {
+        let (sender, mut receiver) = lane(2);
+        let mut outbound = Outbound::new(sender);
+        let fill = |outbound: &mut Outbound| {
+            let to = ReplyTo { connection: ConnectionId::from_u64(1), number: 0, part: 0 };
+            outbound.batch().reply(to, |out| out.resize(BATCH_BYTES, b'x'));
+        };
+        // Two batches in one turn, and room for both.
+        (0..2).for_each(|_| fill(&mut outbound));
+        assert!(!outbound.is_backed_up());
+        assert!(outbound.flush() && !outbound.is_backed_up());
+        fill(&mut outbound);
+        assert!(!outbound.flush() && outbound.is_backed_up());
+        assert!(receiver.pop().is_some());
+        assert!(outbound.is_backed_up(), "until it is sent to again");
+        assert!(outbound.flush() && !outbound.is_backed_up());
     }
 }

@@ -186,7 +186,7 @@ impl Core {
             self.tell(net.ops());
         }
         again |= self.run_deferred();
-        self.fan_out();
+        again |= self.fan_out();
         if self.deferred.is_empty() {
             // Before anything that waits for publications looks for itself: what moves later is news.
             self.tried_frontier = self.history.frontier();

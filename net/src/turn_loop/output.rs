@@ -97,10 +97,9 @@ impl Core {
 
     /// Ends all subscriptions of a connection that is being closed.
     pub(super) fn end_subscriptions(&mut self, connection: &mut Connection) {
-        if connection.session.subscriptions > 0 {
-            connection.session.subscriptions = 0;
-            self.hub.close_client(client_of(connection.id));
-        }
+        connection.session.subscriptions = 0;
+        // Who has ended all of them itself is still known, for their numbers are not given again.
+        self.hub.close_client(client_of(connection.id));
     }
 
     /// Tells subscribers that the server stops. In every turn of a stopping core, for commands still run.

@@ -9,13 +9,13 @@ use std::time::Instant;
 
 impl Core {
     /// Runs what this core's shard has published through what all cores' subscriptions want. To be called after the
-    /// commit.
-    pub(super) fn fan_out(&mut self) {
+    /// commit. Tells whether there is more to do at once.
+    pub(super) fn fan_out(&mut self) -> bool {
         if self.fanout.is_idle() {
-            return;
+            return false;
         }
         // A shard that is lent is looked at when it is back.
-        let Some(shard) = self.shard.as_deref_mut() else { return };
+        let Some(shard) = self.shard.as_deref_mut() else { return false };
         let outbound = &self.outbound;
         let is_full = |core: ShardId| outbound[core.0 as usize].as_ref().is_some_and(|lane| lane.is_backed_up());
         for (core, batch) in self.fanout.turn(shard, is_full) {
@@ -25,6 +25,8 @@ impl Core {
                 self.outbound(core).push(Message::Fanned(batch));
             }
         }
+        // A full lane may empty before this turn ends, and then nobody would ask for another one.
+        self.fanout.has_unsent()
     }
 
     /// Takes what a shard has for this core's subscriptions.
