@@ -177,7 +177,8 @@ impl Automata {
         self.free.push(id);
         self.stopped.retain(|&known| known != id);
         let is_empty = here.by_own.is_empty();
-        if is_empty {
+        // What is being made for it would be taken for what is made for the next ones here: until then it is nobody's.
+        if is_empty && here.replaced.is_none() {
             *here = Place::default();
             self.free_places.push(place);
         }

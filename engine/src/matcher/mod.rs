@@ -177,6 +177,12 @@ impl Matcher {
         self.automata.wait();
     }
 
+    /// Waits for the next of what is being made, if anything is, and takes it in at the turn's end.
+    #[cfg(all(test, not(loom)))]
+    fn wait_for_one(&mut self) {
+        self.automata.wait_for_one();
+    }
+
     /// How many patterns are in groups.
     #[cfg(all(test, not(loom)))]
     fn grouped(&self) -> usize {

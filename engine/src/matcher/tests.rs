@@ -165,6 +165,27 @@ fn regex_interest(regex: &str) -> Interest {
 }
 
 #[test]
+fn groups_that_are_made_for_who_has_gone_mean_nothing_to_who_came_in_their_place() {
+    let mut both = Both::new(timeless());
+    // So many that they are still being made when others have come, who need groups as well.
+    let many = |last: &str| -> Vec<Interest> {
+        (1..300).map(|n| regex_interest(&format!("^[a-z]+[0-9]{{{n}}}{last}$"))).collect()
+    };
+    let (first, second) = (many("[a-z]"), many("[b-z]"));
+    let gone: Vec<u32> = first.into_iter().map(|one| both.add(one)).collect();
+    both.end_turn();
+    gone.into_iter().for_each(|number| both.remove(number));
+    second.into_iter().for_each(|one| _ = both.add(one));
+    for digits in 1..20 {
+        both.end_turn();
+        both.matcher.wait_for_one();
+        // Names that are not remembered.
+        let (found, wanted) = both.find(format!("a{}z", "7".repeat(digits)).as_bytes(), b"", 1);
+        assert_eq!(found, wanted);
+    }
+}
+
+#[test]
 fn what_needs_no_literal_is_grouped_and_what_comes_later_too() {
     let mut both = Both::new(timeless());
     let regex = |number: usize| regex_interest(&format!("^[a-z]+[0-9]{{{number}}}[a-z]$"));
@@ -213,6 +234,7 @@ proptest! {
             prop_assert_eq!(both.matcher.is_empty(), both.interests.iter().all(Option::is_none));
         }
         (0..both.interests.len()).for_each(|number| both.remove(number as u32));
+        both.matcher.wait();
         prop_assert!(both.matcher.is_bare(), "something stays when all have gone");
     }
 }

@@ -4,6 +4,7 @@ use super::Automata;
 use crate::limits::GROUPS_BYTES_MAX;
 use crate::matcher::builder::{Answer, Trash};
 use crate::matcher::group::{Made, Member};
+use crate::matcher::place::Place;
 
 impl Automata {
     pub(super) fn take_in(&mut self, answer: Answer) {
@@ -28,7 +29,12 @@ impl Automata {
             here.seat(self.seated, group, made.divided, &mut self.ones);
         }
         self.trash.extend(here.settle(&alone, &mut self.ones).map(|seat| Box::new(seat) as Trash));
-        self.due.push(place);
+        if here.by_own.is_empty() {
+            *here = Place::default();
+            self.free_places.push(place);
+        } else {
+            self.due.push(place);
+        }
     }
 
     #[cold]
@@ -50,6 +56,14 @@ impl Automata {
         let members: Vec<Member> = lists.iter().flatten().map(|(member, _)| *member).collect();
         if !self.builder.start(place, lists, here.recent.all()) {
             drop(here.settle(&members, &mut self.ones));
+        }
+    }
+
+    /// As [`Automata::wait`], for one of them.
+    #[cfg(all(test, not(loom)))]
+    pub fn wait_for_one(&mut self) {
+        if let Some(answer) = self.builder.wait() {
+            self.take_in(answer);
         }
     }
 
