@@ -45,9 +45,10 @@ pub const REGEX_CACHE_BYTES_MAX: usize = 1 << 20;
 /// The span over which the time that regexes take on a shard is judged, in nanoseconds.
 pub const REGEX_WINDOW_NS: u64 = 10_000_000;
 
-/// How much of such a span they may take, in nanoseconds: two fifths, so that a shard that is busy with writes keeps
-/// three fifths of their rate. What is beyond is no longer matched on the shard.
-pub const REGEX_WINDOW_SPENT_NS: u64 = REGEX_WINDOW_NS / 5 * 2;
+/// How much of such a span they may take, in nanoseconds: a quarter, so that a shard that is busy with writes keeps more
+/// than half of their rate, although it also reads the history for subscriptions. What is beyond is no longer matched on
+/// the shard.
+pub const REGEX_WINDOW_SPENT_NS: u64 = REGEX_WINDOW_NS / 4;
 
 /// How long regexes may hold up one turn of a shard, in nanoseconds.
 pub const REGEX_TURN_NS: u64 = 500_000;
@@ -115,6 +116,9 @@ pub const SLICE_RECORDS: usize = 1024;
 
 /// How many bytes of records those who are told alike are told together at the most.
 pub const SHARED_BYTES: u64 = 256 << 10;
+
+/// How many, where the subscription's interest is one that costs too much to be matched on the shards.
+pub const DEMOTED_SLICE_RECORDS: usize = 256;
 
 /// How many events those who are live are told at a time.
 pub const CHUNK_EVENTS: usize = 1024;

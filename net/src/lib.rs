@@ -27,6 +27,7 @@ pub mod limits;
 pub mod mesh;
 pub mod net_ring;
 pub mod push;
+pub mod reading_time;
 pub mod replies;
 pub mod resp;
 pub mod server;

@@ -43,14 +43,17 @@ pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
 /// How long a stopping core waits for its last replies to leave, milliseconds.
 pub const STOP_GRACE_MS: u64 = 1_000;
 
-/// How long a turn that has other work lets subscriptions catch up at the least, microseconds.
-pub const CATCH_UP_MIN_US: u64 = 20;
+/// Subscriptions that catch up get this part of the time that a turn's other work took: a third.
+pub const CATCH_UP_PART: u64 = 3;
 
-/// How long at the most: half as long as its other work takes, up to this.
-pub const CATCH_UP_MAX_US: u64 = 500;
+/// Those that are never live, because what they want costs the shards too much, get this part: an eighth.
+pub const DEMOTED_PART: u64 = 8;
 
-/// How long a turn without other work lets them catch up, so that what comes in is seen soon.
-pub const CATCH_UP_IDLE_US: u64 = 500;
+/// How long, in nanoseconds, each of the two may read in a turn without other work, so that what comes in is seen soon.
+pub const READING_IDLE_NS: i64 = 300_000;
+
+/// How much time, in nanoseconds, that was not needed is saved for later turns at the most.
+pub const READING_SAVED_NS_MAX: i64 = 500_000;
 
 /// How many buffers of large outputs a core keeps for the next ones.
 pub const PUSH_SPARES: usize = 16;

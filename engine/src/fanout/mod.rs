@@ -27,6 +27,9 @@ pub struct Fanout {
     demoted: Vec<u32>,
 }
 
+/// How many records before it is matched the memory is asked for that a record will need.
+const RECORDS_AHEAD: usize = 4;
+
 /// An interest of a core, by that core's number for it.
 #[derive(Clone, Copy)]
 struct Owner {
@@ -104,7 +107,12 @@ impl Fanout {
             }
         }
         *scanned = published.tail;
+        let mut ahead = matcher.looks_ahead().then(|| records.clone());
+        ahead.iter_mut().for_each(|ahead| _ = ahead.nth(RECORDS_AHEAD - 1));
         for record in records {
+            if let Some(later) = ahead.as_mut().and_then(Iterator::next) {
+                matcher.prefetch(&later);
+            }
             if record.event_type() == EventType::FlushDb {
                 let subscribed = cores.iter_mut().filter(|core| core.live > 0);
                 subscribed.filter_map(|core| core.batch.as_mut()).for_each(|batch| batch.flush(&record));

@@ -1,15 +1,18 @@
 //! The regexes and globs of a shard: which of them a name matches, what they cost, and who is stopped when it is too
 //! much.
 
+mod regroup;
+mod stop;
+
 use smallvec::SmallVec;
 
-use super::builder::{Answer, Builder, Trash};
-use super::governor::{ALL, Clock, Governor, Lap, Spent};
-use super::group::{Made, Member};
+use super::builder::{Builder, Trash};
+use super::governor::{Clock, Governor, Lap, Spent};
+use super::group::Member;
 use super::memo::{Key, Memo};
 use super::own::Own;
 use super::place::{One, Place, Way};
-use crate::limits::{GROUP_NAME_BYTES_MAX, GROUPS_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
+use crate::limits::{GROUP_NAME_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
 
 /// All patterns of a shard that need an automaton.
 pub struct Automata {
@@ -52,13 +55,22 @@ const HEAVY_BYTES: usize = 64 << 10;
 const GROUP_WORK: usize = 2;
 /// From so much to run on, what was found for the name before is looked up: that costs a cache miss.
 const MEMO_FROM: usize = 4;
+/// Where most names have so much to run, it is looked up before that is even known: the cache miss can be seen coming.
+const MEMO_FIRST_FROM: usize = 2;
 /// After so many names the places are looked through.
-const REVIEW_EVERY: u64 = 8 << 10;
+const REVIEW_EVERY: u64 = if cfg!(test) { 8 } else { 8 << 10 };
 
 /// Whether a pattern has not gone since.
 #[inline]
 fn is_there(ones: &[Option<Box<One>>], member: Member) -> bool {
     ones[member.id as usize].as_ref().is_some_and(|one| one.born == member.born)
+}
+
+/// Whether a pattern of this place was there at that time: what came later into the place of one that has gone is not
+/// what matched then.
+#[inline]
+fn is_still(ones: &[Option<Box<One>>], id: u32, newest: u64, place: u32) -> bool {
+    ones[id as usize].as_ref().is_some_and(|one| one.born <= newest && one.place == place)
 }
 
 /// A name that is being matched.
@@ -185,28 +197,47 @@ impl Automata {
         let here = &mut self.places[place as usize];
         here.names += 1;
         here.recent.see(name);
-        self.candidates.clear();
-        self.candidates.extend_from_slice(&here.always);
-        here.grams.find(name, &mut self.candidates);
-        let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
-        if work == 0 {
-            return;
-        }
+        let key = if here.memo_first { self.memo.key(place, name) } else { None };
         self.matches.clear();
-        let key = if work >= MEMO_FROM { self.memo.key(place, name) } else { None };
-        if !key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
-            self.run(place, name);
-            if let Some(key) = key {
-                self.wants_memo.get_or_insert(true);
-                let here = &self.places[place as usize];
-                self.memo.put(&key, &self.matches, here.newest);
-            }
+        if !key.as_ref().is_some_and(|key| self.recall_all(place, key)) {
+            self.look(place, name, key);
         }
         for &id in &self.matches {
             if let Some(one) = &self.ones[id as usize] {
                 found.extend_from_slice(&one.numbers);
             }
         }
+    }
+
+    /// Finds what matches a name.
+    fn look(&mut self, place: u32, name: &[u8], key: Option<Key>) {
+        let here = &mut self.places[place as usize];
+        self.candidates.clear();
+        self.candidates.extend_from_slice(&here.always);
+        here.grams.find(name, &mut self.candidates);
+        let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
+        here.needed += u32::from(work >= MEMO_FIRST_FROM);
+        let key = if key.is_none() && work >= MEMO_FROM { self.memo.key(place, name) } else { key };
+        if work == 0 && key.is_none() || key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
+            return;
+        }
+        self.run(place, name);
+        if let Some(key) = key {
+            self.wants_memo.get_or_insert(true);
+            let here = &self.places[place as usize];
+            self.memo.put(&key, &self.matches, here.newest);
+        }
+    }
+
+    /// Takes the matches of a name from what was found before, if no pattern has come since.
+    #[inline]
+    fn recall_all(&mut self, place: u32, key: &Key) -> bool {
+        let here = &mut self.places[place as usize];
+        let Some(known) = self.memo.get(key).filter(|known| known.newest >= here.newest) else { return false };
+        here.needed += 1;
+        self.matches.extend_from_slice(&known.ids[..known.count]);
+        self.matches.retain(|&id| is_still(&self.ones, id, known.newest, place));
+        true
     }
 
     /// Asks for the memory that [`Automata::find`] may need for this name.
@@ -226,8 +257,7 @@ impl Automata {
         let Some(known) = self.memo.get(key) else { return false };
         let Some(since) = here.since(known.newest) else { return false };
         for &id in &known.ids[..known.count] {
-            // What came later into the place of one that has gone is not what matched.
-            if self.ones[id as usize].as_ref().is_some_and(|one| one.born <= known.newest && one.place == place) {
+            if is_still(&self.ones, id, known.newest, place) {
                 self.matches.push(id);
             }
         }
@@ -350,80 +380,6 @@ impl Automata {
         self.candidates = candidates;
     }
 
-    /// Puts the time on the accounts of those who took it, if it is measured, and stops the most expensive if it is too
-    /// much. Tells whether everything had to be stopped.
-    fn charge(&mut self, run: &mut Run<'_>, ids: &[u32]) -> bool {
-        let Some(lap) = &mut run.lap else { return false };
-        let ns = match run.is_cold {
-            true => self.governor.cold_lap(lap),
-            false => self.governor.lap(lap, run.times),
-        };
-        let window = self.governor.window();
-        let each = ns / ids.len().max(1) as u64;
-        for &id in ids {
-            if let Some(one) = &mut self.ones[id as usize] {
-                one.spent.add(each, window);
-            }
-        }
-        self.governor.is_over() && self.stop_some()
-    }
-
-    /// Stops the most expensive. Tells whether that was all.
-    #[cold]
-    fn stop_some(&mut self) -> bool {
-        enum Who {
-            One(u32),
-            Seat(usize, usize),
-        }
-        let part = self.governor.stop();
-        let window = self.governor.window();
-        let mut by_cost: Vec<(u64, Who)> = Vec::new();
-        for (id, one) in self.ones.iter().enumerate() {
-            if let Some(one) = one.as_ref().filter(|one| !one.stopped) {
-                by_cost.push((one.spent.at(window), Who::One(id as u32)));
-            }
-        }
-        for (place, here) in self.places.iter().enumerate() {
-            let running = here.seats.iter().enumerate().filter(|(_, seat)| !seat.stopped);
-            by_cost.extend(running.map(|(index, seat)| (seat.spent.at(window), Who::Seat(place, index))));
-        }
-        by_cost.retain(|(cost, _)| *cost > 0);
-        by_cost.sort_unstable_by_key(|(cost, _)| std::cmp::Reverse(*cost));
-        let total: u64 = by_cost.iter().map(|(cost, _)| cost).sum();
-        let mut stopped = 0;
-        for (cost, who) in by_cost {
-            if stopped * ALL >= total * part {
-                break;
-            }
-            stopped += cost;
-            match who {
-                Who::One(id) => self.stop(id),
-                Who::Seat(place, index) => self.stop_group(place, index),
-            }
-        }
-        part == ALL
-    }
-
-    fn stop(&mut self, id: u32) {
-        if let Some(one) = &mut self.ones[id as usize]
-            && !one.stopped
-        {
-            one.stopped = true;
-            self.stopped.push(id);
-        }
-    }
-
-    fn stop_group(&mut self, place: usize, index: usize) {
-        let seat = &mut self.places[place].seats[index];
-        seat.stopped = true;
-        let members: Vec<Member> = seat.group.members.clone();
-        for member in members {
-            if is_there(&self.ones, member) {
-                self.stop(member.id);
-            }
-        }
-    }
-
     /// Ends a turn: appends the numbers of the patterns that were stopped in it. They are to be removed.
     #[inline]
     pub fn end_turn(&mut self, demoted: &mut Vec<u32>) {
@@ -449,61 +405,6 @@ impl Automata {
         }
         if !self.trash.is_empty() {
             self.builder.free(std::mem::take(&mut self.trash));
-        }
-    }
-
-    fn take_in(&mut self, answer: Answer) {
-        match answer {
-            Answer::Groups(place, made) => self.swap_in(place, made),
-            Answer::Slots(slots) => self.memo.set_slots(slots),
-        }
-    }
-
-    #[cold]
-    fn swap_in(&mut self, place: u32, made: Made) {
-        let here = &mut self.places[place as usize];
-        let mut alone = made.alone;
-        let mut bytes: usize = here.seats.iter().map(|seat| seat.group.memory_bytes()).sum();
-        for group in made.groups {
-            bytes += group.memory_bytes();
-            if bytes > GROUPS_BYTES_MAX {
-                alone.extend_from_slice(&group.members);
-                continue;
-            }
-            self.seated += 1;
-            here.seat(self.seated, group, made.divided, &mut self.ones);
-        }
-        self.trash.extend(here.settle(&alone, &mut self.ones).map(|seat| Box::new(seat) as Trash));
-        self.due.push(place);
-    }
-
-    #[cold]
-    fn look_through(&mut self) {
-        let mut more = false;
-        for (place, here) in self.places.iter_mut().enumerate().filter(|(_, here)| !here.by_own.is_empty()) {
-            more |= here.review(&mut self.ones);
-            self.due.push(place as u32);
-        }
-        if !more {
-            self.reviewed = self.names;
-        }
-    }
-
-    /// Has groups made of what is to be grouped, if nothing of the place is being made.
-    fn group(&mut self, place: u32, looked_through: bool) {
-        let here = &mut self.places[place as usize];
-        let Some(lists) = here.start_grouping(&self.ones, looked_through) else { return };
-        let members: Vec<Member> = lists.iter().flatten().map(|(member, _)| *member).collect();
-        if !self.builder.start(place, lists, here.recent.all()) {
-            drop(here.settle(&members, &mut self.ones));
-        }
-    }
-
-    /// Waits for the groups that are being made, and takes them in.
-    #[cfg(all(test, not(loom)))]
-    pub fn wait(&mut self) {
-        while let Some(answer) = self.builder.wait() {
-            self.take_in(answer);
         }
     }
 }

@@ -222,8 +222,8 @@ mod tests {
             clock.pass(idle, 0);
             governor.is_over()
         };
-        assert!((0..10_000).all(|_| !run(10_000, 20_000)), "a third");
-        assert!((0..10_000).any(|_| run(30_000, 30_000)), "half");
+        assert!((0..10_000).all(|_| !run(10_000, 40_000)), "a fifth");
+        assert!((0..10_000).any(|_| run(20_000, 40_000)), "a third");
     }
 
     #[test]

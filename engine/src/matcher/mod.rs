@@ -227,6 +227,12 @@ impl Matcher {
         }
     }
 
+    /// Whether [`Matcher::prefetch`] would ask for anything.
+    #[inline]
+    pub fn looks_ahead(&self) -> bool {
+        self.any.every.looks_ahead()
+    }
+
     /// Asks for the memory that [`Matcher::find`] will need for a record, a few records before. May be left out.
     #[inline]
     pub fn prefetch(&self, record: &Record<'_>) {

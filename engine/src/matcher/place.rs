@@ -100,6 +100,10 @@ pub struct Place {
     pub newest: u64,
     /// The names since it was looked through.
     pub names: u32,
+    /// For how many of them it was worth remembering what they match.
+    pub needed: u32,
+    /// That was so for most of those before: what is remembered is looked up before all else.
+    pub memo_first: bool,
     /// Groups that are replaced by what is being made; none where nothing is.
     pub replaced: Option<Vec<u64>>,
 }
@@ -187,7 +191,8 @@ impl Place {
             }
         }
         if !more {
-            self.names = 0;
+            self.memo_first = u64::from(self.needed) * 2 > u64::from(self.names);
+            (self.names, self.needed) = (0, 0);
         }
         more
     }

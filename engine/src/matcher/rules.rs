@@ -162,6 +162,12 @@ impl Rules {
         self.all.is_empty() && self.streams.is_none() && self.types.is_none()
     }
 
+    /// Whether there is anything to ask for ahead.
+    #[inline]
+    pub fn looks_ahead(&self) -> bool {
+        self.streams.as_ref().is_some_and(|names| names.place.is_some())
+    }
+
     /// Asks for the memory that [`Rules::find`] may need.
     #[inline]
     pub fn prefetch(&self, key: &[u8], automata: &Automata) {

@@ -232,9 +232,10 @@ impl World {
 
     fn turn(&mut self, core: usize, mut slices: usize) -> bool {
         let Core { hub, history, clients, .. } = &mut self.cores[core];
-        let again = hub.turn(history, clients, || {
-            slices -= 1;
-            slices > 0
+        let again = hub.turn(history, clients, |_| {
+            let may = slices > 0;
+            slices = slices.saturating_sub(1);
+            may
         });
         self.pass_asks(core) || again
     }

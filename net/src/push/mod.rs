@@ -94,8 +94,10 @@ impl Outlet for Clients<'_> {
             // Who listens no more, or is about to be closed, gets what was asked for and no further events.
             Some(connection) if connection.has_ended || connection.session.closing != Closing::No => false,
             Some(connection) => {
-                connection.wants_room = connection.unsent_bytes() >= buffer_bytes;
-                !connection.wants_room
+                let is_full = connection.unsent_bytes() >= buffer_bytes;
+                // Not taken back: another of its subscriptions may wait, and is told when the output is looked at.
+                connection.wants_room |= is_full;
+                !is_full
             }
             None => false,
         }
@@ -226,9 +228,10 @@ mod tests {
         connection.is_sending = true;
         assert!(!pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
         connections.get(id).unwrap().is_sending = false;
+        // There is room again, but who was refused has to be told: another that asks takes nothing back.
         assert!(pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
         let connection = connections.get(id).unwrap();
-        assert!(!connection.wants_room && !connection.waits_for_sent());
+        assert!(connection.wants_room && connection.waits_for_sent());
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Tails {
         let is_known = slot.position == position
             && slot.protocol == protocol
             && slot.is_link == link.is_some()
-            && slot.stream == stream;
+            && (stream.is_empty() && slot.stream.is_empty() || slot.stream == stream);
         if is_known && !slot.bytes.is_empty() {
             out.extend_from_slice(&slot.bytes);
             return;

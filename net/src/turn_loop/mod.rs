@@ -29,6 +29,7 @@ use crate::mesh::message::{Batch, ReplyTo};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetOps, NetRing};
 use crate::push::Pushes;
+use crate::reading_time::ReadingTime;
 use crate::resp::{Ahead, OwnedArgs, Protocol};
 use crate::server::{Server, Stat};
 use deferred::Deferred;
@@ -58,6 +59,8 @@ pub struct Core {
     fanout: Fanout,
     /// What it takes to tell them.
     pushes: Pushes,
+    /// How long they may read the history.
+    reading_time: ReadingTime,
     /// The commands of one connection that are looked at together: memory that serves again.
     ahead: Ahead,
     /// The lanes to the other cores, by their numbers; none at this core's own place.
@@ -135,6 +138,7 @@ impl Core {
             hub: Hub::new(&server.rings, server.config.subscriptions),
             fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
+            reading_time: ReadingTime::default(),
             ahead: Ahead::default(),
             outbound,
             inbound,

@@ -2,11 +2,10 @@
 //! subscriptions are told what there is for them.
 
 use super::Core;
-use crate::limits::{CATCH_UP_IDLE_US, CATCH_UP_MAX_US, CATCH_UP_MIN_US};
 use crate::mesh::message::Message;
 use keytide_engine::fanout::Fanned;
 use keytide_engine::position::ShardId;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Core {
     /// Runs what this core's shard has published through what all cores' subscriptions want. To be called after the
@@ -41,15 +40,10 @@ impl Core {
         }
         let Core { hub, history, pushes, connections, listed, .. } = self;
         let mut outlet = pushes.to(connections, listed);
-        let began = Instant::now();
-        // Half as long as the rest of the turn took, so that those who write keep two thirds of the core.
-        let micros = if worked {
-            ((began - started).as_micros() as u64 / 2).clamp(CATCH_UP_MIN_US, CATCH_UP_MAX_US)
-        } else {
-            CATCH_UP_IDLE_US
-        };
-        let time = Duration::from_micros(micros);
-        let mut again = hub.turn(history, &mut outlet, || began.elapsed() < time);
+        let allowance = &mut self.reading_time;
+        allowance.begin(started, worked);
+        let mut again = hub.turn(history, &mut outlet, |reading| allowance.allows(reading));
+        allowance.end();
         for (shard, ask) in self.hub.take_asks() {
             if shard == self.id {
                 self.fanout.ask(shard, ask);

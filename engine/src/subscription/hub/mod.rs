@@ -55,6 +55,8 @@ pub struct Hub {
     merged: Position,
     /// Those that have something to do.
     line: VecDeque<Slot>,
+    /// Those of them whose interests cost too much: they read the history for good, with less of a turn's time.
+    demoted_line: VecDeque<Slot>,
     /// Those that look again when more is merged.
     pollers: Vec<Slot>,
     checkpoints: Checkpoints,
@@ -72,6 +74,15 @@ pub struct Hub {
 struct Slot {
     index: u32,
     serial: u32,
+}
+
+/// Who reads the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A subscription that is catching up, or tells what has waited.
+    CatchUp,
+    /// One whose interest costs too much to be looked for by the shards.
+    Demoted,
 }
 
 #[derive(Default)]
@@ -123,6 +134,7 @@ impl Hub {
             feeds: Feeds::new(shards),
             merged: Position(0),
             line: VecDeque::new(),
+            demoted_line: VecDeque::new(),
             pollers: Vec::new(),
             checkpoints: Checkpoints::default(),
             live_lookups: rings.iter().map(RingLookup::new).collect(),
@@ -276,13 +288,13 @@ impl Hub {
         self.feeds.push(shard, batch, is_live);
     }
 
-    /// One turn: merges what the shards have sent and tells it, sends checkpoints, and lets subscriptions catch up as
-    /// long as `may_go_on` says so, at least one for a slice. Tells whether there is more to do at once.
+    /// One turn: merges what the shards have sent and tells it, sends checkpoints, and lets subscriptions read the history
+    /// a slice at a time, as long as `may_read` says so before each. Tells whether there is more to do at once.
     pub fn turn(
         &mut self,
         history: &mut History,
         outlet: &mut impl Outlet,
-        mut may_go_on: impl FnMut() -> bool,
+        mut may_read: impl FnMut(Reading) -> bool,
     ) -> bool {
         if self.members.is_empty() {
             return false;
@@ -300,28 +312,39 @@ impl Hub {
             }
         }
         let mut again = self.checkpoint_some(outlet);
-        while let Some(slot) = self.line.pop_front() {
-            if let Some(index) = self.members.at(slot) {
-                self.members[index].place = Place::Rests;
-                match self.slice(index, history, outlet) {
-                    Place::InLine => self.put_in_line(index),
-                    Place::Polls => {
-                        if let Some(member) = self.members.get_mut(index) {
-                            member.place = Place::Polls;
-                            self.pollers.push(slot);
-                        }
-                    }
-                    Place::Rests => {}
-                }
-            }
-            if !may_go_on() {
-                break;
-            }
+        while !self.line.is_empty() && may_read(Reading::CatchUp) {
+            self.run_slice(Reading::CatchUp, history, outlet);
+        }
+        while !self.demoted_line.is_empty() && may_read(Reading::Demoted) {
+            self.run_slice(Reading::Demoted, history, outlet);
         }
         // What is there and not below the frontier: another core is about to publish. What is held back by another
         // shard's batch comes with it.
-        again |= !self.line.is_empty() || self.feeds.first().is_some_and(|first| first >= history.frontier());
+        again |= !self.line.is_empty()
+            || !self.demoted_line.is_empty()
+            || self.feeds.first().is_some_and(|first| first >= history.frontier());
         again
+    }
+
+    /// Lets the first in a line do a piece of what it has to do.
+    fn run_slice(&mut self, reading: Reading, history: &mut History, outlet: &mut impl Outlet) {
+        let line = match reading {
+            Reading::CatchUp => &mut self.line,
+            Reading::Demoted => &mut self.demoted_line,
+        };
+        let Some(slot) = line.pop_front() else { return };
+        let Some(index) = self.members.at(slot) else { return };
+        self.members[index].place = Place::Rests;
+        match self.slice(index, history, outlet) {
+            Place::InLine => self.put_in_line(index),
+            Place::Polls => {
+                if let Some(member) = self.members.get_mut(index) {
+                    member.place = Place::Polls;
+                    self.pollers.push(slot);
+                }
+            }
+            Place::Rests => {}
+        }
     }
 
     fn find(&self, client: ClientId, id: u64) -> Result<u32, NoSubscription> {
@@ -342,7 +365,12 @@ impl Hub {
         let member = &mut self.members[index];
         if member.place != Place::InLine {
             member.place = Place::InLine;
-            self.line.push_back(Slot { index, serial: member.serial });
+            let slot = Slot { index, serial: member.serial };
+            if self.interests.row(member.interest).is_demoted {
+                self.demoted_line.push_back(slot);
+            } else {
+                self.line.push_back(slot);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::Hub;
 use super::member::{Phase, Place, Stands, before};
 use crate::filter::Filter;
 use crate::history::{Gap, History, Scan};
-use crate::limits::{SLICE_BYTES, SLICE_RECORDS};
+use crate::limits::{DEMOTED_SLICE_RECORDS, SLICE_BYTES, SLICE_RECORDS};
 use crate::position::{Position, Revision};
 use crate::subscription::{OnSlow, Outlet, Push, Reason};
 
@@ -64,7 +64,8 @@ impl Hub {
     fn read(&mut self, index: u32, limit: Position, history: &mut History, outlet: &mut impl Outlet) -> bool {
         let Hub { members, interests, counts, .. } = self;
         let member = &mut members[index];
-        let interest = interests.row(member.interest).interest.clone();
+        let row = interests.row(member.interest);
+        let interest = row.interest.clone();
         let first_of_run = history.first_of_run();
         if member.checkpointed.0 == 0 {
             // It starts at whatever is there: that is where it begins to look.
@@ -78,7 +79,7 @@ impl Hub {
             until: Some(limit),
             count: usize::MAX,
             bytes: SLICE_BYTES,
-            records: SLICE_RECORDS,
+            records: if row.is_demoted { DEMOTED_SLICE_RECORDS } else { SLICE_RECORDS },
             source: &interest.source,
             filter: if by_revision { &everything } else { &interest.filter },
         };
