@@ -123,6 +123,10 @@ pub const DEMOTED_SLICE_RECORDS: usize = 256;
 /// How many events those who are live are told at a time.
 pub const CHUNK_EVENTS: usize = 1024;
 
+/// Up to so many subscriptions of a core, those who are live are told every checkpoint that became due in a turn; of more
+/// each is told the last one.
+pub const CHECKPOINT_EACH_MAX: u32 = 16;
+
 /// How many live subscriptions a turn looks at for checkpoints that are due.
 pub const CHECKPOINT_LOOKS: u32 = 256;
 

@@ -152,9 +152,15 @@ impl Hub {
             // None where it was overwritten before it was told: who waits for it reads on, and meets the gap.
             let record = find(live_lookups, waiting);
             if !member.offer(record.as_ref(), waiting, limits, counts, outlet) {
-                // Everything before it was told, or waits.
-                member.cursor = if member.phase == Phase::Live { waiting.position } else { member.cursor };
-                self.fall_behind(index, outlet);
+                if member.phase == Phase::Live {
+                    // Everything before it was told, or waits.
+                    member.cursor = waiting.position;
+                    self.fall_behind(index, outlet);
+                } else {
+                    // It is the shards' answers that came late: it reads on, and how far behind it is then says whether it
+                    // is slow.
+                    self.leave_live(index);
+                }
                 return;
             }
         }

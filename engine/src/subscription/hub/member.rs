@@ -91,7 +91,7 @@ impl Member {
         let source = &wanted.interest.source;
         let (cursor, after) = match wanted.start {
             Start::Start | Start::End | Start::Position(Position(0)) => (Position(0), None),
-            Start::Position(position) => (position.next(), None),
+            Start::Position(position) => (Position(position.0.saturating_add(1)), None),
             Start::Revision(revision) => (Position(0), Some(revision)),
         };
         Member {
@@ -200,6 +200,13 @@ impl Member {
         }
     }
 
+    /// As [`Member::checkpoint`], with each that is due.
+    pub fn checkpoint_each(&mut self, next: Position, outlet: &mut impl Outlet) {
+        while let Some(due) = self.checkpoint_due().filter(|due| *due <= next) {
+            self.checkpoint_now(due, outlet);
+        }
+    }
+
     /// As [`Member::checkpoint`], due or not.
     pub fn checkpoint_now(&mut self, next: Position, outlet: &mut impl Outlet) {
         if self.checkpoint_events.is_some() {
@@ -238,6 +245,8 @@ impl Member {
         self.starts_behind = false;
         outlet.push(self.client, self.id, Push::Gap(from, gap.last));
         self.cursor = self.cursor.max(gap.last.next());
+        // What is lost was not looked at.
+        self.checkpointed = self.checkpointed.max(self.cursor);
         true
     }
 

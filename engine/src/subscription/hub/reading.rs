@@ -111,6 +111,7 @@ impl Hub {
                 return bytes;
             }
             counts.events += 1;
+            member.checkpoint_each(record.position(), outlet);
             member.tell(record, outlet);
             if member.may_tell(outlet) { bytes } else { u64::MAX }
         });
@@ -130,7 +131,7 @@ impl Hub {
         if is_over {
             self.drop_member(index, Reason::PositionEvicted, page.first, outlet);
         } else {
-            member.checkpoint(member.cursor, outlet);
+            member.checkpoint_each(member.cursor, outlet);
         }
         !is_over
     }
