@@ -138,7 +138,7 @@ impl World {
             8..12 => self.commit(core),
             12..16 => self.fan_out(core),
             16..20 => _ = self.deliver(rng.usize(..self.cores.len()), core),
-            20..25 => _ = self.turn(core, rng.usize(1..4)),
+            20..25 => _ = self.turn(core, rng.u8(..4) > 0, rng.usize(1..4)),
             25..27 => self.subscribe(rng, core),
             27 => self.change_client(rng),
             28 => self.change_room(rng, core),
@@ -238,9 +238,9 @@ impl World {
         true
     }
 
-    fn turn(&mut self, core: usize, mut slices: usize) -> bool {
+    fn turn(&mut self, core: usize, tells_live: bool, mut slices: usize) -> bool {
         let Core { hub, history, clients, .. } = &mut self.cores[core];
-        let again = hub.turn(history, clients, |_| {
+        let again = hub.turn(history, clients, tells_live, |_| {
             let may = slices > 0;
             slices = slices.saturating_sub(1);
             may
@@ -427,7 +427,7 @@ impl World {
                 });
                 self.fan_out(core);
                 // More turns than are asked for would hide one that was not asked for.
-                work |= self.turn(core, 1);
+                work |= self.turn(core, true, 1);
             }
             work |= self.cores.iter().map(|core| core.clients.pushes).sum::<u64>() > told;
             idle = if work { 0 } else { idle + 1 };

@@ -288,17 +288,38 @@ impl Hub {
         self.feeds.push(shard, batch, is_live);
     }
 
-    /// One turn: merges what the shards have sent and tells it, sends checkpoints, and lets subscriptions read the history
-    /// a slice at a time, as long as `may_read` says so before each. Tells whether there is more to do at once.
+    /// One turn: merges what the shards have sent and tells it, unless `tells_live` says that it is to wait for more;
+    /// sends checkpoints; and lets subscriptions read the history a slice at a time, as long as `may_read` says so before
+    /// each. Tells whether there is more to do at once.
     pub fn turn(
         &mut self,
         history: &mut History,
         outlet: &mut impl Outlet,
+        tells_live: bool,
         mut may_read: impl FnMut(Reading) -> bool,
     ) -> bool {
         if self.members.is_empty() {
             return false;
         }
+        let mut again = false;
+        if tells_live {
+            self.merge_all(history, outlet);
+            again |= self.checkpoint_some(outlet);
+        }
+        while !self.line.is_empty() && may_read(Reading::CatchUp) {
+            self.run_slice(Reading::CatchUp, history, outlet);
+        }
+        while !self.demoted_line.is_empty() && may_read(Reading::Demoted) {
+            self.run_slice(Reading::Demoted, history, outlet);
+        }
+        // What is there and not below the frontier: another core is about to publish. What is held back by another
+        // shard's batch comes with it.
+        let waits = |first: Position| !tells_live || first >= history.frontier();
+        again || !self.line.is_empty() || !self.demoted_line.is_empty() || self.feeds.first().is_some_and(waits)
+    }
+
+    /// Tells what is complete, and lets those go on who wait for more to be.
+    fn merge_all(&mut self, history: &History, outlet: &mut impl Outlet) {
         let rings = history.rings();
         let bound = self.feeds.bound(&self.interests.live_on, || history.frontier(), |shard| rings[shard].tail());
         let before = self.merged;
@@ -311,19 +332,6 @@ impl Hub {
                 }
             }
         }
-        let mut again = self.checkpoint_some(outlet);
-        while !self.line.is_empty() && may_read(Reading::CatchUp) {
-            self.run_slice(Reading::CatchUp, history, outlet);
-        }
-        while !self.demoted_line.is_empty() && may_read(Reading::Demoted) {
-            self.run_slice(Reading::Demoted, history, outlet);
-        }
-        // What is there and not below the frontier: another core is about to publish. What is held back by another
-        // shard's batch comes with it.
-        again |= !self.line.is_empty()
-            || !self.demoted_line.is_empty()
-            || self.feeds.first().is_some_and(|first| first >= history.frontier());
-        again
     }
 
     /// Lets the first in a line do a piece of what it has to do.
