@@ -134,7 +134,7 @@ impl Hub {
         counts.events += (told * group.members.len()) as u64;
         let checkpointed = teller.checkpointed;
         for &index in &group.members {
-            members[index].note_told(checkpointed);
+            members[index].note_told(told > 0, checkpointed);
         }
         if told < events.len() {
             for index in group.members {

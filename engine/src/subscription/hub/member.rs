@@ -159,9 +159,17 @@ impl Member {
         outlet.push_shared(Push::Event(record, self.form(record)));
     }
 
-    /// Notes that it was told events with all who are told alike.
-    pub fn note_told(&mut self, checkpointed: Position) {
-        self.has_told = true;
+    /// As [`Member::checkpoint_each`], for it and all who are told alike.
+    pub fn checkpoint_each_shared(&mut self, next: Position, outlet: &mut impl Outlet) {
+        while let Some(due) = self.checkpoint_due().filter(|due| *due <= next) {
+            self.checkpointed = due;
+            outlet.push_shared(Push::Checkpoint(before(due)));
+        }
+    }
+
+    /// Notes what it was told with all who are told alike: events, or none, and checkpoints.
+    pub fn note_told(&mut self, has_told: bool, checkpointed: Position) {
+        self.has_told |= has_told;
         self.checkpointed = checkpointed;
     }
 

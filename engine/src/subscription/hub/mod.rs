@@ -17,7 +17,7 @@
 //! | `member` | one subscription |
 //! | `interests` | what is wanted, and on which shards it is live |
 //! | `feeds` | the shards' batches, merged |
-//! | `reading` | a slice of catching up |
+//! | `reading`, `together` | a slice of catching up, for one or for several alike |
 //! | `live` | telling what the shards have found |
 //! | `checkpoints` | how far nothing was found |
 
@@ -28,6 +28,7 @@ mod live;
 mod member;
 mod reading;
 mod slab;
+mod together;
 
 use super::{ClientId, OnSlow, Outlet, Push, Reason, Start, Subscribe};
 use crate::fanout::{Ask, Fanned, Notice};
