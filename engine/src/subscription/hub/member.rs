@@ -39,7 +39,7 @@ pub(super) struct Waiting {
     pub shard: ShardId,
     pub offset: RingOffset,
     pub position: Position,
-    /// The bytes of its record, once it waits.
+    /// The bytes of its record.
     pub bytes: u64,
 }
 
@@ -225,13 +225,14 @@ impl Member {
 
     /// Lets an event wait. False where too much waits already.
     #[inline]
-    pub fn queue(&mut self, waiting: Waiting, bytes: u64, limits: &SubscriptionLimits) -> bool {
+    pub fn queue(&mut self, waiting: Waiting, limits: &SubscriptionLimits) -> bool {
+        let bytes = waiting.bytes;
         // One event may be longer than all that may wait.
         let fits = self.queue_bytes + bytes <= limits.queue_bytes || self.queue.is_empty();
         if self.queue.len() >= limits.queue_events || !fits {
             return false;
         }
-        self.queue.push_back(Waiting { bytes, ..waiting });
+        self.queue.push_back(waiting);
         self.queue_bytes += bytes;
         true
     }
