@@ -120,8 +120,15 @@ pub const SHARED_BYTES: u64 = 256 << 10;
 /// How many, where the subscription's interest is one that costs too much to be matched on the shards.
 pub const DEMOTED_SLICE_RECORDS: usize = 256;
 
+/// Where several subscriptions want the same, a page of the history ends at a multiple of so many positions.
+pub const PAGE_POSITIONS: u64 = 1024;
+
 /// How many events those who are live are told at a time.
 pub const CHUNK_EVENTS: usize = 1024;
+
+/// Up to so many subscriptions of a core, those who are live are told every checkpoint that became due in a turn; of more
+/// each is told the last one.
+pub const CHECKPOINT_EACH_MAX: u32 = 16;
 
 /// How many live subscriptions a turn looks at for checkpoints that are due.
 pub const CHECKPOINT_LOOKS: u32 = 256;

@@ -4,6 +4,7 @@ use crate::net_ring::{ConnectionId, SendBuffer};
 use crate::replies::Replies;
 use crate::resp::{Parser, ParserLimits, Protocol};
 use crate::session::{Closing, Session};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -33,8 +34,9 @@ pub struct Connection {
     pub sending_bytes: usize,
     /// Whether its subscriptions wait for room in its output.
     pub wants_room: bool,
-    /// What it has to send together with others, before its own replies.
-    pub shared: Option<Rc<Vec<u8>>>,
+    /// What it has to send together with others, in order, before what is ready of its own.
+    shared: VecDeque<Rc<Vec<u8>>>,
+    shared_bytes: usize,
     /// A send's buffer that came back.
     pub spare: Vec<u8>,
     /// Whether the client has ended its side: what it asked for is answered, and then it is closed.
@@ -70,7 +72,8 @@ impl Connection {
             is_sending: false,
             sending_bytes: 0,
             wants_room: false,
-            shared: None,
+            shared: VecDeque::new(),
+            shared_bytes: 0,
             spare: Vec::new(),
             has_ended: false,
             is_closed: false,
@@ -87,20 +90,30 @@ impl Connection {
     /// The bytes of output that the kernel has not taken, without replies that wait for others.
     #[inline]
     pub fn unsent_bytes(&self) -> usize {
-        let shared = self.shared.as_ref().map_or(0, |bytes| bytes.len());
-        shared + self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
+        self.shared_bytes + self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
+    }
+
+    /// Adds what others send as well. What is behind something of its own is copied behind it.
+    pub fn send_shared(&mut self, bytes: &Rc<Vec<u8>>) {
+        if self.replies.ready().is_empty() {
+            self.shared.push_back(bytes.clone());
+            self.shared_bytes += bytes.len();
+        } else {
+            self.replies.push_buffer().extend_from_slice(bytes);
+        }
     }
 
     /// Whether nothing of its output is still to be sent, but for what is being sent.
     #[inline]
     pub fn has_nothing_to_send(&self) -> bool {
-        self.shared.is_none() && self.replies.ready().is_empty()
+        self.shared.is_empty() && self.replies.ready().is_empty()
     }
 
     /// What it sends next.
     #[inline]
     pub fn next_send(&mut self) -> Option<SendBuffer> {
-        if let Some(shared) = self.shared.take() {
+        if let Some(shared) = self.shared.pop_front() {
+            self.shared_bytes -= shared.len();
             return Some(shared.into());
         }
         let is_ready = !self.replies.ready().is_empty();

@@ -60,3 +60,6 @@ pub const PUSH_SPARES: usize = 16;
 
 /// A larger one is given back.
 pub const PUSH_SPARE_BYTES_MAX: usize = 512 << 10;
+
+/// What a send of pushes is taken to cost, in nanoseconds: the kernel does it after the turn.
+pub const PUSH_SEND_NS: u64 = 4_000;

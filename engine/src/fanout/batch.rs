@@ -67,6 +67,8 @@ pub struct FannedEvent {
     pub position: Position,
     /// Where it lies in the shard's ring.
     pub offset: RingOffset,
+    /// How long it is, in bytes.
+    pub bytes: u32,
     /// Where in [`Fanned::numbers`] those of the interests that want it end; they begin where the event's before end.
     pub numbers_end: u32,
     /// Whether it is a flush, which everyone on the core gets.
@@ -103,6 +105,7 @@ impl Fanned {
             _ => self.events.push(FannedEvent {
                 position: record.position(),
                 offset: record.offset(),
+                bytes: record.bytes().len() as u32,
                 numbers_end,
                 is_flush: false,
             }),
@@ -112,8 +115,8 @@ impl Fanned {
     pub(super) fn flush(&mut self, record: &Record<'_>) {
         if !self.has_lost {
             let numbers_end = self.numbers.len() as u32;
-            let (position, offset) = (record.position(), record.offset());
-            self.events.push(FannedEvent { position, offset, numbers_end, is_flush: true });
+            let (position, offset, bytes) = (record.position(), record.offset(), record.bytes().len() as u32);
+            self.events.push(FannedEvent { position, offset, bytes, numbers_end, is_flush: true });
         }
     }
 

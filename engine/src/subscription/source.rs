@@ -2,6 +2,7 @@
 
 use crate::event::EventType;
 use crate::filter::Filter;
+use crate::number::parse_u64;
 use crate::position::{Revision, ShardId};
 use crate::ring::Record;
 use crate::slot::shard_of;
@@ -26,7 +27,11 @@ pub enum Source {
 impl Source {
     /// The source of this name. Any name that is not computed is a stream; `$db` too, whose only events are flushes.
     pub fn of(name: &[u8]) -> Source {
-        let shard = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse().ok().map(|n| Source::Shard(ShardId(n)));
+        // In its one spelling: others name no shard.
+        let shard = |digits: &[u8]| {
+            let number = parse_u64(digits).and_then(|number| u16::try_from(number).ok());
+            number.map(|number| Source::Shard(ShardId(number)))
+        };
         let by_prefix = |prefix: &[u8]| name.strip_prefix(prefix).map(Box::from);
         match name {
             b"$all" => Source::All,
@@ -118,6 +123,9 @@ mod tests {
             ("user:1", Source::Stream(b"user:1"[..].into())),
             ("$mine", Source::Stream(b"$mine"[..].into())),
             ("$shard-x", Source::Stream(b"$shard-x"[..].into())),
+            ("$shard-+1", Source::Stream(b"$shard-+1"[..].into())),
+            ("$shard-01", Source::Stream(b"$shard-01"[..].into())),
+            ("$shard-99999", Source::Stream(b"$shard-99999"[..].into())),
             ("$db", Source::Stream(b"$db"[..].into())),
         ];
         for (name, source) in all {

@@ -85,7 +85,7 @@ impl Small {
     /// What is asked of the shards, what they have published, and a turn of the hub.
     fn turn(&mut self) -> bool {
         self.fan_out();
-        self.hub.turn(&mut self.history, &mut self.client, |_| true)
+        self.hub.turn(&mut self.history, &mut self.client, true, |_| true)
     }
 
     fn fan_out(&mut self) {
@@ -124,7 +124,7 @@ fn what_the_frontier_passes_during_a_turn_is_told_though_no_batch_follows() {
     small.subscribe("$all", Start::Start);
     small.fan_out();
     let sequencer = small.sequencer.clone();
-    let again = small.hub.turn(&mut small.history, &mut small.client, |_| {
+    let again = small.hub.turn(&mut small.history, &mut small.client, true, |_| {
         sequencer.clear(ShardId(1));
         true
     });
@@ -141,7 +141,7 @@ fn a_hub_waits_for_nothing_once_its_last_subscription_is_gone() {
     let (next, scanned) = (small.sequencer.next(), small.history.rings()[0].tail());
     let batch = Fanned { notices, next, scanned, ..Fanned::default() };
     small.hub.receive(ShardId(0), Box::new(batch), &mut small.client);
-    small.hub.turn(&mut small.history, &mut small.client, |_| true);
+    small.hub.turn(&mut small.history, &mut small.client, true, |_| true);
     assert!(small.hub.waits_for_publication(), "it reads the history for good");
     small.hub.close_client(ClientId(1));
     assert!(!small.hub.waits_for_publication());
@@ -168,4 +168,20 @@ fn a_gap_begins_behind_what_was_told_to_who_started_behind_a_revision() {
     small.settle();
     let gap = small.client.told.iter().find(|told| told.contains("gap")).expect("its ring is small");
     assert!(gap.starts_with("1: gap 1010 "), "{gap}");
+}
+
+#[test]
+fn who_reads_for_good_is_told_in_another_turn_where_one_tells_nobody() {
+    let mut small = Small::new(1);
+    small.subscribe("$all", Start::End);
+    small.settle();
+    let notices = vec![Notice::Demoted { number: 0 }];
+    let (next, scanned) = (small.sequencer.next(), small.history.rings()[0].tail());
+    let batch = Fanned { notices, next, scanned, ..Fanned::default() };
+    small.hub.receive(ShardId(0), Box::new(batch), &mut small.client);
+    small.settle();
+    small.set(0, "key");
+    assert!(small.hub.turn(&mut small.history, &mut small.client, false, |_| true));
+    small.settle();
+    assert_eq!(small.client.told.last(), Some(&"1: 1000".into()));
 }

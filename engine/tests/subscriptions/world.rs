@@ -30,6 +30,9 @@ struct Clients {
     room: HashMap<ClientId, u64>,
     had_no_room: HashSet<ClientId>,
     told: HashMap<(ClientId, u64), Vec<Told>>,
+    /// How many events are on their way to each subscription with a window, and how many may be.
+    windows: HashMap<(ClientId, u64), (u64, u64)>,
+    pushes: u64,
     shared: Option<(Vec<ClientId>, u64)>,
     shared_pushes: u64,
 }
@@ -44,6 +47,11 @@ impl Outlet for Clients {
     }
 
     fn push(&mut self, client: ClientId, id: u64, push: Push<'_>) {
+        self.pushes += 1;
+        if let (Push::Event(..), Some((in_flight, window))) = (&push, self.windows.get_mut(&(client, id))) {
+            *in_flight += 1;
+            assert!(*in_flight <= *window, "more events are on their way than the window allows");
+        }
         if let (Push::Event(..), Some(room)) = (&push, self.room.get_mut(&client)) {
             *room = room.checked_sub(1).expect("events come only where there is room");
         }
@@ -130,7 +138,7 @@ impl World {
             8..12 => self.commit(core),
             12..16 => self.fan_out(core),
             16..20 => _ = self.deliver(rng.usize(..self.cores.len()), core),
-            20..25 => _ = self.turn(core, rng.usize(1..4)),
+            20..25 => _ = self.turn(core, rng.u8(..4) > 0, rng.usize(1..4)),
             25..27 => self.subscribe(rng, core),
             27 => self.change_client(rng),
             28 => self.change_room(rng, core),
@@ -230,9 +238,9 @@ impl World {
         true
     }
 
-    fn turn(&mut self, core: usize, mut slices: usize) -> bool {
+    fn turn(&mut self, core: usize, tells_live: bool, mut slices: usize) -> bool {
         let Core { hub, history, clients, .. } = &mut self.cores[core];
-        let again = hub.turn(history, clients, |_| {
+        let again = hub.turn(history, clients, tells_live, |_| {
             let may = slices > 0;
             slices = slices.saturating_sub(1);
             may
@@ -296,6 +304,11 @@ impl World {
         let Core { hub, history, .. } = &mut self.cores[core];
         let frontier = history.frontier().0;
         if let Ok(id) = hub.subscribe(ClientId(client), wanted.clone(), history) {
+            let windows = &mut self.cores[core].clients.windows;
+            windows.remove(&(ClientId(client), id));
+            if let Some(window) = wanted.window {
+                windows.insert((ClientId(client), id), (0, window));
+            }
             let told = Vec::new();
             self.subscribed.push(Subscribed {
                 core,
@@ -350,10 +363,23 @@ impl World {
                     },
                 );
             }
-            _ => _ = hub.credit(client, one.id, rng.u64(1..20)),
+            _ => {
+                let id = one.id;
+                self.credit(core, client, id, rng.u64(1..20));
+            }
         }
         self.collect();
         self.pass_asks(core);
+    }
+
+    /// A client acknowledges events of a subscription, if it has it.
+    fn credit(&mut self, core: usize, client: ClientId, id: u64, count: u64) {
+        let Core { hub, clients, .. } = &mut self.cores[core];
+        if hub.credit(client, id, count).is_ok()
+            && let Some((in_flight, _)) = clients.windows.get_mut(&(client, id))
+        {
+            *in_flight = in_flight.saturating_sub(count);
+        }
     }
 
     fn change_room(&mut self, rng: &mut fastrand::Rng, core: usize) {
@@ -385,12 +411,14 @@ impl World {
             clients.room.clear();
             std::mem::take(&mut clients.had_no_room).into_iter().for_each(|client| hub.note_room(client));
         }
-        for one in &self.subscribed {
-            let _ = self.cores[one.core].hub.credit(ClientId(one.client), one.id, 1_000_000);
-        }
         let mut idle = 0;
         for _ in 0..100_000 {
+            let told: u64 = self.cores.iter().map(|core| core.clients.pushes).sum();
             let mut work = false;
+            for place in 0..self.subscribed.len() {
+                let one = &self.subscribed[place];
+                self.credit(one.core, ClientId(one.client), one.id, 1_000_000);
+            }
             for core in 0..self.cores.len() {
                 (0..self.cores.len()).for_each(|from| {
                     while self.deliver(from, core) {
@@ -399,8 +427,9 @@ impl World {
                 });
                 self.fan_out(core);
                 // More turns than are asked for would hide one that was not asked for.
-                work |= self.turn(core, 1);
+                work |= self.turn(core, true, 1);
             }
+            work |= self.cores.iter().map(|core| core.clients.pushes).sum::<u64>() > told;
             idle = if work { 0 } else { idle + 1 };
             if idle > 2 {
                 self.collect();

@@ -145,15 +145,15 @@ impl Outlet for Clients<'_> {
 
     fn end_shared(&mut self) {
         for output in std::mem::take(&mut self.pushes.shared.outputs) {
+            // What was looked at may have had nothing for them.
+            if output.bytes.is_empty() {
+                self.pushes.keep(output.bytes);
+                continue;
+            }
             let bytes = Rc::new(output.bytes);
             for id in output.connections {
                 let Some(connection) = self.connections.get(id) else { continue };
-                // What is behind something else is copied behind it.
-                if connection.has_nothing_to_send() {
-                    connection.shared = Some(bytes.clone());
-                } else {
-                    connection.replies.push_buffer().extend_from_slice(&bytes);
-                }
+                connection.send_shared(&bytes);
                 list(self.listed, connection);
             }
         }

@@ -61,6 +61,8 @@ pub struct Core {
     pushes: Pushes,
     /// How long they may read the history.
     reading_time: ReadingTime,
+    /// From when on those who are live are told what has happened since they were told last.
+    tell_from: Instant,
     /// The commands of one connection that are looked at together: memory that serves again.
     ahead: Ahead,
     /// The lanes to the other cores, by their numbers; none at this core's own place.
@@ -139,6 +141,7 @@ impl Core {
             fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
             reading_time: ReadingTime::default(),
+            tell_from: Instant::now(),
             ahead: Ahead::default(),
             outbound,
             inbound,

@@ -2,10 +2,11 @@
 //! subscriptions are told what there is for them.
 
 use super::Core;
+use crate::limits::PUSH_SEND_NS;
 use crate::mesh::message::Message;
 use keytide_engine::fanout::Fanned;
 use keytide_engine::position::ShardId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Core {
     /// Runs what this core's shard has published through what all cores' subscriptions want. To be called after the
@@ -35,17 +36,27 @@ impl Core {
     }
 
     /// Tells this core's subscriptions what there is for them, as far as the turn, which has `started` then, has time
-    /// for it. Tells whether there is more to do at once.
+    /// for it. Those who are live are told no more than half of the time, as long as there is other work: what happens
+    /// meanwhile goes together, and many subscribers cost a send each for many events. Tells whether there is more to do
+    /// at once.
     pub(super) fn tell_subscribers(&mut self, started: Instant, worked: bool) -> bool {
         if self.hub.is_idle() {
             return false;
         }
         let Core { hub, history, pushes, connections, listed, .. } = self;
+        let listed_before = listed.len();
         let mut outlet = pushes.to(connections, listed);
         let allowance = &mut self.reading_time;
         allowance.begin(started, worked);
-        let mut again = hub.turn(history, &mut outlet, |reading| allowance.allows(reading));
+        let began = Instant::now();
+        // Without other work there is nothing better to do.
+        let tells_live = !worked || began >= self.tell_from;
+        let mut again = hub.turn(history, &mut outlet, tells_live, |reading| allowance.allows(reading));
         allowance.end();
+        if tells_live {
+            let (now, sends) = (Instant::now(), (self.listed.len() - listed_before) as u32);
+            self.tell_from = now + (now - began) + Duration::from_nanos(PUSH_SEND_NS) * sends;
+        }
         for (shard, ask) in self.hub.take_asks() {
             if shard == self.id {
                 self.fanout.ask(shard, ask);

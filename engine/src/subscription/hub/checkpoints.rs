@@ -3,7 +3,7 @@
 
 use super::Hub;
 use super::member::Phase;
-use crate::limits::{CHECKPOINT_LOOKS, CHECKPOINTS_PER_TURN};
+use crate::limits::{CHECKPOINT_EACH_MAX, CHECKPOINT_LOOKS, CHECKPOINTS_PER_TURN};
 use crate::position::Position;
 use crate::subscription::Outlet;
 
@@ -39,6 +39,7 @@ impl Hub {
             (checkpoints.round, checkpoints.round_due) = (Some(0), Position::END);
         }
         let Some(from) = checkpoints.round else { return false };
+        let is_few = members.places() <= CHECKPOINT_EACH_MAX;
         let (mut told, mut index) = (0, from);
         let end = members.places().min(from.saturating_add(CHECKPOINT_LOOKS));
         while index < end && told < CHECKPOINTS_PER_TURN {
@@ -47,7 +48,12 @@ impl Hub {
                 && let Some(due) = member.checkpoint_due()
             {
                 if due <= *merged && member.queue.is_empty() && outlet.has_room(member.client) {
-                    member.checkpoint_now(*merged, outlet);
+                    if is_few {
+                        member.checkpoint_each(*merged, outlet);
+                    } else {
+                        // The last one says all that those before it would.
+                        member.checkpoint_now(*merged, outlet);
+                    }
                     told += 1;
                 }
                 // One that cannot be told now is told when there is room, or with its next event.

@@ -73,7 +73,8 @@ impl Hub {
                 continue;
             }
             last = Some(event.position);
-            let waiting = Waiting { shard: next.shard, offset: event.offset, position: event.position, bytes: 0 };
+            let bytes = u64::from(event.bytes);
+            let waiting = Waiting { shard: next.shard, offset: event.offset, position: event.position, bytes };
             if event.is_flush {
                 chunk.flush = Some(waiting);
                 break;
@@ -133,8 +134,8 @@ impl Hub {
         outlet.end_shared();
         counts.events += (told * group.members.len()) as u64;
         let checkpointed = teller.checkpointed;
-        if told > 0 {
-            group.members.iter().for_each(|index| members[*index].note_told(checkpointed));
+        for &index in &group.members {
+            members[index].note_told(told > 0, checkpointed);
         }
         if told < events.len() {
             for index in group.members {
@@ -149,12 +150,16 @@ impl Hub {
         let member = &mut members[index];
         for &event in events {
             let waiting = chunk.events[event as usize];
-            // None where it was overwritten before it was told: who waits for it reads on, and meets the gap.
-            let record = find(live_lookups, waiting);
-            if !member.offer(record.as_ref(), waiting, limits, counts, outlet) {
-                // Everything before it was told, or waits.
-                member.cursor = if member.phase == Phase::Live { waiting.position } else { member.cursor };
-                self.fall_behind(index, outlet);
+            if !member.offer(waiting, live_lookups, limits, counts, outlet) {
+                if member.phase == Phase::Live {
+                    // Everything before it was told, or waits.
+                    member.cursor = waiting.position;
+                    self.fall_behind(index, outlet);
+                } else {
+                    // It is the shards' answers that came late: it reads on, and how far behind it is then says whether it
+                    // is slow.
+                    self.leave_live(index);
+                }
                 return;
             }
         }
@@ -200,13 +205,13 @@ impl Member {
         (is_ready && self.is_plain()).then(|| self.common())
     }
 
-    /// Tells an event that the shards have found, or lets it wait. False where it can do neither; also where the event is
-    /// gone already.
+    /// Tells an event that the shards have found, or lets it wait. False where it can do neither; also where the event was
+    /// overwritten before it was told: who waits for it reads on, and meets the gap.
     #[inline]
     fn offer(
         &mut self,
-        record: Option<&Record<'_>>,
         waiting: Waiting,
+        lookups: &mut [RingLookup],
         limits: &SubscriptionLimits,
         counts: &mut HubCounts,
         outlet: &mut impl Outlet,
@@ -218,15 +223,17 @@ impl Member {
             Phase::Joining(_) => false,
             Phase::Live => self.queue.is_empty() && self.may_tell(outlet),
         };
-        let Some(record) = record else { return false };
-        if record.event_type() != EventType::FlushDb && self.stands(record) == Stands::Before {
-            return true;
+        if may_tell || self.after.is_some() {
+            let Some(record) = find(lookups, waiting) else { return false };
+            if record.event_type() != EventType::FlushDb && self.stands(&record) == Stands::Before {
+                return true;
+            }
+            if may_tell {
+                counts.events += 1;
+                self.tell(&record, outlet);
+                return true;
+            }
         }
-        if may_tell {
-            counts.events += 1;
-            self.tell(record, outlet);
-            return true;
-        }
-        self.queue(waiting, record.bytes().len() as u64, limits)
+        self.queue(waiting, limits)
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Waiting {
     pub shard: ShardId,
     pub offset: RingOffset,
     pub position: Position,
-    /// The bytes of its record, once it waits.
+    /// The bytes of its record.
     pub bytes: u64,
 }
 
@@ -55,6 +55,9 @@ pub(super) struct Member {
     link: Option<Box<[u8]>>,
     resolves: bool,
     checkpoint_events: Option<u64>,
+    /// How many events may be on their way that the client has not acknowledged; none for any number.
+    window: Option<u64>,
+    /// How many more may be; none for any number.
     credit: Option<u64>,
     pub on_slow: OnSlow,
     on_gap: OnGap,
@@ -88,7 +91,7 @@ impl Member {
         let source = &wanted.interest.source;
         let (cursor, after) = match wanted.start {
             Start::Start | Start::End | Start::Position(Position(0)) => (Position(0), None),
-            Start::Position(position) => (position.next(), None),
+            Start::Position(position) => (Position(position.0.saturating_add(1)), None),
             Start::Revision(revision) => (Position(0), Some(revision)),
         };
         Member {
@@ -99,6 +102,7 @@ impl Member {
             link: source.is_links().then(|| source.name().into()),
             resolves: wanted.resolve_links,
             checkpoint_events: wanted.checkpoint_events,
+            window: wanted.window,
             credit: wanted.window,
             on_slow: wanted.on_slow,
             on_gap: wanted.on_gap,
@@ -124,9 +128,10 @@ impl Member {
         self.credit != Some(0) && outlet.has_room(self.client)
     }
 
-    /// Takes an acknowledgement of so many events.
+    /// Takes an acknowledgement of so many events. Of more than are on their way it counts as many as are.
     pub fn add_credit(&mut self, count: u64) {
-        self.credit = self.credit.map(|credit| credit.saturating_add(count));
+        let credit = self.credit.map(|credit| credit.saturating_add(count));
+        self.credit = credit.min(self.window);
     }
 
     /// Tells an event, after the checkpoint that is due before it.
@@ -154,9 +159,18 @@ impl Member {
         outlet.push_shared(Push::Event(record, self.form(record)));
     }
 
-    /// Notes that it was told events with all who are told alike.
-    pub fn note_told(&mut self, checkpointed: Position) {
-        (self.has_told, self.starts_behind) = (true, false);
+    /// As [`Member::checkpoint_each`], for it and all who are told alike.
+    pub fn checkpoint_each_shared(&mut self, next: Position, outlet: &mut impl Outlet) {
+        while let Some(due) = self.checkpoint_due().filter(|due| *due <= next) {
+            self.checkpointed = due;
+            outlet.push_shared(Push::Checkpoint(before(due)));
+        }
+    }
+
+    /// Notes what it was told with all who are told alike: events, or none, and checkpoints.
+    pub fn note_told(&mut self, has_told: bool, checkpointed: Position) {
+        self.has_told |= has_told;
+        self.starts_behind &= !has_told;
         self.checkpointed = checkpointed;
     }
 
@@ -195,6 +209,13 @@ impl Member {
         }
     }
 
+    /// As [`Member::checkpoint`], with each that is due.
+    pub fn checkpoint_each(&mut self, next: Position, outlet: &mut impl Outlet) {
+        while let Some(due) = self.checkpoint_due().filter(|due| *due <= next) {
+            self.checkpoint_now(due, outlet);
+        }
+    }
+
     /// As [`Member::checkpoint`], due or not.
     pub fn checkpoint_now(&mut self, next: Position, outlet: &mut impl Outlet) {
         if self.checkpoint_events.is_some() {
@@ -205,13 +226,14 @@ impl Member {
 
     /// Lets an event wait. False where too much waits already.
     #[inline]
-    pub fn queue(&mut self, waiting: Waiting, bytes: u64, limits: &SubscriptionLimits) -> bool {
+    pub fn queue(&mut self, waiting: Waiting, limits: &SubscriptionLimits) -> bool {
+        let bytes = waiting.bytes;
         // One event may be longer than all that may wait.
         let fits = self.queue_bytes + bytes <= limits.queue_bytes || self.queue.is_empty();
         if self.queue.len() >= limits.queue_events || !fits {
             return false;
         }
-        self.queue.push_back(Waiting { bytes, ..waiting });
+        self.queue.push_back(waiting);
         self.queue_bytes += bytes;
         true
     }
@@ -233,6 +255,8 @@ impl Member {
         self.starts_behind = false;
         outlet.push(self.client, self.id, Push::Gap(from, gap.last));
         self.cursor = self.cursor.max(gap.last.next());
+        // What is lost was not looked at.
+        self.checkpointed = self.checkpointed.max(self.cursor);
         true
     }
 

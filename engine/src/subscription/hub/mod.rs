@@ -17,7 +17,7 @@
 //! | `member` | one subscription |
 //! | `interests` | what is wanted, and on which shards it is live |
 //! | `feeds` | the shards' batches, merged |
-//! | `reading` | a slice of catching up |
+//! | `reading`, `together` | a slice of catching up, for one or for several alike |
 //! | `live` | telling what the shards have found |
 //! | `checkpoints` | how far nothing was found |
 
@@ -28,6 +28,7 @@ mod live;
 mod member;
 mod reading;
 mod slab;
+mod together;
 
 use super::{ClientId, OnSlow, Outlet, Push, Reason, Start, Subscribe};
 use crate::fanout::{Ask, Fanned, Notice};
@@ -288,17 +289,40 @@ impl Hub {
         self.feeds.push(shard, batch, is_live);
     }
 
-    /// One turn: merges what the shards have sent and tells it, sends checkpoints, and lets subscriptions read the history
-    /// a slice at a time, as long as `may_read` says so before each. Tells whether there is more to do at once.
+    /// One turn: merges what the shards have sent and tells it, unless `tells_live` says that it is to wait for more;
+    /// sends checkpoints; and lets subscriptions read the history a slice at a time, as long as `may_read` says so before
+    /// each. Tells whether there is more to do at once.
     pub fn turn(
         &mut self,
         history: &mut History,
         outlet: &mut impl Outlet,
+        tells_live: bool,
         mut may_read: impl FnMut(Reading) -> bool,
     ) -> bool {
         if self.members.is_empty() {
             return false;
         }
+        // What is published now and not merged waits for a turn that nothing else need bring.
+        let mut again = !tells_live;
+        let mut frontier = Position::END;
+        if tells_live {
+            frontier = self.merge_all(history, outlet);
+            again |= self.checkpoint_some(outlet);
+        }
+        while !self.line.is_empty() && may_read(Reading::CatchUp) {
+            self.run_slice(Reading::CatchUp, history, outlet);
+        }
+        while !self.demoted_line.is_empty() && may_read(Reading::Demoted) {
+            self.run_slice(Reading::Demoted, history, outlet);
+        }
+        // What is there and was not below the frontier: another core is about to publish, or has meanwhile, and nothing
+        // else need come from it. What is held back by another shard's batch comes with it.
+        let waits = |first: Position| first >= frontier;
+        again || !self.line.is_empty() || !self.demoted_line.is_empty() || self.feeds.first().is_some_and(waits)
+    }
+
+    /// Tells what is complete, and lets those go on who wait for more to be. Answers the frontier that it went by.
+    fn merge_all(&mut self, history: &History, outlet: &mut impl Outlet) -> Position {
         let (rings, frontier) = (history.rings(), history.frontier());
         let bound = self.feeds.bound(&self.interests.live_on, frontier, |shard| rings[shard].tail());
         let before = self.merged;
@@ -311,19 +335,7 @@ impl Hub {
                 }
             }
         }
-        let mut again = self.checkpoint_some(outlet);
-        while !self.line.is_empty() && may_read(Reading::CatchUp) {
-            self.run_slice(Reading::CatchUp, history, outlet);
-        }
-        while !self.demoted_line.is_empty() && may_read(Reading::Demoted) {
-            self.run_slice(Reading::Demoted, history, outlet);
-        }
-        // What is there and was not below the frontier: another core is about to publish, or has meanwhile, and nothing
-        // else need come from it. What is held back by another shard's batch comes with it.
-        again |= !self.line.is_empty()
-            || !self.demoted_line.is_empty()
-            || self.feeds.first().is_some_and(|first| first >= frontier);
-        again
+        frontier
     }
 
     /// Lets the first in a line do a piece of what it has to do.

@@ -1,10 +1,11 @@
 //! A slice of catching up: a page of the history for one subscription, or what has waited for it.
 
 use super::Hub;
+use super::interests::Row;
 use super::member::{Phase, Place, Stands, before};
 use crate::filter::Filter;
 use crate::history::{Gap, History, Scan};
-use crate::limits::{DEMOTED_SLICE_RECORDS, SLICE_BYTES, SLICE_RECORDS};
+use crate::limits::{DEMOTED_SLICE_RECORDS, PAGE_POSITIONS, SLICE_BYTES, SLICE_RECORDS};
 use crate::position::{Position, Revision};
 use crate::subscription::{OnSlow, Outlet, Push, Reason};
 
@@ -26,7 +27,9 @@ impl Hub {
             if !member.may_tell(outlet) {
                 return Place::Rests;
             }
-            if !self.read(index, limit, history, outlet) {
+            let others = self.others_like(index, limit, outlet);
+            let is_read = !others.is_empty() && self.read_together(index, &others, limit, history, outlet);
+            if !is_read && !self.read(index, limit, history, outlet) {
                 return Place::Rests;
             }
             if self.members[index].cursor < limit {
@@ -76,7 +79,7 @@ impl Hub {
         let everything = Filter::default();
         let scan = Scan {
             cursor: member.cursor,
-            until: Some(limit),
+            until: Some(page_end(member.cursor, limit, row)),
             count: usize::MAX,
             bytes: SLICE_BYTES,
             records: if row.is_demoted { DEMOTED_SLICE_RECORDS } else { SLICE_RECORDS },
@@ -111,6 +114,7 @@ impl Hub {
                 return bytes;
             }
             counts.events += 1;
+            member.checkpoint_each(record.position(), outlet);
             member.tell(record, outlet);
             if member.may_tell(outlet) { bytes } else { u64::MAX }
         });
@@ -130,7 +134,7 @@ impl Hub {
         if is_over {
             self.drop_member(index, Reason::PositionEvicted, page.first, outlet);
         } else {
-            member.checkpoint(member.cursor, outlet);
+            member.checkpoint_each(member.cursor, outlet);
         }
         !is_over
     }
@@ -183,4 +187,10 @@ impl Hub {
         }
         self.members[index].place
     }
+}
+
+/// Where a page of the history that starts at `cursor` ends. Where several want the same their pages end at the same
+/// positions, so that those who have fallen behind together come to read together.
+pub(super) fn page_end(cursor: Position, limit: Position, row: &Row) -> Position {
+    if row.members.len() > 1 { limit.min(Position((cursor.0 / PAGE_POSITIONS + 1) * PAGE_POSITIONS)) } else { limit }
 }
