@@ -53,7 +53,11 @@ struct Small {
 
 impl Small {
     fn new(count: u16) -> Small {
-        let sequencer = Arc::new(Sequencer::new(Position(1000), count as usize));
+        Small::starting_at(Position(1000), count)
+    }
+
+    fn starting_at(first: Position, count: u16) -> Small {
+        let sequencer = Arc::new(Sequencer::new(first, count as usize));
         let (writers, rings): (Vec<_>, Vec<_>) = (0..count).map(|_| ring::create(4096).expect("memory")).unzip();
         let limits = SubscriptionLimits { per_client: 8, queue_events: 4, queue_bytes: 4096 };
         let shard = |(id, writer)| {
@@ -184,4 +188,18 @@ fn who_reads_for_good_is_told_in_another_turn_where_one_tells_nobody() {
     assert!(small.hub.turn(&mut small.history, &mut small.client, false, |_| true));
     small.settle();
     assert_eq!(small.client.told.last(), Some(&"1: 1000".into()));
+}
+
+#[test]
+fn who_starts_at_whatever_there_is_with_others_is_told_of_no_gap_where_nothing_is_gone() {
+    let mut small = Small::starting_at(Position(1 << 40), 1);
+    small.set(0, "key");
+    small.subscribe("key", Start::Start);
+    small.subscribe("key", Start::Start);
+    small.settle();
+    let first = 1u64 << 40;
+    for told in [format!("1: {first}"), format!("2: {first}")] {
+        assert!(small.client.told.contains(&told), "{:?}", small.client.told);
+    }
+    assert!(small.client.told.iter().all(|told| !told.contains("gap")), "{:?}", small.client.told);
 }

@@ -190,7 +190,11 @@ impl Hub {
 }
 
 /// Where a page of the history that starts at `cursor` ends. Where several want the same their pages end at the same
-/// positions, so that those who have fallen behind together come to read together.
+/// positions, so that those who have fallen behind together come to read together. Who starts at whatever there is has no
+/// position yet.
 pub(super) fn page_end(cursor: Position, limit: Position, row: &Row) -> Position {
-    if row.members.len() > 1 { limit.min(Position((cursor.0 / PAGE_POSITIONS + 1) * PAGE_POSITIONS)) } else { limit }
+    if row.members.len() == 1 || cursor.0 == 0 {
+        return limit;
+    }
+    limit.min(Position((cursor.0 / PAGE_POSITIONS + 1) * PAGE_POSITIONS))
 }
