@@ -120,6 +120,9 @@ pub const SHARED_BYTES: u64 = 256 << 10;
 /// How many, where the subscription's interest is one that costs too much to be matched on the shards.
 pub const DEMOTED_SLICE_RECORDS: usize = 256;
 
+/// For how many events the memory of a shard's batch for a core is kept.
+pub const BATCH_EVENTS_KEEP: usize = 16 << 10;
+
 /// Where several subscriptions want the same, a page of the history ends at a multiple of so many positions.
 pub const PAGE_POSITIONS: u64 = 1024;
 

@@ -1,5 +1,6 @@
 //! What passes between a core with subscribers and a shard.
 
+use crate::limits::BATCH_EVENTS_KEEP;
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use crate::subscription::Interest;
@@ -118,6 +119,16 @@ impl Fanned {
             let (position, offset, bytes) = (record.position(), record.offset(), record.bytes().len() as u32);
             self.events.push(FannedEvent { position, offset, bytes, numbers_end, is_flush: true });
         }
+    }
+
+    /// Empties it for another use, keeping its memory unless that has grown large.
+    pub(super) fn clear(&mut self) {
+        self.events.clear();
+        self.events.shrink_to(BATCH_EVENTS_KEEP);
+        self.numbers.clear();
+        self.numbers.shrink_to(BATCH_EVENTS_KEEP);
+        self.notices.clear();
+        self.has_lost = false;
     }
 
     /// Passes over the records of this turn, and gives up those of earlier ones that have not left.

@@ -25,6 +25,8 @@ pub struct Fanout {
     asks: Vec<(ShardId, Ask)>,
     found: Vec<u32>,
     demoted: Vec<u32>,
+    /// Memory for a batch.
+    spare: Option<Box<Fanned>>,
 }
 
 /// How many records before it is matched the memory is asked for that a record will need.
@@ -58,12 +60,19 @@ impl Fanout {
             asks: Vec::new(),
             found: Vec::new(),
             demoted: Vec::new(),
+            spare: None,
         }
     }
 
     /// Keeps what a core asks for the next turn.
     pub fn ask(&mut self, core: ShardId, ask: Ask) {
         self.asks.push((core, ask));
+    }
+
+    /// Keeps the memory of a batch that is used up for the next one.
+    pub fn keep(&mut self, mut batch: Box<Fanned>) {
+        batch.clear();
+        self.spare = Some(batch);
     }
 
     /// Whether there is nothing to do whatever the shard publishes.
@@ -95,7 +104,7 @@ impl Fanout {
     }
 
     fn scan(&mut self, shard: &mut Shard, is_full: &impl Fn(ShardId) -> bool) {
-        let Fanout { matcher, owners, cores, scanned, found, demoted, .. } = self;
+        let Fanout { matcher, owners, cores, scanned, found, demoted, spare, .. } = self;
         if matcher.is_empty() {
             return;
         }
@@ -106,7 +115,7 @@ impl Fanout {
         // Only where a shard was away for long: a turn publishes no more than a quarter of the ring.
         let is_lapped = published.head > *scanned;
         for (core, subscriber) in cores.iter_mut().enumerate().filter(|(_, core)| core.live > 0) {
-            let batch = subscriber.batch.get_or_insert_default();
+            let batch = subscriber.batch.get_or_insert_with(|| spare.take().unwrap_or_default());
             if is_lapped || is_full(ShardId(core as u16)) {
                 batch.lose();
             }

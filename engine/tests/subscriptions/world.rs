@@ -30,8 +30,8 @@ struct Clients {
     room: HashMap<ClientId, u64>,
     had_no_room: HashSet<ClientId>,
     told: HashMap<(ClientId, u64), Vec<Told>>,
-    /// How many events are on their way to each subscription with a window, and how many may be.
-    windows: HashMap<(ClientId, u64), (u64, u64)>,
+    /// How many more events each subscription with a window may be told.
+    credits: HashMap<(ClientId, u64), u64>,
     pushes: u64,
     shared: Option<(Vec<ClientId>, u64)>,
     shared_pushes: u64,
@@ -48,9 +48,8 @@ impl Outlet for Clients {
 
     fn push(&mut self, client: ClientId, id: u64, push: Push<'_>) {
         self.pushes += 1;
-        if let (Push::Event(..), Some((in_flight, window))) = (&push, self.windows.get_mut(&(client, id))) {
-            *in_flight += 1;
-            assert!(*in_flight <= *window, "more events are on their way than the window allows");
+        if let (Push::Event(..), Some(credit)) = (&push, self.credits.get_mut(&(client, id))) {
+            *credit = credit.checked_sub(1).expect("events come only where there is credit");
         }
         if let (Push::Event(..), Some(room)) = (&push, self.room.get_mut(&client)) {
             *room = room.checked_sub(1).expect("events come only where there is room");
@@ -304,10 +303,10 @@ impl World {
         let Core { hub, history, .. } = &mut self.cores[core];
         let frontier = history.frontier().0;
         if let Ok(id) = hub.subscribe(ClientId(client), wanted.clone(), history) {
-            let windows = &mut self.cores[core].clients.windows;
-            windows.remove(&(ClientId(client), id));
+            let credits = &mut self.cores[core].clients.credits;
+            credits.remove(&(ClientId(client), id));
             if let Some(window) = wanted.window {
-                windows.insert((ClientId(client), id), (0, window));
+                credits.insert((ClientId(client), id), window);
             }
             let told = Vec::new();
             self.subscribed.push(Subscribed {
@@ -376,9 +375,9 @@ impl World {
     fn credit(&mut self, core: usize, client: ClientId, id: u64, count: u64) {
         let Core { hub, clients, .. } = &mut self.cores[core];
         if hub.credit(client, id, count).is_ok()
-            && let Some((in_flight, _)) = clients.windows.get_mut(&(client, id))
+            && let Some(credit) = clients.credits.get_mut(&(client, id))
         {
-            *in_flight = in_flight.saturating_sub(count);
+            *credit += count;
         }
     }
 

@@ -57,6 +57,9 @@ impl Core {
             let (now, sends) = (Instant::now(), (self.listed.len() - listed_before) as u32);
             self.tell_from = now + (now - began) + Duration::from_nanos(PUSH_SEND_NS) * sends;
         }
+        if let Some(spent) = self.hub.take_spent() {
+            self.fanout.keep(spent);
+        }
         for (shard, ask) in self.hub.take_asks() {
             if shard == self.id {
                 self.fanout.ask(shard, ask);

@@ -8,6 +8,8 @@ use std::ops::Range;
 /// The batches from all shards.
 pub(super) struct Feeds {
     shards: Vec<Feed>,
+    /// A batch whose events have all been taken: memory for another.
+    spent: Option<Box<Fanned>>,
 }
 
 #[derive(Default)]
@@ -30,7 +32,7 @@ pub(super) struct NextEvent {
 
 impl Feeds {
     pub fn new(shards: u16) -> Feeds {
-        Feeds { shards: (0..shards).map(|_| Feed::default()).collect() }
+        Feeds { shards: (0..shards).map(|_| Feed::default()).collect(), spent: None }
     }
 
     /// Keeps a batch. Its events are of no use where nobody `is_live` on the shard.
@@ -65,7 +67,7 @@ impl Feeds {
     /// Takes the next event below `bound`.
     #[inline]
     pub fn next(&mut self, bound: Position) -> Option<NextEvent> {
-        self.shards.iter_mut().for_each(Feed::drop_taken);
+        self.drop_taken();
         let heads = self.shards.iter().enumerate().filter_map(|(index, feed)| Some((feed.head()?.position, index)));
         let (position, index) = heads.min()?;
         if position >= bound {
@@ -79,6 +81,22 @@ impl Feeds {
         Some(NextEvent { shard: ShardId(index as u16), event, numbers })
     }
 
+    /// Drops the batches whose events have all been taken, but for the last.
+    #[inline]
+    fn drop_taken(&mut self) {
+        for feed in &mut self.shards {
+            while feed.batches.front().is_some_and(|batch| batch.events.len() == feed.at) {
+                self.spent = feed.batches.pop_front();
+                (feed.at, feed.numbers_at) = (0, 0);
+            }
+        }
+    }
+
+    /// A batch that is used up.
+    pub fn take_spent(&mut self) -> Option<Box<Fanned>> {
+        self.spent.take()
+    }
+
     /// The interests that want an event. To be asked before the next one is taken.
     #[inline]
     pub fn numbers(&self, next: &NextEvent) -> &[u32] {
@@ -88,21 +106,12 @@ impl Feeds {
 
     /// The position of the next event, wherever the bound is.
     pub fn first(&mut self) -> Option<Position> {
-        self.shards.iter_mut().for_each(Feed::drop_taken);
+        self.drop_taken();
         self.shards.iter().filter_map(|feed| Some(feed.head()?.position)).min()
     }
 }
 
 impl Feed {
-    /// Drops the batches whose events have all been taken.
-    #[inline]
-    fn drop_taken(&mut self) {
-        while self.batches.front().is_some_and(|batch| batch.events.len() == self.at) {
-            self.batches.pop_front();
-            (self.at, self.numbers_at) = (0, 0);
-        }
-    }
-
     #[inline]
     fn head(&self) -> Option<&FannedEvent> {
         self.batches.front()?.events.get(self.at)

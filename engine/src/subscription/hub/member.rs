@@ -55,9 +55,7 @@ pub(super) struct Member {
     link: Option<Box<[u8]>>,
     resolves: bool,
     checkpoint_events: Option<u64>,
-    /// How many events may be on their way that the client has not acknowledged; none for any number.
-    window: Option<u64>,
-    /// How many more may be; none for any number.
+    /// How many more events may be told before the client gives more credit; none for any number.
     credit: Option<u64>,
     pub on_slow: OnSlow,
     on_gap: OnGap,
@@ -102,7 +100,6 @@ impl Member {
             link: source.is_links().then(|| source.name().into()),
             resolves: wanted.resolve_links,
             checkpoint_events: wanted.checkpoint_events,
-            window: wanted.window,
             credit: wanted.window,
             on_slow: wanted.on_slow,
             on_gap: wanted.on_gap,
@@ -128,10 +125,9 @@ impl Member {
         self.credit != Some(0) && outlet.has_room(self.client)
     }
 
-    /// Takes an acknowledgement of so many events. Of more than are on their way it counts as many as are.
+    /// Takes credit for so many more events. It adds up: who gives it ahead opens the window that far.
     pub fn add_credit(&mut self, count: u64) {
-        let credit = self.credit.map(|credit| credit.saturating_add(count));
-        self.credit = credit.min(self.window);
+        self.credit = self.credit.map(|credit| credit.saturating_add(count));
     }
 
     /// Tells an event, after the checkpoint that is due before it.

@@ -243,6 +243,11 @@ impl Hub {
         std::mem::take(&mut self.interests.asks)
     }
 
+    /// A batch that is used up, as memory for another one: see [`Fanout::keep`](crate::fanout::Fanout::keep).
+    pub fn take_spent(&mut self) -> Option<Box<Fanned>> {
+        self.feeds.take_spent()
+    }
+
     /// Whether there is nothing to do whatever is published.
     #[inline]
     pub fn is_idle(&self) -> bool {

@@ -190,11 +190,9 @@ impl Hub {
 }
 
 /// Where a page of the history that starts at `cursor` ends. Where several want the same their pages end at the same
-/// positions, so that those who have fallen behind together come to read together. Who starts at whatever there is has no
-/// position yet.
+/// positions, so that those who have fallen behind together come to read together.
 pub(super) fn page_end(cursor: Position, limit: Position, row: &Row) -> Position {
-    if row.members.len() == 1 || cursor.0 == 0 {
-        return limit;
-    }
-    limit.min(Position((cursor.0 / PAGE_POSITIONS + 1) * PAGE_POSITIONS))
+    // Who starts at whatever is there has no cursor yet.
+    let is_shared = row.members.len() > 1 && cursor.0 > 0;
+    if is_shared { limit.min(Position((cursor.0 / PAGE_POSITIONS + 1) * PAGE_POSITIONS)) } else { limit }
 }
