@@ -105,7 +105,7 @@ impl World {
         let count = rng.u16(1..4);
         let ring_bytes = if rng.bool() { 4096 } else { 65_536 };
         let limits = SubscriptionLimits { per_client: 8, queue_events: rng.usize(1..12), queue_bytes: 900 };
-        let sequencer = Arc::new(Sequencer::new(Position(1000), count as usize));
+        let sequencer = Arc::new(Sequencer::new(Position(5000), count as usize));
         let ring = |_| ring::create(ring_bytes).expect("there is memory for a small ring");
         let (writers, rings): (Vec<_>, Vec<_>) = (0..count).map(ring).unzip();
         let core = |(id, writer)| Core {
@@ -274,7 +274,7 @@ impl World {
         let start = match rng.u8(..8) {
             0..2 => Start::Start,
             2..4 => Start::End,
-            4 => Start::Position(Position(rng.u64(990..next + 4))),
+            4 => Start::Position(Position(rng.u64(4990..next + 4))),
             5 if is_stream => Start::Revision(Revision(rng.u64(..12))),
             _ => Start::Position(Position(rng.u64(next.saturating_sub(30)..next))),
         };
