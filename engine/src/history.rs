@@ -82,6 +82,9 @@ pub struct Page {
     pub first: Position,
     /// Whether everything below the frontier was looked at.
     pub at_end: bool,
+    /// Whether the name of the event at `next` is so long that the filter's regex would hold up the core: see
+    /// [`REGEX_NAME_WORK_MAX`](crate::limits::REGEX_NAME_WORK_MAX). Nothing behind it was looked at.
+    pub is_too_long: bool,
 }
 
 /// Events that are no longer available.
@@ -104,6 +107,11 @@ pub struct BeyondHead {
 }
 
 impl Scan<'_> {
+    #[inline]
+    fn is_too_long(&self, record: &Record<'_>, shard: ShardId) -> bool {
+        self.filter.is_too_long(record.key(), record.type_name()) && self.source.has(record, shard)
+    }
+
     fn wants(&self, record: &Record<'_>, shard: ShardId) -> bool {
         let event_type = record.event_type();
         event_type == EventType::FlushDb
@@ -222,7 +230,13 @@ impl History {
         /// is lost so far and asks again.
         const ATTEMPTS: usize = 8;
         let shards = self.shards_of(wanted.source);
-        let mut page = Page { next: wanted.cursor, gap: None, first: self.first_available_of(&shards), at_end: false };
+        let mut page = Page {
+            next: wanted.cursor,
+            gap: None,
+            first: self.first_available_of(&shards),
+            at_end: false,
+            is_too_long: false,
+        };
         for _ in 0..ATTEMPTS {
             let bound = wanted.until.unwrap_or_else(|| self.frontier());
             for cursor in &mut self.cursors[shards.clone()] {
@@ -273,6 +287,11 @@ impl History {
             let position = record.position();
             // A flush is recorded by every shard at one position, and is one event.
             if position >= page.next {
+                if !passes_all && wanted.is_too_long(&record, cursor.shard) {
+                    page.next = position;
+                    page.is_too_long = true;
+                    return Ok(());
+                }
                 page.next = position.next();
                 scanned += 1;
                 scanned_bytes += record.end().0 - record.offset().0;

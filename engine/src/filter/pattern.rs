@@ -11,7 +11,9 @@ use thiserror::Error;
 use super::glob::Glob;
 use super::needs::Needs;
 use crate::event::EventType;
-use crate::limits::{FILTER_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_NFA_BYTES_MAX};
+use crate::limits::{
+    FILTER_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX, REGEX_NFA_BYTES_MAX,
+};
 use crate::position::ShardId;
 
 /// What the pattern looks at.
@@ -263,6 +265,17 @@ impl Filter {
     /// Whether it lets everything through, so that nothing has to be looked at.
     pub fn is_all(&self) -> bool {
         matches!(self.pattern, Pattern::All) && !self.no_system
+    }
+
+    /// Whether a name is so long that the filter's regex would hold up who matches it.
+    #[inline]
+    pub fn is_too_long(&self, stream: &[u8], event_type: &[u8]) -> bool {
+        let Pattern::Regex(regex) = &self.pattern else { return false };
+        let name = match self.on {
+            Target::Stream => stream,
+            Target::Type => event_type,
+        };
+        name.len() > REGEX_NAME_BYTES_MAX && name.len().saturating_mul(regex.memory_bytes()) > REGEX_NAME_WORK_MAX
     }
 
     /// Whether the pattern lets an event through: of the stream, with the type of this name, on this shard. Does not

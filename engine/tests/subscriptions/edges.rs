@@ -1,12 +1,14 @@
 //! Moments that the model's worlds hardly ever meet, each brought about by hand.
 
 use keytide_engine::fanout::{Fanned, Fanout, Notice};
+use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::history::History;
 use keytide_engine::limits::SubscriptionLimits;
 use keytide_engine::position::{Position, Revision, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
+use keytide_engine::shards::Shards;
 use keytide_engine::subscription::{ClientId, Hub, Interest, OnGap, OnSlow, Outlet, Push, Source, Start, Subscribe};
 use std::sync::Arc;
 
@@ -74,10 +76,14 @@ impl Small {
     }
 
     fn subscribe(&mut self, name: &str, start: Start) {
+        self.subscribe_to(Interest { source: Source::of(name.as_bytes()), filter: Default::default() }, start, None);
+    }
+
+    fn subscribe_to(&mut self, interest: Interest, start: Start, checkpoint_events: Option<u64>) {
         let wanted = Subscribe {
-            interest: Interest { source: Source::of(name.as_bytes()), filter: Default::default() },
+            interest,
             start,
-            checkpoint_events: None,
+            checkpoint_events,
             resolve_links: false,
             window: None,
             on_slow: OnSlow::Fallback,
@@ -202,4 +208,56 @@ fn who_starts_at_whatever_there_is_with_others_is_told_of_no_gap_where_nothing_i
         assert!(small.client.told.contains(&told), "{:?}", small.client.told);
     }
     assert!(small.client.told.iter().all(|told| !told.contains("gap")), "{:?}", small.client.told);
+}
+
+#[test]
+fn a_name_that_would_hold_up_the_core_ends_the_subscription_whose_regex_it_is() {
+    let mut small = Small::starting_at(Position(5000), 1);
+    small.shards = Vec::new();
+    let sequencer = Arc::new(Sequencer::new(Position(5000), 1));
+    let (writer, ring) = ring::create(1 << 20).expect("memory");
+    let limits = SubscriptionLimits::default();
+    small.hub = Hub::new(std::slice::from_ref(&ring), limits);
+    small.history = History::new(sequencer.clone(), &[ring]);
+    small.shards.push((Shard::new(ShardId(0), sequencer, Some(writer), 100), Fanout::new(ShardId(0), 1)));
+    small.set(0, "short");
+    small.set(0, &"ab".repeat(50_000));
+    let regex = Pattern::regex(b"a[ab]{400}c").expect("it is accepted");
+    let interest = Interest { source: Source::All, filter: Filter::new(Target::Stream, regex, false) };
+    for _ in 0..2 {
+        small.subscribe_to(interest.clone(), Start::Start, None);
+    }
+    small.subscribe("$all", Start::Start);
+    (0..5).for_each(|_| _ = small.turn());
+    small.client.told.retain(|told| told.contains("too-slow") || told.starts_with('3'));
+    assert_eq!(small.client.told, ["1: too-slow", "2: too-slow", "3: 5000", "3: 5001", "3: caught up"]);
+}
+
+#[test]
+fn a_flush_behind_the_revision_that_a_subscription_starts_behind_is_told() {
+    let mut small = Small::new(1);
+    small.set(0, "s");
+    let mut shards = vec![Box::new(small.shards.remove(0).0)];
+    Shards::Several { shards: &mut shards, total: 1 }.flush();
+    small.shards.push((*shards.remove(0), Fanout::new(ShardId(0), 1)));
+    small.subscribe("s", Start::Revision(Revision(0)));
+    (0..5).for_each(|_| _ = small.turn());
+    assert_eq!(small.client.told, ["1: 1001", "1: caught up"]);
+}
+
+#[test]
+fn a_checkpoint_for_which_there_was_no_room_is_told_once_there_is() {
+    let mut small = Small::new(1);
+    let interest = Interest { source: Source::of(b"$et-Nothing"), filter: Default::default() };
+    small.subscribe_to(interest, Start::End, Some(2));
+    (0..3).for_each(|_| _ = small.turn());
+    small.client.told.clear();
+    small.client.is_full = true;
+    (0..5).for_each(|n| small.set(0, &format!("k{n}")));
+    (0..3).for_each(|_| _ = small.turn());
+    assert!(small.client.told.is_empty());
+    small.client.is_full = false;
+    small.hub.note_room(ClientId(1));
+    small.turn();
+    assert_eq!(small.client.told, ["1: checkpoint"]);
 }

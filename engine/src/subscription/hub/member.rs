@@ -77,6 +77,8 @@ pub(super) struct Member {
     starts_behind: bool,
     /// The revision that it starts behind, as long as it looks for the first event after it.
     pub after: Option<Revision>,
+    /// Whether the event of that revision was found.
+    pub found_start: bool,
     /// Which revision the stream's next event was to get when it began to look, and from which position on.
     pub next_revision: (u64, Position),
     /// What waits for it, oldest first.
@@ -113,6 +115,7 @@ impl Member {
             floats: cursor == Position(0) && after.is_none(),
             starts_behind: after.is_some(),
             after,
+            found_start: false,
             next_revision: (0, Position(0)),
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -259,7 +262,11 @@ impl Member {
     /// Where an event stands to the revision that the subscription starts behind.
     pub fn stands(&self, record: &Record<'_>) -> Stands {
         let Some(after) = self.after else { return Stands::Behind };
-        if record.event_type() == EventType::FlushDb || record.revision() <= after {
+        if record.event_type() == EventType::FlushDb {
+            // As long as the event that it starts behind has not been found, nobody knows.
+            return if self.found_start { Stands::Behind } else { Stands::Before };
+        }
+        if record.revision() <= after {
             return Stands::Before;
         }
         if record.revision().0 == after.0 + 1 { Stands::Behind } else { Stands::BehindGap }

@@ -14,6 +14,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `clients` | what clients ask for |
 //! | `member` | one subscription |
 //! | `interests` | what is wanted, and on which shards it is live |
 //! | `feeds` | the shards' batches, merged |
@@ -22,6 +23,7 @@
 //! | `checkpoints` | how far nothing was found |
 
 mod checkpoints;
+mod clients;
 mod feeds;
 mod interests;
 mod live;
@@ -30,20 +32,21 @@ mod reading;
 mod slab;
 mod together;
 
-use super::{ClientId, OnSlow, Outlet, Push, Reason, Start, Subscribe};
+use super::{ClientId, OnSlow, Outlet, Push, Reason};
 use crate::fanout::{Ask, Fanned, Notice};
 use crate::history::History;
 use crate::limits::SubscriptionLimits;
 use crate::position::{Position, Revision, ShardId};
 use crate::ring::{Ring, RingLookup};
 use checkpoints::Checkpoints;
+use clients::Client;
+pub use clients::{NoSubscription, TooMany};
 use feeds::Feeds;
 use interests::Interests;
 use live::Chunk;
-use member::{Member, Phase, Place, before};
+use member::{Phase, Place, before};
 use slab::Members;
 use std::collections::{HashMap, VecDeque};
-use thiserror::Error;
 
 /// The subscriptions of the clients of one core.
 pub struct Hub {
@@ -86,26 +89,6 @@ pub enum Reading {
     Demoted,
 }
 
-#[derive(Default)]
-struct Client {
-    last_id: u64,
-    /// Its subscriptions, by number.
-    members: Vec<(u64, u32)>,
-}
-
-/// A client has as many subscriptions as it may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a client may have {max} subscriptions")]
-pub struct TooMany {
-    /// How many it may have.
-    pub max: usize,
-}
-
-/// The client has no subscription of this number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no such subscription")]
-pub struct NoSubscription;
-
 /// What a hub counts, since it began where it is no present number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HubCounts {
@@ -143,87 +126,6 @@ impl Hub {
             chunk: Chunk::default(),
             counts: HubCounts::default(),
         }
-    }
-
-    /// Makes a subscription; answers its number, unique within the client's, from 1. Nothing is told before the next
-    /// turn of the hub.
-    ///
-    /// # Errors
-    /// Where the client has as many as it may have.
-    pub fn subscribe(&mut self, client: ClientId, wanted: Subscribe, history: &History) -> Result<u64, TooMany> {
-        let owner = self.clients.entry(client).or_default();
-        if owner.members.len() >= self.limits.per_client {
-            return Err(TooMany { max: self.limits.per_client });
-        }
-        owner.last_id += 1;
-        let id = owner.last_id;
-        let (start, interest) = (wanted.start, wanted.interest.clone());
-        let shard = interest.source.shard(self.interests.shards());
-        let stream: Box<[u8]> = interest.source.name().into();
-        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted));
-        owner.members.push((id, index));
-        self.counts.subscriptions += 1;
-        let number = self.interests.enter(interest, index);
-        self.counts.demoted += u64::from(self.interests.row(number).is_demoted);
-        let member = &mut self.members[index];
-        member.interest = number;
-        if start == Start::End {
-            member.cursor = history.frontier();
-            member.checkpointed = member.cursor;
-        }
-        match (member.phase, shard) {
-            (Phase::Asked, Some(shard)) => {
-                let subscription = token(index, member.serial);
-                self.interests.asks.push((shard, Ask::Revision { subscription, stream }));
-            }
-            _ => self.put_in_line(index),
-        }
-        Ok(id)
-    }
-
-    /// Ends a subscription: its client is told that it is dropped, and then nothing more of it.
-    ///
-    /// # Errors
-    /// Where there is none of this number.
-    pub fn unsubscribe(&mut self, client: ClientId, id: u64, outlet: &mut impl Outlet) -> Result<(), NoSubscription> {
-        let index = self.find(client, id)?;
-        let position = before(self.stands_at(index));
-        outlet.push(client, id, Push::Dropped(Reason::Unsubscribed, position));
-        self.remove(index);
-        Ok(())
-    }
-
-    /// Acknowledges `count` events of a subscription with a window, so that as many more may be on their way.
-    ///
-    /// # Errors
-    /// Where there is none of this number.
-    pub fn credit(&mut self, client: ClientId, id: u64, count: u64) -> Result<(), NoSubscription> {
-        let index = self.find(client, id)?;
-        self.members[index].add_credit(count);
-        self.wake(index);
-        Ok(())
-    }
-
-    /// Ends all subscriptions of a client that is gone. It is told nothing.
-    pub fn close_client(&mut self, client: ClientId) {
-        let Some(gone) = self.clients.remove(&client) else { return };
-        gone.members.iter().for_each(|(_, index)| self.remove(*index));
-    }
-
-    /// Notes that a client that had no room has some.
-    pub fn note_room(&mut self, client: ClientId) {
-        let Some(owner) = self.clients.get(&client) else { return };
-        for place in 0..owner.members.len() {
-            // Looked up each time: waking borrows the hub.
-            if let Some(&(_, index)) = self.clients.get(&client).and_then(|owner| owner.members.get(place)) {
-                self.wake(index);
-            }
-        }
-    }
-
-    /// How many subscriptions a client has.
-    pub fn subscriptions_of(&self, client: ClientId) -> usize {
-        self.clients.get(&client).map_or(0, |owner| owner.members.len())
     }
 
     /// Drops all subscriptions because the server stops.
@@ -364,11 +266,6 @@ impl Hub {
         }
     }
 
-    fn find(&self, client: ClientId, id: u64) -> Result<u32, NoSubscription> {
-        let owner = self.clients.get(&client).ok_or(NoSubscription)?;
-        owner.members.iter().find(|row| row.0 == id).map(|row| row.1).ok_or(NoSubscription)
-    }
-
     /// Everything before this was told to a member, where it was wanted.
     fn stands_at(&self, index: u32) -> Position {
         let member = &self.members[index];
@@ -399,7 +296,7 @@ impl Hub {
             _ if member.place == Place::Polls => false,
             Phase::Asked => false,
             Phase::Reading | Phase::Joining(_) => true,
-            Phase::Live => !member.queue.is_empty(),
+            Phase::Live => !member.queue.is_empty() || member.checkpoint_due().is_some_and(|due| due <= self.merged),
         };
         if has_something {
             self.put_in_line(index);
@@ -503,9 +400,4 @@ impl Hub {
             self.put_in_line(index);
         }
     }
-}
-
-/// What an answer to a question about a member carries.
-fn token(index: u32, serial: u32) -> u64 {
-    (index as u64) << 32 | serial as u64
 }

@@ -3,6 +3,7 @@
 use super::Hub;
 use super::interests::Row;
 use super::member::{Phase, Place, Stands, before};
+use crate::event::EventType;
 use crate::filter::Filter;
 use crate::history::{Gap, History, Scan};
 use crate::limits::{DEMOTED_SLICE_RECORDS, PAGE_POSITIONS, SLICE_BYTES, SLICE_RECORDS};
@@ -44,7 +45,12 @@ impl Hub {
         let mut bytes = 0;
         loop {
             let member = &mut self.members[index];
-            let Some(&waiting) = member.queue.front() else { return Place::Rests };
+            let Some(&waiting) = member.queue.front() else {
+                if outlet.has_room(member.client) {
+                    member.checkpoint(self.merged, outlet);
+                }
+                return Place::Rests;
+            };
             if !member.may_tell(outlet) {
                 return Place::Rests;
             }
@@ -100,13 +106,18 @@ impl Hub {
             }
             let bytes = record.bytes().len() as u64;
             match member.stands(record) {
-                Stands::Before => return bytes,
+                Stands::Before => {
+                    member.found_start |= Some(record.revision()) == member.after && !record.key().is_empty();
+                    return bytes;
+                }
                 Stands::Behind => {}
                 Stands::BehindGap if had_not_happened => {}
                 Stands::BehindGap => is_over |= !member.meet_gap(lost, first_of_run, outlet),
             }
-            // Wanted or not, it is found.
-            member.after = None;
+            // Wanted or not, it is found; a flush between it and the start is not it.
+            if record.event_type() != EventType::FlushDb {
+                member.after = None;
+            }
             if is_over {
                 return u64::MAX;
             }
@@ -122,6 +133,10 @@ impl Hub {
             is_over = !member.meet_gap(gap, first_of_run, outlet);
         }
         member.cursor = member.cursor.max(page.next);
+        if page.is_too_long {
+            self.drop_member(index, Reason::TooSlow, before(page.next), outlet);
+            return false;
+        }
         if let Some(Revision(after)) = member.after
             && member.cursor >= from
             && next > after

@@ -68,7 +68,8 @@ impl Hub {
             told += 1;
             record.bytes().len() as u64
         });
-        is_gap |= page.gap.is_some();
+        // What none of them can get past, each meets by itself too.
+        is_gap |= page.gap.is_some() || page.is_too_long && page.next == scan.cursor;
         if !is_gap {
             teller.checkpoint_each_shared(page.next, outlet);
         }

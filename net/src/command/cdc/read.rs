@@ -69,6 +69,11 @@ fn read(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     let mut rows = Rows::new(reply.protocol(), Columns::Seven, *now_ms);
     let request = Request { cursor, count: options.count, bytes: options.bytes, filter: &filter };
     let page = history.read(&request, |_, record| rows.event(record))?;
+    if rows.is_empty() && page.is_too_long {
+        let (event, next) = (page.next, page.next.next());
+        let text = format!("ERR the name of event {event} is too long for this regex; read on from {next}");
+        return Err(CdcError::from(text.into_bytes()));
+    }
     if rows.is_empty() && page.gap.is_none() && !state.is_over(*now_ms, options.block_ms) {
         state.cursor = Some(page.next);
         state.filter = Some(filter);

@@ -1,0 +1,126 @@
+//! What clients ask a hub for: subscriptions, their end, credit; and that a client is gone or has room.
+
+use super::Hub;
+use super::member::{Member, Phase, before};
+use crate::fanout::Ask;
+use crate::history::History;
+use crate::subscription::{ClientId, Outlet, Push, Reason, Start, Subscribe};
+use thiserror::Error;
+
+#[derive(Default)]
+pub(super) struct Client {
+    last_id: u64,
+    /// Its subscriptions, by number.
+    pub members: Vec<(u64, u32)>,
+}
+
+/// A client has as many subscriptions as it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a client may have {max} subscriptions")]
+pub struct TooMany {
+    /// How many it may have.
+    pub max: usize,
+}
+
+/// The client has no subscription of this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no such subscription")]
+pub struct NoSubscription;
+
+impl Hub {
+    /// Makes a subscription; answers its number, unique within the client's, from 1. Nothing is told before the next
+    /// turn of the hub.
+    ///
+    /// # Errors
+    /// Where the client has as many as it may have.
+    pub fn subscribe(&mut self, client: ClientId, wanted: Subscribe, history: &History) -> Result<u64, TooMany> {
+        let owner = self.clients.entry(client).or_default();
+        if owner.members.len() >= self.limits.per_client {
+            return Err(TooMany { max: self.limits.per_client });
+        }
+        owner.last_id += 1;
+        let id = owner.last_id;
+        let (start, interest) = (wanted.start, wanted.interest.clone());
+        let shard = interest.source.shard(self.interests.shards());
+        let stream: Box<[u8]> = interest.source.name().into();
+        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted));
+        owner.members.push((id, index));
+        self.counts.subscriptions += 1;
+        let number = self.interests.enter(interest, index);
+        self.counts.demoted += u64::from(self.interests.row(number).is_demoted);
+        let member = &mut self.members[index];
+        member.interest = number;
+        if start == Start::End {
+            member.cursor = history.frontier();
+            member.checkpointed = member.cursor;
+        }
+        match (member.phase, shard) {
+            (Phase::Asked, Some(shard)) => {
+                let subscription = token(index, member.serial);
+                self.interests.asks.push((shard, Ask::Revision { subscription, stream }));
+            }
+            _ => self.put_in_line(index),
+        }
+        Ok(id)
+    }
+
+    /// Ends a subscription: its client is told that it is dropped, and then nothing more of it.
+    ///
+    /// # Errors
+    /// Where there is none of this number.
+    pub fn unsubscribe(&mut self, client: ClientId, id: u64, outlet: &mut impl Outlet) -> Result<(), NoSubscription> {
+        let index = self.find(client, id)?;
+        let position = before(self.stands_at(index));
+        outlet.push(client, id, Push::Dropped(Reason::Unsubscribed, position));
+        self.remove(index);
+        Ok(())
+    }
+
+    /// Acknowledges `count` events of a subscription with a window, so that as many more may be on their way.
+    ///
+    /// # Errors
+    /// Where there is none of this number.
+    pub fn credit(&mut self, client: ClientId, id: u64, count: u64) -> Result<(), NoSubscription> {
+        let index = self.find(client, id)?;
+        self.members[index].add_credit(count);
+        self.wake(index);
+        Ok(())
+    }
+
+    /// Ends all subscriptions of a client that is gone. It is told nothing.
+    pub fn close_client(&mut self, client: ClientId) {
+        let Some(gone) = self.clients.remove(&client) else { return };
+        gone.members.iter().for_each(|(_, index)| self.remove(*index));
+    }
+
+    /// Notes that a client that had no room has some.
+    pub fn note_room(&mut self, client: ClientId) {
+        let Some(owner) = self.clients.get_mut(&client) else { return };
+        // Each time another one is first: there may not be room for all of them.
+        if !owner.members.is_empty() {
+            owner.members.rotate_left(1);
+        }
+        let owner = &*owner;
+        for place in 0..owner.members.len() {
+            // Looked up each time: waking borrows the hub.
+            if let Some(&(_, index)) = self.clients.get(&client).and_then(|owner| owner.members.get(place)) {
+                self.wake(index);
+            }
+        }
+    }
+
+    /// How many subscriptions a client has.
+    pub fn subscriptions_of(&self, client: ClientId) -> usize {
+        self.clients.get(&client).map_or(0, |owner| owner.members.len())
+    }
+
+    fn find(&self, client: ClientId, id: u64) -> Result<u32, NoSubscription> {
+        let owner = self.clients.get(&client).ok_or(NoSubscription)?;
+        owner.members.iter().find(|row| row.0 == id).map(|row| row.1).ok_or(NoSubscription)
+    }
+}
+
+/// What an answer to a question about a member carries.
+fn token(index: u32, serial: u32) -> u64 {
+    (index as u64) << 32 | serial as u64
+}
