@@ -28,8 +28,10 @@ impl Hub {
             if !member.may_tell(outlet) {
                 return Place::Rests;
             }
-            let others = self.others_like(index, limit, outlet);
-            let is_read = !others.is_empty() && self.read_together(index, &others, limit, history, outlet);
+            let is_read = match self.others_like(index, limit, outlet) {
+                Some(others) => self.read_together(index, &others, limit, history, outlet),
+                None => false,
+            };
             if !is_read && !self.read(index, limit, history, outlet) {
                 return Place::Rests;
             }

@@ -1,4 +1,5 @@
-//! Several subscriptions that have fallen behind alike read the history together: a page is read and encoded once.
+//! Subscriptions that have fallen behind alike read the history together: a page is read and encoded once. One alone reads
+//! like several, for a page that is told as a whole costs less than its events one by one.
 
 use super::Hub;
 use super::member::Phase;
@@ -9,12 +10,13 @@ use crate::position::Position;
 use crate::subscription::{ClientId, Outlet};
 
 impl Hub {
-    /// The other members that stand where this one does, are to read up to `limit` or further, and are told alike.
-    pub(super) fn others_like(&self, index: u32, limit: Position, outlet: &mut impl Outlet) -> Vec<u32> {
+    /// The other members that stand where this one does, are to read up to `limit` or further, and are told alike. None
+    /// where this one has to be told event by event.
+    pub(super) fn others_like(&self, index: u32, limit: Position, outlet: &mut impl Outlet) -> Option<Vec<u32>> {
         let member = &self.members[index];
         let row = self.interests.row(member.interest);
-        if row.members.len() == 1 || !member.is_plain() || member.cursor.0 == 0 {
-            return Vec::new();
+        if !member.is_plain() || member.cursor.0 == 0 {
+            return None;
         }
         let alike = member.common();
         let is_like = |other: &&u32| {
@@ -29,7 +31,7 @@ impl Hub {
         let mut others: Vec<u32> =
             row.members.iter().filter(|other| **other != index).filter(is_like).copied().collect();
         others.retain(|other| self.members[*other].may_tell(outlet));
-        others
+        Some(others)
     }
 
     /// Reads a page for a member and others. False where there is a gap, and nothing was told: each meets that by itself.
