@@ -86,6 +86,7 @@ stats! {
     Turns "turns that had something to do"
     Subscriptions "subscriptions of this core's clients"
     LiveSubscriptions "those of them that are live"
+    DemotedSubscriptions "those of them that never are, for what they want costs the shards too much"
     PushedEvents "events pushed to them"
     FellBehind "times one of them has fallen behind"
     DroppedSubscriptions "subscriptions dropped for another reason than that the client ended them"

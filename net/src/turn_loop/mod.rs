@@ -268,6 +268,7 @@ impl Core {
             (Stat::Parks, counters.parks),
             (Stat::Subscriptions, subscriptions.subscriptions),
             (Stat::LiveSubscriptions, subscriptions.live),
+            (Stat::DemotedSubscriptions, subscriptions.demoted),
             (Stat::PushedEvents, subscriptions.events),
             (Stat::FellBehind, subscriptions.fell_behind),
             (Stat::DroppedSubscriptions, subscriptions.dropped),

@@ -179,6 +179,7 @@ fn subscriptions(context: &HistoryContext<'_>, text: &mut Text) {
     let server = context.server;
     text.row("subscriptions", server.total(Stat::Subscriptions));
     text.row("subscriptions_live", server.total(Stat::LiveSubscriptions));
+    text.row("subscriptions_demoted", server.total(Stat::DemotedSubscriptions));
     for (name, stat) in [
         ("subscription_events_total", Stat::PushedEvents),
         ("subscriptions_fell_behind_total", Stat::FellBehind),
