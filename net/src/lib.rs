@@ -16,6 +16,7 @@
 //! | [`gather`] | one reply made of several cores' parts |
 //! | [`groups`] | the consumer groups that a core keeps |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
+//! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | [`limits`] | every bound that is no flag |
 
 pub mod command;
