@@ -10,13 +10,13 @@
 //! What was overwritten is one number over all shards: the highest position that any ring has lost. Up to it the
 //! history has holes, so a reader is told of all of it as one gap, and goes on behind it.
 
-use crate::event::EventType;
 use crate::filter::Filter;
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record, Ring, RingCursor};
 use crate::sequencer::Sequencer;
 use crate::subscription::Source;
+use crate::subscription::source::wants;
 use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
@@ -111,12 +111,6 @@ impl Scan<'_> {
     fn is_too_long(&self, record: &Record<'_>, shard: ShardId) -> bool {
         self.filter.is_too_long(record.key(), record.type_name()) && self.source.has(record, shard)
     }
-
-    fn wants(&self, record: &Record<'_>, shard: ShardId) -> bool {
-        let event_type = record.event_type();
-        event_type == EventType::FlushDb
-            || self.source.has(record, shard) && self.filter.passes(event_type, record.type_name(), record.key(), shard)
-    }
 }
 
 impl History {
@@ -152,10 +146,8 @@ impl History {
 
     /// The shards that can have something of a source.
     fn shards_of(&self, source: &Source) -> Range<usize> {
-        let total = self.rings.len();
-        let only = source.shard(total as u16).map(|shard| shard.0 as usize);
-        // There may be no shard of that number.
-        only.map_or(0..total, |shard| shard.min(total)..(shard + 1).min(total))
+        let shards = source.shards(self.rings.len() as u16);
+        shards.start as usize..shards.end as usize
     }
 
     /// The first position of a source that is still available; the next one to come where there is none.
@@ -295,7 +287,7 @@ impl History {
                 page.next = position.next();
                 scanned += 1;
                 scanned_bytes += record.end().0 - record.offset().0;
-                if passes_all || wanted.wants(&record, cursor.shard) {
+                if passes_all || wants(wanted.source, wanted.filter, &record, cursor.shard) {
                     cost = visit(page.gap, cursor.shard, &record).saturating_add(cost);
                     visited += 1;
                     if visited == wanted.count || cost >= wanted.bytes {

@@ -222,12 +222,16 @@ impl Turn {
         std::mem::take(&mut self.published)
     }
 
-    /// The published records from `from` on, and what the ring holds; the oldest first where `from` is older.
-    pub(crate) fn published(&mut self, from: RingOffset) -> Option<(Published, Records<'_>)> {
-        let writer = self.writer.as_mut()?;
+    /// What the ring holds.
+    pub(crate) fn published(&self) -> Option<Published> {
+        let writer = self.writer.as_ref()?;
         let next = writer.last_published().map_or(self.sequencer.first(), Position::next);
-        let published = Published { head: writer.head(), tail: writer.tail(), next };
-        Some((published, writer.published(from)))
+        Some(Published { head: writer.head(), tail: writer.tail(), next })
+    }
+
+    /// The published records from `from` on; the oldest first where `from` is older.
+    pub(crate) fn published_from(&mut self, from: RingOffset) -> Option<Records<'_>> {
+        self.writer.as_mut().map(|writer| writer.published(from))
     }
 
     /// Records and publishes that the database was flushed, at a position that the caller took for all shards. The

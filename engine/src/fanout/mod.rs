@@ -11,6 +11,7 @@ use crate::event::EventType;
 use crate::matcher::Matcher;
 use crate::position::{RingOffset, ShardId};
 use crate::shard::Shard;
+use crate::turn::Published;
 
 /// Which interests are live on one shard, for which cores. One per shard, on its core.
 pub struct Fanout {
@@ -90,28 +91,26 @@ impl Fanout {
     /// be called after the shard's commit. A core whose lane is full, as `is_full` tells, is sent nothing: it will be
     /// told that it has lost events, so that what waits for it stays bounded.
     pub fn turn(&mut self, shard: &mut Shard, is_full: impl Fn(ShardId) -> bool) -> Vec<(ShardId, Box<Fanned>)> {
-        if self.matcher.is_empty()
-            && let Some((published, _)) = shard.published(self.scanned)
-        {
-            self.scanned = published.tail;
+        // Nothing is asked of a shard that does not record.
+        let Some(published) = shard.published() else { return Vec::new() };
+        if !self.matcher.is_empty() && published.tail != self.scanned {
+            self.scan(shard, published, &is_full);
         }
-        self.scan(shard, &is_full);
+        self.scanned = published.tail;
         for (core, ask) in std::mem::take(&mut self.asks) {
-            self.answer(shard, core, ask);
+            self.answer(shard, published, core, ask);
+        }
+        for batch in self.cores.iter_mut().filter_map(|core| core.batch.as_mut()) {
+            (batch.scanned, batch.next) = (published.tail, published.next);
         }
         let cores = (0..).map(ShardId).zip(&mut self.cores);
         cores.filter(|(core, _)| !is_full(*core)).filter_map(|(id, core)| Some((id, core.batch.take()?))).collect()
     }
 
-    fn scan(&mut self, shard: &mut Shard, is_full: &impl Fn(ShardId) -> bool) {
+    /// Runs the records that are published and were not looked at through all live interests.
+    fn scan(&mut self, shard: &mut Shard, published: Published, is_full: &impl Fn(ShardId) -> bool) {
         let Fanout { matcher, owners, cores, scanned, found, demoted, spare, .. } = self;
-        if matcher.is_empty() {
-            return;
-        }
-        let Some((published, records)) = shard.published(*scanned) else { return };
-        if published.tail == *scanned {
-            return;
-        }
+        let Some(records) = shard.published_from(*scanned) else { return };
         // Only where a shard was away for long: a turn publishes no more than a quarter of the ring.
         let is_lapped = published.head > *scanned;
         for (core, subscriber) in cores.iter_mut().enumerate().filter(|(_, core)| core.live > 0) {
@@ -120,7 +119,6 @@ impl Fanout {
                 batch.lose();
             }
         }
-        *scanned = published.tail;
         let mut ahead = matcher.looks_ahead().then(|| records.clone());
         ahead.iter_mut().for_each(|ahead| _ = ahead.nth(RECORDS_AHEAD - 1));
         for record in records {
@@ -152,13 +150,9 @@ impl Fanout {
                 self.free.push(place);
             }
         }
-        for batch in cores.iter_mut().filter_map(|core| core.batch.as_mut()) {
-            (batch.scanned, batch.next) = (published.tail, published.next);
-        }
     }
 
-    fn answer(&mut self, shard: &mut Shard, core: ShardId, ask: Ask) {
-        let Some((published, _)) = shard.published(self.scanned) else { return };
+    fn answer(&mut self, shard: &Shard, published: Published, core: ShardId, ask: Ask) {
         let subscriber = &mut self.cores[core.0 as usize];
         match ask {
             Ask::Add { number, token, interest } => {
@@ -174,7 +168,6 @@ impl Fanout {
                 subscriber.live += 1;
                 self.matcher.add(place, interest);
                 let batch = subscriber.batch.get_or_insert_default();
-                (batch.scanned, batch.next) = (published.tail, published.next);
                 batch.notices.push(Notice::Live { number, token, from: published.next });
             }
             Ask::Remove { number } => {
@@ -189,7 +182,6 @@ impl Fanout {
             Ask::Revision { .. } if shard.turn().is_dirty() => self.asks.push((core, ask)),
             Ask::Revision { subscription, stream } => {
                 let batch = subscriber.batch.get_or_insert_default();
-                (batch.scanned, batch.next) = (published.tail, published.next);
                 let (next, from) = (shard.next_revision(&stream), published.next);
                 batch.notices.push(Notice::Revision { subscription, next, from });
             }

@@ -132,10 +132,15 @@ impl Shard {
         published
     }
 
-    /// The records published from `from` on, and what the ring holds: for who tells subscribers of them. To be called
-    /// after [`Shard::commit`]. None where recording is off.
-    pub fn published(&mut self, from: RingOffset) -> Option<(Published, Records<'_>)> {
-        self.turn.published(from)
+    /// What the ring holds for its readers; none where recording is off.
+    pub fn published(&self) -> Option<Published> {
+        self.turn.published()
+    }
+
+    /// The records published from `from` on, for who tells subscribers of them. Where they go round the end of the ring,
+    /// the lengths of all from `from` up to there are read. None where recording is off.
+    pub fn published_from(&mut self, from: RingOffset) -> Option<Records<'_>> {
+        self.turn.published_from(from)
     }
 
     /// The revision that the next event of a key's stream gets; 0 where the stream has no counter.

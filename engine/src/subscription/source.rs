@@ -6,6 +6,7 @@ use crate::number::parse_u64;
 use crate::position::{Revision, ShardId};
 use crate::ring::Record;
 use crate::slot::shard_of;
+use std::ops::Range;
 
 /// Where the events of a subscription come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,10 +74,17 @@ impl Source {
         }
     }
 
-    /// Whether an event of this shard is in it. Does not know that a flush is in every source.
+    /// The shards, of `total`, that its events may be on: none where it is of a shard that there is not.
+    pub fn shards(&self, total: u16) -> Range<u16> {
+        let only = self.shard(total).map(|shard| shard.0.min(total)..shard.0.saturating_add(1).min(total));
+        only.unwrap_or(0..total)
+    }
+
+    /// Whether an event of this shard is in it. A flush is in every source.
     pub fn has(&self, record: &Record<'_>, shard: ShardId) -> bool {
         match self {
             Source::All => true,
+            _ if record.event_type() == EventType::FlushDb => true,
             Source::Shard(only) => *only == shard,
             Source::Stream(name) => record.key() == &name[..],
             Source::Category(category) => category_of(record.key()) == Some(category),
@@ -103,9 +111,14 @@ pub struct Interest {
 impl Interest {
     /// Whether an event is wanted. A flush always is.
     pub fn wants(&self, record: &Record<'_>, shard: ShardId) -> bool {
-        record.event_type() == EventType::FlushDb
-            || self.source.has(record, shard) && self.filter.matches(record.key(), record.type_name(), shard)
+        wants(&self.source, &self.filter, record, shard)
     }
+}
+
+/// Whether an event is in a source and passes a filter. A flush is, and does.
+#[inline]
+pub(crate) fn wants(source: &Source, filter: &Filter, record: &Record<'_>, shard: ShardId) -> bool {
+    source.has(record, shard) && filter.passes(record.event_type(), record.type_name(), record.key(), shard)
 }
 
 #[cfg(test)]

@@ -176,8 +176,9 @@ impl World {
     /// Adds what a shard has published to the list of all events.
     fn list(&mut self, core: usize) {
         let Core { shard, listed, .. } = &mut self.cores[core];
-        let (published, records) = shard.published(*listed).expect("it records");
+        let published = shard.published().expect("it records");
         assert!(published.head <= *listed, "the list is kept up to date");
+        let records = shard.published_from(*listed).expect("it records");
         *listed = published.tail;
         let new: Vec<Event> = records.map(|record| Event::new(&record, ShardId(core as u16))).collect();
         for event in new {

@@ -1,7 +1,7 @@
 //! What clients ask a hub for: subscriptions, their end, credit; and that a client is gone or has room.
 
-use super::Hub;
 use super::member::{Member, Phase, before};
+use super::{Hub, Slot};
 use crate::fanout::Ask;
 use crate::history::History;
 use crate::subscription::{ClientId, Outlet, Push, Reason, Start, Subscribe};
@@ -56,7 +56,7 @@ impl Hub {
         }
         match (member.phase, shard) {
             (Phase::Asked, Some(shard)) => {
-                let subscription = token(index, member.serial);
+                let subscription = Slot { index, serial: member.serial }.token();
                 self.interests.asks.push((shard, Ask::Revision { subscription, stream }));
             }
             _ => self.put_in_line(index),
@@ -100,27 +100,13 @@ impl Hub {
         if !owner.members.is_empty() {
             owner.members.rotate_left(1);
         }
-        let owner = &*owner;
-        for place in 0..owner.members.len() {
-            // Looked up each time: waking borrows the hub.
-            if let Some(&(_, index)) = self.clients.get(&client).and_then(|owner| owner.members.get(place)) {
-                self.wake(index);
-            }
+        for (_, index) in owner.members.clone() {
+            self.wake(index);
         }
-    }
-
-    /// How many subscriptions a client has.
-    pub fn subscriptions_of(&self, client: ClientId) -> usize {
-        self.clients.get(&client).map_or(0, |owner| owner.members.len())
     }
 
     fn find(&self, client: ClientId, id: u64) -> Result<u32, NoSubscription> {
         let owner = self.clients.get(&client).ok_or(NoSubscription)?;
         owner.members.iter().find(|row| row.0 == id).map(|row| row.1).ok_or(NoSubscription)
     }
-}
-
-/// What an answer to a question about a member carries.
-fn token(index: u32, serial: u32) -> u64 {
-    (index as u64) << 32 | serial as u64
 }

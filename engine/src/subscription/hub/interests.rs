@@ -4,6 +4,7 @@ use crate::fanout::Ask;
 use crate::position::{Position, ShardId};
 use crate::subscription::Interest;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The interests of one core. The numbers are those by which the shards know them.
@@ -24,8 +25,8 @@ pub(super) struct Interests {
 /// One interest.
 pub(super) struct Row {
     pub interest: Arc<Interest>,
-    /// The only shard that can have something for it.
-    only: Option<ShardId>,
+    /// The shards that can have something for it.
+    shards: Range<u16>,
     /// The subscriptions that want it, by their places in the hub.
     pub members: Vec<u32>,
     /// How many of them rely on it being live.
@@ -62,14 +63,7 @@ impl Interests {
 
     /// Whether a shard can have something for an interest.
     pub fn looks_on(&self, number: u32, shard: ShardId) -> bool {
-        self.shards_of(&self.row(number).interest).contains(&shard.0)
-    }
-
-    /// The shards that can have something for an interest.
-    fn shards_of(&self, interest: &Interest) -> std::ops::Range<u16> {
-        let only = interest.source.shard(self.shards);
-        // There may be no shard of that number.
-        only.map_or(0..self.shards, |shard| shard.0.min(self.shards)..shard.0.saturating_add(1).min(self.shards))
+        self.row(number).shards.contains(&shard.0)
     }
 
     /// Adds a member to an interest, which is made where nobody shares it; answers its number.
@@ -80,7 +74,7 @@ impl Interests {
         }
         let interest = Arc::new(interest);
         let row = Row {
-            only: interest.source.shard(self.shards),
+            shards: interest.source.shards(self.shards),
             interest: interest.clone(),
             members: vec![member],
             joined: 0,
@@ -138,7 +132,7 @@ impl Interests {
     /// later one did not ask has nothing for it.
     #[inline]
     pub fn row_on(&mut self, number: u32, shard: ShardId) -> Option<&mut Row> {
-        self.get_mut(number).filter(|row| row.only.is_none_or(|only| only == shard))
+        self.get_mut(number).filter(|row| row.shards.contains(&shard.0))
     }
 
     /// The members of an interest.
@@ -158,8 +152,8 @@ impl Interests {
         let row = self.row_mut(number);
         (row.token, row.from) = (token, Position(0));
         row.answered.clear();
-        let interest = row.interest.clone();
-        for shard in self.shards_of(&interest) {
+        let (shards, interest) = (row.shards.clone(), row.interest.clone());
+        for shard in shards {
             self.asks.push((ShardId(shard), Ask::Add { number, token, interest: interest.clone() }));
         }
     }
@@ -173,11 +167,11 @@ impl Interests {
         }
         // No answer that is still on its way is for anyone now.
         row.token = 0;
-        let interest = row.interest.clone();
+        let shards = row.shards.clone();
         for shard in std::mem::take(&mut row.answered) {
             self.live_on[shard.0 as usize] -= 1;
         }
-        for shard in self.shards_of(&interest) {
+        for shard in shards {
             self.asks.push((ShardId(shard), Ask::Remove { number }));
         }
     }
@@ -185,8 +179,7 @@ impl Interests {
     /// From which position on it is live on all shards that can have something for it; none as long as it is not.
     pub fn live_from(&self, number: u32) -> Option<Position> {
         let row = self.row(number);
-        let wanted = self.shards_of(&row.interest).len();
-        (row.joined > 0 && row.answered.len() == wanted).then_some(row.from)
+        (row.joined > 0 && row.answered.len() == row.shards.len()).then_some(row.from)
     }
 
     /// Takes a shard's answer; tells whether the interest is now live on all shards.

@@ -167,7 +167,7 @@ impl Hub {
 }
 
 /// The record of an event, if it is still there.
-fn find(lookups: &mut [RingLookup], waiting: Waiting) -> Option<Record<'_>> {
+pub(super) fn find(lookups: &mut [RingLookup], waiting: Waiting) -> Option<Record<'_>> {
     lookups[waiting.shard.0 as usize].get(waiting.offset).ok().flatten()
 }
 

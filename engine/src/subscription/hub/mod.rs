@@ -80,6 +80,18 @@ struct Slot {
     serial: u32,
 }
 
+impl Slot {
+    /// What an answer to a question about the member carries.
+    fn token(self) -> u64 {
+        (self.index as u64) << 32 | self.serial as u64
+    }
+
+    /// The inverse of [`Slot::token`].
+    fn from_token(token: u64) -> Slot {
+        Slot { index: (token >> 32) as u32, serial: token as u32 }
+    }
+}
+
 /// Who reads the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -323,8 +335,7 @@ impl Hub {
     }
 
     fn take_revision(&mut self, subscription: u64, next: (u64, Position), outlet: &mut impl Outlet) {
-        let slot = Slot { index: (subscription >> 32) as u32, serial: subscription as u32 };
-        let Some(index) = self.members.at(slot) else { return };
+        let Some(index) = self.members.at(Slot::from_token(subscription)) else { return };
         let member = &mut self.members[index];
         member.phase = Phase::Reading;
         member.next_revision = next;

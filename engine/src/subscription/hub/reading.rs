@@ -2,6 +2,7 @@
 
 use super::Hub;
 use super::interests::Row;
+use super::live::find;
 use super::member::{Phase, Place, Stands, before};
 use crate::event::EventType;
 use crate::filter::Filter;
@@ -59,7 +60,7 @@ impl Hub {
             if bytes >= SLICE_BYTES {
                 return Place::InLine;
             }
-            let Ok(Some(record)) = self.queue_lookups[waiting.shard.0 as usize].get(waiting.offset) else {
+            let Some(record) = find(&mut self.queue_lookups, waiting) else {
                 // It reads on from there, and meets the gap.
                 self.fall_behind(index, outlet);
                 return Place::Rests;
