@@ -133,19 +133,16 @@ fn load(
     let mut beside = Beside::connect(options, seed)?;
     settle(options, &mut subscribers)?;
     let turns = Turns::begin(options);
-    let mut before = Sample::take(options.run.server_pid)?;
+    let mut before = Before::take(options)?;
     let origin = Instant::now();
     subscribers.start(origin);
     beside.start(origin);
-    let mut is_warm = options.warmup_seconds == 0.0;
     let (mut ended_ns, is_all) = (None, options.filter == Filter::All);
     let copies = options.subscriptions as u64;
     let (mut shown, total) = (Shown::new(progress), options.warmup_seconds + options.seconds());
     subscribers.until(|now, measured| {
         shown.look(now, measured, options.requests.is_none().then_some(now as f64 / 1e9 / total));
-        if !is_warm && now as f64 / 1e9 >= options.warmup_seconds {
-            (is_warm, before) = (true, Sample::take(options.run.server_pid)?);
-        }
+        before.look(options, now)?;
         if !beside.is_over()? {
             return Ok(false);
         }
@@ -171,7 +168,7 @@ fn load(
     delivery.probes_unanswered = probed.as_ref().map(|probed| probed.unanswered);
     // Of the probes, where there are some: the writers' are those of full pipelines.
     let latencies = probed.map_or(written.latencies, |probed| probed.latencies);
-    Ok(Outcome { measured, before, after, operations, seconds, latencies, unanswered: 0 })
+    Ok(Outcome { measured, before: before.sample, after, operations, seconds, latencies, unanswered: 0 })
 }
 
 /// Writes when they are due, whatever the server does, and measures how long each takes to be pushed.
@@ -186,16 +183,12 @@ fn stamped(
     subscribers.subscribe();
     subscribers.until_live()?;
     settle(options, &mut subscribers)?;
-    let mut before = Sample::take(options.run.server_pid)?;
+    let mut before = Before::take(options)?;
     subscribers.start(Instant::now());
-    let mut is_warm = options.warmup_seconds == 0.0;
     let mut shown = Shown::new(progress);
     let unanswered = subscribers.until_pushed(PATIENCE_NS, |now, measured| {
         shown.look(now, measured, None);
-        if !is_warm && now as f64 / 1e9 >= options.warmup_seconds {
-            (is_warm, before) = (true, Sample::take(options.run.server_pid)?);
-        }
-        Ok(())
+        before.look(options, now)
     })?;
     let after = Sample::take(options.run.server_pid)?;
     let operations = measured.latencies.count();
@@ -206,7 +199,28 @@ fn stamped(
     }
     measured.delivery.expected = Some(measured.delivery.events + unanswered);
     let latencies = std::mem::take(&mut measured.latencies);
-    Ok(Outcome { measured, before, after, operations, seconds, latencies, unanswered })
+    Ok(Outcome { measured, before: before.sample, after, operations, seconds, latencies, unanswered })
+}
+
+/// The server's CPU time before what is measured: at the start, then at the end of the warm-up.
+struct Before {
+    sample: Sample,
+    is_warm: bool,
+}
+
+impl Before {
+    fn take(options: &SubscribeOptions) -> Result<Before, BenchError> {
+        let is_warm = options.warmup_seconds == 0.0;
+        Ok(Before { sample: Sample::take(options.run.server_pid)?, is_warm })
+    }
+
+    /// To be called again and again, `now` nanoseconds since the start.
+    fn look(&mut self, options: &SubscribeOptions, now: u64) -> Result<(), BenchError> {
+        if !self.is_warm && now as f64 / 1e9 >= options.warmup_seconds {
+            *self = Before { sample: Sample::take(options.run.server_pid)?, is_warm: true };
+        }
+        Ok(())
+    }
 }
 
 /// The progress line of a run.

@@ -2,7 +2,7 @@
 //! more than a few.
 
 use super::Hub;
-use super::member::Phase;
+use super::member::{Phase, To};
 use crate::limits::{CHECKPOINT_EACH_MAX, CHECKPOINT_LOOKS, CHECKPOINTS_PER_TURN};
 use crate::position::Position;
 use crate::subscription::Outlet;
@@ -49,10 +49,10 @@ impl Hub {
             {
                 if due <= *merged && member.queue.is_empty() && outlet.has_room(member.client) {
                     if is_few {
-                        member.checkpoint_each(*merged, outlet);
+                        member.checkpoint_each(*merged, To::Itself, outlet);
                     } else {
                         // The last one says all that those before it would.
-                        member.checkpoint_now(*merged, outlet);
+                        member.checkpoint_now(*merged, To::Itself, outlet);
                     }
                     told += 1;
                 }

@@ -4,7 +4,7 @@
 //! Who is told alike, as hundreds of subscribers to everything are, is told once: see [`Outlet::begin_shared`].
 
 use super::interests::Interests;
-use super::member::{Member, Phase, Stands, Waiting};
+use super::member::{Member, Phase, Stands, To, Waiting};
 use super::{Hub, HubCounts};
 use crate::event::EventType;
 use crate::limits::{CHUNK_EVENTS, SHARED_BYTES, SubscriptionLimits};
@@ -127,7 +127,7 @@ impl Hub {
         while told < events.len() && bytes < SHARED_BYTES {
             let waiting = chunk.events[events[told] as usize];
             let Some(record) = find(live_lookups, waiting) else { break };
-            teller.tell_shared(&record, outlet);
+            teller.tell(&record, To::AllAlike, outlet);
             bytes += record.bytes().len() as u64;
             told += 1;
         }
@@ -230,7 +230,7 @@ impl Member {
             }
             if may_tell {
                 counts.events += 1;
-                self.tell(&record, outlet);
+                self.tell(&record, To::Itself, outlet);
                 return true;
             }
         }

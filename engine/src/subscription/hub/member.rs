@@ -33,6 +33,15 @@ pub(super) enum Place {
     Rests,
 }
 
+/// Who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// The subscription.
+    Itself,
+    /// It and all who are told alike, between [`Outlet::begin_shared`] and [`Outlet::end_shared`].
+    AllAlike,
+}
+
 /// A reference to an event that could not be told at once.
 #[derive(Clone, Copy)]
 pub(super) struct Waiting {
@@ -135,8 +144,8 @@ impl Member {
 
     /// Tells an event, after the checkpoint that is due before it.
     #[inline]
-    pub fn tell(&mut self, record: &Record<'_>, outlet: &mut impl Outlet) {
-        self.checkpoint(record.position(), outlet);
+    pub fn tell(&mut self, record: &Record<'_>, to: To, outlet: &mut impl Outlet) {
+        self.checkpoint(record.position(), to, outlet);
         self.has_told = true;
         if record.event_type() != EventType::FlushDb {
             (self.starts_behind, self.after) = (false, None);
@@ -144,25 +153,14 @@ impl Member {
         if let Some(credit) = &mut self.credit {
             *credit -= 1;
         }
-        outlet.push(self.client, self.id, Push::Event(record, self.form(record)));
+        self.push(Push::Event(record, self.form(record)), to, outlet);
     }
 
-    /// As [`Member::tell`], for it and all who are told alike; see [`Member::is_plain`].
     #[inline]
-    pub fn tell_shared(&mut self, record: &Record<'_>, outlet: &mut impl Outlet) {
-        let position = record.position();
-        if self.checkpoint_due().is_some_and(|due| due <= position) {
-            self.checkpointed = position;
-            outlet.push_shared(Push::Checkpoint(before(position)));
-        }
-        outlet.push_shared(Push::Event(record, self.form(record)));
-    }
-
-    /// As [`Member::checkpoint_each`], for it and all who are told alike.
-    pub fn checkpoint_each_shared(&mut self, next: Position, outlet: &mut impl Outlet) {
-        while let Some(due) = self.checkpoint_due().filter(|due| *due <= next) {
-            self.checkpointed = due;
-            outlet.push_shared(Push::Checkpoint(before(due)));
+    fn push(&self, push: Push<'_>, to: To, outlet: &mut impl Outlet) {
+        match to {
+            To::Itself => outlet.push(self.client, self.id, push),
+            To::AllAlike => outlet.push_shared(push),
         }
     }
 
@@ -202,24 +200,24 @@ impl Member {
 
     /// Everything before `next` was looked at, and told where it was wanted: tells a checkpoint if one is due.
     #[inline]
-    pub fn checkpoint(&mut self, next: Position, outlet: &mut impl Outlet) {
+    pub fn checkpoint(&mut self, next: Position, to: To, outlet: &mut impl Outlet) {
         if self.checkpoint_due().is_some_and(|due| due <= next) {
-            self.checkpoint_now(next, outlet);
+            self.checkpoint_now(next, to, outlet);
         }
     }
 
     /// As [`Member::checkpoint`], with each that is due.
-    pub fn checkpoint_each(&mut self, next: Position, outlet: &mut impl Outlet) {
+    pub fn checkpoint_each(&mut self, next: Position, to: To, outlet: &mut impl Outlet) {
         while let Some(due) = self.checkpoint_due().filter(|due| *due <= next) {
-            self.checkpoint_now(due, outlet);
+            self.checkpoint_now(due, to, outlet);
         }
     }
 
     /// As [`Member::checkpoint`], due or not.
-    pub fn checkpoint_now(&mut self, next: Position, outlet: &mut impl Outlet) {
+    pub fn checkpoint_now(&mut self, next: Position, to: To, outlet: &mut impl Outlet) {
         if self.checkpoint_events.is_some() {
             self.checkpointed = next;
-            outlet.push(self.client, self.id, Push::Checkpoint(before(next)));
+            self.push(Push::Checkpoint(before(next)), to, outlet);
         }
     }
 

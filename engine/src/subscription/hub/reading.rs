@@ -3,7 +3,7 @@
 use super::Hub;
 use super::interests::Row;
 use super::live::find;
-use super::member::{Phase, Place, Stands, before};
+use super::member::{Phase, Place, Stands, To, before};
 use crate::event::EventType;
 use crate::filter::Filter;
 use crate::history::{Gap, History, Scan};
@@ -50,7 +50,7 @@ impl Hub {
             let member = &mut self.members[index];
             let Some(&waiting) = member.queue.front() else {
                 if outlet.has_room(member.client) {
-                    member.checkpoint(self.merged, outlet);
+                    member.checkpoint(self.merged, To::Itself, outlet);
                 }
                 return Place::Rests;
             };
@@ -66,7 +66,7 @@ impl Hub {
                 return Place::Rests;
             };
             member.unqueue();
-            member.tell(&record, outlet);
+            member.tell(&record, To::Itself, outlet);
             self.counts.events += 1;
             bytes += waiting.bytes;
         }
@@ -128,8 +128,8 @@ impl Hub {
                 return bytes;
             }
             counts.events += 1;
-            member.checkpoint_each(record.position(), outlet);
-            member.tell(record, outlet);
+            member.checkpoint_each(record.position(), To::Itself, outlet);
+            member.tell(record, To::Itself, outlet);
             if member.may_tell(outlet) { bytes } else { u64::MAX }
         });
         if let Some(gap) = page.gap.filter(|gap| !gap_met && !is_over && counts_for_it(gap)) {
@@ -152,7 +152,7 @@ impl Hub {
         if is_over {
             self.drop_member(index, Reason::PositionEvicted, page.first, outlet);
         } else {
-            member.checkpoint_each(member.cursor, outlet);
+            member.checkpoint_each(member.cursor, To::Itself, outlet);
         }
         !is_over
     }
@@ -179,7 +179,7 @@ impl Hub {
         }
         if !member.is_caught_up {
             member.is_caught_up = true;
-            member.checkpoint_now(member.cursor, outlet);
+            member.checkpoint_now(member.cursor, To::Itself, outlet);
             outlet.push(member.client, member.id, Push::CaughtUp(before(member.cursor)));
         }
         if let Phase::Joining(_) = member.phase {

@@ -2,7 +2,7 @@
 //! like several, for a page that is told as a whole costs less than its events one by one.
 
 use super::Hub;
-use super::member::Phase;
+use super::member::{Phase, To};
 use super::reading::page_end;
 use crate::history::{History, Scan};
 use crate::limits::{SHARED_BYTES, SLICE_RECORDS};
@@ -65,15 +65,15 @@ impl Hub {
             if is_gap {
                 return u64::MAX;
             }
-            teller.checkpoint_each_shared(record.position(), outlet);
-            teller.tell_shared(record, outlet);
+            teller.checkpoint_each(record.position(), To::AllAlike, outlet);
+            teller.tell(record, To::AllAlike, outlet);
             told += 1;
             record.bytes().len() as u64
         });
         // What none of them can get past, each meets by itself too.
         is_gap |= page.gap.is_some() || page.is_too_long && page.next == scan.cursor;
         if !is_gap {
-            teller.checkpoint_each_shared(page.next, outlet);
+            teller.checkpoint_each(page.next, To::AllAlike, outlet);
         }
         outlet.end_shared();
         if is_gap {
