@@ -9,10 +9,9 @@
 //! | [`record`] | a record as it is read |
 //! | [`writer`] | append, stamp, publish: the one owner |
 //! | [`reader`] | seek and read from any core |
-//! | [`cursor`], [`lookup`] | readers that keep what they have copied: record by record, or by places |
+//! | [`lookup`] | a reader by places that keeps what it has copied |
 //! | `index` | the sparse index from position to offset |
 
-pub mod cursor;
 mod index;
 pub mod layout;
 pub mod lookup;
@@ -21,7 +20,6 @@ pub mod record;
 pub mod words;
 pub mod writer;
 
-pub use cursor::RingCursor;
 pub use layout::{Data, Draft, record_bytes, record_bytes_parts};
 pub use lookup::RingLookup;
 pub use reader::{Batch, RingReader};

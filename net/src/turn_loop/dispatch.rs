@@ -103,7 +103,7 @@ impl Core {
     #[inline]
     fn run_here(&mut self, client: &mut Client<'_>, run: RunKeys, args: Args<'_>) -> bool {
         let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
-        shard.make_room();
+        shard.begin_command();
         let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
         run(&mut context, args, &mut client.reply());
         true
@@ -213,7 +213,7 @@ impl Core {
         let args: OwnedArgs = args.collect();
         match (&TABLE.get(command).run, self.shard.as_deref_mut()) {
             (Run::Keys { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
-                shard.make_room();
+                shard.begin_command();
                 let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
                 let mut out = Vec::new();
                 run(&mut context, args.as_args(), &mut Reply::new(&mut out, protocol));

@@ -108,7 +108,7 @@ impl Core {
                     self.requests_for_shard.push_back(request);
                     return;
                 };
-                shard.make_room();
+                shard.begin_command();
                 let shards = Shards::One(shard);
                 let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
                 if let Some(outbound) = &mut self.outbound[from.0 as usize] {
