@@ -7,12 +7,14 @@
 //! | [`words`] | the shared words, head and tail, and why reading them without a lock is right |
 //! | [`layout`] | a record word by word; drafts, and how they are encoded |
 //! | [`record`] | a record as it is read |
+//! | [`encode`] | records for files that are made of them |
 //! | [`writer`] | append, stamp, publish: the one owner |
 //! | [`reader`] | seek and read from any core |
 //! | [`cursor`], [`lookup`] | readers that keep what they have copied: record by record, or by places |
 //! | `index` | the sparse index from position to offset |
 
 pub mod cursor;
+pub mod encode;
 mod index;
 pub mod layout;
 pub mod lookup;
