@@ -319,6 +319,24 @@ impl Turn {
         &self.sequencer
     }
 
+    /// The revision that the flushes' stream goes on with, and its latest record.
+    pub(crate) fn db_stream(&self) -> (u64, RingOffset) {
+        self.db_stream
+    }
+
+    pub(crate) fn set_db_stream(&mut self, next_revision: u64, last: RingOffset) {
+        self.db_stream = (next_revision, last);
+    }
+
+    /// Takes the writer away, so that what changes is not recorded; to be given back.
+    pub(crate) fn take_writer(&mut self) -> Option<RingWriter> {
+        self.writer.take()
+    }
+
+    pub(crate) fn give_writer(&mut self, writer: Option<RingWriter>) {
+        self.writer = writer;
+    }
+
     /// The offset that the next record gets; 0 where recording is off.
     pub(crate) fn ring_end(&self) -> RingOffset {
         self.writer.as_ref().map_or(RingOffset(0), |writer| writer.end())

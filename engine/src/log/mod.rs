@@ -9,6 +9,8 @@
 //! | [`writer`] | a turn's records written, from one segment into the next |
 //! | [`keeper`] | the thread that makes segments, syncs, seals, and removes what is not kept |
 //! | [`reader`] | seek and read |
+//! | [`scan`] | a segment read from record to record, each checked |
+//! | [`recovery`] | what a start finds of a log, and where it goes on |
 //! | [`map`] | a file mapped for reading that may fail under its readers |
 //! | [`synced`] | the mark of what is surely on the disk |
 //! | [`storage`] | the write side of files, behind a trait |
@@ -17,6 +19,8 @@ pub mod index;
 pub mod keeper;
 pub mod map;
 pub mod reader;
+pub mod recovery;
+pub mod scan;
 pub mod segment;
 pub mod segments;
 pub mod storage;

@@ -7,11 +7,13 @@
 //! | [`words`] | the shared words, head and tail, and why reading them without a lock is right |
 //! | [`layout`] | a record word by word; drafts, and how they are encoded |
 //! | [`record`] | a record as it is read |
+//! | [`encode`] | records for files that are made of them |
 //! | [`writer`] | append, stamp, publish: the one owner |
 //! | [`reader`] | seek and read from any core |
 //! | [`lookup`] | a reader by places that keeps what it has copied |
 //! | `index` | the sparse index from position to offset |
 
+pub mod encode;
 mod index;
 pub mod layout;
 pub mod lookup;

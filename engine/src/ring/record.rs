@@ -119,7 +119,12 @@ impl<'a> Record<'a> {
 
     /// What happened; [`EventType::CUSTOM`] for a type that a client named.
     pub fn event_type(&self) -> EventType {
-        EventType::from_code((word(self.bytes, KEY_WORD) >> 32) as u16)
+        EventType::from_code(self.type_code())
+    }
+
+    /// The code of the type as it lies there: of a later version's type too, which this one does not know.
+    pub(crate) fn type_code(&self) -> u16 {
+        (word(self.bytes, KEY_WORD) >> 32) as u16
     }
 
     /// The type's name, built-in or the client's.

@@ -5,6 +5,11 @@ mod choose;
 mod generic;
 mod hash;
 mod list;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod random;
+mod replay;
+#[cfg(all(test, not(loom)))]
+mod replay_tests;
 mod set;
 mod stream;
 mod string;
@@ -16,6 +21,7 @@ pub use choose::Draw;
 pub use generic::ExpireCondition;
 pub(crate) use list::at_end;
 pub use list::{Inserted, Side, place};
+pub use replay::ReplayError;
 pub use stream::Expected;
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{Walk, walk};
