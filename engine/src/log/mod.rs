@@ -20,6 +20,7 @@ pub mod keeper;
 pub mod map;
 pub mod reader;
 pub mod recovery;
+pub mod restore;
 pub mod scan;
 pub mod segment;
 pub mod segments;
@@ -30,3 +31,6 @@ pub mod writer;
 pub use reader::{SegmentError, SegmentReader};
 pub use segments::Segments;
 pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
+
+#[cfg(all(test, not(loom)))]
+mod tests;
