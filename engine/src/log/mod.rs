@@ -14,11 +14,13 @@
 //! | [`map`] | a file mapped for reading that may fail under its readers |
 //! | [`synced`] | the mark of what is surely on the disk |
 //! | [`storage`] | the write side of files, behind a trait |
+//! | [`recording`] | a write side that can lose the power, for tests |
 
 pub mod index;
 pub mod keeper;
 pub mod map;
 pub mod reader;
+pub mod recording;
 pub mod recovery;
 pub mod restore;
 pub mod scan;

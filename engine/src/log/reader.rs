@@ -140,7 +140,7 @@ impl SegmentReader {
         let file_at = HEADER_BYTES + from.0 - open.segment.base.0;
         if file_at + AHEAD_BYTES / 2 > self.ahead {
             self.ahead = file_at + AHEAD_BYTES;
-            open.map.advise_will_need(file_at, AHEAD_BYTES as usize);
+            open.map.advise_will_need(file_at, AHEAD_BYTES);
         }
         let budget = (max_bytes as u64).clamp(record::HEADER_BYTES, available);
         self.scratch.resize(budget as usize, 0);
