@@ -200,6 +200,8 @@ impl Shard {
             if self.turn.is_full() {
                 return true;
             }
+            // The end of a key is no part of another's.
+            self.turn.begin_command();
             let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
             if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
                 // Looking at it through the turn is what removes it.
