@@ -1,6 +1,6 @@
 //! One key: its value, its TTL, and the head of its stream. The fields are private to this module and its children,
 //! and every change goes through [`EntryMut`], which records it: a change without a record does not compile. Only
-//! [`replay`] applies what a record says already.
+//! [`replay`] applies what is recorded or stored already.
 
 mod hash;
 mod list;
@@ -165,6 +165,11 @@ impl Entry {
     /// The revision of the stream's latest event.
     pub fn revision(&self) -> Option<Revision> {
         self.next_revision.checked_sub(1).map(Revision)
+    }
+
+    /// The revision that the stream's next event gets.
+    pub(crate) fn next_revision(&self) -> u64 {
+        self.next_revision
     }
 
     /// The stream's latest record.

@@ -10,7 +10,9 @@ pub(crate) mod random;
 mod replay;
 #[cfg(all(test, not(loom)))]
 mod replay_tests;
+mod restore;
 mod set;
+mod snapshot;
 mod stream;
 mod string;
 #[cfg(all(test, not(loom)))]
@@ -22,6 +24,8 @@ pub use generic::ExpireCondition;
 pub(crate) use list::at_end;
 pub use list::{Inserted, Side, place};
 pub use replay::ReplayError;
+pub use restore::StoredEntry;
+pub use snapshot::{SnapshotProgress, SnapshotRunning};
 pub use stream::Expected;
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{Walk, walk};
@@ -34,6 +38,7 @@ use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Records, RingWriter};
 use crate::sequencer::Sequencer;
+use crate::snapshot::Taking;
 use crate::turn::{Published, Turn};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -48,6 +53,8 @@ pub struct Shard {
     absent_before: usize,
     rng: fastrand::Rng,
     counts: Counts,
+    /// The snapshot that is being taken.
+    taking: Option<Box<Taking>>,
     _stays_on_its_core: PhantomData<*const ()>,
 }
 
@@ -83,6 +90,7 @@ impl Shard {
             absent_before: 0,
             rng: fastrand::Rng::new(),
             counts: Counts::default(),
+            taking: None,
             _stays_on_its_core: PhantomData,
         }
     }
@@ -235,6 +243,9 @@ impl Shard {
             if entry.value().is_some() {
                 entry.set_queued(false);
             } else if gone || too_many {
+                if let Some(taking) = &mut self.taking {
+                    taking.forget(entry);
+                }
                 self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
             } else {
                 self.turn.absent.push_back((hash, entry.last()));
@@ -319,13 +330,15 @@ impl Shard {
     pub(crate) fn flush(&mut self, position: Position) {
         let head = self.turn.history_head();
         self.turn.forget_keys();
-        let Shard { table, turn, .. } = self;
+        let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, entry| {
             entry.drop_value();
             let readable = entry.last() != RingOffset::NONE && entry.last() >= head;
             entry.set_queued(readable);
             if readable {
                 turn.absent.push_back((hash, entry.last()));
+            } else if let Some(taking) = taking {
+                taking.forget(entry);
             }
             readable
         });

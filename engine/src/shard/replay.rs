@@ -99,6 +99,7 @@ impl Shard {
         });
         turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
         turn.set_db_stream(record.revision().0.saturating_add(1), record.offset());
+        self.forget_passed(record.offset());
         self.absent_before = self.turn.absent.len();
     }
 

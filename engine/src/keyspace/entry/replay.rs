@@ -1,11 +1,12 @@
-//! An entry changed as a record of its stream says, without a record of the change: what a shard does with its log.
-//! The changes themselves are those of the commands, so that a value comes out in the same order as it had.
+//! An entry changed as a record of its stream says, or made what it was when it was stored, without a record of the
+//! change: what a shard does with its log and its snapshots. The changes of a replay themselves are those of the commands, so that a value comes out in the same order as it had.
 
 use super::{End, Entry, EntryMut, Kind, Value};
 use crate::event::EventType;
 use crate::number::{parse_i64, parse_u64};
 use crate::position::RingOffset;
 use crate::ring::{Record, RecordData};
+use crate::shard::StoredEntry;
 use crate::turn::Turn;
 use thiserror::Error;
 
@@ -64,6 +65,37 @@ impl<'a> EntryMut<'a> {
             row.1 = if record.event_type() == EventType::CUSTOM { record.end() } else { record.offset() };
         }
         Ok(())
+    }
+
+    /// Makes an entry what it was when it was stored, unless it is later than that.
+    pub(crate) fn restore(entry: &'a mut Entry, turn: &'a mut Turn, hash: u64, stored: StoredEntry<'_>) {
+        if entry.last != RingOffset::NONE && (stored.last == RingOffset::NONE || stored.last < entry.last) {
+            return;
+        }
+        let rows = turn.absent.len();
+        let mut this = EntryMut { entry, turn, hash };
+        this.drop_ttl();
+        match stored.value {
+            Some(value) => {
+                this.put_value(value);
+                if stored.expire_at_ms != 0 {
+                    this.entry.expire_at_ms = stored.expire_at_ms;
+                    this.turn.expiries.insert(stored.expire_at_ms, hash);
+                }
+            }
+            None => {
+                this.take_value();
+                this.queue();
+            }
+        }
+        this.entry.next_revision = stored.next_revision;
+        this.entry.last = stored.last;
+        if this.turn.absent.len() > rows
+            && let Some(row) = this.turn.absent.back_mut()
+        {
+            // Without a record there is nothing to wait for: the first in the queue.
+            row.1 = if stored.last == RingOffset::NONE { RingOffset(0) } else { stored.last };
+        }
     }
 
     /// A record follows its stream's latest; it follows none where that was forgotten, as only an absent key's is.
