@@ -9,6 +9,7 @@ use crate::position::{Position, RingOffset};
 use crate::ring::{self, RingStart};
 use crate::sequencer::Sequencer;
 use crate::shard::{LentShard, ReplayError, Shard};
+use crate::snapshot::{self, snapshot_files};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,12 +109,7 @@ pub fn restore(
     /// How many records are replayed between two words on progress.
     const PROGRESS_RECORDS: u64 = 100_000;
     let log = find_log(&identity, storage, false)?;
-    let unused = Arc::new(Sequencer::new(Position(1), identity.shards as usize));
-    let mut shard = Shard::new(identity.shard, unused, None, absent_max);
-    let from = RingOffset(0);
-    if log.head() > from {
-        return Err(RestoreError::NoSnapshot { directory: identity.directory, head: log.head() });
-    }
+    let (mut shard, from) = load_snapshot(&identity, &log, absent_max)?;
     let mut replayed = 0;
     log.replay(from, |record| -> Result<(), RestoreError> {
         replayed += 1;
@@ -124,4 +120,40 @@ pub fn restore(
         shard.replay(record).map_err(|source| RestoreError::Replay { directory: directory(), source })
     })?;
     Ok(Restored { shard: LentShard(Box::new(shard)), identity, log, floor: from, replayed })
+}
+
+/// The keys of the newest snapshot that can be read and that the log reaches, and from where the log is to be replayed.
+fn load_snapshot(
+    identity: &LogIdentity,
+    log: &FoundLog,
+    absent_max: usize,
+) -> Result<(Shard, RingOffset), RestoreError> {
+    let unused = Arc::new(Sequencer::new(Position(1), identity.shards as usize));
+    let empty = || Shard::new(identity.shard, unused.clone(), None, absent_max);
+    let mut snapshots = snapshot_files(&identity.directory)
+        .map_err(|source| RecoveryError::Io { path: identity.directory.clone(), source })?;
+    snapshots.sort_unstable_by_key(|(start, _)| std::cmp::Reverse(*start));
+    for (start, path) in snapshots {
+        let mut shard = empty();
+        let reached = |end: RingOffset| start >= log.head() && end <= log.end.end;
+        match snapshot::inspect(&path, false).map(|info| info.end) {
+            Ok(end) if !reached(end) => {
+                tracing::warn!(path = %path.display(), "the log does not reach this snapshot, an older one is used");
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "an older snapshot is used");
+                continue;
+            }
+        }
+        match snapshot::load(&path, &mut shard) {
+            Ok(info) => return Ok((shard, info.start)),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "an older snapshot is used"),
+        }
+    }
+    match log.head() {
+        RingOffset(0) => Ok((empty(), RingOffset(0))),
+        head => Err(RestoreError::NoSnapshot { directory: identity.directory.clone(), head }),
+    }
 }
