@@ -10,6 +10,7 @@ use crate::position::{Position, Revision, RingOffset, ShardId};
 use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 /// An event that a client appends to a stream itself.
@@ -84,6 +85,10 @@ impl Turn {
         self.sequencer = sequencer;
         self.writer = Some(writer);
         self.log = Some(log);
+    }
+
+    pub(crate) fn prefault(&self) -> io::Result<()> {
+        self.writer.as_ref().map_or(Ok(()), RingWriter::prefault)
     }
 
     /// The log.

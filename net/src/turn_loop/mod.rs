@@ -127,18 +127,18 @@ impl Core {
     /// A core with its shard and its lanes.
     pub fn new(
         server: Arc<Server>,
-        shard: Shard,
+        shard: Box<Shard>,
         outbound: Vec<Option<Outbound>>,
         inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
     ) -> Core {
         let id = shard.id();
         Core {
             id,
-            shard: Some(Box::new(shard)),
+            shard: Some(shard),
             connections: Connections::default(),
-            history: History::new(server.sequencer.clone(), &server.rings),
+            history: History::new(server.sequencer.clone(), &server.histories),
             groups: Groups::default(),
-            hub: Hub::new(&server.rings, server.config.subscriptions),
+            hub: Hub::new(&server.rings(), server.config.subscriptions),
             fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
             reading_time: ReadingTime::default(),

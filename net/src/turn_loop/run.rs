@@ -10,8 +10,7 @@ use crate::server::Server;
 use crate::task_queues;
 use glommio::{BuilderErrorKind, ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 use keytide_engine::position::ShardId;
-use keytide_engine::ring::RingWriter;
-use keytide_engine::shard::Shard;
+use keytide_engine::shard::LentShard;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -69,7 +68,7 @@ pub enum CoreError {
 /// What one core starts with.
 struct Start {
     id: ShardId,
-    writer: Option<RingWriter>,
+    shard: LentShard,
     listener: TcpListener,
     outbound: Vec<Option<Outbound>>,
     inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
@@ -97,16 +96,16 @@ fn mesh(cores: u16) -> Vec<LaneEnds> {
 /// The first core's error, after the others were asked to stop.
 pub fn run(
     server: &Arc<Server>,
-    writers: Vec<Option<RingWriter>>,
+    shards: Vec<LentShard>,
     listeners: Vec<TcpListener>,
     ready: impl FnOnce(),
 ) -> Result<(), CoreError> {
     let mut handles = Vec::new();
-    let starts = mesh(server.shards()).into_iter().zip(writers).zip(listeners).enumerate();
+    let starts = mesh(server.shards()).into_iter().zip(shards).zip(listeners).enumerate();
     let mut go: Vec<Sender<()>> = Vec::new();
-    for (index, (((outbound, inbound), writer), listener)) in starts {
+    for (index, (((outbound, inbound), shard), listener)) in starts {
         let id = ShardId(index as u16);
-        let start = Start { id, writer, listener, outbound, inbound };
+        let start = Start { id, shard, listener, outbound, inbound };
         let (go_sender, go_receiver) = channel();
         match start_core(server.clone(), start, go_receiver) {
             Ok(handle) => handles.push(handle),
@@ -166,10 +165,8 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
     let broken = |source| CoreError::Ring { core, source };
     let mut net = NetRing::new(NetRingOptions::default()).map_err(|source| CoreError::NetRing { core, source })?;
     server.set_waker(core, net.waker());
-    if let Some(writer) = &start.writer {
-        writer.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;
-    }
-    let shard = Shard::new(core, server.sequencer.clone(), start.writer, server.config.absent_streams);
+    let LentShard(shard) = start.shard;
+    shard.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;
     let unit = Core::new(server.clone(), shard, start.outbound, start.inbound);
     // The starter waits for one of the two: this word, or this core's end.
     let _ = opened.send(());
