@@ -224,7 +224,10 @@ impl Turn {
         let writer = self.writer.as_mut()?;
         let mut offset = last;
         for _ in 0..RECENT_IDS {
-            let record = writer.record_at(offset)?;
+            let record = match (&mut self.log, offset < writer.head()) {
+                (Some(log), true) => log.record_at(offset)?,
+                _ => writer.record_at(offset)?,
+            };
             if record.id().as_ref() == Some(id) {
                 return Some((record.position(), record.revision()));
             }

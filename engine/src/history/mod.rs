@@ -280,10 +280,20 @@ impl History {
             if let Err(damage) = self.seek(page.next, wanted.count, &shards) {
                 return self.damaged(page, damage);
             }
+            // What a power loss has taken is told where a reader comes to it.
+            let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bound);
+            if let Some(lost) = lost.filter(|lost| lost.start <= page.next) {
+                page.gap = Some(Gap { last: Position(lost.end.0 - 1), lost: None });
+                page.next = lost.end;
+                continue;
+            }
+            let bound = (lost.map_or(bound, |lost| lost.start), bound);
             // Looked at after seeking: what is overwritten from here on shows when it is read.
             if let Some(gap) = self.gap_at(wanted.cursor, &shards) {
-                page.gap = Some(gap);
                 page.first = self.first_available_of(&shards);
+                if page.gap.is_none_or(|known| known.last < gap.last) {
+                    page.gap = Some(gap);
+                }
                 if page.next <= gap.last {
                     page.next = gap.last.next();
                     continue;
@@ -317,7 +327,7 @@ impl History {
 
     fn merge(
         &mut self,
-        bound: Position,
+        (bound, frontier): (Position, Position),
         (wanted, shards): (&Scan<'_>, &Range<usize>),
         page: &mut Page,
         visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
@@ -332,7 +342,7 @@ impl History {
             let next = cursors.iter_mut().filter(|cursor| cursor.head.is_some()).min_by_key(|cursor| cursor.head);
             let Some(cursor) = next else {
                 page.next = page.next.max(bound);
-                page.at_end = true;
+                page.at_end = bound == frontier;
                 return Ok(());
             };
             let Some(record) = cursor.place.peek() else { unreachable!("a head is the position of a peeked record") };

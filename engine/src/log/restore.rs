@@ -73,6 +73,11 @@ impl Restored {
         self.last_flush
     }
 
+    /// The shard, which is not going yet.
+    pub fn shard(&self) -> &Shard {
+        &self.shard.0
+    }
+
     /// What was cut off the end of the log.
     pub fn cut(&self) -> Cut {
         self.log.cut

@@ -113,7 +113,8 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
         directory.record_lost(last.next(), next)?;
     }
     let first = directory.generations().first().map_or(next, |generation| generation.first);
-    let sequencer = Arc::new(Sequencer::resumed(first, next, options.shards as usize));
+    let lost: Vec<_> = directory.lost().iter().map(|lost| lost.from..lost.to).collect();
+    let sequencer = Arc::new(Sequencer::resumed(first, &lost, next, options.shards as usize));
     let mut store = Store {
         shards: Vec::new(),
         histories: Vec::new(),
