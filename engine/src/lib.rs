@@ -19,6 +19,7 @@
 //! | [`subscription`] | from any position to what happens now |
 //! | [`matcher`] | all live interests of a shard, each record looked at once |
 //! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
+//! | [`log`] | history that outlives the process: segments, snapshots, what a start finds |
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the floats that INCRBYFLOAT adds |
 //! | [`error`] | why a command is refused |
@@ -35,6 +36,7 @@ pub mod group;
 pub mod history;
 pub mod keyspace;
 pub mod limits;
+pub mod log;
 pub mod matcher;
 pub mod number;
 pub mod position;

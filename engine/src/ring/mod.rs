@@ -10,10 +10,9 @@
 //! | [`encode`] | records for files that are made of them |
 //! | [`writer`] | append, stamp, publish: the one owner |
 //! | [`reader`] | seek and read from any core |
-//! | [`cursor`], [`lookup`] | readers that keep what they have copied: record by record, or by places |
+//! | [`lookup`] | a reader by places that keeps what it has copied |
 //! | `index` | the sparse index from position to offset |
 
-pub mod cursor;
 pub mod encode;
 mod index;
 pub mod layout;
@@ -23,7 +22,6 @@ pub mod record;
 pub mod words;
 pub mod writer;
 
-pub use cursor::RingCursor;
 pub use layout::{Data, Draft, record_bytes, record_bytes_parts};
 pub use lookup::RingLookup;
 pub use reader::{Batch, RingReader};

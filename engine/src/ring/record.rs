@@ -2,7 +2,8 @@
 //! a mapped segment. Lengths are checked once, on the way in; bytes that are no record are answered by `None` and never
 //! by a panic.
 
-use super::layout::{DATA, EXT, HEADER_BYTES, ID, JSON, KEY_WORD, META, MORE, PADDING_SHIFT, PARTS};
+pub(crate) use super::layout::HEADER_BYTES;
+use super::layout::{DATA, EXT, ID, JSON, KEY_WORD, META, MORE, PADDING_SHIFT, PARTS};
 use crate::event::EventType;
 use crate::position::{Position, Revision, RingOffset};
 
@@ -36,13 +37,13 @@ pub struct Parts<'a> {
 }
 
 /// The length that a record's first word tells; 0 where there is no whole word.
-pub(super) fn length(bytes: &[u8]) -> u64 {
+pub(crate) fn length(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as u64)
 }
 
 /// The position of the record at the start of `bytes`; none where there are too few of them.
 #[inline]
-pub(super) fn position(bytes: &[u8]) -> Option<Position> {
+pub(crate) fn position(bytes: &[u8]) -> Option<Position> {
     bytes.get(8..)?.first_chunk::<8>().map(|word| Position(u64::from_le_bytes(*word)))
 }
 

@@ -206,9 +206,26 @@ impl RingWriter {
         }
     }
 
-    /// Where the records start that are not published yet.
-    pub fn unpublished_starts(&self) -> &[u64] {
-        &self.starts
+    /// The start of the last record that is not published yet and starts at or before `limit`.
+    pub fn last_unpublished_start(&self, limit: RingOffset) -> RingOffset {
+        let after = self.starts.partition_point(|start| *start <= limit.0);
+        after.checked_sub(1).map_or(self.tail(), |last| RingOffset(self.starts[last]))
+    }
+
+    /// The first record that is not published yet and starts at `from` or later, with its position.
+    pub fn unpublished_from(&self, from: RingOffset) -> Option<(RingOffset, Position)> {
+        let start = *self.starts.get(self.starts.partition_point(|start| *start < from.0))?;
+        Some((RingOffset(start), self.position_at(start)))
+    }
+
+    /// The position of the last record that is not published yet and starts before `end`.
+    pub fn last_unpublished_before(&self, end: RingOffset) -> Option<Position> {
+        let before = self.starts.partition_point(|start| *start < end.0);
+        Some(self.position_at(self.starts[before.checked_sub(1)?]))
+    }
+
+    fn position_at(&self, start: u64) -> Position {
+        Position(self.shared().words.load(RingOffset(start + WORD_BYTES)))
     }
 
     /// The bytes between two ends of records that are not overwritten yet: in two runs where they go round the end.

@@ -33,6 +33,7 @@ pub use walk::{Walk, walk};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::{Entry, EntryMut, Kind, Table, Value};
+use crate::log::{LogError, LogWriter};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Records, RingWriter};
@@ -125,6 +126,28 @@ impl Shard {
         self.counts
     }
 
+    /// To be called before each command that a client asks for: what it records belongs together. See
+    /// [`Shard::make_room`].
+    #[inline]
+    pub fn begin_command(&mut self) {
+        self.make_room();
+        self.turn.begin_command();
+    }
+
+    /// Whether a command may change anything here, for the log has space for it.
+    ///
+    /// # Errors
+    /// Why not.
+    #[inline]
+    pub fn check_log(&mut self) -> Result<(), LogError> {
+        self.turn.check_log()
+    }
+
+    /// Goes on where what was replayed ended, with a ring and a log.
+    pub fn attach(&mut self, sequencer: Arc<Sequencer>, writer: RingWriter, log: LogWriter) {
+        self.turn.attach(sequencer, writer, log);
+    }
+
     /// To be called before each command: ends the turn early where its records have reached their part of the ring.
     /// What a command records without asking for room, such as the end of a key whose TTL is over, fits only then.
     #[inline]
@@ -185,6 +208,8 @@ impl Shard {
             if self.turn.is_full() {
                 return true;
             }
+            // The end of a key is no part of another's.
+            self.turn.begin_command();
             let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
             if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
                 // Looking at it through the turn is what removes it.
@@ -207,7 +232,7 @@ impl Shard {
     fn forget_some_absent(&mut self, rows: usize) {
         for _ in 0..rows {
             let Some(&(hash, offset)) = self.turn.absent.front() else { return };
-            let head = self.turn.ring_head();
+            let head = self.turn.history_head();
             let too_many = self.turn.absent.len() > self.absent_max;
             if offset >= head && !too_many {
                 return;
@@ -303,7 +328,7 @@ impl Shard {
 
     /// Deletes every key, with the one record whose position the caller took for all shards.
     pub(crate) fn flush(&mut self, position: Position) {
-        let head = self.turn.ring_head();
+        let head = self.turn.history_head();
         self.turn.forget_keys();
         let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, entry| {

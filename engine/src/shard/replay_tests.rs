@@ -12,7 +12,7 @@ const RING_BYTES: u64 = 16 << 20;
 
 /// Replays all that the shard has recorded.
 fn replayed(live: &mut Shard, mut shard: Shard) -> Shard {
-    assert_eq!(live.turn.ring_head(), RingOffset(0), "the ring holds a whole test");
+    assert_eq!(live.turn.history_head(), RingOffset(0), "the ring holds a whole test");
     for record in live.published_from(RingOffset(0)).expect("it records") {
         shard.replay(&record).unwrap_or_else(|error| panic!("{error}"));
     }

@@ -1,8 +1,30 @@
 //! A file that is there whole or not at all.
 
+use crate::position::RingOffset;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+/// The path of the snapshot from which the log has to be replayed from `start` on.
+pub fn snapshot_path(directory: &Path, start: RingOffset) -> PathBuf {
+    directory.join(format!("{:020}.snapshot", start.0))
+}
+
+/// The snapshots of a directory, in no order, each with the offset from which the log has to be replayed.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn snapshot_files(directory: &Path) -> io::Result<Vec<(RingOffset, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".snapshot"));
+        if let Some(start) = name.and_then(|name| name.parse().ok()) {
+            found.push((RingOffset(start), path));
+        }
+    }
+    Ok(found)
+}
 
 /// A file that is written under another name beside its own, and gets its own once all of it is on the disk. Dropped
 /// before that, it is removed.
