@@ -33,8 +33,8 @@ pub use walk::{Walk, walk};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::{Entry, EntryMut, Kind, Table, Value};
-use crate::log::{LogError, LogWriter};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
+use crate::log::{LogError, LogWriter};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Records, RingWriter};
 use crate::sequencer::Sequencer;
@@ -253,7 +253,7 @@ impl Shard {
                 entry.set_queued(false);
             } else if gone || too_many {
                 if let Some(taking) = &mut self.taking {
-                    taking.forget(entry);
+                    taking.forget(hash, entry);
                 }
                 self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
             } else {
@@ -353,7 +353,7 @@ impl Shard {
             if readable {
                 turn.absent.push_back((hash, entry.last()));
             } else if let Some(taking) = taking {
-                taking.forget(entry);
+                taking.forget(hash, entry);
             }
             readable
         });
