@@ -1,0 +1,441 @@
+//! The directory of `--dir`: one server at a time, what it is, where in it things are, and where positions go on.
+//!
+//! # Positions never come twice
+//!
+//! `limit`, in `meta.toml`, is durable before the first position that reaches it is handed out. So after anything, no
+//! position from the limit on was ever seen by anyone. Where a run begins depends on how the last one ended:
+//!
+//! | the last run | the next begins at |
+//! |---|---|
+//! | there was none | microseconds since 2025 × 16, beyond every run in memory ([`Position::first_of_run`]) |
+//! | ended in order | where it ended: the limit was set to that |
+//! | was killed, the system runs on | behind the last record: a position is published after its record is written, so one that was never written was never seen |
+//! | the power was lost | the limit: positions below it may have been seen although their records are gone |
+//! | this is a copy (`--restored`) | the limit or microseconds × 16, whichever is more: the original may have gone on |
+
+use super::meta::{Generation, Lost, Meta, MetaError};
+use super::storage::{RealStorage, Storage};
+use crate::position::{Position, ShardId};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// By how many positions the limit is raised at a time. After a power loss up to so many are passed over; at 16 million
+/// events per second it is raised every 16 seconds, and positions last, at a loss each hour, for 3,000 years.
+pub const LIMIT_STEP: u64 = 1 << 28;
+
+/// With fewer positions left than this below the limit it is to be raised: at 16 million events per second there are
+/// eight seconds for it.
+pub const LIMIT_AHEAD: u64 = LIMIT_STEP / 2;
+
+const LOCK: &str = "lock";
+const META: &str = "meta.toml";
+const GENERATION: &str = "generation-";
+
+/// How the last run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// There was none: the directory is new.
+    New,
+    /// In order, with everything synced.
+    Clean,
+    /// The process ended, by itself or killed. Whatever it wrote is there.
+    SameBoot,
+    /// So did the system, or the directory is a copy. What was not synced may be gone, in any part.
+    PowerLoss,
+}
+
+/// How a directory is opened.
+#[derive(Clone)]
+pub struct DirectoryOptions {
+    /// It is a copy, or was put back from one: it gets a new history id, and positions jump.
+    pub restored: bool,
+    /// What names this boot of the system.
+    pub boot_id: String,
+    /// How files are written.
+    pub storage: Arc<dyn Storage>,
+}
+
+impl Default for DirectoryOptions {
+    fn default() -> DirectoryOptions {
+        // Where the system doesn't tell, every start that finds no orderly end is taken for one after a power loss.
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        DirectoryOptions { restored: false, boot_id, storage: Arc::new(RealStorage) }
+    }
+}
+
+/// Why a directory cannot be used. The text says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Another server has it.
+    #[error("{path}: another keytide{} uses this directory: stop it, or give another one", process(.pid))]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The other server's process, if it is known.
+        pid: Option<u32>,
+    },
+    /// `meta.toml` is not what it should be.
+    #[error("{path}: {source}")]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: MetaError,
+    },
+    /// There is history, and nothing that says what it is.
+    #[error("{path} is missing, but {found} is there: put it back from a copy, or give an empty directory")]
+    MetaMissing {
+        /// Where `meta.toml` should be.
+        path: PathBuf,
+        /// What stands beside it.
+        found: String,
+    },
+    /// The system refuses something.
+    #[error("{path}: cannot {what}: {source}")]
+    System {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+fn process(pid: &Option<u32>) -> String {
+    pid.map_or(String::new(), |pid| format!(" (process {pid})"))
+}
+
+/// A failure of the system, as `map_err` takes it.
+fn system(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> DirectoryError {
+    let path = path.to_owned();
+    move |source| DirectoryError::System { path, what, source }
+}
+
+/// A directory that this process alone uses, as long as this lives.
+pub struct Directory {
+    path: PathBuf,
+    storage: Arc<dyn Storage>,
+    boot_id: String,
+    restored: bool,
+    start: Start,
+    meta: Mutex<Meta>,
+    /// Locked; the system lets go of it with the process.
+    _lock: File,
+}
+
+impl Directory {
+    /// Opens a directory, and makes it where there is none, for so many shards. Nothing in it is changed otherwise until
+    /// [`Directory::begin_run`].
+    ///
+    /// # Errors
+    /// Where another server uses it, where it is of another version or damaged, and where the system refuses.
+    pub fn open(path: &Path, shards: u16, options: DirectoryOptions) -> Result<Directory, DirectoryError> {
+        let DirectoryOptions { restored, boot_id, storage } = options;
+        storage.create_directory(path).map_err(system(path, "make the directory"))?;
+        let lock = lock(path)?;
+        let mut meta = read_or_make(path, shards, &*storage)?;
+        let is_same_boot = !boot_id.is_empty() && meta.boot == boot_id;
+        let start = match meta {
+            Meta { limit: Position(0), .. } => Start::New,
+            Meta { clean: true, .. } => Start::Clean,
+            // A copy of a directory in use is what a power loss would leave, even on the same system.
+            _ if is_same_boot && !restored => Start::SameBoot,
+            _ => Start::PowerLoss,
+        };
+        if restored {
+            meta.history = new_history_id();
+        }
+        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, meta: Mutex::new(meta), _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How files in it are written.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// How the run before this one ended.
+    pub fn start(&self) -> Start {
+        self.start
+    }
+
+    /// Names this history: a cursor from another one means nothing here. 40 hexadecimal digits.
+    pub fn history_id(&self) -> String {
+        self.meta().history.clone()
+    }
+
+    /// All generations, the oldest first; the last is the one that is written to.
+    pub fn generations(&self) -> Vec<Generation> {
+        self.meta().generations.clone()
+    }
+
+    /// The generation that is written to.
+    pub fn current_generation(&self) -> Generation {
+        self.meta().current().clone()
+    }
+
+    /// The ranges of which events may have been lost in power losses, in order, apart from each other.
+    pub fn lost(&self) -> Vec<Lost> {
+        self.meta().lost.clone()
+    }
+
+    /// No position from here on may be handed out, until it is raised.
+    pub fn limit(&self) -> Position {
+        self.meta().limit
+    }
+
+    /// Where the files of a shard are.
+    pub fn shard_directory(&self, generation: u32, shard: ShardId) -> PathBuf {
+        self.generation_directory(generation).join(format!("shard-{:04}", shard.0))
+    }
+
+    /// Where the directories of a generation's shards are.
+    pub fn generation_directory(&self, generation: u32) -> PathBuf {
+        self.path.join(format!("{GENERATION}{generation:04}"))
+    }
+
+    /// Where the consumer groups are kept.
+    pub fn groups_directory(&self) -> PathBuf {
+        self.path.join("groups")
+    }
+
+    /// Makes the directories of a generation's shards, where they are missing.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn create_shard_directories(&self, generation: u32, shards: u16) -> Result<(), DirectoryError> {
+        for shard in 0..shards {
+            let path = self.shard_directory(generation, ShardId(shard));
+            self.storage.create_directory(&path).map_err(system(&path, "make the directory"))?;
+        }
+        Ok(())
+    }
+
+    /// Begins a run whose records go on at `next`, the position behind the last one that was recovered. Answers the
+    /// first position of the run, which is that or a later one. It has to be called when what recovery repaired is
+    /// durable: from now on a killed process is told from a power loss by this run.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn begin_run(&self, next: Position, now_unix_micros: u64) -> Result<Position, DirectoryError> {
+        let mut first = next;
+        self.change(|meta| {
+            let jump = Position::first_of_run(now_unix_micros);
+            first = match self.start {
+                Start::New => next.max(jump),
+                Start::Clean | Start::PowerLoss => next.max(meta.limit),
+                Start::SameBoot => next,
+            };
+            if self.restored {
+                first = first.max(meta.limit).max(jump);
+            }
+            if self.start == Start::New
+                && let Some(generation) = meta.generations.last_mut()
+            {
+                generation.first = first;
+            }
+            meta.boot.clone_from(&self.boot_id);
+            meta.clean = false;
+            meta.limit = meta.limit.max(Position(first.0 + LIMIT_STEP));
+        })?;
+        Ok(first)
+    }
+
+    /// The limit to raise to, when the next position to be handed out has come close to it.
+    pub fn limit_wanted(&self, next: Position) -> Option<Position> {
+        (next.0 + LIMIT_AHEAD > self.limit().0).then(|| Position(next.0 + LIMIT_STEP))
+    }
+
+    /// Raises the limit; it is durable when this returns. One that is higher already stays.
+    ///
+    /// # Errors
+    /// Where the system refuses; the limit is what it was.
+    pub fn raise_limit(&self, to: Position) -> Result<(), DirectoryError> {
+        match self.limit() < to {
+            true => self.change(|meta| meta.limit = meta.limit.max(to)),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends the run in order: everything is synced, and `next` is the position that was not handed out.
+    ///
+    /// # Errors
+    /// Where the system refuses; the next start finds that this run did not end in order.
+    pub fn close_clean(&self, next: Position) -> Result<(), DirectoryError> {
+        self.change(|meta| {
+            meta.clean = true;
+            meta.limit = next;
+        })
+    }
+
+    /// Notes that events may have been lost at the positions from `from` up to but without `to`. Ranges that touch
+    /// become one, so that saying it again after an interruption changes nothing.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn record_lost(&self, from: Position, to: Position) -> Result<(), DirectoryError> {
+        match from < to {
+            true => self.change(|meta| meta.add_lost(Lost { from, to })),
+            false => Ok(()),
+        }
+    }
+
+    /// Forgets what retention has passed: lost ranges that end at or before `first`, the first position that is kept.
+    /// Older generations are dropped by [`Directory::remove_generation`].
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn forget_lost_before(&self, first: Position) -> Result<(), DirectoryError> {
+        let is_over = |lost: &Lost| lost.to <= first;
+        match self.lost().iter().any(is_over) {
+            true => self.change(|meta| meta.lost.retain(|lost| !is_over(lost))),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes room for the next generation: the directories of its shards, empty, whatever an interrupted attempt has
+    /// left there. Answers its number. It counts once [`Directory::add_generation`] has returned.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn prepare_generation(&self, shards: u16) -> Result<u32, DirectoryError> {
+        let number = self.current_generation().number + 1;
+        self.clear(&self.generation_directory(number))?;
+        self.create_shard_directories(number, shards)?;
+        Ok(number)
+    }
+
+    /// Ends the current generation before position `first`, and lets the next one, which was prepared, begin there.
+    ///
+    /// # Errors
+    /// Where the system refuses; the current generation goes on.
+    pub fn add_generation(&self, shards: u16, first: Position) -> Result<Generation, DirectoryError> {
+        self.change(|meta| {
+            let number = meta.current().number + 1;
+            if let Some(current) = meta.generations.last_mut() {
+                // One that never ran has no events.
+                current.first = current.first.min(first);
+                current.end = Some(first);
+            }
+            meta.generations.push(Generation { number, shards, first, end: None });
+        })?;
+        Ok(self.current_generation())
+    }
+
+    /// Removes an older generation of which retention has left nothing, with its directory.
+    ///
+    /// # Errors
+    /// Where the system refuses; it is gone from the list then, or still there.
+    pub fn remove_generation(&self, number: u32) -> Result<(), DirectoryError> {
+        self.change(|meta| {
+            let current = meta.current().number;
+            meta.generations.retain(|generation| generation.number != number || number == current);
+        })?;
+        match self.current_generation().number == number {
+            true => Ok(()),
+            false => self.clear(&self.generation_directory(number)),
+        }
+    }
+
+    /// Removes a generation's files through the storage, which knows of files only, and then its directories.
+    fn clear(&self, path: &Path) -> Result<(), DirectoryError> {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(system(path, "list the directory"))?,
+        };
+        for entry in entries {
+            let inner = entry.map_err(system(path, "list the directory"))?.path();
+            match inner.is_dir() {
+                true => self.clear(&inner)?,
+                false => self.storage.remove(&inner).map_err(system(&inner, "remove the file"))?,
+            }
+        }
+        fs::remove_dir(path).map_err(system(path, "remove the directory"))
+    }
+
+    /// Changes the file, and what is held of it once that is durable.
+    fn change(&self, change: impl FnOnce(&mut Meta)) -> Result<(), DirectoryError> {
+        let mut meta = self.meta();
+        let mut changed = meta.clone();
+        change(&mut changed);
+        write(&self.path, &changed, &*self.storage)?;
+        *meta = changed;
+        Ok(())
+    }
+
+    fn meta(&self) -> MutexGuard<'_, Meta> {
+        // It is assigned whole, so a thread that panicked has left it whole.
+        self.meta.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn new_history_id() -> String {
+    format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..))
+}
+
+/// Takes the directory for this process, and says in the file which one that is.
+fn lock(directory: &Path) -> Result<File, DirectoryError> {
+    let path = directory.join(LOCK);
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = open.map_err(system(&path, "open the file"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(DirectoryError::InUse { path: directory.to_owned(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(system(&path, "lock the file")(source)),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(system(&path, "write to the file"))?;
+    Ok(file)
+}
+
+fn read_or_make(directory: &Path, shards: u16, storage: &dyn Storage) -> Result<Meta, DirectoryError> {
+    let path = directory.join(META);
+    match fs::read_to_string(&path) {
+        Ok(text) => Meta::read(&text).map_err(|source| DirectoryError::Meta { path, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(found) = first_generation_name(directory)? {
+                return Err(DirectoryError::MetaMissing { path, found });
+            }
+            let meta = Meta::new(shards, new_history_id());
+            write(directory, &meta, storage)?;
+            Ok(meta)
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let source = MetaError::Damaged("it is no text".to_owned());
+            Err(DirectoryError::Meta { path, source })
+        }
+        Err(source) => Err(system(&path, "read the file")(source)),
+    }
+}
+
+/// The name of a generation's directory, if there is any.
+fn first_generation_name(directory: &Path) -> Result<Option<String>, DirectoryError> {
+    for entry in fs::read_dir(directory).map_err(system(directory, "list the directory"))? {
+        let entry = entry.map_err(system(directory, "list the directory"))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(GENERATION) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), DirectoryError> {
+    let path = directory.join(META);
+    storage.replace(&path, meta.text().as_bytes()).map_err(system(&path, "write the file"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! Directories that are new, in use, damaged, left in each of the ways a run ends.
+
+use super::*;
+use crate::log::recording::{End, Fault, RecordingStorage};
+use crate::log::storage::tests::Scratch;
+
+/// Some day in 2026.
+const NOW: u64 = 1_790_000_000_000_000;
+
+const JUMP: Position = Position((NOW - 1_735_689_600_000_000) * 16);
+
+fn options(boot: &str) -> DirectoryOptions {
+    DirectoryOptions { boot_id: boot.to_owned(), ..DirectoryOptions::default() }
+}
+
+fn open(scratch: &Scratch, boot: &str) -> Directory {
+    Directory::open(&scratch.path("data"), 2, options(boot)).expect("nothing stands against it")
+}
+
+fn refusal(path: &Path) -> String {
+    match Directory::open(path, 2, options("a")) {
+        Ok(_) => panic!("opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_new_directory_begins_where_a_run_in_memory_would() {
+    let scratch = Scratch::new();
+    let directory = open(&scratch, "a");
+    assert_eq!(directory.start(), Start::New);
+    assert_eq!(directory.begin_run(Position(1), NOW).expect("written"), JUMP);
+    let one = Generation { number: 1, shards: 2, first: JUMP, end: None };
+    assert_eq!(directory.generations(), [one]);
+    let id = directory.history_id();
+    assert!(id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let shard = directory.shard_directory(1, ShardId(12));
+    assert_eq!(shard, scratch.path("data/generation-0001/shard-0012"));
+    directory.create_shard_directories(1, 2).expect("made");
+    assert!(directory.shard_directory(1, ShardId(1)).is_dir());
+}
+
+#[test]
+fn a_directory_that_never_ran_is_still_new() {
+    let scratch = Scratch::new();
+    let id = open(&scratch, "a").history_id();
+    let again = open(&scratch, "b");
+    assert_eq!((again.start(), again.history_id()), (Start::New, id));
+}
+
+#[test]
+fn two_servers_never_use_one_directory() {
+    let scratch = Scratch::new();
+    let first = open(&scratch, "a");
+    let path = scratch.path("data");
+    let text = format!(
+        "{}: another keytide (process {}) uses this directory: stop it, or give another one",
+        path.display(),
+        std::process::id()
+    );
+    assert_eq!(refusal(&path), text);
+    drop(first);
+    open(&scratch, "a");
+}
+
+#[test]
+fn after_an_orderly_end_positions_go_on_where_they_were() {
+    let scratch = Scratch::new();
+    let directory = open(&scratch, "a");
+    let first = directory.begin_run(Position(1), NOW).expect("written");
+    let next = Position(first.0 + 1000);
+    directory.close_clean(next).expect("written");
+    let id = directory.history_id();
+    drop(directory);
+    // Whether the system was started anew is all one.
+    let directory = open(&scratch, "b");
+    assert_eq!((directory.start(), directory.history_id()), (Start::Clean, id));
+    assert_eq!(directory.begin_run(next, NOW * 2).expect("written"), next);
+    drop(directory);
+    assert_eq!(open(&scratch, "b").start(), Start::SameBoot, "that run did not end in order");
+}
+
+#[test]
+fn after_a_kill_positions_go_on_behind_the_last_record() {
+    let scratch = Scratch::new();
+    let first = open(&scratch, "a").begin_run(Position(1), NOW).expect("written");
+    let directory = open(&scratch, "a");
+    assert_eq!(directory.start(), Start::SameBoot);
+    let next = Position(first.0 + 77);
+    assert_eq!(directory.begin_run(next, NOW + 1).expect("written"), next);
+}
+
+#[test]
+fn after_a_power_loss_positions_jump_to_the_limit() {
+    let scratch = Scratch::new();
+    let directory = open(&scratch, "a");
+    let first = directory.begin_run(Position(1), NOW).expect("written");
+    let limit = directory.limit();
+    assert_eq!(limit, Position(first.0 + LIMIT_STEP));
+    drop(directory);
+    let directory = open(&scratch, "b");
+    assert_eq!(directory.start(), Start::PowerLoss);
+    directory.record_lost(Position(first.0 + 5), limit).expect("written");
+    assert_eq!(directory.begin_run(Position(first.0 + 5), NOW).expect("written"), limit);
+    drop(directory);
+    let directory = open(&scratch, "b");
+    assert_eq!(directory.lost(), [Lost { from: Position(first.0 + 5), to: limit }]);
+    directory.forget_lost_before(Position(limit.0 - 1)).expect("nothing to forget");
+    assert_eq!(directory.lost().len(), 1);
+    directory.forget_lost_before(limit).expect("written");
+    directory.record_lost(limit, limit).expect("nothing to note");
+    drop(directory);
+    assert_eq!(open(&scratch, "b").lost(), []);
+}
+
+#[test]
+fn a_system_that_does_not_name_its_boot_is_taken_for_another() {
+    let scratch = Scratch::new();
+    open(&scratch, "").begin_run(Position(1), NOW).expect("written");
+    assert_eq!(open(&scratch, "").start(), Start::PowerLoss);
+}
+
+#[test]
+fn the_limit_is_raised_before_it_is_reached() {
+    let scratch = Scratch::new();
+    let directory = open(&scratch, "a");
+    let first = directory.begin_run(Position(1), NOW).expect("written");
+    assert_eq!(directory.limit_wanted(first), None);
+    assert_eq!(directory.limit_wanted(Position(first.0 + LIMIT_AHEAD)), None);
+    let close = Position(first.0 + LIMIT_AHEAD + 1);
+    let wanted = directory.limit_wanted(close).expect("half of it is gone");
+    directory.raise_limit(wanted).expect("written");
+    directory.raise_limit(first).expect("it stays");
+    assert_eq!((directory.limit(), directory.limit_wanted(close)), (wanted, None));
+    drop(directory);
+    assert_eq!(open(&scratch, "b").begin_run(close, NOW).expect("written"), wanted);
+}
+
+#[test]
+fn a_copy_gets_a_history_of_its_own_and_positions_beyond_the_originals() {
+    let scratch = Scratch::new();
+    let directory = open(&scratch, "a");
+    directory.begin_run(Position(1), NOW).expect("written");
+    let (id, limit) = (directory.history_id(), directory.limit());
+    drop(directory);
+    let restored = || DirectoryOptions { restored: true, ..options("a") };
+    let copy = Directory::open(&scratch.path("data"), 2, restored()).expect("opened");
+    assert_eq!(copy.start(), Start::PowerLoss, "a copy of files in use");
+    assert_ne!(copy.history_id(), id);
+    let new_id = copy.history_id();
+    let later = NOW + 3_600_000_000;
+    assert_eq!(copy.begin_run(Position(7), later).expect("written"), Position::first_of_run(later));
+    drop(copy);
+    assert_eq!(open(&scratch, "a").history_id(), new_id);
+    let copy = Directory::open(&scratch.path("data"), 2, restored()).expect("opened");
+    let limit_now = copy.limit();
+    assert!(limit_now > limit);
+    assert_eq!(copy.begin_run(Position(7), 0).expect("written"), limit_now, "a clock that went back");
+}
+
+#[test]
+fn another_number_of_shards_is_another_generation() {
+    let scratch = Scratch::new();
+    let directory = open(&scratch, "a");
+    let first = directory.begin_run(Position(1), NOW).expect("written");
+    directory.create_shard_directories(1, 2).expect("made");
+    assert_eq!(directory.prepare_generation(3).expect("made"), 2);
+    fs::write(directory.shard_directory(2, ShardId(2)).join("left"), "by an attempt").expect("written");
+    drop(directory);
+    let directory = open(&scratch, "a");
+    assert_eq!(directory.current_generation().number, 1, "prepared only");
+    directory.prepare_generation(4).expect("made");
+    assert!(!directory.shard_directory(2, ShardId(2)).join("left").exists());
+    let switch = Position(first.0 + 100);
+    directory.add_generation(4, switch).expect("written");
+    drop(directory);
+    let directory = open(&scratch, "a");
+    let one = Generation { number: 1, shards: 2, first, end: Some(switch) };
+    let two = Generation { number: 2, shards: 4, first: switch, end: None };
+    assert_eq!(directory.generations(), [one, two.clone()]);
+    directory.remove_generation(1).expect("removed");
+    directory.remove_generation(2).expect("the current one stays");
+    assert!(!directory.generation_directory(1).exists() && directory.generation_directory(2).exists());
+    assert_eq!(directory.generations(), [two]);
+}
+
+#[test]
+fn what_is_wrong_with_a_directory_is_told_with_its_path() {
+    let scratch = Scratch::new();
+    let path = scratch.path("data");
+    let meta = path.join("meta.toml");
+    drop(open(&scratch, "a"));
+    let text = fs::read_to_string(&meta).expect("written");
+    let told = |text: &[u8]| {
+        fs::write(&meta, text).expect("written");
+        let told = refusal(&path);
+        assert!(told.starts_with(&format!("{}: ", meta.display())), "{told}");
+        told
+    };
+    let newer = told(text.replace("format = 1", "format = 2").as_bytes());
+    assert!(newer.ends_with("it has format 2, and this keytide knows format 1 only: start the keytide that wrote it"));
+    assert!(told(text.replace("history", "histories").as_bytes()).contains("histories"));
+    assert!(told(text.split("limit").next().unwrap_or("").as_bytes()).contains("limit"));
+    assert!(told(b"\xff\xfe").contains("no text"));
+    fs::remove_file(&meta).expect("removed");
+    fs::create_dir(path.join("generation-0001")).expect("made");
+    assert_eq!(
+        refusal(&path),
+        format!(
+            "{} is missing, but generation-0001 is there: put it back from a copy, or give an empty directory",
+            meta.display()
+        )
+    );
+    fs::write(scratch.path("file"), b"").expect("written");
+    assert!(refusal(&scratch.path("file")).contains("cannot make the directory"));
+}
+
+#[test]
+fn a_change_that_cannot_be_written_is_none() {
+    let scratch = Scratch::new();
+    let recording = RecordingStorage::new(&scratch.0).expect("an empty directory");
+    let options = DirectoryOptions { storage: Arc::new(recording.clone()), ..options("a") };
+    let directory = Directory::open(&scratch.path("data"), 2, options).expect("opened");
+    directory.begin_run(Position(1), NOW).expect("written");
+    let limit = directory.limit();
+    recording.set_fault(Fault::Full);
+    assert!(directory.raise_limit(limit.next()).is_err());
+    assert_eq!(directory.limit(), limit);
+}
+
+#[test]
+fn at_any_power_loss_the_limit_is_beyond_what_was_handed_out() {
+    let scratch = Scratch::new();
+    let recording = RecordingStorage::new(&scratch.0).expect("an empty directory");
+    let recorded = DirectoryOptions { storage: Arc::new(recording.clone()), ..options("a") };
+    let directory = Directory::open(&scratch.path("data"), 2, recorded).expect("opened");
+    // After so many operations this position was not yet handed out, but all before it.
+    let mut handed_out = vec![(0, Position(0))];
+    let mut next = directory.begin_run(Position(1), NOW).expect("written");
+    for _ in 0..5 {
+        next.0 += LIMIT_AHEAD - 1;
+        if let Some(wanted) = directory.limit_wanted(next) {
+            directory.raise_limit(wanted).expect("written");
+        }
+        handed_out.push((recording.operations(), next));
+    }
+    directory.close_clean(next).expect("written");
+    for operations in 0..=recording.operations() {
+        for seed in 0..4 {
+            let after = Scratch::new();
+            recording.rebuild(operations, End::PowerLoss { seed }, &after.0).expect("rebuilt");
+            let found = Directory::open(&after.path("data"), 2, options("b")).expect("whole at any moment");
+            let first = found.begin_run(Position(1), NOW - 1_000_000_000).expect("written");
+            let seen = handed_out.iter().filter(|(at, _)| *at <= operations).map(|(_, next)| *next).max();
+            assert!(Some(first) >= seen, "{operations} {seed}: {first} after {seen:?}");
+        }
+    }
+}

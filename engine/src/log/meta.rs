@@ -1,0 +1,273 @@
+//! `meta.toml`: what a directory says of itself. Small, written rarely, and always as a whole.
+
+use crate::position::Position;
+use serde::{Deserialize, Serialize};
+
+/// The version of the directory's format that this program writes. It reads no other.
+pub const FORMAT: u32 = 1;
+
+/// How many hexadecimal digits a history's id has.
+pub const HISTORY_ID_DIGITS: usize = 40;
+
+/// What stands at the top of the file.
+const HEADER: &str = "# Written by keytide; do not edit.\n";
+
+/// Shards by one number of them, from one position to another. A change of `--shards` begins a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// From 1, ascending.
+    pub number: u32,
+    /// How many shards it has.
+    pub shards: u16,
+    /// No event of it is before this position.
+    #[serde(with = "number")]
+    pub first: Position,
+    /// Every event of it is before this position. `None`: it is the one that is written to.
+    #[serde(with = "optional_number", default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Position>,
+}
+
+/// Positions of which events may have been lost in a power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// The first of them.
+    #[serde(with = "number")]
+    pub from: Position,
+    /// The one after the last of them.
+    #[serde(with = "number")]
+    pub to: Position,
+}
+
+/// The file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Meta {
+    pub format: u32,
+    /// Names this history: a cursor from another one means nothing here.
+    pub history: String,
+    /// No position from here on was ever handed out. 0 until the first run begins.
+    #[serde(with = "number")]
+    pub limit: Position,
+    /// The boot of the system during which the last run began; empty where the system doesn't tell.
+    pub boot: String,
+    /// Whether the last run ended in order, with everything synced; true until the first one begins.
+    pub clean: bool,
+    #[serde(rename = "generation")]
+    pub generations: Vec<Generation>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
+}
+
+/// Why a text is not a `meta.toml` of this version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetaError {
+    /// It is of another version.
+    #[error("it has format {found}, and this keytide knows format {FORMAT} only: start the keytide that wrote it")]
+    Format {
+        /// The version that it says.
+        found: i64,
+    },
+    /// It is no such file, or was damaged.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl Meta {
+    /// What a new directory says.
+    pub fn new(shards: u16, history: String) -> Meta {
+        let first = Generation { number: 1, shards, first: Position(0), end: None };
+        Meta {
+            format: FORMAT,
+            history,
+            limit: Position(0),
+            boot: String::new(),
+            clean: true,
+            generations: vec![first],
+            lost: Vec::new(),
+        }
+    }
+
+    /// Reads the file's text. The version comes first, so that a newer file is told to be one, whatever is in it.
+    pub fn read(text: &str) -> Result<Meta, MetaError> {
+        let damaged = |error: toml::de::Error| MetaError::Damaged(error.to_string().trim_end().replace('\n', " "));
+        let table: toml::Table = text.parse().map_err(damaged)?;
+        match table.get("format") {
+            Some(toml::Value::Integer(found)) if *found == i64::from(FORMAT) => {}
+            Some(toml::Value::Integer(found)) => return Err(MetaError::Format { found: *found }),
+            _ => return Err(MetaError::Damaged("`format` is not there or no number".to_owned())),
+        }
+        let meta: Meta = toml::from_str(text).map_err(damaged)?;
+        meta.check().map_err(MetaError::Damaged)?;
+        Ok(meta)
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> String {
+        let body = toml::to_string(self).expect("numbers below 2^53 and plain texts can be written");
+        HEADER.to_owned() + &body
+    }
+
+    /// The generation that is written to.
+    pub fn current(&self) -> &Generation {
+        self.generations.last().expect("checked when it was read, and none but older ones are removed")
+    }
+
+    /// Adds a range; what overlaps or touches becomes one.
+    pub fn add_lost(&mut self, mut lost: Lost) {
+        self.lost.retain(|other| {
+            let is_apart = other.to < lost.from || lost.to < other.from;
+            if !is_apart {
+                lost = Lost { from: lost.from.min(other.from), to: lost.to.max(other.to) };
+            }
+            is_apart
+        });
+        self.lost.push(lost);
+        self.lost.sort_by_key(|lost| lost.from);
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.history.len() != HISTORY_ID_DIGITS || !self.history.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(format!("`history` is not {HISTORY_ID_DIGITS} hexadecimal digits"));
+        }
+        if self.limit >= Position::END {
+            return Err(format!("`limit` is {}, beyond every position", self.limit));
+        }
+        let Some((current, older)) = self.generations.split_last() else {
+            return Err("there is no `generation`".to_owned());
+        };
+        if let Some(end) = current.end {
+            return Err(format!("the last generation, {}, ends at {end}", current.number));
+        }
+        for (index, generation) in self.generations.iter().enumerate() {
+            let Generation { number, shards, first, end } = generation;
+            if *shards == 0 || *number == 0 {
+                return Err(format!("generation {number} has {shards} shards"));
+            }
+            if older.get(index).is_some() && end.is_none_or(|end| end < *first) {
+                return Err(format!("generation {number} has no end, or one before its first position"));
+            }
+            if let Some(next) = self.generations.get(index + 1)
+                && (next.number <= *number || end.is_some_and(|end| next.first < end))
+            {
+                return Err(format!("generation {} does not follow generation {number}", next.number));
+            }
+        }
+        match self.lost.iter().find(|lost| lost.from >= lost.to) {
+            Some(lost) => Err(format!("lost from {} to {} is no range", lost.from, lost.to)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A position as the number it is.
+mod number {
+    use super::{Deserialize, Position};
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(position.0)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Position, D::Error> {
+        u64::deserialize(deserializer).map(Position)
+    }
+}
+
+/// The same, or nothing.
+mod optional_number {
+    use super::{Deserialize, Position};
+    use serde::{Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(position: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
+        position.map(|position| position.0).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> Meta {
+        let mut meta = Meta::new(2, "0123456789abcdef0123456789abcdef01234567".to_owned());
+        meta.limit = Position(5_000);
+        meta.boot = "a boot".to_owned();
+        meta
+    }
+
+    fn lost(from: u64, to: u64) -> Lost {
+        Lost { from: Position(from), to: Position(to) }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut meta = meta();
+        assert_eq!(Meta::read(&meta.text()), Ok(meta.clone()));
+        meta.generations[0].end = Some(Position(300));
+        meta.generations.push(Generation { number: 2, shards: 4, first: Position(300), end: None });
+        meta.add_lost(lost(10, 20));
+        assert_eq!(Meta::read(&meta.text()), Ok(meta));
+    }
+
+    #[test]
+    fn the_text_is_the_one_that_is_documented() {
+        let mut meta = meta();
+        meta.add_lost(lost(10, 20));
+        let text = "# Written by keytide; do not edit.\nformat = 1\n\
+                    history = \"0123456789abcdef0123456789abcdef01234567\"\n\
+                    limit = 5000\nboot = \"a boot\"\nclean = true\n\n\
+                    [[generation]]\nnumber = 1\nshards = 2\nfirst = 0\n\n\
+                    [[lost]]\nfrom = 10\nto = 20\n";
+        assert_eq!(meta.text(), text);
+    }
+
+    #[test]
+    fn a_newer_format_is_told_whatever_is_in_it() {
+        let found = Meta::read("format = 7\nnew = [1]\n");
+        assert_eq!(found, Err(MetaError::Format { found: 7 }));
+        assert!(MetaError::Format { found: 7 }.to_string().contains("format 7"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let text = meta().text();
+        let broken = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            Meta::read(&text.replace(from, to)).expect_err(to).to_string()
+        };
+        assert!(broken("format = 1", "format = \"1\"").contains("`format`"));
+        assert!(broken("format = 1\n", "").contains("`format`"));
+        assert!(broken("0123", "").contains("`history` is not 40"));
+        assert!(broken("abcdef0", "abcdex0").contains("`history` is not 40"));
+        assert!(broken("limit = 5000\n", "").contains("limit"));
+        assert!(broken("limit = 5000", "limit = -1").contains("limit"));
+        assert!(broken("limit = 5000", "limit = 9007199254740992").contains("beyond every position"));
+        assert!(broken("clean = true", "clean = tru").contains("tru"));
+        assert!(broken("clean = true", "clean = true\nother = 1").contains("other"));
+        assert!(broken("shards = 2", "shards = 0").contains("0 shards"));
+        assert!(broken("first = 0", "first = 0\nend = 9").contains("ends at 9"));
+        assert!(broken("[[generation]]\nnumber = 1\nshards = 2\nfirst = 0\n", "generation = []").contains("no `gen"));
+        let second = "[[generation]]\nnumber = 2\nshards = 1\nfirst = 8\n";
+        assert!(broken("first = 0\n", &format!("first = 0\n{second}")).contains("has no end"));
+        assert!(broken("first = 0\n", &format!("first = 0\nend = 9\n{second}")).contains("does not follow"));
+        assert!(broken("first = 0\n", "first = 0\n[[lost]]\nfrom = 3\nto = 3\n").contains("no range"));
+        assert!(Meta::read(&text[..text.len() / 2]).is_err());
+        assert!(Meta::read("").is_err());
+    }
+
+    #[test]
+    fn lost_ranges_that_touch_become_one() {
+        let mut meta = meta();
+        for (from, to) in [(50, 60), (10, 20), (30, 40), (20, 31)] {
+            meta.add_lost(lost(from, to));
+        }
+        assert_eq!(meta.lost, [lost(10, 40), lost(50, 60)]);
+        meta.add_lost(lost(0, 100));
+        assert_eq!(meta.lost, [lost(0, 100)]);
+    }
+}
