@@ -12,6 +12,7 @@
 //! | [`turn`] | the open turn: records, positions, publication |
 //! | [`shard`] | one core's keys with their ring, and the operations on them |
 //! | [`shards`] | what works on the shards of several keys, or on all |
+//! | [`snapshot`] | all keys of a shard in a file, so that a restart replays only what came later |
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
 //! | [`system_stream`] | the names that nobody writes to |
 //! | [`filter`] | which events a reader wants |
@@ -45,6 +46,7 @@ pub mod sequencer;
 pub mod shard;
 pub mod shards;
 pub mod slot;
+pub mod snapshot;
 pub mod subscription;
 pub(crate) mod sync;
 pub mod system_stream;

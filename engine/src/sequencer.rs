@@ -37,11 +37,16 @@ pub struct Sequencer {
 impl Sequencer {
     /// A sequencer for `shards` shards whose first position is `first`.
     pub fn new(first: Position, shards: usize) -> Sequencer {
-        let marks = (0..shards).map(|_| CachePadded::new(AtomicU64::new(CLEAR))).collect();
-        Sequencer { first, next: CachePadded::new(AtomicU64::new(first.0)), marks }
+        Sequencer::resumed(first, first, shards)
     }
 
-    /// The first position of this run.
+    /// A sequencer of a history that began at `first` and goes on at `next`.
+    pub fn resumed(first: Position, next: Position, shards: usize) -> Sequencer {
+        let marks = (0..shards).map(|_| CachePadded::new(AtomicU64::new(CLEAR))).collect();
+        Sequencer { first, next: CachePadded::new(AtomicU64::new(next.0)), marks }
+    }
+
+    /// The first position of this history: of this run, where it is kept in memory only.
     pub fn first(&self) -> Position {
         self.first
     }

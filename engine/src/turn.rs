@@ -5,6 +5,7 @@ use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::Expiries;
 use crate::limits::{RECENT_IDS, change_bytes_max};
+use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
 use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
@@ -43,6 +44,8 @@ pub struct Turn {
     sequencer: Arc<Sequencer>,
     /// None where recording is off.
     writer: Option<RingWriter>,
+    /// None where the history is kept in memory only.
+    log: Option<LogWriter>,
     now_ms: u64,
     pub(crate) expiries: Expiries,
     /// Entries that lost their value, by hash, with a ring offset at or before their last record; oldest first.
@@ -52,6 +55,8 @@ pub struct Turn {
     recorded: u64,
     /// Whether anything was published that nobody was told of yet.
     published: bool,
+    /// Whether the log has refused records.
+    has_failed: bool,
 }
 
 impl Turn {
@@ -60,6 +65,7 @@ impl Turn {
             shard,
             sequencer,
             writer,
+            log: None,
             now_ms: 0,
             expiries: Expiries::default(),
             absent: VecDeque::new(),
@@ -67,6 +73,41 @@ impl Turn {
             db_stream: (0, RingOffset::NONE),
             recorded: 0,
             published: false,
+            has_failed: false,
+        }
+    }
+
+    /// From now on what is recorded goes to this ring and this log, which go on where what was replayed ended.
+    pub(crate) fn attach(&mut self, sequencer: Arc<Sequencer>, mut writer: RingWriter, log: LogWriter) {
+        debug_assert!(!self.is_dirty());
+        writer.mark_commands();
+        self.sequencer = sequencer;
+        self.writer = Some(writer);
+        self.log = Some(log);
+    }
+
+    /// The log.
+    pub fn log(&self) -> Option<&LogWriter> {
+        self.log.as_ref()
+    }
+
+    /// Says that what is recorded next belongs to another command than what was recorded before.
+    #[inline]
+    pub(crate) fn begin_command(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.begin_command();
+        }
+    }
+
+    /// Whether a command may change anything: there is space for what it records.
+    ///
+    /// # Errors
+    /// Why not.
+    #[inline]
+    pub fn check_log(&mut self) -> Result<(), LogError> {
+        match (&mut self.log, &self.writer) {
+            (Some(log), Some(writer)) => log.check_room(writer.unpublished_bytes(), self.now_ms),
+            _ => Ok(()),
         }
     }
 
@@ -111,10 +152,13 @@ impl Turn {
 
     /// Whether the unpublished records have reached the part of the ring at which a turn commits early. A command
     /// runs only below it, so that what it records always finds room beside what is published: see
-    /// [`Shard::make_room`](crate::shard::Shard::make_room).
+    /// [`Shard::make_room`](crate::shard::Shard::make_room). Or the log takes no more.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.unpublished_bytes() >= change_bytes_max(writer.capacity()))
+        let Some(writer) = &self.writer else { return false };
+        let unpublished = writer.unpublished_bytes();
+        unpublished >= change_bytes_max(writer.capacity())
+            || self.log.as_ref().is_some_and(|log| !log.has_room(unpublished))
     }
 
     /// Whether there is anything to commit.
@@ -209,12 +253,29 @@ impl Turn {
             return false;
         }
         self.assign_positions();
-        if let Some(writer) = &mut self.writer {
-            writer.publish();
-            self.published = true;
-        }
+        self.publish();
         self.sequencer.clear(self.shard);
         true
+    }
+
+    /// Writes the records of the turn to the log and lets readers see them. Where the log fails they are never
+    /// published: nobody may see what the next start does not know.
+    fn publish(&mut self) {
+        let Some(writer) = &mut self.writer else { return };
+        if let Some(log) = &mut self.log
+            && (self.has_failed || log.append(writer, self.now_ms).is_err())
+        {
+            self.has_failed = true;
+            return;
+        }
+        writer.publish();
+        self.published = true;
+    }
+
+    /// Whether records could not be written to the log. What this turn's commands have replied must not leave.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// Whether anything was published since this was asked last: by the turn's end, or earlier for want of room.
@@ -243,9 +304,8 @@ impl Turn {
         self.db_stream = (next_revision, last);
         if let Some(writer) = &mut self.writer {
             writer.stamp(position);
-            writer.publish();
-            self.published = true;
         }
+        self.publish();
     }
 
     /// Empties what is kept beside the entries, for a flush.
@@ -259,14 +319,36 @@ impl Turn {
         &self.sequencer
     }
 
+    /// The revision that the flushes' stream goes on with, and its latest record.
+    pub(crate) fn db_stream(&self) -> (u64, RingOffset) {
+        self.db_stream
+    }
+
+    pub(crate) fn set_db_stream(&mut self, next_revision: u64, last: RingOffset) {
+        self.db_stream = (next_revision, last);
+    }
+
+    /// Takes the writer away, so that what changes is not recorded; to be given back.
+    pub(crate) fn take_writer(&mut self) -> Option<RingWriter> {
+        self.writer.take()
+    }
+
+    pub(crate) fn give_writer(&mut self, writer: Option<RingWriter>) {
+        self.writer = writer;
+    }
+
     /// The offset that the next record gets; 0 where recording is off.
     pub(crate) fn ring_end(&self) -> RingOffset {
         self.writer.as_ref().map_or(RingOffset(0), |writer| writer.end())
     }
 
     /// The oldest retained record; everything is past it where recording is off.
-    pub(crate) fn ring_head(&self) -> RingOffset {
-        self.writer.as_ref().map_or(RingOffset::NONE, |writer| writer.head())
+    pub(crate) fn history_head(&self) -> RingOffset {
+        match (&self.log, &self.writer) {
+            (Some(log), _) => log.segments().head(),
+            (None, Some(writer)) => writer.head(),
+            (None, None) => RingOffset::NONE,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 #![cfg(not(loom))]
 
 use keytide_engine::filter::{Filter, Pattern, Target};
-use keytide_engine::history::{BeyondHead, Gap, History, Page, Request};
+use keytide_engine::history::{Gap, History, Page, ReadError, Request};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    fn read(&mut self, cursor: u64, count: usize, filter: &Filter) -> Result<(Page, Vec<u64>), BeyondHead> {
+    fn read(&mut self, cursor: u64, count: usize, filter: &Filter) -> Result<(Page, Vec<u64>), ReadError> {
         let request = Request { cursor: Position(cursor), count, bytes: u64::MAX, filter };
         let mut positions = Vec::new();
         let page = self.history.read(&request, |_, record| {

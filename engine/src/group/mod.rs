@@ -36,7 +36,8 @@ pub use manage::{ConsumerInfo, GroupInfo, PendingRow};
 pub use table::GroupTable;
 
 use crate::filter::{Filter, FilterError, Pattern, Target};
-use crate::history::{BeyondHead, History};
+use crate::history::{BeyondHead, History, ReadError};
+use crate::log::SegmentError;
 use crate::position::Position;
 use consumer::Consumers;
 use pending::{Entry, PendingEntries};
@@ -118,6 +119,9 @@ pub enum GroupError {
     /// The start is beyond the head.
     #[error(transparent)]
     BeyondHead(#[from] BeyondHead),
+    /// The history cannot be read where the group is.
+    #[error(transparent)]
+    Damaged(#[from] SegmentError),
     /// The key pattern is none.
     #[error(transparent)]
     Pattern(#[from] FilterError),
@@ -133,6 +137,15 @@ pub enum GroupError {
     /// The group has [`GROUP_CONSUMERS_MAX`] consumers.
     #[error("the group has {GROUP_CONSUMERS_MAX} consumers already")]
     TooManyConsumers,
+}
+
+impl From<ReadError> for GroupError {
+    fn from(error: ReadError) -> GroupError {
+        match error {
+            ReadError::BeyondHead(error) => error.into(),
+            ReadError::Damaged(error) => error.into(),
+        }
+    }
 }
 
 /// One consumer group.

@@ -1,12 +1,16 @@
 //! One key: its value, its TTL, and the head of its stream. The fields are private to this module and its children,
-//! and every change goes through [`EntryMut`], which records it: a change without a record does not compile.
+//! and every change goes through [`EntryMut`], which records it: a change without a record does not compile. Only
+//! [`replay`] applies what is recorded or stored already.
 
 mod hash;
 mod list;
+mod parts;
+mod replay;
 mod set;
 mod string;
 
 pub use list::End;
+pub use replay::Expected;
 
 use super::Bytes;
 use crate::error::Refusal;
@@ -163,6 +167,11 @@ impl Entry {
         self.next_revision.checked_sub(1).map(Revision)
     }
 
+    /// The revision that the stream's next event gets.
+    pub(crate) fn next_revision(&self) -> u64 {
+        self.next_revision
+    }
+
     /// The stream's latest record.
     pub(crate) fn last(&self) -> RingOffset {
         self.last
@@ -172,6 +181,11 @@ impl Entry {
     pub(crate) fn drop_value(&mut self) {
         self.value = None;
         self.expire_at_ms = 0;
+    }
+
+    /// Whether it is as it was made: no value, and no counter to keep.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.value.is_none() && self.next_revision == 0 && !self.queued
     }
 
     pub(crate) fn is_queued(&self) -> bool {

@@ -167,8 +167,18 @@ impl Table {
     /// Visits at least `count` entries from `from` on in the order of their hashes, and all that share a hash.
     /// Answers where to go on, or none at the end. The order's numbers have 48 bits.
     pub(crate) fn scan(&self, from: u64, count: usize, mut visit: impl FnMut(&Entry)) -> Option<u64> {
+        let mut left = count;
+        self.scan_while(from, |entry| {
+            visit(entry);
+            left = left.saturating_sub(1);
+            left > 0
+        })
+    }
+
+    /// As [`Table::scan`], until `visit` answers false: what shares the last hash is visited too.
+    pub(crate) fn scan_while(&self, from: u64, mut visit: impl FnMut(&Entry) -> bool) -> Option<u64> {
         let mut from = from;
-        let mut left = count.max(1);
+        let mut goes_on = true;
         let mut found: Vec<(u64, &Entry)> = Vec::new();
         loop {
             let hash = from << ORDER_SHIFT;
@@ -179,11 +189,10 @@ impl Table {
             found.sort_unstable_by_key(|row| row.0);
             let mut last = None;
             for &(order, entry) in &found {
-                if left == 0 && last != Some(order) {
+                if !goes_on && last != Some(order) {
                     return Some(order);
                 }
-                visit(entry);
-                left = left.saturating_sub(1);
+                goes_on = visit(entry) && goes_on;
                 last = Some(order);
             }
             // Everything here is done: the first number behind this segment's prefix.
@@ -192,7 +201,7 @@ impl Table {
             if from >= 1 << ORDER_BITS {
                 return None;
             }
-            if left == 0 {
+            if !goes_on {
                 return Some(from);
             }
         }

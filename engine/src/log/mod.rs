@@ -1,7 +1,42 @@
-//! History that outlives memory and the process: files below `--dir`.
+//! History that outlives memory and the process: the log of a shard, in files below `--dir`. It holds exactly the bytes
+//! that the shard's ring holds, at the same offsets.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`directory`] | the directory: its lock, how the last run ended, where positions go on |
+//! | [`meta`] | `meta.toml`: what a directory says of itself |
+//! | [`segment`] | a file of records: its header and its name |
+//! | [`index`] | the sparse index of a segment, from position to offset |
+//! | [`segments`] | the segments of a shard as its readers hold them |
+//! | [`writer`] | a turn's records written, from one segment into the next |
+//! | [`keeper`] | the thread that makes segments, syncs, seals, and removes what is not kept |
+//! | [`reader`] | seek and read |
+//! | [`scan`] | a segment read from record to record, each checked |
+//! | [`recovery`] | what a start finds of a log, and where it goes on |
+//! | [`map`] | a file mapped for reading that may fail under its readers |
+//! | [`synced`] | the mark of what is surely on the disk |
+//! | [`storage`] | the write side of files, behind a trait |
+//! | [`recording`] | a write side that can lose the power, for tests |
 
 pub mod directory;
+pub mod index;
+pub mod keeper;
 pub mod map;
 pub mod meta;
+pub mod reader;
 pub mod recording;
+pub mod recovery;
+pub mod restore;
+pub mod scan;
+pub mod segment;
+pub mod segments;
 pub mod storage;
+pub mod synced;
+pub mod writer;
+
+pub use reader::{SegmentError, SegmentReader};
+pub use segments::Segments;
+pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
+
+#[cfg(all(test, not(loom)))]
+mod tests;

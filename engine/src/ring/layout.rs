@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!        byte 0              2              4              6           8     words are little endian
-//! w0    │ length in bytes, whole record   │ event type   │ flags        │     length: a multiple of 8
+//! w0    │ length in bytes, whole record   │ checksum                    │     length: a multiple of 8
 //! w1    │ position                                                      │     0 until the record is stamped
 //! w2    │ timestamp, Unix time in milliseconds                          │
 //! w3    │ revision                                                      │
 //! w4    │ back link: ring offset of the stream's previous record        │     all ones: there is none
-//! w5    │ key bytes                       │ data bytes                  │
+//! w5    │ key bytes                       │ event type   │ flags        │
 //!       ├─ only with EXT ──────────────────────────────────────────────┤
 //! w6    │ meta bytes                      │ type bytes   │ 0            │
 //!       ├─ only with ID (which implies EXT) ───────────────────────────┤
@@ -17,7 +17,11 @@
 //! ```
 //!
 //! With PARTS the data is several parts: for each, its length in four bytes, then its bytes. DATA and META tell empty
-//! data and metadata from none.
+//! data and metadata from none. The length of the data is what the others leave of the record; how many zeros end it
+//! stands in the top three bits of the flags.
+//!
+//! The checksum is CRC-32C of everything from w1 on, begun with the length. It is 0 as long as the record is only in
+//! memory, and filled in before the log takes the record.
 
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
@@ -38,6 +42,12 @@ pub(super) const PARTS: u16 = 1 << 3;
 pub(super) const META: u16 = 1 << 4;
 /// There is data, be it empty.
 pub(super) const DATA: u16 = 1 << 5;
+/// The next record belongs to the same command: a log gives back both or neither.
+pub(super) const MORE: u16 = 1 << 6;
+/// Where the number of zeros at the end stands among the flags.
+pub(super) const PADDING_SHIFT: u32 = 13;
+/// The word of key length, type and flags.
+pub(super) const KEY_WORD: usize = 5;
 
 /// The data of an event that is about to be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +140,8 @@ impl<'a> Draft<'a> {
                 length += 16;
             }
         }
-        Shape { length: length.next_multiple_of(8), data_len, flags }
+        let padded = length.next_multiple_of(8);
+        Shape { length: padded, flags: flags | ((padded - length) as u16) << PADDING_SHIFT }
     }
 }
 
@@ -138,7 +149,6 @@ impl<'a> Draft<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) length: u64,
-    data_len: u64,
     flags: u16,
 }
 
@@ -146,12 +156,12 @@ pub(super) struct Shape {
 #[inline]
 pub(super) fn encode(draft: &Draft<'_>, shape: Shape, words: &[AtomicU64]) {
     let header = [
-        shape.length | (draft.event_type.code() as u64) << 32 | (shape.flags as u64) << 48,
+        shape.length,
         0,
         draft.timestamp_ms,
         draft.revision.0,
         draft.back_link.0,
-        draft.key.len() as u64 | shape.data_len << 32,
+        draft.key.len() as u64 | (draft.event_type.code() as u64) << 32 | (shape.flags as u64) << 48,
     ];
     let (header_words, words) = words.split_at(header.len());
     store_all(header_words, header.into_iter());
@@ -316,9 +326,10 @@ mod tests {
         let shape = draft.shape();
         assert_eq!(shape.length, 88);
         encode(&draft, shape, &words);
-        let flags = (EXT | ID | JSON | META | DATA) as u64;
+        // The record ends with six zeros.
+        let flags = (EXT | ID | JSON | META | DATA | 6 << PADDING_SHIFT) as u64;
         let words: Vec<u64> = words.into_iter().map(AtomicU64::into_inner).collect();
-        assert_eq!(&words[..7], &[88 | flags << 48, 0, 2, 3, 64, 3 | 2 << 32, 1 | 4 << 32]);
+        assert_eq!(&words[..7], &[88, 0, 2, 3, 64, 3 | flags << 48, 1 | 4 << 32]);
         assert_eq!(&words[7..9], &[0x0707_0707_0707_0707; 2]);
         assert_eq!(words[9].to_le_bytes(), *b"keyPaid{");
         assert_eq!(words[10].to_le_bytes(), *b"}m\0\0\0\0\0\0");

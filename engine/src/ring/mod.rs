@@ -7,12 +7,13 @@
 //! | [`words`] | the shared words, head and tail, and why reading them without a lock is right |
 //! | [`layout`] | a record word by word; drafts, and how they are encoded |
 //! | [`record`] | a record as it is read |
+//! | [`encode`] | records for files that are made of them |
 //! | [`writer`] | append, stamp, publish: the one owner |
 //! | [`reader`] | seek and read from any core |
-//! | [`cursor`], [`lookup`] | readers that keep what they have copied: record by record, or by places |
+//! | [`lookup`] | a reader by places that keeps what it has copied |
 //! | `index` | the sparse index from position to offset |
 
-pub mod cursor;
+pub mod encode;
 mod index;
 pub mod layout;
 pub mod lookup;
@@ -21,7 +22,6 @@ pub mod record;
 pub mod words;
 pub mod writer;
 
-pub use cursor::RingCursor;
 pub use layout::{Data, Draft, record_bytes, record_bytes_parts};
 pub use lookup::RingLookup;
 pub use reader::{Batch, RingReader};
@@ -52,13 +52,31 @@ pub struct Ring(Arc<Shared>);
 /// A new, empty ring of `capacity_bytes`. Errors where that is not a power of two of at least
 /// [`CAPACITY_BYTES_MIN`], or where the system has no memory for it.
 pub fn create(capacity_bytes: u64) -> io::Result<(RingWriter, Ring)> {
+    create_after(capacity_bytes, RingStart::default())
+}
+
+/// As [`create`], for a shard whose history began earlier and lies in a log: the ring goes on where that ends.
+pub fn create_after(capacity_bytes: u64, start: RingStart) -> io::Result<(RingWriter, Ring)> {
     if capacity_bytes < CAPACITY_BYTES_MIN {
         let text = format!("a ring takes at least {CAPACITY_BYTES_MIN} bytes, not {capacity_bytes}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let words = Words::new(capacity_bytes)?;
+    if let Some(last) = start.last {
+        words.evict(start.offset, last);
+        words.publish(start.offset);
+    }
     let ring = Ring(Arc::new(Shared { words, index: Index::new(capacity_bytes) }));
-    Ok((RingWriter::new(ring.clone()), ring))
+    Ok((RingWriter::new(ring.clone(), start), ring))
+}
+
+/// Where a ring begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingStart {
+    /// The offset of its first record: where the shard's earlier history ends. 0 where there is none.
+    pub offset: RingOffset,
+    /// The position of the last record before; none where there is none.
+    pub last: Option<Position>,
 }
 
 impl Ring {

@@ -32,7 +32,7 @@ impl RingReader {
     }
 
     /// What was copied last.
-    pub(super) fn scratch(&self) -> &[u8] {
+    pub(crate) fn scratch(&self) -> &[u8] {
         &self.scratch
     }
 
@@ -133,7 +133,7 @@ impl Batch<'_> {
     }
 
     /// How many bytes its records take.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.run.bytes.len()
     }
 

@@ -2,7 +2,8 @@
 //! a mapped segment. Lengths are checked once, on the way in; bytes that are no record are answered by `None` and never
 //! by a panic.
 
-use super::layout::{DATA, EXT, HEADER_BYTES, ID, JSON, META, PARTS};
+pub(crate) use super::layout::HEADER_BYTES;
+use super::layout::{DATA, EXT, ID, JSON, KEY_WORD, META, MORE, PADDING_SHIFT, PARTS};
 use crate::event::EventType;
 use crate::position::{Position, Revision, RingOffset};
 
@@ -36,14 +37,20 @@ pub struct Parts<'a> {
 }
 
 /// The length that a record's first word tells; 0 where there is no whole word.
-pub(super) fn length(bytes: &[u8]) -> u64 {
+pub(crate) fn length(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as u64)
 }
 
 /// The position of the record at the start of `bytes`; none where there are too few of them.
 #[inline]
-pub(super) fn position(bytes: &[u8]) -> Option<Position> {
+pub(crate) fn position(bytes: &[u8]) -> Option<Position> {
     bytes.get(8..)?.first_chunk::<8>().map(|word| Position(u64::from_le_bytes(*word)))
+}
+
+/// The checksum of a whole record: CRC-32C of all but its first word, begun with its length.
+#[inline]
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(bytes.len() as u32, bytes.get(8..).unwrap_or_default())
 }
 
 impl<'a> Record<'a> {
@@ -59,11 +66,11 @@ impl<'a> Record<'a> {
         let mut record = Record {
             bytes,
             offset,
-            flags: (word(bytes, 0) >> 48) as u16,
+            flags: (word(bytes, KEY_WORD) >> 48) as u16,
             type_len: 0,
             key_start: HEADER_BYTES as u32,
-            key_len: word(bytes, 5) as u32,
-            data_len: (word(bytes, 5) >> 32) as u32,
+            key_len: word(bytes, KEY_WORD) as u32,
+            data_len: 0,
             meta_len: 0,
         };
         if record.flags & EXT != 0 {
@@ -71,12 +78,13 @@ impl<'a> Record<'a> {
             (record.meta_len, record.type_len) = (ext as u32, (ext >> 32) as u16);
             record.key_start += 8 + if record.flags & ID != 0 { 16 } else { 0 };
         }
-        let needed = record.key_start as u64
+        let others = record.key_start as u64
             + record.key_len as u64
             + record.type_len as u64
-            + record.data_len as u64
-            + record.meta_len as u64;
-        (needed <= length).then_some(record)
+            + record.meta_len as u64
+            + (record.flags >> PADDING_SHIFT) as u64;
+        record.data_len = length.checked_sub(others)? as u32;
+        Some(record)
     }
 
     /// Where it lies.
@@ -111,7 +119,12 @@ impl<'a> Record<'a> {
 
     /// What happened; [`EventType::CUSTOM`] for a type that a client named.
     pub fn event_type(&self) -> EventType {
-        EventType::from_code((word(self.bytes, 0) >> 32) as u16)
+        EventType::from_code(self.type_code())
+    }
+
+    /// The code of the type as it lies there: of a later version's type too, which this one does not know.
+    pub(crate) fn type_code(&self) -> u16 {
+        (word(self.bytes, KEY_WORD) >> 32) as u16
     }
 
     /// The type's name, built-in or the client's.
@@ -158,6 +171,17 @@ impl<'a> Record<'a> {
     /// Whether the data is JSON.
     pub fn is_json(&self) -> bool {
         self.flags & JSON != 0
+    }
+
+    /// Whether the next record belongs to the same command.
+    pub fn has_more(&self) -> bool {
+        self.flags & MORE != 0
+    }
+
+    /// Whether the record is what its checksum was made of. Only records of a log have one.
+    #[inline]
+    pub fn is_intact(&self) -> bool {
+        checksum(self.bytes) == (word(self.bytes, 0) >> 32) as u32
     }
 
     /// The whole record as it lies there, a multiple of 8 bytes.
@@ -225,7 +249,7 @@ impl<'a> Iterator for Run<'a> {
 mod tests {
     use super::*;
 
-    /// A header of zeros with this first and sixth word, and `more` bytes after it.
+    /// A header of zeros with this length and sixth word, and `more` bytes after it.
     fn bytes(first: u64, lengths: u64, more: usize) -> Vec<u8> {
         let mut bytes = vec![0; 48 + more];
         bytes[..8].copy_from_slice(&first.to_le_bytes());
@@ -243,8 +267,9 @@ mod tests {
         assert!(!parse(&bytes(64, 0, 8)), "cut off");
         assert!(!parse(&bytes(56, 9, 8)), "a key beyond the end");
         assert!(!parse(&bytes(56, u64::MAX, 8)), "lengths that would overflow");
-        assert!(!parse(&bytes(48 | (EXT as u64) << 48, 0, 0)), "no room for what a flag promises");
-        assert!(!parse(&bytes(56 | ((EXT | ID) as u64) << 48, 0, 8)), "no room for the id");
+        assert!(!parse(&bytes(48, (EXT as u64) << 48, 0)), "no room for what a flag promises");
+        assert!(!parse(&bytes(56, ((EXT | ID) as u64) << 48, 8)), "no room for the id");
+        assert!(!parse(&bytes(56, 8 | 1 << (48 + PADDING_SHIFT), 8)), "no room for the zeros at its end");
     }
 
     #[test]

@@ -5,10 +5,10 @@
 //! that then is the oldest, so no old record is looked at, and readers' copies of the head's cache line stay valid for
 //! many appends.
 
-use super::layout::{self, Draft, Shape};
-use super::record::{Record, Run};
+use super::layout::{self, Draft, KEY_WORD, MORE, Shape};
+use super::record::{self, Record, Run};
 use super::words::WORD_BYTES;
-use super::{Ring, Shared};
+use super::{Ring, RingStart, Shared};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 use std::io;
@@ -29,10 +29,13 @@ pub struct RingWriter {
     last_published: Position,
     /// The first block of the index without an entry.
     next_block: u64,
-    unpublished_records: u64,
-    /// Where the records start that have no position yet. Beside the ring, where each start would have to be read from
+    /// Where the records start that are not published yet. Beside the ring, where each start would have to be read from
     /// the record before it, long after that one left the nearest cache.
-    unstamped: Vec<u64>,
+    starts: Vec<u64>,
+    /// How many of them have a position.
+    stamped: usize,
+    /// With a log: whether the next record belongs to the command of the one before it.
+    is_chained: Option<bool>,
     /// For the record that goes round the end of the ring when the owner reads.
     scratch: Vec<u8>,
 }
@@ -46,21 +49,24 @@ const PREFETCH_AHEAD_BYTES: u64 = 4 << 10;
 const STAMP_AHEAD: usize = 12;
 
 /// How many starts of records the writer keeps room for.
-const UNSTAMPED_KEEP: usize = 16 << 10;
+const STARTS_KEEP: usize = 16 << 10;
 
 impl RingWriter {
-    pub(super) fn new(ring: Ring) -> RingWriter {
+    pub(super) fn new(ring: Ring, start: RingStart) -> RingWriter {
+        let offset = start.offset.0;
+        let last = start.last.unwrap_or_default();
         RingWriter {
             capacity: ring.capacity(),
+            next_block: ring.0.index.block(start.offset),
             ring,
-            head: 0,
-            tail: 0,
-            end: 0,
-            last: Position(0),
-            last_published: Position(0),
-            next_block: 0,
-            unpublished_records: 0,
-            unstamped: Vec::new(),
+            head: offset,
+            tail: offset,
+            end: offset,
+            last,
+            last_published: last,
+            starts: Vec::new(),
+            stamped: 0,
+            is_chained: None,
             scratch: Vec::new(),
         }
     }
@@ -106,9 +112,33 @@ impl RingWriter {
         // As many bytes as were just written, some records on: by the time the writer is there, they are in its cache.
         self.ring.0.words.prefetch(RingOffset(end + PREFETCH_AHEAD_BYTES), shape.length);
         self.end = end;
-        self.unpublished_records += 1;
-        self.unstamped.push(start);
+        if let Some(is_chained) = &mut self.is_chained
+            && std::mem::replace(is_chained, true)
+        {
+            self.chain_last();
+        }
+        self.starts.push(start);
         RingOffset(start)
+    }
+
+    /// Marks the last record as one that is followed by another of its command.
+    fn chain_last(&self) {
+        let Some(last) = self.starts.last() else { return };
+        let offset = RingOffset(last + KEY_WORD as u64 * WORD_BYTES);
+        self.shared().words.store_one(offset, self.shared().words.load(offset) | (MORE as u64) << 48);
+    }
+
+    /// From now on records are for a log too: those of one command are marked as belonging together.
+    pub fn mark_commands(&mut self) {
+        self.is_chained = Some(false);
+    }
+
+    /// The next record begins another command.
+    #[inline]
+    pub fn begin_command(&mut self) {
+        if let Some(is_chained) = &mut self.is_chained {
+            *is_chained = false;
+        }
     }
 
     /// Once per lap: by way of words that do not go round.
@@ -138,11 +168,12 @@ impl RingWriter {
     /// They take [`RingWriter::unstamped_records`] positions, all beyond those given before. A turn may do it several
     /// times.
     pub fn stamp(&mut self, first: Position) {
-        debug_assert!(self.unstamped.is_empty() || first > self.last, "positions only go forward");
+        debug_assert!(self.unstamped_records() == 0 || first > self.last, "positions only go forward");
         let Ring(shared) = &self.ring;
         let mut position = first;
-        for (n, &start) in self.unstamped.iter().enumerate() {
-            if let Some(&ahead) = self.unstamped.get(n + STAMP_AHEAD) {
+        let unstamped = &self.starts[self.stamped..];
+        for (n, &start) in unstamped.iter().enumerate() {
+            if let Some(&ahead) = unstamped.get(n + STAMP_AHEAD) {
                 shared.words.prefetch(RingOffset(ahead), WORD_BYTES);
             }
             let offset = RingOffset(start);
@@ -155,17 +186,67 @@ impl RingWriter {
             self.last = position;
             position = position.next();
         }
-        self.unstamped.clear();
-        // What an exceptionally large turn has taken is given back.
-        self.unstamped.shrink_to(UNSTAMPED_KEEP);
+        self.stamped = self.starts.len();
+    }
+
+    /// Fills in the checksums of the records that are not published yet. All of them have positions; nothing of them
+    /// changes any more.
+    pub fn seal(&mut self) {
+        for n in 0..self.starts.len() {
+            let start = self.starts[n];
+            let length = self.length(start);
+            let end = start + length;
+            let checksum = if self.place(start) + length > self.capacity {
+                self.fill_scratch(start, end);
+                record::checksum(&self.scratch)
+            } else {
+                record::checksum(self.view(start, end).bytes)
+            };
+            self.shared().words.store_one(RingOffset(start), length | (checksum as u64) << 32);
+        }
+    }
+
+    /// The start of the last record that is not published yet and starts at or before `limit`.
+    pub fn last_unpublished_start(&self, limit: RingOffset) -> RingOffset {
+        let after = self.starts.partition_point(|start| *start <= limit.0);
+        after.checked_sub(1).map_or(self.tail(), |last| RingOffset(self.starts[last]))
+    }
+
+    /// The first record that is not published yet and starts at `from` or later, with its position.
+    pub fn unpublished_from(&self, from: RingOffset) -> Option<(RingOffset, Position)> {
+        let start = *self.starts.get(self.starts.partition_point(|start| *start < from.0))?;
+        Some((RingOffset(start), self.position_at(start)))
+    }
+
+    /// The position of the last record that is not published yet and starts before `end`.
+    pub fn last_unpublished_before(&self, end: RingOffset) -> Option<Position> {
+        let before = self.starts.partition_point(|start| *start < end.0);
+        Some(self.position_at(self.starts[before.checked_sub(1)?]))
+    }
+
+    fn position_at(&self, start: u64) -> Position {
+        Position(self.shared().words.load(RingOffset(start + WORD_BYTES)))
+    }
+
+    /// The bytes between two ends of records that are not overwritten yet: in two runs where they go round the end.
+    pub fn bytes_between(&self, from: RingOffset, to: RingOffset) -> [&[u8]; 2] {
+        debug_assert!(self.head <= from.0 && from <= to && to.0 <= self.end);
+        let wrap = (from.0 / self.capacity + 1) * self.capacity;
+        let middle = wrap.min(to.0);
+        [self.view(from.0, middle).bytes, self.view(middle, to.0).bytes]
     }
 
     /// Lets readers see all records that were appended. All of them have positions.
     pub fn publish(&mut self) {
-        debug_assert!(self.unstamped.is_empty(), "records are stamped before they are published");
+        debug_assert!(self.unstamped_records() == 0, "records are stamped before they are published");
         self.tail = self.end;
         self.last_published = self.last;
-        self.unpublished_records = 0;
+        self.starts.clear();
+        // What an exceptionally large turn has taken is given back.
+        self.starts.shrink_to(STARTS_KEEP);
+        self.stamped = 0;
+        // What was published is not changed any more, not even to say that more follows.
+        self.begin_command();
         self.shared().words.publish(RingOffset(self.end));
     }
 
@@ -176,12 +257,12 @@ impl RingWriter {
 
     /// How many records were appended since the last publication.
     pub fn unpublished_records(&self) -> u64 {
-        self.unpublished_records
+        self.starts.len() as u64
     }
 
     /// How many records have no position yet.
     pub fn unstamped_records(&self) -> u64 {
-        self.unstamped.len() as u64
+        (self.starts.len() - self.stamped) as u64
     }
 
     /// Where the oldest record starts.

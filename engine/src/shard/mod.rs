@@ -5,7 +5,14 @@ mod choose;
 mod generic;
 mod hash;
 mod list;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod random;
+mod replay;
+#[cfg(all(test, not(loom)))]
+mod replay_tests;
+mod restore;
 mod set;
+mod snapshot;
 mod stream;
 mod string;
 #[cfg(all(test, not(loom)))]
@@ -16,6 +23,9 @@ pub use choose::Draw;
 pub use generic::ExpireCondition;
 pub(crate) use list::at_end;
 pub use list::{Inserted, Side, place};
+pub use replay::ReplayError;
+pub use restore::StoredEntry;
+pub use snapshot::{SnapshotProgress, SnapshotRunning};
 pub use stream::Expected;
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{Walk, walk};
@@ -23,10 +33,12 @@ pub use walk::{Walk, walk};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::{Entry, EntryMut, Kind, Table, Value};
+use crate::log::{LogError, LogWriter};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Records, RingWriter};
 use crate::sequencer::Sequencer;
+use crate::snapshot::Taking;
 use crate::turn::{Published, Turn};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -41,6 +53,8 @@ pub struct Shard {
     absent_before: usize,
     rng: fastrand::Rng,
     counts: Counts,
+    /// The snapshot that is being taken.
+    taking: Option<Box<Taking>>,
     _stays_on_its_core: PhantomData<*const ()>,
 }
 
@@ -76,6 +90,7 @@ impl Shard {
             absent_before: 0,
             rng: fastrand::Rng::new(),
             counts: Counts::default(),
+            taking: None,
             _stays_on_its_core: PhantomData,
         }
     }
@@ -109,6 +124,28 @@ impl Shard {
     /// What this shard has counted.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// To be called before each command that a client asks for: what it records belongs together. See
+    /// [`Shard::make_room`].
+    #[inline]
+    pub fn begin_command(&mut self) {
+        self.make_room();
+        self.turn.begin_command();
+    }
+
+    /// Whether a command may change anything here, for the log has space for it.
+    ///
+    /// # Errors
+    /// Why not.
+    #[inline]
+    pub fn check_log(&mut self) -> Result<(), LogError> {
+        self.turn.check_log()
+    }
+
+    /// Goes on where what was replayed ended, with a ring and a log.
+    pub fn attach(&mut self, sequencer: Arc<Sequencer>, writer: RingWriter, log: LogWriter) {
+        self.turn.attach(sequencer, writer, log);
     }
 
     /// To be called before each command: ends the turn early where its records have reached their part of the ring.
@@ -171,6 +208,8 @@ impl Shard {
             if self.turn.is_full() {
                 return true;
             }
+            // The end of a key is no part of another's.
+            self.turn.begin_command();
             let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
             if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
                 // Looking at it through the turn is what removes it.
@@ -193,7 +232,7 @@ impl Shard {
     fn forget_some_absent(&mut self, rows: usize) {
         for _ in 0..rows {
             let Some(&(hash, offset)) = self.turn.absent.front() else { return };
-            let head = self.turn.ring_head();
+            let head = self.turn.history_head();
             let too_many = self.turn.absent.len() > self.absent_max;
             if offset >= head && !too_many {
                 return;
@@ -204,6 +243,9 @@ impl Shard {
             if entry.value().is_some() {
                 entry.set_queued(false);
             } else if gone || too_many {
+                if let Some(taking) = &mut self.taking {
+                    taking.forget(entry);
+                }
                 self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
             } else {
                 self.turn.absent.push_back((hash, entry.last()));
@@ -286,15 +328,17 @@ impl Shard {
 
     /// Deletes every key, with the one record whose position the caller took for all shards.
     pub(crate) fn flush(&mut self, position: Position) {
-        let head = self.turn.ring_head();
+        let head = self.turn.history_head();
         self.turn.forget_keys();
-        let Shard { table, turn, .. } = self;
+        let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, entry| {
             entry.drop_value();
             let readable = entry.last() != RingOffset::NONE && entry.last() >= head;
             entry.set_queued(readable);
             if readable {
                 turn.absent.push_back((hash, entry.last()));
+            } else if let Some(taking) = taking {
+                taking.forget(entry);
             }
             readable
         });

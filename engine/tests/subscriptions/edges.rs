@@ -148,7 +148,7 @@ fn a_hub_waits_for_nothing_once_its_last_subscription_is_gone() {
     small.subscribe("$all", Start::End);
     small.settle();
     let notices = vec![Notice::Demoted { number: 0 }];
-    let (next, scanned) = (small.sequencer.next(), small.history.rings()[0].tail());
+    let (next, scanned) = (small.sequencer.next(), small.history.shards()[0].ring().tail());
     let batch = Fanned { notices, next, scanned, ..Fanned::default() };
     small.hub.receive(ShardId(0), Box::new(batch), &mut small.client);
     small.hub.turn(&mut small.history, &mut small.client, true, |_| true);
@@ -186,7 +186,7 @@ fn who_reads_for_good_is_told_in_another_turn_where_one_tells_nobody() {
     small.subscribe("$all", Start::End);
     small.settle();
     let notices = vec![Notice::Demoted { number: 0 }];
-    let (next, scanned) = (small.sequencer.next(), small.history.rings()[0].tail());
+    let (next, scanned) = (small.sequencer.next(), small.history.shards()[0].ring().tail());
     let batch = Fanned { notices, next, scanned, ..Fanned::default() };
     small.hub.receive(ShardId(0), Box::new(batch), &mut small.client);
     small.settle();

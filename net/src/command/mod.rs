@@ -46,6 +46,13 @@ pub struct Command {
     pub run: Run,
 }
 
+impl Command {
+    /// Whether it may change a key.
+    pub fn may_write(&self) -> bool {
+        self.flags.contains(&Flag::Write)
+    }
+}
+
 /// What a client may want to know of a command, by Redis's names where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {

@@ -2,6 +2,7 @@
 
 use super::hold::HoldWork;
 use super::input::Client;
+use super::room::is_refused;
 use super::{Core, Request};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionContext, Spread};
@@ -34,7 +35,7 @@ impl Core {
     ) -> bool {
         match command.run {
             Run::Keys { run, spread } => match self.place(command, args, first_shard) {
-                Place::Here => self.run_here(client, run, args),
+                Place::Here => self.run_here(client, command, run, args),
                 Place::There(shard) => self.forward(client, shard, index, args),
                 Place::Several => self.run_spread(client, index, command, spread, args),
             },
@@ -52,14 +53,14 @@ impl Core {
             Run::Shard { run, shard } => {
                 let shard = ShardId(shard(args, self.server.shards()));
                 if shard == self.id {
-                    self.run_here(client, run, args)
+                    self.run_here(client, command, run, args)
                 } else {
                     self.forward(client, shard, index, args)
                 }
             }
-            Run::EachShard { run, .. } if self.server.shards() == 1 => self.run_here(client, run, args),
+            Run::EachShard { run, .. } if self.server.shards() == 1 => self.run_here(client, command, run, args),
             Run::EachShard { merge, .. } | Run::EachCore { merge, .. } => self.ask_all(client, index, merge, args),
-            Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, run, args),
+            Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, command, run, args),
             Run::AllShards(_) => {
                 let all = (0..self.server.shards()).map(ShardId).collect();
                 self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), all);
@@ -101,9 +102,12 @@ impl Core {
 
     /// Runs a command on this core's shard.
     #[inline]
-    fn run_here(&mut self, client: &mut Client<'_>, run: RunKeys, args: Args<'_>) -> bool {
+    fn run_here(&mut self, client: &mut Client<'_>, command: &Command, run: RunKeys, args: Args<'_>) -> bool {
         let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
-        shard.make_room();
+        shard.begin_command();
+        if is_refused(shard, command, &mut client.reply()) {
+            return true;
+        }
         let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
         run(&mut context, args, &mut client.reply());
         true
@@ -213,10 +217,14 @@ impl Core {
         let args: OwnedArgs = args.collect();
         match (&TABLE.get(command).run, self.shard.as_deref_mut()) {
             (Run::Keys { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
-                shard.make_room();
-                let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
+                shard.begin_command();
                 let mut out = Vec::new();
-                run(&mut context, args.as_args(), &mut Reply::new(&mut out, protocol));
+                let mut reply = Reply::new(&mut out, protocol);
+                if !is_refused(shard, TABLE.get(command), &mut reply) {
+                    let shards = Shards::One(shard);
+                    let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
+                    run(&mut context, args.as_args(), &mut reply);
+                }
                 client.replies.deliver(to.number, to.part, &out);
             }
             _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),

@@ -8,6 +8,7 @@
 use super::Core;
 use super::input::Client;
 use super::output::list;
+use super::room::are_refused;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::{Step, Transaction};
 use crate::command::{Command, KeysContext, Run, SessionContext};
@@ -124,7 +125,11 @@ impl Core {
         let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
         match &work {
             HoldWork::Command(index, args) => {
-                run_one(&mut context, session, TABLE.get(*index), args.as_args(), &mut reply)
+                let command = TABLE.get(*index);
+                context.shards.each(|shard| shard.begin_command());
+                if !are_refused(&mut context.shards, std::iter::once(command), &mut reply) {
+                    run_one(&mut context, session, command, args.as_args(), &mut reply)
+                }
             }
             HoldWork::Transaction(transaction) => run_transaction(&mut context, session, transaction, &mut reply),
         }
@@ -251,6 +256,12 @@ fn run_transaction(
     transaction: &Transaction,
     reply: &mut Reply<'_>,
 ) {
+    // What its commands record belongs together.
+    context.shards.each(|shard| shard.begin_command());
+    let commands = transaction.commands().map(|(index, _)| TABLE.get(index));
+    if are_refused(&mut context.shards, commands, reply) {
+        return;
+    }
     reply.array(transaction.len());
     for (index, args) in transaction.commands() {
         context.shards.each(|shard| shard.make_room());

@@ -1,6 +1,7 @@
 //! What comes from other cores, and this core's own part of what every core was asked.
 
 use super::output::list;
+use super::room::is_refused;
 use super::{Core, Request};
 use crate::command::table::CommandIndex;
 use crate::command::table::TABLE;
@@ -108,12 +109,16 @@ impl Core {
                     self.requests_for_shard.push_back(request);
                     return;
                 };
-                shard.make_room();
-                let shards = Shards::One(shard);
-                let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
-                if let Some(outbound) = &mut self.outbound[from.0 as usize] {
-                    outbound.batch().reply(to, |out| run(&mut context, args, &mut Reply::new(out, protocol)));
-                }
+                shard.begin_command();
+                let Some(outbound) = &mut self.outbound[from.0 as usize] else { return };
+                outbound.batch().reply(to, |out| {
+                    let mut reply = Reply::new(out, protocol);
+                    if !is_refused(shard, TABLE.get(index), &mut reply) {
+                        let shards = Shards::One(shard);
+                        let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
+                        run(&mut context, args, &mut reply);
+                    }
+                });
             }
             Run::EachCore { run, .. } => {
                 let mut out = Vec::new();

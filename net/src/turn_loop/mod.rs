@@ -16,6 +16,7 @@ mod hold;
 mod inbox;
 mod input;
 mod output;
+mod room;
 mod run;
 mod subscriptions;
 
@@ -211,13 +212,14 @@ impl Core {
 
     /// Removes keys whose TTL is over.
     fn expire(&mut self) -> bool {
-        match &mut self.shard {
-            Some(shard) if shard.next_expiry_ms().is_some_and(|at_ms| at_ms <= self.now_ms) => {
-                shard.expire_due();
-                true
-            }
-            _ => false,
+        let Some(shard) = &mut self.shard else { return false };
+        let is_due = shard.next_expiry_ms().is_some_and(|at_ms| at_ms <= self.now_ms);
+        // What ends is recorded, and that takes space.
+        if !is_due || shard.check_log().is_err() {
+            return false;
         }
+        shard.expire_due();
+        true
     }
 
     /// Publishes what the turn has recorded, and wakes cores whose readers wait for it, or for what the turn has
@@ -279,7 +281,7 @@ impl Core {
 
     /// When there will be something to do although nothing comes in, Unix milliseconds.
     fn next_timer_ms(&self) -> Option<u64> {
-        let expiry = self.shard.as_ref().and_then(|shard| shard.next_expiry_ms());
+        let expiry = self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
         let deadline = self.deferred.iter().filter_map(Deferred::deadline_ms).min();
         let due = self.groups.due_ms().filter(|_| !self.deferred.is_empty());
         [expiry, deadline, due, self.stop_at_ms].into_iter().flatten().min()

@@ -242,8 +242,8 @@ impl Hub {
 
     /// Tells what is complete, and lets those go on who wait for more to be. Answers the frontier that it went by.
     fn merge_all(&mut self, history: &History, outlet: &mut impl Outlet) -> Position {
-        let (rings, frontier) = (history.rings(), history.frontier());
-        let bound = self.feeds.bound(&self.interests.live_on, frontier, |shard| rings[shard].tail());
+        let (shards, frontier) = (history.shards(), history.frontier());
+        let bound = self.feeds.bound(&self.interests.live_on, frontier, |shard| shards[shard].ring().tail());
         let before = self.merged;
         self.merge(bound, outlet);
         self.merged = self.merged.max(bound);

@@ -140,6 +140,10 @@ impl Hub {
             self.drop_member(index, Reason::TooSlow, before(page.next), outlet);
             return false;
         }
+        if page.is_damaged {
+            self.drop_member(index, Reason::Internal, before(page.next), outlet);
+            return false;
+        }
         if let Some(Revision(after)) = member.after
             && member.cursor >= from
             && next > after

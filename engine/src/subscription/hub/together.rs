@@ -71,7 +71,7 @@ impl Hub {
             record.bytes().len() as u64
         });
         // What none of them can get past, each meets by itself too.
-        is_gap |= page.gap.is_some() || page.is_too_long && page.next == scan.cursor;
+        is_gap |= page.gap.is_some() || (page.is_too_long || page.is_damaged) && page.next == scan.cursor;
         if !is_gap {
             teller.checkpoint_each(page.next, To::AllAlike, outlet);
         }

@@ -34,7 +34,7 @@ fn info(context: &HistoryContext<'_>, reply: &mut Reply<'_>) {
     }
     reply.text("shards");
     reply.array(history.rings().len());
-    for (shard, ring) in history.rings().iter().enumerate() {
+    for (shard, ring) in history.rings().enumerate() {
         let (bounds, tail) = (ring.bounds(), ring.tail());
         reply.map(6);
         for (name, value) in [

@@ -5,7 +5,7 @@ use crate::resp::{Reply, error_text};
 use crate::server::Server;
 use keytide_engine::filter::FilterError;
 use keytide_engine::group::GroupError;
-use keytide_engine::history::BeyondHead;
+use keytide_engine::history::{BeyondHead, ReadError};
 use keytide_engine::subscription::hub::{NoSubscription, TooMany};
 
 /// The text of the error that a command answers.
@@ -26,6 +26,12 @@ impl From<Vec<u8>> for CdcError {
 
 impl From<BeyondHead> for CdcError {
     fn from(error: BeyondHead) -> CdcError {
+        CdcError(format!("ERR {error}").into())
+    }
+}
+
+impl From<ReadError> for CdcError {
+    fn from(error: ReadError) -> CdcError {
         CdcError(format!("ERR {error}").into())
     }
 }
@@ -60,9 +66,10 @@ impl CdcError {
             GroupError::NoGroup => CdcError([b"NOGROUP no such consumer group '", name, b"'"].concat()),
             GroupError::BeyondHead(error) => error.into(),
             GroupError::Pattern(error) => error.into(),
-            GroupError::NameTooLong { .. } | GroupError::TooManyGroups | GroupError::TooManyConsumers => {
-                CdcError(format!("ERR {error}").into())
-            }
+            GroupError::Damaged(_)
+            | GroupError::NameTooLong { .. }
+            | GroupError::TooManyGroups
+            | GroupError::TooManyConsumers => CdcError(format!("ERR {error}").into()),
         }
     }
 

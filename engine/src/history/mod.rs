@@ -1,4 +1,4 @@
-//! All rings read as one: events in the order of their positions, from any position up to the frontier.
+//! The histories of all shards read as one: events in the order of their positions, from any position up to the frontier.
 //!
 //! ```text
 //!   frontier F first ─► then each shard's published tail ─► merge what is below F, the least position next
@@ -7,13 +7,20 @@
 //! Everything below F is published, so a tail that is read after F covers every record below F of its shard: what is
 //! merged up to F is complete, and no later event can carry a position below it. An idle shard holds nothing back.
 //!
-//! What was overwritten is one number over all shards: the highest position that any ring has lost. Up to it the
-//! history has holes, so a reader is told of all of it as one gap, and goes on behind it.
+//! What is gone is one number over all shards: the highest position that any of them has lost. Up to it the history has
+//! holes, so a reader is told of all of it as one gap, and goes on behind it.
+
+mod cursor;
+mod shard;
+
+pub use cursor::HistoryCursor;
+pub use shard::{ShardHistory, ShardReader};
 
 use crate::filter::Filter;
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
 use crate::position::{Position, RingOffset, ShardId};
-use crate::ring::{Lapped, Record, Ring, RingCursor};
+use crate::log::SegmentError;
+use crate::ring::{Lapped, Record, Ring};
 use crate::sequencer::Sequencer;
 use crate::subscription::Source;
 use crate::subscription::source::wants;
@@ -21,16 +28,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The rings of all shards, as one core reads them. One per core: it owns the scratch space that records are copied to.
+/// The histories of all shards, as one core reads them. One per core: it owns the scratch space that records are copied
+/// to.
 pub struct History {
     sequencer: Arc<Sequencer>,
-    rings: Vec<Ring>,
+    shards: Vec<ShardHistory>,
     cursors: Vec<ShardCursor>,
+    /// Why the last read that failed did.
+    damage: Option<SegmentError>,
 }
 
 struct ShardCursor {
     shard: ShardId,
-    place: RingCursor,
+    place: HistoryCursor,
     /// The position of the record that comes next from this shard; none when it has no more below the bound.
     head: Option<Position>,
     /// How many bytes the next run of records takes.
@@ -85,6 +95,8 @@ pub struct Page {
     /// Whether the name of the event at `next` is so long that the filter's regex would hold up the core: see
     /// [`REGEX_NAME_WORK_MAX`](crate::limits::REGEX_NAME_WORK_MAX). Nothing behind it was looked at.
     pub is_too_long: bool,
+    /// Whether what comes next cannot be read: [`History::damage`] says why.
+    pub is_damaged: bool,
 }
 
 /// Events that are no longer available.
@@ -106,6 +118,17 @@ pub struct BeyondHead {
     pub head: Position,
 }
 
+/// Why a read came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// The cursor is beyond the head.
+    #[error(transparent)]
+    BeyondHead(#[from] BeyondHead),
+    /// What comes next cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] SegmentError),
+}
+
 impl Scan<'_> {
     #[inline]
     fn is_too_long(&self, record: &Record<'_>, shard: ShardId) -> bool {
@@ -114,25 +137,37 @@ impl Scan<'_> {
 }
 
 impl History {
-    /// The history of these rings, in the order of their shards.
-    pub fn new(sequencer: Arc<Sequencer>, rings: &[Ring]) -> History {
-        let cursor = |(index, ring): (usize, &Ring)| ShardCursor {
+    /// The history of these shards, in their order.
+    pub fn new<H: Clone + Into<ShardHistory>>(sequencer: Arc<Sequencer>, shards: &[H]) -> History {
+        let shards: Vec<ShardHistory> = shards.iter().cloned().map(Into::into).collect();
+        let cursor = |(index, shard): (usize, &ShardHistory)| ShardCursor {
             shard: ShardId(index as u16),
-            place: RingCursor::new(ring),
+            place: HistoryCursor::new(shard),
             head: None,
             run_bytes: HISTORY_RUN_BYTES,
         };
-        History { sequencer, rings: rings.to_vec(), cursors: rings.iter().enumerate().map(cursor).collect() }
+        let cursors = shards.iter().enumerate().map(cursor).collect();
+        History { sequencer, shards, cursors, damage: None }
+    }
+
+    /// The histories of the shards.
+    pub fn shards(&self) -> &[ShardHistory] {
+        &self.shards
     }
 
     /// The rings of the shards.
-    pub fn rings(&self) -> &[Ring] {
-        &self.rings
+    pub fn rings(&self) -> impl ExactSizeIterator<Item = &Ring> {
+        self.shards.iter().map(ShardHistory::ring)
     }
 
-    /// The highest position that any of these shards' rings has lost.
+    /// Why the last read that failed did.
+    pub fn damage(&self) -> Option<&SegmentError> {
+        self.damage.as_ref()
+    }
+
+    /// The highest position that any of these shards has lost.
     fn evicted_through(&self, shards: &Range<usize>) -> Option<Position> {
-        self.rings[shards.clone()].iter().filter_map(Ring::evicted_through).max()
+        self.shards[shards.clone()].iter().filter_map(ShardHistory::evicted_through).max()
     }
 
     fn first_available_of(&self, shards: &Range<usize>) -> Position {
@@ -141,12 +176,12 @@ impl History {
 
     /// The first position that is still available; the next one to come where there is none.
     pub fn first_available(&self) -> Position {
-        self.first_available_of(&(0..self.rings.len()))
+        self.first_available_of(&(0..self.shards.len()))
     }
 
     /// The shards that can have something of a source.
     fn shards_of(&self, source: &Source) -> Range<usize> {
-        let shards = source.shards(self.rings.len() as u16);
+        let shards = source.shards(self.shards.len() as u16);
         shards.start as usize..shards.end as usize
     }
 
@@ -192,26 +227,36 @@ impl History {
 
     /// Visits the events from a cursor on that pass the filter, in order, up to the frontier or a bound. The visitor
     /// answers what the event cost it, in bytes.
+    ///
+    /// # Errors
+    /// A cursor beyond the head, or a log that cannot be read where the cursor is.
     pub fn read(
         &mut self,
         request: &Request<'_>,
         mut visit: impl FnMut(ShardId, &Record<'_>) -> u64,
-    ) -> Result<Page, BeyondHead> {
+    ) -> Result<Page, ReadError> {
         self.read_after_gap(request, |_, shard, record| visit(shard, record))
     }
 
     /// As [`History::read`], for who has to tell of the gap before the events: each is visited with the gap that
     /// lies before the page's first. Where nothing is visited, only the page has it.
+    ///
+    /// # Errors
+    /// As [`History::read`].
     pub fn read_after_gap(
         &mut self,
         request: &Request<'_>,
         visit: impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
-    ) -> Result<Page, BeyondHead> {
+    ) -> Result<Page, ReadError> {
         let &Request { cursor, count, bytes, filter } = request;
         self.check_cursor(cursor)?;
         let source = &Source::All;
         let scan = Scan { cursor, until: None, count, bytes, records: SCAN_RECORDS_MAX, source, filter };
-        Ok(self.scan(&scan, visit))
+        let page = self.scan(&scan, visit);
+        match &self.damage {
+            Some(damage) if page.is_damaged => Err(damage.clone().into()),
+            _ => Ok(page),
+        }
     }
 
     /// Visits what is wanted of a part of the history, each with the gap that lies before the first. The visitor
@@ -228,12 +273,12 @@ impl History {
             first: self.first_available_of(&shards),
             at_end: false,
             is_too_long: false,
+            is_damaged: false,
         };
         for _ in 0..ATTEMPTS {
             let bound = wanted.until.unwrap_or_else(|| self.frontier());
-            for cursor in &mut self.cursors[shards.clone()] {
-                cursor.place.seek(page.next);
-                cursor.run_bytes = wanted.count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
+            if let Err(damage) = self.seek(page.next, wanted.count, &shards) {
+                return self.damaged(page, damage);
             }
             // Looked at after seeking: what is overwritten from here on shows when it is read.
             if let Some(gap) = self.gap_at(wanted.cursor, &shards) {
@@ -247,12 +292,27 @@ impl History {
             let start = page.next;
             match self.merge(bound, (wanted, &shards), &mut page, &mut visit) {
                 Ok(()) => return page,
-                // Something was visited: the gap is for the next read to tell.
-                Err(Lapped { .. }) if page.next > start => return page,
-                Err(Lapped { .. }) => {}
+                // Something was visited: the gap, or the damage, is for the next read to tell.
+                Err(_) if page.next > start => return page,
+                Err(SegmentError::Lapped(Lapped { .. })) => {}
+                Err(damage @ SegmentError::Damaged { .. }) => return self.damaged(page, damage),
             }
         }
         page
+    }
+
+    fn seek(&mut self, position: Position, count: usize, shards: &Range<usize>) -> Result<(), SegmentError> {
+        for cursor in &mut self.cursors[shards.clone()] {
+            cursor.place.seek(position)?;
+            cursor.run_bytes = count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, page: Page, damage: SegmentError) -> Page {
+        tracing::error!(position = %page.next, %damage, "history cannot be read");
+        self.damage = Some(damage);
+        Page { is_damaged: true, ..page }
     }
 
     fn merge(
@@ -261,7 +321,7 @@ impl History {
         (wanted, shards): (&Scan<'_>, &Range<usize>),
         page: &mut Page,
         visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
-    ) -> Result<(), Lapped> {
+    ) -> Result<(), SegmentError> {
         let passes_all = wanted.filter.is_all() && *wanted.source == Source::All;
         let (mut visited, mut cost, mut scanned, mut scanned_bytes) = (0, 0, 0, 0);
         let cursors = &mut self.cursors[shards.clone()];
@@ -301,7 +361,7 @@ impl History {
         }
     }
 
-    /// Visits the record at a known place, if the ring still has it.
+    /// Visits the record at a known place, if the history still has it.
     pub fn record_at<T>(
         &mut self,
         shard: ShardId,
@@ -309,13 +369,13 @@ impl History {
         visit: impl FnOnce(&Record<'_>) -> T,
     ) -> Option<T> {
         let cursor = self.cursors.get_mut(shard.0 as usize)?;
-        cursor.place.record_at(offset).map(|record| visit(&record))
+        cursor.place.record_at(offset).ok().flatten().map(|record| visit(&record))
     }
 }
 
 impl ShardCursor {
     /// Makes the next record below the bound the head.
-    fn fill(&mut self, bound: Position) -> Result<(), Lapped> {
+    fn fill(&mut self, bound: Position) -> Result<(), SegmentError> {
         if self.place.fill(self.run_bytes)? {
             // Where so few did not do, as with a filter that lets little pass, more are copied at once.
             self.run_bytes = (self.run_bytes * 2).min(HISTORY_RUN_BYTES);
@@ -324,7 +384,7 @@ impl ShardCursor {
         Ok(())
     }
 
-    fn advance(&mut self, bound: Position) -> Result<(), Lapped> {
+    fn advance(&mut self, bound: Position) -> Result<(), SegmentError> {
         self.place.advance();
         self.fill(bound)
     }

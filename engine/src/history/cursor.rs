@@ -1,43 +1,45 @@
 //! A reader that remembers its place: what a merge of several rings looks at record by record.
 
-use super::Ring;
-use super::reader::RingReader;
-use super::record::{self, Record};
-use super::words::Lapped;
+use super::shard::{ShardHistory, ShardReader};
+use crate::log::SegmentError;
 use crate::position::{Position, RingOffset};
+use crate::ring::record::{self, Record};
 
-/// A place in one ring, with the run of records that was copied from there.
-pub struct RingCursor {
-    reader: RingReader,
+/// A place in one shard's history, with the run of records that was copied from there.
+pub struct HistoryCursor {
+    reader: ShardReader,
     offset: RingOffset,
     /// The part of the reader's scratch space that is still to be looked at.
     at: usize,
     end: usize,
 }
 
-impl RingCursor {
+impl HistoryCursor {
     /// A cursor at the oldest record.
-    pub fn new(ring: &Ring) -> RingCursor {
-        RingCursor { reader: ring.reader(), offset: ring.head(), at: 0, end: 0 }
+    pub fn new(history: &ShardHistory) -> HistoryCursor {
+        HistoryCursor { reader: history.reader(), offset: history.head(), at: 0, end: 0 }
     }
 
     /// Goes to the first record whose position is `position` or more. Nothing is copied yet.
-    pub fn seek(&mut self, position: Position) {
-        self.offset = self.reader.seek(position);
+    ///
+    /// # Errors
+    /// Where a segment cannot be read.
+    pub fn seek(&mut self, position: Position) -> Result<(), SegmentError> {
         (self.at, self.end) = (0, 0);
+        self.offset = self.reader.seek(position)?;
+        Ok(())
     }
 
     /// Copies the run of records that comes next, about `max_bytes` of them, where the one before is used up; tells
     /// whether it was.
     ///
     /// # Errors
-    /// Where the record at the cursor was overwritten.
+    /// Where the record at the cursor is gone for good, or cannot be read.
     #[inline]
-    pub fn fill(&mut self, max_bytes: usize) -> Result<bool, Lapped> {
+    pub fn fill(&mut self, max_bytes: usize) -> Result<bool, SegmentError> {
         let is_used_up = self.at == self.end;
         if is_used_up {
-            let bytes = self.reader.read(self.offset, max_bytes)?.bytes();
-            (self.at, self.end) = (0, bytes);
+            (self.at, self.end) = (0, self.reader.read(self.offset, max_bytes)?);
         }
         Ok(is_used_up)
     }
@@ -67,9 +69,15 @@ impl RingCursor {
         &self.reader.scratch()[self.at..self.end]
     }
 
-    /// The record at a place that is known, if the ring still has it. The cursor stays where it is, without its run.
-    pub fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
+    /// The record at a place that is known, if the history still has it. The cursor stays where it is, without its run.
+    ///
+    /// # Errors
+    /// Where it is gone for good, or cannot be read.
+    pub fn record_at(&mut self, offset: RingOffset) -> Result<Option<Record<'_>>, SegmentError> {
+        /// Most records are copied at once with this, without asking for their length first.
+        const GUESS_BYTES: usize = 512;
         (self.at, self.end) = (0, 0);
-        self.reader.record_at(offset).ok().flatten()
+        let bytes = self.reader.read(offset, GUESS_BYTES)?;
+        Ok(Record::parse(&self.reader.scratch()[..bytes], offset))
     }
 }

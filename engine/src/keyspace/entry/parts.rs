@@ -1,0 +1,84 @@
+//! A value put together from its parts, as `Rename` events and the rows of snapshots carry them.
+
+use super::{HashValue, Kind, ListValue, SetValue, Value};
+use crate::keyspace::Bytes;
+
+impl Kind {
+    /// The kind of this name; see [`Kind::name`].
+    pub fn from_name(name: &[u8]) -> Option<Kind> {
+        [Kind::String, Kind::Hash, Kind::List, Kind::Set].into_iter().find(|kind| kind.name().as_bytes() == name)
+    }
+}
+
+impl Value {
+    /// A value of this kind without parts. No key holds an empty collection: parts have to follow.
+    pub(crate) fn empty(kind: Kind) -> Value {
+        match kind {
+            Kind::String => Value::Str(Vec::new()),
+            Kind::Hash => Value::Hash(Box::<HashValue>::default()),
+            Kind::List => Value::List(Box::<ListValue>::default()),
+            Kind::Set => Value::Set(Box::<SetValue>::default()),
+        }
+    }
+
+    /// Adds parts at the end: bytes; field, value, …; elements; members. Tells whether they were such parts: no field
+    /// without a value, no field and no member twice.
+    pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]> + Clone) -> bool {
+        match self {
+            Value::Str(bytes) => parts.for_each(|part| bytes.extend_from_slice(part)),
+            Value::Hash(map) => {
+                map.reserve(parts.clone().count() / 2);
+                while let Some(field) = parts.next() {
+                    let Some(value) = parts.next() else { return false };
+                    if map.insert(Bytes::from_slice(field), Bytes::from_slice(value)).is_some() {
+                        return false;
+                    }
+                }
+            }
+            Value::List(list) => {
+                list.reserve(parts.clone().count());
+                list.extend(parts.map(Bytes::from_slice));
+            }
+            Value::Set(set) => {
+                set.reserve(parts.clone().count());
+                return parts.all(|member| set.insert(Bytes::from_slice(member)));
+            }
+        }
+        true
+    }
+
+    /// Whether it is a collection without elements, which no key may hold.
+    pub(crate) fn is_empty_collection(&self) -> bool {
+        match self {
+            Value::Str(_) => false,
+            Value::Hash(map) => map.is_empty(),
+            Value::List(list) => list.is_empty(),
+            Value::Set(set) => set.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_what_its_parts_make_of_it() {
+        for kind in [Kind::String, Kind::Hash, Kind::List, Kind::Set] {
+            assert_eq!(Kind::from_name(kind.name().as_bytes()), Some(kind));
+            let mut value = Value::empty(kind);
+            assert!(value.add_parts([&b"b"[..], b"a"].into_iter()) && value.add_parts([&b"d"[..], b"c"].into_iter()));
+            let mut again = Value::empty(kind);
+            assert!(again.add_parts(value.parts().into_iter()));
+            assert_eq!(again.parts().concat(), b"badc");
+        }
+        assert_eq!(Kind::from_name(b"zset"), None);
+    }
+
+    #[test]
+    fn parts_that_make_no_value_are_told() {
+        assert!(!Value::empty(Kind::Hash).add_parts([&b"field"[..]].into_iter()));
+        assert!(!Value::empty(Kind::Hash).add_parts([&b"f"[..], b"1", b"f", b"2"].into_iter()));
+        assert!(!Value::empty(Kind::Set).add_parts([&b"m"[..], b"m"].into_iter()));
+    }
+}

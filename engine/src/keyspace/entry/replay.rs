@@ -1,0 +1,243 @@
+//! An entry changed as a record of its stream says, or made what it was when it was stored, without a record of the
+//! change: what a shard does with its log and its snapshots. The changes of a replay themselves are those of the commands, so that a value comes out in the same order as it had.
+
+use super::{End, Entry, EntryMut, Kind, Value};
+use crate::event::EventType;
+use crate::number::{parse_i64, parse_u64};
+use crate::position::RingOffset;
+use crate::ring::{Record, RecordData};
+use crate::shard::StoredEntry;
+use crate::turn::Turn;
+use thiserror::Error;
+
+/// What a record that does not make sense would have needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Expected {
+    /// A key that exists.
+    #[error("the key to exist")]
+    Key,
+    /// A key that holds this type of value.
+    #[error("the key to hold a {}", .0.name())]
+    Kind(Kind),
+    /// What the record removes.
+    #[error("the value to have what the record removes")]
+    Element,
+    /// A member that the set does not have.
+    #[error("the member to be new")]
+    NewMember,
+    /// An index that the list has.
+    #[error("the list to have the index")]
+    Index,
+    /// A TTL to take away.
+    #[error("the key to have a TTL")]
+    Ttl,
+    /// Data as events of this type have it.
+    #[error("other data")]
+    Data,
+    /// That the record follows the latest one of its stream.
+    #[error("the record to follow the one at offset {0}")]
+    Successor(RingOffset),
+    /// A type of event that this version can apply.
+    #[error("a type of event that can be applied")]
+    Type,
+}
+
+impl<'a> EntryMut<'a> {
+    /// Applies a record that is later than [`Entry::last`], with a turn that does not record. No TTL is judged by the
+    /// clock: where one was over, a record says so.
+    pub(crate) fn replay(
+        entry: &'a mut Entry,
+        turn: &'a mut Turn,
+        hash: u64,
+        record: &Record<'_>,
+    ) -> Result<(), Expected> {
+        debug_assert!(!turn.is_recording());
+        let rows = turn.absent.len();
+        let mut this = EntryMut { entry, turn, hash };
+        this.expect_successor(record)?;
+        this.apply(record)?;
+        this.entry.next_revision = record.revision().0.saturating_add(1);
+        this.entry.last = record.offset();
+        if this.turn.absent.len() > rows
+            && let Some(row) = this.turn.absent.back_mut()
+        {
+            // Where the ring ended when the command did the same: a client's event is recorded first.
+            row.1 = if record.event_type() == EventType::CUSTOM { record.end() } else { record.offset() };
+        }
+        Ok(())
+    }
+
+    /// Makes an entry what it was when it was stored, unless it is later than that.
+    pub(crate) fn restore(entry: &'a mut Entry, turn: &'a mut Turn, hash: u64, stored: StoredEntry<'_>) {
+        if entry.last != RingOffset::NONE && (stored.last == RingOffset::NONE || stored.last < entry.last) {
+            return;
+        }
+        let rows = turn.absent.len();
+        let mut this = EntryMut { entry, turn, hash };
+        this.drop_ttl();
+        match stored.value {
+            Some(value) => {
+                this.put_value(value);
+                if stored.expire_at_ms != 0 {
+                    this.entry.expire_at_ms = stored.expire_at_ms;
+                    this.turn.expiries.insert(stored.expire_at_ms, hash);
+                }
+            }
+            None => {
+                this.take_value();
+                this.queue();
+            }
+        }
+        this.entry.next_revision = stored.next_revision;
+        this.entry.last = stored.last;
+        if this.turn.absent.len() > rows
+            && let Some(row) = this.turn.absent.back_mut()
+        {
+            // Without a record there is nothing to wait for: the first in the queue.
+            row.1 = if stored.last == RingOffset::NONE { RingOffset(0) } else { stored.last };
+        }
+    }
+
+    /// A record follows its stream's latest; it follows none where that was forgotten, as only an absent key's is.
+    fn expect_successor(&self, record: &Record<'_>) -> Result<(), Expected> {
+        let (last, link) = (self.entry.last, record.back_link());
+        let follows =
+            last == RingOffset::NONE || link == last || link == RingOffset::NONE && self.entry.value.is_none();
+        if follows { Ok(()) } else { Err(Expected::Successor(last)) }
+    }
+
+    fn apply(&mut self, record: &Record<'_>) -> Result<(), Expected> {
+        match record.event_type() {
+            EventType::Set => self.set_string(one(record)?),
+            event_type @ (EventType::Del | EventType::Expire | EventType::Evict) => {
+                self.remove(event_type).ok_or(Expected::Key)?;
+            }
+            EventType::HSet => {
+                let [field, value] = two(record)?;
+                self.hash_set(field, value).map_err(|_| Expected::Kind(Kind::Hash))?;
+            }
+            EventType::HDel => {
+                let deleted = self.hash_delete(one(record)?).map_err(|_| Expected::Kind(Kind::Hash))?;
+                expect(deleted, Expected::Element)?;
+            }
+            EventType::LPush => self.replay_push(End::Head, record)?,
+            EventType::RPush => self.replay_push(End::Tail, record)?,
+            EventType::LPop => self.replay_pop(End::Head, record)?,
+            EventType::RPop => self.replay_pop(End::Tail, record)?,
+            EventType::SAdd => {
+                let added = self.set_add(one(record)?).map_err(|_| Expected::Kind(Kind::Set))?;
+                expect(added, Expected::NewMember)?;
+            }
+            EventType::SRem => {
+                let removed = self.set_remove(one(record)?).map_err(|_| Expected::Kind(Kind::Set))?;
+                expect(removed, Expected::Element)?;
+            }
+            EventType::TtlSet => {
+                let at_ms = parse_u64(one(record)?).filter(|&at_ms| at_ms != 0).ok_or(Expected::Data)?;
+                expect(self.entry.value.is_some(), Expected::Key)?;
+                self.set_ttl(at_ms);
+            }
+            EventType::TtlCleared => expect(self.clear_ttl(), Expected::Ttl)?,
+            EventType::LSet => {
+                let [at, element] = two(record)?;
+                self.expect_list()?;
+                self.list_set(index(at)?, element).map_err(|_| Expected::Index)?;
+            }
+            EventType::LInsert => {
+                let [at, element] = two(record)?;
+                self.expect_list()?;
+                self.list_insert(index(at)?, element).map_err(|_| Expected::Index)?;
+            }
+            EventType::LRem => self.replay_remove(record)?,
+            EventType::LTrim => {
+                let [first, last] = two(record)?;
+                let length = self.expect_list()?;
+                self.list_trim(index(first)?, index(last)?).map_err(|_| Expected::Kind(Kind::List))?;
+                expect(self.list_length() != Some(length), Expected::Index)?;
+            }
+            EventType::Rename => {
+                let value = renamed(record).ok_or(Expected::Data)?;
+                self.drop_ttl();
+                self.put_value(value);
+            }
+            EventType::CUSTOM if record.type_code() == EventType::CUSTOM.code() => {
+                if self.entry.value.is_none() {
+                    self.queue();
+                }
+            }
+            // Sorted sets, and types of a later version; a flush is of no entry.
+            _ => return Err(Expected::Type),
+        }
+        Ok(())
+    }
+
+    fn list_length(&self) -> Option<usize> {
+        match &self.entry.value {
+            Some(Value::List(list)) => Some(list.len()),
+            Some(Value::Str(_) | Value::Hash(_) | Value::Set(_)) | None => None,
+        }
+    }
+
+    fn expect_list(&self) -> Result<usize, Expected> {
+        self.list_length().ok_or(Expected::Kind(Kind::List))
+    }
+
+    fn replay_push(&mut self, end: End, record: &Record<'_>) -> Result<(), Expected> {
+        self.list_push(end, one(record)?).map(|_| ()).map_err(|_| Expected::Kind(Kind::List))
+    }
+
+    fn replay_pop(&mut self, end: End, record: &Record<'_>) -> Result<(), Expected> {
+        self.expect_list()?;
+        let popped = self.list_pop(end).map_err(|_| Expected::Kind(Kind::List))?;
+        expect(popped.as_deref() == Some(one(record)?), Expected::Element)
+    }
+
+    fn replay_remove(&mut self, record: &Record<'_>) -> Result<(), Expected> {
+        let [count, element] = two(record)?;
+        let count = parse_i64(count).filter(|&count| count != 0).ok_or(Expected::Data)?;
+        self.expect_list()?;
+        let from = if count < 0 { End::Tail } else { End::Head };
+        let wanted = usize::try_from(count.unsigned_abs()).map_err(|_| Expected::Data)?;
+        let removed = self.list_remove(from, wanted, element).map_err(|_| Expected::Kind(Kind::List))?;
+        expect(removed == wanted, Expected::Element)
+    }
+}
+
+fn expect(holds: bool, expected: Expected) -> Result<(), Expected> {
+    if holds { Ok(()) } else { Err(expected) }
+}
+
+/// Data that is one string of bytes.
+fn one<'r>(record: &Record<'r>) -> Result<&'r [u8], Expected> {
+    match record.data() {
+        Some(RecordData::One(bytes)) => Ok(bytes),
+        Some(RecordData::Parts(_)) | None => Err(Expected::Data),
+    }
+}
+
+/// Data of two parts.
+fn two<'r>(record: &Record<'r>) -> Result<[&'r [u8]; 2], Expected> {
+    let Some(RecordData::Parts(mut parts)) = record.data() else { return Err(Expected::Data) };
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(first), Some(second), None) => Ok([first, second]),
+        _ => Err(Expected::Data),
+    }
+}
+
+/// An index of a list. The greatest number is none: what counts from it must not overflow.
+fn index(text: &[u8]) -> Result<usize, Expected> {
+    let index = parse_u64(text).and_then(|index| usize::try_from(index).ok());
+    index.filter(|&index| index < usize::MAX).ok_or(Expected::Data)
+}
+
+/// The value that a `Rename` carries after the other key and the kind.
+fn renamed(record: &Record<'_>) -> Option<Value> {
+    let Some(RecordData::Parts(mut parts)) = record.data() else { return None };
+    let _source = parts.next()?;
+    let kind = Kind::from_name(parts.next()?)?;
+    if kind == Kind::String && parts.clone().count() != 1 {
+        return None;
+    }
+    let mut value = Value::empty(kind);
+    (value.add_parts(parts) && !value.is_empty_collection()).then_some(value)
+}

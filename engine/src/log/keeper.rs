@@ -1,0 +1,374 @@
+//! What the disk is asked for beside the path of a write, by one thread for each shard: the next segment is made before
+//! it is needed; sealed ones are synced and get their index; with `everysec` the active one is synced; what retention
+//! no longer keeps is removed.
+
+use super::index::{Sealed, SparseIndex};
+use super::segment::{index_path, segment_path};
+use super::segments::{Segment, Segments};
+use super::storage::{LogFile, Prepare, Storage};
+use super::synced;
+use super::writer::{Fsync, LogError, LogIdentity, LogOptions};
+use crate::clock;
+use crate::position::RingOffset;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often what was written is synced with [`Fsync::EverySecond`], and retention by age is looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a core asks of its keeper.
+pub enum Request {
+    /// Make the file of the segment with this number.
+    Prepare {
+        /// The number.
+        number: u64,
+    },
+    /// A segment is full.
+    Seal {
+        /// It.
+        segment: Arc<Segment>,
+        /// Its index.
+        index: Arc<SparseIndex>,
+        /// What is known of it.
+        sealed: Sealed,
+        /// Its file.
+        old: Box<dyn LogFile>,
+        /// The file of the segment that is active now.
+        file: Box<dyn LogFile>,
+    },
+    /// Sync what was written so far, and say so when it is done.
+    Sync(Sender<Result<RingOffset, String>>),
+    /// Look at what retention keeps.
+    Retain,
+    /// The first requests are answered; the log is in use.
+    Begin {
+        /// Its segments.
+        segments: Segments,
+        /// The file of the active one.
+        file: Box<dyn LogFile>,
+    },
+}
+
+/// The file of a segment that nothing was written to.
+pub struct Prepared {
+    /// Its number.
+    pub number: u64,
+    /// It.
+    pub file: Box<dyn LogFile>,
+}
+
+/// What a keeper and its core tell each other.
+struct Shared {
+    /// The offset behind what was written.
+    written: AtomicU64,
+    /// The offset behind what is surely on the disk.
+    synced: AtomicU64,
+    /// Recovery needs everything from this offset on.
+    floor: AtomicU64,
+    has_failed: AtomicBool,
+    failure: OnceLock<String>,
+}
+
+/// The core's end of a keeper. When it is dropped the keeper ends, after it has done what it was asked.
+pub struct Keeper {
+    requests: Option<Sender<Request>>,
+    prepared: Receiver<io::Result<Prepared>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What others may know of a log, and how they tell how much of it recovery needs.
+#[derive(Clone)]
+pub struct LogStatus(Arc<Shared>);
+
+impl LogStatus {
+    /// The offset behind what was written.
+    pub fn written(&self) -> RingOffset {
+        // Acquire, paired with the release in `note_written`: the write is over.
+        RingOffset(self.0.written.load(Ordering::Acquire))
+    }
+
+    /// The offset behind what is surely on the disk.
+    pub fn synced(&self) -> RingOffset {
+        // Acquire, paired with the release in `note_synced`.
+        RingOffset(self.0.synced.load(Ordering::Acquire))
+    }
+
+    /// Lets retention take what lies before `floor`, which no snapshot that is kept needs any more.
+    pub fn raise_floor(&self, floor: RingOffset) {
+        // Relaxed: a number by itself; the files before it are whole either way.
+        self.0.floor.fetch_max(floor.0, Ordering::Relaxed);
+    }
+
+    /// What has failed for good.
+    pub fn failure(&self) -> Option<String> {
+        self.0.failure.get().cloned()
+    }
+
+    fn fail(&self, reason: &str) {
+        // The first failure is the one that says what is wrong.
+        let _ = self.0.failure.set(reason.to_owned());
+        // Release, paired with the acquire in `has_failed`.
+        self.0.has_failed.store(true, Ordering::Release);
+    }
+
+    fn note_synced(&self, offset: RingOffset) {
+        // Release, paired with the acquire in `synced`.
+        self.0.synced.fetch_max(offset.0, Ordering::Release);
+    }
+}
+
+impl Keeper {
+    /// Starts the thread that keeps a log. Before `floor` recovery needs nothing; up to `synced` the disk has all.
+    ///
+    /// # Errors
+    /// Where the system has no thread left.
+    pub fn start(
+        storage: Arc<dyn Storage>,
+        identity: LogIdentity,
+        options: LogOptions,
+        floor: RingOffset,
+        synced: RingOffset,
+    ) -> io::Result<Keeper> {
+        let shared = Arc::new(Shared {
+            written: AtomicU64::new(synced.0),
+            synced: AtomicU64::new(synced.0),
+            floor: AtomicU64::new(floor.0),
+            has_failed: AtomicBool::new(false),
+            failure: OnceLock::new(),
+        });
+        let (requests, received) = channel();
+        let (answers, prepared) = channel();
+        let name = format!("log-{}", identity.shard);
+        let work = Work {
+            storage,
+            identity,
+            options,
+            answers,
+            status: LogStatus(shared.clone()),
+            segments: None,
+            file: None,
+            marked: synced,
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(move || work.run(&received))?;
+        Ok(Keeper { requests: Some(requests), prepared, shared, thread: Some(thread) })
+    }
+
+    /// What others may know of the log.
+    pub fn status(&self) -> LogStatus {
+        LogStatus(self.shared.clone())
+    }
+
+    /// Asks for something.
+    pub fn ask(&self, request: Request) {
+        if let Some(requests) = &self.requests
+            && requests.send(request).is_err()
+        {
+            self.fail("the thread that keeps the log has ended");
+        }
+    }
+
+    /// A sender of requests for others than the core.
+    pub fn requests(&self) -> Option<Sender<Request>> {
+        self.requests.clone()
+    }
+
+    /// Waits for the segment that was asked for; none where it takes too long.
+    pub(super) fn wait(&self, patience: Duration) -> Option<io::Result<Prepared>> {
+        self.prepared.recv_timeout(patience).ok()
+    }
+
+    pub(super) fn begin(&self, segments: &Segments, file: &dyn LogFile, end: RingOffset) -> Result<(), LogError> {
+        self.note_written(end, false);
+        let file = file.try_clone().map_err(|error| LogError::Failed { reason: error.to_string() })?;
+        self.ask(Request::Begin { segments: segments.clone(), file });
+        Ok(())
+    }
+
+    /// Whether something has failed for good.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        // Acquire, paired with the release in `fail`.
+        self.shared.has_failed.load(Ordering::Acquire)
+    }
+
+    /// What has failed for good.
+    pub fn failure(&self) -> Option<String> {
+        self.status().failure()
+    }
+
+    pub(super) fn fail(&self, reason: &str) {
+        self.status().fail(reason);
+    }
+
+    #[inline]
+    pub(super) fn note_written(&self, end: RingOffset, is_synced: bool) {
+        // Release, paired with the acquire in `written`.
+        self.shared.written.store(end.0, Ordering::Release);
+        if is_synced {
+            // Release, paired with the acquire in `synced`.
+            self.shared.synced.store(end.0, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic was told where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's side.
+struct Work {
+    storage: Arc<dyn Storage>,
+    identity: LogIdentity,
+    options: LogOptions,
+    answers: Sender<io::Result<Prepared>>,
+    status: LogStatus,
+    segments: Option<Segments>,
+    /// The active segment's.
+    file: Option<Box<dyn LogFile>>,
+    /// The durable mark.
+    marked: RingOffset,
+}
+
+impl Work {
+    fn run(mut self, requests: &Receiver<Request>) {
+        let mut tick_at = Instant::now() + TICK;
+        loop {
+            let patience = tick_at.saturating_duration_since(Instant::now());
+            match requests.recv_timeout(patience) {
+                Ok(request) => self.answer(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Instant::now() >= tick_at {
+                tick_at = Instant::now() + TICK;
+                match self.options.fsync {
+                    Fsync::Os => {}
+                    Fsync::EverySecond => self.sync(),
+                    Fsync::Always => self.mark(),
+                }
+                self.retain();
+            }
+        }
+        // An orderly end: everything is on the disk, whatever the mode.
+        self.sync();
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Prepare { number } => {
+                let prepared = self.prepare(number);
+                // The core is gone where nobody listens.
+                let _ = self.answers.send(prepared);
+            }
+            Request::Seal { segment, index, sealed, old, file } => {
+                self.file = Some(file);
+                self.seal(&segment, &index, &sealed, &*old);
+                self.retain();
+            }
+            Request::Sync(done) => {
+                self.sync();
+                // Who asked may have lost patience.
+                let _ = done.send(self.status.failure().map_or(Ok(self.status.synced()), Err));
+            }
+            Request::Retain => self.retain(),
+            Request::Begin { segments, file } => {
+                self.segments = Some(segments);
+                self.file = Some(file);
+            }
+        }
+    }
+
+    fn prepare(&self, number: u64) -> io::Result<Prepared> {
+        let path = segment_path(&self.identity.directory, number);
+        let prepare = match self.options.fsync {
+            Fsync::Os | Fsync::EverySecond => Prepare::Allocate,
+            // Each sync is then one of data only.
+            Fsync::Always => Prepare::Zero,
+        };
+        let file = self.storage.create(&path, self.options.segment_bytes, prepare)?;
+        Ok(Prepared { number, file })
+    }
+
+    fn seal(&mut self, segment: &Segment, index: &SparseIndex, sealed: &Sealed, file: &dyn LogFile) {
+        if let Err(error) = file.sync() {
+            return self.status.fail(&format!("sync {}: {error}", segment.path.display()));
+        }
+        self.status.note_synced(sealed.end);
+        self.mark();
+        // Without it readers of the segment search from its start, and the next recovery makes it.
+        if let Err(error) = self.storage.replace(&index_path(&segment.path), &index.encode(sealed)) {
+            tracing::warn!(path = %segment.path.display(), %error, "no index beside the segment");
+        }
+    }
+
+    /// Syncs what was written so far.
+    fn sync(&mut self) {
+        let written = self.status.written();
+        let Some(file) = self.file.as_ref().filter(|_| written > self.status.synced() && self.status.failure().is_none())
+        else {
+            return self.mark();
+        };
+        match file.sync() {
+            Ok(()) => self.status.note_synced(written),
+            Err(error) => {
+                let directory = self.identity.directory.display();
+                tracing::error!(%directory, %error, "sync has failed, no more writes");
+                self.status.fail(&format!("sync of the log in {directory}: {error}"));
+            }
+        }
+        self.mark();
+    }
+
+    /// Writes down how far the log is on the disk.
+    fn mark(&mut self) {
+        let synced = self.status.synced();
+        if synced <= self.marked || self.status.failure().is_some() {
+            return;
+        }
+        match synced::write(&*self.storage, &self.identity.directory, synced) {
+            Ok(()) => self.marked = synced,
+            Err(error) => tracing::warn!(shard = %self.identity.shard, %error, "the mark of what is synced stays behind"),
+        }
+    }
+
+    /// Removes the oldest segments that are too many or too old, and that recovery does not need.
+    fn retain(&mut self) {
+        let Some(segments) = &self.segments else { return };
+        // Relaxed: see `raise_floor`.
+        let floor = self.status.0.floor.load(Ordering::Relaxed);
+        let (_, list) = segments.list();
+        let oldest_ms = self.options.retain_ms.map(|age_ms| clock::unix_millis().saturating_sub(age_ms));
+        let mut bytes: u64 = list.iter().map(|segment| segment.file_bytes).sum();
+        let mut gone = 0;
+        for (segment, sealed) in list.iter().map_while(|segment| Some((segment, segment.as_sealed()?))) {
+            let is_too_old = oldest_ms.is_some_and(|oldest_ms| sealed.last_ms < oldest_ms);
+            if sealed.end.0 > floor || bytes <= self.options.retain_bytes && !is_too_old {
+                break;
+            }
+            bytes -= segment.file_bytes;
+            gone += 1;
+        }
+        if gone == 0 {
+            return;
+        }
+        segments.drop_before(list[gone].number);
+        for segment in &list[..gone] {
+            for path in [index_path(&segment.path), segment.path.clone()] {
+                if let Err(error) = self.storage.remove(&path) {
+                    tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
+                }
+            }
+        }
+    }
+}

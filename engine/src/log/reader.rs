@@ -1,0 +1,183 @@
+//! Reading a shard's segments: find a position, copy a run of whole records, check each, lend them.
+
+use super::index::SparseIndex;
+use super::map::MappedFile;
+use super::segment::HEADER_BYTES;
+use super::segments::{Segment, SegmentList, Segments};
+use crate::position::{Position, RingOffset};
+use crate::ring::{Lapped, Record, record};
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A reader of one shard's segments. It keeps one of them open, and what it copied last.
+pub struct SegmentReader {
+    segments: Segments,
+    list: SegmentList,
+    version: u64,
+    open: Option<Open>,
+    scratch: Vec<u8>,
+    /// Up to which byte of the open file the system was asked to read ahead.
+    ahead: u64,
+}
+
+struct Open {
+    segment: Arc<Segment>,
+    map: MappedFile,
+    index: Option<Arc<SparseIndex>>,
+}
+
+/// Why records cannot be read from a log.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SegmentError {
+    /// Retention has taken them.
+    #[error(transparent)]
+    Lapped(#[from] Lapped),
+    /// The file cannot be read, or holds something else than what was written.
+    #[error("{path}: {reason}; run `keytide check` on the directory")]
+    Damaged {
+        /// The segment's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// How much is asked of the system ahead of the reader, in bytes.
+const AHEAD_BYTES: u64 = 2 << 20;
+
+impl SegmentReader {
+    /// A reader that has nothing open yet.
+    pub fn new(segments: &Segments) -> SegmentReader {
+        let (version, list) = segments.list();
+        SegmentReader { segments: segments.clone(), list, version, open: None, scratch: Vec::new(), ahead: 0 }
+    }
+
+    /// What was copied last.
+    pub fn scratch(&self) -> &[u8] {
+        &self.scratch
+    }
+
+    fn refresh(&mut self) {
+        if self.segments.is_newer_than(self.version) {
+            (self.version, self.list) = self.segments.list();
+        }
+    }
+
+    /// The start of the oldest record, and what was lost before it.
+    fn lapped(&self) -> Lapped {
+        let head = self.list.first().map_or(RingOffset(0), |segment| segment.base);
+        Lapped { head, evicted_through: self.segments.evicted_through().unwrap_or_default() }
+    }
+
+    /// Opens a segment, unless it is open.
+    fn open(&mut self, at: usize) -> Result<&Open, SegmentError> {
+        let segment = &self.list[at];
+        if self.open.as_ref().is_none_or(|open| open.segment.number != segment.number) {
+            self.open = None;
+            self.ahead = 0;
+            let map = MappedFile::open(&segment.path).map_err(|error| damaged(segment, error.to_string()))?;
+            self.open = Some(Open { segment: segment.clone(), map, index: segment.index() });
+        }
+        match &self.open {
+            Some(open) => Ok(open),
+            None => unreachable!("it was just opened"),
+        }
+    }
+
+    /// Where the first record is, among those before `tail`, whose position is `position` or more; `tail` where there
+    /// is none. Whether something before it was lost is for [`Segments::evicted_through`] to say.
+    ///
+    /// # Errors
+    /// Where a segment cannot be read.
+    pub fn seek(&mut self, position: Position, tail: RingOffset) -> Result<RingOffset, SegmentError> {
+        self.refresh();
+        // The records of a segment are beyond what came before it.
+        let mut at = self.list.partition_point(|segment| segment.after < position).saturating_sub(1);
+        loop {
+            let open = self.open(at)?;
+            let end = open.segment.end(tail);
+            let mut offset = open.index.as_ref().map_or(open.segment.base, |index| index.before(position));
+            while offset < end {
+                let mut head = [0; 16];
+                copy(open, offset, &mut head)?;
+                let length = check_length(open, offset, record::length(&head), end)?;
+                if record::position(&head).is_some_and(|at| at >= position) {
+                    return Ok(offset);
+                }
+                offset.0 += length;
+            }
+            at += 1;
+            if end >= tail || at >= self.list.len() {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Copies whole records from `from` on, about `max_bytes` of them and at least one where there is one before
+    /// `tail`; answers how many bytes they take. A run ends where its segment does. `from` is where a record starts.
+    ///
+    /// # Errors
+    /// Where the record at `from` was taken by retention, or a segment cannot be read.
+    pub fn read(&mut self, from: RingOffset, max_bytes: usize, tail: RingOffset) -> Result<usize, SegmentError> {
+        if from >= tail {
+            return Ok(0);
+        }
+        self.refresh();
+        // Who is in the middle of a segment goes on to its end, even if retention has taken it meanwhile.
+        let is_here = |open: &Open| from >= open.segment.base && from < open.segment.end(tail);
+        if !self.open.as_ref().is_some_and(is_here) {
+            let at = self.list.partition_point(|segment| segment.base <= from).checked_sub(1);
+            let Some(at) = at else { return Err(self.lapped().into()) };
+            if from >= self.list[at].end(tail) {
+                return Ok(0);
+            }
+            self.open(at)?;
+        }
+        let Some(open) = &self.open else { return Ok(0) };
+        let end = open.segment.end(tail);
+        let available = end.0 - from.0;
+        let file_at = HEADER_BYTES + from.0 - open.segment.base.0;
+        if file_at + AHEAD_BYTES / 2 > self.ahead {
+            self.ahead = file_at + AHEAD_BYTES;
+            open.map.advise_will_need(file_at, AHEAD_BYTES);
+        }
+        let budget = (max_bytes as u64).clamp(record::HEADER_BYTES, available);
+        self.scratch.resize(budget as usize, 0);
+        copy(open, from, &mut self.scratch)?;
+        let length = check_length(open, from, record::length(&self.scratch), end)?;
+        if length > budget {
+            // The first record alone is longer than the budget.
+            self.scratch.resize(length as usize, 0);
+            copy(open, from, &mut self.scratch)?;
+        }
+        let mut whole = 0;
+        while let Some(record) = Record::parse(&self.scratch[whole..], RingOffset(from.0 + whole as u64)) {
+            if !record.is_intact() {
+                return Err(damaged(&open.segment, format!("the record at offset {} is damaged", record.offset())));
+            }
+            whole += record.bytes().len();
+        }
+        match whole {
+            0 => Err(damaged(&open.segment, format!("there is no record at offset {from}"))),
+            _ => Ok(whole),
+        }
+    }
+}
+
+fn damaged(segment: &Segment, reason: String) -> SegmentError {
+    SegmentError::Damaged { path: segment.path.clone(), reason }
+}
+
+fn copy(open: &Open, from: RingOffset, out: &mut [u8]) -> Result<(), SegmentError> {
+    let at = HEADER_BYTES + from.0 - open.segment.base.0;
+    open.map.copy(at, out).map_err(|error| damaged(&open.segment, error.to_string()))
+}
+
+/// A length that a record before `end` can have.
+fn check_length(open: &Open, from: RingOffset, length: u64, end: RingOffset) -> Result<u64, SegmentError> {
+    if length < record::HEADER_BYTES || !length.is_multiple_of(8) || length > end.0 - from.0 {
+        return Err(damaged(&open.segment, format!("there is no record at offset {from}")));
+    }
+    Ok(length)
+}

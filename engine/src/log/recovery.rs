@@ -1,0 +1,344 @@
+//! What a start finds of a shard: its newest snapshot that the log still reaches, and the log behind it.
+//!
+//! ```text
+//!   segments, oldest first ─► each whole? ─► the end of the log ─► snapshot ─► replay ─► keys, and where to go on
+//!                                 │ no
+//!                                 ├─ above the mark of what was synced: a torn end, cut off and told
+//!                                 └─ at or below it: damage, and the start stops
+//! ```
+
+use super::index::{Sealed, SparseIndex};
+use super::scan::{Extent, ScanError, SegmentFile};
+use super::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
+use super::segments::Segment;
+use super::storage::{ASIDE, Storage};
+use super::synced;
+use super::writer::{LogEnd, LogIdentity};
+use crate::position::{Position, RingOffset};
+use crate::ring::Record;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why the history of a shard cannot be used as it is.
+#[derive(Debug, Error)]
+pub enum RecoveryError {
+    /// The system refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be scanned.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// Something is wrong with what was once on the disk.
+    #[error(
+        "{path}: {what} at offset {offset}, though everything up to offset {synced} was on the disk; \
+         run `keytide check` on the directory"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+        /// Where.
+        offset: RingOffset,
+        /// How far the log was surely on the disk.
+        synced: RingOffset,
+    },
+}
+
+/// The log of one shard, as a start finds it.
+pub struct FoundLog {
+    /// What can be read and appended to.
+    pub end: LogEnd,
+    /// How far it was surely on the disk.
+    pub synced: RingOffset,
+    /// What was cut off its end.
+    pub cut: Cut,
+    /// The files, oldest first, for the replay.
+    files: Vec<(SegmentFile, RingOffset)>,
+}
+
+/// What was cut off the end of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes that were no whole record.
+    pub bytes: u64,
+    /// Whole records: of a command whose last one is missing, or behind what is missing.
+    pub records: u64,
+}
+
+/// One segment while its log is looked at.
+struct Looked {
+    file: SegmentFile,
+    sealed: Sealed,
+    /// None where its index was there: then it was looked at when it was sealed.
+    extent: Option<Extent>,
+    index: Arc<SparseIndex>,
+}
+
+impl FoundLog {
+    /// The offset of the oldest record.
+    pub fn head(&self) -> RingOffset {
+        self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
+    }
+
+    /// Visits every record from `from` on.
+    ///
+    /// # Errors
+    /// Whatever reading meets, and whatever the visitor answers; damage too.
+    pub fn replay<E: From<RecoveryError>>(
+        &self,
+        from: RingOffset,
+        mut visit: impl FnMut(&Record<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (file, end) in self.files.iter().filter(|(_, end)| *end > from) {
+            let start = (from.max(file.header.base), Position(0));
+            let mut failure = None;
+            let extent = file.scan::<ScanError>(start, Some(*end), |record| {
+                if failure.is_none() {
+                    failure = visit(record).err();
+                }
+                Ok(())
+            });
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            let extent = extent.map_err(RecoveryError::from)?;
+            if extent.end < *end {
+                return Err(RecoveryError::Damaged {
+                    path: file.path.clone(),
+                    what: "a damaged record".to_owned(),
+                    offset: extent.end,
+                    synced: self.synced,
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds the log of a shard in its directory, and cuts off what was torn. With `repair`, whatever is damaged is cut off
+/// as well, with everything behind it.
+///
+/// # Errors
+/// Damage of what was on the disk, and whatever the system says.
+pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> Result<FoundLog, RecoveryError> {
+    let directory = &identity.directory;
+    let refused = |source| RecoveryError::Io { path: directory.clone(), source };
+    let synced = match synced::read(directory) {
+        Ok(synced) => synced,
+        Err(_) if repair => RingOffset(0),
+        Err(source) => return Err(RecoveryError::Io { path: directory.join("synced"), source }),
+    };
+    let mut paths = segment_files(directory, storage).map_err(refused)?;
+    paths.sort_unstable();
+    let next_number = paths.last().map_or(1, |(number, _)| number + 1);
+    let mut look = Look { storage, synced, repair, looked: Vec::new(), cut: Cut::default() };
+    let mut paths = paths.into_iter();
+    for (number, path) in paths.by_ref() {
+        if !look.take(identity, number, &path)? {
+            look.drop_file(&path)?;
+            break;
+        }
+    }
+    // Everything behind what is missing is worth nothing.
+    for (_, path) in paths {
+        look.drop_file(&path)?;
+    }
+    look.finish(next_number)
+}
+
+/// The segments of a directory. Files that were not complete when the process ended are removed.
+fn segment_files(directory: &Path, storage: &dyn Storage) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(ASIDE) {
+            storage.remove(&path)?;
+        } else if let Some(number) = segment_number(&path) {
+            found.push((number, path));
+        }
+    }
+    Ok(found)
+}
+
+struct Look<'s> {
+    storage: &'s dyn Storage,
+    synced: RingOffset,
+    repair: bool,
+    looked: Vec<Looked>,
+    cut: Cut,
+}
+
+impl Look<'_> {
+    /// The end of the log so far, and the position of the last record.
+    fn end(&self) -> (RingOffset, Position) {
+        self.looked.last().map_or((RingOffset(0), Position(0)), |looked| (looked.sealed.end, looked.sealed.last))
+    }
+
+    /// Refuses damage at or below what was synced.
+    fn check(&self, path: &Path, offset: RingOffset, what: impl Into<String>) -> Result<(), RecoveryError> {
+        if offset >= self.synced || self.repair {
+            return Ok(());
+        }
+        Err(RecoveryError::Damaged { path: path.to_owned(), what: what.into(), offset, synced: self.synced })
+    }
+
+    /// Looks at the next segment; tells whether it goes on where the one before ends.
+    fn take(&mut self, identity: &LogIdentity, number: u64, path: &Path) -> Result<bool, RecoveryError> {
+        let (end, last) = self.end();
+        let file = match SegmentFile::open(path) {
+            Ok(file) => file,
+            Err(ScanError::Header { source: HeaderError::Unused, .. }) => return Ok(false),
+            Err(ScanError::Header { source: source @ HeaderError::Version { .. }, path }) => {
+                return Err(ScanError::Header { source, path }.into());
+            }
+            Err(ScanError::Header { source, .. }) => {
+                self.check(path, end, source.to_string())?;
+                return Ok(false);
+            }
+            Err(error @ ScanError::Io { .. }) => return Err(error.into()),
+        };
+        let header = &file.header;
+        let is_ours = (header.generation, header.shard, header.shards, header.number)
+            == (identity.generation, identity.shard, identity.shards, number);
+        let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
+        if !is_ours || !follows {
+            let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
+            self.check(path, end, what)?;
+            return Ok(false);
+        }
+        let known = std::fs::read(index_path(path)).ok();
+        let known = known.and_then(|bytes| SparseIndex::decode(&bytes, header.base).ok());
+        let (sealed, extent, index) = match known {
+            Some((index, sealed)) => (sealed, None, index),
+            None => {
+                let (extent, index) = file.measure()?;
+                let sealed = Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms };
+                (sealed, Some(extent), index)
+            }
+        };
+        self.looked.push(Looked { file, sealed, extent, index: Arc::new(index) });
+        Ok(true)
+    }
+
+    /// Removes a segment that is not part of the log, counting what it held.
+    fn drop_file(&mut self, path: &Path) -> Result<(), RecoveryError> {
+        match SegmentFile::open(path) {
+            Ok(file) => {
+                let (extent, _) = file.measure()?;
+                if extent.records > 0 || extent.residue > 0 {
+                    self.check(path, self.end().0, "the segment before it is not whole")?;
+                }
+                self.cut.records += extent.records;
+                self.cut.bytes += extent.residue;
+            }
+            Err(ScanError::Header { .. }) => {}
+            Err(error @ ScanError::Io { .. }) => return Err(error.into()),
+        }
+        for path in [index_path(path), path.to_owned()] {
+            self.storage.remove(&path).map_err(|source| RecoveryError::Io { path, source })?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, next_number: u64) -> Result<FoundLog, RecoveryError> {
+        // Where the log ends in the middle of a command, the end is where that began: maybe some segments before.
+        while let Some(last) = self.looked.last() {
+            let Some(extent) = last.extent else { break };
+            let (whole, _) = extent.whole;
+            let begins_here = whole > last.file.header.base || self.looked.len() == 1;
+            if begins_here || extent.end == last.file.header.base {
+                break;
+            }
+            // No command ends in it: its records belong to one that began before.
+            let Some(gone) = self.looked.pop() else { break };
+            self.drop_file(&gone.file.path)?;
+            self.measure_last()?;
+        }
+        // It gets records again, whether it was sealed or not.
+        if self.looked.last().is_some_and(|last| last.extent.is_none()) {
+            self.measure_last()?;
+        }
+        let Some(mut last) = self.looked.pop() else {
+            let end = LogEnd {
+                active: None,
+                end: RingOffset(0),
+                last: Position(0),
+                sealed: Vec::new(),
+                next_number,
+            };
+            return Ok(FoundLog { end, synced: self.synced, cut: self.cut, files: Vec::new() });
+        };
+        let mut end = (last.sealed.end, last.sealed.last);
+        if let Some(extent) = last.extent {
+            end = extent.whole;
+            if extent.residue > 0 || extent.end != end.0 {
+                self.check(&last.file.path, end.0, "a damaged record")?;
+                self.cut_off(&last, &extent)?;
+                // Without what was cut off.
+                last.index = Arc::new(last.file.measure()?.1);
+            }
+        }
+        let (end, position) = end;
+        let mut files = Vec::new();
+        let mut sealed = Vec::new();
+        for looked in self.looked.drain(..) {
+            let segment = Segment::new(&looked.file.header, looked.file.path.clone(), looked.file.file_bytes);
+            segment.seal(looked.sealed);
+            if looked.extent.is_some() {
+                let (path, bytes) = (index_path(&looked.file.path), looked.index.encode(&looked.sealed));
+                self.storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
+            }
+            sealed.push(Arc::new(segment));
+            files.push((looked.file, looked.sealed.end));
+        }
+        let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
+        // It is active again.
+        self.storage.remove(&index_path(&last.file.path)).map_err(refused)?;
+        let file = self.storage.open(&last.file.path).map_err(refused)?;
+        let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
+        files.push((last.file, end));
+        let end = LogEnd { active: Some((segment, last.index, file)), end, last: position, sealed, next_number };
+        Ok(FoundLog { end, synced: self.synced, cut: self.cut, files })
+    }
+
+    /// Looks at the last segment as if it had never been sealed.
+    fn measure_last(&mut self) -> Result<(), RecoveryError> {
+        let Some(last) = self.looked.last_mut() else { return Ok(()) };
+        let (extent, index) = last.file.measure()?;
+        last.sealed = Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms };
+        last.extent = Some(extent);
+        last.index = Arc::new(index);
+        Ok(())
+    }
+
+    /// Overwrites what lies behind the last whole command with zeros.
+    fn cut_off(&mut self, last: &Looked, extent: &Extent) -> Result<(), RecoveryError> {
+        let (whole, _) = extent.whole;
+        self.cut.bytes += extent.residue;
+        if whole < extent.end {
+            last.file.scan::<ScanError>((whole, Position(0)), Some(extent.end), |_| {
+                self.cut.records += 1;
+                Ok(())
+            })?;
+        }
+        let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
+        let file = self.storage.open(&last.file.path).map_err(refused)?;
+        let zeros = vec![0; 1 << 20];
+        let mut at = HEADER_BYTES + whole.0 - last.file.header.base.0;
+        while at < last.file.file_bytes {
+            let bytes = (last.file.file_bytes - at).min(zeros.len() as u64) as usize;
+            file.write_at(&[&zeros[..bytes]], at).map_err(refused)?;
+            at += bytes as u64;
+        }
+        file.sync().map_err(refused)
+    }
+}

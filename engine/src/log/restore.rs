@@ -1,0 +1,159 @@
+//! A shard brought back from its directory, and set going again.
+
+use super::keeper::Keeper;
+use super::recovery::{Cut, FoundLog, RecoveryError, find_log};
+use super::storage::Storage;
+use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
+use crate::history::ShardHistory;
+use crate::position::{Position, RingOffset};
+use crate::ring::{self, RingStart};
+use crate::sequencer::Sequencer;
+use crate::shard::{LentShard, ReplayError, Shard};
+use crate::snapshot::{self, snapshot_files};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a shard cannot be brought back.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// Its log.
+    #[error(transparent)]
+    Log(#[from] RecoveryError),
+    /// A record of the log makes no sense on what was before it.
+    #[error("{directory}: {source}; run `keytide check` on the directory")]
+    Replay {
+        /// The shard's directory.
+        directory: PathBuf,
+        /// Which, and why.
+        source: ReplayError,
+    },
+    /// What came before the log is not there.
+    #[error("{directory}: the log begins at offset {head}, and there is no snapshot to begin from")]
+    NoSnapshot {
+        /// The shard's directory.
+        directory: PathBuf,
+        /// Where the log begins.
+        head: RingOffset,
+    },
+    /// There is no memory for its ring, or no thread for its log.
+    #[error("{what}: {source}")]
+    Start {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Its log cannot go on.
+    #[error(transparent)]
+    Write(#[from] LogError),
+}
+
+/// A shard as its directory has it: its keys are there, and its log knows where to go on.
+pub struct Restored {
+    shard: LentShard,
+    identity: LogIdentity,
+    log: FoundLog,
+    floor: RingOffset,
+    /// How many records were replayed.
+    pub replayed: u64,
+}
+
+impl Restored {
+    /// The position of the last record; 0 where there is none.
+    pub fn last(&self) -> Position {
+        self.log.end.last
+    }
+
+    /// What was cut off the end of the log.
+    pub fn cut(&self) -> Cut {
+        self.log.cut
+    }
+
+    /// Sets the shard going again, with an empty ring of so many bytes behind its log.
+    ///
+    /// # Errors
+    /// Where there is no memory, no thread, or no space.
+    pub fn start(
+        self,
+        storage: &Arc<dyn Storage>,
+        options: LogOptions,
+        sequencer: &Arc<Sequencer>,
+        ring_bytes: u64,
+    ) -> Result<(LentShard, ShardHistory), RestoreError> {
+        let Restored { mut shard, identity, log, floor, .. } = self;
+        let (end, last) = (log.end.end, log.end.last);
+        let start = RingStart { offset: end, last: (last != Position(0)).then_some(last) };
+        let (writer, ring) = ring::create_after(ring_bytes, start)
+            .map_err(|source| RestoreError::Start { what: "no memory for a ring", source })?;
+        let keeper = Keeper::start(storage.clone(), identity.clone(), options, floor, log.synced)
+            .map_err(|source| RestoreError::Start { what: "no thread for a log", source })?;
+        let log = LogWriter::new(identity, options, log.end, keeper)?;
+        let history = ShardHistory::with_log(ring, log.segments().clone());
+        shard.0.attach(sequencer.clone(), writer, log);
+        Ok((shard, history))
+    }
+}
+
+/// Brings a shard back from its directory. `progress` is told now and then how many records were replayed.
+///
+/// # Errors
+/// Why it cannot be.
+pub fn restore(
+    identity: LogIdentity,
+    storage: &dyn Storage,
+    absent_max: usize,
+    mut progress: impl FnMut(u64),
+) -> Result<Restored, RestoreError> {
+    /// How many records are replayed between two words on progress.
+    const PROGRESS_RECORDS: u64 = 100_000;
+    let log = find_log(&identity, storage, false)?;
+    let (mut shard, from) = load_snapshot(&identity, &log, absent_max)?;
+    let mut replayed = 0;
+    log.replay(from, |record| -> Result<(), RestoreError> {
+        replayed += 1;
+        if replayed % PROGRESS_RECORDS == 0 {
+            progress(replayed);
+        }
+        let directory = || identity.directory.clone();
+        shard.replay(record).map_err(|source| RestoreError::Replay { directory: directory(), source })
+    })?;
+    Ok(Restored { shard: LentShard(Box::new(shard)), identity, log, floor: from, replayed })
+}
+
+/// The keys of the newest snapshot that can be read and that the log reaches, and from where the log is to be replayed.
+fn load_snapshot(
+    identity: &LogIdentity,
+    log: &FoundLog,
+    absent_max: usize,
+) -> Result<(Shard, RingOffset), RestoreError> {
+    let unused = Arc::new(Sequencer::new(Position(1), identity.shards as usize));
+    let empty = || Shard::new(identity.shard, unused.clone(), None, absent_max);
+    let mut snapshots = snapshot_files(&identity.directory)
+        .map_err(|source| RecoveryError::Io { path: identity.directory.clone(), source })?;
+    snapshots.sort_unstable_by_key(|(start, _)| std::cmp::Reverse(*start));
+    for (start, path) in snapshots {
+        let mut shard = empty();
+        let reached = |end: RingOffset| start >= log.head() && end <= log.end.end;
+        match snapshot::inspect(&path, false).map(|info| info.end) {
+            Ok(end) if !reached(end) => {
+                tracing::warn!(path = %path.display(), "the log does not reach this snapshot, an older one is used");
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "an older snapshot is used");
+                continue;
+            }
+        }
+        match snapshot::load(&path, &mut shard) {
+            Ok(info) => return Ok((shard, info.start)),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "an older snapshot is used"),
+        }
+    }
+    match log.head() {
+        RingOffset(0) => Ok((empty(), RingOffset(0))),
+        head => Err(RestoreError::NoSnapshot { directory: identity.directory.clone(), head }),
+    }
+}

@@ -1,0 +1,164 @@
+//! A segment read from one record to the next, each checked: what a start does with the log, and what `keytide check`
+//! does. By read calls, not through a map: everything is looked at once, in order.
+
+use super::index::SparseIndex;
+use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader};
+use crate::position::{Position, RingOffset};
+use crate::ring::{Record, record};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// How much is read at a time, in bytes.
+const RUN_BYTES: usize = 1 << 20;
+
+/// A segment's file, open for scanning.
+pub struct SegmentFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What its header says.
+    pub header: SegmentHeader,
+    /// How long it is, in bytes.
+    pub file_bytes: u64,
+    file: File,
+}
+
+/// How far the records of a segment go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The offset behind the last whole record.
+    pub end: RingOffset,
+    /// The position of that record; that of the record before the segment where it has none.
+    pub last: Position,
+    /// When it happened, Unix milliseconds; 0 where there is none.
+    pub last_ms: u64,
+    /// The offset behind the last whole command, and the position of its last record. Differs from `end` where the last
+    /// record says that more of its command follows.
+    pub whole: (RingOffset, Position),
+    /// How many records there are.
+    pub records: u64,
+    /// How many bytes that are not zero follow, up to the end of the file: what was torn or damaged.
+    pub residue: u64,
+}
+
+/// Why a file cannot be scanned.
+#[derive(Debug, Error)]
+pub enum ScanError {
+    /// The system refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no segment.
+    #[error("{path}: {source}")]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: HeaderError,
+    },
+}
+
+impl SegmentFile {
+    /// Opens a segment.
+    ///
+    /// # Errors
+    /// Where it cannot be read or its header is none.
+    pub fn open(path: &Path) -> Result<SegmentFile, ScanError> {
+        let refused = |source| ScanError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(refused)?;
+        let file_bytes = file.metadata().map_err(refused)?.len();
+        let mut page = vec![0; (HEADER_BYTES).min(file_bytes) as usize];
+        file.read_exact_at(&mut page, 0).map_err(refused)?;
+        let header =
+            SegmentHeader::decode(&page).map_err(|source| ScanError::Header { path: path.to_owned(), source })?;
+        Ok(SegmentFile { path: path.to_owned(), header, file_bytes, file })
+    }
+
+    /// Visits the records from `from`, where one starts, up to `until`, or to the first that is not whole: because there
+    /// is none, it is cut off, or its checksum or position does not fit.
+    ///
+    /// # Errors
+    /// Whatever reading meets, and whatever the visitor answers.
+    pub fn scan<E: From<ScanError>>(
+        &self,
+        (from, after): (RingOffset, Position),
+        until: Option<RingOffset>,
+        mut visit: impl FnMut(&Record<'_>) -> Result<(), E>,
+    ) -> Result<Extent, E> {
+        let limit = RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES));
+        let until = until.map_or(limit, |until| until.min(limit));
+        let mut extent =
+            Extent { end: from, last: after, last_ms: 0, whole: (from, after), records: 0, residue: 0 };
+        let mut run = Vec::new();
+        loop {
+            self.read(extent.end, until, RUN_BYTES, &mut run)?;
+            let first = record::length(&run);
+            if first as usize > run.len() && first <= until.0 - extent.end.0 {
+                self.read(extent.end, until, first as usize, &mut run)?;
+            }
+            let before = extent.end;
+            let mut rest = &run[..];
+            while let Some(record) = Record::parse(rest, extent.end) {
+                if record.position() <= extent.last || !record.is_intact() {
+                    return Ok(extent);
+                }
+                visit(&record)?;
+                rest = &rest[record.bytes().len()..];
+                extent.end = record.end();
+                extent.last = record.position();
+                extent.last_ms = record.timestamp_ms();
+                extent.records += 1;
+                if !record.has_more() {
+                    extent.whole = (extent.end, extent.last);
+                }
+            }
+            if extent.end == before {
+                return Ok(extent);
+            }
+        }
+    }
+
+    fn read(&self, from: RingOffset, until: RingOffset, bytes: usize, run: &mut Vec<u8>) -> Result<(), ScanError> {
+        run.resize(bytes.min((until.0 - from.0) as usize), 0);
+        let at = HEADER_BYTES + from.0 - self.header.base.0;
+        self.file.read_exact_at(run, at).map_err(|source| ScanError::Io { path: self.path.clone(), source })
+    }
+
+    /// Goes through the whole segment: how far its records go, the index of them, and what lies behind.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    pub fn measure(&self) -> Result<(Extent, SparseIndex), ScanError> {
+        let index = SparseIndex::new(self.header.base, self.file_bytes);
+        let start = (self.header.base, self.header.after);
+        let mut extent = self.scan::<ScanError>(start, None, |record| {
+            if record.offset() >= index.due() {
+                index.note(record.offset(), record.position());
+            }
+            Ok(())
+        })?;
+        extent.residue = self.residue(extent.end)?;
+        Ok((extent, index))
+    }
+
+    /// How many bytes from `from` on are not zero.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    pub fn residue(&self, from: RingOffset) -> Result<u64, ScanError> {
+        let limit = RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES));
+        let (mut at, mut residue, mut run) = (from, 0, Vec::new());
+        while at < limit {
+            self.read(at, limit, RUN_BYTES, &mut run)?;
+            residue += run.iter().filter(|byte| **byte != 0).count() as u64;
+            at.0 += run.len() as u64;
+        }
+        Ok(residue)
+    }
+}

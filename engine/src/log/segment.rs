@@ -1,0 +1,183 @@
+//! One segment of a shard's log: a preallocated file with a header of one page, then records exactly as the ring holds
+//! them, then zeros. The record at offset `X` of the shard's history stands at byte `X - base` behind the header, so a
+//! place is found without a search, and a back link leads from one file into another.
+//!
+//! ```text
+//!   00000042.segment │ header (4096 bytes) │ record │ record │ … │ zeros │     a record never lies in two files
+//! ```
+//!
+//! The file is numbered, not named by its base: it is made before it is known where the segment before it will end.
+
+use crate::position::{Position, RingOffset, ShardId};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What the header takes of a segment's file, in bytes.
+pub const HEADER_BYTES: u64 = 4096;
+
+/// The version of the format that this program writes, and the only one that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"KEYTSEGM";
+
+/// The bytes of the header that say something: the rest of its page is zero.
+const HEADER_USED: usize = 56;
+
+/// What a segment's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// The generation of shards that it belongs to.
+    pub generation: u32,
+    /// Whose records it holds.
+    pub shard: ShardId,
+    /// How many shards that generation has.
+    pub shards: u16,
+    /// The file's number.
+    pub number: u64,
+    /// The offset of its first record.
+    pub base: RingOffset,
+    /// The position of the last record before; 0 where there is none.
+    pub after: Position,
+}
+
+/// Why a file is not a segment that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HeaderError {
+    /// The header is all zeros: the file was made beforehand and never used.
+    #[error("never used")]
+    Unused,
+    /// It begins with something else.
+    #[error("not a segment of a keytide log")]
+    NotASegment,
+    /// It was written by another version.
+    #[error("format version {found}, and this keytide reads {FORMAT_VERSION} only")]
+    Version {
+        /// The version that the file says.
+        found: u32,
+    },
+    /// Its checksum does not fit.
+    #[error("the header is damaged")]
+    Damaged,
+}
+
+impl SegmentHeader {
+    /// The header as it is written, without the zeros that fill its page.
+    pub fn encode(&self) -> [u8; HEADER_USED] {
+        let mut bytes = [0; HEADER_USED];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[16..18].copy_from_slice(&self.shard.0.to_le_bytes());
+        bytes[18..20].copy_from_slice(&self.shards.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.number.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.base.0.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.after.0.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..48]);
+        bytes[48..52].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header from the start of a file.
+    ///
+    /// # Errors
+    /// Why it is none that this version understands.
+    pub fn decode(page: &[u8]) -> Result<SegmentHeader, HeaderError> {
+        let Some(bytes) = page.first_chunk::<HEADER_USED>() else { return Err(HeaderError::NotASegment) };
+        if page.iter().all(|byte| *byte == 0) {
+            return Err(HeaderError::Unused);
+        }
+        if &bytes[..8] != MAGIC {
+            return Err(HeaderError::NotASegment);
+        }
+        let version = number(bytes, 8, 4) as u32;
+        if version != FORMAT_VERSION {
+            return Err(HeaderError::Version { found: version });
+        }
+        if crc32c::crc32c(&bytes[..48]) as u64 != number(bytes, 48, 4) || page[52..].iter().any(|byte| *byte != 0) {
+            return Err(HeaderError::Damaged);
+        }
+        Ok(SegmentHeader {
+            generation: number(bytes, 12, 4) as u32,
+            shard: ShardId(number(bytes, 16, 2) as u16),
+            shards: number(bytes, 18, 2) as u16,
+            number: number(bytes, 24, 8),
+            base: RingOffset(number(bytes, 32, 8)),
+            after: Position(number(bytes, 40, 8)),
+        })
+    }
+}
+
+/// A little-endian number of so many bytes.
+fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+    let mut whole = [0; 8];
+    whole[..len].copy_from_slice(&bytes[at..at + len]);
+    u64::from_le_bytes(whole)
+}
+
+/// The path of a segment's file.
+pub fn segment_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:08}.segment"))
+}
+
+/// The path of the index beside a segment's file.
+pub fn index_path(segment: &Path) -> PathBuf {
+    segment.with_extension("index")
+}
+
+/// The number in the name of a segment's file; none where it is another file.
+pub fn segment_number(path: &Path) -> Option<u64> {
+    if path.extension()? != "segment" {
+        return None;
+    }
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            generation: 3,
+            shard: ShardId(1),
+            shards: 2,
+            number: 7,
+            base: RingOffset(64 << 20),
+            after: Position(12_345),
+        }
+    }
+
+    fn page() -> Vec<u8> {
+        let mut page = header().encode().to_vec();
+        page.resize(HEADER_BYTES as usize, 0);
+        page
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        assert_eq!(SegmentHeader::decode(&page()), Ok(header()));
+        assert_eq!(SegmentHeader::decode(&[0; 4096]), Err(HeaderError::Unused));
+        assert_eq!(SegmentHeader::decode(b"short"), Err(HeaderError::NotASegment));
+    }
+
+    #[test]
+    fn a_header_with_any_byte_changed_is_refused() {
+        for at in 0..HEADER_BYTES as usize {
+            let mut page = page();
+            page[at] ^= 0x10;
+            assert!(SegmentHeader::decode(&page).is_err(), "byte {at}");
+        }
+        let mut newer = page();
+        newer[8] = 2;
+        assert_eq!(SegmentHeader::decode(&newer), Err(HeaderError::Version { found: 2 }));
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_name() {
+        let path = segment_path(Path::new("/d"), 42);
+        assert_eq!(path, Path::new("/d/00000042.segment"));
+        assert_eq!(segment_number(&path), Some(42));
+        assert_eq!(segment_number(&index_path(&path)), None);
+        assert_eq!(segment_number(Path::new("/d/x.segment")), None);
+    }
+}

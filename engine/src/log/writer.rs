@@ -1,0 +1,335 @@
+//! The writing end of a shard's log: takes the records of each turn from the ring, as bytes, before they are published.
+//!
+//! ```text
+//!   turn's end ─► checksums ─► one write (two where a segment ends) ─► with `always` one sync ─► publication
+//!                                      │ full
+//!                                      └─► the next segment, which the keeper has made beforehand
+//! ```
+//!
+//! A turn is sure of its space before it executes: there is room for the largest turn in the active segment, or the
+//! next segment is there. Where the disk has no room for that one, writes are refused until it has.
+
+use super::index::{Sealed, SparseIndex};
+use super::keeper::{Keeper, Prepared, Request};
+use super::segment::{HEADER_BYTES, SegmentHeader, segment_path};
+use super::segments::{Segment, Segments};
+use super::storage::LogFile;
+use crate::position::{Position, RingOffset, ShardId};
+use crate::ring::RingWriter;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// When what was written is synced to the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// Whenever the system likes, and when a segment is sealed. Survives the end of the process, not of the system.
+    #[default]
+    Os,
+    /// Every second, in the background.
+    EverySecond,
+    /// Before anything that a turn did is seen by anybody.
+    Always,
+}
+
+/// Whose log it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogIdentity {
+    /// The directory of the shard's files.
+    pub directory: PathBuf,
+    /// The generation of shards.
+    pub generation: u32,
+    /// The shard.
+    pub shard: ShardId,
+    /// How many shards the generation has.
+    pub shards: u16,
+}
+
+/// How a log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// When it is synced.
+    pub fsync: Fsync,
+    /// The bytes of a segment's file.
+    pub segment_bytes: u64,
+    /// What the records of one turn can take at the most, in bytes; at most a segment without its header.
+    pub turn_bytes: u64,
+    /// How many bytes of segments are kept.
+    pub retain_bytes: u64,
+    /// How long records are kept, milliseconds; none for ever.
+    pub retain_ms: Option<u64>,
+}
+
+/// Why a shard takes no writes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// There is no space for the next segment. Looked for again at each write, a few times in a second at the most.
+    #[error("disk full: no room for a segment of {bytes} bytes in {directory}")]
+    Full {
+        /// The shard's directory.
+        directory: PathBuf,
+        /// What was asked of the disk.
+        bytes: u64,
+    },
+    /// A write or a sync has failed. Nothing is tried again: nobody knows what is on the disk.
+    #[error("{reason}")]
+    Failed {
+        /// What has failed, and how.
+        reason: String,
+    },
+}
+
+/// The active segment, as its writer has it.
+struct Active {
+    segment: Arc<Segment>,
+    index: Arc<SparseIndex>,
+    file: Box<dyn LogFile>,
+    /// The offset at which the file ends.
+    limit: RingOffset,
+    /// The header, until it is written.
+    header: Option<SegmentHeader>,
+}
+
+/// The one who writes a shard's log: its core.
+pub struct LogWriter {
+    identity: LogIdentity,
+    options: LogOptions,
+    segments: Segments,
+    active: Active,
+    /// The offset behind the last record.
+    end: RingOffset,
+    /// The position of the last record; 0 where there is none.
+    last: Position,
+    keeper: Keeper,
+    next: Next,
+}
+
+/// The next segment's file.
+enum Next {
+    Asked,
+    Ready(Prepared),
+    /// The disk had no room; asked again from this time on, Unix milliseconds.
+    Full {
+        again_at_ms: u64,
+    },
+}
+
+/// Where a log goes on.
+pub struct LogEnd {
+    /// The last segment, which is not full, and what it takes to go on writing it; none for a new log.
+    pub active: Option<(Arc<Segment>, Arc<SparseIndex>, Box<dyn LogFile>)>,
+    /// The offset behind the last record.
+    pub end: RingOffset,
+    /// The position of the last record; 0 where there is none.
+    pub last: Position,
+    /// The sealed segments, the oldest first.
+    pub sealed: Vec<Arc<Segment>>,
+    /// The number that the next new segment gets.
+    pub next_number: u64,
+}
+
+/// How long a full disk is left alone before it is asked again, milliseconds.
+const FULL_PATIENCE_MS: u64 = 200;
+
+/// How long a core waits for a segment that is just being made. Longer means that the disk hangs.
+const PREPARE_PATIENCE: Duration = Duration::from_secs(30);
+
+impl LogWriter {
+    /// Goes on with a log, or begins it.
+    ///
+    /// # Errors
+    /// Where the first segment cannot be made.
+    pub fn new(identity: LogIdentity, options: LogOptions, end: LogEnd, keeper: Keeper) -> Result<LogWriter, LogError> {
+        let LogEnd { active, end, last, mut sealed, next_number } = end;
+        let known = active.map(|(segment, index, file)| {
+            segment.set_index(&index);
+            Active { limit: segment.limit(), segment, index, file, header: None }
+        });
+        keeper.ask(Request::Prepare { number: next_number });
+        let (active, next) = match known {
+            Some(active) => (active, Next::Asked),
+            None => {
+                let prepared = match keeper.wait(PREPARE_PATIENCE) {
+                    Some(Ok(prepared)) => prepared,
+                    Some(Err(error)) => return Err(LogError::Failed { reason: error.to_string() }),
+                    None => return Err(full(&identity, &options)),
+                };
+                keeper.ask(Request::Prepare { number: prepared.number + 1 });
+                (Active::begin(&identity, &options, prepared, end, last), Next::Asked)
+            }
+        };
+        sealed.push(active.segment.clone());
+        let segments = Segments::new(sealed);
+        keeper.begin(&segments, &*active.file, end)?;
+        Ok(LogWriter { identity, options, segments, active, end, last, keeper, next })
+    }
+
+    /// The segments, for readers.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// Whose log it is.
+    pub fn identity(&self) -> &LogIdentity {
+        &self.identity
+    }
+
+    /// The thread that works for it.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// Whether the log can take the records of a turn, beside `unpublished` bytes that it is about to get. To be asked
+    /// before anything changes.
+    ///
+    /// # Errors
+    /// Why the shard takes no writes.
+    #[inline]
+    pub fn check_room(&mut self, unpublished: u64, now_ms: u64) -> Result<(), LogError> {
+        if self.has_room(unpublished) { Ok(()) } else { self.look_for_room(now_ms) }
+    }
+
+    /// Whether there is room, as far as is known without asking the keeper.
+    #[inline]
+    pub fn has_room(&self, unpublished: u64) -> bool {
+        let room = self.active.limit.0.saturating_sub(self.end.0 + unpublished);
+        (room >= self.options.turn_bytes || matches!(self.next, Next::Ready(_))) && !self.keeper.has_failed()
+    }
+
+    #[cold]
+    fn look_for_room(&mut self, now_ms: u64) -> Result<(), LogError> {
+        if let Some(reason) = self.keeper.failure() {
+            return Err(LogError::Failed { reason });
+        }
+        match self.next {
+            Next::Ready(_) => return Ok(()),
+            Next::Full { again_at_ms } if now_ms < again_at_ms => return Err(full(&self.identity, &self.options)),
+            Next::Full { .. } => {
+                self.keeper.ask(Request::Prepare { number: self.active.segment.number + 1 });
+                self.next = Next::Asked;
+            }
+            Next::Asked => {}
+        }
+        match self.keeper.wait(PREPARE_PATIENCE) {
+            Some(Ok(prepared)) => {
+                self.next = Next::Ready(prepared);
+                Ok(())
+            }
+            Some(Err(error)) => {
+                tracing::warn!(shard = %self.identity.shard, %error, "no new segment, writes are refused");
+                self.next = Next::Full { again_at_ms: now_ms + FULL_PATIENCE_MS };
+                Err(full(&self.identity, &self.options))
+            }
+            None => Err(full(&self.identity, &self.options)),
+        }
+    }
+
+    /// Writes the records of the turn, which have positions, and with [`Fsync::Always`] has them on the disk.
+    ///
+    /// # Errors
+    /// Where that fails. What was written counts for nothing then, and the log takes no more.
+    pub fn append(&mut self, ring: &mut RingWriter, now_ms: u64) -> Result<(), LogError> {
+        ring.seal();
+        match self.try_append(ring, now_ms) {
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                tracing::error!(shard = %self.identity.shard, %reason, "the log has failed, no more writes");
+                self.keeper.fail(&reason);
+                Err(LogError::Failed { reason })
+            }
+        }
+    }
+
+    fn try_append(&mut self, ring: &RingWriter, now_ms: u64) -> Result<(), String> {
+        let mut from = ring.tail();
+        while from < ring.end() {
+            let to = match self.active.limit {
+                limit if ring.end() <= limit => ring.end(),
+                // The start of the first record that does not fit.
+                limit => ring.last_unpublished_start(limit),
+            };
+            if from < to {
+                self.write(ring, from, to).map_err(|error| self.describe("write", &error))?;
+            }
+            if to < ring.end() {
+                self.roll(to, now_ms)?;
+            }
+            from = to;
+        }
+        if self.options.fsync == Fsync::Always {
+            self.active.file.sync().map_err(|error| self.describe("sync", &error))?;
+        }
+        self.keeper.note_written(self.end, self.options.fsync == Fsync::Always);
+        Ok(())
+    }
+
+    fn describe(&self, what: &str, error: &std::io::Error) -> String {
+        format!("{what} {}: {error}", self.active.segment.path.display())
+    }
+
+    fn write(&mut self, ring: &RingWriter, from: RingOffset, to: RingOffset) -> std::io::Result<()> {
+        let Active { segment, index, file, header, .. } = &mut self.active;
+        if let Some(header) = header.take() {
+            file.write_at(&[&header.encode()], 0)?;
+        }
+        file.write_at(&ring.bytes_between(from, to), HEADER_BYTES + from.0 - segment.base.0)?;
+        // Noted once they are there: readers look for a record where the index says.
+        while let Some((offset, position)) = ring.unpublished_from(index.due()).filter(|(offset, _)| *offset < to) {
+            index.note(offset, position);
+        }
+        self.end = to;
+        self.last = ring.last_unpublished_before(to).unwrap_or(self.last);
+        Ok(())
+    }
+
+    /// Seals the active segment, which ends at `end`, and goes on with the next.
+    fn roll(&mut self, end: RingOffset, now_ms: u64) -> Result<(), String> {
+        if let Next::Asked = self.next {
+            match self.keeper.wait(PREPARE_PATIENCE) {
+                Some(Ok(prepared)) => self.next = Next::Ready(prepared),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => {}
+            }
+        }
+        let Next::Ready(prepared) = std::mem::replace(&mut self.next, Next::Asked) else {
+            return Err(full(&self.identity, &self.options).to_string());
+        };
+        if self.options.fsync == Fsync::Always {
+            self.active.file.sync().map_err(|error| self.describe("sync", &error))?;
+        }
+        self.keeper.ask(Request::Prepare { number: prepared.number + 1 });
+        let next = Active::begin(&self.identity, &self.options, prepared, end, self.last);
+        let sealed = Sealed { end, last: self.last, last_ms: now_ms };
+        let before = std::mem::replace(&mut self.active, next);
+        before.segment.seal(sealed);
+        self.segments.push(self.active.segment.clone());
+        let file = self.active.file.try_clone().map_err(|error| self.describe("open", &error))?;
+        let Active { segment, index, file: old, .. } = before;
+        self.keeper.ask(Request::Seal { segment, index, sealed, old, file });
+        Ok(())
+    }
+}
+
+impl Active {
+    fn begin(
+        identity: &LogIdentity,
+        options: &LogOptions,
+        prepared: Prepared,
+        base: RingOffset,
+        after: Position,
+    ) -> Active {
+        let Prepared { number, file } = prepared;
+        let index = Arc::new(SparseIndex::new(base, options.segment_bytes));
+        let &LogIdentity { generation, shard, shards, .. } = identity;
+        let header = SegmentHeader { generation, shard, shards, number, base, after };
+        let path = segment_path(&identity.directory, number);
+        let segment = Arc::new(Segment::new(&header, path, options.segment_bytes));
+        segment.set_index(&index);
+        Active { limit: segment.limit(), segment, index, file, header: Some(header) }
+    }
+}
+
+fn full(identity: &LogIdentity, options: &LogOptions) -> LogError {
+    LogError::Full { directory: identity.directory.clone(), bytes: options.segment_bytes }
+}

@@ -1,0 +1,237 @@
+//! For tests: commands of all kinds at random, and a shard written down so that two can be compared.
+
+use super::*;
+use crate::keyspace::entry::End;
+use crate::limits::SCAN_WHOLE_MAX;
+use crate::ring;
+use crate::shards::Shards;
+use crate::turn::ClientEvent;
+use std::collections::{BTreeMap, HashMap};
+
+/// A shard at 1,000 ms with a ring that holds a whole test.
+pub(crate) fn shard_with_ring(ring_bytes: u64, absent_max: usize) -> Shard {
+    let (writer, _) = ring::create(ring_bytes).expect("there is memory for a ring");
+    let mut shard = Shard::new(ShardId(0), Arc::new(Sequencer::new(Position(1), 1)), Some(writer), absent_max);
+    shard.set_now_ms(1_000);
+    shard
+}
+
+/// A shard that records nothing and holds nothing.
+pub(crate) fn shard_without_ring(absent_max: usize) -> Shard {
+    Shard::new(ShardId(0), Arc::new(Sequencer::new(Position(1), 1)), None, absent_max)
+}
+
+/// What a command answers: done or refused, either is right.
+fn either<T>(_: T) {}
+
+/// Commands at random, over a few keys so that they meet.
+pub(crate) struct Commands {
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) keys: usize,
+    now_ms: u64,
+}
+
+impl Commands {
+    pub(crate) fn new(seed: u64, keys: usize) -> Commands {
+        Commands { rng: fastrand::Rng::with_seed(seed), keys, now_ms: 1_000 }
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        // Short ones and ones that do not fit into an entry.
+        let n = self.rng.usize(..self.keys);
+        if n.is_multiple_of(3) { format!("a key of more bytes:{n}").into_bytes() } else { format!("{n}").into_bytes() }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let length = if self.rng.u8(..8) == 0 { self.rng.usize(..200) } else { self.rng.usize(..10) };
+        std::iter::repeat_with(|| self.rng.u8(..)).take(length).collect()
+    }
+
+    /// Few different ones, so that they are found again.
+    fn small(&mut self) -> Vec<u8> {
+        self.rng.u8(..12).to_string().into_bytes()
+    }
+
+    fn smalls(&mut self, most: usize) -> Vec<Vec<u8>> {
+        let count = self.rng.usize(1..=most);
+        (0..count).map(|_| self.small()).collect()
+    }
+
+    fn end(&mut self) -> End {
+        if self.rng.bool() { End::Head } else { End::Tail }
+    }
+
+    fn ttl(&mut self) -> i64 {
+        self.now_ms as i64 + self.rng.i64(-1..60)
+    }
+
+    /// More elements than what keeps its order when one goes.
+    fn many(&mut self) -> Vec<Vec<u8>> {
+        let from = self.rng.usize(..1_000);
+        (from..from + SCAN_WHOLE_MAX + self.rng.usize(..20)).map(|n| n.to_string().into_bytes()).collect()
+    }
+
+    /// One command, refusals included, or the end of a turn, or time that passes.
+    pub(crate) fn run(&mut self, shard: &mut Shard) {
+        shard.make_room();
+        let key = self.key();
+        let key = key.as_slice();
+        match self.rng.u8(..100) {
+            0..10 => self.generic(shard, key),
+            10..25 => self.string(shard, key),
+            25..45 => self.hash(shard, key),
+            45..65 => self.list(shard, key),
+            65..80 => self.set(shard, key),
+            80..86 => self.two_keys(shard, key),
+            86..90 => self.event(shard, key),
+            90..94 => {
+                shard.commit();
+            }
+            94..98 => {
+                self.now_ms += self.rng.u64(1..10);
+                shard.set_now_ms(self.now_ms);
+                shard.expire_due();
+            }
+            98 if self.rng.u8(..6) == 0 => Shards::One(shard).flush(),
+            _ => {
+                shard.read(key);
+            }
+        }
+    }
+
+    fn generic(&mut self, shard: &mut Shard, key: &[u8]) {
+        match self.rng.u8(..6) {
+            0 | 1 => either(shard.delete(key)),
+            2..5 => either(shard.expire_at(key, self.ttl(), ExpireCondition::default())),
+            _ => either(shard.persist(key)),
+        }
+    }
+
+    fn string(&mut self, shard: &mut Shard, key: &[u8]) {
+        let bytes = self.bytes();
+        match self.rng.u8(..8) {
+            0..3 => either(shard.set(key, &bytes)),
+            3 => {
+                let ttl = if self.rng.bool() { Ttl::Keep } else { Ttl::At(self.now_ms + self.rng.u64(1..60)) };
+                either(shard.set_with(key, &bytes, SetOptions { ttl, ..SetOptions::default() }));
+            }
+            4 => either(shard.append(key, &bytes)),
+            5 => either(shard.set_range(key, self.rng.usize(..50), &bytes)),
+            6 => either(shard.increment(key, self.rng.i64(-5..5))),
+            _ => either(shard.get_and_delete(key)),
+        }
+    }
+
+    fn hash(&mut self, shard: &mut Shard, key: &[u8]) {
+        let (fields, value) = (self.smalls(4), self.bytes());
+        let pairs = fields.iter().map(|field| (&field[..], &value[..]));
+        match self.rng.u8(..12) {
+            0..6 => either(shard.set_fields(key, pairs)),
+            6..10 => either(shard.delete_fields(key, fields.iter().map(|field| &field[..]))),
+            10 => either(shard.increment_field(key, &fields[0], 3)),
+            _ => {
+                let many = self.many();
+                either(shard.set_fields(key, many.iter().map(|field| (&field[..], &b"v"[..]))));
+                either(shard.delete_fields(key, many.iter().step_by(7).map(|field| &field[..])));
+            }
+        }
+    }
+
+    fn list(&mut self, shard: &mut Shard, key: &[u8]) {
+        let (elements, end) = (self.smalls(5), self.end());
+        let (first, second) = (&elements[0][..], &elements[elements.len() - 1][..]);
+        match self.rng.u8(..14) {
+            0..5 => either(shard.push(key, end, elements.iter().map(|element| &element[..]))),
+            5 => either(shard.push_existing(key, end, elements.iter().map(|element| &element[..]))),
+            6 => either(shard.pop(key, end)),
+            7 => either(shard.pop_many(key, end, self.rng.usize(..5))),
+            8 => either(shard.set_element(key, self.rng.i64(-5..5), first)),
+            9 => either(shard.insert_beside(key, Side::Before, first, second)),
+            10 => either(shard.insert_beside(key, Side::After, first, second)),
+            11 | 12 => either(shard.remove_elements(key, self.rng.i64(-3..3), first)),
+            _ => {
+                let (start, keep) = (self.rng.usize(..4), self.rng.usize(..9));
+                either(shard.trim(key, |length| (start < length).then(|| start..length.min(start + keep))));
+            }
+        }
+    }
+
+    fn set(&mut self, shard: &mut Shard, key: &[u8]) {
+        let members = self.smalls(4);
+        match self.rng.u8(..12) {
+            0..6 => either(shard.add_members(key, members.iter().map(|member| &member[..]))),
+            6..8 => either(shard.remove_members(key, members.iter().map(|member| &member[..]))),
+            8 | 9 => either(shard.pop_member(key)),
+            10 => either(shard.pop_members(key, self.rng.usize(..6))),
+            _ => {
+                let many = self.many();
+                either(shard.add_members(key, many.iter().map(|member| &member[..])));
+                either(shard.pop_members(key, 9));
+            }
+        }
+    }
+
+    fn two_keys(&mut self, shard: &mut Shard, source: &[u8]) {
+        let (target, member, from, to) = (self.key(), self.small(), self.end(), self.end());
+        let which = self.rng.u8(..4);
+        let mut shards = Shards::One(shard);
+        match which {
+            0 | 1 => either(shards.rename(source, &target, which == 1)),
+            2 => either(shards.move_element(source, from, &target, to)),
+            _ => either(shards.move_member(source, &target, &member)),
+        }
+    }
+
+    fn event(&mut self, shard: &mut Shard, key: &[u8]) {
+        let (data, id) = (self.bytes(), self.rng.bool().then(|| [self.rng.u8(..4); 16]));
+        let event = ClientEvent { event_type: b"Paid", data: &data, meta: Some(b"m"), id, json: false };
+        either(shard.append_event(key, event, Expected::Any));
+    }
+}
+
+/// An entry written down.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// Kind and parts.
+    pub(crate) value: Option<(Kind, Vec<Vec<u8>>)>,
+    pub(crate) expire_at_ms: Option<u64>,
+    pub(crate) revision: Option<u64>,
+    pub(crate) last: RingOffset,
+    pub(crate) queued: bool,
+}
+
+/// A shard written down.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Written {
+    pub(crate) rows: BTreeMap<Vec<u8>, Row>,
+    /// The queue of absent keys, oldest first; a row whose entry is gone has no key.
+    pub(crate) absent: Vec<(Option<Vec<u8>>, RingOffset)>,
+    pub(crate) key_count: usize,
+    pub(crate) volatile_count: usize,
+    pub(crate) next_expiry_ms: Option<u64>,
+    pub(crate) db_stream: (u64, RingOffset),
+}
+
+pub(crate) fn written(shard: &Shard) -> Written {
+    let mut by_hash = HashMap::new();
+    let mut rows = BTreeMap::new();
+    for entry in shard.table.iter() {
+        by_hash.insert(shard.table.hash(entry.key()), entry.key().to_vec());
+        let row = Row {
+            value: entry.value().map(|value| (value.kind(), value.parts().into_iter().map(<[u8]>::to_vec).collect())),
+            expire_at_ms: entry.expire_at_ms(),
+            revision: entry.revision().map(|revision| revision.0),
+            last: entry.last(),
+            queued: entry.is_queued(),
+        };
+        assert!(rows.insert(entry.key().to_vec(), row).is_none());
+    }
+    Written {
+        rows,
+        absent: shard.turn.absent.iter().map(|(hash, offset)| (by_hash.get(hash).cloned(), *offset)).collect(),
+        key_count: shard.key_count(),
+        volatile_count: shard.volatile_count(),
+        next_expiry_ms: shard.next_expiry_ms(),
+        db_stream: shard.turn.db_stream(),
+    }
+}

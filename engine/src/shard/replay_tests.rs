@@ -1,0 +1,144 @@
+//! A shard's records alone rebuild it, down to the order in which its counters are forgotten.
+
+use super::random::{Commands, shard_with_ring, shard_without_ring, written};
+use super::*;
+use crate::event::EventType;
+use crate::keyspace::entry::Expected as Needed;
+use crate::position::Revision;
+use crate::ring::{Data, Draft, Record, encode};
+use std::collections::HashSet;
+
+const RING_BYTES: u64 = 16 << 20;
+
+/// Replays all that the shard has recorded.
+fn replayed(live: &mut Shard, mut shard: Shard) -> Shard {
+    assert_eq!(live.turn.history_head(), RingOffset(0), "the ring holds a whole test");
+    for record in live.published_from(RingOffset(0)).expect("it records") {
+        shard.replay(&record).unwrap_or_else(|error| panic!("{error}"));
+    }
+    shard
+}
+
+#[test]
+fn a_shard_that_replays_anothers_records_is_that_shard() {
+    let mut types = HashSet::new();
+    for seed in 0..400 {
+        let mut live = shard_with_ring(RING_BYTES, usize::MAX);
+        let mut commands = Commands::new(seed, 12);
+        for _ in 0..300 {
+            commands.run(&mut live);
+        }
+        live.commit();
+        types.extend(live.published_from(RingOffset(0)).expect("it records").map(|record| record.event_type()));
+        let empty = if seed % 2 == 0 { shard_without_ring(usize::MAX) } else { shard_with_ring(1 << 16, usize::MAX) };
+        let mut shard = replayed(&mut live, empty);
+        assert_eq!(written(&shard), written(&live), "seed {seed}");
+        assert!(shard.turn.recorded() == 0 && shard.turn.ring_end() == RingOffset(0), "nothing was recorded");
+        shard = replayed(&mut live, shard);
+        // Every record is in its entry already.
+        assert_eq!(written(&shard), written(&live), "seed {seed}, replayed once more");
+    }
+    let never = [EventType::Evict, EventType::ZAdd, EventType::ZRem];
+    for (event_type, name, _) in crate::event::BUILT_IN {
+        assert!(types.contains(event_type) != never.contains(event_type), "{name}");
+    }
+    assert!(types.contains(&EventType::CUSTOM));
+}
+
+#[test]
+fn what_was_replayed_goes_on_as_the_shard_itself_does() {
+    for seed in 1_000..1_050 {
+        let mut live = shard_with_ring(RING_BYTES, usize::MAX);
+        let mut commands = Commands::new(seed, 12);
+        for _ in 0..300 {
+            commands.run(&mut live);
+        }
+        live.commit();
+        let mut shard = replayed(&mut live, shard_with_ring(RING_BYTES, usize::MAX));
+        // Both have the same TTLs in store, in the same order.
+        shard.set_now_ms(live.turn.now_ms() + 50);
+        live.set_now_ms(live.turn.now_ms() + 50);
+        while shard.expire_due() | live.expire_due() {}
+        let values = |shard: &Shard| {
+            let rows = written(shard).rows.into_iter();
+            rows.map(|(key, row)| (key, row.value, row.expire_at_ms, row.revision)).collect::<Vec<_>>()
+        };
+        assert_eq!(values(&shard), values(&live), "seed {seed}");
+    }
+}
+
+#[test]
+fn counters_stay_within_their_bound_while_records_are_replayed() {
+    for seed in 2_000..2_050 {
+        let mut live = shard_with_ring(RING_BYTES, 5);
+        let mut commands = Commands::new(seed, 40);
+        for _ in 0..1_000 {
+            commands.run(&mut live);
+        }
+        live.commit();
+        let shard = replayed(&mut live, shard_without_ring(5));
+        let (shard, live) = (written(&shard), written(&live));
+        assert!(shard.absent.len() <= 5, "seed {seed}");
+        let values = |written: &random::Written| {
+            let present = written.rows.iter().filter(|(_, row)| row.value.is_some());
+            present.map(|(key, row)| (key.clone(), random::Row { queued: false, ..row.clone() })).collect::<Vec<_>>()
+        };
+        assert_eq!(values(&shard), values(&live), "seed {seed}");
+    }
+}
+
+/// One record at an offset, as a ring holds it.
+fn record(draft: &Draft<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode::Encoder::default().encode(draft, false, &mut bytes);
+    bytes
+}
+
+#[test]
+fn a_record_that_makes_no_sense_is_refused_and_leaves_no_entry() {
+    let one = |event_type| Draft::new(event_type, b"k", Data::One(b"1"));
+    let pair = |event_type, parts| Draft::new(event_type, b"k", Data::Parts(parts));
+    let cases = [
+        (Draft::new(EventType::Del, b"k", Data::None), Needed::Key),
+        (Draft::new(EventType::Set, b"k", Data::None), Needed::Data),
+        (one(EventType::LPop), Needed::Kind(Kind::List)),
+        (one(EventType::HDel), Needed::Element),
+        (one(EventType::HSet), Needed::Data),
+        (one(EventType::SRem), Needed::Element),
+        (one(EventType::TtlSet), Needed::Key),
+        (Draft::new(EventType::TtlCleared, b"k", Data::None), Needed::Ttl),
+        (pair(EventType::LSet, &[b"0", b"x"]), Needed::Kind(Kind::List)),
+        (pair(EventType::LTrim, &[b"0", b"18446744073709551615"]), Needed::Kind(Kind::List)),
+        (pair(EventType::LRem, &[b"0", b"x"]), Needed::Data),
+        (pair(EventType::Rename, &[b"s", b"set"]), Needed::Data),
+        (pair(EventType::Rename, &[b"s", b"hash", b"f"]), Needed::Data),
+        (pair(EventType::Rename, &[b"s", b"string", b"a", b"b"]), Needed::Data),
+        (pair(EventType::ZAdd, &[b"1", b"m"]), Needed::Type),
+        (one(EventType::ZRem), Needed::Type),
+    ];
+    for (draft, needed) in cases {
+        let mut shard = shard_without_ring(10);
+        let bytes = record(&draft);
+        let error = shard.replay(&Record::parse(&bytes, RingOffset(0)).unwrap()).unwrap_err();
+        assert_eq!((error.expected, error.key.as_slice()), (needed, &b"k"[..]), "{error}");
+        assert!(shard.table.iter().next().is_none() && shard.turn.absent.is_empty(), "{error}");
+    }
+}
+
+#[test]
+fn a_record_whose_predecessor_is_missing_is_refused() {
+    let mut shard = shard_without_ring(10);
+    let set = |back_link, revision| Draft {
+        back_link,
+        revision: Revision(revision),
+        ..Draft::new(EventType::Set, b"k", Data::One(b"v"))
+    };
+    let mut replay = |offset, draft| shard.replay(&Record::parse(&record(&draft), RingOffset(offset)).unwrap());
+    replay(64, set(RingOffset::NONE, 0)).unwrap();
+    let refused = replay(256, set(RingOffset(128), 2)).map_err(|error| error.to_string());
+    let text =
+        "Set at position 0 of the key \"k\" cannot be applied: expected the record to follow the one at offset 64";
+    assert_eq!(refused, Err(text.to_owned()));
+    replay(256, set(RingOffset(64), 1)).unwrap();
+    assert_eq!(shard.stream_revision(b"k"), Some(Revision(1)));
+}

@@ -1,0 +1,140 @@
+//! An entry as rows. A row is a record in the ring's layout, with its checksum:
+//!
+//! | of the record | in a row |
+//! |---|---|
+//! | type | what the data is: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `Del` no value |
+//! | key, data | the key; the value or, where it is large, a part of it |
+//! | revision | what the stream's next event gets |
+//! | timestamp | when the value ends, 0 = never |
+//! | back link | the stream's latest record |
+//! | more | the next row goes on with this value |
+
+use super::format;
+use crate::event::EventType;
+use crate::keyspace::{Kind, Value};
+use crate::position::{Revision, RingOffset};
+use crate::ring::encode::Encoder;
+use crate::ring::{Data, Draft, Record, RecordData};
+
+/// The data that a row has at least before the value goes on in another, in bytes.
+const ROW_BYTES: usize = 1 << 20;
+
+/// Writes rows and sums them up.
+pub(super) struct RowWriter {
+    encoder: Encoder,
+    pub(super) digest: u32,
+    pub(super) count: u64,
+}
+
+/// What all rows of an entry say alike.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) expire_at_ms: u64,
+    pub(super) next_revision: u64,
+    pub(super) last: RingOffset,
+}
+
+impl RowWriter {
+    pub(super) fn new(digest: u32) -> RowWriter {
+        RowWriter { encoder: Encoder::default(), digest, count: 0 }
+    }
+
+    /// Puts the rows of an entry at the end of `out`.
+    pub(super) fn entry(&mut self, head: Head<'_>, value: Option<&Value>, out: &mut Vec<u8>) {
+        match value {
+            None => self.row(head, EventType::Del, Data::None, false, out),
+            Some(Value::Str(bytes)) => {
+                let mut rest = bytes.as_slice();
+                loop {
+                    let (chunk, after) = rest.split_at(rest.len().min(ROW_BYTES));
+                    self.row(head, EventType::Set, Data::One(chunk), !after.is_empty(), out);
+                    rest = after;
+                    if rest.is_empty() {
+                        return;
+                    }
+                }
+            }
+            Some(Value::Hash(map)) => {
+                let pairs = map.iter().map(|(field, value)| [field.as_slice(), value.as_slice()]);
+                self.collection(head, EventType::HSet, pairs, out);
+            }
+            Some(Value::List(list)) => {
+                self.collection(head, EventType::RPush, list.iter().map(|element| [element.as_slice()]), out);
+            }
+            Some(Value::Set(set)) => {
+                self.collection(head, EventType::SAdd, set.iter().map(|member| [member.as_slice()]), out);
+            }
+        }
+    }
+
+    fn collection<'v, const N: usize>(
+        &mut self,
+        head: Head<'_>,
+        event_type: EventType,
+        elements: impl Iterator<Item = [&'v [u8]; N]>,
+        out: &mut Vec<u8>,
+    ) {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        for element in elements {
+            if bytes >= ROW_BYTES {
+                self.row(head, event_type, Data::Parts(&parts), true, out);
+                parts.clear();
+                bytes = 0;
+            }
+            bytes += element.iter().map(|part| part.len() + 4).sum::<usize>();
+            parts.extend(element);
+        }
+        self.row(head, event_type, Data::Parts(&parts), false, out);
+    }
+
+    fn row(&mut self, head: Head<'_>, event_type: EventType, data: Data<'_>, has_more: bool, out: &mut Vec<u8>) {
+        let start = out.len();
+        let draft = Draft {
+            revision: Revision(head.next_revision),
+            timestamp_ms: head.expire_at_ms,
+            back_link: head.last,
+            ..Draft::new(event_type, head.key, data)
+        };
+        self.encoder.encode(&draft, has_more, out);
+        self.digest = format::digest_with(self.digest, &out[start..]);
+        self.count += 1;
+    }
+}
+
+/// What a row says of its entry, beside the value.
+pub(super) fn head<'r>(row: &Record<'r>) -> Head<'r> {
+    Head { key: row.key(), expire_at_ms: row.timestamp_ms(), next_revision: row.revision().0, last: row.back_link() }
+}
+
+/// The value that an entry's first row begins; the inner none where the entry has none, the outer where it is no row.
+pub(super) fn begin(row: &Record<'_>) -> Option<Option<Value>> {
+    let kind = match row.event_type() {
+        EventType::Del => return (row.data().is_none() && !row.has_more()).then_some(None),
+        event_type => kind_of(event_type)?,
+    };
+    let mut value = Value::empty(kind);
+    (go_on(row, &mut value) && !value.is_empty_collection()).then_some(Some(value))
+}
+
+/// Adds what a row has of a value; tells whether it is one of this value's rows.
+pub(super) fn go_on(row: &Record<'_>, value: &mut Value) -> bool {
+    if kind_of(row.event_type()) != Some(value.kind()) {
+        return false;
+    }
+    match row.data() {
+        Some(RecordData::One(bytes)) => value.kind() == Kind::String && value.add_parts(std::iter::once(bytes)),
+        Some(RecordData::Parts(parts)) => value.kind() != Kind::String && value.add_parts(parts),
+        None => false,
+    }
+}
+
+fn kind_of(event_type: EventType) -> Option<Kind> {
+    match event_type {
+        EventType::Set => Some(Kind::String),
+        EventType::HSet => Some(Kind::Hash),
+        EventType::RPush => Some(Kind::List),
+        EventType::SAdd => Some(Kind::Set),
+        _ => None,
+    }
+}

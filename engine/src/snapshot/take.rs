@@ -1,0 +1,77 @@
+//! A snapshot that is being taken: what its rows have told so far, and where the walk over the table goes on.
+
+use super::row::{Head, RowWriter};
+use super::{SnapshotInfo, format};
+use crate::keyspace::{Bytes, Entry, Table};
+use crate::position::{Position, RingOffset};
+
+pub(crate) struct Taking {
+    /// What is known so far.
+    info: SnapshotInfo,
+    rows: RowWriter,
+    /// None once the walk is through.
+    cursor: Option<u64>,
+    /// What was forgotten and has no row yet: key, next revision, last record.
+    forgotten: Vec<(Bytes, u64, RingOffset)>,
+}
+
+impl Taking {
+    /// Begins one that starts as `info` says; puts its header at the end of `out`.
+    pub(crate) fn begin(info: SnapshotInfo, out: &mut Vec<u8>) -> Taking {
+        let header = format::header(&info);
+        out.extend_from_slice(&header);
+        let rows = RowWriter::new(format::digest_of_header(&header));
+        Taking { info, rows, cursor: Some(0), forgotten: Vec::new() }
+    }
+
+    /// Notes that an entry without a value is about to be forgotten. Where its last record is older than the snapshot,
+    /// none will be replayed, and nothing has to be known of it.
+    pub(crate) fn forget(&mut self, entry: &Entry) {
+        if entry.last() != RingOffset::NONE && entry.last() >= self.info.start {
+            self.forgotten.push((Bytes::from_slice(entry.key()), entry.next_revision(), entry.last()));
+        }
+    }
+
+    /// Puts rows of about `max_bytes` at the end of `out`.
+    pub(crate) fn slice(&mut self, table: &Table, out: &mut Vec<u8>, max_bytes: usize) {
+        let end = out.len().saturating_add(max_bytes);
+        self.put_forgotten(out);
+        let Taking { rows, cursor, .. } = self;
+        if let Some(from) = *cursor
+            && out.len() < end
+        {
+            *cursor = table.scan_while(from, |entry| {
+                put_entry(rows, entry, out);
+                out.len() < end
+            });
+        }
+    }
+
+    /// Whether all entries have been taken.
+    pub(crate) fn is_through(&self) -> bool {
+        self.cursor.is_none()
+    }
+
+    /// Ends it at this offset and position; puts its footer at the end of `out`.
+    pub(crate) fn finish(mut self, end: RingOffset, end_position: Position, out: &mut Vec<u8>) -> SnapshotInfo {
+        self.put_forgotten(out);
+        let info = SnapshotInfo { end, end_position, rows: self.rows.count, ..self.info };
+        out.extend_from_slice(&format::footer(&info, self.rows.digest));
+        info
+    }
+
+    fn put_forgotten(&mut self, out: &mut Vec<u8>) {
+        for (key, next_revision, last) in self.forgotten.drain(..) {
+            self.rows.entry(Head { key: &key, expire_at_ms: 0, next_revision, last }, None, out);
+        }
+    }
+}
+
+fn put_entry(rows: &mut RowWriter, entry: &Entry, out: &mut Vec<u8>) {
+    if entry.is_blank() {
+        return;
+    }
+    let expire_at_ms = entry.expire_at_ms().unwrap_or(0);
+    let head = Head { key: entry.key(), expire_at_ms, next_revision: entry.next_revision(), last: entry.last() };
+    rows.entry(head, entry.value(), out);
+}
