@@ -294,7 +294,7 @@ impl Directory {
     /// Where the system refuses.
     pub fn forget_lost_before(&self, first: Position) -> Result<(), DirectoryError> {
         let is_over = |lost: &Lost| lost.to <= first;
-        match self.meta().lost.iter().any(is_over) {
+        match self.lost().iter().any(is_over) {
             true => self.change(|meta| meta.lost.retain(|lost| !is_over(lost))),
             false => Ok(()),
         }

@@ -3,6 +3,8 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | [`directory`] | the directory: its lock, how the last run ended, where positions go on |
+//! | [`meta`] | `meta.toml`: what a directory says of itself |
 //! | [`segment`] | a file of records: its header and its name |
 //! | [`index`] | the sparse index of a segment, from position to offset |
 //! | [`segments`] | the segments of a shard as its readers hold them |

@@ -200,7 +200,7 @@ fn what_is_wrong_with_a_directory_is_told_with_its_path() {
     let newer = told(text.replace("format = 1", "format = 2").as_bytes());
     assert!(newer.ends_with("it has format 2, and this keytide knows format 1 only: start the keytide that wrote it"));
     assert!(told(text.replace("history", "histories").as_bytes()).contains("histories"));
-    assert!(told(&text.as_bytes()[..40]).contains("history"));
+    assert!(told(text.split("limit").next().unwrap_or("").as_bytes()).contains("limit"));
     assert!(told(b"\xff\xfe").contains("no text"));
     fs::remove_file(&meta).expect("removed");
     fs::create_dir(path.join("generation-0001")).expect("made");
