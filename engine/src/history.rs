@@ -311,6 +311,25 @@ impl History {
         let cursor = self.cursors.get_mut(shard.0 as usize)?;
         cursor.place.record_at(offset).map(|record| visit(&record))
     }
+
+    /// Where the record at a position lies, if any shard still has it; of a flush, which every shard has recorded, the
+    /// first shard's that does.
+    pub fn find(&mut self, position: Position) -> Option<(ShardId, RingOffset)> {
+        self.cursors.iter_mut().find_map(|cursor| {
+            cursor.place.seek(position);
+            // Lapped meanwhile: it is gone.
+            cursor.place.fill(1).ok()?;
+            let record = cursor.place.peek()?;
+            (record.position() == position).then(|| (cursor.shard, record.offset()))
+        })
+    }
+
+    /// The position below which a reader is about to lose events: less than a tenth of what is kept is left before it.
+    /// None while nothing was overwritten.
+    pub fn warning_mark(&self) -> Option<Position> {
+        let first = self.evicted_through(&(0..self.rings.len()))?.next();
+        Some(Position(first.0 + self.head().0.saturating_sub(first.0) / 10))
+    }
 }
 
 impl ShardCursor {
