@@ -15,6 +15,7 @@
 //! | [`command`] | the commands, a table of them |
 //! | [`gather`] | one reply made of several cores' parts |
 //! | [`groups`] | the consumer groups that a core keeps |
+//! | [`group_store`] | consumer groups on disk |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | [`limits`] | every bound that is no flag |
@@ -23,6 +24,7 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod gather;
+pub mod group_store;
 pub mod groups;
 pub mod limits;
 pub mod mesh;

@@ -1,6 +1,7 @@
 //! From a configuration to a serving process: sockets, rings, cores, signals; and the end.
 
 use crate::config::Config;
+use crate::groups::Groups;
 use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
 use keytide_engine::clock;
@@ -75,7 +76,9 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     }
     let server = Arc::new(Server::new(config, sequencer, rings, address));
     stop_on_signal(server.clone()).map_err(StartError::Signals)?;
-    turn_loop::run(&server, writers, listeners, || ready(&server))?;
+    // They end with the process.
+    let groups = (0..server.shards()).map(|_| Groups::default()).collect();
+    turn_loop::run(&server, writers, groups, listeners, || ready(&server))?;
     Ok(())
 }
 

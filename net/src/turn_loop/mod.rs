@@ -123,10 +123,11 @@ struct Request {
 }
 
 impl Core {
-    /// A core with its shard and its lanes.
+    /// A core with its shard, its groups and its lanes.
     pub fn new(
         server: Arc<Server>,
         shard: Shard,
+        groups: Groups,
         outbound: Vec<Option<Outbound>>,
         inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
     ) -> Core {
@@ -136,7 +137,7 @@ impl Core {
             shard: Some(Box::new(shard)),
             connections: Connections::default(),
             history: History::new(server.sequencer.clone(), &server.rings),
-            groups: Groups::default(),
+            groups,
             hub: Hub::new(&server.rings, server.config.subscriptions),
             fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
@@ -196,6 +197,7 @@ impl Core {
         }
         again |= self.tell_subscribers(started, work);
         self.server.set_waits(self.id, self.waits_for_publication());
+        self.groups.look_at_retention(&self.history, self.now_ms);
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();
