@@ -315,7 +315,11 @@ impl History {
     /// Where the record at a position lies, if any shard still has it; of a flush, which every shard has recorded, the
     /// first shard's that does.
     pub fn find(&mut self, position: Position) -> Option<(ShardId, RingOffset)> {
-        self.cursors.iter_mut().find_map(|cursor| {
+        (0..self.rings.len()).find_map(|shard| {
+            if self.evicted_through(&(shard..shard + 1)).is_some_and(|last| last >= position) {
+                return None;
+            }
+            let cursor = &mut self.cursors[shard];
             cursor.place.seek(position);
             // Lapped meanwhile: it is gone.
             cursor.place.fill(1).ok()?;

@@ -28,11 +28,14 @@ fn what_cannot_be_written_is_refused_and_nobody_is_told_otherwise() {
     client.call(&["cdc.group", "create", "*", "g", "0", "idle", "0"]);
     (0..4).for_each(|_| drop(client.call(&["set", "k", "v"])));
     assert_eq!(client.call(&["cdc.group", "read", "*", "g", "one", "4"]).values().len(), 4);
-    let journal = std::fs::metadata(dir.join("groups/run-00000001/core-0.journal")).expect("the journal");
-    limit_files(&(journal.len() + 3).to_string());
+    let journal = || std::fs::metadata(dir.join("groups/run-00000001/core-0.journal")).expect("the journal").len();
     let refusal = "ERR consumer groups cannot be written: File too large (os error 27); restart the server when the \
                    disk is well";
     // The first of these finds it out, together with its neighbours of the turn.
+    let mut waiting = server.client();
+    waiting.call(&["cdc.group", "create", "absent", "w", "$"]);
+    waiting.send(&["cdc.group", "read", "absent", "w", "one", "1", "block", "0"]);
+    limit_files(&(journal() + 3).to_string());
     for words in [
         &["cdc.ack", "*", "g", "1000"][..],
         &["cdc.group", "read", "*", "g", "one", "4"],
@@ -41,10 +44,11 @@ fn what_cannot_be_written_is_refused_and_nobody_is_told_otherwise() {
     ] {
         assert_eq!(client.call(words).error(), refusal);
     }
+    assert_eq!(waiting.read().error(), refusal);
     limit_files("unlimited");
     assert_eq!(client.call(&["cdc.nack", "*", "g", "skip", "1001"]).error(), refusal);
     assert_eq!(client.call(&["set", "k", "v"]).text(), "OK");
-    assert_eq!(client.call(&["cdc.group", "list"]).values().len(), 1);
+    assert_eq!(client.call(&["cdc.group", "list"]).values().len(), 2);
     copy(&dir, &left);
     let again = Local::start(&left, 1, Fsync::Os, 2_000);
     assert_eq!(again.client().call(&["cdc.pending", "*", "g"]).values().len(), 4);

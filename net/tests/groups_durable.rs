@@ -4,7 +4,7 @@
 mod common;
 
 use common::local::{Local, copy};
-use common::{Client, Value, scratch};
+use common::{Client, Server, Value, scratch};
 use keytide_net::group_store::Fsync;
 
 /// What clients can ask of two groups, without how long ago anything was.
@@ -68,4 +68,25 @@ fn what_clients_were_told_of_groups_is_so_after_the_server_was_killed() {
         drop((server, third));
         std::fs::remove_dir_all(scratch).expect("nobody uses it any more");
     }
+}
+
+#[test]
+fn a_group_that_is_about_to_lose_events_says_so_until_it_has_caught_up() {
+    let server = Server::small();
+    let mut client = server.client();
+    client.call(&["cdc.group", "create", "*", "g", "0"]);
+    let mut told = || {
+        let info = client.call(&["cdc.group", "info", "*", "g"]);
+        let warning = info.values().chunks(2).find(|pair| pair[0].text() == "retention_warning").map(|pair| &pair[1]);
+        let list = client.call(&["cdc.group", "list"]);
+        assert_eq!(warning, list.values()[0].values().get(5));
+        warning.expect("it is told").integer()
+    };
+    assert_eq!(told(), 0);
+    let mut writer = server.client();
+    let value = "x".repeat(10_000);
+    (0..200).for_each(|_| drop(writer.call(&["set", "k", &value])));
+    assert_eq!(told(), 1);
+    writer.call(&["cdc.group", "setid", "*", "g", "$"]);
+    assert_eq!(told(), 0);
 }

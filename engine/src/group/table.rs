@@ -118,15 +118,15 @@ impl GroupTable {
         }
     }
 
-    /// Moves all groups of another table here, in place of those of the same names. For tables whose changes nobody
-    /// keeps yet; there may be more than [`GROUPS_MAX`] then.
-    pub fn take_all(&mut self, other: GroupTable, mut wants: impl FnMut(&[u8], &[u8]) -> bool) -> GroupTable {
-        let mut left = GroupTable::default();
+    /// Moves those groups of another table here that are wanted, by key pattern and name, in place of those of the same
+    /// names; answers the others. For tables whose changes nobody keeps yet; there may be more than [`GROUPS_MAX`] then.
+    pub fn take_wanted(&mut self, other: GroupTable, mut wants: impl FnMut(&[u8], &[u8]) -> bool) -> GroupTable {
+        let mut others = GroupTable::default();
         for NamedGroup { key_pattern, name, group } in other.groups.into_values() {
-            let target = if wants(&key_pattern, &name) { &mut *self } else { &mut left };
+            let target = if wants(&key_pattern, &name) { &mut *self } else { &mut others };
             target.put(target.next, &key_pattern, &name, group);
         }
-        left
+        others
     }
 
     /// Calls `tell` for each group that has come within reach of what the history is losing since it was looked at last:

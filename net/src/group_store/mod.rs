@@ -122,7 +122,8 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
     let number = runs.last().map_or(1, |(number, _)| number + 1);
     let tables = (0..options.cores).map(|core| {
         let mut table = GroupTable::default();
-        let others = table.take_all(std::mem::take(&mut rest), |key, name| core_of(key, name, options.cores).0 == core);
+        let others =
+            table.take_wanted(std::mem::take(&mut rest), |key, name| core_of(key, name, options.cores).0 == core);
         rest = others;
         table
     });
@@ -175,7 +176,7 @@ fn read_run(run: &Path, history_id: &str) -> Result<(GroupTable, bool), GroupSto
         }
         (found, cores) = (found + 1, header.cores);
         // A group is in one journal of a run.
-        all.take_all(table, |_, _| true);
+        all.take_wanted(table, |_, _| true);
     }
     if found != usize::from(cores) || found == 0 {
         return Err(GroupStoreError::Missing { run: run.to_owned(), found, cores });

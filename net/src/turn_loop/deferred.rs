@@ -87,6 +87,13 @@ impl Core {
         }
         // What groups have come to is on disk before anyone is told.
         let refusal = self.groups.write();
+        if refusal.is_some() {
+            // Who waits for a group is told in the next turn.
+            for deferred in self.deferred.iter_mut().filter(|deferred| deferred.changes_groups()) {
+                deferred.waits = false;
+                work = true;
+            }
+        }
         for (deferred, mut out) in answers {
             if let Some(refusal) = refusal.as_deref().filter(|_| deferred.changes_groups()) {
                 out.clear();
