@@ -1,6 +1,7 @@
 //! From a configuration to a serving process: sockets, rings, cores, signals; and the end.
 
 use crate::config::Config;
+use crate::group_store::GroupStoreError;
 use crate::groups::Groups;
 use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
@@ -34,6 +35,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The consumer groups of an earlier run cannot be had.
+    #[error("consumer groups: {0}")]
+    Groups(#[from] GroupStoreError),
     /// The system's signals cannot be had.
     #[error("signals: {0}")]
     Signals(io::Error),

@@ -25,7 +25,8 @@ pub struct Local {
 impl Local {
     /// Starts one with so many shards, whose first event gets this position.
     pub fn start(dir: &Path, shards: u16, fsync: Fsync, next: u64) -> Local {
-        let words = ["keytide", "--port", "0", "--shards", &shards.to_string(), "--ring-bytes", "1m"].map(String::from);
+        let words =
+            ["keytide", "--port", "0", "--shards", &shards.to_string(), "--ring-bytes", "16m"].map(String::from);
         let config = Flags::parse_from(words).decide().expect("flags that there are");
         let sequencer = Arc::new(Sequencer::new(Position(next), shards.into()));
         let rings = (0..shards).map(|_| ring::create(config.ring_bytes).expect("memory for a small ring"));
@@ -54,6 +55,11 @@ impl Local {
         });
         is_ready.recv_timeout(PATIENCE).expect("it starts");
         Local { server, thread: Some(thread) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
     /// A new connection.
