@@ -21,8 +21,8 @@
 //! greatest it has seen. No shard that is idle holds anything back.
 
 use crate::position::{Position, ShardId};
-use std::ops::Range;
 use crate::sync::{AtomicU64, CachePadded, Ordering};
+use std::ops::Range;
 
 /// The mark of a shard that is not between reserving and publishing.
 const CLEAR: u64 = u64::MAX;

@@ -1,6 +1,8 @@
 //! Where a server keeps what it has: in memory only, or in the directory of `--dir`.
 
 use crate::config::Config;
+use crate::group_store::{self, GroupStoreOptions};
+use crate::groups::Groups;
 use crate::server::Kept;
 use crate::start::StartError;
 use keytide_engine::clock;
@@ -19,6 +21,8 @@ pub(crate) struct Begun {
     pub kept: Kept,
     /// The shards, in order.
     pub shards: Vec<LentShard>,
+    /// The consumer groups of each core.
+    pub groups: Vec<Groups>,
     /// The directory, where there is one.
     pub store: Option<OpenStore>,
 }
@@ -41,7 +45,7 @@ impl OpenStore {
 pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
     match store_options(config) {
         None => begin_in_memory(config),
-        Some(options) => begin_in_directory(&options).map_err(StartError::Store),
+        Some(options) => begin_in_directory(&options),
     }
 }
 
@@ -60,10 +64,12 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
         shards.push(LentShard(Box::new(shard)));
     }
     let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
-    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, store: None })
+    // They end with the process.
+    let groups = shards.iter().map(|_| Groups::default()).collect();
+    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store: None })
 }
 
-fn begin_in_directory(options: &store::StoreOptions) -> Result<Begun, StoreError> {
+fn begin_in_directory(options: &store::StoreOptions) -> Result<Begun, StartError> {
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |shard: ShardId, records: u64| {
         if shows_progress {
@@ -71,13 +77,20 @@ fn begin_in_directory(options: &store::StoreOptions) -> Result<Begun, StoreError
             let _ = write!(std::io::stderr(), "\rkeytide: shard {shard}: {records} records recovered");
         }
     };
-    let opened = store::open(options, &progress)?;
+    let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
     let store::Store { shards, histories, sequencer, directory, .. } = opened;
-    let limit = LimitKeeper::start(directory.clone(), sequencer.clone())?;
+    let limit = LimitKeeper::start(directory.clone(), sequencer.clone()).map_err(StartError::Store)?;
     let history_id = directory.history_id();
+    let groups = group_store::open(&GroupStoreOptions {
+        dir: directory.path(),
+        fsync: options.log.fsync,
+        history_id: &history_id,
+        next: sequencer.next(),
+        cores: options.shards,
+    })?;
     let store = Some(OpenStore { directory, limit });
-    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, store })
+    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store })
 }
 
 /// Says what was found where that is more than the orderly end of the run before.
@@ -106,7 +119,13 @@ fn store_options(config: &Config) -> Option<store::StoreOptions> {
         path,
         directory: Default::default(),
         shards: config.shards,
-        log: LogOptions { fsync, segment_bytes, turn_bytes: config.ring_bytes / 2, retain_bytes: 16 << 30, retain_ms: None },
+        log: LogOptions {
+            fsync,
+            segment_bytes,
+            turn_bytes: config.ring_bytes / 2,
+            retain_bytes: 16 << 30,
+            retain_ms: None,
+        },
         ring_bytes: config.ring_bytes,
         absent_streams: config.absent_streams,
     })

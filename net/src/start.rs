@@ -1,6 +1,7 @@
 //! From a configuration to a serving process: sockets, rings, cores, signals; and the end.
 
 use crate::config::Config;
+use crate::group_store::GroupStoreError;
 use crate::keep::{self, Begun};
 use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
@@ -31,6 +32,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The consumer groups of an earlier run cannot be had.
+    #[error("consumer groups: {0}")]
+    Groups(#[from] GroupStoreError),
     /// The system's signals cannot be had.
     #[error("signals: {0}")]
     Signals(io::Error),
@@ -62,10 +66,10 @@ pub const BACKLOG: i32 = 1024;
 /// Why it could not start, or had to stop.
 pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
     let (address, listeners) = listen(&config)?;
-    let Begun { kept, shards, store } = keep::begin(&config)?;
+    let Begun { kept, shards, groups, store } = keep::begin(&config)?;
     let server = Arc::new(Server::new(config, kept, address));
     stop_on_signal(server.clone()).map_err(StartError::Signals)?;
-    turn_loop::run(&server, shards, listeners, || ready(&server))?;
+    turn_loop::run(&server, shards, groups, listeners, || ready(&server))?;
     // The cores have ended, and with them the logs: everything is on the disk.
     store.map_or(Ok(()), |store| store.close(&server.sequencer)).map_err(StartError::Store)
 }

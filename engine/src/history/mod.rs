@@ -18,8 +18,8 @@ pub use shard::{ShardHistory, ShardReader};
 
 use crate::filter::Filter;
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
-use crate::position::{Position, RingOffset, ShardId};
 use crate::log::SegmentError;
+use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record, Ring};
 use crate::sequencer::Sequencer;
 use crate::subscription::Source;
@@ -380,6 +380,29 @@ impl History {
     ) -> Option<T> {
         let cursor = self.cursors.get_mut(shard.0 as usize)?;
         cursor.place.record_at(offset).ok().flatten().map(|record| visit(&record))
+    }
+
+    /// Where the record at a position lies, if any shard still has it; of a flush, which every shard has recorded, the
+    /// first shard's that does.
+    pub fn find(&mut self, position: Position) -> Option<(ShardId, RingOffset)> {
+        (0..self.shards.len()).find_map(|shard| {
+            if self.evicted_through(&(shard..shard + 1)).is_some_and(|last| last >= position) {
+                return None;
+            }
+            let cursor = &mut self.cursors[shard];
+            cursor.place.seek(position).ok()?;
+            // Lapped meanwhile: it is gone.
+            cursor.place.fill(1).ok()?;
+            let record = cursor.place.peek()?;
+            (record.position() == position).then(|| (cursor.shard, record.offset()))
+        })
+    }
+
+    /// The position below which a reader is about to lose events: less than a tenth of what is kept is left before it.
+    /// None while nothing was overwritten.
+    pub fn warning_mark(&self) -> Option<Position> {
+        let first = self.evicted_through(&(0..self.shards.len()))?.next();
+        Some(Position(first.0 + self.head().0.saturating_sub(first.0) / 10))
     }
 }
 

@@ -235,20 +235,20 @@ impl Look<'_> {
     /// Takes a segment away that is not part of the log, counting what it held. One that holds anything stays under
     /// another name, for whoever wants to look at it.
     fn drop_file(&mut self, path: &Path) -> Result<(), RecoveryError> {
-        let mut is_empty = false;
-        match SegmentFile::open(path) {
+        let is_empty = match SegmentFile::open(path) {
             Ok(file) => {
                 let (extent, _) = file.measure()?;
-                is_empty = extent.records == 0 && extent.residue == 0;
+                let is_empty = extent.records == 0 && extent.residue == 0;
                 if !is_empty {
                     self.check(path, self.end().0, "the segment before it is not whole")?;
                 }
                 self.cut.records += extent.records;
                 self.cut.bytes += extent.residue;
+                is_empty
             }
-            Err(ScanError::Header { source, .. }) => is_empty = source == HeaderError::Unused,
+            Err(ScanError::Header { source, .. }) => source == HeaderError::Unused,
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
-        }
+        };
         let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
         self.storage.remove(&index_path(path)).map_err(refused)?;
         if is_empty {
@@ -277,13 +277,7 @@ impl Look<'_> {
             self.measure_last()?;
         }
         let Some(mut last) = self.looked.pop() else {
-            let end = LogEnd {
-                active: None,
-                end: RingOffset(0),
-                last: Position(0),
-                sealed: Vec::new(),
-                next_number,
-            };
+            let end = LogEnd { active: None, end: RingOffset(0), last: Position(0), sealed: Vec::new(), next_number };
             return Ok(FoundLog { end, synced: self.synced, cut: self.cut, files: Vec::new() });
         };
         let mut end = (last.sealed.end, last.sealed.last);

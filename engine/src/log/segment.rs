@@ -98,7 +98,9 @@ impl SegmentHeader {
             return Err(HeaderError::Unused);
         }
         let copy = |at: usize| page.get(at..).and_then(<[u8]>::first_chunk).ok_or(HeaderError::NotASegment);
-        copy(0).and_then(Self::decode_copy).or_else(|error| copy(SECOND_COPY).and_then(Self::decode_copy).map_err(|_| error))
+        copy(0)
+            .and_then(Self::decode_copy)
+            .or_else(|error| copy(SECOND_COPY).and_then(Self::decode_copy).map_err(|_| error))
     }
 
     fn decode_copy(bytes: &[u8; HEADER_USED]) -> Result<SegmentHeader, HeaderError> {

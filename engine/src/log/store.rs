@@ -115,13 +115,8 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
     let first = directory.generations().first().map_or(next, |generation| generation.first);
     let lost: Vec<_> = directory.lost().iter().map(|lost| lost.from..lost.to).collect();
     let sequencer = Arc::new(Sequencer::resumed(first, &lost, next, options.shards as usize));
-    let mut store = Store {
-        shards: Vec::new(),
-        histories: Vec::new(),
-        sequencer,
-        directory: Arc::new(directory),
-        found: report,
-    };
+    let mut store =
+        Store { shards: Vec::new(), histories: Vec::new(), sequencer, directory: Arc::new(directory), found: report };
     let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
     for (number, shard) in restored.into_iter().enumerate() {
         let is_flushed = shard.last() >= flush;
@@ -157,8 +152,7 @@ fn restore_all(
     };
     std::thread::scope(|scope| {
         let one = &one;
-        let threads: Vec<_> =
-            (0..generation.shards).map(|shard| scope.spawn(move || one(ShardId(shard)))).collect();
+        let threads: Vec<_> = (0..generation.shards).map(|shard| scope.spawn(move || one(ShardId(shard)))).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
             Ok(restored) => restored,
             Err(panic) => std::panic::resume_unwind(panic),

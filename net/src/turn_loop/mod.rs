@@ -124,10 +124,11 @@ struct Request {
 }
 
 impl Core {
-    /// A core with its shard and its lanes.
+    /// A core with its shard, its groups and its lanes.
     pub fn new(
         server: Arc<Server>,
         shard: Box<Shard>,
+        groups: Groups,
         outbound: Vec<Option<Outbound>>,
         inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
     ) -> Core {
@@ -137,7 +138,7 @@ impl Core {
             shard: Some(shard),
             connections: Connections::default(),
             history: History::new(server.sequencer.clone(), &server.histories),
-            groups: Groups::default(),
+            groups,
             hub: Hub::new(&server.rings(), server.config.subscriptions),
             fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
@@ -197,6 +198,7 @@ impl Core {
         }
         again |= self.tell_subscribers(started, work);
         self.server.set_waits(self.id, self.waits_for_publication());
+        self.groups.look_at_retention(&self.history, self.now_ms);
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();
@@ -281,7 +283,8 @@ impl Core {
 
     /// When there will be something to do although nothing comes in, Unix milliseconds.
     fn next_timer_ms(&self) -> Option<u64> {
-        let expiry = self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
+        let expiry =
+            self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
         let deadline = self.deferred.iter().filter_map(Deferred::deadline_ms).min();
         let due = self.groups.due_ms().filter(|_| !self.deferred.is_empty());
         [expiry, deadline, due, self.stop_at_ms].into_iter().flatten().min()
