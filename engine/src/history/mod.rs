@@ -18,8 +18,8 @@ pub use shard::{ShardHistory, ShardReader};
 
 use crate::filter::Filter;
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
-use crate::position::{Position, RingOffset, ShardId};
 use crate::log::SegmentError;
+use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record, Ring};
 use crate::sequencer::Sequencer;
 use crate::subscription::Source;

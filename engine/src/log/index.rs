@@ -166,7 +166,8 @@ mod tests {
     fn a_search_never_begins_behind_the_first_record_wanted() {
         let index = index();
         assert_eq!(index.due(), RingOffset(1000 + 5 * BLOCK_BYTES));
-        for (position, offset) in [(0, 1000), (5, 1000), (70, 1000), (71, 1008 + BLOCK_BYTES), (91, 1000 + 4 * BLOCK_BYTES)]
+        for (position, offset) in
+            [(0, 1000), (5, 1000), (70, 1000), (71, 1008 + BLOCK_BYTES), (91, 1000 + 4 * BLOCK_BYTES)]
         {
             assert_eq!(index.before(Position(position)), RingOffset(offset), "{position}");
         }

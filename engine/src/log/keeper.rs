@@ -315,7 +315,8 @@ impl Work {
     /// Syncs what was written so far.
     fn sync(&mut self) {
         let written = self.status.written();
-        let Some(file) = self.file.as_ref().filter(|_| written > self.status.synced() && self.status.failure().is_none())
+        let Some(file) =
+            self.file.as_ref().filter(|_| written > self.status.synced() && self.status.failure().is_none())
         else {
             return self.mark();
         };
@@ -338,7 +339,9 @@ impl Work {
         }
         match synced::write(&*self.storage, &self.identity.directory, synced) {
             Ok(()) => self.marked = synced,
-            Err(error) => tracing::warn!(shard = %self.identity.shard, %error, "the mark of what is synced stays behind"),
+            Err(error) => {
+                tracing::warn!(shard = %self.identity.shard, %error, "the mark of what is synced stays behind")
+            }
         }
     }
 

@@ -268,13 +268,7 @@ impl Look<'_> {
             self.measure_last()?;
         }
         let Some(mut last) = self.looked.pop() else {
-            let end = LogEnd {
-                active: None,
-                end: RingOffset(0),
-                last: Position(0),
-                sealed: Vec::new(),
-                next_number,
-            };
+            let end = LogEnd { active: None, end: RingOffset(0), last: Position(0), sealed: Vec::new(), next_number };
             return Ok(FoundLog { end, synced: self.synced, cut: self.cut, files: Vec::new() });
         };
         let mut end = (last.sealed.end, last.sealed.last);

@@ -93,8 +93,7 @@ impl SegmentFile {
     ) -> Result<Extent, E> {
         let limit = RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES));
         let until = until.map_or(limit, |until| until.min(limit));
-        let mut extent =
-            Extent { end: from, last: after, last_ms: 0, whole: (from, after), records: 0, residue: 0 };
+        let mut extent = Extent { end: from, last: after, last_ms: 0, whole: (from, after), records: 0, residue: 0 };
         let mut run = Vec::new();
         loop {
             self.read(extent.end, until, RUN_BYTES, &mut run)?;

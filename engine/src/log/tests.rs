@@ -37,13 +37,7 @@ fn identity(directory: &Path) -> LogIdentity {
 }
 
 fn options(fsync: Fsync) -> LogOptions {
-    LogOptions {
-        fsync,
-        segment_bytes: 64 << 10,
-        turn_bytes: RING_BYTES / 2,
-        retain_bytes: u64::MAX,
-        retain_ms: None,
-    }
+    LogOptions { fsync, segment_bytes: 64 << 10, turn_bytes: RING_BYTES / 2, retain_bytes: u64::MAX, retain_ms: None }
 }
 
 fn found(directory: &Path) -> Result<Restored, RestoreError> {

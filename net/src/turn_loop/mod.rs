@@ -281,7 +281,8 @@ impl Core {
 
     /// When there will be something to do although nothing comes in, Unix milliseconds.
     fn next_timer_ms(&self) -> Option<u64> {
-        let expiry = self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
+        let expiry =
+            self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
         let deadline = self.deferred.iter().filter_map(Deferred::deadline_ms).min();
         let due = self.groups.due_ms().filter(|_| !self.deferred.is_empty());
         [expiry, deadline, due, self.stop_at_ms].into_iter().flatten().min()
