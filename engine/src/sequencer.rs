@@ -22,6 +22,7 @@
 
 use crate::position::{Position, ShardId};
 use crate::sync::{AtomicU64, CachePadded, Ordering};
+use std::ops::Range;
 
 /// The mark of a shard that is not between reserving and publishing.
 const CLEAR: u64 = u64::MAX;
@@ -30,6 +31,7 @@ const CLEAR: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Sequencer {
     first: Position,
+    lost: Box<[Range<Position>]>,
     next: CachePadded<AtomicU64>,
     marks: Box<[CachePadded<AtomicU64>]>,
 }
@@ -37,13 +39,19 @@ pub struct Sequencer {
 impl Sequencer {
     /// A sequencer for `shards` shards whose first position is `first`.
     pub fn new(first: Position, shards: usize) -> Sequencer {
-        Sequencer::resumed(first, first, shards)
+        Sequencer::resumed(first, &[], first, shards)
     }
 
-    /// A sequencer of a history that began at `first` and goes on at `next`.
-    pub fn resumed(first: Position, next: Position, shards: usize) -> Sequencer {
+    /// A sequencer of a history that began at `first` and goes on at `next`. What happened at the positions in `lost`,
+    /// ranges in order and apart from each other, nobody knows: a power loss has taken it.
+    pub fn resumed(first: Position, lost: &[Range<Position>], next: Position, shards: usize) -> Sequencer {
         let marks = (0..shards).map(|_| CachePadded::new(AtomicU64::new(CLEAR))).collect();
-        Sequencer { first, next: CachePadded::new(AtomicU64::new(next.0)), marks }
+        Sequencer { first, lost: lost.into(), next: CachePadded::new(AtomicU64::new(next.0)), marks }
+    }
+
+    /// The first range of lost positions that ends behind `position`.
+    pub fn lost_from(&self, position: Position) -> Option<&Range<Position>> {
+        self.lost.get(self.lost.partition_point(|lost| lost.end <= position))
     }
 
     /// The first position of this history: of this run, where it is kept in memory only.

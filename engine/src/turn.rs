@@ -10,6 +10,7 @@ use crate::position::{Position, Revision, RingOffset, ShardId};
 use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 /// An event that a client appends to a stream itself.
@@ -84,6 +85,10 @@ impl Turn {
         self.sequencer = sequencer;
         self.writer = Some(writer);
         self.log = Some(log);
+    }
+
+    pub(crate) fn prefault(&self) -> io::Result<()> {
+        self.writer.as_ref().map_or(Ok(()), RingWriter::prefault)
     }
 
     /// The log.
@@ -219,7 +224,10 @@ impl Turn {
         let writer = self.writer.as_mut()?;
         let mut offset = last;
         for _ in 0..RECENT_IDS {
-            let record = writer.record_at(offset)?;
+            let record = match (&mut self.log, offset < writer.head()) {
+                (Some(log), true) => log.record_at(offset)?,
+                _ => writer.record_at(offset)?,
+            };
             if record.id().as_ref() == Some(id) {
                 return Some((record.position(), record.revision()));
             }

@@ -15,6 +15,8 @@
 //! | [`command`] | the commands, a table of them |
 //! | [`gather`] | one reply made of several cores' parts |
 //! | [`groups`] | the consumer groups that a core keeps |
+//! | `keep` | where a server keeps what it has: in memory, or in a directory |
+//! | [`group_store`] | consumer groups on disk |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | [`limits`] | every bound that is no flag |
@@ -23,7 +25,9 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod gather;
+pub mod group_store;
 pub mod groups;
+pub(crate) mod keep;
 pub mod limits;
 pub mod mesh;
 pub mod net_ring;

@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
+use keytide_engine::history::ShardHistory;
 use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::ShardId;
 use keytide_engine::ring::Ring;
@@ -20,8 +21,8 @@ pub struct Server {
     pub config: Config,
     /// The order of all events.
     pub sequencer: Arc<Sequencer>,
-    /// The ring of each shard; none where recording is off.
-    pub rings: Vec<Ring>,
+    /// The history of each shard; none where recording is off.
+    pub histories: Vec<ShardHistory>,
     /// Where Redis clients connect.
     pub address: SocketAddr,
     /// The thread that compiles regexes, so that no core has to; none where the system had none left.
@@ -44,6 +45,16 @@ pub struct Server {
     stopping: AtomicBool,
     /// How many cores have nothing left to do before they stop.
     through: AtomicU64,
+}
+
+/// What a server keeps, in memory or in a directory.
+pub struct Kept {
+    /// The order of all events.
+    pub sequencer: Arc<Sequencer>,
+    /// The history of each shard; none where recording is off.
+    pub histories: Vec<ShardHistory>,
+    /// Names the history. 40 hexadecimal digits.
+    pub history_id: String,
 }
 
 /// What one core tells the others.
@@ -95,7 +106,8 @@ stats! {
 
 impl Server {
     /// A server about to start.
-    pub fn new(config: Config, sequencer: Arc<Sequencer>, rings: Vec<Ring>, address: SocketAddr) -> Server {
+    pub fn new(config: Config, kept: Kept, address: SocketAddr) -> Server {
+        let Kept { sequencer, histories, history_id } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
@@ -103,11 +115,11 @@ impl Server {
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
             config,
             sequencer,
-            rings,
+            histories,
             address,
             builder: BuilderThread::start(),
             started_ms: keytide_engine::clock::unix_millis(),
-            history_id: format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..)),
+            history_id,
             next_client: AtomicU64::new(1),
             clients: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -121,9 +133,14 @@ impl Server {
         self.cores.len() as u16
     }
 
+    /// The ring of each shard; none where recording is off.
+    pub fn rings(&self) -> Vec<Ring> {
+        self.histories.iter().map(|history| history.ring().clone()).collect()
+    }
+
     /// Whether changes are recorded.
     pub fn is_recording(&self) -> bool {
-        !self.rings.is_empty()
+        !self.histories.is_empty()
     }
 
     /// Counts a client in and numbers it, unless there are as many as may be.

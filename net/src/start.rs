@@ -1,12 +1,11 @@
 //! From a configuration to a serving process: sockets, rings, cores, signals; and the end.
 
 use crate::config::Config;
+use crate::group_store::GroupStoreError;
+use crate::keep::{self, Begun};
 use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
-use keytide_engine::clock;
-use keytide_engine::position::Position;
-use keytide_engine::ring;
-use keytide_engine::sequencer::Sequencer;
+use keytide_engine::log::store::StoreError;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -33,9 +32,15 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The consumer groups of an earlier run cannot be had.
+    #[error("consumer groups: {0}")]
+    Groups(#[from] GroupStoreError),
     /// The system's signals cannot be had.
     #[error("signals: {0}")]
     Signals(io::Error),
+    /// The directory of `--dir`.
+    #[error("--dir: {0}")]
+    Store(StoreError),
     /// A core.
     #[error(transparent)]
     Core(#[from] CoreError),
@@ -61,22 +66,12 @@ pub const BACKLOG: i32 = 1024;
 /// Why it could not start, or had to stop.
 pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
     let (address, listeners) = listen(&config)?;
-    let sequencer = Arc::new(Sequencer::new(Position::first_of_run(clock::unix_micros()), config.shards as usize));
-    let (mut writers, mut rings) = (Vec::new(), Vec::new());
-    for _ in 0..config.shards {
-        if config.ring_bytes == 0 {
-            writers.push(None);
-            continue;
-        }
-        let refused = |source| StartError::Ring { bytes: config.ring_bytes, source };
-        let (writer, ring) = ring::create(config.ring_bytes).map_err(refused)?;
-        writers.push(Some(writer));
-        rings.push(ring);
-    }
-    let server = Arc::new(Server::new(config, sequencer, rings, address));
+    let Begun { kept, shards, groups, store } = keep::begin(&config)?;
+    let server = Arc::new(Server::new(config, kept, address));
     stop_on_signal(server.clone()).map_err(StartError::Signals)?;
-    turn_loop::run(&server, writers, listeners, || ready(&server))?;
-    Ok(())
+    turn_loop::run(&server, shards, groups, listeners, || ready(&server))?;
+    // The cores have ended, and with them the logs: everything is on the disk.
+    store.map_or(Ok(()), |store| store.close(&server.sequencer)).map_err(StartError::Store)
 }
 
 /// A listener for each core on one address. A plain bind comes first: sharing the port would succeed beside another

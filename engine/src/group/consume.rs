@@ -1,5 +1,6 @@
 //! What the members of a group do: read, acknowledge, give back, claim.
 
+use super::changes::Fate;
 use super::consumer::ConsumerId;
 use super::pending::Entry;
 use super::{GROUP_LOOKS_MAX, GROUP_PARKED_MAX, Group, GroupError};
@@ -92,8 +93,10 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
     }
 
     /// Gives the event of an entry if its record is still there.
-    fn give_again(&mut self, position: Position, entry: &Entry, history: &mut History) -> bool {
-        let given = history.record_at(entry.shard, entry.offset, |record| {
+    fn give_again(&mut self, position: Position, entry: &mut Entry, history: &mut History) -> bool {
+        entry.place = entry.place.or_else(|| history.find(position));
+        let Some((shard, offset)) = entry.place else { return false };
+        let given = history.record_at(shard, offset, |record| {
             let is_it = record.position() == position;
             if is_it {
                 self.give(record);
@@ -120,13 +123,22 @@ impl Group {
         history: &mut History,
         sink: impl FnMut(Row<'_>) -> u64,
     ) -> Result<GroupRead, GroupError> {
-        let consumer = self.consumers.seen(consumer, now_ms)?;
+        let consumer = self.member(consumer, now_ms)?;
         let mut delivery = Delivery::new(consumer, now_ms, bytes, sink);
         self.redeliver(count, history, &mut delivery);
         if delivery.read.events < count && !delivery.is_full() && !delivery.read.more {
             self.deliver_new(count, history, &mut delivery)?;
         }
         Ok(delivery.read)
+    }
+
+    /// The consumer of this name, which has just been heard of.
+    fn member(&mut self, name: &[u8], now_ms: u64) -> Result<ConsumerId, GroupError> {
+        let (id, is_new) = self.consumers.seen(name, now_ms)?;
+        if is_new {
+            self.changes.consumer(id, name, now_ms);
+        }
+        Ok(id)
     }
 
     fn redeliver<S>(&mut self, count: usize, history: &mut History, delivery: &mut Delivery<S>)
@@ -160,30 +172,36 @@ impl Group {
     fn deliver_again<S>(
         &mut self,
         position: Position,
-        entry: Entry,
+        mut entry: Entry,
         history: &mut History,
         delivery: &mut Delivery<S>,
     ) -> bool
     where
         S: FnMut(Row<'_>) -> u64,
     {
-        let given = delivery.give_again(position, &entry, history);
+        let given = delivery.give_again(position, &mut entry, history);
         if given {
-            let entry = Entry {
-                consumer: Some(delivery.consumer),
-                deliveries: entry.deliveries.saturating_add(1),
-                delivered_ms: delivery.now_ms,
-                ..entry
-            };
-            self.pending.put(position, entry, Some(delivery.now_ms.saturating_add(self.options.idle_ms)));
-            self.counts.redelivered += 1;
+            self.changes.entry(Fate::Redelivered(delivery.consumer, delivery.now_ms), position);
+            self.note_redelivered(position, entry, delivery.consumer, delivery.now_ms);
         } else {
-            self.pending.remove(position);
-            self.counts.lost += 1;
+            self.changes.entry(Fate::Lost, position);
+            self.note_lost(position);
             let before = delivery.lost.map_or(0, |(_, count)| count);
             delivery.lost = Some((position, before + 1));
         }
         given
+    }
+
+    pub(super) fn note_redelivered(&mut self, position: Position, entry: Entry, consumer: ConsumerId, now_ms: u64) {
+        let deliveries = entry.deliveries.saturating_add(1);
+        let entry = Entry { consumer: Some(consumer), deliveries, delivered_ms: now_ms, ..entry };
+        self.pending.put(position, entry, Some(now_ms.saturating_add(self.options.idle_ms)));
+        self.counts.redelivered += 1;
+    }
+
+    pub(super) fn note_lost(&mut self, position: Position) {
+        self.pending.remove(position);
+        self.counts.lost += 1;
     }
 
     fn deliver_new<S>(
@@ -200,7 +218,8 @@ impl Group {
             delivery.read.held_back = true;
             return Ok(());
         }
-        let Group { filter, pending, parked, options, counts, .. } = self;
+        let Group { filter, pending, parked, options, counts, changes, .. } = self;
+        let given_before = delivery.read;
         let due_ms = Some(delivery.now_ms.saturating_add(options.idle_ms));
         let request = Request {
             cursor: self.cursor,
@@ -220,13 +239,13 @@ impl Group {
                 delivery.give(record);
                 counts.delivered += 1;
                 let entry = Entry {
-                    shard,
-                    offset: record.offset(),
+                    place: Some((shard, record.offset())),
                     consumer: Some(delivery.consumer),
                     deliveries: 1,
                     delivered_ms: delivery.now_ms,
                 };
                 pending.put(position, entry, due_ms);
+                changes.entry(Fate::Delivered(delivery.consumer, delivery.now_ms), position);
             }
             delivery.cost - cost
         })?;
@@ -234,6 +253,8 @@ impl Group {
             delivery.tell_gap(gap.last, gap.lost);
         }
         self.cursor = page.next;
+        // After what it delivered, and in the same frame: on disk, too, the cursor passes only what is pending there.
+        self.changes.read_to(page.next, delivery.read != given_before);
         delivery.read.more = !page.at_end;
         Ok(())
     }
@@ -245,9 +266,14 @@ impl Group {
 
     /// Parks a pending entry; tells whether there was one, and room.
     fn park(&mut self, position: Position) -> bool {
-        if self.parked.len() >= GROUP_PARKED_MAX {
-            return false;
+        let parked = self.parked.len() < GROUP_PARKED_MAX && self.note_parked(position);
+        if parked {
+            self.changes.entry(Fate::Parked, position);
         }
+        parked
+    }
+
+    pub(super) fn note_parked(&mut self, position: Position) -> bool {
         let Some(entry) = self.pending.remove(position) else { return false };
         self.parked.insert(position, entry);
         self.counts.parked += 1;
@@ -257,11 +283,20 @@ impl Group {
     /// Acknowledges events, whoever has them; those parked meanwhile are worked off as well. Answers how many entries
     /// that removed: what is unknown, already acknowledged, or a gap counts for nothing.
     pub fn ack(&mut self, positions: impl IntoIterator<Item = Position>) -> usize {
-        let known =
-            |position: &Position| self.pending.remove(*position).is_some() || self.parked.remove(position).is_some();
-        let removed = positions.into_iter().filter(known).count();
-        self.counts.acknowledged += removed as u64;
+        let mut removed = 0;
+        for position in positions {
+            if self.note_acknowledged(position) {
+                self.changes.entry(Fate::Acknowledged, position);
+                removed += 1;
+            }
+        }
         removed
+    }
+
+    pub(super) fn note_acknowledged(&mut self, position: Position) -> bool {
+        let known = self.pending.remove(position).is_some() || self.parked.remove(&position).is_some();
+        self.counts.acknowledged += u64::from(known);
+        known
     }
 
     /// Gives pending entries up, whoever has them. Answers how many were pending and became what was asked: an entry
@@ -270,7 +305,16 @@ impl Group {
         match nack {
             Nack::Skip => self.ack(positions),
             Nack::Park => positions.into_iter().filter(|position| self.park(*position)).count(),
-            Nack::Retry => positions.into_iter().filter(|position| self.give_back(*position)).count(),
+            Nack::Retry => {
+                let mut given_back = 0;
+                for position in positions {
+                    if self.give_back(position) {
+                        self.changes.entry(Fate::GivenBack, position);
+                        given_back += 1;
+                    }
+                }
+                given_back
+            }
         }
     }
 
@@ -299,7 +343,7 @@ impl Group {
         history: &mut History,
         sink: impl FnMut(Row<'_>) -> u64,
     ) -> Result<GroupRead, GroupError> {
-        let consumer = self.consumers.seen(consumer, now_ms)?;
+        let consumer = self.member(consumer, now_ms)?;
         let mut delivery = Delivery::new(consumer, now_ms, bytes, sink);
         for position in positions {
             let Some(entry) = self.pending.get(position).copied() else { continue };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// A consumer's number within its group; never given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ConsumerId(u64);
+pub(super) struct ConsumerId(pub(super) u64);
 
 #[derive(Default)]
 pub(super) struct Consumers {
@@ -21,29 +21,53 @@ pub(super) struct Consumer {
 }
 
 impl Consumers {
-    /// The consumer of this name, which has just been heard of; made where there is none.
-    pub(super) fn seen(&mut self, name: &[u8], now_ms: u64) -> Result<ConsumerId, GroupError> {
+    /// The consumer of this name, which has just been heard of; made where there is none, and told whether it was.
+    pub(super) fn seen(&mut self, name: &[u8], now_ms: u64) -> Result<(ConsumerId, bool), GroupError> {
         if let Some(&id) = self.by_name.get(name) {
-            if let Some(consumer) = self.by_id.get_mut(&id) {
-                consumer.seen_ms = now_ms;
-            }
-            return Ok(id);
+            self.heard_of(id, now_ms);
+            return Ok((id, false));
         }
         check_name(name)?;
         if self.by_name.len() >= GROUP_CONSUMERS_MAX {
             return Err(GroupError::TooManyConsumers);
         }
         let id = ConsumerId(self.next);
-        self.next += 1;
-        self.by_name.insert(name.into(), id);
-        self.by_id.insert(id, Consumer { name: name.into(), seen_ms: now_ms });
-        Ok(id)
+        self.put(id, name, now_ms);
+        Ok((id, true))
     }
 
-    pub(super) fn remove(&mut self, name: &[u8]) -> Option<ConsumerId> {
-        let id = self.by_name.remove(name)?;
-        self.by_id.remove(&id);
-        Some(id)
+    /// Takes in a consumer whose number is known.
+    pub(super) fn put(&mut self, id: ConsumerId, name: &[u8], seen_ms: u64) {
+        self.next = self.next.max(id.0 + 1);
+        self.by_name.insert(name.into(), id);
+        self.by_id.insert(id, Consumer { name: name.into(), seen_ms });
+    }
+
+    /// Notes when a consumer read or claimed.
+    pub(super) fn heard_of(&mut self, id: ConsumerId, seen_ms: u64) {
+        if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.seen_ms = seen_ms;
+        }
+    }
+
+    /// The number that the next new one gets.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Gives no new consumer a number below `next`.
+    pub(super) fn go_on_from(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
+    pub(super) fn id(&self, name: &[u8]) -> Option<ConsumerId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn remove(&mut self, id: ConsumerId) {
+        if let Some(consumer) = self.by_id.remove(&id) {
+            self.by_name.remove(&consumer.name);
+        }
     }
 
     /// The name of a consumer; empty for an entry that nobody holds.

@@ -1,5 +1,7 @@
 //! What administrators do with a group: inspect, reposition, replay what was parked, remove members.
 
+use super::changes::Fate;
+use super::consumer::ConsumerId;
 use super::pending::Entry;
 use super::{Group, GroupCounts, GroupError, GroupOptions, Start};
 use crate::history::History;
@@ -54,7 +56,7 @@ impl Group {
     pub fn info(&self) -> GroupInfo {
         GroupInfo {
             cursor: self.cursor,
-            floor: self.pending.first().map_or(self.cursor, |first| first.min(self.cursor)),
+            floor: self.floor(),
             pending: self.pending.len(),
             parked: self.parked.len(),
             consumers: self.consumers.len(),
@@ -114,9 +116,14 @@ impl Group {
         };
         let count = parked.len();
         for (position, entry) in parked {
-            self.pending.put(position, Entry { consumer: None, deliveries: 0, ..entry }, None);
+            self.changes.entry(Fate::Replayed, position);
+            self.note_replayed(position, entry);
         }
         count
+    }
+
+    pub(super) fn note_replayed(&mut self, position: Position, entry: Entry) {
+        self.pending.put(position, Entry { consumer: None, deliveries: 0, ..entry }, None);
     }
 
     /// Reads on from somewhere else. What is pending or parked stays so, and is not delivered as new a second time.
@@ -125,18 +132,35 @@ impl Group {
     /// A start beyond the head.
     pub fn set_cursor(&mut self, start: Start, history: &History) -> Result<(), GroupError> {
         self.cursor = start.cursor(history)?;
+        self.changes.set_to(self.cursor);
         Ok(())
     }
 
     /// Removes a consumer; its entries go to whoever reads next. Answers how many, none where there is no such
     /// consumer.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
-        let id = self.consumers.remove(name)?;
+        let id = self.consumers.id(name)?;
+        self.changes.consumer_removed(id);
+        Some(self.note_consumer_removed(id))
+    }
+
+    pub(super) fn note_consumer_removed(&mut self, id: ConsumerId) -> usize {
+        self.consumers.remove(id);
         let held: Vec<Position> =
             self.pending.iter().filter(|(_, entry)| entry.consumer == Some(id)).map(|(position, _)| position).collect();
         for position in &held {
             self.give_back(*position);
         }
-        Some(held.len())
+        held.len()
+    }
+
+    /// Whether what the group has not read, or not acknowledged, is about to be lost: less than a tenth of what the
+    /// history keeps is left before it, and the history is losing events. Also where it is lost already.
+    pub fn retention_warning(&self, history: &History) -> bool {
+        history.warning_mark().is_some_and(|mark| self.floor() < mark)
+    }
+
+    fn floor(&self) -> Position {
+        self.pending.first().map_or(self.cursor, |first| first.min(self.cursor))
     }
 }

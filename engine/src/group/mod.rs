@@ -20,17 +20,27 @@
 //! | `consume` | what members do: read, acknowledge, give back, claim |
 //! | `manage` | what administrators do: inspect, reposition, replay, remove |
 //! | `table` | all groups, by key pattern and name |
+//! | `journal` | what has changed, in frames that outlive the process; and groups made of them again |
+//! | `changes`, `restore` | one group's changes as bytes, and back |
+//! | `codec` | numbers as a journal holds them |
 
+mod changes;
+mod codec;
 mod consume;
 mod consumer;
+mod journal;
+#[cfg(test)]
+mod journal_tests;
 mod manage;
 #[cfg(test)]
 mod model;
 mod pending;
+mod restore;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use changes::Urgency;
 pub use consume::{GroupRead, Nack, Row};
 pub use manage::{ConsumerInfo, GroupInfo, PendingRow};
 pub use table::GroupTable;
@@ -39,6 +49,7 @@ use crate::filter::{Filter, FilterError, Pattern, Target};
 use crate::history::{BeyondHead, History, ReadError};
 use crate::log::SegmentError;
 use crate::position::Position;
+use changes::Changes;
 use consumer::Consumers;
 use pending::{Entry, PendingEntries};
 use std::collections::BTreeMap;
@@ -158,6 +169,10 @@ pub struct Group {
     pending: PendingEntries,
     parked: BTreeMap<Position, Entry>,
     counts: GroupCounts,
+    /// What a journal is still to be told.
+    changes: Changes,
+    /// Whether it was told to somebody that the history is about to lose what the group has not read.
+    is_warned_of: bool,
 }
 
 /// What a group has counted since it was created.
@@ -186,14 +201,22 @@ impl Group {
         options: GroupOptions,
         history: &History,
     ) -> Result<Group, GroupError> {
+        let mut group = Group::empty(key_pattern, options)?;
+        group.cursor = start.cursor(history)?;
+        Ok(group)
+    }
+
+    fn empty(key_pattern: &[u8], options: GroupOptions) -> Result<Group, FilterError> {
         Ok(Group {
             filter: Filter::new(Target::Stream, Pattern::keys(key_pattern)?, false),
             options,
-            cursor: start.cursor(history)?,
+            cursor: Position(0),
             consumers: Consumers::default(),
             pending: PendingEntries::default(),
             parked: BTreeMap::new(),
             counts: GroupCounts::default(),
+            changes: Changes::default(),
+            is_warned_of: false,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::vec_box, reason = "commands over several shards take them boxed, as they are lent")]
 
+use super::journal_tests::{dump, keep_changes, restored, whole};
 use super::*;
 use crate::position::ShardId;
 use crate::ring;
@@ -20,6 +21,8 @@ pub(super) struct World {
     pub(super) history: History,
     pub(super) now_ms: u64,
     pub(super) group: Group,
+    /// The group's journal: as it was made or restored last, and what has changed since.
+    journal: Vec<u8>,
     model: Model,
 }
 
@@ -33,7 +36,9 @@ struct Model {
 
 #[derive(Clone, Debug)]
 struct Event {
-    shard: usize,
+    /// Where it was recorded, none for all of them; and where a group has found it.
+    shard: Option<usize>,
+    place: Option<usize>,
     state: State,
     owner: Option<u8>,
     deliveries: u32,
@@ -51,16 +56,30 @@ enum State {
 }
 
 #[derive(Clone, Debug)]
-enum Op {
-    Write { key: u8, bytes: usize },
+pub(super) enum Op {
+    Write {
+        key: u8,
+        bytes: usize,
+    },
     Flush,
-    Read { consumer: u8, count: usize },
+    Read {
+        consumer: u8,
+        count: usize,
+    },
     Ack(Vec<usize>),
     Nack(Nack, Vec<usize>),
-    Claim { consumer: u8, min_idle_ms: u64, which: Vec<usize> },
+    Claim {
+        consumer: u8,
+        min_idle_ms: u64,
+        which: Vec<usize>,
+    },
     Replay(Option<Vec<usize>>),
     RemoveConsumer(u8),
     Wait(u64),
+    /// All but the journal is lost; which is written anew, or goes on.
+    Restart {
+        anew: bool,
+    },
 }
 
 /// What a sink saw.
@@ -89,7 +108,39 @@ impl World {
         let (shards, history) = history_and_shards(2);
         let group = Group::new(glob, Start::At(Position(0)), options, &history).unwrap();
         let model = Model { options, cursor: 1000, events: BTreeMap::new() };
-        World { shards, history, now_ms: 1_000_000, group, model }
+        let mut world = World { shards, history, now_ms: 1_000_000, group, journal: Vec::new(), model };
+        world.write_anew();
+        world
+    }
+
+    pub(super) fn journal(&self) -> &[u8] {
+        &self.journal
+    }
+
+    /// Starts a new journal.
+    fn write_anew(&mut self) {
+        self.group.changes.start(self.group.cursor);
+        self.journal = whole(&self.group);
+    }
+
+    /// What is left of the group after a crash.
+    fn restart(&mut self, anew: bool) {
+        let restored = restored(&self.journal);
+        assert_eq!(dump(&restored), dump(&self.group));
+        // It may have passed over what was not for it without a word.
+        assert!(restored.cursor <= self.group.cursor);
+        let cursor = restored.cursor.0.max(1000);
+        let passed = self.model.events.range(cursor..self.model.cursor.max(cursor));
+        assert_eq!(passed.filter(|(_, event)| event.state == State::New).count(), 0);
+        (self.group, self.model.cursor) = (restored, cursor);
+        let open = |event: &&mut Event| matches!(event.state, State::Pending | State::Parked);
+        for event in self.model.events.values_mut().filter(open) {
+            event.place = event.shard;
+        }
+        self.group.changes.start(self.group.cursor);
+        if anew {
+            self.write_anew();
+        }
     }
 
     /// Keys 0 to 3 pass the glob; they alternate between the shards.
@@ -101,17 +152,20 @@ impl World {
         self.shards[shard].set(name.as_bytes(), &vec![b'x'; bytes]).unwrap();
         self.shards[shard].commit();
         if passes {
-            self.note_event(shard);
+            self.note_event(Some(shard));
         }
     }
 
     pub(super) fn flush(&mut self) {
         Shards::Several { shards: &mut self.shards, total: 2 }.flush();
-        self.note_event(0);
+        self.note_event(None);
     }
 
-    fn note_event(&mut self, shard: usize) {
-        let event = Event { shard, state: State::New, owner: None, deliveries: 0, delivered_ms: 0, due_ms: u64::MAX };
+    fn note_event(&mut self, shard: Option<usize>) {
+        // What was recorded everywhere is first found in the first shard.
+        let place = Some(shard.unwrap_or(0));
+        let event =
+            Event { shard, place, state: State::New, owner: None, deliveries: 0, delivered_ms: 0, due_ms: u64::MAX };
         self.model.events.insert(self.history.head().0, event);
     }
 
@@ -136,7 +190,7 @@ impl World {
         which.iter().map(|index| Position(pick(index))).collect()
     }
 
-    fn run(&mut self, op: &Op) {
+    pub(super) fn run(&mut self, op: &Op) {
         match op {
             Op::Write { key, bytes } => self.write(*key, *bytes),
             Op::Flush => self.flush(),
@@ -178,7 +232,9 @@ impl World {
                 let held = self.group.remove_consumer(&[*consumer]).unwrap_or(0);
                 assert_eq!(held, self.model.remove_consumer(*consumer));
             }
+            Op::Restart { anew } => self.restart(*anew),
         }
+        keep_changes(&mut self.group, &mut self.journal);
         self.check();
     }
 
@@ -209,8 +265,11 @@ impl World {
 }
 
 impl Model {
-    fn is_lost(event: &Event, position: u64, evicted: &[Option<u64>]) -> bool {
-        evicted[event.shard].is_some_and(|last| last >= position)
+    /// Whether no shard that is known to have it, or may have it, still does.
+    fn is_lost(event: &mut Event, position: u64, evicted: &[Option<u64>]) -> bool {
+        let has = |shard: &usize| evicted[*shard].is_none_or(|last| last < position);
+        event.place = event.place.or_else(|| (0..evicted.len()).find(has));
+        !event.place.as_ref().is_some_and(has)
     }
 
     fn give(&mut self, position: u64, consumer: u8, now_ms: u64) {
@@ -370,7 +429,7 @@ fn some_entries() -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(0..24_usize, 0..6)
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     let consumer = || 0..3_u8;
     let nack = prop_oneof![Just(Nack::Retry), Just(Nack::Park), Just(Nack::Skip)];
     prop_oneof![
@@ -384,6 +443,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => proptest::option::of(some_entries()).prop_map(Op::Replay),
         1 => consumer().prop_map(Op::RemoveConsumer),
         3 => (1..IDLE_MS + 20).prop_map(Op::Wait),
+        2 => proptest::bool::ANY.prop_map(|anew| Op::Restart { anew }),
     ]
 }
 

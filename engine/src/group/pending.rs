@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An event that was delivered and is not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    pub(super) shard: ShardId,
-    /// Where its record lies, or lay.
-    pub(super) offset: RingOffset,
+    /// Where its record lies, or lay; none where the entry was read from a journal and nobody has looked yet.
+    pub(super) place: Option<(ShardId, RingOffset)>,
     /// Who has it; none where it was given back, so that anyone may have it at once.
     pub(super) consumer: Option<ConsumerId>,
     /// How many times it was delivered.

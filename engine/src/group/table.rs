@@ -1,17 +1,32 @@
 //! All groups, by key pattern and name: two groups of one name on different patterns have nothing in common.
 
+use super::journal::Journal;
 use super::{GROUPS_MAX, Group, GroupError, GroupOptions, Start, check_name};
 use crate::history::History;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// By key pattern, or by name.
-type ByName<T> = BTreeMap<Box<[u8]>, T>;
+type ByName<T> = BTreeMap<Arc<[u8]>, T>;
 
 /// The groups of one core.
 #[derive(Default)]
 pub struct GroupTable {
-    groups: ByName<ByName<Group>>,
-    count: usize,
+    numbers: ByName<ByName<u64>>,
+    /// By number. A table gives no number twice.
+    pub(super) groups: BTreeMap<u64, NamedGroup>,
+    next: u64,
+    /// What has changed; none where nobody wants to know.
+    pub(super) journal: Option<Journal>,
+    /// Which group's retention is looked at next.
+    next_look: u64,
+}
+
+/// A group with its names.
+pub(super) struct NamedGroup {
+    pub(super) key_pattern: Arc<[u8]>,
+    pub(super) name: Arc<[u8]>,
+    pub(super) group: Group,
 }
 
 impl GroupTable {
@@ -28,16 +43,32 @@ impl GroupTable {
         history: &History,
     ) -> Result<(), GroupError> {
         check_name(name)?;
-        if self.get(key_pattern, name).is_ok() {
+        if self.number(key_pattern, name).is_some() {
             return Err(GroupError::Exists);
         }
-        if self.count >= GROUPS_MAX {
+        if self.groups.len() >= GROUPS_MAX {
             return Err(GroupError::TooManyGroups);
         }
         let group = Group::new(key_pattern, start, options, history)?;
-        self.groups.entry(key_pattern.into()).or_default().insert(name.into(), group);
-        self.count += 1;
+        let number = self.next;
+        self.put(number, key_pattern, name, group);
+        if let (Some(journal), Some(created)) = (&mut self.journal, self.groups.get_mut(&number)) {
+            journal.created(number, created);
+        }
         Ok(())
+    }
+
+    /// Takes in a group under a number of its own, in place of one of that name.
+    pub(super) fn put(&mut self, number: u64, key_pattern: &[u8], name: &[u8], group: Group) {
+        self.remove(key_pattern, name);
+        let (key_pattern, name): (Arc<[u8]>, Arc<[u8]>) = (key_pattern.into(), name.into());
+        self.numbers.entry(key_pattern.clone()).or_default().insert(name.clone(), number);
+        self.groups.insert(number, NamedGroup { key_pattern, name, group });
+        self.next = self.next.max(number + 1);
+    }
+
+    fn number(&self, key_pattern: &[u8], name: &[u8]) -> Option<u64> {
+        self.numbers.get(key_pattern)?.get(name).copied()
     }
 
     /// A group.
@@ -45,7 +76,8 @@ impl GroupTable {
     /// # Errors
     /// Where there is none.
     pub fn get(&self, key_pattern: &[u8], name: &[u8]) -> Result<&Group, GroupError> {
-        self.groups.get(key_pattern).and_then(|groups| groups.get(name)).ok_or(GroupError::NoGroup)
+        let number = self.number(key_pattern, name).ok_or(GroupError::NoGroup)?;
+        self.groups.get(&number).map(|named| &named.group).ok_or(GroupError::NoGroup)
     }
 
     /// A group, to work on.
@@ -53,32 +85,83 @@ impl GroupTable {
     /// # Errors
     /// Where there is none.
     pub fn get_mut(&mut self, key_pattern: &[u8], name: &[u8]) -> Result<&mut Group, GroupError> {
-        self.groups.get_mut(key_pattern).and_then(|groups| groups.get_mut(name)).ok_or(GroupError::NoGroup)
+        let number = self.number(key_pattern, name).ok_or(GroupError::NoGroup)?;
+        if let Some(journal) = &mut self.journal {
+            journal.touched(number);
+        }
+        self.groups.get_mut(&number).map(|named| &mut named.group).ok_or(GroupError::NoGroup)
     }
 
     /// Removes a group with all its entries; tells whether there was one.
     pub fn destroy(&mut self, key_pattern: &[u8], name: &[u8]) -> bool {
-        let Some(groups) = self.groups.get_mut(key_pattern) else { return false };
-        let removed = groups.remove(name).is_some();
-        if groups.is_empty() {
-            self.groups.remove(key_pattern);
+        let removed = self.remove(key_pattern, name);
+        if let (Some(journal), Some((number, _))) = (&mut self.journal, &removed) {
+            journal.destroyed(*number);
         }
-        self.count -= usize::from(removed);
-        removed
+        removed.is_some()
+    }
+
+    fn remove(&mut self, key_pattern: &[u8], name: &[u8]) -> Option<(u64, NamedGroup)> {
+        let groups = self.numbers.get_mut(key_pattern)?;
+        let number = groups.remove(name);
+        if groups.is_empty() {
+            self.numbers.remove(key_pattern);
+        }
+        Some((number?, self.groups.remove(&number?)?))
+    }
+
+    /// Removes the group of a number, if there is one.
+    pub(super) fn remove_numbered(&mut self, number: u64) {
+        if let Some(NamedGroup { key_pattern, name, .. }) = self.groups.get(&number) {
+            let (key_pattern, name) = (key_pattern.clone(), name.clone());
+            self.remove(&key_pattern, &name);
+        }
+    }
+
+    /// Moves those groups of another table here that are wanted, by key pattern and name, in place of those of the same
+    /// names; answers the others. For tables whose changes nobody keeps yet; there may be more than [`GROUPS_MAX`] then.
+    pub fn take_wanted(&mut self, other: GroupTable, mut wants: impl FnMut(&[u8], &[u8]) -> bool) -> GroupTable {
+        let mut others = GroupTable::default();
+        for NamedGroup { key_pattern, name, group } in other.groups.into_values() {
+            let target = if wants(&key_pattern, &name) { &mut *self } else { &mut others };
+            target.put(target.next, &key_pattern, &name, group);
+        }
+        others
+    }
+
+    /// Calls `tell` for each group that has come within reach of what the history is losing since it was looked at last:
+    /// see [`Group::retention_warning`]. Looks at `looks` groups, the next ones the next time.
+    pub fn look_at_retention(&mut self, history: &History, looks: usize, mut tell: impl FnMut(&[u8], &[u8], &Group)) {
+        let mut looked = 0;
+        for (number, named) in self.groups.range_mut(self.next_look..).take(looks) {
+            let warns = named.group.retention_warning(history);
+            if warns && !named.group.is_warned_of {
+                tell(&named.key_pattern, &named.name, &named.group);
+            }
+            named.group.is_warned_of = warns;
+            self.next_look = number + 1;
+            looked += 1;
+        }
+        if looked < looks {
+            self.next_look = 0;
+        }
     }
 
     /// All groups with key pattern and name, in the order of these.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8], &Group)> {
-        self.groups.iter().flat_map(|(key, groups)| groups.iter().map(move |(name, group)| (&**key, &**name, group)))
+        let numbered = self.numbers.values().flat_map(|groups| groups.values());
+        numbered
+            .filter_map(|number| self.groups.get(number))
+            .map(|named| (&*named.key_pattern, &*named.name, &named.group))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.count
+        self.groups.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.groups.is_empty()
     }
 }

@@ -280,10 +280,20 @@ impl History {
             if let Err(damage) = self.seek(page.next, wanted.count, &shards) {
                 return self.damaged(page, damage);
             }
+            // What a power loss has taken is told where a reader comes to it.
+            let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bound);
+            if let Some(lost) = lost.filter(|lost| lost.start <= page.next) {
+                page.gap = Some(Gap { last: Position(lost.end.0 - 1), lost: None });
+                page.next = lost.end;
+                continue;
+            }
+            let bound = (lost.map_or(bound, |lost| lost.start), bound);
             // Looked at after seeking: what is overwritten from here on shows when it is read.
             if let Some(gap) = self.gap_at(wanted.cursor, &shards) {
-                page.gap = Some(gap);
                 page.first = self.first_available_of(&shards);
+                if page.gap.is_none_or(|known| known.last < gap.last) {
+                    page.gap = Some(gap);
+                }
                 if page.next <= gap.last {
                     page.next = gap.last.next();
                     continue;
@@ -317,7 +327,7 @@ impl History {
 
     fn merge(
         &mut self,
-        bound: Position,
+        (bound, frontier): (Position, Position),
         (wanted, shards): (&Scan<'_>, &Range<usize>),
         page: &mut Page,
         visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
@@ -332,7 +342,7 @@ impl History {
             let next = cursors.iter_mut().filter(|cursor| cursor.head.is_some()).min_by_key(|cursor| cursor.head);
             let Some(cursor) = next else {
                 page.next = page.next.max(bound);
-                page.at_end = true;
+                page.at_end = bound == frontier;
                 return Ok(());
             };
             let Some(record) = cursor.place.peek() else { unreachable!("a head is the position of a peeked record") };
@@ -370,6 +380,29 @@ impl History {
     ) -> Option<T> {
         let cursor = self.cursors.get_mut(shard.0 as usize)?;
         cursor.place.record_at(offset).ok().flatten().map(|record| visit(&record))
+    }
+
+    /// Where the record at a position lies, if any shard still has it; of a flush, which every shard has recorded, the
+    /// first shard's that does.
+    pub fn find(&mut self, position: Position) -> Option<(ShardId, RingOffset)> {
+        (0..self.shards.len()).find_map(|shard| {
+            if self.evicted_through(&(shard..shard + 1)).is_some_and(|last| last >= position) {
+                return None;
+            }
+            let cursor = &mut self.cursors[shard];
+            cursor.place.seek(position).ok()?;
+            // Lapped meanwhile: it is gone.
+            cursor.place.fill(1).ok()?;
+            let record = cursor.place.peek()?;
+            (record.position() == position).then(|| (cursor.shard, record.offset()))
+        })
+    }
+
+    /// The position below which a reader is about to lose events: less than a tenth of what is kept is left before it.
+    /// None while nothing was overwritten.
+    pub fn warning_mark(&self) -> Option<Position> {
+        let first = self.evicted_through(&(0..self.shards.len()))?.next();
+        Some(Position(first.0 + self.head().0.saturating_sub(first.0) / 10))
     }
 }
 

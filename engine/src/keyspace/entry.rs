@@ -10,7 +10,7 @@ mod set;
 mod string;
 
 pub use list::End;
-pub use replay::Expected;
+pub use replay::Needed;
 
 use super::Bytes;
 use crate::error::Refusal;

@@ -19,6 +19,9 @@ use std::hash::{BuildHasher, Hasher};
 /// How many entries a segment holds before it is split: the capacity of a swiss table of 1,024 buckets.
 const SEGMENT_MAX: usize = 896;
 
+/// How many entries ahead of the one that is visited a scan asks for the value.
+const SCAN_AHEAD: usize = 8;
+
 /// The directory never has more than 2^20 places, which is room for 900 million entries; after that segments grow.
 const DEPTH_MAX: u32 = 20;
 
@@ -164,6 +167,11 @@ impl Table {
         self.directory[first..first + places_each].fill(sibling);
     }
 
+    /// The place of a hash in the order of [`Table::scan`]: one that goes on at a greater number has visited it.
+    pub(crate) fn order(hash: u64) -> u64 {
+        hash >> ORDER_SHIFT
+    }
+
     /// Visits at least `count` entries from `from` on in the order of their hashes, and all that share a hash.
     /// Answers where to go on, or none at the end. The order's numbers have 48 bits.
     pub(crate) fn scan(&self, from: u64, count: usize, mut visit: impl FnMut(&Entry)) -> Option<u64> {
@@ -183,12 +191,15 @@ impl Table {
         loop {
             let hash = from << ORDER_SHIFT;
             let segment = &self.segments[self.segment_index(hash)];
-            let ordered = |entry| (hash_with(&self.hasher, Entry::key(entry)) >> ORDER_SHIFT, entry);
+            let ordered = |entry| (Table::order(hash_with(&self.hasher, Entry::key(entry))), entry);
             found.clear();
             found.extend(segment.entries.iter().map(ordered).filter(|row| row.0 >= from));
             found.sort_unstable_by_key(|row| row.0);
             let mut last = None;
-            for &(order, entry) in &found {
+            for (n, &(order, entry)) in found.iter().enumerate() {
+                if let Some((_, ahead)) = found.get(n + SCAN_AHEAD) {
+                    ahead.prefetch_value();
+                }
                 if !goes_on && last != Some(order) {
                     return Some(order);
                 }

@@ -13,6 +13,9 @@
 //! | [`reader`] | seek and read |
 //! | [`scan`] | a segment read from record to record, each checked |
 //! | [`recovery`] | what a start finds of a log, and where it goes on |
+//! | [`restore`] | a shard brought back and set going |
+//! | [`directory`], [`meta`] | the directory of all shards, and where positions go on |
+//! | [`store`] | all shards of a directory |
 //! | [`map`] | a file mapped for reading that may fail under its readers |
 //! | [`synced`] | the mark of what is surely on the disk |
 //! | [`storage`] | the write side of files, behind a trait |
@@ -31,6 +34,7 @@ pub mod scan;
 pub mod segment;
 pub mod segments;
 pub mod storage;
+pub mod store;
 pub mod synced;
 pub mod writer;
 

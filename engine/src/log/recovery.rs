@@ -64,6 +64,9 @@ pub struct FoundLog {
     files: Vec<(SegmentFile, RingOffset)>,
 }
 
+/// What the name of a file ends with that recovery has taken out of a log.
+pub const DAMAGED: &str = "damaged";
+
 /// What was cut off the end of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
@@ -229,24 +232,30 @@ impl Look<'_> {
         Ok(true)
     }
 
-    /// Removes a segment that is not part of the log, counting what it held.
+    /// Takes a segment away that is not part of the log, counting what it held. One that holds anything stays under
+    /// another name, for whoever wants to look at it.
     fn drop_file(&mut self, path: &Path) -> Result<(), RecoveryError> {
-        match SegmentFile::open(path) {
+        let is_empty = match SegmentFile::open(path) {
             Ok(file) => {
                 let (extent, _) = file.measure()?;
-                if extent.records > 0 || extent.residue > 0 {
+                let is_empty = extent.records == 0 && extent.residue == 0;
+                if !is_empty {
                     self.check(path, self.end().0, "the segment before it is not whole")?;
                 }
                 self.cut.records += extent.records;
                 self.cut.bytes += extent.residue;
+                is_empty
             }
-            Err(ScanError::Header { .. }) => {}
+            Err(ScanError::Header { source, .. }) => source == HeaderError::Unused,
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
+        };
+        let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
+        self.storage.remove(&index_path(path)).map_err(refused)?;
+        if is_empty {
+            self.storage.remove(path).map_err(refused)
+        } else {
+            self.storage.rename(path, &path.with_extension(DAMAGED)).map_err(refused)
         }
-        for path in [index_path(path), path.to_owned()] {
-            self.storage.remove(&path).map_err(|source| RecoveryError::Io { path, source })?;
-        }
-        Ok(())
     }
 
     fn finish(mut self, next_number: u64) -> Result<FoundLog, RecoveryError> {

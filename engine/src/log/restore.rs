@@ -4,6 +4,7 @@ use super::keeper::Keeper;
 use super::recovery::{Cut, FoundLog, RecoveryError, find_log};
 use super::storage::Storage;
 use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
+use crate::event::EventType;
 use crate::history::ShardHistory;
 use crate::position::{Position, RingOffset};
 use crate::ring::{self, RingStart};
@@ -56,6 +57,7 @@ pub struct Restored {
     identity: LogIdentity,
     log: FoundLog,
     floor: RingOffset,
+    last_flush: Position,
     /// How many records were replayed.
     pub replayed: u64,
 }
@@ -64,6 +66,16 @@ impl Restored {
     /// The position of the last record; 0 where there is none.
     pub fn last(&self) -> Position {
         self.log.end.last
+    }
+
+    /// The position of the last flush among the records that were replayed; 0 where there is none.
+    pub fn last_flush(&self) -> Position {
+        self.last_flush
+    }
+
+    /// The shard, which is not going yet.
+    pub fn shard(&self) -> &Shard {
+        &self.shard.0
     }
 
     /// What was cut off the end of the log.
@@ -110,16 +122,19 @@ pub fn restore(
     const PROGRESS_RECORDS: u64 = 100_000;
     let log = find_log(&identity, storage, false)?;
     let (mut shard, from) = load_snapshot(&identity, &log, absent_max)?;
-    let mut replayed = 0;
+    let (mut replayed, mut last_flush) = (0, Position(0));
     log.replay(from, |record| -> Result<(), RestoreError> {
         replayed += 1;
+        if record.event_type() == EventType::FlushDb {
+            last_flush = record.position();
+        }
         if replayed % PROGRESS_RECORDS == 0 {
             progress(replayed);
         }
         let directory = || identity.directory.clone();
         shard.replay(record).map_err(|source| RestoreError::Replay { directory: directory(), source })
     })?;
-    Ok(Restored { shard: LentShard(Box::new(shard)), identity, log, floor: from, replayed })
+    Ok(Restored { shard: LentShard(Box::new(shard)), identity, log, floor: from, last_flush, replayed })
 }
 
 /// The keys of the newest snapshot that can be read and that the log reaches, and from where the log is to be replayed.

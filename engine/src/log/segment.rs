@@ -20,8 +20,12 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"KEYTSEGM";
 
-/// The bytes of the header that say something: the rest of its page is zero.
+/// What the header says takes so many bytes. It stands twice in its page, so that one damaged sector does not make a
+/// whole segment unreadable; the rest is zero.
 const HEADER_USED: usize = 56;
+
+/// Where the second copy of the header stands.
+const SECOND_COPY: usize = HEADER_BYTES as usize / 2;
 
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +65,16 @@ pub enum HeaderError {
 }
 
 impl SegmentHeader {
-    /// The header as it is written, without the zeros that fill its page.
-    pub fn encode(&self) -> [u8; HEADER_USED] {
+    /// The page of the header as it is written.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut page = vec![0; HEADER_BYTES as usize];
+        for at in [0, SECOND_COPY] {
+            page[at..at + HEADER_USED].copy_from_slice(&self.copy());
+        }
+        page
+    }
+
+    fn copy(&self) -> [u8; HEADER_USED] {
         let mut bytes = [0; HEADER_USED];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -77,15 +89,21 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Reads a header from the start of a file.
+    /// Reads the header from the first page of a file.
     ///
     /// # Errors
-    /// Why it is none that this version understands.
+    /// Why there is none that this version understands.
     pub fn decode(page: &[u8]) -> Result<SegmentHeader, HeaderError> {
-        let Some(bytes) = page.first_chunk::<HEADER_USED>() else { return Err(HeaderError::NotASegment) };
-        if page.iter().all(|byte| *byte == 0) {
+        if page.len() as u64 == HEADER_BYTES && page.iter().all(|byte| *byte == 0) {
             return Err(HeaderError::Unused);
         }
+        let copy = |at: usize| page.get(at..).and_then(<[u8]>::first_chunk).ok_or(HeaderError::NotASegment);
+        copy(0)
+            .and_then(Self::decode_copy)
+            .or_else(|error| copy(SECOND_COPY).and_then(Self::decode_copy).map_err(|_| error))
+    }
+
+    fn decode_copy(bytes: &[u8; HEADER_USED]) -> Result<SegmentHeader, HeaderError> {
         if &bytes[..8] != MAGIC {
             return Err(HeaderError::NotASegment);
         }
@@ -93,7 +111,7 @@ impl SegmentHeader {
         if version != FORMAT_VERSION {
             return Err(HeaderError::Version { found: version });
         }
-        if crc32c::crc32c(&bytes[..48]) as u64 != number(bytes, 48, 4) || page[52..].iter().any(|byte| *byte != 0) {
+        if crc32c::crc32c(&bytes[..48]) as u64 != number(bytes, 48, 4) {
             return Err(HeaderError::Damaged);
         }
         Ok(SegmentHeader {
@@ -147,28 +165,25 @@ mod tests {
         }
     }
 
-    fn page() -> Vec<u8> {
-        let mut page = header().encode().to_vec();
-        page.resize(HEADER_BYTES as usize, 0);
-        page
-    }
-
     #[test]
     fn a_header_is_read_as_it_was_written() {
-        assert_eq!(SegmentHeader::decode(&page()), Ok(header()));
+        assert_eq!(SegmentHeader::decode(&header().encode()), Ok(header()));
         assert_eq!(SegmentHeader::decode(&[0; 4096]), Err(HeaderError::Unused));
         assert_eq!(SegmentHeader::decode(b"short"), Err(HeaderError::NotASegment));
     }
 
     #[test]
-    fn a_header_with_any_byte_changed_is_refused() {
-        for at in 0..HEADER_BYTES as usize {
-            let mut page = page();
+    fn one_damaged_copy_is_made_good_by_the_other_and_two_are_refused() {
+        for at in 0..HEADER_USED {
+            let mut page = header().encode();
             page[at] ^= 0x10;
-            assert!(SegmentHeader::decode(&page).is_err(), "byte {at}");
+            assert_eq!(SegmentHeader::decode(&page), Ok(header()), "byte {at}");
+            page[SECOND_COPY + at] ^= 0x20;
+            let is_told = at >= 52 || SegmentHeader::decode(&page).is_err();
+            assert!(is_told, "byte {at} of both");
         }
-        let mut newer = page();
-        newer[8] = 2;
+        let mut newer = header().encode();
+        (newer[8], newer[SECOND_COPY + 8]) = (2, 2);
         assert_eq!(SegmentHeader::decode(&newer), Err(HeaderError::Version { found: 2 }));
     }
 

@@ -1,14 +1,17 @@
 //! A shard with a log in a directory: written, ended in every way, and brought back.
 
 use super::restore::{RestoreError, Restored, restore};
-use super::storage::{RealStorage, Storage};
+use super::segment::{HEADER_BYTES, segment_path};
+use super::storage::{LogFile, Prepare, RealStorage, Storage};
 use super::*;
 use crate::filter::Filter;
 use crate::history::{History, Request, ShardHistory};
-use crate::position::{Position, ShardId};
+use crate::keyspace::entry::End;
+use crate::position::{Position, RingOffset, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::random::{Commands, written};
 use crate::shard::{LentShard, Shard};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,12 +44,57 @@ fn options(fsync: Fsync) -> LogOptions {
 }
 
 fn found(directory: &Path) -> Result<Restored, RestoreError> {
-    restore(identity(directory), &RealStorage, usize::MAX, |_| {})
+    restore(identity(directory), &Unsynced, usize::MAX, |_| {})
+}
+
+/// Files as they are when nobody waits for the disk, which these tests do not look at.
+struct Unsynced;
+
+impl Storage for Unsynced {
+    fn create(&self, path: &Path, bytes: u64, prepare: Prepare) -> io::Result<Box<dyn LogFile>> {
+        RealStorage.create(path, bytes, prepare)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        Ok(Box::new(UnsyncedFile(RealStorage.open(path)?)))
+    }
+
+    fn replace(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
+        std::fs::write(path, contents)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if path.exists() { std::fs::remove_file(path) } else { Ok(()) }
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+}
+
+struct UnsyncedFile(Box<dyn LogFile>);
+
+impl LogFile for UnsyncedFile {
+    fn write_at(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
+        self.0.write_at(parts, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn try_clone(&self) -> io::Result<Box<dyn LogFile>> {
+        self.0.try_clone()
+    }
 }
 
 fn start(restored: Restored, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
     let storage: Arc<dyn Storage> = Arc::new(RealStorage);
-    let sequencer = Arc::new(Sequencer::resumed(Position(1), restored.last().next(), 1));
+    let sequencer = Arc::new(Sequencer::resumed(Position(1), &[], restored.last().next(), 1));
     let (LentShard(shard), history) = restored.start(&storage, options(fsync), &sequencer, RING_BYTES).unwrap();
     (shard, history, sequencer)
 }
@@ -103,5 +151,86 @@ fn what_was_written_is_there_again_and_goes_on_over_many_starts_and_segments() {
         }
         let segments = std::fs::read_dir(&scratch.0).unwrap().count();
         assert!(segments > 4, "{segments} files: more than one segment");
+    }
+}
+
+/// A shard of one segment, as its directory and as what was in it after each record.
+fn small_log(name: &str) -> (Scratch, Vec<(RingOffset, Vec<String>)>) {
+    let scratch = Scratch::new(name);
+    let (mut shard, _, _) = start(found(&scratch.0).unwrap(), Fsync::Os);
+    let mut states = vec![(RingOffset(0), written_lines(&shard))];
+    for n in 0..12u8 {
+        shard.begin_command();
+        match n % 4 {
+            0 => shard.set(&[b'k', n], &[n; 20]).unwrap(),
+            1 => drop(shard.push(b"list", End::Tail, [&b"one"[..], b"two"].into_iter()).unwrap()),
+            2 => drop(shard.set_fields(b"hash", [(&b"f"[..], &[n][..])].into_iter()).unwrap()),
+            _ => drop(shard.delete(&[b'k', n - 3])),
+        }
+        shard.commit();
+        states.push((shard.published().unwrap().tail, written_lines(&shard)));
+    }
+    drop(shard);
+    // As if the process had been killed.
+    std::fs::remove_file(scratch.0.join("synced")).unwrap();
+    (scratch, states)
+}
+
+fn written_lines(shard: &Shard) -> Vec<String> {
+    format!("{:?}", written(shard)).lines().map(str::to_owned).collect()
+}
+
+/// The last of these states that a log which ends at `end` holds whole.
+fn state_at(states: &[(RingOffset, Vec<String>)], end: RingOffset) -> &Vec<String> {
+    &states[states.partition_point(|(at, _)| *at <= end) - 1].1
+}
+
+#[test]
+fn with_any_byte_of_a_log_changed_nothing_damaged_is_taken_and_nothing_before_it_is_lost() {
+    let (scratch, states) = small_log("log-flipped");
+    let path = segment_path(&scratch.0, 1);
+    let whole = std::fs::read(&path).unwrap();
+    let used = HEADER_BYTES as usize + states.last().unwrap().0.0 as usize;
+    // Everything in use, and some of the zeros behind it.
+    let header = (0..64).chain(2040..2120).chain([HEADER_BYTES as usize - 1]);
+    for at in header.chain(HEADER_BYTES as usize..used + 64).chain([whole.len() - 1]) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &damaged).unwrap();
+        let restored = found(&scratch.0).unwrap_or_else(|error| panic!("byte {at}: {error}"));
+        let end = RingOffset((at as u64).saturating_sub(HEADER_BYTES));
+        // The header stands there twice.
+        let expected = if at < HEADER_BYTES as usize { &states.last().unwrap().1 } else { state_at(&states, end) };
+        assert_eq!(&written_lines(restored.shard()), expected, "byte {at}");
+        assert!(at < HEADER_BYTES as usize || restored.cut().bytes > 0, "byte {at}: it is told");
+        // What was cut off is gone for good.
+        if at >= HEADER_BYTES as usize {
+            assert_eq!(found(&scratch.0).unwrap().cut(), Default::default(), "byte {at}");
+        }
+        // With the mark above it, it is no torn end.
+        if (HEADER_BYTES as usize..used).contains(&at) {
+            std::fs::write(&path, &damaged).unwrap();
+            synced::write(&Unsynced, &scratch.0, states.last().unwrap().0).unwrap();
+            let refused = found(&scratch.0).err().expect("damage of what was synced").to_string();
+            assert!(refused.contains("keytide check") && refused.contains(".segment"), "byte {at}: {refused}");
+            std::fs::remove_file(scratch.0.join("synced")).unwrap();
+        }
+        std::fs::write(&path, &whole).unwrap();
+    }
+}
+
+#[test]
+fn with_a_log_cut_at_any_length_what_is_left_is_a_state_that_was() {
+    let (scratch, states) = small_log("log-cut");
+    let path = segment_path(&scratch.0, 1);
+    let whole = std::fs::read(&path).unwrap();
+    let used = HEADER_BYTES as usize + states.last().unwrap().0.0 as usize;
+    for length in (0..HEADER_BYTES as usize).step_by(128).chain(HEADER_BYTES as usize..=used + 8) {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let restored = found(&scratch.0).unwrap_or_else(|error| panic!("length {length}: {error}"));
+        let end = RingOffset((length as u64).saturating_sub(HEADER_BYTES));
+        let _ = std::fs::remove_file(path.with_extension("damaged"));
+        assert_eq!(&written_lines(restored.shard()), state_at(&states, end), "length {length}");
+        std::fs::write(&path, &whole).unwrap();
     }
 }

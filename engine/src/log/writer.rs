@@ -11,11 +11,12 @@
 
 use super::index::{Sealed, SparseIndex};
 use super::keeper::{Keeper, Prepared, Request};
+use super::reader::SegmentReader;
 use super::segment::{HEADER_BYTES, SegmentHeader, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::LogFile;
 use crate::position::{Position, RingOffset, ShardId};
-use crate::ring::RingWriter;
+use crate::ring::{Record, RingWriter};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +104,8 @@ pub struct LogWriter {
     last: Position,
     keeper: Keeper,
     next: Next,
+    /// For the core's own looks at what it has written.
+    reader: Option<SegmentReader>,
 }
 
 /// The next segment's file.
@@ -162,7 +165,7 @@ impl LogWriter {
         sealed.push(active.segment.clone());
         let segments = Segments::new(sealed);
         keeper.begin(&segments, &*active.file, end)?;
-        Ok(LogWriter { identity, options, segments, active, end, last, keeper, next })
+        Ok(LogWriter { identity, options, segments, active, end, last, keeper, next, reader: None })
     }
 
     /// The segments, for readers.
@@ -178,6 +181,15 @@ impl LogWriter {
     /// The thread that works for it.
     pub fn keeper(&self) -> &Keeper {
         &self.keeper
+    }
+
+    /// The record that starts at `offset`; none where it is gone, or cannot be read.
+    pub fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
+        /// Most records are copied at once with this.
+        const GUESS_BYTES: usize = 512;
+        let reader = self.reader.get_or_insert_with(|| SegmentReader::new(&self.segments));
+        let bytes = reader.read(offset, GUESS_BYTES, self.end).ok()?;
+        Record::parse(&reader.scratch()[..bytes], offset)
     }
 
     /// Whether the log can take the records of a turn, beside `unpublished` bytes that it is about to get. To be asked

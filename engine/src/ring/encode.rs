@@ -21,9 +21,12 @@ impl Encoder {
         self.words.resize_with((shape.length / WORD_BYTES) as usize, || AtomicU64::new(0));
         layout::encode(draft, shape, &self.words);
         let start = out.len();
-        // Relaxed: stored by this thread.
-        out.extend(self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()));
+        out.resize(start + shape.length as usize, 0);
         let record = &mut out[start..];
+        for (bytes, word) in record.as_chunks_mut::<{ WORD_BYTES as usize }>().0.iter_mut().zip(&self.words) {
+            // Relaxed: stored by this thread.
+            *bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        }
         if has_more {
             let flags = KEY_WORD * WORD_BYTES as usize + 6;
             record[flags..flags + 2].iter_mut().zip(MORE.to_le_bytes()).for_each(|(byte, more)| *byte |= more);

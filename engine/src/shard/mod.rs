@@ -40,6 +40,7 @@ use crate::ring::{Records, RingWriter};
 use crate::sequencer::Sequencer;
 use crate::snapshot::Taking;
 use crate::turn::{Published, Turn};
+use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -93,6 +94,14 @@ impl Shard {
             taking: None,
             _stays_on_its_core: PhantomData,
         }
+    }
+
+    /// Has the system give the ring's memory now, near the core that calls: see [`RingWriter::prefault`].
+    ///
+    /// # Errors
+    /// Where the system has no memory for it.
+    pub fn prefault(&self) -> io::Result<()> {
+        self.turn.prefault()
     }
 
     /// The shard's number.
@@ -244,7 +253,7 @@ impl Shard {
                 entry.set_queued(false);
             } else if gone || too_many {
                 if let Some(taking) = &mut self.taking {
-                    taking.forget(entry);
+                    taking.forget(hash, entry);
                 }
                 self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
             } else {
@@ -326,6 +335,12 @@ impl Shard {
         self.find(key).is_some_and(|mut entry| entry.remove(EventType::Del).is_some())
     }
 
+    /// Deletes every key once more, at the position of a flush that this shard alone has not recorded: nothing was
+    /// recorded here since, for it was held until all had.
+    pub(crate) fn flush_again(&mut self, position: Position) {
+        self.flush(position);
+    }
+
     /// Deletes every key, with the one record whose position the caller took for all shards.
     pub(crate) fn flush(&mut self, position: Position) {
         let head = self.turn.history_head();
@@ -338,7 +353,7 @@ impl Shard {
             if readable {
                 turn.absent.push_back((hash, entry.last()));
             } else if let Some(taking) = taking {
-                taking.forget(entry);
+                taking.forget(hash, entry);
             }
             readable
         });

@@ -3,14 +3,14 @@
 use super::Shard;
 use crate::event::EventType;
 use crate::keyspace::EntryMut;
-use crate::keyspace::entry::Expected;
+use crate::keyspace::entry::Needed;
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use thiserror::Error;
 
 /// A record that makes no sense on the keys as they are: one before it is missing, or it is not of this log.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{event} at position {position} of the key {:?} cannot be applied: expected {expected}",
+#[error("{event} at position {position} of the key {:?} cannot be applied: expected {needed}",
     String::from_utf8_lossy(.key))]
 pub struct ReplayError {
     /// The record's position.
@@ -22,7 +22,7 @@ pub struct ReplayError {
     /// Its type, by name.
     pub event: String,
     /// What it would have needed.
-    pub expected: Expected,
+    pub needed: Needed,
 }
 
 impl Shard {
@@ -55,11 +55,11 @@ impl Shard {
         }
         // Nothing of this was added by a turn.
         self.absent_before = self.turn.absent.len();
-        applied.map_err(|expected| self.replay_error(hash, record, expected))
+        applied.map_err(|needed| self.replay_error(hash, record, needed))
     }
 
     #[cold]
-    fn replay_error(&mut self, hash: u64, record: &Record<'_>, expected: Expected) -> ReplayError {
+    fn replay_error(&mut self, hash: u64, record: &Record<'_>, needed: Needed) -> ReplayError {
         // Where the key was not there, the entry that was made for it has nothing to stay for.
         self.table.remove_by_hash(hash, |entry| entry.key() == record.key() && entry.is_blank());
         ReplayError {
@@ -67,7 +67,7 @@ impl Shard {
             offset: record.offset(),
             key: record.key().to_vec(),
             event: String::from_utf8_lossy(record.type_name()).into_owned(),
-            expected,
+            needed,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::random::{Commands, shard_with_ring, shard_without_ring, written};
 use super::*;
 use crate::event::EventType;
-use crate::keyspace::entry::Expected as Needed;
+use crate::keyspace::entry::Needed;
 use crate::position::Revision;
 use crate::ring::{Data, Draft, Record, encode};
 use std::collections::HashSet;
@@ -120,7 +120,7 @@ fn a_record_that_makes_no_sense_is_refused_and_leaves_no_entry() {
         let mut shard = shard_without_ring(10);
         let bytes = record(&draft);
         let error = shard.replay(&Record::parse(&bytes, RingOffset(0)).unwrap()).unwrap_err();
-        assert_eq!((error.expected, error.key.as_slice()), (needed, &b"k"[..]), "{error}");
+        assert_eq!((error.needed, error.key.as_slice()), (needed, &b"k"[..]), "{error}");
         assert!(shard.table.iter().next().is_none() && shard.turn.absent.is_empty(), "{error}");
     }
 }

@@ -43,4 +43,16 @@ impl Shard {
         self.turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
         self.absent_before = self.turn.absent.len();
     }
+
+    /// Takes the shard apart: its entries are handed out, in no order, for shards of another number. Values are moved,
+    /// not copied.
+    ///
+    /// Where a snapshot is followed by a log, shards of the old number have to be built first, each from its own: a
+    /// flush in a shard's log is one of that shard's keys only.
+    pub fn into_entries(mut self, mut visit: impl FnMut(StoredEntry<'_>)) {
+        self.table.retain(|_, entry| {
+            visit(entry.hand_over());
+            false
+        });
+    }
 }

@@ -24,10 +24,11 @@ impl Taking {
         Taking { info, rows, cursor: Some(0), forgotten: Vec::new() }
     }
 
-    /// Notes that an entry without a value is about to be forgotten. Where its last record is older than the snapshot,
-    /// none will be replayed, and nothing has to be known of it.
-    pub(crate) fn forget(&mut self, entry: &Entry) {
-        if entry.last() != RingOffset::NONE && entry.last() >= self.info.start {
+    /// Notes that an entry without a value is about to be forgotten. Where its row was taken, what came later finds it;
+    /// where its last record is older than the snapshot, none will be replayed: nothing has to be known of it then.
+    pub(crate) fn forget(&mut self, hash: u64, entry: &Entry) {
+        let is_taken = self.cursor.is_none_or(|cursor| Table::order(hash) < cursor);
+        if !is_taken && entry.last() != RingOffset::NONE && entry.last() >= self.info.start {
             self.forgotten.push((Bytes::from_slice(entry.key()), entry.next_revision(), entry.last()));
         }
     }
@@ -53,8 +54,8 @@ impl Taking {
     }
 
     /// Ends it at this offset and position; puts its footer at the end of `out`.
-    pub(crate) fn finish(mut self, end: RingOffset, end_position: Position, out: &mut Vec<u8>) -> SnapshotInfo {
-        self.put_forgotten(out);
+    pub(crate) fn finish(self, end: RingOffset, end_position: Position, out: &mut Vec<u8>) -> SnapshotInfo {
+        debug_assert!(self.forgotten.is_empty(), "the last slice has put them");
         let info = SnapshotInfo { end, end_position, rows: self.rows.count, ..self.info };
         out.extend_from_slice(&format::footer(&info, self.rows.digest));
         info

@@ -1,12 +1,13 @@
 //! Snapshots of a shard that goes on while they are taken, and snapshots that were damaged.
 
 use super::*;
-use crate::keyspace::Kind;
 use crate::keyspace::entry::End;
+use crate::keyspace::{Kind, Value};
 use crate::limits::RING_BYTES_MIN;
 use crate::ring::Record;
 use crate::shard::random::{Commands, Row, Written, shard_with_ring, shard_without_ring, written};
-use crate::shard::{ExpireCondition, Shard, SnapshotProgress, SnapshotRunning};
+use crate::shard::{ExpireCondition, Shard, SnapshotProgress, SnapshotRunning, StoredEntry};
+use crate::shards::Shards;
 use crate::slot::shard_of;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -137,6 +138,50 @@ fn so_they_do_where_counters_are_forgotten_meanwhile() {
 }
 
 #[test]
+fn what_a_flush_forgets_meanwhile_is_known_to_the_replay() {
+    let mut live = Logged::new(RING_BYTES_MIN, 10);
+    live.shard.set_fields(b"hash", [(&b"old"[..], &b""[..])].into_iter()).unwrap();
+    live.commit();
+    let mut out = Vec::new();
+    live.shard.begin_snapshot(1, &mut out).unwrap();
+    let start = live.end;
+    live.shard.set_fields(b"hash", [(&b"new"[..], &b""[..])].into_iter()).unwrap();
+    live.shard.delete_fields(b"hash", [&b"old"[..]].into_iter()).unwrap();
+    for _ in 0..100 {
+        live.shard.set(b"other", &[0; 1_000]).unwrap();
+        live.commit();
+    }
+    Shards::One(&mut live.shard).flush();
+    live.commit();
+    assert!(live.shard.stream_revision(b"hash").is_none(), "its last record has left the ring");
+    while live.shard.snapshot_slice(&mut out, 1_000) == SnapshotProgress::More {}
+    live.shard.finish_snapshot(&mut out).unwrap();
+    let (mut shard, _) = loaded(&out, 10);
+    live.replay(&mut shard, start);
+    assert_eq!(shard.key_count(), 0);
+}
+
+#[test]
+fn of_two_stored_entries_of_a_key_the_later_one_counts() {
+    let stored = |last, value: &[u8]| StoredEntry {
+        key: b"k",
+        value: (!value.is_empty()).then(|| Value::Str(value.to_vec())),
+        expire_at_ms: last * u64::from(!value.is_empty()),
+        next_revision: last,
+        last: RingOffset(last),
+    };
+    let (early, late, gone) = (stored(8, b"early"), stored(64, b"late"), stored(32, b""));
+    for order in [[&early, &gone, &late], [&late, &gone, &early], [&gone, &late, &early], [&late, &early, &gone]] {
+        let mut shard = shard_without_ring(10);
+        order.into_iter().for_each(|entry| shard.restore(entry.clone()));
+        shard.end_restore(0, RingOffset::NONE);
+        assert_eq!(shard.get(b"k"), Ok(Some(&b"late"[..])));
+        assert_eq!((shard.next_revision(b"k"), shard.next_expiry_ms(), shard.key_count()), (64, Some(64), 1));
+        assert_eq!(shard.volatile_count(), 1);
+    }
+}
+
+#[test]
 fn values_of_many_mebibytes_go_over_several_rows() {
     let mut live = Logged::new(64 << 20, 10);
     let large: Vec<u8> = (0..(2 << 20) + 77).map(|n| (n % 251) as u8).collect();
@@ -252,18 +297,14 @@ fn only_an_empty_shard_is_filled_and_only_with_its_own_keys() {
     assert_eq!(refused, Err("the snapshot is of shard 0, not 1".to_owned()));
 }
 
-#[test]
-fn the_entries_of_one_shard_can_be_given_to_several() {
-    let mut live = Logged::new(64 << 20, 100);
-    let mut commands = Commands::new(5, 40);
-    live.run(&mut commands, 400);
-    let snapshot = live.snapshot();
-    let mut shards = [shard_without_ring(100), shard_without_ring(100), shard_without_ring(100)];
-    let info = entries_from(Cursor::new(&snapshot), |entry| {
-        let shard = shard_of(entry.key, 3).0 as usize;
-        shards[shard].restore(crate::shard::StoredEntry { last: RingOffset::NONE, ..entry });
-    });
-    assert_eq!(info.unwrap().shard, ShardId(0));
+/// Gives an entry to the one of three shards that it belongs to now.
+fn give(shards: &mut [Shard; 3], entry: StoredEntry<'_>) {
+    let shard = &mut shards[shard_of(entry.key, 3).0 as usize];
+    shard.restore(StoredEntry { last: RingOffset::NONE, ..entry });
+}
+
+/// Checks that the three shards have together what the one has, and nothing else.
+fn have_together(mut shards: [Shard; 3], one: &Written) {
     let mut together = BTreeMap::new();
     let mut volatile = 0;
     for (n, shard) in shards.iter_mut().enumerate() {
@@ -273,15 +314,33 @@ fn the_entries_of_one_shard_can_be_given_to_several() {
         assert_eq!(written.key_count, present(&written).len());
         volatile += written.volatile_count;
         together.extend(present(&written));
-        // Nobody will ask for the counters of keys that are not there.
+        // Counters that no record of this shard's tells of are the first to go.
         shard.commit();
         assert!(self::written(shard).absent.is_empty());
     }
-    let one = written(&live.shard);
-    let moved = present(&one).into_iter().map(|(key, row)| (key, Row { last: RingOffset::NONE, ..row })).collect();
+    let moved = present(one).into_iter().map(|(key, row)| (key, Row { last: RingOffset::NONE, ..row })).collect();
     assert_eq!(together, moved);
     assert_eq!(volatile, one.volatile_count);
     assert!(together.values().any(|row| row.value.as_ref().is_some_and(|value| value.0 == Kind::List)));
+}
+
+#[test]
+fn the_entries_of_one_shard_can_be_given_to_several() {
+    let mut live = Logged::new(64 << 20, 100);
+    let mut commands = Commands::new(5, 40);
+    live.run(&mut commands, 400);
+    let snapshot = live.snapshot();
+    let three = || [shard_without_ring(100), shard_without_ring(100), shard_without_ring(100)];
+    let mut shards = three();
+    let info = entries_from(Cursor::new(&snapshot), |entry| give(&mut shards, entry)).unwrap();
+    have_together(shards, &written(&live.shard));
+    // With the log that follows, by way of the old shard.
+    live.run(&mut commands, 100);
+    let (mut old, _) = loaded(&snapshot, 100);
+    live.replay(&mut old, info.start);
+    let mut shards = three();
+    old.into_entries(|entry| give(&mut shards, entry));
+    have_together(shards, &written(&live.shard));
 }
 
 #[test]

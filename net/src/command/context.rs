@@ -40,6 +40,8 @@ pub struct CoreContext<'a> {
     pub client: u64,
     /// The consumer groups that this core keeps.
     pub groups: &'a mut Groups,
+    /// All rings as one.
+    pub history: &'a History,
     /// What the whole server shares.
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.

@@ -3,7 +3,7 @@
 
 use super::Core;
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{DeferredState, GroupContext, HistoryContext, Progress, Run, SubscriptionContext};
+use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext};
 use crate::mesh::message::{Message, ReplyTo};
 use crate::net_ring::ConnectionId;
 use crate::push::client_of;
@@ -27,6 +27,12 @@ impl Deferred {
     /// When it gives up waiting.
     pub fn deadline_ms(&self) -> Option<u64> {
         self.state.deadline_ms.filter(|at_ms| self.waits && *at_ms != u64::MAX)
+    }
+
+    /// Whether its reply tells of something that a group has come to.
+    fn changes_groups(&self) -> bool {
+        let command = TABLE.get(self.command);
+        matches!(command.run, Run::Group { .. }) && command.is(Flag::Write)
     }
 }
 
@@ -55,6 +61,7 @@ impl Core {
         let moved = frontier != self.tried_frontier || self.groups.take_change(self.now_ms);
         self.tried_frontier = frontier;
         let mut work = false;
+        let mut answers = Vec::new();
         for mut deferred in std::mem::take(&mut self.deferred) {
             let after = *deferred.after.get_or_insert(next);
             let is_due = deferred.state.deadline_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
@@ -65,7 +72,7 @@ impl Core {
                 let mut out = Vec::new();
                 match self.run_one(&mut deferred, &mut out) {
                     Progress::Done => {
-                        self.deliver(deferred.from, deferred.to, &out);
+                        answers.push((deferred, out));
                         work = true;
                         continue;
                     }
@@ -78,12 +85,29 @@ impl Core {
             }
             self.deferred.push(deferred);
         }
+        // What groups have come to is on disk before anyone is told.
+        let refusal = self.groups.write();
+        if refusal.is_some() {
+            // Who waits for a group is told in the next turn.
+            for deferred in self.deferred.iter_mut().filter(|deferred| deferred.changes_groups()) {
+                deferred.waits = false;
+                work = true;
+            }
+        }
+        for (deferred, mut out) in answers {
+            if let Some(refusal) = refusal.as_deref().filter(|_| deferred.changes_groups()) {
+                out.clear();
+                Reply::new(&mut out, deferred.protocol).error(refusal);
+            }
+            self.deliver(deferred.from, deferred.to, &out);
+        }
         work
     }
 
     fn run_one(&mut self, deferred: &mut Deferred, out: &mut Vec<u8>) -> Progress {
         let Core { history, groups, hub, pushes, connections, listed, server, now_ms, .. } = self;
         let mut reply = Reply::new(out, deferred.protocol);
+        let changes_groups = deferred.changes_groups();
         let (args, state, now_ms) = (deferred.args.as_args(), &mut deferred.state, *now_ms);
         match TABLE.get(deferred.command).run {
             Run::History(run) => run(&mut HistoryContext { history, state, server, now_ms }, args, &mut reply),
@@ -101,6 +125,10 @@ impl Core {
                 )
             }
             Run::Group { run, .. } => {
+                if let Some(refusal) = groups.refusal().filter(|_| changes_groups) {
+                    reply.error(refusal);
+                    return Progress::Done;
+                }
                 run(&mut GroupContext { groups, history, state, server, now_ms }, args, &mut reply)
             }
             Run::Container(_)

@@ -8,6 +8,7 @@ use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
+use crate::groups::core_of;
 use crate::mesh::message::ReplyTo;
 use crate::push::client_of;
 use crate::resp::{Args, OwnedArgs, Reply};
@@ -242,7 +243,7 @@ impl Core {
         if !self.has_all_replies(client) {
             return false;
         }
-        let core = self.group_core(args.get(names.0), args.get(names.1));
+        let core = core_of(args.get(names.0), args.get(names.1), self.server.shards());
         let to = self.wait_for_reply(client);
         if core == self.id {
             self.defer(core, index, client.session.protocol, to, OwnedArgs::from(args));
@@ -251,13 +252,6 @@ impl Core {
             self.outbound(core).run(index, asker, to, args.iter());
         }
         true
-    }
-
-    /// The core that keeps a group: any rule does, as long as all cores agree.
-    fn group_core(&self, key: &[u8], group: &[u8]) -> ShardId {
-        let total = self.server.shards();
-        let slots = keytide_engine::slot::Slot::of(key).0 ^ keytide_engine::slot::Slot::of(group).0;
-        ShardId(slots % total)
     }
 
     /// Keeps the place of a reply and lets the connection wait for it.

@@ -126,6 +126,7 @@ impl Core {
                     connections: &mut self.connections,
                     client,
                     groups: &mut self.groups,
+                    history: &self.history,
                     server: &self.server,
                     now_ms: self.now_ms,
                 };

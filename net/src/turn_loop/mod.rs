@@ -124,21 +124,22 @@ struct Request {
 }
 
 impl Core {
-    /// A core with its shard and its lanes.
+    /// A core with its shard, its groups and its lanes.
     pub fn new(
         server: Arc<Server>,
-        shard: Shard,
+        shard: Box<Shard>,
+        groups: Groups,
         outbound: Vec<Option<Outbound>>,
         inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
     ) -> Core {
         let id = shard.id();
         Core {
             id,
-            shard: Some(Box::new(shard)),
+            shard: Some(shard),
             connections: Connections::default(),
-            history: History::new(server.sequencer.clone(), &server.rings),
-            groups: Groups::default(),
-            hub: Hub::new(&server.rings, server.config.subscriptions),
+            history: History::new(server.sequencer.clone(), &server.histories),
+            groups,
+            hub: Hub::new(&server.rings(), server.config.subscriptions),
             fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
             reading_time: ReadingTime::default(),
@@ -197,6 +198,7 @@ impl Core {
         }
         again |= self.tell_subscribers(started, work);
         self.server.set_waits(self.id, self.waits_for_publication());
+        self.groups.look_at_retention(&self.history, self.now_ms);
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();

@@ -2,6 +2,7 @@
 
 use super::{AfterTurn, Core};
 use crate::config::Spin;
+use crate::groups::Groups;
 use crate::limits::{LANE_BATCHES, STOP_GRACE_MS};
 use crate::mesh::message::Batch;
 use crate::mesh::{LaneReceiver, LaneSender, Outbound, lane};
@@ -10,8 +11,7 @@ use crate::server::Server;
 use crate::task_queues;
 use glommio::{BuilderErrorKind, ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
 use keytide_engine::position::ShardId;
-use keytide_engine::ring::RingWriter;
-use keytide_engine::shard::Shard;
+use keytide_engine::shard::LentShard;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -69,7 +69,8 @@ pub enum CoreError {
 /// What one core starts with.
 struct Start {
     id: ShardId,
-    writer: Option<RingWriter>,
+    shard: LentShard,
+    groups: Groups,
     listener: TcpListener,
     outbound: Vec<Option<Outbound>>,
     inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
@@ -91,22 +92,23 @@ fn mesh(cores: u16) -> Vec<LaneEnds> {
     ends
 }
 
-/// Starts a core for each shard, calls `ready` once all of them serve, and returns when all have stopped.
+/// Starts a core for each shard, with its groups, calls `ready` once all of them serve, and returns when all have stopped.
 ///
 /// # Errors
 /// The first core's error, after the others were asked to stop.
 pub fn run(
     server: &Arc<Server>,
-    writers: Vec<Option<RingWriter>>,
+    shards: Vec<LentShard>,
+    groups: Vec<Groups>,
     listeners: Vec<TcpListener>,
     ready: impl FnOnce(),
 ) -> Result<(), CoreError> {
     let mut handles = Vec::new();
-    let starts = mesh(server.shards()).into_iter().zip(writers).zip(listeners).enumerate();
+    let starts = mesh(server.shards()).into_iter().zip(shards).zip(groups).zip(listeners).enumerate();
     let mut go: Vec<Sender<()>> = Vec::new();
-    for (index, (((outbound, inbound), writer), listener)) in starts {
+    for (index, ((((outbound, inbound), shard), groups), listener)) in starts {
         let id = ShardId(index as u16);
-        let start = Start { id, writer, listener, outbound, inbound };
+        let start = Start { id, shard, groups, listener, outbound, inbound };
         let (go_sender, go_receiver) = channel();
         match start_core(server.clone(), start, go_receiver) {
             Ok(handle) => handles.push(handle),
@@ -166,11 +168,9 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
     let broken = |source| CoreError::Ring { core, source };
     let mut net = NetRing::new(NetRingOptions::default()).map_err(|source| CoreError::NetRing { core, source })?;
     server.set_waker(core, net.waker());
-    if let Some(writer) = &start.writer {
-        writer.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;
-    }
-    let shard = Shard::new(core, server.sequencer.clone(), start.writer, server.config.absent_streams);
-    let unit = Core::new(server.clone(), shard, start.outbound, start.inbound);
+    let LentShard(shard) = start.shard;
+    shard.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;
+    let unit = Core::new(server.clone(), shard, start.groups, start.outbound, start.inbound);
     // The starter waits for one of the two: this word, or this core's end.
     let _ = opened.send(());
     if go.recv().is_err() {
@@ -271,6 +271,10 @@ impl Core {
             self.is_through = true;
             self.server.note_through();
         }
-        self.server.all_are_through() || self.now_ms >= stop_at_ms
+        let may_go = self.server.all_are_through() || self.now_ms >= stop_at_ms;
+        if may_go {
+            self.groups.close();
+        }
+        may_go
     }
 }

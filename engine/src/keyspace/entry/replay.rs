@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// What a record that does not make sense would have needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Expected {
+pub enum Needed {
     /// A key that exists.
     #[error("the key to exist")]
     Key,
@@ -42,6 +42,19 @@ pub enum Expected {
     Type,
 }
 
+impl Entry {
+    /// All that there is to store of it; the value is moved out. For a shard that is taken apart.
+    pub(crate) fn hand_over(&mut self) -> StoredEntry<'_> {
+        StoredEntry {
+            key: &self.key,
+            value: self.value.take(),
+            expire_at_ms: self.expire_at_ms,
+            next_revision: self.next_revision,
+            last: self.last,
+        }
+    }
+}
+
 impl<'a> EntryMut<'a> {
     /// Applies a record that is later than [`Entry::last`], with a turn that does not record. No TTL is judged by the
     /// clock: where one was over, a record says so.
@@ -50,7 +63,7 @@ impl<'a> EntryMut<'a> {
         turn: &'a mut Turn,
         hash: u64,
         record: &Record<'_>,
-    ) -> Result<(), Expected> {
+    ) -> Result<(), Needed> {
         debug_assert!(!turn.is_recording());
         let rows = turn.absent.len();
         let mut this = EntryMut { entry, turn, hash };
@@ -99,64 +112,64 @@ impl<'a> EntryMut<'a> {
     }
 
     /// A record follows its stream's latest; it follows none where that was forgotten, as only an absent key's is.
-    fn expect_successor(&self, record: &Record<'_>) -> Result<(), Expected> {
+    fn expect_successor(&self, record: &Record<'_>) -> Result<(), Needed> {
         let (last, link) = (self.entry.last, record.back_link());
         let follows =
             last == RingOffset::NONE || link == last || link == RingOffset::NONE && self.entry.value.is_none();
-        if follows { Ok(()) } else { Err(Expected::Successor(last)) }
+        if follows { Ok(()) } else { Err(Needed::Successor(last)) }
     }
 
-    fn apply(&mut self, record: &Record<'_>) -> Result<(), Expected> {
+    fn apply(&mut self, record: &Record<'_>) -> Result<(), Needed> {
         match record.event_type() {
             EventType::Set => self.set_string(one(record)?),
             event_type @ (EventType::Del | EventType::Expire | EventType::Evict) => {
-                self.remove(event_type).ok_or(Expected::Key)?;
+                self.remove(event_type).ok_or(Needed::Key)?;
             }
             EventType::HSet => {
                 let [field, value] = two(record)?;
-                self.hash_set(field, value).map_err(|_| Expected::Kind(Kind::Hash))?;
+                self.hash_set(field, value).map_err(|_| Needed::Kind(Kind::Hash))?;
             }
             EventType::HDel => {
-                let deleted = self.hash_delete(one(record)?).map_err(|_| Expected::Kind(Kind::Hash))?;
-                expect(deleted, Expected::Element)?;
+                let deleted = self.hash_delete(one(record)?).map_err(|_| Needed::Kind(Kind::Hash))?;
+                expect(deleted, Needed::Element)?;
             }
             EventType::LPush => self.replay_push(End::Head, record)?,
             EventType::RPush => self.replay_push(End::Tail, record)?,
             EventType::LPop => self.replay_pop(End::Head, record)?,
             EventType::RPop => self.replay_pop(End::Tail, record)?,
             EventType::SAdd => {
-                let added = self.set_add(one(record)?).map_err(|_| Expected::Kind(Kind::Set))?;
-                expect(added, Expected::NewMember)?;
+                let added = self.set_add(one(record)?).map_err(|_| Needed::Kind(Kind::Set))?;
+                expect(added, Needed::NewMember)?;
             }
             EventType::SRem => {
-                let removed = self.set_remove(one(record)?).map_err(|_| Expected::Kind(Kind::Set))?;
-                expect(removed, Expected::Element)?;
+                let removed = self.set_remove(one(record)?).map_err(|_| Needed::Kind(Kind::Set))?;
+                expect(removed, Needed::Element)?;
             }
             EventType::TtlSet => {
-                let at_ms = parse_u64(one(record)?).filter(|&at_ms| at_ms != 0).ok_or(Expected::Data)?;
-                expect(self.entry.value.is_some(), Expected::Key)?;
+                let at_ms = parse_u64(one(record)?).filter(|&at_ms| at_ms != 0).ok_or(Needed::Data)?;
+                expect(self.entry.value.is_some(), Needed::Key)?;
                 self.set_ttl(at_ms);
             }
-            EventType::TtlCleared => expect(self.clear_ttl(), Expected::Ttl)?,
+            EventType::TtlCleared => expect(self.clear_ttl(), Needed::Ttl)?,
             EventType::LSet => {
                 let [at, element] = two(record)?;
                 self.expect_list()?;
-                self.list_set(index(at)?, element).map_err(|_| Expected::Index)?;
+                self.list_set(index(at)?, element).map_err(|_| Needed::Index)?;
             }
             EventType::LInsert => {
                 let [at, element] = two(record)?;
                 self.expect_list()?;
-                self.list_insert(index(at)?, element).map_err(|_| Expected::Index)?;
+                self.list_insert(index(at)?, element).map_err(|_| Needed::Index)?;
             }
             EventType::LRem => self.replay_remove(record)?,
             EventType::LTrim => {
                 let [first, last] = two(record)?;
                 let length = self.expect_list()?;
-                self.list_trim(index(first)?, index(last)?).map_err(|_| Expected::Kind(Kind::List))?;
-                expect(self.list_length() != Some(length), Expected::Index)?;
+                self.list_trim(index(first)?, index(last)?).map_err(|_| Needed::Kind(Kind::List))?;
+                expect(self.list_length() != Some(length), Needed::Index)?;
             }
             EventType::Rename => {
-                let value = renamed(record).ok_or(Expected::Data)?;
+                let value = renamed(record).ok_or(Needed::Data)?;
                 self.drop_ttl();
                 self.put_value(value);
             }
@@ -166,7 +179,7 @@ impl<'a> EntryMut<'a> {
                 }
             }
             // Sorted sets, and types of a later version; a flush is of no entry.
-            _ => return Err(Expected::Type),
+            _ => return Err(Needed::Type),
         }
         Ok(())
     }
@@ -178,56 +191,56 @@ impl<'a> EntryMut<'a> {
         }
     }
 
-    fn expect_list(&self) -> Result<usize, Expected> {
-        self.list_length().ok_or(Expected::Kind(Kind::List))
+    fn expect_list(&self) -> Result<usize, Needed> {
+        self.list_length().ok_or(Needed::Kind(Kind::List))
     }
 
-    fn replay_push(&mut self, end: End, record: &Record<'_>) -> Result<(), Expected> {
-        self.list_push(end, one(record)?).map(|_| ()).map_err(|_| Expected::Kind(Kind::List))
+    fn replay_push(&mut self, end: End, record: &Record<'_>) -> Result<(), Needed> {
+        self.list_push(end, one(record)?).map(|_| ()).map_err(|_| Needed::Kind(Kind::List))
     }
 
-    fn replay_pop(&mut self, end: End, record: &Record<'_>) -> Result<(), Expected> {
+    fn replay_pop(&mut self, end: End, record: &Record<'_>) -> Result<(), Needed> {
         self.expect_list()?;
-        let popped = self.list_pop(end).map_err(|_| Expected::Kind(Kind::List))?;
-        expect(popped.as_deref() == Some(one(record)?), Expected::Element)
+        let popped = self.list_pop(end).map_err(|_| Needed::Kind(Kind::List))?;
+        expect(popped.as_deref() == Some(one(record)?), Needed::Element)
     }
 
-    fn replay_remove(&mut self, record: &Record<'_>) -> Result<(), Expected> {
+    fn replay_remove(&mut self, record: &Record<'_>) -> Result<(), Needed> {
         let [count, element] = two(record)?;
-        let count = parse_i64(count).filter(|&count| count != 0).ok_or(Expected::Data)?;
+        let count = parse_i64(count).filter(|&count| count != 0).ok_or(Needed::Data)?;
         self.expect_list()?;
         let from = if count < 0 { End::Tail } else { End::Head };
-        let wanted = usize::try_from(count.unsigned_abs()).map_err(|_| Expected::Data)?;
-        let removed = self.list_remove(from, wanted, element).map_err(|_| Expected::Kind(Kind::List))?;
-        expect(removed == wanted, Expected::Element)
+        let wanted = usize::try_from(count.unsigned_abs()).map_err(|_| Needed::Data)?;
+        let removed = self.list_remove(from, wanted, element).map_err(|_| Needed::Kind(Kind::List))?;
+        expect(removed == wanted, Needed::Element)
     }
 }
 
-fn expect(holds: bool, expected: Expected) -> Result<(), Expected> {
-    if holds { Ok(()) } else { Err(expected) }
+fn expect(holds: bool, needed: Needed) -> Result<(), Needed> {
+    if holds { Ok(()) } else { Err(needed) }
 }
 
 /// Data that is one string of bytes.
-fn one<'r>(record: &Record<'r>) -> Result<&'r [u8], Expected> {
+fn one<'r>(record: &Record<'r>) -> Result<&'r [u8], Needed> {
     match record.data() {
         Some(RecordData::One(bytes)) => Ok(bytes),
-        Some(RecordData::Parts(_)) | None => Err(Expected::Data),
+        Some(RecordData::Parts(_)) | None => Err(Needed::Data),
     }
 }
 
 /// Data of two parts.
-fn two<'r>(record: &Record<'r>) -> Result<[&'r [u8]; 2], Expected> {
-    let Some(RecordData::Parts(mut parts)) = record.data() else { return Err(Expected::Data) };
+fn two<'r>(record: &Record<'r>) -> Result<[&'r [u8]; 2], Needed> {
+    let Some(RecordData::Parts(mut parts)) = record.data() else { return Err(Needed::Data) };
     match (parts.next(), parts.next(), parts.next()) {
         (Some(first), Some(second), None) => Ok([first, second]),
-        _ => Err(Expected::Data),
+        _ => Err(Needed::Data),
     }
 }
 
 /// An index of a list. The greatest number is none: what counts from it must not overflow.
-fn index(text: &[u8]) -> Result<usize, Expected> {
+fn index(text: &[u8]) -> Result<usize, Needed> {
     let index = parse_u64(text).and_then(|index| usize::try_from(index).ok());
-    index.filter(|&index| index < usize::MAX).ok_or(Expected::Data)
+    index.filter(|&index| index < usize::MAX).ok_or(Needed::Data)
 }
 
 /// The value that a `Rename` carries after the other key and the kind.

@@ -6,7 +6,7 @@ use crate::command::{Command, CoreContext, Flag, Keys, Progress, Run};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
 use keytide_engine::group::{Group, PendingRow};
-use keytide_engine::position::Position;
+use keytide_engine::history::History;
 
 const READONLY: &[Flag] = &[Flag::Readonly, Flag::NoMulti];
 
@@ -19,19 +19,18 @@ pub static INFO: Command = group_command(
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let (key, name) = (args.get(2), args.get(3));
-            let head = context.history.head();
-            info(find(context.groups, key, name)?, (key, name), head, context.now_ms, reply);
+            info(find(context.groups, key, name)?, (key, name), context.history, context.now_ms, reply);
             Ok(Progress::Done)
         })
     },
 );
 
-fn info(group: &Group, (key, name): (&[u8], &[u8]), head: Position, now_ms: u64, reply: &mut Reply<'_>) {
+fn info(group: &Group, (key, name): (&[u8], &[u8]), history: &History, now_ms: u64, reply: &mut Reply<'_>) {
     let info = group.info();
     let numbers = [
         ("next_seq", info.cursor.0),
         ("floor_seq", info.floor.0),
-        ("head_seq", head.0),
+        ("head_seq", history.head().0),
         ("pending", info.pending as u64),
         ("parked", info.parked as u64),
         ("idle_ms", info.options.idle_ms),
@@ -42,6 +41,7 @@ fn info(group: &Group, (key, name): (&[u8], &[u8]), head: Position, now_ms: u64,
         ("acknowledged", info.counts.acknowledged),
         ("lost", info.counts.lost),
         ("parked_total", info.counts.parked),
+        ("retention_warning", u64::from(group.retention_warning(history))),
     ];
     reply.map(numbers.len() + 3);
     reply.text("key");
@@ -78,12 +78,13 @@ fn list(context: &mut CoreContext<'_>, _: Args<'_>, reply: &mut Reply<'_>) {
         reply.array(context.groups.table.len());
         for (key, name, group) in context.groups.table.iter() {
             let info = group.info();
-            reply.array(5);
+            reply.array(6);
             reply.bulk(key);
             reply.bulk(name);
             reply.unsigned(info.cursor.0);
             reply.unsigned(info.pending as u64);
             reply.unsigned(info.parked as u64);
+            reply.unsigned(u64::from(group.retention_warning(context.history)));
         }
         Ok(Progress::Done)
     });

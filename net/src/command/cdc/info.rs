@@ -33,8 +33,9 @@ fn info(context: &HistoryContext<'_>, reply: &mut Reply<'_>) {
         reply.unsigned(position.0);
     }
     reply.text("shards");
-    reply.array(history.rings().len());
-    for (shard, ring) in history.rings().enumerate() {
+    reply.array(history.shards().len());
+    for (shard, history) in history.shards().iter().enumerate() {
+        let ring = history.ring();
         let (bounds, tail) = (ring.bounds(), ring.tail());
         reply.map(6);
         for (name, value) in [
@@ -48,7 +49,7 @@ fn info(context: &HistoryContext<'_>, reply: &mut Reply<'_>) {
             reply.unsigned(value);
         }
         reply.text("lost_seq");
-        match bounds.evicted_through {
+        match history.evicted_through() {
             Some(position) => reply.unsigned(position.0),
             None => reply.null(),
         }

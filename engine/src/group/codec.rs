@@ -1,0 +1,103 @@
+//! Numbers and byte strings as a journal holds them: numbers seven bits a byte, the least significant first.
+
+use crate::position::Position;
+use thiserror::Error;
+
+/// Bytes that are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the bytes are no changes of consumer groups")]
+pub(super) struct Damaged;
+
+pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// A number as its distance from another, so that what lies near takes little, on either side.
+pub(super) fn distance(from: u64, to: u64) -> u64 {
+    let signed = to.wrapping_sub(from) as i64;
+    ((signed << 1) ^ (signed >> 63)) as u64
+}
+
+/// The number at such a distance.
+pub(super) fn at_distance(from: u64, distance: u64) -> u64 {
+    from.wrapping_add((distance >> 1) ^ (distance & 1).wrapping_neg())
+}
+
+/// What is left to be read.
+pub(super) struct Input<'a>(pub(super) &'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Damaged> {
+        let (&byte, rest) = self.0.split_first().ok_or(Damaged)?;
+        self.0 = rest;
+        Ok(byte)
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, Damaged> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                return Err(Damaged);
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(Damaged)
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
+        let length = usize::try_from(self.number()?).map_err(|_| Damaged)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Damaged)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub(super) fn position(&mut self) -> Result<Position, Damaged> {
+        self.number().map(Position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_put_is_read_again(number: u64, other: u64, shift in 0..64_u32, bytes: Vec<u8>) {
+            let mut out = Vec::new();
+            put_number(&mut out, number >> shift);
+            put_bytes(&mut out, &bytes);
+            let mut input = Input(&out);
+            prop_assert_eq!(input.number(), Ok(number >> shift));
+            prop_assert_eq!(input.bytes(), Ok(&bytes[..]));
+            prop_assert!(input.is_empty());
+            prop_assert_eq!(at_distance(number, distance(number, other)), other);
+        }
+    }
+
+    #[test]
+    fn a_number_that_ends_nowhere_or_is_too_large_is_refused() {
+        assert_eq!(Input(&[0x80]).number(), Err(Damaged));
+        assert_eq!(Input(&[0xff; 10]).number(), Err(Damaged));
+        assert_eq!(Input(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).number(), Err(Damaged));
+        assert_eq!(Input(&[9, 1]).bytes(), Err(Damaged));
+    }
+}

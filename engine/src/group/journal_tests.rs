@@ -1,0 +1,264 @@
+//! What a journal promises: the same groups again, whatever was cut off it or spoiled in it.
+
+use super::journal::{begin_frame, end_frame, put_group};
+use super::model::{IDLE_MS, World, history_and_shards, op};
+use super::*;
+use proptest::prelude::*;
+
+/// A journal of one group: its state.
+pub(super) fn whole(group: &Group) -> Vec<u8> {
+    let mut out = Vec::new();
+    let start = begin_frame(&mut out);
+    put_group(&mut out, 0, (b"a*", b"g"), group);
+    end_frame(&mut out, start);
+    out
+}
+
+/// Appends what has changed in it.
+pub(super) fn keep_changes(group: &mut Group, journal: &mut Vec<u8>) {
+    let start = begin_frame(journal);
+    group.changes.take(0, journal);
+    end_frame(journal, start);
+}
+
+/// The group again.
+pub(super) fn restored(journal: &[u8]) -> Group {
+    let mut table = GroupTable::default();
+    assert_eq!(table.replay(journal), journal.len());
+    table.groups.pop_first().unwrap().1.group
+}
+
+/// All that a journal keeps of a group but its cursor.
+pub(super) fn dump(group: &Group) -> Vec<String> {
+    let row = |kind: &str, row: PendingRow<'_>| format!("{kind} {row:?}");
+    let consumers = group.consumers.iter().map(|(id, consumer)| format!("{id:?} {:?}", consumer.name));
+    let pending = group.pending(u64::MAX).map(|entry| row("pending", entry));
+    let parked = group.parked(u64::MAX).map(|entry| row("parked", entry));
+    let rest = format!("{:?} {:?} {}", group.options, group.counts, group.consumers.next());
+    consumers.chain(pending).chain(parked).chain([rest]).collect()
+}
+
+/// Of each group its names, its cursor and the rest.
+type Dump = Vec<(Vec<u8>, Vec<u8>, Position, Vec<String>)>;
+
+fn dump_table(table: &GroupTable) -> Dump {
+    table.iter().map(|(key, name, group)| (key.to_vec(), name.to_vec(), group.cursor, dump(group))).collect()
+}
+
+fn replayed(journal: &[u8]) -> (GroupTable, usize) {
+    let mut table = GroupTable::default();
+    let bytes = table.replay(journal);
+    (table, bytes)
+}
+
+/// A journal of a few groups, with where each frame ends and what the groups were then.
+struct Story {
+    journal: Vec<u8>,
+    frames: Vec<(usize, Dump)>,
+}
+
+const OPTIONS: GroupOptions = GroupOptions { idle_ms: IDLE_MS, max_deliveries: 2, max_pending: 10 };
+
+/// Everything that can happen to groups, a frame each but the second.
+const STEPS: [fn(&mut GroupTable, &mut History); 10] = [
+    |table, history| table.create(b"a*", b"g", Start::At(Position(0)), OPTIONS, history).unwrap(),
+    |_, _| {},
+    |table, history| {
+        let group = table.get_mut(b"a*", b"g").unwrap();
+        group.read(b"c", 4, u64::MAX, 1_000, history, |_| 1).unwrap();
+    },
+    |table, _| assert_eq!(table.get_mut(b"a*", b"g").unwrap().ack([Position(1001), Position(5)]), 1),
+    |table, history| {
+        table.create(b"*", b"other", Start::Head, GroupOptions::default(), history).unwrap();
+        table.get_mut(b"a*", b"g").unwrap().nack(Nack::Park, [Position(1000), Position(1002)]);
+        table.create(b"*", b"g", Start::Head, GroupOptions::default(), history).unwrap();
+    },
+    |table, history| {
+        table.destroy(b"*", b"g");
+        table.create(b"*", b"g", Start::At(Position(1002)), OPTIONS, history).unwrap();
+        table.get_mut(b"*", b"g").unwrap().read(b"d", 1, u64::MAX, 1_000, history, |_| 1).unwrap();
+        assert_eq!(table.get_mut(b"a*", b"g").unwrap().replay(Some(&[Position(1002)])), 1);
+    },
+    |table, history| {
+        table.get_mut(b"*", b"g").unwrap().remove_consumer(b"d");
+        table.get_mut(b"*", b"g").unwrap().set_cursor(Start::At(Position(1000)), history).unwrap();
+    },
+    |table, _| assert!(table.destroy(b"*", b"other")),
+    |table, history| {
+        let twice = [Position(1002), Position(1002)];
+        table.get_mut(b"a*", b"g").unwrap().claim(b"e", 0, twice, u64::MAX, 1_007, history, |_| 1).unwrap();
+    },
+    |table, _| assert_eq!(table.get_mut(b"a*", b"g").unwrap().nack(Nack::Retry, [Position(1003)]), 1),
+];
+
+impl Story {
+    fn new() -> Story {
+        let mut world = World::new(b"a*", GroupOptions::default());
+        (0..6).for_each(|_| world.write(0, 8));
+        let mut table = GroupTable::default();
+        table.start_journal();
+        let mut story = Story { journal: Vec::new(), frames: vec![(0, Vec::new())] };
+        for step in STEPS {
+            step(&mut table, &mut world.history);
+            let before = story.journal.len();
+            let wrote = table.write_changes(&mut story.journal);
+            assert_eq!(wrote.is_some(), story.journal.len() > before);
+            if wrote.is_some() {
+                story.frames.push((story.journal.len(), dump_table(&table)));
+            }
+        }
+        assert_eq!(story.frames.len(), 10);
+        story
+    }
+
+    /// The last frame that ends at or before `bytes`.
+    fn at(&self, bytes: usize) -> &(usize, Dump) {
+        self.frames.iter().rfind(|(end, _)| *end <= bytes).unwrap()
+    }
+}
+
+#[test]
+fn a_journal_cut_at_any_byte_makes_the_groups_of_its_last_whole_frame() {
+    let story = Story::new();
+    for cut in 0..=story.journal.len() {
+        let (table, bytes) = replayed(&story.journal[..cut]);
+        let (end, groups) = story.at(cut);
+        assert_eq!((bytes, &dump_table(&table)), (*end, groups));
+    }
+}
+
+#[test]
+fn a_journal_with_any_byte_spoiled_makes_the_groups_of_the_frame_before() {
+    let story = Story::new();
+    for spoiled in 0..story.journal.len() {
+        for mask in [0x01, 0x80, 0xff] {
+            let mut journal = story.journal.clone();
+            journal[spoiled] ^= mask;
+            let (table, bytes) = replayed(&journal);
+            let (end, groups) = story.at(spoiled);
+            assert_eq!((bytes, &dump_table(&table)), (*end, groups), "byte {spoiled}");
+        }
+    }
+    // Zeros behind it, as a file that grew before it was written has them, are no frame.
+    let (table, bytes) = replayed(&[&story.journal[..], &[0; 64]].concat());
+    assert_eq!((bytes, table.len()), (story.journal.len(), 2));
+}
+
+#[test]
+fn a_state_written_whole_makes_the_same_groups_and_goes_on() {
+    let story = Story::new();
+    let (mut table, _) = replayed(&story.journal);
+    table.start_journal();
+    let mut anew = Vec::new();
+    table.write_state(&mut anew);
+    table.get_mut(b"a*", b"g").unwrap().ack([Position(1003)]);
+    assert_eq!(table.write_changes(&mut anew), Some(Urgency::Soon));
+    let (again, bytes) = replayed(&anew);
+    assert_eq!((bytes, dump_table(&again)), (anew.len(), dump_table(&table)));
+}
+
+#[test]
+fn a_frame_whose_sum_is_right_and_whose_changes_are_none_is_refused() {
+    for changes in [&[0_u8][..], &[99], &[3, 0, 4, 5], &[4, 1], &[1, 0, 9], &[3], &[1, 0, 1, 42, 1, 42, 0, 0, 1]] {
+        let mut journal = Vec::new();
+        let start = begin_frame(&mut journal);
+        journal.extend_from_slice(changes);
+        end_frame(&mut journal, start);
+        assert_eq!(replayed(&journal).1, 0, "{changes:?}");
+    }
+}
+
+#[test]
+fn what_an_administrator_did_is_urgent_and_what_workers_did_is_not() {
+    let (_, mut history) = history_and_shards(1);
+    let mut table = GroupTable::default();
+    table.start_journal();
+    let mut out = Vec::new();
+    assert_eq!(table.write_changes(&mut out), None);
+    table.create(b"*", b"g", Start::Head, GroupOptions::default(), &history).unwrap();
+    assert_eq!(table.write_changes(&mut out), Some(Urgency::Now));
+    let group = table.get_mut(b"*", b"g").unwrap();
+    group.read(b"c", 1, u64::MAX, 1, &mut history, |_| 1).unwrap();
+    assert_eq!(table.write_changes(&mut out), Some(Urgency::Soon));
+    assert!(table.get_mut(b"*", b"g").unwrap().read(b"c", 1, u64::MAX, 2, &mut history, |_| 1).unwrap().is_empty());
+    assert_eq!(table.write_changes(&mut out), None, "a read that gives nothing changes nothing");
+    table.get_mut(b"*", b"g").unwrap().set_cursor(Start::Head, &history).unwrap();
+    assert_eq!(table.write_changes(&mut out), Some(Urgency::Now));
+    table.destroy(b"*", b"g");
+    assert_eq!(table.write_changes(&mut out), Some(Urgency::Now));
+    assert!(replayed(&out).0.is_empty());
+}
+
+#[test]
+fn cursors_are_written_when_the_server_stops() {
+    let mut world = World::new(b"a*", GroupOptions::default());
+    let mut table = GroupTable::default();
+    table.create(b"a*", b"g", Start::Head, GroupOptions::default(), &world.history).unwrap();
+    table.start_journal();
+    let mut out = Vec::new();
+    table.write_state(&mut out);
+    world.write(4, 8);
+    table.get_mut(b"a*", b"g").unwrap().read(b"c", 1, u64::MAX, 1, &mut world.history, |_| 1).unwrap();
+    table.write_changes(&mut out);
+    assert_eq!(replayed(&out).0.get(b"a*", b"g").unwrap().info().cursor, Position(1000));
+    table.note_cursors();
+    table.write_changes(&mut out);
+    assert_eq!(replayed(&out).0.get(b"a*", b"g").unwrap().info().cursor, Position(1001));
+}
+
+#[test]
+fn with_another_history_what_was_open_is_lost_and_the_next_read_begins_with_a_gap() {
+    let mut world = World::new(b"a*", GroupOptions::default());
+    (0..3).for_each(|_| world.write(0, 8));
+    let mut table = GroupTable::default();
+    table.create(b"a*", b"g", Start::Head, GroupOptions::default(), &world.history).unwrap();
+    let group = table.get_mut(b"a*", b"g").unwrap();
+    group.set_cursor(Start::At(Position(0)), &world.history).unwrap();
+    group.read(b"c", 2, u64::MAX, 1, &mut world.history, |_| 1).unwrap();
+    table.hold_below(Position(900));
+    assert_eq!(table.get(b"a*", b"g").unwrap().info().cursor, Position(900));
+    table.forget_positions();
+    let info = table.get(b"a*", b"g").unwrap().info();
+    assert_eq!((info.pending, info.counts.lost, info.cursor), (0, 2, Position(1)));
+    let read = table.get_mut(b"a*", b"g").unwrap().read(b"c", 9, u64::MAX, 1, &mut world.history, |_| 1).unwrap();
+    assert_eq!((read.gaps, read.events), (1, 3));
+}
+
+#[test]
+fn a_group_is_warned_of_once_until_it_has_caught_up() {
+    let mut world = World::new(b"*", GroupOptions::default());
+    let mut table = GroupTable::default();
+    table.create(b"*", b"g", Start::Head, GroupOptions::default(), &world.history).unwrap();
+    let warned = |table: &mut GroupTable, world: &World| {
+        let mut count = 0;
+        (0..3).for_each(|_| table.look_at_retention(&world.history, 2, |_, _, _| count += 1));
+        count
+    };
+    world.write(0, 8);
+    assert_eq!(warned(&mut table, &world), 0, "nothing was overwritten yet");
+    for _ in 0..3 {
+        (0..100).for_each(|key| world.write(key % 2, 8));
+        assert_eq!(warned(&mut table, &world), 1);
+        assert!(table.get(b"*", b"g").unwrap().retention_warning(&world.history));
+        table.get_mut(b"*", b"g").unwrap().set_cursor(Start::Head, &world.history).unwrap();
+        assert_eq!(warned(&mut table, &world), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    /// The model's own test restarts now and then; this one looks at every moment a crash may come at.
+    #[test]
+    fn whatever_was_done_a_journal_makes_the_same_group_after_every_step(
+        ops in proptest::collection::vec(op(), 0..60),
+        max_deliveries in 0..3_u32,
+    ) {
+        let mut world = World::new(b"a*", GroupOptions { idle_ms: IDLE_MS, max_deliveries, max_pending: 20 });
+        for op in &ops {
+            world.run(op);
+            let again = restored(world.journal());
+            prop_assert_eq!(dump(&again), dump(&world.group));
+            prop_assert!(again.cursor <= world.group.cursor);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The first bytes of a journal, little-endian:
+//!
+//! ```text
+//!    0  magic, 8 bytes    8  version, 4    12  core, 2    14  cores, 2    16  history id, 40, zeros behind it
+//!   56  zeros, 4         60  CRC-32C of the bytes before, 4
+//! ```
+
+use thiserror::Error;
+
+/// How many bytes a header takes.
+pub(super) const HEADER_BYTES: usize = 64;
+
+const MAGIC: &[u8; 8] = b"KTGROUPS";
+const VERSION: u32 = 1;
+const HISTORY: std::ops::Range<usize> = 16..56;
+const SUM: usize = 60;
+
+/// What a header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The core that writes the journal.
+    pub core: u16,
+    /// How many cores write one.
+    pub cores: u16,
+    /// The name of the history that its positions are of.
+    pub history_id: String,
+}
+
+/// Why bytes are no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HeaderError {
+    /// They never were, or are damaged.
+    #[error("this is no journal of consumer groups, or it is damaged")]
+    Damaged,
+    /// They are one of another version.
+    #[error("version {version} of the journal is not known to this version of keytide")]
+    Version {
+        /// Which.
+        version: u32,
+    },
+}
+
+impl Header {
+    /// The bytes; none where the history's name is too long.
+    pub(super) fn bytes(&self) -> Option<[u8; HEADER_BYTES]> {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..14].copy_from_slice(&self.core.to_le_bytes());
+        bytes[14..16].copy_from_slice(&self.cores.to_le_bytes());
+        bytes[HISTORY].get_mut(..self.history_id.len())?.copy_from_slice(self.history_id.as_bytes());
+        let sum = crc32c::crc32c(&bytes[..SUM]);
+        bytes[SUM..].copy_from_slice(&sum.to_le_bytes());
+        Some(bytes)
+    }
+
+    /// What a journal's first bytes say.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Header, HeaderError> {
+        let bytes = bytes.first_chunk::<HEADER_BYTES>().ok_or(HeaderError::Damaged)?;
+        let two = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let four = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        if &bytes[..8] != MAGIC || four(SUM) != crc32c::crc32c(&bytes[..SUM]) {
+            return Err(HeaderError::Damaged);
+        }
+        if four(8) != VERSION {
+            return Err(HeaderError::Version { version: four(8) });
+        }
+        let history_id = String::from_utf8(bytes[HISTORY].to_vec()).map_err(|_| HeaderError::Damaged)?;
+        let history_id = history_id.trim_end_matches('\0').to_owned();
+        Ok(Header { core: two(12), cores: two(14), history_id })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_as_it_was_written_and_not_at_all_with_any_byte_spoiled() {
+        let header = Header { core: 3, cores: 8, history_id: "0123456789abcdef0123456789abcdef01234567".into() };
+        let bytes = header.bytes().unwrap();
+        assert_eq!(Header::parse(&bytes), Ok(header.clone()));
+        for at in 0..HEADER_BYTES {
+            let mut spoiled = bytes;
+            spoiled[at] ^= 0x10;
+            assert!(Header::parse(&spoiled).is_err());
+            assert!(Header::parse(&bytes[..at]).is_err());
+        }
+        assert!(Header { history_id: "x".repeat(41), ..header }.bytes().is_none());
+    }
+
+    #[test]
+    fn a_journal_of_a_later_version_is_told_by_its_version() {
+        let header = Header { core: 0, cores: 1, history_id: String::new() };
+        let mut bytes = header.bytes().unwrap();
+        bytes[8] = 9;
+        let sum = crc32c::crc32c(&bytes[..SUM]);
+        bytes[SUM..].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(Header::parse(&bytes), Err(HeaderError::Version { version: 9 }));
+    }
+}

@@ -1,0 +1,311 @@
+//! What groups on disk promise, whatever moment the end comes at. A copy of the directory is what a killed process
+//! leaves behind.
+
+use super::*;
+use keytide_engine::group::{GroupError, GroupOptions, Nack, Row, Start};
+use keytide_engine::history::History;
+use keytide_engine::position::ShardId;
+use keytide_engine::ring;
+use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::Shard;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const FIRST: u64 = 1_000;
+const NAMES: [(&[u8], &[u8]); 3] = [(b"*", b"g"), (b"k*", b"g"), (b"k*", b"h")];
+
+/// A directory of the test's own, removed with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("keytide-groups-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a process that is killed now leaves behind.
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+fn options(dir: &Path, cores: u16) -> GroupStoreOptions<'_> {
+    GroupStoreOptions { dir, fsync: Fsync::Os, history_id: "one", next: Position(1 << 50), cores }
+}
+
+/// The events, which outlive the groups' process here.
+struct World {
+    shards: Vec<Shard>,
+    history: History,
+    now_ms: u64,
+}
+
+impl World {
+    fn new() -> World {
+        let sequencer = Arc::new(Sequencer::new(Position(FIRST), 2));
+        let (writers, rings): (Vec<_>, Vec<_>) = (0..2).map(|_| ring::create(1 << 20).unwrap()).unzip();
+        let shard = |(id, writer)| Shard::new(ShardId(id), sequencer.clone(), Some(writer), 16);
+        let shards = (0..).zip(writers).map(shard).collect();
+        World { shards, history: History::new(sequencer.clone(), &rings), now_ms: 1_000 }
+    }
+
+    fn write(&mut self, shard: usize) {
+        self.shards[shard].set(b"key", b"value").unwrap();
+        self.shards[shard].commit();
+    }
+
+    fn last(&self) -> u64 {
+        self.history.head().0
+    }
+
+    /// Reads from a group, wherever it is kept.
+    fn read(&mut self, groups: &mut [Groups], (key, name): (&[u8], &[u8]), count: usize) -> Vec<u64> {
+        let mut given = Vec::new();
+        let table = &mut groups[core(groups, key, name)].table;
+        let sink = |row: Row<'_>| {
+            if let Row::Event(record) = row {
+                given.push(record.position().0);
+            }
+            1
+        };
+        table.get_mut(key, name).unwrap().read(b"c", count, u64::MAX, self.now_ms, &mut self.history, sink).unwrap();
+        given
+    }
+}
+
+fn core(groups: &[Groups], key: &[u8], name: &[u8]) -> usize {
+    usize::from(core_of(key, name, groups.len() as u16).0)
+}
+
+fn create(groups: &mut [Groups], (key, name): (&[u8], &[u8]), history: &History) -> Result<(), GroupError> {
+    let options = GroupOptions { idle_ms: 50, ..GroupOptions::default() };
+    let core = core(groups, key, name);
+    groups[core].table.create(key, name, Start::At(Position(0)), options, history)
+}
+
+/// Ends the turn of each core.
+fn write(groups: &mut [Groups]) {
+    groups.iter_mut().for_each(|groups| assert_eq!(groups.write(), None));
+}
+
+/// What groups hold, by their names, wherever they are.
+fn dump(groups: &[Groups], now_ms: u64) -> BTreeSet<String> {
+    let all = groups.iter().flat_map(|groups| groups.table.iter());
+    let dump = all.map(|(key, name, group)| {
+        let info = group.info();
+        let rows: Vec<_> = group.pending(now_ms).chain(group.parked(now_ms)).collect();
+        let state = (info.cursor, info.counts, info.options, info.consumers);
+        format!("{:?} {:?} {state:?} {rows:?}", key.escape_ascii().to_string(), name.escape_ascii().to_string())
+    });
+    dump.collect()
+}
+
+#[test]
+fn killed_after_any_turn_groups_are_what_they_were_on_any_number_of_cores_and_nothing_is_skipped() {
+    let scratch = Scratch::new("kill");
+    let (dir, left) = (scratch.join("dir"), scratch.join("left"));
+    let mut world = World::new();
+    let mut rng = fastrand::Rng::with_seed(11);
+    for fsync in [Fsync::Os, Fsync::EverySecond, Fsync::Always] {
+        let _ = fs::remove_dir_all(&dir);
+        let mut groups = open(&GroupStoreOptions { fsync, ..options(&dir, 2) }).unwrap();
+        NAMES.iter().for_each(|names| create(&mut groups, *names, &world.history).unwrap());
+        write(&mut groups);
+        let mut acked: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); 3];
+        for turn in 0..24 {
+            world.now_ms += rng.u64(0..40);
+            for _ in 0..rng.usize(0..4) {
+                world.write(rng.usize(..2));
+                let which = rng.usize(..3);
+                let (key, name) = NAMES[which];
+                let given = world.read(&mut groups, NAMES[which], rng.usize(1..4));
+                let core = core(&groups, key, name);
+                let group = groups[core].table.get_mut(key, name).unwrap();
+                let some: Vec<Position> = given.iter().filter(|_| rng.bool()).copied().map(Position).collect();
+                match rng.u8(..5) {
+                    0 => drop(group.nack(Nack::Park, some)),
+                    1 => drop(group.nack(Nack::Retry, some)),
+                    2 => drop(group.replay(None)),
+                    3 => drop(group.remove_consumer(b"c")),
+                    _ => {
+                        group.ack(some.iter().copied());
+                        acked[which].extend(some.iter().map(|position| position.0));
+                    }
+                }
+            }
+            write(&mut groups);
+            copy(&dir, &left);
+            let mut again = open(&options(&left, rng.u16(1..5))).unwrap();
+            assert_eq!(dump(&again, world.now_ms), dump(&groups, world.now_ms), "{fsync:?} {turn}");
+            // Whoever reads on is given all that nobody has acknowledged.
+            world.now_ms += 50;
+            for (names, acked) in NAMES.iter().zip(&acked) {
+                let core = core(&again, names.0, names.1);
+                again[core].table.get_mut(names.0, names.1).unwrap().replay(None);
+                let given: BTreeSet<u64> = world.read(&mut again, *names, usize::MAX).into_iter().collect();
+                assert!(given.is_disjoint(acked));
+                assert!((FIRST..=world.last()).all(|position| given.contains(&position) || acked.contains(&position)));
+            }
+        }
+        groups.iter_mut().for_each(Groups::close);
+    }
+}
+
+#[test]
+fn a_frame_that_was_being_written_is_cut_off_and_its_journal_put_aside() {
+    let scratch = Scratch::new("torn");
+    let (dir, left) = (scratch.join("dir"), scratch.join("left"));
+    let mut world = World::new();
+    let mut groups = open(&options(&dir, 1)).unwrap();
+    create(&mut groups, NAMES[0], &world.history).unwrap();
+    write(&mut groups);
+    let before = dump(&groups, 0);
+    let path = |dir: &Path| dir.join("groups/run-00000001/core-0.journal");
+    let whole = fs::metadata(path(&dir)).unwrap().len();
+    world.write(0);
+    world.read(&mut groups, NAMES[0], 1);
+    write(&mut groups);
+    let end = fs::metadata(path(&dir)).unwrap().len();
+    assert!(end > whole);
+    for cut in whole..end {
+        copy(&dir, &left);
+        File::options().write(true).open(path(&left)).unwrap().set_len(cut).unwrap();
+        assert_eq!(dump(&open(&options(&left, 1)).unwrap(), 0), before);
+        assert_eq!(left.join("groups/run-00000001.damaged").exists(), cut > whole);
+        // And what was begun anew goes on.
+        assert_eq!(dump(&open(&options(&left, 3)).unwrap(), 0), before);
+    }
+}
+
+#[test]
+fn a_start_that_ended_before_its_time_leaves_the_run_before() {
+    let scratch = Scratch::new("runs");
+    let dir = scratch.join("dir");
+    let world = World::new();
+    let mut groups = open(&options(&dir, 2)).unwrap();
+    create(&mut groups, NAMES[0], &world.history).unwrap();
+    create(&mut groups, NAMES[1], &world.history).unwrap();
+    write(&mut groups);
+    let begun = dir.join("groups/run-00000002.new");
+    fs::create_dir_all(&begun).unwrap();
+    fs::write(begun.join("core-0.journal"), b"half of it").unwrap();
+    fs::write(dir.join("groups/run-00000001/core-0.journal.new"), b"half of it").unwrap();
+    let again = open(&options(&dir, 1)).unwrap();
+    assert_eq!(dump(&again, 0), dump(&groups, 0));
+    let left: Vec<_> = fs::read_dir(dir.join("groups")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["run-00000002"]);
+}
+
+#[test]
+fn a_journal_that_is_missing_or_none_keeps_the_server_from_starting() {
+    let scratch = Scratch::new("missing");
+    let dir = scratch.join("dir");
+    drop(open(&options(&dir, 2)).unwrap());
+    let path = dir.join("groups/run-00000001/core-1.journal");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[1..]).unwrap();
+    assert!(matches!(open(&options(&dir, 2)), Err(GroupStoreError::Header { source: HeaderError::Damaged, .. })));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(open(&options(&dir, 2)), Err(GroupStoreError::Missing { found: 1, cores: 2, .. })));
+    fs::write(&path, &bytes).unwrap();
+    assert!(open(&options(&dir, 2)).is_ok());
+    let long = "x".repeat(41);
+    assert!(matches!(
+        open(&GroupStoreOptions { history_id: &long, ..options(&dir, 2) }),
+        Err(GroupStoreError::Io { .. })
+    ));
+}
+
+#[test]
+fn with_another_history_groups_begin_anew_and_no_cursor_is_beyond_the_head() {
+    let scratch = Scratch::new("history");
+    let dir = scratch.join("dir");
+    let mut world = World::new();
+    (0..4).for_each(|_| world.write(0));
+    let mut groups = open(&options(&dir, 1)).unwrap();
+    create(&mut groups, NAMES[0], &world.history).unwrap();
+    world.read(&mut groups, NAMES[0], 4);
+    write(&mut groups);
+    let next = Position(FIRST + 2);
+    let held = open(&GroupStoreOptions { next, ..options(&dir, 1) }).unwrap();
+    assert_eq!(held[0].table.get(b"*", b"g").unwrap().info().cursor, next);
+    let anew = open(&GroupStoreOptions { history_id: "two", ..options(&dir, 1) }).unwrap();
+    let info = anew[0].table.get(b"*", b"g").unwrap().info();
+    assert_eq!((info.cursor, info.pending, info.counts.lost), (Position(1), 0, 4));
+}
+
+#[test]
+fn what_cannot_be_written_is_told_and_nothing_is_written_after_it() {
+    let scratch = Scratch::new("failed");
+    let path = scratch.join("core-0.journal");
+    fs::write(&path, b"").unwrap();
+    let header = Header { core: 0, cores: 1, history_id: "one".into() };
+    let file = File::open(&path).unwrap();
+    let helper = Helper::start().unwrap();
+    let journal = GroupJournal::new(path.clone(), header, file, 0, Fsync::Always, helper);
+    let mut table = GroupTable::default();
+    table.start_journal();
+    let mut groups = [Groups::new(table, journal)];
+    assert_eq!((groups[0].refusal(), groups[0].write()), (None, None));
+    create(&mut groups, NAMES[0], &World::new().history).unwrap();
+    let refusal = "ERR consumer groups cannot be written: Bad file descriptor (os error 9); restart the server when \
+                   the disk is well";
+    assert_eq!(groups[0].write().as_deref(), Some(refusal));
+    assert_eq!(groups[0].refusal().as_deref(), Some(refusal));
+    groups[0].close();
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+}
+
+#[test]
+fn a_journal_that_has_grown_is_written_anew_and_loses_nothing() {
+    for (fsync, times) in [(Fsync::Os, 2), (Fsync::EverySecond, 1), (Fsync::Always, 1)] {
+        let scratch = Scratch::new(&format!("anew-{fsync:?}"));
+        let (dir, left) = (scratch.join("dir"), scratch.join("left"));
+        let mut world = World::new();
+        let mut groups = open(&GroupStoreOptions { fsync, ..options(&dir, 1) }).unwrap();
+        create(&mut groups, NAMES[0], &world.history).unwrap();
+        (0..8_000).for_each(|_| world.write(0));
+        let path = dir.join("groups/run-00000001/core-0.journal");
+        let (mut longest, mut shrunk, end) = (0, 0, Instant::now() + Duration::from_secs(60));
+        while shrunk < times {
+            assert!(Instant::now() < end, "it is never written anew");
+            let given = world.read(&mut groups, NAMES[0], usize::MAX);
+            let group = groups[0].table.get_mut(b"*", b"g").unwrap();
+            group.nack(Nack::Retry, given.iter().copied().map(Position));
+            write(&mut groups);
+            let bytes = fs::metadata(&path).unwrap().len();
+            let is_anew = bytes < longest;
+            longest = if is_anew { 0 } else { bytes };
+            shrunk += u32::from(is_anew);
+            if is_anew {
+                copy(&dir, &left);
+                assert_eq!(dump(&open(&options(&left, 1)).unwrap(), 0), dump(&groups, 0));
+            }
+        }
+        assert!(longest < 4 << 20);
+        assert!(!path.with_extension("journal.new").exists());
+    }
+}

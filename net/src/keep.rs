@@ -1,0 +1,132 @@
+//! Where a server keeps what it has: in memory only, or in the directory of `--dir`.
+
+use crate::config::Config;
+use crate::group_store::{self, GroupStoreOptions};
+use crate::groups::Groups;
+use crate::server::Kept;
+use crate::start::StartError;
+use keytide_engine::clock;
+use keytide_engine::log::directory::Directory;
+use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError};
+use keytide_engine::position::{Position, ShardId};
+use keytide_engine::ring;
+use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::{LentShard, Shard};
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+/// What a server starts with.
+pub(crate) struct Begun {
+    /// What all cores share of it.
+    pub kept: Kept,
+    /// The shards, in order.
+    pub shards: Vec<LentShard>,
+    /// The consumer groups of each core.
+    pub groups: Vec<Groups>,
+    /// The directory, where there is one.
+    pub store: Option<OpenStore>,
+}
+
+/// A directory in use.
+pub(crate) struct OpenStore {
+    directory: Arc<Directory>,
+    limit: LimitKeeper,
+}
+
+impl OpenStore {
+    /// Ends the run in order. The shards are gone, and with them everything that writes to the directory.
+    pub fn close(self, sequencer: &Sequencer) -> Result<(), StoreError> {
+        drop(self.limit);
+        Ok(self.directory.close_clean(sequencer.next())?)
+    }
+}
+
+/// Begins a history in memory, or goes on with the one in the directory.
+pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
+    match store_options(config) {
+        None => begin_in_memory(config),
+        Some(options) => begin_in_directory(&options),
+    }
+}
+
+fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
+    let sequencer = Arc::new(Sequencer::new(Position::first_of_run(clock::unix_micros()), config.shards as usize));
+    let (mut shards, mut histories) = (Vec::new(), Vec::new());
+    for shard in (0..config.shards).map(ShardId) {
+        let mut writer = None;
+        if config.ring_bytes > 0 {
+            let refused = |source| StartError::Ring { bytes: config.ring_bytes, source };
+            let (ours, ring) = ring::create(config.ring_bytes).map_err(refused)?;
+            writer = Some(ours);
+            histories.push(ring.into());
+        }
+        let shard = Shard::new(shard, sequencer.clone(), writer, config.absent_streams);
+        shards.push(LentShard(Box::new(shard)));
+    }
+    let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
+    // They end with the process.
+    let groups = shards.iter().map(|_| Groups::default()).collect();
+    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store: None })
+}
+
+fn begin_in_directory(options: &store::StoreOptions) -> Result<Begun, StartError> {
+    let shows_progress = std::io::stderr().is_terminal();
+    let progress = |shard: ShardId, records: u64| {
+        if shows_progress {
+            // Whoever looks has a terminal; where it is gone, there is nobody to tell.
+            let _ = write!(std::io::stderr(), "\rkeytide: shard {shard}: {records} records recovered");
+        }
+    };
+    let opened = store::open(options, &progress).map_err(StartError::Store)?;
+    tell(&opened.found, shows_progress);
+    let store::Store { shards, histories, sequencer, directory, .. } = opened;
+    let limit = LimitKeeper::start(directory.clone(), sequencer.clone()).map_err(StartError::Store)?;
+    let history_id = directory.history_id();
+    let groups = group_store::open(&GroupStoreOptions {
+        dir: directory.path(),
+        fsync: options.log.fsync,
+        history_id: &history_id,
+        next: sequencer.next(),
+        cores: options.shards,
+    })?;
+    let store = Some(OpenStore { directory, limit });
+    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store })
+}
+
+/// Says what was found where that is more than the orderly end of the run before.
+fn tell(found: &Report, shows_progress: bool) {
+    if shows_progress && found.replayed > 0 {
+        let _ = writeln!(std::io::stderr(), "\rkeytide: {} records recovered{:24}", found.replayed, "");
+    }
+    tracing::info!(start = ?found.start, replayed = found.replayed, "history recovered");
+    if found.cut_records > 0 || found.cut_bytes > 0 {
+        let Report { cut_records: records, cut_bytes: bytes, .. } = found;
+        tracing::warn!(records, bytes, "the end of the log was torn and is cut off");
+    }
+}
+
+/// provisional
+fn store_options(config: &Config) -> Option<store::StoreOptions> {
+    use keytide_engine::log::{Fsync, LogOptions};
+    let path = std::env::var_os("KT_DIR")?.into();
+    let fsync = match std::env::var("KT_FSYNC").as_deref() {
+        Ok("always") => Fsync::Always,
+        Ok("everysec") => Fsync::EverySecond,
+        _ => Fsync::Os,
+    };
+    let segment_bytes = (64 << 20).max(config.ring_bytes);
+    Some(store::StoreOptions {
+        path,
+        directory: Default::default(),
+        shards: config.shards,
+        log: LogOptions {
+            fsync,
+            segment_bytes,
+            turn_bytes: config.ring_bytes / 2,
+            retain_bytes: 16 << 30,
+            retain_ms: None,
+        },
+        ring_bytes: config.ring_bytes,
+        absent_streams: config.absent_streams,
+    })
+}

@@ -1,0 +1,91 @@
+//! A server in the test's own process, with consumer groups in a directory.
+
+use super::{Client, PATIENCE};
+use clap::Parser;
+use keytide_engine::position::Position;
+use keytide_engine::ring;
+use keytide_engine::sequencer::Sequencer;
+use keytide_net::config::Flags;
+use keytide_net::group_store::{self, Fsync, GroupStoreOptions};
+use keytide_net::server::Server;
+use keytide_net::turn_loop;
+use socket2::{Domain, Socket, Type};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+/// A running server; dropping it stops it.
+pub struct Local {
+    server: Arc<Server>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Local {
+    /// Starts one with so many shards, whose first event gets this position.
+    pub fn start(dir: &Path, shards: u16, fsync: Fsync, next: u64) -> Local {
+        let words =
+            ["keytide", "--port", "0", "--shards", &shards.to_string(), "--ring-bytes", "16m"].map(String::from);
+        let config = Flags::parse_from(words).decide().expect("flags that there are");
+        let sequencer = Arc::new(Sequencer::new(Position(next), shards.into()));
+        let rings = (0..shards).map(|_| ring::create(config.ring_bytes).expect("memory for a small ring"));
+        let (writers, rings): (Vec<_>, Vec<_>) = rings.map(|(writer, ring)| (Some(writer), ring)).unzip();
+        let mut address = SocketAddr::new(config.bind, 0);
+        let mut listeners = Vec::new();
+        for _ in 0..shards {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+            socket.set_reuse_port(true).expect("Linux has it");
+            socket.bind(&address.into()).expect("a free port");
+            socket.listen(16).expect("it is bound");
+            let listener = TcpListener::from(socket);
+            address = listener.local_addr().expect("it is bound");
+            listeners.push(listener);
+        }
+        let options = GroupStoreOptions { dir, fsync, history_id: "history", next: Position(next), cores: shards };
+        let groups = group_store::open(&options).expect("groups that can be read");
+        let server = Arc::new(Server::new(config, sequencer, rings, address));
+        let (ready, is_ready) = channel();
+        let thread = std::thread::spawn({
+            let server = server.clone();
+            move || {
+                let ready = || ready.send(()).expect("the test waits for it");
+                turn_loop::run(&server, writers, groups, listeners, ready).expect("it serves until it is stopped");
+            }
+        });
+        is_ready.recv_timeout(PATIENCE).expect("it starts");
+        Local { server, thread: Some(thread) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.server.address)
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.server.stop();
+        // Where it panicked the test fails for another reason already.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Copies a directory: what a process that is killed now leaves behind.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a place for the test's files");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let path = entry.expect("its entry").path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).expect("a file that can be copied");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Consumer groups that outlive their server, as clients see it.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::local::{Local, copy};
+use common::{Client, Server, Value, scratch};
+use keytide_net::group_store::Fsync;
+
+/// What clients can ask of two groups, without how long ago anything was.
+fn told(client: &mut Client) -> Vec<Value> {
+    let mut told = Vec::new();
+    for group in ["g", "h"] {
+        for command in [&["cdc.pending"][..], &["cdc.group", "parked"]] {
+            let words: Vec<&str> = command.iter().copied().chain(["k*", group]).collect();
+            let rows = client.call(&words);
+            told.extend(rows.values().iter().map(|row| Value::Array(row.values()[..3].to_vec())));
+        }
+        let info = client.call(&["cdc.group", "info", "k*", group]);
+        let without = ["head_seq", "consumers", "retention_warning"];
+        for pair in info.values().chunks(2).filter(|pair| !without.contains(&pair[0].text().as_str())) {
+            told.extend_from_slice(pair);
+        }
+    }
+    told
+}
+
+#[test]
+fn what_clients_were_told_of_groups_is_so_after_the_server_was_killed() {
+    for (number, fsync) in [Fsync::Os, Fsync::EverySecond, Fsync::Always].into_iter().enumerate() {
+        let scratch = scratch(&format!("groups-durable-{number}"));
+        let (dir, left) = (scratch.join("dir"), scratch.join("left"));
+        let server = Local::start(&dir, 2, fsync, 1_000);
+        let mut client = server.client();
+        client.call(&["cdc.group", "create", "k*", "g", "0", "idle", "0", "maxdeliver", "3"]);
+        client.call(&["cdc.group", "create", "k*", "h", "$"]);
+        for key in 0..20 {
+            client.call(&["set", &format!("k{key}"), "v"]);
+        }
+        assert_eq!(client.call(&["cdc.group", "read", "k*", "h", "worker", "9"]).values().len(), 9);
+        assert_eq!(client.call(&["cdc.group", "read", "k*", "g", "one", "5"]).values().len(), 5);
+        assert_eq!(client.call(&["cdc.group", "read", "k*", "g", "two", "3"]).values().len(), 3);
+        assert_eq!(client.call(&["cdc.ack", "k*", "g", "1001"]), Value::Integer(1));
+        assert_eq!(client.call(&["cdc.nack", "k*", "g", "park", "1002"]), Value::Integer(1));
+        assert_eq!(client.call(&["cdc.nack", "k*", "h", "retry", "1000", "1001"]), Value::Integer(2));
+        let before = told(&mut client);
+        copy(&dir, &left);
+        // Killed: another server, with fewer cores, finds what is left.
+        let again = Local::start(&left, 1, fsync, 2_000);
+        let mut other = again.client();
+        assert_eq!(told(&mut other), before);
+        assert_eq!(other.call(&["cdc.group", "list"]).values().len(), 2);
+        // The events themselves are not there any more in this test: each is told as lost, none is forgotten.
+        let rows = other.call(&["cdc.group", "read", "k*", "g", "one", "9"]);
+        let gaps: Vec<(u64, Value)> =
+            rows.values().iter().map(|row| (row.values()[0].integer(), row.values()[3].clone())).collect();
+        assert_eq!(gaps[0], (1_004, Value::Integer(3)));
+        other.call(&["set", "k", "v"]);
+        let rows = other.call(&["cdc.group", "read", "k*", "g", "one", "9"]);
+        assert_eq!(rows.values().last().map(|row| row.values()[0].integer()), Some(2_000));
+        assert_eq!(other.call(&["cdc.group", "destroy", "k*", "h"]), Value::Integer(1));
+        drop(again);
+        // Stopped in order, and more cores.
+        let third = Local::start(&left, 2, fsync, 3_000);
+        assert_eq!(third.client().call(&["cdc.group", "list"]).values().len(), 1);
+        let pending = third.client().call(&["cdc.pending", "k*", "g"]);
+        assert_eq!(pending.values().len(), 1);
+        drop((server, third));
+        std::fs::remove_dir_all(scratch).expect("nobody uses it any more");
+    }
+}
+
+#[test]
+fn a_group_that_is_about_to_lose_events_says_so_until_it_has_caught_up() {
+    let server = Server::small();
+    let mut client = server.client();
+    client.call(&["cdc.group", "create", "*", "g", "0"]);
+    let mut told = || {
+        let info = client.call(&["cdc.group", "info", "*", "g"]);
+        let warning = info.values().chunks(2).find(|pair| pair[0].text() == "retention_warning").map(|pair| &pair[1]);
+        let list = client.call(&["cdc.group", "list"]);
+        assert_eq!(warning, list.values()[0].values().get(5));
+        warning.expect("it is told").integer()
+    };
+    assert_eq!(told(), 0);
+    let mut writer = server.client();
+    let value = "x".repeat(10_000);
+    (0..200).for_each(|_| drop(writer.call(&["set", "k", &value])));
+    assert_eq!(told(), 1);
+    writer.call(&["cdc.group", "setid", "*", "g", "$"]);
+    assert_eq!(told(), 0);
+}
