@@ -63,3 +63,21 @@ pub const PUSH_SPARE_BYTES_MAX: usize = 512 << 10;
 
 /// What a send of pushes is taken to cost, in nanoseconds: the kernel does it after the turn.
 pub const PUSH_SEND_NS: u64 = 4_000;
+
+/// The bytes of a segment's file, `--segment-bytes`.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The least that it may be: with smaller ones a directory has too many files.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// How many bytes of history are kept, of all shards together, `--retain-bytes`.
+pub const RETAIN_BYTES_DEFAULT: u64 = 16 << 30;
+
+/// How many bytes a shard logs from one snapshot to the next, `--snapshot-bytes`: some seconds of replay at a start.
+pub const SNAPSHOT_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// The least that it may be: otherwise a busy shard would do little else.
+pub const SNAPSHOT_BYTES_MIN: u64 = 64 << 10;
+
+/// How many snapshots of a shard are kept, `--snapshots`: the newest, and one in case that is damaged.
+pub const SNAPSHOTS_DEFAULT: usize = 2;

@@ -2,7 +2,7 @@
 
 use crate::command::help::help;
 use crate::command::{Command, Flag, Keys, Run, SessionContext};
-use crate::config::Spin;
+use crate::config::{Durability, Spin};
 use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
 use keytide_engine::filter::Glob;
@@ -58,7 +58,15 @@ const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -
 
 const ROWS: &[Row] = &[
     row("absent-streams", Change::Never, |server| server.config.absent_streams.to_string()),
-    row("appendonly", Change::Same, |_| "no".to_owned()),
+    // What is `os` here is `no` in Redis: the system decides.
+    row("appendfsync", Change::Same, |server| match of_durability(server, |kept| kept.fsync_name().to_owned()) {
+        name if name.is_empty() || name == "os" => "no".to_owned(),
+        name => name,
+    }),
+    row("appendonly", Change::Same, |server| match server.config.durability {
+        Some(_) => "yes".to_owned(),
+        None => "no".to_owned(),
+    }),
     row("bind", Change::Same, |server| server.config.bind.to_string()),
     row("cluster-enabled", Change::Never, |_| "no".to_owned()),
     row("cores", Change::Never, |server| {
@@ -66,6 +74,8 @@ const ROWS: &[Row] = &[
         cores.join(",")
     }),
     row("databases", Change::Never, |_| "1".to_owned()),
+    row("dir", Change::Same, |server| of_durability(server, |kept| kept.dir.display().to_string())),
+    row("fsync", Change::Never, |server| of_durability(server, |kept| kept.fsync_name().to_owned())),
     row("io-threads", Change::Never, |_| "1".to_owned()),
     row("maxclients", Change::Free { check: check_maxclients, apply: set_maxclients }, |server| {
         server.maxclients().to_string()
@@ -77,9 +87,16 @@ const ROWS: &[Row] = &[
     row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),
     row("push-buffer-bytes", Change::Never, |server| server.config.push_buffer_bytes.to_string()),
     row("requirepass", Change::Same, |server| server.config.requirepass.clone().unwrap_or_default()),
+    row("retain-age", Change::Never, |server| {
+        of_durability(server, |kept| kept.retain_ms.map_or(String::new(), |ms| format!("{}s", ms / 1000)))
+    }),
+    row("retain-bytes", Change::Never, |server| of_durability(server, |kept| kept.retain_bytes.to_string())),
     row("ring-bytes", Change::Never, |server| server.config.ring_bytes.to_string()),
     row("save", Change::Same, |_| String::new()),
+    row("segment-bytes", Change::Never, |server| of_durability(server, |kept| kept.segment_bytes.to_string())),
     row("shards", Change::Never, |server| server.shards().to_string()),
+    row("snapshot-bytes", Change::Never, |server| of_durability(server, |kept| kept.snapshot_bytes.to_string())),
+    row("snapshots", Change::Never, |server| of_durability(server, |kept| kept.snapshots.to_string())),
     row("spin-us", Change::Never, |server| match server.config.spin {
         Spin::Micros(micros) => micros.to_string(),
         Spin::Forever => "forever".to_owned(),
@@ -91,6 +108,11 @@ const ROWS: &[Row] = &[
     row("tcp-keepalive", Change::Same, |_| "0".to_owned()),
     row("timeout", Change::Same, |_| "0".to_owned()),
 ];
+
+/// A value about history on disk; empty where there is none.
+fn of_durability(server: &Server, value: fn(&Durability) -> String) -> String {
+    server.config.durability.as_ref().map_or(String::new(), value)
+}
 
 fn check_maxclients(value: &[u8]) -> Result<(), String> {
     match parse_i64(value) {

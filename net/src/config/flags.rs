@@ -1,0 +1,129 @@
+//! The flags by their names: on the command line, in the environment, in the file.
+
+use super::ConfigError;
+use super::durability::DurabilityFlags;
+use clap::Parser;
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// What was typed, or found in the environment or in the file: nothing where nothing was said.
+#[derive(Parser, Deserialize, Debug, Default)]
+#[command(name = "keytide", version, about = "A Redis-protocol cache that records every mutation in a stream")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Flags {
+    /// TOML file with these flags by their long names
+    #[arg(long, env = "KEYTIDE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub(super) config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, env = "KEYTIDE_BIND", value_name = "ADDR")]
+    pub(super) bind: Option<IpAddr>,
+    /// Port of the Redis protocol; 0 = any free one [default: 6379]
+    #[arg(long, env = "KEYTIDE_PORT")]
+    pub(super) port: Option<u16>,
+    /// Port of gRPC and HTTP; only 0 (off) so far [default: 0]
+    #[arg(long, env = "KEYTIDE_GRPC_PORT", value_name = "PORT")]
+    pub(super) grpc_port: Option<u16>,
+    /// Number of shards, each on a core of its own [default: one for each core]
+    #[arg(long, env = "KEYTIDE_SHARDS", value_name = "N")]
+    pub(super) shards: Option<u16>,
+    /// Cores to pin the shards to, as in 0,2,4-7 [default: all]
+    #[arg(long, env = "KEYTIDE_CORES", value_name = "LIST")]
+    pub(super) cores: Option<String>,
+    /// Bytes of each shard's ring, rounded up to a power of two; k, m and g may follow; 0 = record nothing [default: 64m]
+    #[arg(long, env = "KEYTIDE_RING_BYTES", value_name = "BYTES")]
+    pub(super) ring_bytes: Option<String>,
+    /// Streams of absent keys whose revision counter each shard keeps [default: 1048576]
+    #[arg(long, env = "KEYTIDE_ABSENT_STREAMS", value_name = "N")]
+    pub(super) absent_streams: Option<usize>,
+    /// Clients that may be connected at once [default: 10000]
+    #[arg(long, env = "KEYTIDE_MAXCLIENTS", value_name = "N")]
+    pub(super) maxclients: Option<u64>,
+    /// Subscriptions that one client may have [default: 1000]
+    #[arg(long, env = "KEYTIDE_SUBSCRIPTIONS_PER_CLIENT", value_name = "N")]
+    pub(super) subscriptions_per_client: Option<usize>,
+    /// Events that wait for one subscription before it falls behind [default: 4096]
+    #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_EVENTS", value_name = "N")]
+    pub(super) subscription_queue_events: Option<usize>,
+    /// Bytes of events that wait for one subscription before it falls behind; k, m and g may follow [default: 4m]
+    #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_BYTES", value_name = "BYTES")]
+    pub(super) subscription_queue_bytes: Option<String>,
+    /// Bytes of output from which on a subscriber is given no more events; k, m and g may follow [default: 256k]
+    #[arg(long, env = "KEYTIDE_PUSH_BUFFER_BYTES", value_name = "BYTES")]
+    pub(super) push_buffer_bytes: Option<String>,
+    /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50]
+    #[arg(long, env = "KEYTIDE_SPIN_US", value_name = "US")]
+    pub(super) spin_us: Option<String>,
+    /// Password that clients must give with AUTH
+    #[arg(long, env = "KEYTIDE_REQUIREPASS", value_name = "PASSWORD", hide_env_values = true)]
+    pub(super) requirepass: Option<String>,
+    /// Serve other machines without a password
+    #[arg(long, env = "KEYTIDE_INSECURE", num_args = 0, default_missing_value = "true")]
+    pub(super) insecure: Option<bool>,
+    /// error, warn, info, debug or trace; or a filter as in keytide_net=debug [default: warn]
+    #[arg(long, env = "KEYTIDE_LOG_LEVEL", value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) durability: DurabilityFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    planned: Planned,
+}
+
+/// Flags of the contract whose feature is not built yet. They are refused by name, so that nobody believes in a
+/// protection or a persistence that is not there.
+#[derive(Parser, Deserialize, Debug, Default)]
+#[serde(rename_all = "kebab-case")]
+struct Planned {
+    #[arg(long, hide = true, env = "KEYTIDE_MAXMEMORY")]
+    maxmemory: Option<String>,
+    #[arg(long, hide = true, env = "KEYTIDE_MAXMEMORY_POLICY")]
+    maxmemory_policy: Option<String>,
+    #[arg(long, hide = true, env = "KEYTIDE_USER")]
+    user: Option<String>,
+    #[arg(long, hide = true, env = "KEYTIDE_ACL_FILE")]
+    acl_file: Option<String>,
+    #[arg(long, hide = true, env = "KEYTIDE_TLS_PORT")]
+    tls_port: Option<String>,
+    #[arg(long, hide = true, env = "KEYTIDE_TLS_CERT_FILE")]
+    tls_cert_file: Option<String>,
+    #[arg(long, hide = true, env = "KEYTIDE_TLS_KEY_FILE")]
+    tls_key_file: Option<String>,
+}
+
+impl Flags {
+    /// Takes from the file what was not said otherwise.
+    pub(super) fn fill_from(&mut self, file: Flags) {
+        macro_rules! fill {
+            ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
+        }
+        fill!(bind port grpc_port shards cores ring_bytes absent_streams maxclients spin_us requirepass insecure log_level);
+        fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
+        macro_rules! fill_planned {
+            ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };
+        }
+        self.durability.fill_from(file.durability);
+        fill_planned!(maxmemory maxmemory_policy user acl_file);
+        fill_planned!(tls_port tls_cert_file tls_key_file);
+    }
+
+    /// Refuses what is not built yet.
+    pub(super) fn check_planned(&self) -> Result<(), ConfigError> {
+        let planned = &self.planned;
+        let given = [
+            ("maxmemory", &planned.maxmemory),
+            ("maxmemory-policy", &planned.maxmemory_policy),
+            ("user", &planned.user),
+            ("acl-file", &planned.acl_file),
+            ("tls-port", &planned.tls_port),
+            ("tls-cert-file", &planned.tls_cert_file),
+            ("tls-key-file", &planned.tls_key_file),
+        ];
+        match given.iter().find(|(_, value)| value.is_some()) {
+            Some((flag, _)) => Err(ConfigError::Planned { flag }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! From what was typed to values: numbers of bytes, spans of time, cores.
+
+use super::{ConfigError, Spin};
+use keytide_engine::limits::{RING_BYTES_DEFAULT, RING_BYTES_MIN};
+
+/// A value that is none, and what it should be.
+pub(super) fn refused(flag: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::Value { flag, value: value.to_owned(), reason: reason.into() }
+}
+
+/// The number of shards and their cores: as many shards as cores, unless said otherwise.
+pub(super) fn placement(shards: Option<u16>, list: Option<&str>) -> Result<(u16, Vec<usize>), ConfigError> {
+    let available: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    let cores = match list {
+        None => available.clone(),
+        Some(list) => parse_cores(list).ok_or_else(|| refused("cores", list, "a list such as 0,2,4-7 is expected"))?,
+    };
+    if let Some(missing) = cores.iter().find(|core| !available.contains(core)) {
+        let reason = format!("core {missing} is not one that this process may use ({available:?})");
+        return Err(refused("cores", list.unwrap_or(""), reason));
+    }
+    let shards = shards.unwrap_or(cores.len() as u16);
+    if shards == 0 || shards as usize > cores.len() {
+        let reason = format!("each shard needs a core of its own, and there are {}", cores.len());
+        return Err(refused("shards", &shards.to_string(), reason));
+    }
+    Ok((shards, cores[..shards as usize].to_vec()))
+}
+
+fn parse_cores(list: &str) -> Option<Vec<usize>> {
+    let mut cores = Vec::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if last < first || last > 4095 {
+            return None;
+        }
+        cores.extend((first..=last).filter(|core| !cores.contains(core)).collect::<Vec<_>>());
+    }
+    Some(cores)
+}
+
+/// The bytes of a ring: a power of two, or 0.
+pub(super) fn ring_bytes(text: Option<&str>) -> Result<u64, ConfigError> {
+    let Some(text) = text else { return Ok(RING_BYTES_DEFAULT) };
+    let flag = "ring-bytes";
+    let bytes = parse_bytes(text).ok_or_else(|| refused(flag, text, "a number of bytes is expected, as 64m"))?;
+    if bytes == 0 {
+        return Ok(0);
+    }
+    if !(RING_BYTES_MIN..=RING_BYTES_MAX).contains(&bytes) {
+        return Err(refused(flag, text, format!("0, or from {RING_BYTES_MIN} to {RING_BYTES_MAX} bytes")));
+    }
+    Ok(bytes.next_power_of_two())
+}
+
+/// A number of bytes from `min` on, or what it is where nothing was said.
+pub(super) fn bytes_from(
+    flag: &'static str,
+    text: Option<&str>,
+    (min, default): (u64, u64),
+) -> Result<u64, ConfigError> {
+    let Some(text) = text else { return Ok(default) };
+    match parse_bytes(text) {
+        Some(bytes) if bytes >= min => Ok(bytes),
+        Some(_) => Err(refused(flag, text, format!("at least {min} bytes"))),
+        None => Err(refused(flag, text, "a number of bytes is expected, as 128k")),
+    }
+}
+
+/// A record's length is a 32-bit number, and a record takes at most a quarter of a ring.
+const RING_BYTES_MAX: u64 = 8 << 30;
+
+/// A number of bytes, with Redis's units: k, m and g are powers of 1,000, kb, mb and gb of 1,024 — but here both are
+/// of 1,024, for sizes of memory are meant.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &lower[digits.len()..] {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// When an idle core sleeps.
+pub(super) fn spin(text: Option<&str>) -> Result<Spin, ConfigError> {
+    match text {
+        None => Ok(Spin::Micros(50)),
+        Some("forever") => Ok(Spin::Forever),
+        Some(text) => match text.parse() {
+            Ok(micros) => Ok(Spin::Micros(micros)),
+            Err(_) => Err(refused("spin-us", text, "a number of microseconds or `forever` is expected")),
+        },
+    }
+}
+
+/// A span of time in milliseconds: a number with its unit, days, hours, minutes or seconds.
+pub(super) fn span_ms(flag: &'static str, text: &str) -> Result<u64, ConfigError> {
+    let parsed = || {
+        let text = text.trim();
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let seconds = match unit {
+            "d" | "D" => 86_400,
+            "h" | "H" => 3_600,
+            "m" | "M" => 60,
+            "s" | "S" => 1,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(seconds * 1000).filter(|ms| *ms > 0)
+    };
+    parsed().ok_or_else(|| refused(flag, text, "a span of time is expected, as 7d, 12h, 30m or 90s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_listed_singly_and_in_ranges() {
+        assert_eq!(parse_cores("0,2,4-6"), Some(vec![0, 2, 4, 5, 6]));
+        assert_eq!(parse_cores("6-4"), None);
+    }
+
+    #[test]
+    fn a_span_of_time_has_a_unit() {
+        for (text, seconds) in [("7d", 604_800), ("12h", 43_200), ("30m", 1_800), ("90s", 90)] {
+            assert_eq!(span_ms("retain-age", text).expect(text), seconds * 1000);
+        }
+        for text in ["", "d", "7", "7y", "-1d", "0s", "7µ", "99999999999999999999d", "999999999999999999d"] {
+            let refused = span_ms("retain-age", text).expect_err(text).to_string();
+            assert!(refused.contains("as 7d, 12h"), "{refused}");
+        }
+    }
+}
