@@ -6,8 +6,9 @@ use crate::groups::Groups;
 use crate::server::Kept;
 use crate::start::StartError;
 use keytide_engine::clock;
-use keytide_engine::log::directory::Directory;
-use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError};
+use keytide_engine::log::LogOptions;
+use keytide_engine::log::directory::{Directory, DirectoryOptions};
+use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError, StoreOptions};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
@@ -69,7 +70,7 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store: None })
 }
 
-fn begin_in_directory(options: &store::StoreOptions) -> Result<Begun, StartError> {
+fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |shard: ShardId, records: u64| {
         if shows_progress {
@@ -105,26 +106,20 @@ fn tell(found: &Report, shows_progress: bool) {
     }
 }
 
-/// provisional
-fn store_options(config: &Config) -> Option<store::StoreOptions> {
-    use keytide_engine::log::{Fsync, LogOptions};
-    let path = std::env::var_os("KT_DIR")?.into();
-    let fsync = match std::env::var("KT_FSYNC").as_deref() {
-        Ok("always") => Fsync::Always,
-        Ok("everysec") => Fsync::EverySecond,
-        _ => Fsync::Os,
-    };
-    let segment_bytes = (64 << 20).max(config.ring_bytes);
-    Some(store::StoreOptions {
-        path,
-        directory: Default::default(),
+/// How the directory is used; none where everything is kept in memory.
+fn store_options(config: &Config) -> Option<StoreOptions> {
+    let durability = config.durability.as_ref()?;
+    Some(StoreOptions {
+        path: durability.dir.clone(),
+        directory: DirectoryOptions { restored: durability.restored, ..DirectoryOptions::default() },
         shards: config.shards,
         log: LogOptions {
-            fsync,
-            segment_bytes,
+            fsync: durability.fsync,
+            segment_bytes: durability.segment_bytes,
+            // Half a ring is the most that a turn leaves unpublished.
             turn_bytes: config.ring_bytes / 2,
-            retain_bytes: 16 << 30,
-            retain_ms: None,
+            retain_bytes: durability.retain_bytes / config.shards as u64,
+            retain_ms: durability.retain_ms,
         },
         ring_bytes: config.ring_bytes,
         absent_streams: config.absent_streams,

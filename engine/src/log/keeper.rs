@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often what was written is synced with [`Fsync::EverySecond`], and retention by age is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -145,6 +145,7 @@ impl Keeper {
         let (answers, prepared) = channel();
         let name = format!("log-{}", identity.shard);
         let work = Work {
+            requests: received,
             storage,
             identity,
             options,
@@ -154,7 +155,7 @@ impl Keeper {
             file: None,
             marked: synced,
         };
-        let thread = std::thread::Builder::new().name(name).spawn(move || work.run(&received))?;
+        let thread = std::thread::Builder::new().name(name).spawn(move || work.run())?;
         Ok(Keeper { requests: Some(requests), prepared, shared, thread: Some(thread) })
     }
 
@@ -228,6 +229,7 @@ impl Drop for Keeper {
 
 /// The thread's side.
 struct Work {
+    requests: Receiver<Request>,
     storage: Arc<dyn Storage>,
     identity: LogIdentity,
     options: LogOptions,
@@ -241,17 +243,17 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, requests: &Receiver<Request>) {
-        let mut tick_at = Instant::now() + TICK;
+    fn run(mut self) {
+        let mut tick_at = clock::monotonic_ns() + TICK.as_nanos() as u64;
         loop {
-            let patience = tick_at.saturating_duration_since(Instant::now());
-            match requests.recv_timeout(patience) {
+            let patience = Duration::from_nanos(tick_at.saturating_sub(clock::monotonic_ns()));
+            match self.requests.recv_timeout(patience) {
                 Ok(request) => self.answer(request),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if Instant::now() >= tick_at {
-                tick_at = Instant::now() + TICK;
+            if clock::monotonic_ns() >= tick_at {
+                tick_at = clock::monotonic_ns() + TICK.as_nanos() as u64;
                 match self.options.fsync {
                     Fsync::Os => {}
                     Fsync::EverySecond => self.sync(),
@@ -315,6 +317,11 @@ impl Work {
     /// Syncs what was written so far.
     fn sync(&mut self) {
         let written = self.status.written();
+        // A segment that was sealed before that was announced before: the file that is synced below is then the one
+        // behind it.
+        while let Ok(request) = self.requests.try_recv() {
+            self.answer(request);
+        }
         let Some(file) =
             self.file.as_ref().filter(|_| written > self.status.synced() && self.status.failure().is_none())
         else {

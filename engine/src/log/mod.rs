@@ -43,4 +43,6 @@ pub use segments::Segments;
 pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
 
 #[cfg(all(test, not(loom)))]
+mod power_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;

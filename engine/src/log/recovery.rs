@@ -143,7 +143,7 @@ pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> 
     let mut paths = segment_files(directory, storage).map_err(refused)?;
     paths.sort_unstable();
     let next_number = paths.last().map_or(1, |(number, _)| number + 1);
-    let mut look = Look { storage, synced, repair, looked: Vec::new(), cut: Cut::default() };
+    let mut look = Look { storage, directory, synced, repair, looked: Vec::new(), cut: Cut::default() };
     let mut paths = paths.into_iter();
     for (number, path) in paths.by_ref() {
         if !look.take(identity, number, &path)? {
@@ -174,6 +174,7 @@ fn segment_files(directory: &Path, storage: &dyn Storage) -> io::Result<Vec<(u64
 
 struct Look<'s> {
     storage: &'s dyn Storage,
+    directory: &'s Path,
     synced: RingOffset,
     repair: bool,
     looked: Vec<Looked>,
@@ -283,14 +284,21 @@ impl Look<'_> {
         let mut end = (last.sealed.end, last.sealed.last);
         if let Some(extent) = last.extent {
             end = extent.whole;
+            // Of a command that is not whole nothing is damaged.
+            self.check(&last.file.path, extent.end, "a damaged record")?;
             if extent.residue > 0 || extent.end != end.0 {
-                self.check(&last.file.path, end.0, "a damaged record")?;
                 self.cut_off(&last, &extent)?;
                 // Without what was cut off.
                 last.index = Arc::new(last.file.measure()?.1);
             }
         }
         let (end, position) = end;
+        if end < self.synced {
+            // What comes there now is on the disk when it is synced, not before.
+            self.synced = end;
+            synced::write(self.storage, self.directory, end)
+                .map_err(|source| RecoveryError::Io { path: self.directory.to_owned(), source })?;
+        }
         let mut files = Vec::new();
         let mut sealed = Vec::new();
         for looked in self.looked.drain(..) {

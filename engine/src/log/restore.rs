@@ -78,6 +78,11 @@ impl Restored {
         &self.shard.0
     }
 
+    /// The offset behind the last record.
+    pub fn end(&self) -> RingOffset {
+        self.log.end.end
+    }
+
     /// What was cut off the end of the log.
     pub fn cut(&self) -> Cut {
         self.log.cut

@@ -15,13 +15,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const RING_BYTES: u64 = 64 << 10;
+pub(super) const RING_BYTES: u64 = 64 << 10;
 
 /// A directory that is gone when the test ends.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
+    pub(super) fn new(name: &str) -> Scratch {
         let path = std::env::temp_dir().join(format!("keytide-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
@@ -35,16 +35,24 @@ impl Drop for Scratch {
     }
 }
 
-fn identity(directory: &Path) -> LogIdentity {
+pub(super) fn identity(directory: &Path) -> LogIdentity {
     LogIdentity { directory: directory.to_owned(), generation: 1, shard: ShardId(0), shards: 1 }
 }
 
-fn options(fsync: Fsync) -> LogOptions {
+pub(super) fn options(fsync: Fsync) -> LogOptions {
     LogOptions { fsync, segment_bytes: 64 << 10, turn_bytes: RING_BYTES / 2, retain_bytes: u64::MAX, retain_ms: None }
 }
 
-fn found(directory: &Path) -> Result<Restored, RestoreError> {
-    restore(identity(directory), &Unsynced, usize::MAX, |_| {})
+pub(super) fn found(directory: &Path) -> Result<Restored, RestoreError> {
+    found_with(directory, &Unsynced)
+}
+
+pub(super) fn found_with(directory: &Path, storage: &dyn Storage) -> Result<Restored, RestoreError> {
+    restore(identity(directory), storage, usize::MAX, |_| {})
+}
+
+pub(super) fn unsynced() -> Arc<dyn Storage> {
+    Arc::new(Unsynced)
 }
 
 /// Files as they are when nobody waits for the disk, which these tests do not look at.
@@ -93,14 +101,21 @@ impl LogFile for UnsyncedFile {
 }
 
 fn start(restored: Restored, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
-    let storage: Arc<dyn Storage> = Arc::new(RealStorage);
+    start_with(restored, &unsynced(), options(fsync))
+}
+
+pub(super) fn start_with(
+    restored: Restored,
+    storage: &Arc<dyn Storage>,
+    options: LogOptions,
+) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
     let sequencer = Arc::new(Sequencer::resumed(Position(1), &[], restored.last().next(), 1));
-    let (LentShard(shard), history) = restored.start(&storage, options(fsync), &sequencer, RING_BYTES).unwrap();
+    let (LentShard(shard), history) = restored.start(storage, options, &sequencer, RING_BYTES).unwrap();
     (shard, history, sequencer)
 }
 
 /// Every position and key that the history holds, from a position on.
-fn events(history: &ShardHistory, sequencer: &Arc<Sequencer>, from: u64) -> Vec<(u64, Vec<u8>)> {
+pub(super) fn events(history: &ShardHistory, sequencer: &Arc<Sequencer>, from: u64) -> Vec<(u64, Vec<u8>)> {
     let mut reader = History::new(sequencer.clone(), std::slice::from_ref(history));
     let (mut events, mut cursor) = (Vec::new(), Position(from));
     loop {
@@ -176,7 +191,7 @@ fn small_log(name: &str) -> (Scratch, Vec<(RingOffset, Vec<String>)>) {
     (scratch, states)
 }
 
-fn written_lines(shard: &Shard) -> Vec<String> {
+pub(super) fn written_lines(shard: &Shard) -> Vec<String> {
     format!("{:?}", written(shard)).lines().map(str::to_owned).collect()
 }
 

@@ -178,6 +178,11 @@ impl Shard {
         published
     }
 
+    /// The offset behind the last record, published or not.
+    pub fn history_end(&self) -> RingOffset {
+        self.turn.ring_end()
+    }
+
     /// What the ring holds for its readers; none where recording is off.
     pub fn published(&self) -> Option<Published> {
         self.turn.published()

@@ -1,0 +1,160 @@
+//! The power goes, or the process is killed, at any moment of a run: what was acknowledged is there afterwards, what is
+//! there is a state that was, and the shard goes on from it.
+
+use super::recording::{End, Fault, RecordingStorage};
+use super::storage::Storage;
+use super::tests::{RING_BYTES, Scratch, found, found_with, identity, options, start_with, written_lines};
+use super::*;
+use crate::position::RingOffset;
+use crate::shard::random::Commands;
+use std::sync::Arc;
+
+/// A state of the shard.
+struct State {
+    /// The end of its history.
+    end: RingOffset,
+    lines: Vec<String>,
+    /// How many operations on files there were when it was acknowledged; none where it was committed with what came
+    /// after it.
+    acknowledged_at: Option<usize>,
+}
+
+/// Runs commands, some of them together in a turn, and notes every state.
+fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u64) -> Vec<State> {
+    let as_storage: Arc<dyn Storage> = storage.clone();
+    let (mut shard, _, _) = start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(fsync));
+    let mut commands = Commands::new(seed, 12);
+    let state = |shard: &_, end| State { end, lines: written_lines(shard), acknowledged_at: None };
+    let mut states = vec![state(&shard, RingOffset(0))];
+    for _ in 0..400 {
+        shard.check_log().unwrap();
+        shard.begin_command();
+        commands.run(&mut shard);
+        let is_turns_end = commands.rng.bool();
+        if is_turns_end {
+            shard.commit();
+        }
+        states.push(state(&shard, shard.history_end()));
+        if is_turns_end {
+            states.last_mut().unwrap().acknowledged_at = Some(storage.operations());
+        }
+    }
+    shard.commit();
+    states
+}
+
+/// Ends a run at many moments and looks at what a start finds.
+fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bool) {
+    let mut rng = fastrand::Rng::with_seed(fsync as u64);
+    for run_number in 0..4 {
+        let scratch = Scratch::new(&format!("log-cut-{fsync:?}-{run_number}-{keeps_acknowledged}"));
+        let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
+        let states = run(&storage, &scratch, fsync, run_number);
+        for seed in 0..cuts / 4 {
+            let at = rng.usize(..=storage.operations());
+            let into = Scratch::new(&format!("log-cut-after-{fsync:?}-{keeps_acknowledged}"));
+            storage.rebuild(at, end(seed), &into.0).unwrap();
+            let restored = found(&into.0).unwrap_or_else(|error| panic!("run {run_number}, operation {at}: {error}"));
+            let log_end = restored.end();
+            let acknowledged = states.iter().rev().find(|state| state.acknowledged_at.is_some_and(|then| then <= at));
+            if keeps_acknowledged && let Some(state) = acknowledged {
+                assert!(log_end >= state.end, "run {run_number}, operation {at}: {log_end} of {}", state.end);
+            }
+            // A command that recorded nothing leaves the end where it was: the last one counts.
+            let is_it = |state: &&State| state.end == log_end;
+            let state = states.iter().rev().find(is_it).unwrap_or_else(|| panic!("no command ended at {log_end}"));
+            let recovered = written_lines(restored.shard());
+            let known = states.iter().filter(is_it).any(|state| state.lines == recovered);
+            assert!(known, "run {run_number}, operation {at}, seed {seed}: {recovered:#?} is not {:#?}", state.lines);
+            // It goes on, and nothing of what was cut off comes back.
+            let (mut shard, _, _) = start_with(restored, &super::tests::unsynced(), options(fsync));
+            shard.begin_command();
+            shard.set(b"after", b"the end").unwrap();
+            shard.commit();
+            let lines = written_lines(&shard);
+            drop(shard);
+            assert_eq!(written_lines(found(&into.0).unwrap().shard()), lines, "run {run_number}, operation {at}");
+        }
+    }
+}
+
+#[test]
+fn with_always_a_power_loss_at_any_moment_takes_nothing_that_was_acknowledged() {
+    cut(Fsync::Always, 200, |seed| End::PowerLoss { seed }, true);
+}
+
+#[test]
+fn with_os_a_power_loss_leaves_a_state_that_was() {
+    cut(Fsync::Os, 100, |seed| End::PowerLoss { seed }, false);
+}
+
+#[test]
+fn with_os_a_killed_process_has_lost_nothing_that_was_acknowledged() {
+    cut(Fsync::Os, 100, |seed| End::Kill { seed }, true);
+}
+
+#[test]
+fn after_a_write_or_a_sync_that_failed_nothing_is_taken_and_what_was_acknowledged_before_is_there() {
+    for (fault, fsync) in [(Fault::Write, Fsync::Os), (Fault::Write, Fsync::Always), (Fault::Sync, Fsync::Always)] {
+        let scratch = Scratch::new("log-fault");
+        let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
+        let as_storage: Arc<dyn Storage> = storage.clone();
+        let (mut shard, _, _) = start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(fsync));
+        shard.set(b"before", b"1").unwrap();
+        assert!(shard.commit());
+        let lines = written_lines(&shard);
+        let published = shard.published();
+        storage.set_fault(fault);
+        shard.set(b"lost", b"1").unwrap();
+        assert!(!shard.commit(), "{fault:?}: nobody is told of it");
+        assert!(shard.turn().has_failed() && shard.published() == published);
+        storage.set_fault(Fault::None);
+        let refused = shard.check_log().expect_err("nothing is tried again").to_string();
+        assert!(refused.contains(".segment"), "{refused}");
+        assert!(shard.turn().is_full(), "what ends by itself is not recorded either");
+        assert!(!shard.commit());
+        drop(shard);
+        // Half a write is a torn end.
+        if fault == Fault::Write {
+            assert_eq!(written_lines(found(&scratch.0).unwrap().shard()), lines);
+        }
+    }
+}
+
+#[test]
+fn on_a_full_disk_writes_are_refused_before_anything_changes_and_go_on_when_there_is_space() {
+    let scratch = Scratch::new("log-full");
+    let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
+    let as_storage: Arc<dyn Storage> = storage.clone();
+    let (mut shard, history, sequencer) =
+        start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(Fsync::Os));
+    shard.set(b"first", b"").unwrap();
+    shard.commit();
+    storage.set_fault(Fault::Full);
+    let (mut now_ms, mut written) = (1_000, 1);
+    let error = loop {
+        shard.set_now_ms(now_ms);
+        match shard.check_log() {
+            Err(error) => break error,
+            Ok(()) => shard.set(b"key", &[1; 1000]).unwrap(),
+        }
+        shard.commit();
+        written += 1;
+        assert!(written < 10 * options(Fsync::Os).segment_bytes / 1000, "the disk is full");
+    };
+    assert!(matches!(error, LogError::Full { .. }) && error.to_string().starts_with("disk full"), "{error}");
+    assert_eq!(tests::events(&history, &sequencer, 0).len() as u64, written, "all of it can be read");
+    storage.set_fault(Fault::None);
+    assert!(shard.check_log().is_err(), "it is left alone for a while");
+    now_ms += 10_000;
+    shard.set_now_ms(now_ms);
+    shard.check_log().expect("there is space again");
+    for _ in 0..2 * RING_BYTES / 1000 {
+        shard.check_log().unwrap();
+        shard.set(b"key", &[2; 1000]).unwrap();
+        shard.commit();
+        written += 1;
+    }
+    assert_eq!(tests::events(&history, &sequencer, 0).len() as u64, written);
+    assert_eq!(shard.turn().log().unwrap().identity(), &identity(&scratch.0));
+}
