@@ -19,6 +19,7 @@ pub use shard::{ShardHistory, ShardReader};
 use crate::filter::Filter;
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
 use crate::log::SegmentError;
+use crate::log::streams::StreamBits;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record, Ring};
 use crate::sequencer::Sequencer;
@@ -277,7 +278,7 @@ impl History {
         };
         for _ in 0..ATTEMPTS {
             let bound = wanted.until.unwrap_or_else(|| self.frontier());
-            if let Err(damage) = self.seek(page.next, wanted.count, &shards) {
+            if let Err(damage) = self.seek(page.next, wanted, &shards) {
                 return self.damaged(page, damage);
             }
             // What a power loss has taken is told where a reader comes to it.
@@ -311,10 +312,14 @@ impl History {
         page
     }
 
-    fn seek(&mut self, position: Position, count: usize, shards: &Range<usize>) -> Result<(), SegmentError> {
+    fn seek(&mut self, position: Position, wanted: &Scan<'_>, shards: &Range<usize>) -> Result<(), SegmentError> {
+        let stream = match wanted.source {
+            Source::Stream(name) => Some(StreamBits::of(name)),
+            _ => None,
+        };
         for cursor in &mut self.cursors[shards.clone()] {
-            cursor.place.seek(position)?;
-            cursor.run_bytes = count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
+            cursor.place.seek(position, stream)?;
+            cursor.run_bytes = wanted.count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
         }
         Ok(())
     }
@@ -390,7 +395,7 @@ impl History {
                 return None;
             }
             let cursor = &mut self.cursors[shard];
-            cursor.place.seek(position).ok()?;
+            cursor.place.seek(position, None).ok()?;
             // Lapped meanwhile: it is gone.
             cursor.place.fill(1).ok()?;
             let record = cursor.place.peek()?;

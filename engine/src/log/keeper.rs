@@ -4,9 +4,11 @@
 
 use super::failure::LogFailure;
 use super::index::{Sealed, SparseIndex};
+use super::scan::SegmentFile;
 use super::segment::{index_path, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::{LogFile, Prepare, Storage};
+use super::streams::{StreamBlocks, streams_path};
 use super::synced;
 use super::writer::{Fsync, LogError, LogIdentity, LogOptions};
 use crate::clock;
@@ -303,6 +305,19 @@ impl Work {
         if let Err(error) = self.storage.replace(&index_path(&segment.path), &index.encode(sealed)) {
             tracing::warn!(path = %segment.path.display(), %error, "no index beside the segment");
         }
+        self.note_streams(segment, sealed);
+    }
+
+    /// Writes down which streams are where in a sealed segment.
+    fn note_streams(&self, segment: &Segment, sealed: &Sealed) {
+        let blocks = SegmentFile::open(&segment.path).and_then(|file| StreamBlocks::make(&file, sealed.end));
+        let written = blocks
+            .map_err(io::Error::other)
+            .and_then(|blocks| self.storage.replace(&streams_path(&segment.path), &blocks.encode()));
+        // Without it who reads a stream reads all of the segment.
+        if let Err(error) = written {
+            tracing::warn!(path = %segment.path.display(), %error, "the segment's streams are not noted");
+        }
     }
 
     /// Syncs what was written so far.
@@ -365,7 +380,7 @@ impl Work {
         }
         segments.drop_before(list[gone].number);
         for segment in &list[..gone] {
-            for path in [index_path(&segment.path), segment.path.clone()] {
+            for path in [index_path(&segment.path), streams_path(&segment.path), segment.path.clone()] {
                 if let Err(error) = self.storage.remove(&path) {
                     tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
                 }

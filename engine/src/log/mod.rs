@@ -7,6 +7,7 @@
 //! | [`meta`] | `meta.toml`: what a directory says of itself |
 //! | [`segment`] | a file of records: its header and its name |
 //! | [`index`] | the sparse index of a segment, from position to offset |
+//! | [`streams`] | which streams are in which part of a segment |
 //! | [`segments`] | the segments of a shard as its readers hold them |
 //! | [`writer`] | a turn's records written, from one segment into the next |
 //! | [`keeper`] | the thread that makes segments, syncs, seals, and removes what is not kept |
@@ -37,6 +38,7 @@ pub mod segment;
 pub mod segments;
 pub mod storage;
 pub mod store;
+pub mod streams;
 pub mod synced;
 pub mod writer;
 

@@ -12,6 +12,7 @@ use super::scan::{Extent, ScanError, SegmentFile};
 use super::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
+use super::streams::streams_path;
 use super::synced;
 use super::writer::{LogEnd, LogIdentity};
 use crate::position::{Position, RingOffset};
@@ -252,6 +253,7 @@ impl Look<'_> {
         };
         let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
         self.storage.remove(&index_path(path)).map_err(refused)?;
+        self.storage.remove(&streams_path(path)).map_err(refused)?;
         if is_empty {
             self.storage.remove(path).map_err(refused)
         } else {
@@ -314,6 +316,7 @@ impl Look<'_> {
         let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
         // It is active again.
         self.storage.remove(&index_path(&last.file.path)).map_err(refused)?;
+        self.storage.remove(&streams_path(&last.file.path)).map_err(refused)?;
         let file = self.storage.open(&last.file.path).map_err(refused)?;
         let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
         files.push((last.file, end));
