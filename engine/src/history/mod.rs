@@ -377,30 +377,46 @@ impl History {
     }
 
     /// Visits the record at a known place, if the history still has it.
+    ///
+    /// # Errors
+    /// Where it is in a segment that cannot be read.
     pub fn record_at<T>(
         &mut self,
         shard: ShardId,
         offset: RingOffset,
         visit: impl FnOnce(&Record<'_>) -> T,
-    ) -> Option<T> {
-        let cursor = self.cursors.get_mut(shard.0 as usize)?;
-        cursor.place.record_at(offset).ok().flatten().map(|record| visit(&record))
+    ) -> Result<Option<T>, SegmentError> {
+        let Some(cursor) = self.cursors.get_mut(shard.0 as usize) else { return Ok(None) };
+        match cursor.place.record_at(offset) {
+            Ok(record) => Ok(record.map(|record| visit(&record))),
+            Err(SegmentError::Lapped(_)) => Ok(None),
+            Err(damage @ SegmentError::Damaged { .. }) => Err(damage),
+        }
     }
 
     /// Where the record at a position lies, if any shard still has it; of a flush, which every shard has recorded, the
     /// first shard's that does.
-    pub fn find(&mut self, position: Position) -> Option<(ShardId, RingOffset)> {
-        (0..self.shards.len()).find_map(|shard| {
+    ///
+    /// # Errors
+    /// Where it may be in a segment that cannot be read.
+    pub fn find(&mut self, position: Position) -> Result<Option<(ShardId, RingOffset)>, SegmentError> {
+        for shard in 0..self.shards.len() {
             if self.evicted_through(&(shard..shard + 1)).is_some_and(|last| last >= position) {
-                return None;
+                continue;
             }
             let cursor = &mut self.cursors[shard];
-            cursor.place.seek(position, None).ok()?;
-            // Lapped meanwhile: it is gone.
-            cursor.place.fill(1).ok()?;
-            let record = cursor.place.peek()?;
-            (record.position() == position).then(|| (cursor.shard, record.offset()))
-        })
+            let found = cursor.place.seek(position, None).and_then(|()| cursor.place.fill(1));
+            match found {
+                Ok(_) => {}
+                // Meanwhile it is gone.
+                Err(SegmentError::Lapped(_)) => continue,
+                Err(damage @ SegmentError::Damaged { .. }) => return Err(damage),
+            }
+            if let Some(record) = cursor.place.peek().filter(|record| record.position() == position) {
+                return Ok(Some((cursor.shard, record.offset())));
+            }
+        }
+        Ok(None)
     }
 
     /// The position below which a reader is about to lose events: less than a tenth of what is kept is left before it.
