@@ -79,6 +79,11 @@ impl Restored {
         &self.shard.0
     }
 
+    /// The log.
+    pub fn log(&self) -> &FoundLog {
+        &self.log
+    }
+
     /// The offset behind the last record.
     pub fn end(&self) -> RingOffset {
         self.log.end.end

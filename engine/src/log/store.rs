@@ -2,14 +2,16 @@
 
 use super::directory::{Directory, DirectoryError, DirectoryOptions, Start};
 use super::failure::LogFailure;
+use super::recovery::RecoveryError;
 use super::restore::{RestoreError, Restored, restore};
 use super::storage::Storage;
 use super::writer::{LogIdentity, LogOptions};
 use crate::clock;
 use crate::history::ShardHistory;
-use crate::position::ShardId;
+use crate::position::{Position, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::LentShard;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -111,10 +113,13 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
         cut_records: restored.iter().map(|shard| shard.cut().records).sum(),
         cut_bytes: restored.iter().map(|shard| shard.cut().bytes).sum(),
     };
-    let next = directory.begin_run(last.next(), clock::unix_micros())?;
     if report.start == Start::PowerLoss {
-        directory.record_lost(last.next(), next)?;
+        // Before the run begins: who is interrupted here does it again.
+        for lost in lost_between(&restored)?.iter().take(LOST_RANGES_MAX) {
+            directory.record_lost(lost.start, lost.end)?;
+        }
     }
+    let next = directory.begin_run(last.next(), clock::unix_micros())?;
     let first = directory.generations().first().map_or(next, |generation| generation.first);
     let lost: Vec<_> = directory.lost().iter().map(|lost| lost.from..lost.to).collect();
     let sequencer = Arc::new(Sequencer::resumed(first, &lost, next, options.shards as usize));
@@ -141,6 +146,35 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
         store.histories.push(history);
     }
     Ok(store)
+}
+
+/// How many ranges of lost positions one power loss is told by, beside the one behind everything that is left.
+const LOST_RANGES_MAX: usize = 1_000;
+
+/// The positions that are missing between those that are there, above what every shard surely had on the disk: after a
+/// power loss one shard may have lost what came before another's last records.
+fn lost_between(restored: &[Restored]) -> Result<Vec<Range<Position>>, StoreError> {
+    let after = restored.iter().map(|shard| shard.log().surely_through()).min().unwrap_or_default();
+    let mut ranges = Vec::new();
+    for (number, shard) in restored.iter().enumerate() {
+        let failed = |error: RecoveryError| StoreError::Shard { shard: ShardId(number as u16), source: error.into() };
+        ranges.extend(shard.log().positions_behind(after).map_err(failed)?);
+    }
+    Ok(holes(ranges))
+}
+
+/// What lies between ranges, which may overlap.
+fn holes(mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut holes = Vec::new();
+    let mut end = ranges.first().map_or(Position(0), |range| range.start);
+    for range in ranges {
+        if range.start > end {
+            holes.push(end..range.start);
+        }
+        end = end.max(range.end);
+    }
+    holes
 }
 
 fn restore_all(
@@ -207,5 +241,18 @@ impl Drop for LimitKeeper {
             // A panic was told where it happened.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_what_no_range_covers() {
+        let range = |start, end| Position(start)..Position(end);
+        let ranges = vec![range(30, 40), range(5, 10), range(10, 12), range(8, 11), range(35, 36)];
+        assert_eq!(holes(ranges), [range(12, 30)]);
+        assert_eq!(holes(Vec::new()), []);
     }
 }
