@@ -81,7 +81,7 @@ fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
     let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
     let store::Store { shards, histories, sequencer, directory, failure, .. } = opened;
-    let limit = LimitKeeper::start(directory.clone(), sequencer.clone()).map_err(StartError::Store)?;
+    let limit = LimitKeeper::start(directory.clone(), sequencer.clone(), failure.clone()).map_err(StartError::Store)?;
     let history_id = directory.history_id();
     let groups = group_store::open(&GroupStoreOptions {
         dir: directory.path(),
