@@ -1,12 +1,14 @@
 //! Where a server keeps what it has: in memory only, or in the directory of `--dir`.
 
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::group_store::{self, GroupStoreOptions};
 use crate::groups::Groups;
-use crate::server::Kept;
+use crate::server::{Kept, OnDisk};
+use crate::snapshots::{Board, SnapshotThread};
 use crate::start::StartError;
 use keytide_engine::clock;
-use keytide_engine::log::directory::Directory;
+use keytide_engine::log::LogOptions;
+use keytide_engine::log::directory::{Directory, DirectoryOptions};
 use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
@@ -31,11 +33,13 @@ pub(crate) struct Begun {
 pub(crate) struct OpenStore {
     directory: Arc<Directory>,
     limit: LimitKeeper,
+    snapshots: SnapshotThread,
 }
 
 impl OpenStore {
     /// Ends the run in order. The shards are gone, and with them everything that writes to the directory.
     pub fn close(self, sequencer: &Sequencer) -> Result<(), StoreError> {
+        drop(self.snapshots);
         drop(self.limit);
         Ok(self.directory.close_clean(sequencer.next())?)
     }
@@ -43,9 +47,9 @@ impl OpenStore {
 
 /// Begins a history in memory, or goes on with the one in the directory.
 pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
-    match store_options(config) {
+    match &config.durability {
         None => begin_in_memory(config),
-        Some(options) => begin_in_directory(&options),
+        Some(durability) => begin_in_directory(config, durability),
     }
 }
 
@@ -66,10 +70,11 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
     // They end with the process.
     let groups = shards.iter().map(|_| Groups::default()).collect();
-    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store: None })
+    Ok(Begun { kept: Kept { sequencer, histories, history_id, on_disk: None }, shards, groups, store: None })
 }
 
-fn begin_in_directory(options: &store::StoreOptions) -> Result<Begun, StartError> {
+fn begin_in_directory(config: &Config, durability: &Durability) -> Result<Begun, StartError> {
+    let options = &store_options(config, durability);
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |shard: ShardId, records: u64| {
         if shows_progress {
@@ -89,8 +94,19 @@ fn begin_in_directory(options: &store::StoreOptions) -> Result<Begun, StartError
         next: sequencer.next(),
         cores: options.shards,
     })?;
-    let store = Some(OpenStore { directory, limit });
-    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store })
+    let snapshots =
+        SnapshotThread::start(options.shards).map_err(|error| StartError::Store(StoreError::Thread(error)))?;
+    let on_disk = Some(OnDisk {
+        logs: shards.iter().filter_map(|shard| Some(shard.0.turn().log()?.keeper().status())).collect(),
+        replayed: opened.found.replayed,
+        board: Board::new(options.shards, clock::unix_millis()),
+        orders: snapshots.orders(),
+        shards: options.shards,
+        snapshot_bytes: durability.snapshot_bytes,
+        snapshots: durability.snapshots,
+    });
+    let store = Some(OpenStore { directory, limit, snapshots });
+    Ok(Begun { kept: Kept { sequencer, histories, history_id, on_disk }, shards, groups, store })
 }
 
 /// Says what was found where that is more than the orderly end of the run before.
@@ -105,28 +121,21 @@ fn tell(found: &Report, shows_progress: bool) {
     }
 }
 
-/// provisional
-fn store_options(config: &Config) -> Option<store::StoreOptions> {
-    use keytide_engine::log::{Fsync, LogOptions};
-    let path = std::env::var_os("KT_DIR")?.into();
-    let fsync = match std::env::var("KT_FSYNC").as_deref() {
-        Ok("always") => Fsync::Always,
-        Ok("everysec") => Fsync::EverySecond,
-        _ => Fsync::Os,
-    };
-    let segment_bytes = (64 << 20).max(config.ring_bytes);
-    Some(store::StoreOptions {
-        path,
-        directory: Default::default(),
+/// How the directory is to be used.
+fn store_options(config: &Config, durability: &Durability) -> store::StoreOptions {
+    let shards = u64::from(config.shards).max(1);
+    store::StoreOptions {
+        path: durability.dir.clone(),
+        directory: DirectoryOptions { restored: durability.restored, ..DirectoryOptions::default() },
         shards: config.shards,
         log: LogOptions {
-            fsync,
-            segment_bytes,
+            fsync: durability.fsync,
+            segment_bytes: durability.segment_bytes,
             turn_bytes: config.ring_bytes / 2,
-            retain_bytes: 16 << 30,
-            retain_ms: None,
+            retain_bytes: durability.retain_bytes / shards,
+            retain_ms: durability.retain_ms,
         },
         ring_bytes: config.ring_bytes,
         absent_streams: config.absent_streams,
-    })
+    }
 }

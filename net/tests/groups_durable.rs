@@ -5,7 +5,7 @@ mod common;
 
 use common::local::{Local, copy};
 use common::{Client, Server, Value, scratch};
-use keytide_net::group_store::Fsync;
+use keytide_engine::log::Fsync;
 
 /// What clients can ask of two groups, without how long ago anything was.
 fn told(client: &mut Client) -> Vec<Value> {

@@ -5,7 +5,7 @@ mod common;
 
 use common::local::Local;
 use common::{Client, Value, encode, scratch};
-use keytide_net::group_store::Fsync;
+use keytide_engine::log::Fsync;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
