@@ -9,7 +9,7 @@ use crate::start::StartError;
 use keytide_engine::clock;
 use keytide_engine::log::LogOptions;
 use keytide_engine::log::directory::{Directory, DirectoryOptions};
-use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError};
+use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError, StoreOptions};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
@@ -49,7 +49,7 @@ impl OpenStore {
 pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
     match &config.durability {
         None => begin_in_memory(config),
-        Some(durability) => begin_in_directory(config, durability),
+        Some(durability) => begin_in_directory(&store_options(config, durability), durability),
     }
 }
 
@@ -70,11 +70,11 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
     // They end with the process.
     let groups = shards.iter().map(|_| Groups::default()).collect();
-    Ok(Begun { kept: Kept { sequencer, histories, history_id, on_disk: None }, shards, groups, store: None })
+    let kept = Kept { sequencer, histories, log_failure: None, history_id, on_disk: None };
+    Ok(Begun { kept, shards, groups, store: None })
 }
 
-fn begin_in_directory(config: &Config, durability: &Durability) -> Result<Begun, StartError> {
-    let options = &store_options(config, durability);
+fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result<Begun, StartError> {
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |shard: ShardId, records: u64| {
         if shows_progress {
@@ -84,7 +84,7 @@ fn begin_in_directory(config: &Config, durability: &Durability) -> Result<Begun,
     };
     let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
-    let store::Store { shards, histories, sequencer, directory, .. } = opened;
+    let store::Store { shards, histories, sequencer, directory, failure, .. } = opened;
     let limit = LimitKeeper::start(directory.clone(), sequencer.clone()).map_err(StartError::Store)?;
     let history_id = directory.history_id();
     let groups = group_store::open(&GroupStoreOptions {
@@ -106,7 +106,8 @@ fn begin_in_directory(config: &Config, durability: &Durability) -> Result<Begun,
         snapshots: durability.snapshots,
     });
     let store = Some(OpenStore { directory, limit, snapshots });
-    Ok(Begun { kept: Kept { sequencer, histories, history_id, on_disk }, shards, groups, store })
+    let kept = Kept { sequencer, histories, log_failure: Some(failure), history_id, on_disk };
+    Ok(Begun { kept, shards, groups, store })
 }
 
 /// Says what was found where that is more than the orderly end of the run before.
@@ -121,18 +122,18 @@ fn tell(found: &Report, shows_progress: bool) {
     }
 }
 
-/// How the directory is to be used.
-fn store_options(config: &Config, durability: &Durability) -> store::StoreOptions {
-    let shards = u64::from(config.shards).max(1);
-    store::StoreOptions {
+/// How the directory is used.
+fn store_options(config: &Config, durability: &Durability) -> StoreOptions {
+    StoreOptions {
         path: durability.dir.clone(),
         directory: DirectoryOptions { restored: durability.restored, ..DirectoryOptions::default() },
         shards: config.shards,
         log: LogOptions {
             fsync: durability.fsync,
             segment_bytes: durability.segment_bytes,
+            // Half a ring is the most that a turn leaves unpublished.
             turn_bytes: config.ring_bytes / 2,
-            retain_bytes: durability.retain_bytes / shards,
+            retain_bytes: durability.retain_bytes / config.shards as u64,
             retain_ms: durability.retain_ms,
         },
         ring_bytes: config.ring_bytes,

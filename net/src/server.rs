@@ -6,6 +6,7 @@ use crate::snapshots::{Board, Order};
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
 use keytide_engine::history::ShardHistory;
+use keytide_engine::log::LogFailure;
 use keytide_engine::log::keeper::LogStatus;
 use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::ShardId;
@@ -26,6 +27,8 @@ pub struct Server {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// Whether a log has failed; nothing where everything is kept in memory.
+    pub log_failure: Option<LogFailure>,
     /// Where Redis clients connect.
     pub address: SocketAddr,
     /// The thread that compiles regexes, so that no core has to; none where the system had none left.
@@ -58,6 +61,8 @@ pub struct Kept {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// Whether a log has failed; nothing where everything is kept in memory.
+    pub log_failure: Option<LogFailure>,
     /// Names the history. 40 hexadecimal digits.
     pub history_id: String,
     /// What is on disk; none where all is in memory.
@@ -132,7 +137,7 @@ stats! {
 impl Server {
     /// A server about to start.
     pub fn new(config: Config, kept: Kept, address: SocketAddr) -> Server {
-        let Kept { sequencer, histories, history_id, on_disk } = kept;
+        let Kept { sequencer, histories, log_failure, history_id, on_disk } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
@@ -141,6 +146,7 @@ impl Server {
             config,
             sequencer,
             histories,
+            log_failure,
             address,
             builder: BuilderThread::start(),
             started_ms: keytide_engine::clock::unix_millis(),

@@ -1,6 +1,7 @@
 //! All shards of a directory, brought back together and set going.
 
 use super::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use super::failure::LogFailure;
 use super::restore::{RestoreError, Restored, restore};
 use super::storage::Storage;
 use super::writer::{LogIdentity, LogOptions};
@@ -70,6 +71,8 @@ pub struct Store {
     pub sequencer: Arc<Sequencer>,
     /// The directory; it stays locked as long as this lives.
     pub directory: Arc<Directory>,
+    /// Whether a log has failed.
+    pub failure: LogFailure,
     /// What was found.
     pub found: Report,
 }
@@ -115,14 +118,21 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
     let first = directory.generations().first().map_or(next, |generation| generation.first);
     let lost: Vec<_> = directory.lost().iter().map(|lost| lost.from..lost.to).collect();
     let sequencer = Arc::new(Sequencer::resumed(first, &lost, next, options.shards as usize));
-    let mut store =
-        Store { shards: Vec::new(), histories: Vec::new(), sequencer, directory: Arc::new(directory), found: report };
+    let mut store = Store {
+        shards: Vec::new(),
+        histories: Vec::new(),
+        sequencer,
+        directory: Arc::new(directory),
+        failure: LogFailure::default(),
+        found: report,
+    };
     let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
     for (number, shard) in restored.into_iter().enumerate() {
         let is_flushed = shard.last() >= flush;
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
-        let (mut shard, history) =
-            shard.start(&storage, options.log, &store.sequencer, options.ring_bytes).map_err(failed)?;
+        let (mut shard, history) = shard
+            .start(&storage, options.log, (&store.sequencer, &store.failure), options.ring_bytes)
+            .map_err(failed)?;
         if !is_flushed {
             // The process ended between two shards' records of the one flush.
             shard.0.flush_again(flush);

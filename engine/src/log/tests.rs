@@ -110,7 +110,8 @@ pub(super) fn start_with(
     options: LogOptions,
 ) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
     let sequencer = Arc::new(Sequencer::resumed(Position(1), &[], restored.last().next(), 1));
-    let (LentShard(shard), history) = restored.start(storage, options, &sequencer, RING_BYTES).unwrap();
+    let (LentShard(shard), history) =
+        restored.start(storage, options, (&sequencer, &LogFailure::default()), RING_BYTES).unwrap();
     (shard, history, sequencer)
 }
 
