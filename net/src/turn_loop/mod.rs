@@ -213,8 +213,9 @@ impl Core {
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();
-        again |= self.take_snapshot(net, started, work)?;
-        if work {
+        let takes_snapshot = self.take_snapshot(net, started, work)?;
+        again |= takes_snapshot;
+        if work || takes_snapshot {
             self.server.note_turn(started.elapsed());
         }
         Ok(match (again, work) {
