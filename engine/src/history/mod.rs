@@ -278,8 +278,11 @@ impl History {
         };
         for _ in 0..ATTEMPTS {
             let bound = wanted.until.unwrap_or_else(|| self.frontier());
-            if let Err(damage) = self.seek(page.next, wanted, &shards) {
-                return self.damaged(page, damage);
+            match self.seek(page.next, wanted, &shards) {
+                Ok(()) => {}
+                // Retention came between: what it took is told now.
+                Err(SegmentError::Lapped(Lapped { .. })) => continue,
+                Err(damage @ SegmentError::Damaged { .. }) => return self.damaged(page, damage),
             }
             // What a power loss has taken is told where a reader comes to it.
             let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bound);
