@@ -48,4 +48,6 @@ pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
 #[cfg(all(test, not(loom)))]
 mod power_tests;
 #[cfg(all(test, not(loom)))]
+mod snapshot_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;
