@@ -67,7 +67,7 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
     // They end with the process.
     let groups = shards.iter().map(|_| Groups::default()).collect();
-    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store: None })
+    Ok(Begun { kept: Kept { sequencer, histories, older: Vec::new(), history_id }, shards, groups, store: None })
 }
 
 fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
@@ -80,8 +80,8 @@ fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
     };
     let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
-    let store::Store { shards, histories, sequencer, directory, .. } = opened;
-    let limit = LimitKeeper::start(directory.clone(), sequencer.clone()).map_err(StartError::Store)?;
+    let store::Store { shards, histories, older, retirement, sequencer, directory, .. } = opened;
+    let limit = LimitKeeper::start(directory.clone(), sequencer.clone(), retirement).map_err(StartError::Store)?;
     let history_id = directory.history_id();
     let groups = group_store::open(&GroupStoreOptions {
         dir: directory.path(),
@@ -91,7 +91,7 @@ fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
         cores: options.shards,
     })?;
     let store = Some(OpenStore { directory, limit });
-    Ok(Begun { kept: Kept { sequencer, histories, history_id }, shards, groups, store })
+    Ok(Begun { kept: Kept { sequencer, histories, older, history_id }, shards, groups, store })
 }
 
 /// Says what was found where that is more than the orderly end of the run before.
@@ -100,6 +100,9 @@ fn tell(found: &Report, shows_progress: bool) {
         let _ = writeln!(std::io::stderr(), "\rkeytide: {} records recovered{:24}", found.replayed, "");
     }
     tracing::info!(start = ?found.start, replayed = found.replayed, "history recovered");
+    if let Some(shards) = found.resharded_from {
+        tracing::info!(from = shards, "the number of shards has changed: all keys were given to the new ones");
+    }
     if found.cut_records > 0 || found.cut_bytes > 0 {
         let Report { cut_records: records, cut_bytes: bytes, .. } = found;
         tracing::warn!(records, bytes, "the end of the log was torn and is cut off");

@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
-use keytide_engine::history::ShardHistory;
+use keytide_engine::history::{OlderHistory, ShardHistory};
 use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::ShardId;
 use keytide_engine::ring::Ring;
@@ -23,6 +23,8 @@ pub struct Server {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// What shards of other numbers have recorded before, the oldest first.
+    pub older: Vec<OlderHistory>,
     /// Where Redis clients connect.
     pub address: SocketAddr,
     /// The thread that compiles regexes, so that no core has to; none where the system had none left.
@@ -53,6 +55,8 @@ pub struct Kept {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// What shards of other numbers have recorded before, the oldest first.
+    pub older: Vec<OlderHistory>,
     /// Names the history. 40 hexadecimal digits.
     pub history_id: String,
 }
@@ -107,7 +111,7 @@ stats! {
 impl Server {
     /// A server about to start.
     pub fn new(config: Config, kept: Kept, address: SocketAddr) -> Server {
-        let Kept { sequencer, histories, history_id } = kept;
+        let Kept { sequencer, histories, older, history_id } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
@@ -116,6 +120,7 @@ impl Server {
             config,
             sequencer,
             histories,
+            older,
             address,
             builder: BuilderThread::start(),
             started_ms: keytide_engine::clock::unix_millis(),

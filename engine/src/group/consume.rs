@@ -94,6 +94,9 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
 
     /// Gives the event of an entry if its record is still there.
     fn give_again(&mut self, position: Position, entry: &mut Entry, history: &mut History) -> bool {
+        if history.is_older(position) {
+            return history.visit_older(position, |record| self.give(record)).is_some();
+        }
         entry.place = entry.place.or_else(|| history.find(position));
         let Some((shard, offset)) = entry.place else { return false };
         let given = history.record_at(shard, offset, |record| {
@@ -228,6 +231,7 @@ impl Group {
             filter,
         };
         let mut gap_told = false;
+        let older_end = history.older_end();
         let page = history.read_after_gap(&request, |gap, shard, record| {
             let cost = delivery.cost;
             if let Some(gap) = gap.filter(|_| !std::mem::replace(&mut gap_told, true)) {
@@ -239,7 +243,7 @@ impl Group {
                 delivery.give(record);
                 counts.delivered += 1;
                 let entry = Entry {
-                    place: Some((shard, record.offset())),
+                    place: (position >= older_end).then(|| (shard, record.offset())),
                     consumer: Some(delivery.consumer),
                     deliveries: 1,
                     delivered_ms: delivery.now_ms,
