@@ -101,6 +101,11 @@ impl Retirement {
         Retirement { directory, older, current, retain_bytes, retain_ms: options.retain_ms }
     }
 
+    #[cfg(test)]
+    pub(super) fn set_retain_ms(&mut self, retain_ms: Option<u64>) {
+        self.retain_ms = retain_ms;
+    }
+
     /// Looks at what is kept. To be called now and then.
     pub fn run(&mut self) {
         if self.older.is_empty() {
