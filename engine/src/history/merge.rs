@@ -32,6 +32,16 @@ pub(super) struct Bounds {
     pub total: u16,
 }
 
+/// What a read has done so far.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Done {
+    visited: usize,
+    cost: u64,
+    /// How many records it has looked at.
+    pub scanned: usize,
+    scanned_bytes: u64,
+}
+
 impl ShardCursor {
     /// A cursor for each shard.
     pub fn of_all(shards: &[ShardHistory]) -> Vec<ShardCursor> {
@@ -83,18 +93,20 @@ pub(super) fn seek(cursors: &mut [ShardCursor], position: Position, count: usize
     Ok(())
 }
 
-/// Visits what is wanted of the cursors' records, the least position next. `OLDER`: the cursors are those of shards of
-/// another number than there are now.
+/// Visits what is wanted of the cursors' records, the least position next, as one read that has done so much already.
+/// Answers what it has done where it came to the bound; none where it has done enough. `OLDER`: the cursors are those of
+/// shards of another number than there are now.
 pub(super) fn merge<const OLDER: bool>(
     cursors: &mut [ShardCursor],
     bounds: Bounds,
+    done: Done,
     wanted: &Scan<'_>,
     page: &mut Page,
     visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
-) -> Result<(), SegmentError> {
+) -> Result<Option<Done>, SegmentError> {
     let bound = bounds.until;
     let passes_all = wanted.filter.is_all() && *wanted.source == Source::All;
-    let (mut visited, mut cost, mut scanned, mut scanned_bytes) = (0, 0, 0, 0);
+    let Done { mut visited, mut cost, mut scanned, mut scanned_bytes } = done;
     for cursor in &mut *cursors {
         cursor.fill(bound)?;
     }
@@ -103,7 +115,7 @@ pub(super) fn merge<const OLDER: bool>(
         let Some(cursor) = next else {
             page.next = page.next.max(bound);
             page.at_end = bound == bounds.end;
-            return Ok(());
+            return Ok(Some(Done { visited, cost, scanned, scanned_bytes }));
         };
         let Some(record) = cursor.place.peek() else { unreachable!("a head is the position of a peeked record") };
         let position = record.position();
@@ -113,7 +125,7 @@ pub(super) fn merge<const OLDER: bool>(
             if !passes_all && wanted.is_too_long(&record, shard) {
                 page.next = position;
                 page.is_too_long = true;
-                return Ok(());
+                return Ok(None);
             }
             page.next = position.next();
             scanned += 1;
@@ -122,10 +134,10 @@ pub(super) fn merge<const OLDER: bool>(
                 cost = visit(page.gap, shard, &record).saturating_add(cost);
                 visited += 1;
                 if visited == wanted.count || cost >= wanted.bytes {
-                    return Ok(());
+                    return Ok(None);
                 }
             } else if scanned >= wanted.records || scanned_bytes >= SCAN_BYTES_MAX {
-                return Ok(());
+                return Ok(None);
             }
         }
         cursor.advance(bound)?;

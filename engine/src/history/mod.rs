@@ -12,7 +12,7 @@
 
 //!
 //! What was recorded by shards of another number, before `--shards` was changed, comes before all that these shards have:
-//! a read that begins there merges those shards, up to where they end, and goes on with the next read.
+//! a read that begins there merges those shards, up to where they end, and goes on with the next.
 
 mod cursor;
 mod merge;
@@ -30,7 +30,7 @@ use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record, Ring};
 use crate::sequencer::Sequencer;
 use crate::subscription::Source;
-use merge::{Bounds, ShardCursor, merge, seek};
+use merge::{Bounds, Done, ShardCursor, merge, seek};
 use older::Older;
 use std::ops::Range;
 use std::sync::Arc;
@@ -290,7 +290,8 @@ impl History {
             is_too_long: false,
             is_damaged: false,
         };
-        for _ in 0..ATTEMPTS {
+        let mut done = Done::default();
+        for _ in 0..ATTEMPTS + self.older.len() {
             let end = wanted.until.unwrap_or_else(|| self.frontier());
             // None: what these shards have.
             let older = if self.is_older(page.next) { self.older_at(page.next) } else { None };
@@ -303,20 +304,28 @@ impl History {
                 }
             };
             if let Err(damage) = seek(cursors, page.next, wanted.count) {
-                return self.damaged(page, damage);
+                return if done.scanned > 0 { page } else { self.damaged(page, damage) };
             }
             // What a power loss has taken is told where a reader comes to it.
             let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bounds.until);
             if let Some(lost) = lost.filter(|lost| lost.start <= page.next) {
+                if done.scanned > 0 {
+                    return page;
+                }
                 page.gap = Some(Gap { last: Position(lost.end.0 - 1), lost: None });
                 page.next = lost.end;
                 continue;
             }
+            let goes_on = older.is_some() && lost.is_none();
             bounds.until = lost.map_or(bounds.until, |lost| lost.start);
             // Looked at after seeking: what is overwritten from here on shows when it is read.
             if let Some(gap) = self.gap_at(wanted.cursor, wanted.source) {
                 page.first = self.first_available_in(wanted.source);
-                if page.gap.is_none_or(|known| known.last < gap.last) {
+                if done.scanned > 0 && page.next <= gap.last {
+                    return page;
+                }
+                // What was read before it was lost is no gap.
+                if done.scanned == 0 && page.gap.is_none_or(|known| known.last < gap.last) {
                     page.gap = Some(gap);
                 }
                 if page.next <= gap.last {
@@ -326,13 +335,15 @@ impl History {
             }
             let start = page.next;
             let merged = match older {
-                None => merge::<false>(&mut self.cursors[shards.clone()], bounds, wanted, &mut page, &mut visit),
-                Some(older) => self.merge_older(older, bounds, wanted, &mut page, &mut visit),
+                None => merge::<false>(&mut self.cursors[shards.clone()], bounds, done, wanted, &mut page, &mut visit),
+                Some(older) => self.merge_older(older, bounds, done, wanted, &mut page, &mut visit),
             };
             match merged {
-                Ok(()) => return page,
+                // What comes next is of another number of shards.
+                Ok(Some(so_far)) if goes_on && !page.at_end => done = so_far,
+                Ok(_) => return page,
                 // Something was visited: the gap, or the damage, is for the next read to tell.
-                Err(_) if page.next > start => return page,
+                Err(_) if page.next > start || done.scanned > 0 => return page,
                 Err(SegmentError::Lapped(Lapped { .. })) => {}
                 Err(damage @ SegmentError::Damaged { .. }) => return self.damaged(page, damage),
             }
@@ -352,12 +363,13 @@ impl History {
         &mut self,
         older: usize,
         bounds: Bounds,
+        done: Done,
         wanted: &Scan<'_>,
         page: &mut Page,
         visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
-    ) -> Result<(), SegmentError> {
+    ) -> Result<Option<Done>, SegmentError> {
         let older = &mut self.older[older];
-        let merged = merge::<true>(older.cursors_of(wanted.source), bounds, wanted, page, visit);
+        let merged = merge::<true>(older.cursors_of(wanted.source), bounds, done, wanted, page, visit);
         if merged.is_err() || page.next >= older.history.end {
             older.rest();
         }
