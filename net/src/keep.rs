@@ -67,7 +67,8 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
     // They end with the process.
     let groups = shards.iter().map(|_| Groups::default()).collect();
-    Ok(Begun { kept: Kept { sequencer, histories, older: Vec::new(), history_id }, shards, groups, store: None })
+    let kept = Kept { sequencer, histories, older: Vec::new(), log_failure: None, history_id };
+    Ok(Begun { kept, shards, groups, store: None })
 }
 
 fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
@@ -80,7 +81,7 @@ fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
     };
     let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
-    let store::Store { shards, histories, older, retirement, sequencer, directory, .. } = opened;
+    let store::Store { shards, histories, older, retirement, sequencer, directory, failure, .. } = opened;
     let limit = LimitKeeper::start(directory.clone(), sequencer.clone(), retirement).map_err(StartError::Store)?;
     let history_id = directory.history_id();
     let groups = group_store::open(&GroupStoreOptions {
@@ -91,7 +92,8 @@ fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
         cores: options.shards,
     })?;
     let store = Some(OpenStore { directory, limit });
-    Ok(Begun { kept: Kept { sequencer, histories, older, history_id }, shards, groups, store })
+    let kept = Kept { sequencer, histories, older, log_failure: Some(failure), history_id };
+    Ok(Begun { kept, shards, groups, store })
 }
 
 /// Says what was found where that is more than the orderly end of the run before.

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
 use keytide_engine::history::{OlderHistory, ShardHistory};
+use keytide_engine::log::LogFailure;
 use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::ShardId;
 use keytide_engine::ring::Ring;
@@ -25,6 +26,8 @@ pub struct Server {
     pub histories: Vec<ShardHistory>,
     /// What shards of other numbers have recorded before, the oldest first.
     pub older: Vec<OlderHistory>,
+    /// Whether a log has failed; nothing where everything is kept in memory.
+    pub log_failure: Option<LogFailure>,
     /// Where Redis clients connect.
     pub address: SocketAddr,
     /// The thread that compiles regexes, so that no core has to; none where the system had none left.
@@ -57,6 +60,8 @@ pub struct Kept {
     pub histories: Vec<ShardHistory>,
     /// What shards of other numbers have recorded before, the oldest first.
     pub older: Vec<OlderHistory>,
+    /// Whether a log has failed; nothing where everything is kept in memory.
+    pub log_failure: Option<LogFailure>,
     /// Names the history. 40 hexadecimal digits.
     pub history_id: String,
 }
@@ -111,7 +116,7 @@ stats! {
 impl Server {
     /// A server about to start.
     pub fn new(config: Config, kept: Kept, address: SocketAddr) -> Server {
-        let Kept { sequencer, histories, older, history_id } = kept;
+        let Kept { sequencer, histories, older, log_failure, history_id } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
@@ -121,6 +126,7 @@ impl Server {
             sequencer,
             histories,
             older,
+            log_failure,
             address,
             builder: BuilderThread::start(),
             started_ms: keytide_engine::clock::unix_millis(),

@@ -5,7 +5,7 @@ mod common;
 
 use common::local::{Local, copy};
 use common::{Value, scratch};
-use keytide_net::group_store::Fsync;
+use keytide_engine::log::Fsync;
 use std::process::Command;
 use std::sync::Arc;
 

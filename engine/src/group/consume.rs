@@ -5,6 +5,7 @@ use super::consumer::ConsumerId;
 use super::pending::Entry;
 use super::{GROUP_LOOKS_MAX, GROUP_PARKED_MAX, Group, GroupError};
 use crate::history::{History, Request};
+use crate::log::SegmentError;
 use crate::position::Position;
 use crate::ring::Record;
 
@@ -92,21 +93,28 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
         self.cost += (self.sink)(Row::Event(record));
     }
 
-    /// Gives the event of an entry if its record is still there.
-    fn give_again(&mut self, position: Position, entry: &mut Entry, history: &mut History) -> bool {
+    /// Gives the event of an entry; tells whether its record is still there.
+    fn give_again(
+        &mut self,
+        position: Position,
+        entry: &mut Entry,
+        history: &mut History,
+    ) -> Result<bool, SegmentError> {
         if history.is_older(position) {
-            return history.visit_older(position, |record| self.give(record)).is_some();
+            return Ok(history.visit_older(position, |record| self.give(record))?.is_some());
         }
-        entry.place = entry.place.or_else(|| history.find(position));
-        let Some((shard, offset)) = entry.place else { return false };
+        if entry.place.is_none() {
+            entry.place = history.find(position)?;
+        }
+        let Some((shard, offset)) = entry.place else { return Ok(false) };
         let given = history.record_at(shard, offset, |record| {
             let is_it = record.position() == position;
             if is_it {
                 self.give(record);
             }
             is_it
-        });
-        given == Some(true)
+        })?;
+        Ok(given == Some(true))
     }
 }
 
@@ -163,15 +171,15 @@ impl Group {
             }
             in_vain += 1;
             if !self.park(position) {
-                // No room: it stays pending, and is looked at again when it would be due again.
-                let due_ms = delivery.now_ms.saturating_add(self.options.idle_ms.max(1));
-                self.pending.put(position, entry, Some(due_ms));
+                // No room: it stays pending.
+                self.put_off(position, entry, delivery.now_ms);
             }
         }
         delivery.tell_lost();
     }
 
-    /// Gives a pending entry, which then belongs to the consumer, or drops it where its record is gone; tells which.
+    /// Gives a pending entry, which then belongs to the consumer, or drops it where its record is gone; tells whether it
+    /// was given.
     fn deliver_again<S>(
         &mut self,
         position: Position,
@@ -182,17 +190,32 @@ impl Group {
     where
         S: FnMut(Row<'_>) -> u64,
     {
-        let given = delivery.give_again(position, &mut entry, history);
-        if given {
-            self.changes.entry(Fate::Redelivered(delivery.consumer, delivery.now_ms), position);
-            self.note_redelivered(position, entry, delivery.consumer, delivery.now_ms);
-        } else {
-            self.changes.entry(Fate::Lost, position);
-            self.note_lost(position);
-            let before = delivery.lost.map_or(0, |(_, count)| count);
-            delivery.lost = Some((position, before + 1));
+        match delivery.give_again(position, &mut entry, history) {
+            Ok(true) => {
+                self.changes.entry(Fate::Redelivered(delivery.consumer, delivery.now_ms), position);
+                self.note_redelivered(position, entry, delivery.consumer, delivery.now_ms);
+                true
+            }
+            Ok(false) => {
+                self.changes.entry(Fate::Lost, position);
+                self.note_lost(position);
+                let before = delivery.lost.map_or(0, |(_, count)| count);
+                delivery.lost = Some((position, before + 1));
+                false
+            }
+            Err(damage) => {
+                // It is there, and may be read once the disk is well: until then it stays pending.
+                tracing::error!(%position, %damage, "history cannot be read");
+                self.put_off(position, entry, delivery.now_ms);
+                false
+            }
         }
-        given
+    }
+
+    /// Lets a pending entry be looked at again when it would be due again.
+    fn put_off(&mut self, position: Position, entry: Entry, now_ms: u64) {
+        let due_ms = now_ms.saturating_add(self.options.idle_ms.max(1));
+        self.pending.put(position, entry, Some(due_ms));
     }
 
     pub(super) fn note_redelivered(&mut self, position: Position, entry: Entry, consumer: ConsumerId, now_ms: u64) {

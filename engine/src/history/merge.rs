@@ -4,6 +4,7 @@ use super::older::shard_now;
 use super::{Gap, HistoryCursor, Page, Scan, ShardHistory};
 use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX};
 use crate::log::SegmentError;
+use crate::log::streams::StreamBits;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::Record;
 use crate::subscription::Source;
@@ -60,12 +61,15 @@ impl ShardCursor {
     }
 
     /// Goes to the record at a position; none where this shard does not have it, or not any more.
-    pub fn find(&mut self, position: Position) -> Option<(ShardId, RingOffset)> {
-        self.place.seek(position).ok()?;
-        // Lapped meanwhile: it is gone.
-        self.place.fill(1).ok()?;
-        let record = self.place.peek()?;
-        (record.position() == position).then(|| (self.shard, record.offset()))
+    pub fn find(&mut self, position: Position) -> Result<Option<(ShardId, RingOffset)>, SegmentError> {
+        match self.place.seek(position, None).and_then(|()| self.place.fill(1)) {
+            Ok(_) => {}
+            // Meanwhile it is gone.
+            Err(SegmentError::Lapped(_)) => return Ok(None),
+            Err(damage @ SegmentError::Damaged { .. }) => return Err(damage),
+        }
+        let found = self.place.peek().filter(|record| record.position() == position);
+        Ok(found.map(|record| (self.shard, record.offset())))
     }
 
     /// Makes the next record below the bound the head.
@@ -84,11 +88,15 @@ impl ShardCursor {
     }
 }
 
-/// Lets all cursors go to a position, to read about `count` events from there.
-pub(super) fn seek(cursors: &mut [ShardCursor], position: Position, count: usize) -> Result<(), SegmentError> {
+/// Lets all cursors go to a position, to read from there what is wanted.
+pub(super) fn seek(cursors: &mut [ShardCursor], position: Position, wanted: &Scan<'_>) -> Result<(), SegmentError> {
+    let stream = match wanted.source {
+        Source::Stream(name) => Some(StreamBits::of(name)),
+        Source::All | Source::Shard(_) | Source::Category(_) | Source::Type(_) | Source::Streams => None,
+    };
     for cursor in cursors {
-        cursor.place.seek(position)?;
-        cursor.run_bytes = count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
+        cursor.place.seek(position, stream)?;
+        cursor.run_bytes = wanted.count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
     }
     Ok(())
 }

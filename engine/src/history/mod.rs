@@ -303,7 +303,7 @@ impl History {
                     older.cursors_of(wanted.source)
                 }
             };
-            if let Err(damage) = seek(cursors, page.next, wanted.count) {
+            if let Err(damage) = seek(cursors, page.next, wanted) {
                 return if done.scanned > 0 { page } else { self.damaged(page, damage) };
             }
             // What a power loss has taken is told where a reader comes to it.
@@ -383,31 +383,53 @@ impl History {
     }
 
     /// Visits the record at a known place, if the history still has it.
+    ///
+    /// # Errors
+    /// Where it is in a segment that cannot be read.
     pub fn record_at<T>(
         &mut self,
         shard: ShardId,
         offset: RingOffset,
         visit: impl FnOnce(&Record<'_>) -> T,
-    ) -> Option<T> {
-        let cursor = self.cursors.get_mut(shard.0 as usize)?;
-        cursor.place.record_at(offset).ok().flatten().map(|record| visit(&record))
+    ) -> Result<Option<T>, SegmentError> {
+        let Some(cursor) = self.cursors.get_mut(shard.0 as usize) else { return Ok(None) };
+        match cursor.place.record_at(offset) {
+            Ok(record) => Ok(record.map(|record| visit(&record))),
+            Err(SegmentError::Lapped(_)) => Ok(None),
+            Err(damage @ SegmentError::Damaged { .. }) => Err(damage),
+        }
     }
 
     /// Where the record at a position lies, if any of these shards still has it; of a flush, which every shard has
     /// recorded, the first shard's that does. What [is older](History::is_older) has no place.
-    pub fn find(&mut self, position: Position) -> Option<(ShardId, RingOffset)> {
-        (0..self.shards.len()).find_map(|shard| {
+    ///
+    /// # Errors
+    /// Where it may be in a segment that cannot be read.
+    pub fn find(&mut self, position: Position) -> Result<Option<(ShardId, RingOffset)>, SegmentError> {
+        for shard in 0..self.shards.len() {
             if self.evicted_of(shard..shard + 1).is_some_and(|last| last >= position) {
-                return None;
+                continue;
             }
-            self.cursors[shard].find(position)
-        })
+            if let Some(found) = self.cursors[shard].find(position)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Visits the record at a position that [is older](History::is_older), if it is still there.
-    pub fn visit_older<T>(&mut self, position: Position, visit: impl FnOnce(&Record<'_>) -> T) -> Option<T> {
-        let older = self.older_at(position)?;
-        self.older[older].visit_at(position, visit)
+    ///
+    /// # Errors
+    /// Where it may be in a segment that cannot be read.
+    pub fn visit_older<T>(
+        &mut self,
+        position: Position,
+        visit: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Option<T>, SegmentError> {
+        match self.older_at(position) {
+            Some(older) => self.older[older].visit_at(position, visit),
+            None => Ok(None),
+        }
     }
 
     /// The position below which a reader is about to lose events: less than a tenth of what is kept is left before it.

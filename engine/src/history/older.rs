@@ -2,6 +2,7 @@
 
 use super::ShardHistory;
 use super::merge::ShardCursor;
+use crate::log::SegmentError;
 use crate::position::{Position, ShardId};
 use crate::ring::Record;
 use crate::slot::shard_of;
@@ -59,9 +60,17 @@ impl Older {
     }
 
     /// Visits the record at a position, if it is still there.
-    pub fn visit_at<T>(&mut self, position: Position, visit: impl FnOnce(&Record<'_>) -> T) -> Option<T> {
-        let cursor = self.cursors.iter_mut().find_map(|cursor| cursor.find(position).is_some().then_some(cursor))?;
-        cursor.place.peek().map(|record| visit(&record))
+    pub fn visit_at<T>(
+        &mut self,
+        position: Position,
+        visit: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Option<T>, SegmentError> {
+        for cursor in &mut self.cursors {
+            if cursor.find(position)?.is_some() {
+                return Ok(cursor.place.peek().map(|record| visit(&record)));
+            }
+        }
+        Ok(None)
     }
 }
 

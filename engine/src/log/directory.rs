@@ -219,12 +219,28 @@ impl Directory {
     }
 
     /// Begins a run whose records go on at `next`, the position behind the last one that was recovered. Answers the
-    /// first position of the run, which is that or a later one. It has to be called when what recovery repaired is
-    /// durable: from now on a killed process is told from a power loss by this run.
+    /// first position of the run, which is that or a later one. After a power loss the positions between are noted as
+    /// lost. It has to be called when what recovery repaired is durable: from now on a killed process is told from a
+    /// power loss by this run.
     ///
     /// # Errors
     /// Where the system refuses.
     pub fn begin_run(&self, next: Position, now_unix_micros: u64) -> Result<Position, DirectoryError> {
+        self.begin_run_after_loss(next, next, now_unix_micros)
+    }
+
+    /// The same, where a power loss may have taken events from `lost_from` on: of one shard, say, while another one's
+    /// later events are there. What is lost and that the run has begun become durable as one: a run that is killed
+    /// right after it began must not hide the loss.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn begin_run_after_loss(
+        &self,
+        next: Position,
+        lost_from: Position,
+        now_unix_micros: u64,
+    ) -> Result<Position, DirectoryError> {
         let mut first = next;
         self.change(|meta| {
             let jump = Position::first_of_run(now_unix_micros);
@@ -240,6 +256,10 @@ impl Directory {
                 && let Some(generation) = meta.generations.last_mut()
             {
                 generation.first = first;
+            }
+            let from = lost_from.min(next);
+            if self.start == Start::PowerLoss && from < first {
+                meta.add_lost(Lost { from, to: first });
             }
             meta.boot.clone_from(&self.boot_id);
             meta.clean = false;

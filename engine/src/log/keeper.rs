@@ -2,18 +2,21 @@
 //! it is needed; sealed ones are synced and get their index; with `everysec` the active one is synced; what retention
 //! no longer keeps is removed.
 
+use super::failure::LogFailure;
 use super::index::{Sealed, SparseIndex};
+use super::scan::SegmentFile;
 use super::segment::{index_path, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::{LogFile, Prepare, Storage};
+use super::streams::{StreamBlocks, streams_path};
 use super::synced;
 use super::writer::{Fsync, LogError, LogIdentity, LogOptions};
 use crate::clock;
 use crate::position::RingOffset;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -69,8 +72,7 @@ struct Shared {
     synced: AtomicU64,
     /// Recovery needs everything from this offset on.
     floor: AtomicU64,
-    has_failed: AtomicBool,
-    failure: OnceLock<String>,
+    failure: LogFailure,
 }
 
 /// The core's end of a keeper. When it is dropped the keeper ends, after it has done what it was asked.
@@ -106,14 +108,7 @@ impl LogStatus {
 
     /// What has failed for good.
     pub fn failure(&self) -> Option<String> {
-        self.0.failure.get().cloned()
-    }
-
-    fn fail(&self, reason: &str) {
-        // The first failure is the one that says what is wrong.
-        let _ = self.0.failure.set(reason.to_owned());
-        // Release, paired with the acquire in `has_failed`.
-        self.0.has_failed.store(true, Ordering::Release);
+        self.0.failure.reason()
     }
 
     fn note_synced(&self, offset: RingOffset) {
@@ -131,15 +126,14 @@ impl Keeper {
         storage: Arc<dyn Storage>,
         identity: LogIdentity,
         options: LogOptions,
-        floor: RingOffset,
-        synced: RingOffset,
+        (floor, synced): (RingOffset, RingOffset),
+        failure: LogFailure,
     ) -> io::Result<Keeper> {
         let shared = Arc::new(Shared {
             written: AtomicU64::new(synced.0),
             synced: AtomicU64::new(synced.0),
             floor: AtomicU64::new(floor.0),
-            has_failed: AtomicBool::new(false),
-            failure: OnceLock::new(),
+            failure,
         });
         let (requests, received) = channel();
         let (answers, prepared) = channel();
@@ -193,8 +187,7 @@ impl Keeper {
     /// Whether something has failed for good.
     #[inline]
     pub fn has_failed(&self) -> bool {
-        // Acquire, paired with the release in `fail`.
-        self.shared.has_failed.load(Ordering::Acquire)
+        self.shared.failure.is_set()
     }
 
     /// What has failed for good.
@@ -203,7 +196,7 @@ impl Keeper {
     }
 
     pub(super) fn fail(&self, reason: &str) {
-        self.status().fail(reason);
+        self.shared.failure.set(reason);
     }
 
     #[inline]
@@ -304,13 +297,26 @@ impl Work {
 
     fn seal(&mut self, segment: &Segment, index: &SparseIndex, sealed: &Sealed, file: &dyn LogFile) {
         if let Err(error) = file.sync() {
-            return self.status.fail(&format!("sync {}: {error}", segment.path.display()));
+            return self.status.0.failure.set(&format!("sync {}: {error}", segment.path.display()));
         }
         self.status.note_synced(sealed.end);
         self.mark();
         // Without it readers of the segment search from its start, and the next recovery makes it.
         if let Err(error) = self.storage.replace(&index_path(&segment.path), &index.encode(sealed)) {
             tracing::warn!(path = %segment.path.display(), %error, "no index beside the segment");
+        }
+        self.note_streams(segment, sealed);
+    }
+
+    /// Writes down which streams are where in a sealed segment.
+    fn note_streams(&self, segment: &Segment, sealed: &Sealed) {
+        let blocks = SegmentFile::open(&segment.path).and_then(|file| StreamBlocks::make(&file, sealed.end));
+        let written = blocks
+            .map_err(io::Error::other)
+            .and_then(|blocks| self.storage.replace(&streams_path(&segment.path), &blocks.encode()));
+        // Without it who reads a stream reads all of the segment.
+        if let Err(error) = written {
+            tracing::warn!(path = %segment.path.display(), %error, "the segment's streams are not noted");
         }
     }
 
@@ -332,7 +338,7 @@ impl Work {
             Err(error) => {
                 let directory = self.identity.directory.display();
                 tracing::error!(%directory, %error, "sync has failed, no more writes");
-                self.status.fail(&format!("sync of the log in {directory}: {error}"));
+                self.status.0.failure.set(&format!("sync of the log in {directory}: {error}"));
             }
         }
         self.mark();
@@ -374,7 +380,7 @@ impl Work {
         }
         segments.drop_before(list[gone].number);
         for segment in &list[..gone] {
-            for path in [index_path(&segment.path), segment.path.clone()] {
+            for path in [index_path(&segment.path), streams_path(&segment.path), segment.path.clone()] {
                 if let Err(error) = self.storage.remove(&path) {
                     tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
                 }

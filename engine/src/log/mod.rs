@@ -7,9 +7,11 @@
 //! | [`meta`] | `meta.toml`: what a directory says of itself |
 //! | [`segment`] | a file of records: its header and its name |
 //! | [`index`] | the sparse index of a segment, from position to offset |
+//! | [`streams`] | which streams are in which part of a segment |
 //! | [`segments`] | the segments of a shard as its readers hold them |
 //! | [`writer`] | a turn's records written, from one segment into the next |
 //! | [`keeper`] | the thread that makes segments, syncs, seals, and removes what is not kept |
+//! | [`failure`] | what ends all writing |
 //! | [`reader`] | seek and read |
 //! | [`scan`] | a segment read from record to record, each checked |
 //! | [`recovery`] | what a start finds of a log, and where it goes on |
@@ -24,6 +26,7 @@
 //! | [`recording`] | a write side that can lose the power, for tests |
 
 pub mod directory;
+pub mod failure;
 pub mod index;
 pub mod keeper;
 pub mod map;
@@ -39,9 +42,11 @@ pub mod segment;
 pub mod segments;
 pub mod storage;
 pub mod store;
+pub mod streams;
 pub mod synced;
 pub mod writer;
 
+pub use failure::LogFailure;
 pub use reader::{SegmentError, SegmentReader};
 pub use segments::Segments;
 pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};

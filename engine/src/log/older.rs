@@ -10,6 +10,7 @@ use super::recovery::{RecoveryError, find_closed};
 use super::segment::index_path;
 use super::segments::{SegmentList, Segments};
 use super::store::StoreError;
+use super::streams::streams_path;
 use super::writer::{LogIdentity, LogOptions};
 use crate::clock;
 use crate::history::{OlderHistory, ShardHistory};
@@ -151,7 +152,7 @@ impl Retirement {
         let (_, list) = all.list();
         let [first, second, ..] = &list[..] else { return 0 };
         all.drop_before(second.number);
-        for path in [index_path(&first.path), first.path.clone()] {
+        for path in [index_path(&first.path), streams_path(&first.path), first.path.clone()] {
             if let Err(error) = self.directory.storage().remove(&path) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
             }

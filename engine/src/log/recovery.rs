@@ -12,11 +12,13 @@ use super::scan::{Extent, ScanError, SegmentFile};
 use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader, index_path, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
+use super::streams::{StreamBlocks, streams_path};
 use super::synced;
-use super::writer::{LogEnd, LogIdentity};
+use super::writer::{LogEnd, LogIdentity, Resumed};
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -91,6 +93,31 @@ impl FoundLog {
         self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
     }
 
+    /// A position up to which everything was surely on the disk: that of the last record before the segment that the
+    /// mark lies in; 0 where nothing is sure.
+    pub fn surely_through(&self) -> Position {
+        let of_mark = self.files.partition_point(|(file, _)| file.header.base <= self.synced);
+        of_mark.checked_sub(1).map_or(Position(0), |at| self.files[at].0.header.after)
+    }
+
+    /// The positions behind `after` at which there are records, as ranges in order.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    pub fn positions_behind(&self, after: Position) -> Result<Vec<Range<Position>>, RecoveryError> {
+        let first = self.files.partition_point(|(file, _)| file.header.after <= after).saturating_sub(1);
+        let from = self.files.get(first).map_or(self.end.end, |(file, _)| file.header.base);
+        let mut ranges: Vec<Range<Position>> = Vec::new();
+        self.replay(from, |record| -> Result<(), RecoveryError> {
+            match ranges.last_mut().filter(|range| range.end == record.position()) {
+                Some(range) => range.end = range.end.next(),
+                None => ranges.push(record.position()..record.position().next()),
+            }
+            Ok(())
+        })?;
+        Ok(ranges)
+    }
+
     /// Visits every record from `from` on.
     ///
     /// # Errors
@@ -138,9 +165,13 @@ impl FoundLog {
         }
         if let Some((file, end)) = self.files.last() {
             let (extent, index) = file.measure()?;
-            let (path, sealed) =
-                (index_path(&file.path), Sealed { end: *end, last: extent.last, last_ms: extent.last_ms });
-            storage.replace(&path, &index.encode(&sealed)).map_err(|source| RecoveryError::Io { path, source })?;
+            let sealed = Sealed { end: *end, last: extent.last, last_ms: extent.last_ms };
+            let streams = StreamBlocks::make(file, *end)?;
+            for (path, bytes) in
+                [(index_path(&file.path), index.encode(&sealed)), (streams_path(&file.path), streams.encode())]
+            {
+                storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
+            }
         }
         let refused = |source| RecoveryError::Io { path: directory.join("synced"), source };
         synced::write(storage, directory, self.end.end).map_err(refused)
@@ -319,6 +350,7 @@ impl Look<'_> {
         };
         let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
         self.storage.remove(&index_path(path)).map_err(refused)?;
+        self.storage.remove(&streams_path(path)).map_err(refused)?;
         if is_empty {
             self.storage.remove(path).map_err(refused)
         } else {
@@ -381,10 +413,17 @@ impl Look<'_> {
         let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
         // It is active again.
         self.storage.remove(&index_path(&last.file.path)).map_err(refused)?;
+        self.storage.remove(&streams_path(&last.file.path)).map_err(refused)?;
         let file = self.storage.open(&last.file.path).map_err(refused)?;
         let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
         files.push((last.file, end));
-        let end = LogEnd { active: Some((segment, last.index, file)), end, last: position, sealed, next_number };
+        let end = LogEnd {
+            active: Some(Resumed { segment, index: last.index, file }),
+            end,
+            last: position,
+            sealed,
+            next_number,
+        };
         Ok(FoundLog { end, synced: self.synced, cut: self.cut, files })
     }
 

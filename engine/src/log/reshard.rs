@@ -12,8 +12,9 @@
 //! an id that a client gives an event is looked for among the events since the change only.
 
 use super::directory::Directory;
+use super::failure::LogFailure;
 use super::restore::{RestoreError, Restored};
-use super::store::{Report, StoreError, StoreOptions, restore_all};
+use super::store::{Report, StoreError, StoreOptions, note_lost, restore_all};
 use crate::clock;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::sequencer::Sequencer;
@@ -39,6 +40,7 @@ pub(super) fn reshard(
 ) -> Result<Report, StoreError> {
     let old = directory.current_generation();
     let mut restored = restore_all(options, directory, progress)?;
+    note_lost(directory, &restored)?;
     let report = Report { resharded_from: Some(old.shards), ..Report::of(directory, &restored) };
     if has_unfinished_flush(&restored) {
         finish_flush(options, directory, restored)?;
@@ -82,11 +84,12 @@ fn has_unfinished_flush(restored: &[Restored]) -> bool {
 fn finish_flush(options: &StoreOptions, directory: &Directory, restored: Vec<Restored>) -> Result<(), StoreError> {
     let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
     let sequencer = Arc::new(Sequencer::new(flush.next(), restored.len()));
+    let shared = (&sequencer, &LogFailure::default());
     for (number, shard) in restored.into_iter().enumerate() {
         let is_flushed = shard.last() >= flush;
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
         let (mut shard, _) =
-            shard.start(directory.storage(), options.log, &sequencer, options.ring_bytes).map_err(failed)?;
+            shard.start(directory.storage(), options.log, shared, options.ring_bytes).map_err(failed)?;
         if !is_flushed {
             shard.0.set_now_ms(clock::unix_millis());
             shard.0.flush_again(flush);

@@ -1,5 +1,6 @@
 //! A shard brought back from its directory, and set going again.
 
+use super::failure::LogFailure;
 use super::keeper::Keeper;
 use super::recovery::{Cut, FoundLog, RecoveryError, find_log};
 use super::storage::Storage;
@@ -78,6 +79,11 @@ impl Restored {
         &self.shard.0
     }
 
+    /// The log.
+    pub fn log(&self) -> &FoundLog {
+        &self.log
+    }
+
     /// The offset behind the last record.
     pub fn end(&self) -> RingOffset {
         self.log.end.end
@@ -105,7 +111,7 @@ impl Restored {
         self,
         storage: &Arc<dyn Storage>,
         options: LogOptions,
-        sequencer: &Arc<Sequencer>,
+        (sequencer, failure): (&Arc<Sequencer>, &LogFailure),
         ring_bytes: u64,
     ) -> Result<(LentShard, ShardHistory), RestoreError> {
         let Restored { mut shard, identity, log, floor, .. } = self;
@@ -113,7 +119,7 @@ impl Restored {
         let start = RingStart { offset: end, last: (last != Position(0)).then_some(last) };
         let (writer, ring) = ring::create_after(ring_bytes, start)
             .map_err(|source| RestoreError::Start { what: "no memory for a ring", source })?;
-        let keeper = Keeper::start(storage.clone(), identity.clone(), options, floor, log.synced)
+        let keeper = Keeper::start(storage.clone(), identity.clone(), options, (floor, log.synced), failure.clone())
             .map_err(|source| RestoreError::Start { what: "no thread for a log", source })?;
         let log = LogWriter::new(identity, options, log.end, keeper)?;
         let history = ShardHistory::with_log(ring, log.segments().clone());

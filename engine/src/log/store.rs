@@ -1,8 +1,10 @@
 //! All shards of a directory, brought back together and set going.
 
 use super::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use super::failure::LogFailure;
 use super::meta::Generation;
 use super::older::{self, Retirement};
+use super::recovery::RecoveryError;
 use super::reshard::reshard;
 use super::restore::{RestoreError, Restored, restore};
 use super::writer::{LogIdentity, LogOptions};
@@ -11,6 +13,7 @@ use crate::history::{OlderHistory, ShardHistory};
 use crate::position::{Position, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::LentShard;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -68,6 +71,8 @@ pub struct Store {
     pub sequencer: Arc<Sequencer>,
     /// The directory; it stays locked as long as this lives.
     pub directory: Arc<Directory>,
+    /// Whether a log has failed.
+    pub failure: LogFailure,
     /// What was found.
     pub found: Report,
 }
@@ -119,24 +124,22 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
     let generation = directory.current_generation();
     directory.create_shard_directories(generation.number, generation.shards)?;
     let restored = restore_all(options, &directory, progress)?;
+    note_lost(&directory, &restored)?;
     let older = older::open_all(&directory)?;
     let found = resharded.unwrap_or_else(|| Report::of(&directory, &restored));
-    let recovered = Report::next(&generation, &restored);
-    let next = directory.begin_run(recovered, clock::unix_micros())?;
-    if found.start == Start::PowerLoss {
-        directory.record_lost(recovered, next)?;
-    }
+    let next = directory.begin_run(Report::next(&generation, &restored), clock::unix_micros())?;
     let first = directory.generations().first().map_or(next, |generation| generation.first);
     let lost: Vec<_> = directory.lost().iter().map(|lost| lost.from..lost.to).collect();
     let sequencer = Arc::new(Sequencer::resumed(first, &lost, next, options.shards as usize));
-    let directory = Arc::new(directory);
+    let (directory, failure) = (Arc::new(directory), LogFailure::default());
     let (mut shards, mut histories) = (Vec::new(), Vec::new());
     let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
     for (number, shard) in restored.into_iter().enumerate() {
         let is_flushed = shard.last() >= flush;
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
-        let (mut shard, history) =
-            shard.start(directory.storage(), options.log, &sequencer, options.ring_bytes).map_err(failed)?;
+        let (mut shard, history) = shard
+            .start(directory.storage(), options.log, (&sequencer, &failure), options.ring_bytes)
+            .map_err(failed)?;
         if !is_flushed {
             // The process ended between two shards' records of the one flush.
             shard.0.set_now_ms(clock::unix_millis());
@@ -148,7 +151,47 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
     let histories_before = older.iter().map(|older| older.history.clone()).collect();
     let mut retirement = Retirement::new(directory.clone(), older, histories.clone(), options.log);
     retirement.run();
-    Ok(Store { shards, histories, older: histories_before, retirement, sequencer, directory, found })
+    Ok(Store { shards, histories, older: histories_before, retirement, sequencer, directory, failure, found })
+}
+
+/// How many ranges of lost positions one power loss is told by, beside the one behind everything that is left.
+const LOST_RANGES_MAX: usize = 1_000;
+
+/// Notes what a power loss has taken between what is left, before the run begins: who is interrupted does it again.
+pub(super) fn note_lost(directory: &Directory, restored: &[Restored]) -> Result<(), StoreError> {
+    if directory.start() != Start::PowerLoss {
+        return Ok(());
+    }
+    for lost in lost_between(restored)?.iter().take(LOST_RANGES_MAX) {
+        directory.record_lost(lost.start, lost.end)?;
+    }
+    Ok(())
+}
+
+/// The positions that are missing between those that are there, above what every shard surely had on the disk: after a
+/// power loss one shard may have lost what came before another's last records.
+fn lost_between(restored: &[Restored]) -> Result<Vec<Range<Position>>, StoreError> {
+    let after = restored.iter().map(|shard| shard.log().surely_through()).min().unwrap_or_default();
+    let mut ranges = Vec::new();
+    for (number, shard) in restored.iter().enumerate() {
+        let failed = |error: RecoveryError| StoreError::Shard { shard: ShardId(number as u16), source: error.into() };
+        ranges.extend(shard.log().positions_behind(after).map_err(failed)?);
+    }
+    Ok(holes(ranges))
+}
+
+/// What lies between ranges, which may overlap.
+fn holes(mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut holes = Vec::new();
+    let mut end = ranges.first().map_or(Position(0), |range| range.start);
+    for range in ranges {
+        if range.start > end {
+            holes.push(end..range.start);
+        }
+        end = end.max(range.end);
+    }
+    holes
 }
 
 /// Brings all shards of the current generation back.
@@ -221,5 +264,18 @@ impl Drop for LimitKeeper {
             // A panic was told where it happened.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_what_no_range_covers() {
+        let range = |start, end| Position(start)..Position(end);
+        let ranges = vec![range(30, 40), range(5, 10), range(10, 12), range(8, 11), range(35, 36)];
+        assert_eq!(holes(ranges), [range(12, 30)]);
+        assert_eq!(holes(Vec::new()), []);
     }
 }

@@ -118,10 +118,20 @@ enum Next {
     },
 }
 
+/// The segment in which a log goes on.
+pub struct Resumed {
+    /// It.
+    pub segment: Arc<Segment>,
+    /// Its index so far.
+    pub index: Arc<SparseIndex>,
+    /// Its file.
+    pub file: Box<dyn LogFile>,
+}
+
 /// Where a log goes on.
 pub struct LogEnd {
-    /// The last segment, which is not full, and what it takes to go on writing it; none for a new log.
-    pub active: Option<(Arc<Segment>, Arc<SparseIndex>, Box<dyn LogFile>)>,
+    /// The last segment, which gets records again; none for a new log.
+    pub active: Option<Resumed>,
     /// The offset behind the last record.
     pub end: RingOffset,
     /// The position of the last record; 0 where there is none.
@@ -145,7 +155,7 @@ impl LogWriter {
     /// Where the first segment cannot be made.
     pub fn new(identity: LogIdentity, options: LogOptions, end: LogEnd, keeper: Keeper) -> Result<LogWriter, LogError> {
         let LogEnd { active, end, last, mut sealed, next_number } = end;
-        let known = active.map(|(segment, index, file)| {
+        let known = active.map(|Resumed { segment, index, file }| {
             segment.set_index(&index);
             Active { limit: segment.limit(), segment, index, file, header: None }
         });

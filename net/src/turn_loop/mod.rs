@@ -99,6 +99,8 @@ pub struct Core {
     stop_at_ms: Option<u64>,
     /// Whether a stopping core has said that it has nothing left to do.
     is_through: bool,
+    /// Whether this core's clients were disconnected because a log has failed.
+    has_met_failure: bool,
 }
 
 /// What a turn leaves.
@@ -165,6 +167,7 @@ impl Core {
             turns: 0,
             stop_at_ms: None,
             is_through: false,
+            has_met_failure: false,
             server,
         }
     }
@@ -183,6 +186,7 @@ impl Core {
         work |= self.take_messages();
         let mut again = self.expire();
         work |= self.commit();
+        self.look_at_log(net.ops());
         again |= self.lend_and_hold();
         work |= again;
         // Before any reply leaves: who has one and asks for the figures finds its command in them.

@@ -1,10 +1,36 @@
-//! Whether commands that may change keys may run: the log has space for what they would record, and has not failed.
+//! Whether commands that may change keys may run: the log has space for what they would record, and has not failed. And
+//! what happens when it does.
 
+use super::Core;
 use crate::command::Command;
+use crate::net_ring::NetOps;
 use crate::resp::Reply;
 use keytide_engine::log::LogError;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
+
+impl Core {
+    /// Disconnects this core's clients once a log has failed, whichever shard's: replies may wait to leave for commands
+    /// whose records are not in it. Who comes back may read, and is told why it may not write.
+    ///
+    /// The failure is set before the turn that met it sends anything, also to other cores: whoever gets a reply of that
+    /// turn over a lane sees it, and comes by here before anything leaves.
+    pub(super) fn look_at_log(&mut self, ops: &mut NetOps) {
+        let has_failed = self.server.log_failure.as_ref().is_some_and(|failure| failure.is_set());
+        if !has_failed || self.has_met_failure {
+            return;
+        }
+        self.has_met_failure = true;
+        let open: Vec<_> = self.connections.iter().filter(|connection| !connection.is_closed).map(|c| c.id).collect();
+        for id in open {
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            connection.is_closed = true;
+            self.end_subscriptions(&mut connection);
+            ops.close(id);
+            self.connections.put(connection);
+        }
+    }
+}
 
 /// Answers why a command must not run. False where it may.
 #[inline]

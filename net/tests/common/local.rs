@@ -2,12 +2,15 @@
 
 use super::{Client, PATIENCE};
 use clap::Parser;
-use keytide_engine::position::Position;
+use keytide_engine::history::ShardHistory;
+use keytide_engine::log::Fsync;
+use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::{LentShard, Shard};
 use keytide_net::config::Flags;
-use keytide_net::group_store::{self, Fsync, GroupStoreOptions};
-use keytide_net::server::Server;
+use keytide_net::group_store::{self, GroupStoreOptions};
+use keytide_net::server::{Kept, Server};
 use keytide_net::turn_loop;
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
@@ -29,8 +32,12 @@ impl Local {
             ["keytide", "--port", "0", "--shards", &shards.to_string(), "--ring-bytes", "16m"].map(String::from);
         let config = Flags::parse_from(words).decide().expect("flags that there are");
         let sequencer = Arc::new(Sequencer::new(Position(next), shards.into()));
-        let rings = (0..shards).map(|_| ring::create(config.ring_bytes).expect("memory for a small ring"));
-        let (writers, rings): (Vec<_>, Vec<_>) = rings.map(|(writer, ring)| (Some(writer), ring)).unzip();
+        let shard = |shard: u16| {
+            let (writer, ring) = ring::create(config.ring_bytes).expect("memory for a small ring");
+            let shard = Shard::new(ShardId(shard), sequencer.clone(), Some(writer), config.absent_streams);
+            (LentShard(Box::new(shard)), ShardHistory::from(ring))
+        };
+        let (lent, histories): (Vec<_>, Vec<_>) = (0..shards).map(shard).unzip();
         let mut address = SocketAddr::new(config.bind, 0);
         let mut listeners = Vec::new();
         for _ in 0..shards {
@@ -44,13 +51,14 @@ impl Local {
         }
         let options = GroupStoreOptions { dir, fsync, history_id: "history", next: Position(next), cores: shards };
         let groups = group_store::open(&options).expect("groups that can be read");
-        let server = Arc::new(Server::new(config, sequencer, rings, address));
+        let kept = Kept { sequencer, histories, log_failure: None, history_id: "history".into() };
+        let server = Arc::new(Server::new(config, kept, address));
         let (ready, is_ready) = channel();
         let thread = std::thread::spawn({
             let server = server.clone();
             move || {
                 let ready = || ready.send(()).expect("the test waits for it");
-                turn_loop::run(&server, writers, groups, listeners, ready).expect("it serves until it is stopped");
+                turn_loop::run(&server, lent, groups, listeners, ready).expect("it serves until it is stopped");
             }
         });
         is_ready.recv_timeout(PATIENCE).expect("it starts");

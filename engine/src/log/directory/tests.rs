@@ -100,11 +100,17 @@ fn after_a_power_loss_positions_jump_to_the_limit() {
     drop(directory);
     let directory = open(&scratch, "b");
     assert_eq!(directory.start(), Start::PowerLoss);
-    directory.record_lost(Position(first.0 + 5), limit).expect("written");
-    assert_eq!(directory.begin_run(Position(first.0 + 5), NOW).expect("written"), limit);
+    // One shard has lost what is behind the third position, another has the fifth.
+    let (lost_from, next) = (Position(first.0 + 3), Position(first.0 + 5));
+    assert_eq!(directory.begin_run_after_loss(next, lost_from, NOW).expect("written"), limit);
     drop(directory);
+    // Killed at once: the loss is known all the same.
     let directory = open(&scratch, "b");
-    assert_eq!(directory.lost(), [Lost { from: Position(first.0 + 5), to: limit }]);
+    assert_eq!(directory.start(), Start::SameBoot);
+    let lost = Lost { from: lost_from, to: limit };
+    assert_eq!(directory.lost(), [lost]);
+    directory.record_lost(next, limit).expect("said again");
+    assert_eq!(directory.lost(), [lost]);
     directory.forget_lost_before(Position(limit.0 - 1)).expect("nothing to forget");
     assert_eq!(directory.lost().len(), 1);
     directory.forget_lost_before(limit).expect("written");
