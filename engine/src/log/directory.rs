@@ -364,6 +364,24 @@ impl Directory {
         }
     }
 
+    /// Removes what is left of generations that were removed from the list by a process that ended meanwhile.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn clear_removed(&self) -> Result<(), DirectoryError> {
+        let first = self.generations().first().map_or(0, |generation| generation.number);
+        let list = |source| system(&self.path, "list the directory")(source);
+        for entry in fs::read_dir(&self.path).map_err(list)? {
+            let path = entry.map_err(list)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let number = name.and_then(|name| name.strip_prefix(GENERATION)).and_then(|digits| digits.parse().ok());
+            if number.is_some_and(|number: u32| number < first) {
+                self.clear(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a generation's files through the storage, which knows of files only, and then its directories.
     fn clear(&self, path: &Path) -> Result<(), DirectoryError> {
         let entries = match fs::read_dir(path) {
