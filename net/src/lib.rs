@@ -17,6 +17,7 @@
 //! | [`groups`] | the consumer groups that a core keeps |
 //! | `keep` | where a server keeps what it has: in memory, or in a directory |
 //! | [`group_store`] | consumer groups on disk |
+//! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | [`limits`] | every bound that is no flag |
@@ -37,6 +38,7 @@ pub mod replies;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod snapshots;
 pub mod start;
 mod sync;
 pub mod task_queues;

@@ -1,6 +1,6 @@
 //! All shards of a directory, brought back together and set going.
 
-use super::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use super::directory::{Directory, DirectoryError, DirectoryOptions, LIMIT_AHEAD, Start};
 use super::failure::LogFailure;
 use super::recovery::RecoveryError;
 use super::restore::{RestoreError, Restored, restore};
@@ -216,8 +216,14 @@ impl LimitKeeper {
     ///
     /// # Errors
     /// Where the system has none left.
-    pub fn start(directory: Arc<Directory>, sequencer: Arc<Sequencer>) -> Result<LimitKeeper, StoreError> {
-        /// Far more often than the limit is reached: see [`LIMIT_AHEAD`](super::directory::LIMIT_AHEAD).
+    pub fn start(
+        directory: Arc<Directory>,
+        sequencer: Arc<Sequencer>,
+        failure: LogFailure,
+    ) -> Result<LimitKeeper, StoreError> {
+        /// With fewer positions left than this the limit has to be raised, or writing ends: some seconds' worth.
+        const LEAST_AHEAD: u64 = LIMIT_AHEAD / 4;
+        /// Far more often than the limit is reached: see [`LIMIT_AHEAD`].
         const PERIOD: Duration = Duration::from_secs(1);
         let (stop, stopped) = channel::<()>();
         let work = move || {
@@ -225,7 +231,10 @@ impl LimitKeeper {
                 if let Some(limit) = directory.limit_wanted(sequencer.next())
                     && let Err(error) = directory.raise_limit(limit)
                 {
-                    tracing::error!(%error, "the limit of positions cannot be raised: a power loss might reuse some");
+                    tracing::error!(%error, "the limit of positions cannot be raised");
+                    if sequencer.next().0 + LEAST_AHEAD > directory.limit().0 {
+                        failure.set(&format!("the limit of positions cannot be raised: {error}"));
+                    }
                 }
             }
         };

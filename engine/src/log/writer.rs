@@ -73,6 +73,14 @@ pub enum LogError {
         /// What was asked of the disk.
         bytes: u64,
     },
+    /// The disk is so slow that the next segment is not there yet. Asked again at the next write.
+    #[error("disk too slow: a segment of {bytes} bytes in {directory} is not ready after {PREPARE_PATIENCE:?}")]
+    Late {
+        /// The shard's directory.
+        directory: PathBuf,
+        /// What was asked of the disk.
+        bytes: u64,
+    },
     /// A write or a sync has failed. Nothing is tried again: nobody knows what is on the disk.
     #[error("{reason}")]
     Failed {
@@ -146,7 +154,7 @@ pub struct LogEnd {
 const FULL_PATIENCE_MS: u64 = 200;
 
 /// How long a core waits for a segment that is just being made. Longer means that the disk hangs.
-const PREPARE_PATIENCE: Duration = Duration::from_secs(30);
+const PREPARE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl LogWriter {
     /// Goes on with a log, or begins it.
@@ -243,7 +251,10 @@ impl LogWriter {
                 self.next = Next::Full { again_at_ms: now_ms + FULL_PATIENCE_MS };
                 Err(full(&self.identity, &self.options))
             }
-            None => Err(full(&self.identity, &self.options)),
+            None => {
+                let directory = self.identity.directory.clone();
+                Err(LogError::Late { directory, bytes: self.options.segment_bytes })
+            }
         }
     }
 
