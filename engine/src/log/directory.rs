@@ -247,7 +247,9 @@ impl Directory {
             first = match self.start {
                 Start::New => next.max(jump),
                 Start::Clean | Start::PowerLoss => next.max(meta.limit),
-                Start::SameBoot => next,
+                // Where a run began stands in no record if it was killed before its first one. The limit was always set
+                // one step from a position that was next.
+                Start::SameBoot => next.max(Position(meta.limit.0.saturating_sub(LIMIT_STEP))),
             };
             if self.restored {
                 first = first.max(meta.limit).max(jump);
