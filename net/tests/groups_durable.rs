@@ -90,3 +90,40 @@ fn a_group_that_is_about_to_lose_events_says_so_until_it_has_caught_up() {
     writer.call(&["cdc.group", "setid", "*", "g", "$"]);
     assert_eq!(told(), 0);
 }
+
+/// A disk that cannot be read is no reason to forget an event that lies on it.
+#[test]
+fn a_pending_entry_that_cannot_be_read_stays_pending_until_it_can() {
+    let dir = scratch("groups-unreadable");
+    let server = Server::start(&["--shards", "1", "--ring-bytes", "64k", "--dir", dir.to_str().expect("UTF-8")]);
+    let mut client = server.client();
+    client.call(&["cdc.group", "create", "k", "g", "0", "idle", "1"]);
+    client.call(&["set", "k", "findme-findme"]);
+    let read = ["cdc.group", "read", "k", "g", "one", "1"];
+    assert_eq!(client.call(&read).values().len(), 1);
+    // Out of memory, and so read from its segment from now on.
+    let value = "x".repeat(1_000);
+    (0..200).for_each(|_| drop(client.call(&["set", "other", &value])));
+    let files = std::fs::read_dir(dir.join("generation-0001/shard-0000")).expect("the shard's log");
+    let found = files.filter_map(|file| {
+        let path = file.expect("its entry").path();
+        let bytes = std::fs::read(&path).expect("a file of the log");
+        let at = bytes.windows(13).position(|part| part == b"findme-findme")?;
+        Some((path, at as u64))
+    });
+    let (path, at) = found.min().expect("the event is in a segment");
+    let put = |text: &[u8]| {
+        let file = std::fs::File::options().write(true).open(&path).expect("the first segment");
+        std::os::unix::fs::FileExt::write_all_at(&file, text, at).expect("it can be written");
+    };
+    let pending = |client: &mut Client| client.call(&["cdc.pending", "k", "g"]).values().len();
+    put(b"FINDME");
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert!(client.call(&read).values().is_empty());
+    assert_eq!(pending(&mut client), 1);
+    put(b"findme");
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert_eq!(client.call(&read).values()[0].values()[3].text(), "findme-findme");
+    drop(server);
+    std::fs::remove_dir_all(dir).expect("nobody uses it any more");
+}

@@ -3,39 +3,27 @@
 
 mod common;
 
-use common::local::Local;
-use common::{Client, Value, encode, scratch};
-use keytide_engine::log::Fsync;
+use common::{BINARY, Client, Value, encode, scratch};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const DIR: &str = "KEYTIDE_TEST_GROUPS_DIR";
-const FIRST: &str = "KEYTIDE_TEST_GROUPS_FIRST";
-
-/// Not a test: what the test starts this binary again for.
-#[test]
-#[ignore = "the other test runs it"]
-fn serve() {
-    let (Ok(dir), Ok(first)) = (std::env::var(DIR), std::env::var(FIRST)) else { return };
-    let server = Local::start(Path::new(&dir), 2, Fsync::Os, first.parse().expect("a position"));
-    println!("\nserving {}", server.address());
-    // Until the test has gone, if it does not kill this first.
-    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+fn start(dir: &Path) -> (Child, SocketAddr) {
+    let mut command = Command::new(BINARY);
+    command.args(["--port", "0", "--shards", "2", "--ring-bytes", "1m", "--dir"]).arg(dir).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the binary was built for this test");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("the pipe is read");
+    let address = line.split(' ').find_map(|word| word.strip_prefix("resp=")?.parse().ok()).expect("it serves");
+    (child, address)
 }
 
-fn start(dir: &Path, first: u64) -> (Child, SocketAddr) {
-    let own = std::env::current_exe().expect("a test is a program");
-    let mut command = Command::new(own);
-    command.args(["--exact", "serve", "--ignored", "--nocapture"]).env(DIR, dir).env(FIRST, first.to_string());
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs itself");
-    let lines = BufReader::new(child.stdout.take().expect("its standard output is a pipe")).lines();
-    let mut addresses = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("serving ")?.parse().ok());
-    let address = addresses.next().expect("it serves");
-    (child, address)
+fn cursor(client: &mut Client, group: &str) -> u64 {
+    let info = client.call(&["cdc.group", "info", "*", group]);
+    info.values().chunks(2).find(|pair| pair[0].text() == "next_seq").expect("it is told")[1].integer()
 }
 
 /// A command to a server that may be gone.
@@ -86,10 +74,11 @@ fn killed_at_any_moment_a_server_forgets_no_group_no_delivery_and_no_acknowledge
     let scratch = scratch("groups-kill");
     let (mut killed, mut delivered) = (0, 0);
     for round in 1..=8_u64 {
-        let first = round * 1_000_000;
-        let (mut child, address) = start(&scratch, first);
+        let (mut child, address) = start(&scratch);
         let group = format!("g{round}");
-        assert_eq!(Client::connect(address).call(&["cdc.group", "create", "*", &group, "0"]).text(), "OK");
+        let mut client = Client::connect(address);
+        assert_eq!(client.call(&["cdc.group", "create", "*", &group, "$"]).text(), "OK");
+        let first = cursor(&mut client, &group);
         let workers: Vec<Worker> = std::thread::scope(|scope| {
             scope.spawn(move || write(address));
             let worker = |name: &'static str| {
@@ -97,19 +86,17 @@ fn killed_at_any_moment_a_server_forgets_no_group_no_delivery_and_no_acknowledge
                 scope.spawn(move || work(address, group, name))
             };
             let workers = ["one", "two", "three"].map(worker);
-            std::thread::sleep(Duration::from_millis(20 + 17 * round));
+            std::thread::sleep(Duration::from_millis(60 + 17 * round));
             child.kill().expect("it is our child");
             workers.into_iter().map(|worker| worker.join().expect("it ends with the server")).collect()
         });
         child.wait().expect("it is our child");
         killed += 1;
         // The next server knows what this one's workers know.
-        let (mut child, address) = start(&scratch, first + 500_000);
+        let (mut child, address) = start(&scratch);
         let mut client = Client::connect(address);
         assert_eq!(client.call(&["cdc.group", "list"]).values().len(), killed);
-        let info = client.call(&["cdc.group", "info", "*", &group]);
-        let cursor =
-            info.values().chunks(2).find(|pair| pair[0].text() == "next_seq").expect("it is told")[1].integer();
+        let cursor = cursor(&mut client, &group);
         let rows = client.call(&["cdc.pending", "*", &group]);
         let pending: BTreeSet<u64> = rows.values().iter().map(|row| row.values()[0].integer()).collect();
         let all = |of: fn(&Worker) -> &BTreeSet<u64>| workers.iter().flat_map(of).copied().collect::<BTreeSet<u64>>();
@@ -119,6 +106,14 @@ fn killed_at_any_moment_a_server_forgets_no_group_no_delivery_and_no_acknowledge
         assert!(given.difference(&sent).all(|position| pending.contains(position)));
         assert!(acknowledged.is_disjoint(&pending));
         assert!((first..cursor).all(|position| pending.contains(&position) || sent.contains(&position)));
+        // What they did not work off is given again, found by its position alone.
+        assert!(!pending.is_empty(), "the server was killed before anyone had worked");
+        let words: Vec<String> = pending.iter().map(u64::to_string).collect();
+        let claim = ["cdc.claim", "*", &group, "four", "0"].into_iter().chain(words.iter().map(String::as_str));
+        let rows = client.call(&claim.collect::<Vec<&str>>());
+        let claimed: BTreeSet<u64> = rows.values().iter().map(|row| row.values()[0].integer()).collect();
+        assert_eq!(claimed, pending);
+        assert!(rows.values().iter().all(|row| row.values()[2].text() == "SET"));
         delivered += given.len();
         child.kill().expect("it is our child");
         child.wait().expect("it is our child");

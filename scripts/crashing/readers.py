@@ -19,8 +19,11 @@ def told(row):
 class Subscriber:
     """Keeps the position of the last event or checkpoint, and gives that after each crash."""
 
-    def __init__(self, seed, stream, options, wants):
+    def __init__(self, seed, stream, options, wants, window=None):
         self.rng, self.stream, self.options, self.wants = random.Random(f"{seed}/{stream}"), stream, options, wants
+        self.window, self.taken = window, 0
+        if window:
+            self.options = [*options, "WINDOW", window]
         self.position, self.received, self.expected = None, [], collections.deque()
         self.failure, self.count, self.fell_behind = None, 0, 0
 
@@ -28,7 +31,8 @@ class Subscriber:
         try:
             wire = Wire(port)
             start = ["START"] if self.position is None else ["POSITION", self.position]
-            wire.ask("CDC.SUBSCRIBE", self.stream, "FROM", *start, *self.options)
+            id = wire.ask("CDC.SUBSCRIBE", self.stream, "FROM", *start, *self.options)
+            self.taken = 0
             wire.socket.settimeout(0.2)
             while True:
                 try:
@@ -39,11 +43,16 @@ class Subscriber:
                         return wire.close()
                     wire.close()
                     return self.work(port, until)
+                if not isinstance(message, list):
+                    continue  # the reply to CDC.CREDIT
                 self.take(message)
-                if self.rng.random() < 0.001:
-                    time.sleep(self.rng.random() / 5)
                 if message[0] == b"cdc.dropped":
                     return wire.close()
+                if self.window and self.taken >= self.window / 2:
+                    # Meanwhile more happens than may wait, so it falls behind.
+                    time.sleep(self.rng.choice([0, 0, 0, 0, self.rng.random() / 4]))
+                    wire.send("CDC.CREDIT", id, self.taken)
+                    self.taken = 0
         except (ConnectionError, OSError):
             pass
         except Exception as error:  # told by the main thread, which ends the run
@@ -56,6 +65,7 @@ class Subscriber:
             key = b"" if stream == b"$db" else stream
             self.received.append((position, told([position, key, type, data, at, revision]), message))
             self.position = position
+            self.taken += 1
         elif kind == b"cdc.checkpoint":
             self.position = max(message[2], self.position or 0)
         elif kind == b"cdc.fellbehind":

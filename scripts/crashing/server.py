@@ -54,7 +54,9 @@ class Server:
 
     def __init__(self, arguments, directory):
         self.command = [arguments.server, "--port", "0", "--shards", str(arguments.shards),
-                        "--ring-bytes", arguments.ring_bytes]
+                        "--ring-bytes", arguments.ring_bytes,
+                        # Small, so that subscribers fall behind and read what the rings no longer have.
+                        "--subscription-queue-events", "100"]
         if not arguments.without_crashes:
             self.command += ["--dir", directory, "--fsync", arguments.fsync, "--segment-bytes", arguments.segment_bytes,
                              "--snapshot-bytes", arguments.snapshot_bytes]

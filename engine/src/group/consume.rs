@@ -5,6 +5,7 @@ use super::consumer::ConsumerId;
 use super::pending::Entry;
 use super::{GROUP_LOOKS_MAX, GROUP_PARKED_MAX, Group, GroupError};
 use crate::history::{History, Request};
+use crate::log::SegmentError;
 use crate::position::Position;
 use crate::ring::Record;
 
@@ -92,18 +93,28 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
         self.cost += (self.sink)(Row::Event(record));
     }
 
-    /// Gives the event of an entry if its record is still there.
-    fn give_again(&mut self, position: Position, entry: &mut Entry, history: &mut History) -> bool {
-        entry.place = entry.place.or_else(|| history.find(position));
-        let Some((shard, offset)) = entry.place else { return false };
+    /// Gives the event of an entry; tells whether its record is still there.
+    fn give_again(
+        &mut self,
+        position: Position,
+        entry: &mut Entry,
+        history: &mut History,
+    ) -> Result<bool, SegmentError> {
+        if history.is_older(position) {
+            return Ok(history.visit_older(position, |record| self.give(record))?.is_some());
+        }
+        if entry.place.is_none() {
+            entry.place = history.find(position)?;
+        }
+        let Some((shard, offset)) = entry.place else { return Ok(false) };
         let given = history.record_at(shard, offset, |record| {
             let is_it = record.position() == position;
             if is_it {
                 self.give(record);
             }
             is_it
-        });
-        given == Some(true)
+        })?;
+        Ok(given == Some(true))
     }
 }
 
@@ -160,15 +171,15 @@ impl Group {
             }
             in_vain += 1;
             if !self.park(position) {
-                // No room: it stays pending, and is looked at again when it would be due again.
-                let due_ms = delivery.now_ms.saturating_add(self.options.idle_ms.max(1));
-                self.pending.put(position, entry, Some(due_ms));
+                // No room: it stays pending.
+                self.put_off(position, entry, delivery.now_ms);
             }
         }
         delivery.tell_lost();
     }
 
-    /// Gives a pending entry, which then belongs to the consumer, or drops it where its record is gone; tells which.
+    /// Gives a pending entry, which then belongs to the consumer, or drops it where its record is gone; tells whether it
+    /// was given.
     fn deliver_again<S>(
         &mut self,
         position: Position,
@@ -179,17 +190,32 @@ impl Group {
     where
         S: FnMut(Row<'_>) -> u64,
     {
-        let given = delivery.give_again(position, &mut entry, history);
-        if given {
-            self.changes.entry(Fate::Redelivered(delivery.consumer, delivery.now_ms), position);
-            self.note_redelivered(position, entry, delivery.consumer, delivery.now_ms);
-        } else {
-            self.changes.entry(Fate::Lost, position);
-            self.note_lost(position);
-            let before = delivery.lost.map_or(0, |(_, count)| count);
-            delivery.lost = Some((position, before + 1));
+        match delivery.give_again(position, &mut entry, history) {
+            Ok(true) => {
+                self.changes.entry(Fate::Redelivered(delivery.consumer, delivery.now_ms), position);
+                self.note_redelivered(position, entry, delivery.consumer, delivery.now_ms);
+                true
+            }
+            Ok(false) => {
+                self.changes.entry(Fate::Lost, position);
+                self.note_lost(position);
+                let before = delivery.lost.map_or(0, |(_, count)| count);
+                delivery.lost = Some((position, before + 1));
+                false
+            }
+            Err(damage) => {
+                // It is there, and may be read once the disk is well: until then it stays pending.
+                tracing::error!(%position, %damage, "history cannot be read");
+                self.put_off(position, entry, delivery.now_ms);
+                false
+            }
         }
-        given
+    }
+
+    /// Lets a pending entry be looked at again when it would be due again.
+    fn put_off(&mut self, position: Position, entry: Entry, now_ms: u64) {
+        let due_ms = now_ms.saturating_add(self.options.idle_ms.max(1));
+        self.pending.put(position, entry, Some(due_ms));
     }
 
     pub(super) fn note_redelivered(&mut self, position: Position, entry: Entry, consumer: ConsumerId, now_ms: u64) {
@@ -228,6 +254,7 @@ impl Group {
             filter,
         };
         let mut gap_told = false;
+        let older_end = history.older_end();
         let page = history.read_after_gap(&request, |gap, shard, record| {
             let cost = delivery.cost;
             if let Some(gap) = gap.filter(|_| !std::mem::replace(&mut gap_told, true)) {
@@ -239,7 +266,7 @@ impl Group {
                 delivery.give(record);
                 counts.delivered += 1;
                 let entry = Entry {
-                    place: Some((shard, record.offset())),
+                    place: (position >= older_end).then(|| (shard, record.offset())),
                     consumer: Some(delivery.consumer),
                     deliveries: 1,
                     delivered_ms: delivery.now_ms,

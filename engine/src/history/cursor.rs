@@ -2,6 +2,7 @@
 
 use super::shard::{ShardHistory, ShardReader};
 use crate::log::SegmentError;
+use crate::log::streams::StreamBits;
 use crate::position::{Position, RingOffset};
 use crate::ring::record::{self, Record};
 
@@ -12,20 +13,24 @@ pub struct HistoryCursor {
     /// The part of the reader's scratch space that is still to be looked at.
     at: usize,
     end: usize,
+    /// The one stream that is wanted, beside flushes; none where more is.
+    stream: Option<StreamBits>,
 }
 
 impl HistoryCursor {
     /// A cursor at the oldest record.
     pub fn new(history: &ShardHistory) -> HistoryCursor {
-        HistoryCursor { reader: history.reader(), offset: history.head(), at: 0, end: 0 }
+        HistoryCursor { reader: history.reader(), offset: history.head(), at: 0, end: 0, stream: None }
     }
 
-    /// Goes to the first record whose position is `position` or more. Nothing is copied yet.
+    /// Goes to the first record whose position is `position` or more. Nothing is copied yet. With a stream, records of
+    /// others may be passed over, but for flushes.
     ///
     /// # Errors
     /// Where a segment cannot be read.
-    pub fn seek(&mut self, position: Position) -> Result<(), SegmentError> {
+    pub fn seek(&mut self, position: Position, stream: Option<StreamBits>) -> Result<(), SegmentError> {
         (self.at, self.end) = (0, 0);
+        self.stream = stream;
         self.offset = self.reader.seek(position)?;
         Ok(())
     }
@@ -39,6 +44,9 @@ impl HistoryCursor {
     pub fn fill(&mut self, max_bytes: usize) -> Result<bool, SegmentError> {
         let is_used_up = self.at == self.end;
         if is_used_up {
+            if let Some(stream) = self.stream {
+                self.offset = self.reader.skip(self.offset, stream)?;
+            }
             (self.at, self.end) = (0, self.reader.read(self.offset, max_bytes)?);
         }
         Ok(is_used_up)

@@ -1,6 +1,7 @@
 //! One shard's history: the ring, and below its head the segments of the log, where there is one. Both hold the same
 //! records at the same offsets, so a reader goes from one to the other without noticing.
 
+use crate::log::streams::StreamBits;
 use crate::log::{SegmentError, SegmentReader, Segments};
 use crate::position::{Position, RingOffset};
 use crate::ring::{Lapped, Ring, RingReader};
@@ -81,6 +82,17 @@ impl ShardReader {
                 segments.seek(position, self.ring.ring().tail())
             }
             _ => Ok(found),
+        }
+    }
+
+    /// Where to go on from `from`, where a record starts, for who wants the records of one stream and flushes.
+    ///
+    /// # Errors
+    /// Where a segment cannot be read.
+    pub fn skip(&mut self, from: RingOffset, stream: StreamBits) -> Result<RingOffset, SegmentError> {
+        match &mut self.segments {
+            Some(segments) if from < self.ring.ring().head() => segments.skip(from, stream, self.ring.ring().head()),
+            _ => Ok(from),
         }
     }
 

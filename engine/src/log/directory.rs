@@ -219,19 +219,37 @@ impl Directory {
     }
 
     /// Begins a run whose records go on at `next`, the position behind the last one that was recovered. Answers the
-    /// first position of the run, which is that or a later one. It has to be called when what recovery repaired is
-    /// durable: from now on a killed process is told from a power loss by this run.
+    /// first position of the run, which is that or a later one. After a power loss the positions between are noted as
+    /// lost. It has to be called when what recovery repaired is durable: from now on a killed process is told from a
+    /// power loss by this run.
     ///
     /// # Errors
     /// Where the system refuses.
     pub fn begin_run(&self, next: Position, now_unix_micros: u64) -> Result<Position, DirectoryError> {
+        self.begin_run_after_loss(next, next, now_unix_micros)
+    }
+
+    /// The same, where a power loss may have taken events from `lost_from` on: of one shard, say, while another one's
+    /// later events are there. What is lost and that the run has begun become durable as one: a run that is killed
+    /// right after it began must not hide the loss.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn begin_run_after_loss(
+        &self,
+        next: Position,
+        lost_from: Position,
+        now_unix_micros: u64,
+    ) -> Result<Position, DirectoryError> {
         let mut first = next;
         self.change(|meta| {
             let jump = Position::first_of_run(now_unix_micros);
             first = match self.start {
                 Start::New => next.max(jump),
                 Start::Clean | Start::PowerLoss => next.max(meta.limit),
-                Start::SameBoot => next,
+                // Where a run began stands in no record if it was killed before its first one. The limit was always set
+                // one step from a position that was next.
+                Start::SameBoot => next.max(Position(meta.limit.0.saturating_sub(LIMIT_STEP))),
             };
             if self.restored {
                 first = first.max(meta.limit).max(jump);
@@ -240,6 +258,10 @@ impl Directory {
                 && let Some(generation) = meta.generations.last_mut()
             {
                 generation.first = first;
+            }
+            let from = lost_from.min(next);
+            if self.start == Start::PowerLoss && from < first {
+                meta.add_lost(Lost { from, to: first });
             }
             meta.boot.clone_from(&self.boot_id);
             meta.clean = false;
@@ -342,6 +364,24 @@ impl Directory {
             true => Ok(()),
             false => self.clear(&self.generation_directory(number)),
         }
+    }
+
+    /// Removes what is left of generations that were removed from the list by a process that ended meanwhile.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn clear_removed(&self) -> Result<(), DirectoryError> {
+        let first = self.generations().first().map_or(0, |generation| generation.number);
+        let list = |source| system(&self.path, "list the directory")(source);
+        for entry in fs::read_dir(&self.path).map_err(list)? {
+            let path = entry.map_err(list)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let number = name.and_then(|name| name.strip_prefix(GENERATION)).and_then(|digits| digits.parse().ok());
+            if number.is_some_and(|number: u32| number < first) {
+                self.clear(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a generation's files through the storage, which knows of files only, and then its directories.

@@ -101,6 +101,17 @@ impl SparseIndex {
         low.checked_sub(1).map_or(self.base, |index| self.get(index).0)
     }
 
+    /// The first noted record that starts at `offset` or later; none where none was noted. Of a multiple of
+    /// [`BLOCK_BYTES`] behind the base it is the first there is.
+    pub fn first_from(&self, offset: RingOffset) -> Option<RingOffset> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.get(middle).0 < offset { low = middle + 1 } else { high = middle }
+        }
+        (low < self.len()).then(|| self.get(low).0)
+    }
+
     /// The index of a segment that is sealed, as it is written beside it.
     pub fn encode(&self, sealed: &Sealed) -> Vec<u8> {
         let count = self.len();

@@ -7,6 +7,7 @@
 //! | [`meta`] | `meta.toml`: what a directory says of itself |
 //! | [`segment`] | a file of records: its header and its name |
 //! | [`index`] | the sparse index of a segment, from position to offset |
+//! | [`streams`] | which streams are in which part of a segment |
 //! | [`segments`] | the segments of a shard as its readers hold them |
 //! | [`writer`] | a turn's records written, from one segment into the next |
 //! | [`keeper`] | the thread that makes segments, syncs, seals, and removes what is not kept |
@@ -16,6 +17,8 @@
 //! | [`recovery`] | what a start finds of a log, and where it goes on |
 //! | [`restore`] | a shard brought back and set going |
 //! | [`directory`], [`meta`] | the directory of all shards, and where positions go on |
+//! | [`reshard`] | the keys given to shards of another number |
+//! | [`older`] | the history of shards of another number, and its end |
 //! | [`store`] | all shards of a directory |
 //! | [`map`] | a file mapped for reading that may fail under its readers |
 //! | [`synced`] | the mark of what is surely on the disk |
@@ -28,15 +31,18 @@ pub mod index;
 pub mod keeper;
 pub mod map;
 pub mod meta;
+pub mod older;
 pub mod reader;
 pub mod recording;
 pub mod recovery;
+pub mod reshard;
 pub mod restore;
 pub mod scan;
 pub mod segment;
 pub mod segments;
 pub mod storage;
 pub mod store;
+pub mod streams;
 pub mod synced;
 pub mod writer;
 
@@ -47,6 +53,8 @@ pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
 
 #[cfg(all(test, not(loom)))]
 mod power_tests;
+#[cfg(all(test, not(loom)))]
+mod reshard_tests;
 #[cfg(all(test, not(loom)))]
 mod snapshot_tests;
 #[cfg(all(test, not(loom)))]

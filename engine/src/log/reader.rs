@@ -4,8 +4,10 @@ use super::index::SparseIndex;
 use super::map::MappedFile;
 use super::segment::HEADER_BYTES;
 use super::segments::{Segment, SegmentList, Segments};
+use super::streams::{StreamBits, StreamBlocks, streams_path};
 use crate::position::{Position, RingOffset};
 use crate::ring::{Lapped, Record, record};
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
@@ -25,6 +27,8 @@ struct Open {
     segment: Arc<Segment>,
     map: MappedFile,
     index: Option<Arc<SparseIndex>>,
+    /// Which streams are where; loaded when somebody reads one.
+    streams: OnceCell<Option<StreamBlocks>>,
 }
 
 /// Why records cannot be read from a log.
@@ -77,7 +81,7 @@ impl SegmentReader {
             self.open = None;
             self.ahead = 0;
             let map = MappedFile::open(&segment.path).map_err(|error| damaged(segment, error.to_string()))?;
-            self.open = Some(Open { segment: segment.clone(), map, index: segment.index() });
+            self.open = Some(Open { segment: segment.clone(), map, index: segment.index(), streams: OnceCell::new() });
         }
         match &self.open {
             Some(open) => Ok(open),
@@ -92,6 +96,9 @@ impl SegmentReader {
     /// Where a segment cannot be read.
     pub fn seek(&mut self, position: Position, tail: RingOffset) -> Result<RingOffset, SegmentError> {
         self.refresh();
+        if self.list.is_empty() {
+            return Ok(tail);
+        }
         // The records of a segment are beyond what came before it.
         let mut at = self.list.partition_point(|segment| segment.after < position).saturating_sub(1);
         loop {
@@ -112,6 +119,34 @@ impl SegmentReader {
                 return Ok(end);
             }
         }
+    }
+
+    /// Where to go on from `from`, where a record starts, for who wants the records of one stream and flushes: at `from` or
+    /// later, with none of them between. Looks at a few segments at the most.
+    ///
+    /// # Errors
+    /// Where a segment cannot be read.
+    pub fn skip(&mut self, from: RingOffset, stream: StreamBits, tail: RingOffset) -> Result<RingOffset, SegmentError> {
+        /// Each takes about a millisecond.
+        const SEGMENTS_MAX: usize = 2;
+        self.refresh();
+        let mut from = from;
+        for _ in 0..SEGMENTS_MAX {
+            let Some(at) = self.list.partition_point(|segment| segment.base <= from).checked_sub(1) else { break };
+            let sealed = self.list[at].as_sealed().map(|sealed| sealed.end);
+            let Some(end) = sealed.filter(|end| from < *end && *end <= tail) else { break };
+            let open = self.open(at)?;
+            let (Some(blocks), Some(index)) = (open.streams(), &open.index) else { break };
+            match blocks.next(from, stream) {
+                Some(next) if next == from => break,
+                Some(next) => {
+                    from = index.first_from(next).unwrap_or(end);
+                    break;
+                }
+                None => from = end,
+            }
+        }
+        Ok(from)
     }
 
     /// Copies whole records from `from` on, about `max_bytes` of them and at least one where there is one before
@@ -162,6 +197,16 @@ impl SegmentReader {
             0 => Err(damaged(&open.segment, format!("there is no record at offset {from}"))),
             _ => Ok(whole),
         }
+    }
+}
+
+impl Open {
+    fn streams(&self) -> Option<&StreamBlocks> {
+        let load = || {
+            let bytes = std::fs::read(streams_path(&self.segment.path)).ok()?;
+            StreamBlocks::decode(&bytes, self.segment.base)
+        };
+        self.streams.get_or_init(load).as_ref()
     }
 }
 

@@ -9,14 +9,16 @@
 
 use super::index::{Sealed, SparseIndex};
 use super::scan::{Extent, ScanError, SegmentFile};
-use super::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
+use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader, index_path, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
+use super::streams::{StreamBlocks, streams_path};
 use super::synced;
-use super::writer::{LogEnd, LogIdentity};
+use super::writer::{LogEnd, LogIdentity, Resumed};
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -91,6 +93,31 @@ impl FoundLog {
         self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
     }
 
+    /// A position up to which everything was surely on the disk: that of the last record before the segment that the
+    /// mark lies in; 0 where nothing is sure.
+    pub fn surely_through(&self) -> Position {
+        let of_mark = self.files.partition_point(|(file, _)| file.header.base <= self.synced);
+        of_mark.checked_sub(1).map_or(Position(0), |at| self.files[at].0.header.after)
+    }
+
+    /// The positions behind `after` at which there are records, as ranges in order.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    pub fn positions_behind(&self, after: Position) -> Result<Vec<Range<Position>>, RecoveryError> {
+        let first = self.files.partition_point(|(file, _)| file.header.after <= after).saturating_sub(1);
+        let from = self.files.get(first).map_or(self.end.end, |(file, _)| file.header.base);
+        let mut ranges: Vec<Range<Position>> = Vec::new();
+        self.replay(from, |record| -> Result<(), RecoveryError> {
+            match ranges.last_mut().filter(|range| range.end == record.position()) {
+                Some(range) => range.end = range.end.next(),
+                None => ranges.push(record.position()..record.position().next()),
+            }
+            Ok(())
+        })?;
+        Ok(ranges)
+    }
+
     /// Visits every record from `from` on.
     ///
     /// # Errors
@@ -125,6 +152,30 @@ impl FoundLog {
         }
         Ok(())
     }
+
+    /// Ends the log: all of it is on the disk, and its last segment has an index as the others have. It gets no more
+    /// records, unless the start that does this is interrupted before another generation is in use.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn close(self, directory: &Path, storage: &dyn Storage) -> Result<(), RecoveryError> {
+        for (file, _) in self.files.iter().filter(|(_, end)| *end > self.synced) {
+            let refused = |source| RecoveryError::Io { path: file.path.clone(), source };
+            storage.open(&file.path).and_then(|file| file.sync()).map_err(refused)?;
+        }
+        if let Some((file, end)) = self.files.last() {
+            let (extent, index) = file.measure()?;
+            let sealed = Sealed { end: *end, last: extent.last, last_ms: extent.last_ms };
+            let streams = StreamBlocks::make(file, *end)?;
+            for (path, bytes) in
+                [(index_path(&file.path), index.encode(&sealed)), (streams_path(&file.path), streams.encode())]
+            {
+                storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
+            }
+        }
+        let refused = |source| RecoveryError::Io { path: directory.join("synced"), source };
+        synced::write(storage, directory, self.end.end).map_err(refused)
+    }
 }
 
 /// Finds the log of a shard in its directory, and cuts off what was torn. With `repair`, whatever is damaged is cut off
@@ -156,6 +207,54 @@ pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> 
         look.drop_file(&path)?;
     }
     look.finish(next_number)
+}
+
+/// The log of a shard that was [closed](FoundLog::close), its segments listed, the oldest first, with where it ends.
+/// Nothing is changed.
+///
+/// # Errors
+/// Damage, and whatever the system says.
+pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOffset, Position), RecoveryError> {
+    let refused = |source| RecoveryError::Io { path: identity.directory.clone(), source };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(&identity.directory).map_err(refused)? {
+        let path = entry.map_err(refused)?.path();
+        paths.extend(segment_number(&path).map(|number| (number, path)));
+    }
+    paths.sort_unstable();
+    let mut found = Vec::new();
+    let (mut end, mut last) = (RingOffset(0), Position(0));
+    for (number, path) in paths {
+        let file = SegmentFile::open(&path)?;
+        let header = &file.header;
+        let damaged = |what: String| RecoveryError::Damaged { path: path.clone(), what, offset: end, synced: end };
+        if !is_of(header, identity, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
+            let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
+            return Err(damaged(what));
+        }
+        let known = std::fs::read(index_path(&path)).ok();
+        let known = known.and_then(|bytes| SparseIndex::decode(&bytes, header.base).ok());
+        let sealed = match known {
+            Some((_, sealed)) => sealed,
+            None => {
+                let (extent, _) = file.measure()?;
+                if extent.residue > 0 {
+                    return Err(damaged(format!("a damaged record at offset {}", extent.end)));
+                }
+                Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms }
+            }
+        };
+        (end, last) = (sealed.end, sealed.last);
+        let segment = Segment::new(header, path, file.file_bytes);
+        segment.seal(sealed);
+        found.push(Arc::new(segment));
+    }
+    Ok((found, end, last))
+}
+
+fn is_of(header: &SegmentHeader, identity: &LogIdentity, number: u64) -> bool {
+    (header.generation, header.shard, header.shards, header.number)
+        == (identity.generation, identity.shard, identity.shards, number)
 }
 
 /// The segments of a directory. Files that were not complete when the process ended are removed.
@@ -211,8 +310,7 @@ impl Look<'_> {
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
         let header = &file.header;
-        let is_ours = (header.generation, header.shard, header.shards, header.number)
-            == (identity.generation, identity.shard, identity.shards, number);
+        let is_ours = is_of(header, identity, number);
         let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
         if !is_ours || !follows {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
@@ -252,6 +350,7 @@ impl Look<'_> {
         };
         let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
         self.storage.remove(&index_path(path)).map_err(refused)?;
+        self.storage.remove(&streams_path(path)).map_err(refused)?;
         if is_empty {
             self.storage.remove(path).map_err(refused)
         } else {
@@ -314,10 +413,17 @@ impl Look<'_> {
         let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
         // It is active again.
         self.storage.remove(&index_path(&last.file.path)).map_err(refused)?;
+        self.storage.remove(&streams_path(&last.file.path)).map_err(refused)?;
         let file = self.storage.open(&last.file.path).map_err(refused)?;
         let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
         files.push((last.file, end));
-        let end = LogEnd { active: Some((segment, last.index, file)), end, last: position, sealed, next_number };
+        let end = LogEnd {
+            active: Some(Resumed { segment, index: last.index, file }),
+            end,
+            last: position,
+            sealed,
+            next_number,
+        };
         Ok(FoundLog { end, synced: self.synced, cut: self.cut, files })
     }
 

@@ -79,6 +79,11 @@ impl Restored {
         &self.shard.0
     }
 
+    /// The log.
+    pub fn log(&self) -> &FoundLog {
+        &self.log
+    }
+
     /// The offset behind the last record.
     pub fn end(&self) -> RingOffset {
         self.log.end.end
@@ -87,6 +92,15 @@ impl Restored {
     /// What was cut off the end of the log.
     pub fn cut(&self) -> Cut {
         self.log.cut
+    }
+
+    /// Ends the shard's log, for good if what comes next succeeds, and gives its keys away.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn close(self, storage: &dyn Storage) -> Result<LentShard, RestoreError> {
+        self.log.close(&self.identity.directory, storage)?;
+        Ok(self.shard)
     }
 
     /// Sets the shard going again, with an empty ring of so many bytes behind its log.

@@ -5,12 +5,14 @@ use super::segment::{HEADER_BYTES, segment_path};
 use super::storage::{LogFile, Prepare, RealStorage, Storage};
 use super::*;
 use crate::filter::Filter;
-use crate::history::{History, Request, ShardHistory};
+use crate::history::{History, Request, Scan, ShardHistory};
 use crate::keyspace::entry::End;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::random::{Commands, written};
 use crate::shard::{LentShard, Shard};
+use crate::shards::Shards;
+use crate::subscription::Source;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,6 +134,57 @@ pub(super) fn events(history: &ShardHistory, sequencer: &Arc<Sequencer>, from: u
         if page.at_end {
             return events;
         }
+    }
+}
+
+/// Every position that one stream has, flushes among them, read as a stream.
+fn stream_events(history: &ShardHistory, sequencer: &Arc<Sequencer>, stream: &[u8]) -> Vec<u64> {
+    let mut reader = History::new(sequencer.clone(), std::slice::from_ref(history));
+    let (mut events, mut cursor) = (Vec::new(), Position(0));
+    let source = Source::Stream(stream.into());
+    loop {
+        let filter = &Filter::default();
+        let scan = Scan { cursor, until: None, count: 7, bytes: u64::MAX, records: 1000, source: &source, filter };
+        let page = reader.scan(&scan, |_, _, record| {
+            events.push(record.position().0);
+            1
+        });
+        cursor = page.next;
+        if page.at_end {
+            return events;
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_read_whole_though_most_of_the_segments_is_passed_over() {
+    let scratch = Scratch::new("log-streams");
+    let options = LogOptions { segment_bytes: 1 << 20, ..options(Fsync::Os) };
+    let (mut shard, history, sequencer) = start_with(found(&scratch.0).unwrap(), &unsynced(), options);
+    let mut rng = fastrand::Rng::with_seed(3);
+    for n in 0..40_000 {
+        shard.check_log().unwrap();
+        shard.begin_command();
+        match n {
+            9_000 | 9_001 => Shards::One(&mut shard).flush(),
+            _ if n % 5_000 == 77 => shard.set(b"rare", b"").unwrap(),
+            _ => shard.set(format!("key:{}", rng.u32(..500)).as_bytes(), &[7; 50][..rng.usize(..50)]).unwrap(),
+        }
+        if rng.u8(..4) == 0 {
+            shard.commit();
+        }
+    }
+    shard.commit();
+    drop(shard);
+    // All segments but the last are sealed now, and their streams noted.
+    let noted = std::fs::read_dir(&scratch.0).unwrap();
+    let noted = noted.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "streams"));
+    assert!(noted.count() >= 3);
+    let all = events(&history, &sequencer, 0);
+    for stream in [&b"rare"[..], b"key:1", b"key:499", b"nowhere"] {
+        let expected: Vec<u64> =
+            all.iter().filter(|(_, key)| key == stream || key.is_empty()).map(|(position, _)| *position).collect();
+        assert_eq!(stream_events(&history, &sequencer, stream), expected);
     }
 }
 

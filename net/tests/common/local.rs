@@ -2,6 +2,7 @@
 
 use super::{Client, PATIENCE};
 use clap::Parser;
+use keytide_engine::history::ShardHistory;
 use keytide_engine::log::Fsync;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
@@ -31,13 +32,12 @@ impl Local {
             ["keytide", "--port", "0", "--shards", &shards.to_string(), "--ring-bytes", "16m"].map(String::from);
         let config = Flags::parse_from(words).decide().expect("flags that there are");
         let sequencer = Arc::new(Sequencer::new(Position(next), shards.into()));
-        let (mut lent, mut histories) = (Vec::new(), Vec::new());
-        for shard in 0..shards {
+        let shard = |shard: u16| {
             let (writer, ring) = ring::create(config.ring_bytes).expect("memory for a small ring");
             let shard = Shard::new(ShardId(shard), sequencer.clone(), Some(writer), config.absent_streams);
-            lent.push(LentShard(Box::new(shard)));
-            histories.push(ring.into());
-        }
+            (LentShard(Box::new(shard)), ShardHistory::from(ring))
+        };
+        let (lent, histories): (Vec<_>, Vec<_>) = (0..shards).map(shard).unzip();
         let mut address = SocketAddr::new(config.bind, 0);
         let mut listeners = Vec::new();
         for _ in 0..shards {
@@ -51,7 +51,14 @@ impl Local {
         }
         let options = GroupStoreOptions { dir, fsync, history_id: "history", next: Position(next), cores: shards };
         let groups = group_store::open(&options).expect("groups that can be read");
-        let kept = Kept { sequencer, histories, log_failure: None, history_id: "history".to_owned(), on_disk: None };
+        let kept = Kept {
+            sequencer,
+            histories,
+            older: Vec::new(),
+            log_failure: None,
+            on_disk: None,
+            history_id: "history".into(),
+        };
         let server = Arc::new(Server::new(config, kept, address));
         let (ready, is_ready) = channel();
         let thread = std::thread::spawn({

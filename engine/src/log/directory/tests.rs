@@ -64,6 +64,18 @@ fn two_servers_never_use_one_directory() {
 }
 
 #[test]
+fn a_run_that_is_killed_before_its_first_record_leaves_its_beginning() {
+    let scratch = Scratch::new();
+    assert_eq!(open(&scratch, "a").begin_run(Position(1), NOW).expect("written"), JUMP);
+    // Nothing was recorded, so recovery finds no last position.
+    assert_eq!(open(&scratch, "a").begin_run(Position(1), NOW * 2).expect("written"), JUMP);
+    let next = Position(JUMP.0 + 10);
+    let after_loss = open(&scratch, "b").begin_run(next, NOW * 2).expect("written");
+    assert!(after_loss > next);
+    assert_eq!(open(&scratch, "b").begin_run(next, NOW * 2).expect("written"), after_loss, "not in what is lost");
+}
+
+#[test]
 fn after_an_orderly_end_positions_go_on_where_they_were() {
     let scratch = Scratch::new();
     let directory = open(&scratch, "a");
@@ -100,11 +112,17 @@ fn after_a_power_loss_positions_jump_to_the_limit() {
     drop(directory);
     let directory = open(&scratch, "b");
     assert_eq!(directory.start(), Start::PowerLoss);
-    directory.record_lost(Position(first.0 + 5), limit).expect("written");
-    assert_eq!(directory.begin_run(Position(first.0 + 5), NOW).expect("written"), limit);
+    // One shard has lost what is behind the third position, another has the fifth.
+    let (lost_from, next) = (Position(first.0 + 3), Position(first.0 + 5));
+    assert_eq!(directory.begin_run_after_loss(next, lost_from, NOW).expect("written"), limit);
     drop(directory);
+    // Killed at once: the loss is known all the same.
     let directory = open(&scratch, "b");
-    assert_eq!(directory.lost(), [Lost { from: Position(first.0 + 5), to: limit }]);
+    assert_eq!(directory.start(), Start::SameBoot);
+    let lost = Lost { from: lost_from, to: limit };
+    assert_eq!(directory.lost(), [lost]);
+    directory.record_lost(next, limit).expect("said again");
+    assert_eq!(directory.lost(), [lost]);
     directory.forget_lost_before(Position(limit.0 - 1)).expect("nothing to forget");
     assert_eq!(directory.lost().len(), 1);
     directory.forget_lost_before(limit).expect("written");

@@ -135,37 +135,39 @@ fn a_place_in_the_table_is_taken_once_and_free_again() {
     assert!(!third.is_damaged() && third.0.range() == ((1 << 47) - PAGE as u64, 1 << 47));
 }
 
-/// The variable that says to the test below that it is the process that dies.
-const CHILD: &str = "KEYTIDE_TEST_BUS_ERROR";
+/// The variables that say to the test below that it is the process that dies, how, and of which file.
+const CHILD: [&str; 2] = ["KEYTIDE_TEST_BUS_ERROR", "KEYTIDE_TEST_BUS_FILE"];
 
 #[test]
 fn an_access_that_is_not_ours_ends_the_process_as_before() {
-    let how = std::env::var(CHILD).unwrap_or_default();
+    if let [Ok(how), Ok(path)] = CHILD.map(std::env::var) {
+        die(&how, Path::new(&path));
+        return;
+    }
     let scratch = Scratch::new();
-    let (path, _) = file(&scratch, "f", 2);
-    let ours = MappedFile::open(&path).expect("opened");
-    match how.as_str() {
-        "fault" => {
-            let foreign = MmapOptions::new().map_raw_read_only(&File::open(&path).expect("opened")).expect("mapped");
-            cut(&path, 0);
-            assert!(copied(&ours, 0, 1).is_err(), "ours is survived");
-            // SAFETY: it is mapped; the process ends here, which is what the test is about.
-            unsafe { foreign.as_ptr().read_volatile() };
-        }
-        "sent" => {
-            // The handler of the standard library takes itself away at the first, and the second ends the process.
-            for _ in 0..2 {
-                // SAFETY: raising a signal needs nothing.
-                unsafe { libc::raise(libc::SIGBUS) };
-            }
-        }
-        _ => {
-            for how in ["fault", "sent"] {
-                let name = "log::map::tests::an_access_that_is_not_ours_ends_the_process_as_before";
-                let child = std::env::current_exe().expect("this test");
-                let ended = Command::new(child).args(["--exact", name]).env(CHILD, how).output().expect("started");
-                assert_eq!(ended.status.signal(), Some(libc::SIGBUS), "{how}: {ended:?}");
-            }
-        }
+    for how in ["fault", "sent"] {
+        let (path, _) = file(&scratch, how, 2);
+        let name = "log::map::tests::an_access_that_is_not_ours_ends_the_process_as_before";
+        let mut child = Command::new(std::env::current_exe().expect("this test"));
+        child.args(["--exact", name]).env(CHILD[0], how).env(CHILD[1], &path);
+        let ended = child.output().expect("started");
+        assert_eq!(ended.status.signal(), Some(libc::SIGBUS), "{how}: {ended:?}");
+    }
+}
+
+fn die(how: &str, path: &Path) {
+    let ours = MappedFile::open(path).expect("opened");
+    if how == "fault" {
+        let foreign = MmapOptions::new().map_raw_read_only(&File::open(path).expect("opened")).expect("mapped");
+        cut(path, 0);
+        assert!(copied(&ours, 0, 1).is_err(), "ours is survived");
+        // SAFETY: it is mapped; the process ends here, which is what the test is about.
+        unsafe { foreign.as_ptr().read_volatile() };
+        return;
+    }
+    // The handler of the standard library takes itself away at the first, and the second ends the process.
+    for _ in 0..2 {
+        // SAFETY: raising a signal needs nothing.
+        unsafe { libc::raise(libc::SIGBUS) };
     }
 }

@@ -1,0 +1,172 @@
+//! Which streams have records in which part of a sealed segment, so that who reads one stream does not read everything.
+//! For every [`BLOCK_BYTES`] of the segment, 16 bits of each stream's name, sorted: a stream whose bits are not there
+//! has no record there; where they are, it nearly always has. It lies in a file beside the segment, made when that is
+//! sealed. Without it all of the segment is read.
+
+use super::scan::{ScanError, SegmentFile};
+use super::segment::FORMAT_VERSION;
+use crate::event::EventType;
+use crate::position::RingOffset;
+use std::path::{Path, PathBuf};
+
+/// How large the parts are, in bytes of the segment: a few hundred small records.
+pub const BLOCK_BYTES: u64 = 64 << 10;
+
+const MAGIC: &[u8; 8] = b"KEYTSTRM";
+const HEAD_BYTES: usize = 24;
+
+/// 16 bits of a stream's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamBits(u16);
+
+impl StreamBits {
+    /// Those of a stream.
+    pub fn of(stream: &[u8]) -> StreamBits {
+        let sum = crc32c::crc32c(stream);
+        StreamBits((sum ^ sum >> 16) as u16)
+    }
+}
+
+/// What is known of the streams of one segment.
+pub struct StreamBlocks {
+    base: RingOffset,
+    /// Where each block's bits end among all; a block without bits holds a flush, which is of every stream.
+    ends: Vec<u32>,
+    bits: Vec<u16>,
+}
+
+/// The path of the file beside a segment.
+pub fn streams_path(segment: &Path) -> PathBuf {
+    segment.with_extension("streams")
+}
+
+impl StreamBlocks {
+    /// Reads a segment through, up to `end`, and notes its streams.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    pub fn make(file: &SegmentFile, end: RingOffset) -> Result<StreamBlocks, ScanError> {
+        let base = file.header.base;
+        let mut blocks = StreamBlocks { base, ends: Vec::new(), bits: Vec::new() };
+        let (mut block, mut has_flush) = (Vec::new(), false);
+        file.scan::<ScanError>((base, file.header.after), Some(end), |record| {
+            while blocks.ends.len() < blocks.block_of(record.offset()) {
+                blocks.push(&mut block, &mut has_flush);
+            }
+            has_flush |= record.event_type() == EventType::FlushDb;
+            block.push(StreamBits::of(record.key()).0);
+            Ok(())
+        })?;
+        blocks.push(&mut block, &mut has_flush);
+        Ok(blocks)
+    }
+
+    /// Ends a block.
+    fn push(&mut self, block: &mut Vec<u16>, has_flush: &mut bool) {
+        if !*has_flush {
+            block.sort_unstable();
+            block.dedup();
+            // One that begins with a long record of the block before would have none, and be read for nothing.
+            self.bits.extend_from_slice(block);
+        }
+        (*has_flush, _) = (false, block.clear());
+        self.ends.push(self.bits.len() as u32);
+    }
+
+    fn block_of(&self, offset: RingOffset) -> usize {
+        ((offset.0 - self.base.0) / BLOCK_BYTES) as usize
+    }
+
+    /// Whether a stream may have a record that starts in a block.
+    fn may_have(&self, block: usize, stream: StreamBits) -> bool {
+        let start = block.checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
+        let bits = &self.bits[start..self.ends[block] as usize];
+        bits.is_empty() || bits.binary_search(&stream.0).is_ok()
+    }
+
+    /// The start of the first block, from that of `offset` on, in which the stream may have a record; `offset` itself
+    /// where it lies in that block. None where there is no such block.
+    pub fn next(&self, offset: RingOffset, stream: StreamBits) -> Option<RingOffset> {
+        let found = (self.block_of(offset)..self.ends.len()).find(|&block| self.may_have(block, stream))?;
+        Some(offset.max(RingOffset(self.base.0 + found as u64 * BLOCK_BYTES)))
+    }
+
+    /// As it is written beside the segment.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + 4 * self.ends.len() + 2 * self.bits.len() + 4);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(self.ends.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&self.base.0.to_le_bytes());
+        bytes.extend(self.ends.iter().flat_map(|end| end.to_le_bytes()));
+        bytes.extend(self.bits.iter().flat_map(|bits| bits.to_le_bytes()));
+        let checksum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads what [`StreamBlocks::encode`] has written of the segment that begins at `base`; none where it is not that.
+    pub fn decode(bytes: &[u8], base: RingOffset) -> Option<StreamBlocks> {
+        let (bytes, checksum) = bytes.split_last_chunk::<4>()?;
+        let (head, rows) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+        let mut expected = [0; HEAD_BYTES];
+        expected[..8].copy_from_slice(MAGIC);
+        expected[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        expected[12..16].copy_from_slice(&head[12..16]);
+        expected[16..].copy_from_slice(&base.0.to_le_bytes());
+        if *head != expected || crc32c::crc32c(bytes) != u32::from_le_bytes(*checksum) {
+            return None;
+        }
+        let count = u32::from_le_bytes(*head[12..].first_chunk()?) as usize;
+        let (ends, bits) = rows.split_at_checked(count.checked_mul(4)?)?;
+        let ends: Vec<u32> = ends.as_chunks().0.iter().map(|end| u32::from_le_bytes(*end)).collect();
+        let bits: Vec<u16> = bits.as_chunks().0.iter().map(|bits| u16::from_le_bytes(*bits)).collect();
+        let is_whole = ends.is_sorted() && ends.last().is_none_or(|end| *end as usize == bits.len());
+        is_whole.then_some(StreamBlocks { base, ends, bits })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn blocks() -> StreamBlocks {
+        let mut blocks = StreamBlocks { base: RingOffset(800), ends: Vec::new(), bits: Vec::new() };
+        for (streams, mut has_flush) in
+            [(&["a", "b", "a"][..], false), (&["c"], false), (&["d"], true), (&["b"], false)]
+        {
+            let mut block = streams.iter().map(|stream| StreamBits::of(stream.as_bytes()).0).collect();
+            blocks.push(&mut block, &mut has_flush);
+        }
+        blocks
+    }
+
+    #[test]
+    fn a_stream_is_looked_for_in_the_blocks_that_it_is_in_and_in_those_with_a_flush() {
+        let read = StreamBlocks::decode(&blocks().encode(), RingOffset(800)).unwrap();
+        for blocks in [blocks(), read] {
+            let next = |offset: u64, stream: &str| {
+                blocks.next(RingOffset(offset), StreamBits::of(stream.as_bytes())).map(|offset| offset.0)
+            };
+            assert_eq!(next(800, "a"), Some(800));
+            assert_eq!(next(808, "b"), Some(808));
+            assert_eq!(next(800, "c"), Some(800 + BLOCK_BYTES));
+            assert_eq!(next(800, "nowhere"), Some(800 + 2 * BLOCK_BYTES), "a flush");
+            assert_eq!(next(808 + BLOCK_BYTES, "b"), Some(800 + 2 * BLOCK_BYTES));
+            assert_eq!(next(800 + 3 * BLOCK_BYTES, "b"), Some(800 + 3 * BLOCK_BYTES));
+            assert_eq!(next(800 + 3 * BLOCK_BYTES, "a"), None);
+        }
+    }
+
+    #[test]
+    fn with_any_byte_changed_or_missing_it_is_not_used() {
+        let bytes = blocks().encode();
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 4;
+            assert!(StreamBlocks::decode(&damaged, RingOffset(800)).is_none(), "byte {at}");
+            assert!(StreamBlocks::decode(&bytes[..at], RingOffset(800)).is_none(), "length {at}");
+        }
+        assert!(StreamBlocks::decode(&bytes, RingOffset(808)).is_none(), "of another segment");
+    }
+}
