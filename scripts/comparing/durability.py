@@ -141,7 +141,7 @@ def beside(args, fsync, appendfsync):
         if fsync == "os":
             bare = f"{label}, in memory"
             found.append((Server(bare, "memory", cores, keytide(path, args)), bare))
-        words = keytide_on_disk(path, args, "--fsync", fsync)
+        words = keytide_on_disk(path, args, "--fsync", fsync, *NO_SNAPSHOT)
         found.append((Server(f"{label} --fsync {fsync}", "keytide", cores, words), label))
     return found
 
@@ -183,6 +183,7 @@ def writing(args):
     ]
     settings = (
         f"os: keytide --dir --fsync os, redis-server --appendonly yes --appendfsync no; everysec and always: both; "
+        f"no snapshots, and no rewriting of the append-only file; "
         f"{args.connections} connections, {args.keys:,} keys, {args.value_bytes}-byte values; runs of {args.seconds:g} "
         f"s; {file_system()}, an fdatasync of 4 KiB takes {sync_us():,.0f} µs; operations/sync: over the flushes that "
         f"the device counted; {apart(args)}; keytide --spin-us 0"
