@@ -259,8 +259,8 @@ def starting_and_reading(args):
         Value("CPU µs each (min–max)", "cpu", 2, spread=True),
     ]
     settings = (
-        f"SETs over {args.keys:,} keys with {args.value_bytes}-byte values, then SIGKILL; from the start of the process "
-        f"to its ready line; millions a second and CPU: without what an empty directory takes; the log is in the page "
+        f"SETs over {args.keys:,} keys with {args.value_bytes}-byte values, then SIGKILL; from the start of the "
+        f"process to its ready line; millions a second and CPU: without what an empty directory takes; the log is in the page "
         f"cache; one shard on core {args.server_core}"
     )
     starting = "starting", recovery, "Starting with", columns, settings
@@ -275,7 +275,7 @@ def starting_and_reading(args):
         Value("after", "RssFile_after", 0),
         Value("peak MiB of a tenth", "peak_part", 0),
         Value("of all", "peak", 0),
-        Value("more", "grown", 0),
+        Value("more", "grown", 1),
     ]
     settings = (
         f"one subscriber FROM START; the server was started again, so nothing is in its ring; first a tenth of the "
