@@ -141,7 +141,7 @@ def beside(args, fsync, appendfsync):
         if fsync == "os":
             bare = f"{label}, in memory"
             found.append((Server(bare, "memory", cores, keytide(path, args)), bare))
-        words = keytide_on_disk(path, args, "--fsync", fsync)
+        words = keytide_on_disk(path, args, "--fsync", fsync, *NO_SNAPSHOT)
         found.append((Server(f"{label} --fsync {fsync}", "keytide", cores, words), label))
     return found
 
@@ -183,6 +183,7 @@ def writing(args):
     ]
     settings = (
         f"os: keytide --dir --fsync os, redis-server --appendonly yes --appendfsync no; everysec and always: both; "
+        f"no snapshots, and no rewriting of the append-only file; "
         f"{args.connections} connections, {args.keys:,} keys, {args.value_bytes}-byte values; runs of {args.seconds:g} "
         f"s; {file_system()}, an fdatasync of 4 KiB takes {sync_us():,.0f} µs; operations/sync: over the flushes that "
         f"the device counted; {apart(args)}; keytide --spin-us 0"
@@ -258,8 +259,8 @@ def starting_and_reading(args):
         Value("CPU µs each (min–max)", "cpu", 2, spread=True),
     ]
     settings = (
-        f"SETs over {args.keys:,} keys with {args.value_bytes}-byte values, then SIGKILL; from the start of the process "
-        f"to its ready line; millions a second and CPU: without what an empty directory takes; the log is in the page "
+        f"SETs over {args.keys:,} keys with {args.value_bytes}-byte values, then SIGKILL; from the start of the "
+        f"process to its ready line; millions a second and CPU: without what an empty directory takes; the log is in the page "
         f"cache; one shard on core {args.server_core}"
     )
     starting = "starting", recovery, "Starting with", columns, settings
@@ -274,7 +275,7 @@ def starting_and_reading(args):
         Value("after", "RssFile_after", 0),
         Value("peak MiB of a tenth", "peak_part", 0),
         Value("of all", "peak", 0),
-        Value("more", "grown", 0),
+        Value("more", "grown", 1),
     ]
     settings = (
         f"one subscriber FROM START; the server was started again, so nothing is in its ring; first a tenth of the "

@@ -190,7 +190,8 @@ class Durability(unittest.TestCase):
             ("new, in memory", "memory", 200), ("new", "keytide", 160),
         ):
             found.add("SET, pipeline 16, os", label, role, 0, {"rate": rate})
-        bases = [found.base("SET, pipeline 16, os", label, "memory", "rate") for label in ("old", "new", "redis-server")]
+        labels = ("old", "new", "redis-server")
+        bases = [found.base("SET, pipeline 16, os", label, "memory", "rate") for label in labels]
         self.assertEqual(bases, ["old, in memory", "new, in memory", None])
         self.assertEqual(found.ratio("SET, pipeline 16, os", "new", "new, in memory", "rate"), 0.8)
         count, missed = targets.missed("on disk", found)
