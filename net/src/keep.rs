@@ -74,7 +74,7 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
     // They end with the process.
     let groups = shards.iter().map(|_| Groups::default()).collect();
-    let kept = Kept { sequencer, histories, log_failure: None, history_id, on_disk: None };
+    let kept = Kept { sequencer, histories, older: Vec::new(), log_failure: None, history_id, on_disk: None };
     Ok(Begun { kept, shards, groups, store: None })
 }
 
@@ -88,8 +88,9 @@ fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result
     };
     let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
-    let store::Store { shards, histories, sequencer, directory, failure, .. } = opened;
-    let limit = LimitKeeper::start(directory.clone(), sequencer.clone(), failure.clone()).map_err(StartError::Store)?;
+    let store::Store { shards, histories, older, retirement, sequencer, directory, failure, .. } = opened;
+    let limit = LimitKeeper::start(directory.clone(), sequencer.clone(), failure.clone(), retirement)
+        .map_err(StartError::Store)?;
     let history_id = directory.history_id();
     let groups = group_store::open(&GroupStoreOptions {
         dir: directory.path(),
@@ -110,7 +111,7 @@ fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result
         snapshots: durability.snapshots,
     });
     let store = Some(OpenStore { directory, limit, failure: failure.clone(), snapshots });
-    let kept = Kept { sequencer, histories, log_failure: Some(failure), history_id, on_disk };
+    let kept = Kept { sequencer, histories, older, log_failure: Some(failure), history_id, on_disk };
     Ok(Begun { kept, shards, groups, store })
 }
 
@@ -120,6 +121,9 @@ fn tell(found: &Report, shows_progress: bool) {
         let _ = writeln!(std::io::stderr(), "\rkeytide: {} records recovered{:24}", found.replayed, "");
     }
     tracing::info!(start = ?found.start, replayed = found.replayed, "history recovered");
+    if let Some(shards) = found.resharded_from {
+        tracing::info!(from = shards, "the number of shards has changed: all keys were given to the new ones");
+    }
     if found.cut_records > 0 || found.cut_bytes > 0 {
         let Report { cut_records: records, cut_bytes: bytes, .. } = found;
         tracing::warn!(records, bytes, "the end of the log was torn and is cut off");

@@ -83,7 +83,7 @@ pub const SNAPSHOT_BYTES_MIN: u64 = 64 << 10;
 pub const SNAPSHOTS_DEFAULT: usize = 2;
 
 /// How long a slice of a snapshot is to take, in nanoseconds: what a command may wait for it.
-pub const SNAPSHOT_SLICE_NS: u64 = 100_000;
+pub const SNAPSHOT_SLICE_NS: u64 = 80_000;
 
 /// The bytes of the first slice of a snapshot. The next ones are larger or smaller, by how long the last one took.
 pub const SNAPSHOT_SLICE_BYTES: usize = 64 << 10;

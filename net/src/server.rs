@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::snapshots::{Board, Order};
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
-use keytide_engine::history::ShardHistory;
+use keytide_engine::history::{OlderHistory, ShardHistory};
 use keytide_engine::log::LogFailure;
 use keytide_engine::log::keeper::LogStatus;
 use keytide_engine::matcher::BuilderThread;
@@ -27,6 +27,8 @@ pub struct Server {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// What shards of other numbers have recorded before, the oldest first.
+    pub older: Vec<OlderHistory>,
     /// Whether a log has failed; nothing where everything is kept in memory.
     pub log_failure: Option<LogFailure>,
     /// Where Redis clients connect.
@@ -61,6 +63,8 @@ pub struct Kept {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// What shards of other numbers have recorded before, the oldest first.
+    pub older: Vec<OlderHistory>,
     /// Whether a log has failed; nothing where everything is kept in memory.
     pub log_failure: Option<LogFailure>,
     /// Names the history. 40 hexadecimal digits.
@@ -137,7 +141,7 @@ stats! {
 impl Server {
     /// A server about to start.
     pub fn new(config: Config, kept: Kept, address: SocketAddr) -> Server {
-        let Kept { sequencer, histories, log_failure, history_id, on_disk } = kept;
+        let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
@@ -146,6 +150,7 @@ impl Server {
             config,
             sequencer,
             histories,
+            older,
             log_failure,
             address,
             builder: BuilderThread::start(),

@@ -94,6 +94,15 @@ impl Restored {
         self.log.cut
     }
 
+    /// Ends the shard's log, for good if what comes next succeeds, and gives its keys away.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn close(self, storage: &dyn Storage) -> Result<LentShard, RestoreError> {
+        self.log.close(&self.identity.directory, storage)?;
+        Ok(self.shard)
+    }
+
     /// Sets the shard going again, with an empty ring of so many bytes behind its log.
     ///
     /// # Errors

@@ -175,7 +175,7 @@ impl LogWriter {
             segment.set_index(&index);
             Active { limit: segment.limit(), segment, index, file, header: None }
         });
-        keeper.ask(Request::Prepare { number: next_number });
+        keeper.prepare(next_number);
         let (active, next) = match known {
             Some(active) => (active, ASKED),
             None => {
@@ -184,7 +184,7 @@ impl LogWriter {
                     Some(Err(error)) => return Err(LogError::Failed { reason: error.to_string() }),
                     None => return Err(late(&identity, &options)),
                 };
-                keeper.ask(Request::Prepare { number: prepared.number + 1 });
+                keeper.prepare(prepared.number + 1);
                 (Active::begin(&identity, &options, prepared, end, last), ASKED)
             }
         };
@@ -244,7 +244,7 @@ impl LogWriter {
             Next::Ready(_) => return Ok(()),
             Next::Full { again_at_ms } if now_ms < again_at_ms => return Err(full(&self.identity, &self.options)),
             Next::Full { .. } => {
-                self.keeper.ask(Request::Prepare { number: self.active.segment.number + 1 });
+                self.keeper.prepare(self.active.segment.number + 1);
                 PREPARE_PATIENCE
             }
             Next::Asked { patience } => patience,
@@ -340,7 +340,7 @@ impl LogWriter {
         if self.options.fsync == Fsync::Always {
             self.active.file.sync().map_err(|error| self.describe("sync", &error))?;
         }
-        self.keeper.ask(Request::Prepare { number: prepared.number + 1 });
+        self.keeper.prepare(prepared.number + 1);
         let next = Active::begin(&self.identity, &self.options, prepared, end, self.last);
         let sealed = Sealed { end, last: self.last, last_ms: now_ms };
         let before = std::mem::replace(&mut self.active, next);

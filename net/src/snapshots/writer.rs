@@ -1,6 +1,7 @@
 //! The thread that writes the snapshots of all shards: aside, and under their names once the log is on the disk up to
 //! where they end.
 
+use crate::limits::SNAPSHOT_SLICE_BYTES_MAX;
 use keytide_engine::log::keeper::LogStatus;
 use keytide_engine::position::{RingOffset, ShardId};
 use keytide_engine::snapshot::{SnapshotFile, keep_newest, snapshot_path};
@@ -52,7 +53,12 @@ pub enum Order {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Report {
     /// So many bytes are written.
-    Written(usize),
+    Written {
+        /// How many.
+        bytes: usize,
+        /// What they stood in, for the next ones, where that is of a usual size.
+        spare: Vec<u8>,
+    },
     /// The snapshot is complete: its bytes.
     Saved(u64),
     /// It has failed, and nothing is left of it.
@@ -113,12 +119,16 @@ fn run(orders: &Receiver<Order>, mut jobs: Vec<Option<Job>>) {
                     Err(error) => tell(&reports, Report::Failed(describe(&directory, &error))),
                 }
             }
-            Order::Rows { shard, rows } => {
+            Order::Rows { shard, mut rows } => {
                 let Some(job) = &mut jobs[shard.0 as usize] else { continue };
                 match job.file.write(&rows) {
                     Ok(()) => {
-                        job.bytes += rows.len() as u64;
-                        tell(&job.reports, Report::Written(rows.len()));
+                        let bytes = rows.len();
+                        job.bytes += bytes as u64;
+                        rows.clear();
+                        // Giving a large one back to the system takes time, which is rather this thread's than a core's.
+                        let spare = if rows.capacity() <= 2 * SNAPSHOT_SLICE_BYTES_MAX { rows } else { Vec::new() };
+                        tell(&job.reports, Report::Written { bytes, spare });
                     }
                     Err(error) => {
                         tell(&job.reports, Report::Failed(describe(&job.directory, &error)));

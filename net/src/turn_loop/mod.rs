@@ -146,7 +146,7 @@ impl Core {
             snapshots: Snapshots::new(&shard),
             shard: Some(shard),
             connections: Connections::default(),
-            history: History::new(server.sequencer.clone(), &server.histories),
+            history: History::new(server.sequencer.clone(), &server.histories).with_older(&server.older),
             groups,
             hub: Hub::new(&server.rings(), server.config.subscriptions),
             fanout: Fanout::new(id, server.shards()),

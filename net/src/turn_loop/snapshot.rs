@@ -40,6 +40,8 @@ struct Running {
     reports: Receiver<Report>,
     /// How many bytes wait to be written.
     queued: usize,
+    /// What rows that are written stood in: as much as was ever queued.
+    spares: Vec<Vec<u8>>,
     /// Whether all rows are taken.
     is_taken: bool,
 }
@@ -113,7 +115,8 @@ impl Snapshots {
         let (reports, told) = channel();
         let start = shard.history_end();
         let recorded = shard.turn().recorded();
-        self.running = Some(Running { request, start, recorded, reports: told, queued: 0, is_taken: false });
+        self.running =
+            Some(Running { request, start, recorded, reports: told, queued: 0, spares: Vec::new(), is_taken: false });
         disk.board.begin(self.shard);
         let refusal = match shard.turn().log() {
             None => Some("the shard has no log".to_owned()),
@@ -134,7 +137,10 @@ impl Snapshots {
     /// Takes a slice.
     fn slice(&mut self, shard: &mut Shard, disk: &OnDisk) {
         let began = Instant::now();
-        let mut rows = Vec::with_capacity(self.pace.bytes() + self.pace.bytes() / 8);
+        let spare = self.running.as_mut().and_then(|running| running.spares.pop());
+        let mut rows = spare.unwrap_or_default();
+        // Room for the row that goes beyond, too.
+        rows.reserve(self.pace.bytes() + self.pace.bytes() / 8);
         let progress = shard.snapshot_slice(&mut rows, self.pace.bytes());
         let end = match progress {
             SnapshotProgress::More => None,
@@ -157,7 +163,10 @@ impl Snapshots {
     fn hear(&mut self, shard: &mut Shard, disk: &OnDisk, now_ms: u64) {
         while let Some(running) = &mut self.running {
             match running.reports.try_recv() {
-                Ok(Report::Written(bytes)) => running.queued -= bytes,
+                Ok(Report::Written { bytes, spare }) => {
+                    running.queued -= bytes;
+                    running.spares.push(spare);
+                }
                 Ok(Report::Saved(bytes)) => {
                     let Running { request, start, recorded, .. } = *running;
                     self.running = None;

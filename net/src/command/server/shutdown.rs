@@ -31,10 +31,7 @@ fn shutdown(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<
         reply.error("ERR No shutdown in progress.");
         return Progress::Done;
     }
-    if context.server.is_stopping() {
-        return Progress::Wait;
-    }
-    if has("save") {
+    if has("save") && !context.server.is_stopping() {
         let failure = match save(context) {
             Saving::Saved => None,
             Saving::Running => return Progress::Wait,
@@ -46,8 +43,10 @@ fn shutdown(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<
             return Progress::Done;
         }
     }
-    tracing::info!("stopping on SHUTDOWN");
-    context.server.stop();
+    if !context.server.is_stopping() {
+        tracing::info!("stopping on SHUTDOWN");
+        context.server.stop();
+    }
     // Until the process ends.
     context.state.deadline_ms = None;
     Progress::Wait
