@@ -394,6 +394,8 @@ impl Work {
             for path in [index_path(&segment.path), streams_path(&segment.path), segment.path.clone()] {
                 if let Err(error) = self.storage.remove(&path) {
                     tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
+                    // What is left is one log, for the next start to remove.
+                    return;
                 }
             }
         }
