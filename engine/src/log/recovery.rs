@@ -40,7 +40,7 @@ pub enum RecoveryError {
     /// Something is wrong with what was once on the disk.
     #[error(
         "{path}: {what} at offset {offset}, though everything up to offset {synced} was on the disk; \
-         run `keytide check` on the directory"
+         run `keytide check {root}`", root = root(path, 3).display()
     )]
     Damaged {
         /// The file.
@@ -52,6 +52,17 @@ pub enum RecoveryError {
         /// How far the log was surely on the disk.
         synced: RingOffset,
     },
+    /// The mark of what was on the disk is damaged.
+    #[error("{path}: damaged; run `keytide check {root}`", root = root(path, 3).display())]
+    Mark {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The directory of `--dir` that a path lies in, so many levels down.
+pub(super) fn root(path: &Path, levels: usize) -> &Path {
+    path.ancestors().nth(levels).unwrap_or(path)
 }
 
 /// The log of one shard, as a start finds it.
@@ -165,6 +176,9 @@ pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> 
     let synced = match synced::read(directory) {
         Ok(synced) => synced,
         Err(_) if repair => RingOffset(0),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(RecoveryError::Mark { path: directory.join("synced") });
+        }
         Err(source) => return Err(RecoveryError::Io { path: directory.join("synced"), source }),
     };
     let mut paths = segment_files(directory, storage).map_err(refused)?;
@@ -246,7 +260,8 @@ impl Look<'_> {
             self.check(path, end, what)?;
             return Ok(false);
         }
-        let known = std::fs::read(index_path(path)).ok();
+        // Who repairs believes nothing.
+        let known = std::fs::read(index_path(path)).ok().filter(|_| !self.repair);
         let known = known.and_then(|bytes| SparseIndex::decode(&bytes, header.base).ok());
         let (sealed, extent, index) = match known {
             Some((index, sealed)) => (sealed, None, index),
@@ -274,7 +289,12 @@ impl Look<'_> {
                 self.cut.bytes += extent.residue;
                 is_empty
             }
-            Err(ScanError::Header { source, .. }) => source == HeaderError::Unused,
+            Err(ScanError::Header { source: HeaderError::Unused, .. }) => {
+                let end = self.end().0;
+                self.check(path, end, "the segment was never used, or its header is gone, and the log ends")?;
+                end >= self.synced
+            }
+            Err(ScanError::Header { .. }) => false,
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
         let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
@@ -306,6 +326,14 @@ impl Look<'_> {
             self.measure_last()?;
         }
         let Some(mut last) = self.looked.pop() else {
+            self.check(
+                self.directory.join("synced").as_path(),
+                RingOffset(0),
+                "there is no segment, and the log ends",
+            )?;
+            if self.synced > RingOffset(0) {
+                self.lower_mark(RingOffset(0))?;
+            }
             let end = LogEnd { active: None, end: RingOffset(0), last: Position(0), sealed: Vec::new(), next_number };
             return Ok(FoundLog { end, synced: self.synced, cut: self.cut, files: Vec::new() });
         };
@@ -322,10 +350,7 @@ impl Look<'_> {
         }
         let (end, position) = end;
         if end < self.synced {
-            // What comes there now is on the disk when it is synced, not before.
-            self.synced = end;
-            synced::write(self.storage, self.directory, end)
-                .map_err(|source| RecoveryError::Io { path: self.directory.to_owned(), source })?;
+            self.lower_mark(end)?;
         }
         let mut files = Vec::new();
         let mut sealed = Vec::new();
@@ -354,6 +379,13 @@ impl Look<'_> {
             next_number,
         };
         Ok(FoundLog { end, synced: self.synced, cut: self.cut, files })
+    }
+
+    /// What comes behind the end now is on the disk when it is synced, not before.
+    fn lower_mark(&mut self, end: RingOffset) -> Result<(), RecoveryError> {
+        self.synced = end;
+        synced::write(self.storage, self.directory, end)
+            .map_err(|source| RecoveryError::Io { path: self.directory.to_owned(), source })
     }
 
     /// Looks at the last segment as if it had never been sealed.

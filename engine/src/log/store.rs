@@ -164,7 +164,7 @@ fn lost_between(restored: &[Restored]) -> Result<Vec<Range<Position>>, StoreErro
 }
 
 /// What lies between ranges, which may overlap.
-fn holes(mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
+pub(super) fn holes(mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut holes = Vec::new();
     let mut end = ranges.first().map_or(Position(0), |range| range.start);
