@@ -236,6 +236,13 @@ impl Look<'_> {
         Err(RecoveryError::Damaged { path: path.to_owned(), what: what.into(), offset, synced: self.synced })
     }
 
+    /// Refuses a damaged record behind which the log may go on.
+    fn check_last(&self) -> Result<(), RecoveryError> {
+        let last = self.looked.last();
+        let torn = last.and_then(|last| Some((last, last.extent.filter(|extent| extent.residue > 0)?)));
+        torn.map_or(Ok(()), |(last, extent)| self.check(&last.file.path, extent.end, "a damaged record"))
+    }
+
     /// Looks at the next segment; tells whether it goes on where the one before ends.
     fn take(&mut self, identity: &LogIdentity, number: u64, path: &Path) -> Result<bool, RecoveryError> {
         let (end, last) = self.end();
@@ -257,6 +264,7 @@ impl Look<'_> {
         let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
         if !is_ours || !follows {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
+            self.check_last()?;
             self.check(path, end, what)?;
             return Ok(false);
         }
@@ -290,6 +298,7 @@ impl Look<'_> {
                 is_empty
             }
             Err(ScanError::Header { source: HeaderError::Unused, .. }) => {
+                self.check_last()?;
                 let end = self.end().0;
                 self.check(path, end, "the segment was never used, or its header is gone, and the log ends")?;
                 end >= self.synced

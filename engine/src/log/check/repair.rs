@@ -66,12 +66,7 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
             told.push(format!("positions {} to {} may be lost", range.start, range.end.0 - 1));
         }
         if generation.end.is_none() {
-            let last = logs.iter().map(|log| log.end.last).max().unwrap_or_default();
-            told.push(format!(
-                "the next start goes on at position {} or later, not at {}",
-                directory.limit(),
-                last.next()
-            ));
+            told.push(format!("the next start goes on at position {} or later", directory.limit()));
         }
     }
     Ok(told)
@@ -119,10 +114,10 @@ fn one(directory: &Directory, seen: &Seen, told: &mut Vec<String>) -> Result<Fou
         told.push(format!("{name}: the mark of what is surely on the disk begins anew"));
     }
     let lost = match lost_records.is_empty() {
-        true => "nothing that could be read is lost".to_owned(),
-        false => format!("out of use although they can be read: {}", lost_records.join(", ")),
+        true => String::new(),
+        false => format!("; out of use although they can be read: {}", lost_records.join(", ")),
     };
-    told.push(format!("{name}: the log ends at offset {}, position {}; {lost}", log.end.end, log.end.last));
+    told.push(format!("{name}: the log ends at offset {}, position {}{lost}", log.end.end, log.end.last));
     Ok(log)
 }
 

@@ -12,7 +12,7 @@ use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use crate::snapshot::{self, SnapshotError, SnapshotInfo, snapshot_files};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -144,8 +144,9 @@ impl Seen {
             }
         }
         for path in unused {
-            if self.end().0 < self.report.synced {
-                self.damage(path, Some((self.end().0, 0)), "its header is gone");
+            let refused = |source| CheckError::Io { path: path.clone(), source };
+            if self.end().0 < self.report.synced && !is_blank(path).map_err(refused)? {
+                self.damage(path, Some((self.end().0, 0)), "its header is gone: none of its records can be read");
                 self.lost_files.push(path.clone());
             }
         }
@@ -319,6 +320,19 @@ impl Seen {
             is_first && run.start.0 == RingOffset(0) || self.snapshots.iter().any(|(_, info)| is_in(run, info))
         };
         (0..self.runs.len()).rfind(|index| begins(&self.runs[*index]))
+    }
+}
+
+/// Whether a file has nothing but zeros.
+fn is_blank(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut run = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut run)? {
+            0 => return Ok(true),
+            bytes if run[..bytes].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
     }
 }
 
