@@ -240,11 +240,10 @@ impl Seen {
         };
         let index = index_path(&file.path);
         if let Some(bytes) = read(&index)? {
-            let expected = Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms };
             match SparseIndex::decode(&bytes, base) {
                 Err(_) => self.note(&index, "damaged; it is made anew"),
-                Ok((_, sealed)) if sealed != expected => {
-                    let what = format!("the segment ended at offset {} when it was complete", sealed.end);
+                Ok((_, Sealed { end, last, .. })) if (end, last) != (extent.end, extent.last) => {
+                    let what = format!("the segment ended at offset {end} when it was complete");
                     self.damage(&index, None, format!("{what}, and ends at {} now", extent.end));
                 }
                 Ok(_) => {}
