@@ -1,9 +1,10 @@
 //! Where a server keeps what it has: in memory only, or in the directory of `--dir`.
 
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::group_store::{self, GroupStoreOptions};
 use crate::groups::Groups;
-use crate::server::Kept;
+use crate::server::{Kept, OnDisk};
+use crate::snapshots::{Board, SnapshotThread};
 use crate::start::StartError;
 use keytide_engine::clock;
 use keytide_engine::log::LogOptions;
@@ -32,11 +33,13 @@ pub(crate) struct Begun {
 pub(crate) struct OpenStore {
     directory: Arc<Directory>,
     limit: LimitKeeper,
+    snapshots: SnapshotThread,
 }
 
 impl OpenStore {
     /// Ends the run in order. The shards are gone, and with them everything that writes to the directory.
     pub fn close(self, sequencer: &Sequencer) -> Result<(), StoreError> {
+        drop(self.snapshots);
         drop(self.limit);
         Ok(self.directory.close_clean(sequencer.next())?)
     }
@@ -44,9 +47,9 @@ impl OpenStore {
 
 /// Begins a history in memory, or goes on with the one in the directory.
 pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
-    match store_options(config) {
+    match &config.durability {
         None => begin_in_memory(config),
-        Some(options) => begin_in_directory(&options),
+        Some(durability) => begin_in_directory(&store_options(config, durability), durability),
     }
 }
 
@@ -67,10 +70,11 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     let history_id = format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..));
     // They end with the process.
     let groups = shards.iter().map(|_| Groups::default()).collect();
-    Ok(Begun { kept: Kept { sequencer, histories, log_failure: None, history_id }, shards, groups, store: None })
+    let kept = Kept { sequencer, histories, older: Vec::new(), log_failure: None, history_id, on_disk: None };
+    Ok(Begun { kept, shards, groups, store: None })
 }
 
-fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
+fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result<Begun, StartError> {
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |shard: ShardId, records: u64| {
         if shows_progress {
@@ -80,8 +84,9 @@ fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
     };
     let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
-    let store::Store { shards, histories, sequencer, directory, failure, .. } = opened;
-    let limit = LimitKeeper::start(directory.clone(), sequencer.clone()).map_err(StartError::Store)?;
+    let store::Store { shards, histories, older, retirement, sequencer, directory, failure, .. } = opened;
+    let limit = LimitKeeper::start(directory.clone(), sequencer.clone(), failure.clone(), retirement)
+        .map_err(StartError::Store)?;
     let history_id = directory.history_id();
     let groups = group_store::open(&GroupStoreOptions {
         dir: directory.path(),
@@ -90,8 +95,20 @@ fn begin_in_directory(options: &StoreOptions) -> Result<Begun, StartError> {
         next: sequencer.next(),
         cores: options.shards,
     })?;
-    let store = Some(OpenStore { directory, limit });
-    Ok(Begun { kept: Kept { sequencer, histories, log_failure: Some(failure), history_id }, shards, groups, store })
+    let snapshots =
+        SnapshotThread::start(options.shards).map_err(|error| StartError::Store(StoreError::Thread(error)))?;
+    let on_disk = Some(OnDisk {
+        logs: shards.iter().filter_map(|shard| Some(shard.0.turn().log()?.keeper().status())).collect(),
+        replayed: opened.found.replayed,
+        board: Board::new(options.shards, clock::unix_millis()),
+        orders: snapshots.orders(),
+        shards: options.shards,
+        snapshot_bytes: durability.snapshot_bytes,
+        snapshots: durability.snapshots,
+    });
+    let store = Some(OpenStore { directory, limit, snapshots });
+    let kept = Kept { sequencer, histories, older, log_failure: Some(failure), history_id, on_disk };
+    Ok(Begun { kept, shards, groups, store })
 }
 
 /// Says what was found where that is more than the orderly end of the run before.
@@ -100,16 +117,18 @@ fn tell(found: &Report, shows_progress: bool) {
         let _ = writeln!(std::io::stderr(), "\rkeytide: {} records recovered{:24}", found.replayed, "");
     }
     tracing::info!(start = ?found.start, replayed = found.replayed, "history recovered");
+    if let Some(shards) = found.resharded_from {
+        tracing::info!(from = shards, "the number of shards has changed: all keys were given to the new ones");
+    }
     if found.cut_records > 0 || found.cut_bytes > 0 {
         let Report { cut_records: records, cut_bytes: bytes, .. } = found;
         tracing::warn!(records, bytes, "the end of the log was torn and is cut off");
     }
 }
 
-/// How the directory is used; none where everything is kept in memory.
-fn store_options(config: &Config) -> Option<StoreOptions> {
-    let durability = config.durability.as_ref()?;
-    Some(StoreOptions {
+/// How the directory is used.
+fn store_options(config: &Config, durability: &Durability) -> StoreOptions {
+    StoreOptions {
         path: durability.dir.clone(),
         directory: DirectoryOptions { restored: durability.restored, ..DirectoryOptions::default() },
         shards: config.shards,
@@ -123,5 +142,5 @@ fn store_options(config: &Config) -> Option<StoreOptions> {
         },
         ring_bytes: config.ring_bytes,
         absent_streams: config.absent_streams,
-    })
+    }
 }

@@ -18,6 +18,7 @@
 //! | `keep` | where a server keeps what it has: in memory, or in a directory |
 //! | [`group_store`] | consumer groups on disk |
 //! | [`check`] | `keytide check`: a directory looked at without serving it |
+//! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | [`limits`] | every bound that is no flag |
@@ -39,6 +40,7 @@ pub mod replies;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod snapshots;
 pub mod start;
 mod sync;
 pub mod task_queues;

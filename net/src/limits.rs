@@ -81,3 +81,27 @@ pub const SNAPSHOT_BYTES_MIN: u64 = 64 << 10;
 
 /// How many snapshots of a shard are kept, `--snapshots`: the newest, and one in case that is damaged.
 pub const SNAPSHOTS_DEFAULT: usize = 2;
+
+/// How long a slice of a snapshot is to take, in nanoseconds: what a command may wait for it.
+pub const SNAPSHOT_SLICE_NS: u64 = 80_000;
+
+/// The bytes of the first slice of a snapshot. The next ones are larger or smaller, by how long the last one took.
+pub const SNAPSHOT_SLICE_BYTES: usize = 64 << 10;
+
+/// The least that a slice may be: each looks at some hundred keys, however few of them it takes.
+pub const SNAPSHOT_SLICE_BYTES_MIN: usize = 4 << 10;
+
+/// The most that a slice may be.
+pub const SNAPSHOT_SLICE_BYTES_MAX: usize = 256 << 10;
+
+/// On a busy core, snapshots get this part of the time that its other work takes: a quarter.
+pub const SNAPSHOT_PART: u64 = 4;
+
+/// How many bytes of a shard's snapshot may wait to be written to the disk; then its next slice waits.
+pub const SNAPSHOT_QUEUE_BYTES: usize = 1 << 20;
+
+/// How long after a snapshot that has failed the next is tried, milliseconds; twice as long after each further one.
+pub const SNAPSHOT_RETRY_MS: u64 = 1_000;
+
+/// The longest that it is.
+pub const SNAPSHOT_RETRY_MS_MAX: u64 = 60_000;

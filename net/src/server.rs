@@ -2,10 +2,12 @@
 //! either never changed after the start or an atomic that is documented beside it.
 
 use crate::config::Config;
+use crate::snapshots::{Board, Order};
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
-use keytide_engine::history::ShardHistory;
+use keytide_engine::history::{OlderHistory, ShardHistory};
 use keytide_engine::log::LogFailure;
+use keytide_engine::log::keeper::LogStatus;
 use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::ShardId;
 use keytide_engine::ring::Ring;
@@ -13,6 +15,7 @@ use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +27,8 @@ pub struct Server {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// What shards of other numbers have recorded before, the oldest first.
+    pub older: Vec<OlderHistory>,
     /// Whether a log has failed; nothing where everything is kept in memory.
     pub log_failure: Option<LogFailure>,
     /// Where Redis clients connect.
@@ -34,6 +39,8 @@ pub struct Server {
     pub started_ms: u64,
     /// Names this history: a cursor from another one means nothing here. 40 hexadecimal digits.
     pub history_id: String,
+    /// What is on disk; none where all is in memory.
+    pub on_disk: Option<OnDisk>,
     /// What each core tells the others, on cache lines of its own.
     pub cores: Vec<CachePadded<CoreShared>>,
     /// The number that the next client gets.
@@ -56,10 +63,32 @@ pub struct Kept {
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
     pub histories: Vec<ShardHistory>,
+    /// What shards of other numbers have recorded before, the oldest first.
+    pub older: Vec<OlderHistory>,
     /// Whether a log has failed; nothing where everything is kept in memory.
     pub log_failure: Option<LogFailure>,
     /// Names the history. 40 hexadecimal digits.
     pub history_id: String,
+    /// What is on disk; none where all is in memory.
+    pub on_disk: Option<OnDisk>,
+}
+
+/// What a server that keeps its history on disk knows of it.
+pub struct OnDisk {
+    /// The log of each shard.
+    pub logs: Vec<LogStatus>,
+    /// How many records the start has replayed.
+    pub replayed: u64,
+    /// What is asked of all shards, and what they have come to.
+    pub board: Board,
+    /// Takes what is to be written of snapshots.
+    pub orders: Sender<Order>,
+    /// How many shards there are.
+    pub shards: u16,
+    /// How many bytes a shard logs from one snapshot to the next.
+    pub snapshot_bytes: u64,
+    /// How many snapshots of each shard are kept.
+    pub snapshots: usize,
 }
 
 /// What one core tells the others.
@@ -112,7 +141,7 @@ stats! {
 impl Server {
     /// A server about to start.
     pub fn new(config: Config, kept: Kept, address: SocketAddr) -> Server {
-        let Kept { sequencer, histories, log_failure, history_id } = kept;
+        let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
@@ -121,11 +150,13 @@ impl Server {
             config,
             sequencer,
             histories,
+            older,
             log_failure,
             address,
             builder: BuilderThread::start(),
             started_ms: keytide_engine::clock::unix_millis(),
             history_id,
+            on_disk,
             next_client: AtomicU64::new(1),
             clients: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -223,6 +254,14 @@ impl Server {
                 self.wake(ShardId(index as u16));
             }
         }
+    }
+
+    /// Asks every shard for a snapshot; answers the request's number. None where a request is under way, or nothing is
+    /// on disk.
+    pub fn request_snapshots(&self) -> Option<u64> {
+        let request = self.on_disk.as_ref()?.board.request()?;
+        (0..self.shards()).for_each(|core| self.wake(ShardId(core)));
+        Some(request)
     }
 
     /// Asks all cores to stop.

@@ -33,7 +33,7 @@ def parser(description):
     add("--idle-seconds", type=float, metavar="S", help="how long idle servers are watched [10; 1 with --quick]")
     add("--server-core", type=int, default=0, metavar="CORE", help="core of the servers [0]")
     add("--load-core", type=int, default=1, metavar="CORE", help="core of the load; with two shards, both [1]")
-    add("--quick", action="store_true", help="a look, in less than two minutes")
+    add("--quick", action="store_true", help="a look, in about three minutes")
     add("--markdown", action="store_true", help="print markdown")
     add("--write", action="store_true", help="put tables and plots into docs/ too")
     return parser

@@ -1,14 +1,16 @@
 """What the runs gave, and the maths on it: medians over the rounds, and medians of the rounds' own ratios.
 
 Roles of a server: `redis` (the baseline), `other` (the other peers), `keytide`, `no-ring` (a keytide that records
-nothing). What a ratio is over, its base, is named likewise; `others` is the better one of the `other`s, `first` the
-first keytide where several are compared.
+nothing), `memory` (one that keeps nothing on disk, beside those that do). What a ratio is over, its base, is named
+likewise; `others` is the better one of the `other`s, `first` the first keytide where several are compared.
 """
 
 import statistics
 
 # All other figures are the better the less they are.
 MORE_IS_BETTER = {"rate"}
+# What stands behind a keytide's label where it is a base of its own.
+BARE = {"no-ring": "no ring", "memory": "in memory"}
 
 
 class Results:
@@ -22,6 +24,22 @@ class Results:
     def add(self, case, label, role, number, figures):
         self.roles.setdefault(label, role)
         self.runs.setdefault((case, label), {})[number] = figures
+
+    def take(self, others):
+        """Adds the runs of others, of the same rounds."""
+        for (case, label), runs in others.runs.items():
+            for number, figures in runs.items():
+                self.add(case, label, others.roles[label], number, figures)
+        self.rounds, self.failed = others.rounds, self.failed or others.failed
+        for line in others.notes:
+            self.note(line)
+
+    def only(self, is_wanted):
+        """Those of the cases that are wanted."""
+        found = Results()
+        found.take(self)
+        found.runs = {(case, label): runs for (case, label), runs in self.runs.items() if is_wanted(case)}
+        return found
 
     def note(self, line):
         if line not in self.notes:
@@ -57,8 +75,8 @@ class Results:
             keytides = [other for other in labels if self.roles[other] == self.roles[label]]
             same = self.roles[label] in ("keytide", "no-ring")
             return keytides[0] if same and len(keytides) > 1 else None
-        if base == "no-ring":
-            bare = f"{label}, no ring"
+        if base in BARE:
+            bare = f"{label}, {BARE[base]}"
             return bare if self.roles[label] == "keytide" and bare in labels else None
         role = {"others": "other"}.get(base, base)
         if base == "others" and self.roles[label] not in ("keytide", "no-ring"):

@@ -63,6 +63,6 @@ def measure(title, servers, prepare, rounds):
 
 def failed(results, server, line):
     line = line if line.startswith(server.label) else f"{server.label}: {line}"
-    results.failed = results.failed or server.role in ("keytide", "no-ring")
+    results.failed = results.failed or server.role in ("keytide", "no-ring", "memory")
     results.note(f"failed, and left out from then on: {line}")
     print(f"scripts/compare: {line}", file=sys.stderr)

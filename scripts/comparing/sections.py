@@ -1,12 +1,12 @@
-"""What is measured, one function for each section of the page. subscriptions.py has those of subscribers, idle.py and
-lanes.py what keytide-bench can't do.
+"""What is measured, one function for each section of the page. subscriptions.py has those of subscribers, durability.py
+those of history on disk, idle.py and lanes.py what keytide-bench can't do.
 
 A section answers its tables.
 """
 
 import dataclasses
 
-from comparing import generator, idle, lanes, subscriptions
+from comparing import durability, generator, idle, lanes, subscriptions
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import keytides, peers
@@ -193,6 +193,10 @@ def subscribing(args):
     return [Table(*parts) for parts in subscriptions.measured(args)]
 
 
+def durable(args):
+    return [Table(*parts) for parts in durability.measured(args)]
+
+
 def workloads(args):
     one, beside, seconds = {args.server_core}, {args.load_core}, args.seconds * 0.75
     servers = peers(args, one) + keytides(args, one)
@@ -212,4 +216,5 @@ SECTIONS = {
     "idle": idling,
     "workloads": workloads,
     "subscriptions": subscribing,
+    "durability": durable,
 }

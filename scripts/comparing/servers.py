@@ -61,39 +61,52 @@ class Server:
                     raise
 
     def start_once(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="keytide-compare-")
+        self.launch()
+        until = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                self.greet()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise Failed(f"{self.label} did not start: {self.end() or 'it does not answer'}")
+
+    def launch(self, stdout=None):
+        """Starts the process in its directory, on a port that was free just now."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
-        self.directory = tempfile.TemporaryDirectory(prefix="keytide-compare-")
         directory = pathlib.Path(self.directory.name)
         words = [str(word) for word in self.words(self.port, directory)]
         self.log = directory / "log"
         with self.log.open("wb") as log:
             try:
                 self.process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, env=environment(),
-                    preexec_fn=child(self.cores),
+                    words, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log, cwd=directory,
+                    env=environment(), preexec_fn=child(self.cores),
                 )
             except OSError as error:
                 raise Failed(f"{self.label} did not start: {error}") from None
-        until = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < until and self.process.poll() is None:
-            try:
-                self.socket = self.connect()
-                self.ask(b"")
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise Failed(f"{self.label} did not start: {self.end() or 'it does not answer'}")
+
+    def greet(self):
+        """Connects to it, and has an answer."""
+        self.socket = self.connect()
+        self.ask(b"")
 
     def stop(self):
+        self.kill()
+        if self.directory:
+            self.directory.cleanup()
+        self.directory = None
+
+    def kill(self):
+        """Ends the process as a crash would; what it has on disk stays."""
         if self.socket:
             self.socket.close()
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if self.directory:
-            self.directory.cleanup()
-        self.process = self.socket = self.directory = None
+        self.process = self.socket = None
 
     def end(self):
         """How the process ended, with the last line it said; none if it runs."""

@@ -6,7 +6,7 @@ from comparing import targets
 
 # What the head of a ratio calls its base.
 BASES = {"redis": "redis-server", "others": "best other", "no-ring": "no ring", "own": "own shard's"}
-BASES["first"] = "first keytide"
+BASES |= {"memory": "in memory", "first": "first keytide"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,6 +40,16 @@ TARGETS = [
     *[("pushing", "*", figure, "redis", AT_MOST, 1.0) for figure in ("p50", "p99", "p99_9")],
     ("catching up", "*", "cpu", "redis", AT_MOST, 0.4),
     ("catching up", "*", "lost", None, AT_MOST, 0.0),
+    ("on disk", "*, os", "rate", "memory", AT_LEAST, 0.85),
+    ("on disk", "*, os", "rate", "redis", AT_LEAST, 2.0),
+    ("on disk", "*, everysec", "rate", "redis", AT_LEAST, 2.0),
+    ("on disk", "*, always", "rate", "redis", AT_LEAST, 1.5),
+    # Millions a second.
+    ("starting", "* records", "rate", None, AT_LEAST, 1.0),
+    ("segments", "*", "per_cpu", None, AT_LEAST, 1.0),
+    # MiB: about a segment more or less is mapped at a time.
+    ("segments", "*", "grown", None, AT_MOST, 64.0),
+    ("segments", "*", "lost", None, AT_MOST, 0.0),
 ]
 
 

@@ -2,7 +2,7 @@
 
 import unittest
 
-from comparing import lanes, subscriptions, tables, targets
+from comparing import durability, lanes, subscriptions, tables, targets
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import Failed
@@ -180,6 +180,64 @@ class Subscriptions(unittest.TestCase):
         for figure, holds in judged:
             self.assertEqual(targets.judge(*figure)[1], holds, figure)
         self.assertIsNone(targets.judge("filters", "10 prefixes", "kept", None, 0.1))
+
+
+class Durability(unittest.TestCase):
+    def test_a_server_on_disk_is_beside_the_one_in_memory_of_the_same_binary(self):
+        found = Results()
+        for label, role, rate in (
+            ("redis-server", "redis", 40), ("old, in memory", "memory", 100), ("old", "keytide", 90),
+            ("new, in memory", "memory", 200), ("new", "keytide", 160),
+        ):
+            found.add("SET, pipeline 16, os", label, role, 0, {"rate": rate})
+        labels = ("old", "new", "redis-server")
+        bases = [found.base("SET, pipeline 16, os", label, "memory", "rate") for label in labels]
+        self.assertEqual(bases, ["old, in memory", "new, in memory", None])
+        self.assertEqual(found.ratio("SET, pipeline 16, os", "new", "new, in memory", "rate"), 0.8)
+        count, missed = targets.missed("on disk", found)
+        self.assertEqual((count, len(missed)), (4, 1), missed)
+
+    def test_runs_that_are_taken_together_keep_their_rounds_and_what_went_wrong(self):
+        whole, part = Results(), Results()
+        part.add("SET, pipeline 1, always", "keytide", "keytide", 1, {"rate": 5})
+        part.rounds, part.failed = 2, True
+        part.note("failed")
+        for _ in range(2):
+            whole.take(part)
+        self.assertEqual(whole.values("SET, pipeline 1, always", "keytide", "rate"), {1: 5})
+        self.assertEqual((whole.rounds, whole.failed, whole.notes), (2, True, ["failed"]))
+        self.assertEqual(whole.only(lambda case: "always" not in case).cases(), [])
+        self.assertEqual(whole.only(lambda case: "always" in case).cases(), ["SET, pipeline 1, always"])
+
+    def test_a_start_is_measured_by_what_it_takes_more_than_one_without_history(self):
+        figures = durability.recovered(4_000_000, (0.5, 0.25), (2.5, 1.25))
+        self.assertEqual((figures["rate"], figures["cpu"], figures["seconds"]), (2, 0.25, 2.5))
+        self.assertNotIn("rate", durability.recovered(1, (0.5, 0.25), (0.5, 0.25)))
+
+    def test_memory_grows_by_what_all_takes_at_its_peak_more_than_a_tenth(self):
+        def memory(mebibytes):
+            return {name: mebibytes << 20 for name in ("VmHWM", "RssAnon", "RssFile")}
+
+        found = run(1000, 1, server_cpu_us_per_event=0.5, events=97, expected=100, missing=2)
+        figures = durability.caught_up(found, memory(100), memory(160), memory(170))
+        self.assertEqual((figures["grown"], figures["peak"], figures["peak_part"]), (10, 170, 160))
+        self.assertEqual((figures["RssFile_before"], figures["RssFile_after"]), (100, 170))
+        self.assertEqual((figures["per_cpu"], figures["lost"]), (2, 5))
+
+    def test_every_target_of_durability_is_judged_in_its_table(self):
+        judged = [
+            (("on disk", "SET, pipeline 16, os", "rate", "memory", 0.85), True),
+            (("on disk", "SET, pipeline 16, os", "rate", "redis", 1.9), False),
+            (("on disk", "SET, pipeline 16, everysec", "rate", "redis", 2.0), True),
+            (("on disk", "SET, pipeline 1, always", "rate", "redis", 1.4), False),
+            (("starting", "10,000,000 records", "rate", None, 1.0), True),
+            (("segments", "10,000,000 events", "per_cpu", None, 0.9), False),
+            (("segments", "10,000,000 events", "grown", None, 65.0), False),
+            (("segments", "10,000,000 events", "lost", None, 0), True),
+        ]
+        for figure, holds in judged:
+            self.assertEqual(targets.judge(*figure)[1], holds, figure)
+        self.assertIsNone(targets.judge("starting", "a snapshot of 100,000 keys", "rate", None, 0.1))
 
 
 if __name__ == "__main__":

@@ -100,6 +100,9 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
         entry: &mut Entry,
         history: &mut History,
     ) -> Result<bool, SegmentError> {
+        if history.is_older(position) {
+            return Ok(history.visit_older(position, |record| self.give(record))?.is_some());
+        }
         if entry.place.is_none() {
             entry.place = history.find(position)?;
         }
@@ -251,6 +254,7 @@ impl Group {
             filter,
         };
         let mut gap_told = false;
+        let older_end = history.older_end();
         let page = history.read_after_gap(&request, |gap, shard, record| {
             let cost = delivery.cost;
             if let Some(gap) = gap.filter(|_| !std::mem::replace(&mut gap_told, true)) {
@@ -262,7 +266,7 @@ impl Group {
                 delivery.give(record);
                 counts.delivered += 1;
                 let entry = Entry {
-                    place: Some((shard, record.offset())),
+                    place: (position >= older_end).then(|| (shard, record.offset())),
                     consumer: Some(delivery.consumer),
                     deliveries: 1,
                     delivered_ms: delivery.now_ms,

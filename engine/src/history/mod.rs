@@ -10,21 +10,28 @@
 //! What is gone is one number over all shards: the highest position that any of them has lost. Up to it the history has
 //! holes, so a reader is told of all of it as one gap, and goes on behind it.
 
+//!
+//! What was recorded by shards of another number, before `--shards` was changed, comes before all that these shards have:
+//! a read that begins there merges those shards, up to where they end, and goes on with the next.
+
 mod cursor;
+mod merge;
+mod older;
 mod shard;
 
 pub use cursor::HistoryCursor;
+pub use older::OlderHistory;
 pub use shard::{ShardHistory, ShardReader};
 
 use crate::filter::Filter;
-use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX, SCAN_RECORDS_MAX};
+use crate::limits::SCAN_RECORDS_MAX;
 use crate::log::SegmentError;
-use crate::log::streams::StreamBits;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record, Ring};
 use crate::sequencer::Sequencer;
 use crate::subscription::Source;
-use crate::subscription::source::wants;
+use merge::{Bounds, Done, ShardCursor, merge, seek};
+use older::Older;
 use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
@@ -35,21 +42,13 @@ pub struct History {
     sequencer: Arc<Sequencer>,
     shards: Vec<ShardHistory>,
     cursors: Vec<ShardCursor>,
+    /// What was before these shards, the oldest first.
+    older: Vec<Older>,
+    /// Where the last of those ends; 0 where there is none.
+    older_end: Position,
     /// Why the last read that failed did.
     damage: Option<SegmentError>,
 }
-
-struct ShardCursor {
-    shard: ShardId,
-    place: HistoryCursor,
-    /// The position of the record that comes next from this shard; none when it has no more below the bound.
-    head: Option<Position>,
-    /// How many bytes the next run of records takes.
-    run_bytes: usize,
-}
-
-/// What a short event takes: for how much to copy when so many are asked for.
-const EVENT_BYTES: usize = 192;
 
 /// What a read asks for.
 pub struct Request<'a> {
@@ -141,14 +140,15 @@ impl History {
     /// The history of these shards, in their order.
     pub fn new<H: Clone + Into<ShardHistory>>(sequencer: Arc<Sequencer>, shards: &[H]) -> History {
         let shards: Vec<ShardHistory> = shards.iter().cloned().map(Into::into).collect();
-        let cursor = |(index, shard): (usize, &ShardHistory)| ShardCursor {
-            shard: ShardId(index as u16),
-            place: HistoryCursor::new(shard),
-            head: None,
-            run_bytes: HISTORY_RUN_BYTES,
-        };
-        let cursors = shards.iter().enumerate().map(cursor).collect();
-        History { sequencer, shards, cursors, damage: None }
+        let cursors = ShardCursor::of_all(&shards);
+        History { sequencer, shards, cursors, older: Vec::new(), older_end: Position(0), damage: None }
+    }
+
+    /// With what was before these shards, the oldest first.
+    pub fn with_older(mut self, older: &[OlderHistory]) -> History {
+        self.older = older.iter().cloned().map(Older::new).collect();
+        self.older_end = older.last().map_or(Position(0), |older| older.end);
+        self
     }
 
     /// The histories of the shards.
@@ -167,17 +167,19 @@ impl History {
     }
 
     /// The highest position that any of these shards has lost.
-    fn evicted_through(&self, shards: &Range<usize>) -> Option<Position> {
-        self.shards[shards.clone()].iter().filter_map(ShardHistory::evicted_through).max()
+    fn evicted_of(&self, shards: Range<usize>) -> Option<Position> {
+        self.shards[shards].iter().filter_map(ShardHistory::evicted_through).max()
     }
 
-    fn first_available_of(&self, shards: &Range<usize>) -> Position {
-        self.evicted_through(shards).map_or(self.sequencer.first(), Position::next)
+    /// The highest position that any shard which can have something of a source has lost, or had.
+    fn evicted_through(&self, source: &Source) -> Option<Position> {
+        let older = || self.older.iter().rev().find_map(|older| older.evicted_through(source));
+        self.evicted_of(self.shards_of(source)).or_else(older)
     }
 
     /// The first position that is still available; the next one to come where there is none.
     pub fn first_available(&self) -> Position {
-        self.first_available_of(&(0..self.shards.len()))
+        self.first_available_in(&Source::All)
     }
 
     /// The shards that can have something of a source.
@@ -188,7 +190,19 @@ impl History {
 
     /// The first position of a source that is still available; the next one to come where there is none.
     pub fn first_available_in(&self, source: &Source) -> Position {
-        self.first_available_of(&self.shards_of(source))
+        self.evicted_through(source).map_or(self.sequencer.first(), Position::next)
+    }
+
+    /// Every event before this position was recorded by shards of another number than these, and no other: 0 where there
+    /// were none. It has no place.
+    pub fn older_end(&self) -> Position {
+        self.older_end
+    }
+
+    /// Whether the event at a position was recorded by shards of another number than these. It has no place then.
+    #[inline]
+    pub fn is_older(&self, position: Position) -> bool {
+        position < self.older_end
     }
 
     /// The first position of this run.
@@ -212,10 +226,10 @@ impl History {
         if cursor > head.next() { Err(BeyondHead { cursor, head }) } else { Ok(()) }
     }
 
-    /// What a reader of these shards at `cursor` has lost.
-    fn gap_at(&self, cursor: Position, shards: &Range<usize>) -> Option<Gap> {
+    /// What a reader of a source at `cursor` has lost.
+    fn gap_at(&self, cursor: Position, source: &Source) -> Option<Gap> {
         let first_of_run = self.sequencer.first();
-        let evicted = self.evicted_through(shards);
+        let evicted = self.evicted_through(source);
         if cursor.0 == 0 {
             // The start of this run: nothing is lost until something was overwritten.
             return evicted.map(|last| Gap { last, lost: Some(last.0 + 1 - first_of_run.0) });
@@ -271,28 +285,47 @@ impl History {
         let mut page = Page {
             next: wanted.cursor,
             gap: None,
-            first: self.first_available_of(&shards),
+            first: self.first_available_in(wanted.source),
             at_end: false,
             is_too_long: false,
             is_damaged: false,
         };
-        for _ in 0..ATTEMPTS {
-            let bound = wanted.until.unwrap_or_else(|| self.frontier());
-            if let Err(damage) = self.seek(page.next, wanted, &shards) {
-                return self.damaged(page, damage);
+        let mut done = Done::default();
+        for _ in 0..ATTEMPTS + self.older.len() {
+            let end = wanted.until.unwrap_or_else(|| self.frontier());
+            // None: what these shards have.
+            let older = if self.is_older(page.next) { self.older_at(page.next) } else { None };
+            let mut bounds = Bounds { until: end, end, total: self.shards.len() as u16 };
+            let cursors = match older.and_then(|older| self.older.get_mut(older)) {
+                None => &mut self.cursors[shards.clone()],
+                Some(older) => {
+                    bounds.until = bounds.until.min(older.history.end);
+                    older.cursors_of(wanted.source)
+                }
+            };
+            if let Err(damage) = seek(cursors, page.next, wanted) {
+                return if done.scanned > 0 { page } else { self.damaged(page, damage) };
             }
             // What a power loss has taken is told where a reader comes to it.
-            let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bound);
+            let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bounds.until);
             if let Some(lost) = lost.filter(|lost| lost.start <= page.next) {
+                if done.scanned > 0 {
+                    return page;
+                }
                 page.gap = Some(Gap { last: Position(lost.end.0 - 1), lost: None });
                 page.next = lost.end;
                 continue;
             }
-            let bound = (lost.map_or(bound, |lost| lost.start), bound);
+            let goes_on = older.is_some() && lost.is_none();
+            bounds.until = lost.map_or(bounds.until, |lost| lost.start);
             // Looked at after seeking: what is overwritten from here on shows when it is read.
-            if let Some(gap) = self.gap_at(wanted.cursor, &shards) {
-                page.first = self.first_available_of(&shards);
-                if page.gap.is_none_or(|known| known.last < gap.last) {
+            if let Some(gap) = self.gap_at(wanted.cursor, wanted.source) {
+                page.first = self.first_available_in(wanted.source);
+                if done.scanned > 0 && page.next <= gap.last {
+                    return page;
+                }
+                // What was read before it was lost is no gap.
+                if done.scanned == 0 && page.gap.is_none_or(|known| known.last < gap.last) {
                     page.gap = Some(gap);
                 }
                 if page.next <= gap.last {
@@ -301,10 +334,16 @@ impl History {
                 }
             }
             let start = page.next;
-            match self.merge(bound, (wanted, &shards), &mut page, &mut visit) {
-                Ok(()) => return page,
+            let merged = match older {
+                None => merge::<false>(&mut self.cursors[shards.clone()], bounds, done, wanted, &mut page, &mut visit),
+                Some(older) => self.merge_older(older, bounds, done, wanted, &mut page, &mut visit),
+            };
+            match merged {
+                // What comes next is of another number of shards.
+                Ok(Some(so_far)) if goes_on && !page.at_end => done = so_far,
+                Ok(_) => return page,
                 // Something was visited: the gap, or the damage, is for the next read to tell.
-                Err(_) if page.next > start => return page,
+                Err(_) if page.next > start || done.scanned > 0 => return page,
                 Err(SegmentError::Lapped(Lapped { .. })) => {}
                 Err(damage @ SegmentError::Damaged { .. }) => return self.damaged(page, damage),
             }
@@ -312,68 +351,35 @@ impl History {
         page
     }
 
-    fn seek(&mut self, position: Position, wanted: &Scan<'_>, shards: &Range<usize>) -> Result<(), SegmentError> {
-        let stream = match wanted.source {
-            Source::Stream(name) => Some(StreamBits::of(name)),
-            _ => None,
-        };
-        for cursor in &mut self.cursors[shards.clone()] {
-            cursor.place.seek(position, stream)?;
-            cursor.run_bytes = wanted.count.saturating_mul(EVENT_BYTES).min(HISTORY_RUN_BYTES);
+    /// Which of those that were before has a position, or what comes next to it.
+    #[cold]
+    fn older_at(&self, position: Position) -> Option<usize> {
+        let at = self.older.partition_point(|older| older.history.end <= position);
+        (at < self.older.len()).then_some(at)
+    }
+
+    #[cold]
+    fn merge_older(
+        &mut self,
+        older: usize,
+        bounds: Bounds,
+        done: Done,
+        wanted: &Scan<'_>,
+        page: &mut Page,
+        visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
+    ) -> Result<Option<Done>, SegmentError> {
+        let older = &mut self.older[older];
+        let merged = merge::<true>(older.cursors_of(wanted.source), bounds, done, wanted, page, visit);
+        if merged.is_err() || page.next >= older.history.end {
+            older.rest();
         }
-        Ok(())
+        merged
     }
 
     fn damaged(&mut self, page: Page, damage: SegmentError) -> Page {
         tracing::error!(position = %page.next, %damage, "history cannot be read");
         self.damage = Some(damage);
         Page { is_damaged: true, ..page }
-    }
-
-    fn merge(
-        &mut self,
-        (bound, frontier): (Position, Position),
-        (wanted, shards): (&Scan<'_>, &Range<usize>),
-        page: &mut Page,
-        visit: &mut impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
-    ) -> Result<(), SegmentError> {
-        let passes_all = wanted.filter.is_all() && *wanted.source == Source::All;
-        let (mut visited, mut cost, mut scanned, mut scanned_bytes) = (0, 0, 0, 0);
-        let cursors = &mut self.cursors[shards.clone()];
-        for cursor in &mut *cursors {
-            cursor.fill(bound)?;
-        }
-        loop {
-            let next = cursors.iter_mut().filter(|cursor| cursor.head.is_some()).min_by_key(|cursor| cursor.head);
-            let Some(cursor) = next else {
-                page.next = page.next.max(bound);
-                page.at_end = bound == frontier;
-                return Ok(());
-            };
-            let Some(record) = cursor.place.peek() else { unreachable!("a head is the position of a peeked record") };
-            let position = record.position();
-            // A flush is recorded by every shard at one position, and is one event.
-            if position >= page.next {
-                if !passes_all && wanted.is_too_long(&record, cursor.shard) {
-                    page.next = position;
-                    page.is_too_long = true;
-                    return Ok(());
-                }
-                page.next = position.next();
-                scanned += 1;
-                scanned_bytes += record.end().0 - record.offset().0;
-                if passes_all || wants(wanted.source, wanted.filter, &record, cursor.shard) {
-                    cost = visit(page.gap, cursor.shard, &record).saturating_add(cost);
-                    visited += 1;
-                    if visited == wanted.count || cost >= wanted.bytes {
-                        return Ok(());
-                    }
-                } else if scanned >= wanted.records || scanned_bytes >= SCAN_BYTES_MAX {
-                    return Ok(());
-                }
-            }
-            cursor.advance(bound)?;
-        }
     }
 
     /// Visits the record at a known place, if the history still has it.
@@ -394,52 +400,42 @@ impl History {
         }
     }
 
-    /// Where the record at a position lies, if any shard still has it; of a flush, which every shard has recorded, the
-    /// first shard's that does.
+    /// Where the record at a position lies, if any of these shards still has it; of a flush, which every shard has
+    /// recorded, the first shard's that does. What [is older](History::is_older) has no place.
     ///
     /// # Errors
     /// Where it may be in a segment that cannot be read.
     pub fn find(&mut self, position: Position) -> Result<Option<(ShardId, RingOffset)>, SegmentError> {
         for shard in 0..self.shards.len() {
-            if self.evicted_through(&(shard..shard + 1)).is_some_and(|last| last >= position) {
+            if self.evicted_of(shard..shard + 1).is_some_and(|last| last >= position) {
                 continue;
             }
-            let cursor = &mut self.cursors[shard];
-            let found = cursor.place.seek(position, None).and_then(|()| cursor.place.fill(1));
-            match found {
-                Ok(_) => {}
-                // Meanwhile it is gone.
-                Err(SegmentError::Lapped(_)) => continue,
-                Err(damage @ SegmentError::Damaged { .. }) => return Err(damage),
-            }
-            if let Some(record) = cursor.place.peek().filter(|record| record.position() == position) {
-                return Ok(Some((cursor.shard, record.offset())));
+            if let Some(found) = self.cursors[shard].find(position)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
+    /// Visits the record at a position that [is older](History::is_older), if it is still there.
+    ///
+    /// # Errors
+    /// Where it may be in a segment that cannot be read.
+    pub fn visit_older<T>(
+        &mut self,
+        position: Position,
+        visit: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Option<T>, SegmentError> {
+        match self.older_at(position) {
+            Some(older) => self.older[older].visit_at(position, visit),
+            None => Ok(None),
+        }
+    }
+
     /// The position below which a reader is about to lose events: less than a tenth of what is kept is left before it.
     /// None while nothing was overwritten.
     pub fn warning_mark(&self) -> Option<Position> {
-        let first = self.evicted_through(&(0..self.shards.len()))?.next();
+        let first = self.evicted_through(&Source::All)?.next();
         Some(Position(first.0 + self.head().0.saturating_sub(first.0) / 10))
-    }
-}
-
-impl ShardCursor {
-    /// Makes the next record below the bound the head.
-    fn fill(&mut self, bound: Position) -> Result<(), SegmentError> {
-        if self.place.fill(self.run_bytes)? {
-            // Where so few did not do, as with a filter that lets little pass, more are copied at once.
-            self.run_bytes = (self.run_bytes * 2).min(HISTORY_RUN_BYTES);
-        }
-        self.head = self.place.position().filter(|position| *position < bound);
-        Ok(())
-    }
-
-    fn advance(&mut self, bound: Position) -> Result<(), SegmentError> {
-        self.place.advance();
-        self.fill(bound)
     }
 }

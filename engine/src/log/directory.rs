@@ -253,7 +253,9 @@ impl Directory {
             first = match self.start {
                 Start::New => next.max(jump),
                 Start::Clean | Start::PowerLoss => next.max(meta.limit),
-                Start::SameBoot => next,
+                // Where a run began stands in no record if it was killed before its first one. The limit was always set
+                // one step from a position that was next.
+                Start::SameBoot => next.max(Position(meta.limit.0.saturating_sub(LIMIT_STEP))),
             };
             if self.restored {
                 first = first.max(meta.limit).max(jump);
@@ -368,6 +370,24 @@ impl Directory {
             true => Ok(()),
             false => self.clear(&self.generation_directory(number)),
         }
+    }
+
+    /// Removes what is left of generations that were removed from the list by a process that ended meanwhile.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn clear_removed(&self) -> Result<(), DirectoryError> {
+        let first = self.generations().first().map_or(0, |generation| generation.number);
+        let list = |source| system(&self.path, "list the directory")(source);
+        for entry in fs::read_dir(&self.path).map_err(list)? {
+            let path = entry.map_err(list)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let number = name.and_then(|name| name.strip_prefix(GENERATION)).and_then(|digits| digits.parse().ok());
+            if number.is_some_and(|number: u32| number < first) {
+                self.clear(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a generation's files through the storage, which knows of files only, and then its directories.

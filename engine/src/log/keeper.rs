@@ -1,6 +1,6 @@
-//! What the disk is asked for beside the path of a write, by one thread for each shard: the next segment is made before
-//! it is needed; sealed ones are synced and get their index; with `everysec` the active one is synced; what retention
-//! no longer keeps is removed.
+//! What the disk is asked for beside the path of a write, by two threads for each shard. One makes the next segment
+//! before it is needed. The other may take its time: sealed segments are synced and get their index; with `everysec` the
+//! active one is synced; what retention no longer keeps is removed.
 
 use super::failure::LogFailure;
 use super::index::{Sealed, SparseIndex};
@@ -14,6 +14,7 @@ use super::writer::{Fsync, LogError, LogIdentity, LogOptions};
 use crate::clock;
 use crate::position::RingOffset;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -25,11 +26,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// What a core asks of its keeper.
 pub enum Request {
-    /// Make the file of the segment with this number.
-    Prepare {
-        /// The number.
-        number: u64,
-    },
     /// A segment is full.
     Seal {
         /// It.
@@ -78,9 +74,10 @@ struct Shared {
 /// The core's end of a keeper. When it is dropped the keeper ends, after it has done what it was asked.
 pub struct Keeper {
     requests: Option<Sender<Request>>,
+    numbers: Option<Sender<u64>>,
     prepared: Receiver<io::Result<Prepared>>,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What others may know of a log, and how they tell how much of it recovery needs.
@@ -136,21 +133,37 @@ impl Keeper {
             failure,
         });
         let (requests, received) = channel();
+        let (numbers, wanted) = channel();
         let (answers, prepared) = channel();
-        let name = format!("log-{}", identity.shard);
+        let name = |what: &str| format!("log-{}{what}", identity.shard);
+        let mut threads = Vec::new();
+        let (directory, files) = (identity.directory.clone(), storage.clone());
+        threads.push(spawn(name("-next"), move || {
+            // Until the core is gone, or nobody listens.
+            while let Ok(number) = wanted.recv()
+                && answers.send(prepare(&*files, &directory, number, &options)).is_ok()
+            {}
+        })?);
+        let name = name("");
         let work = Work {
             requests: received,
             storage,
             identity,
             options,
-            answers,
             status: LogStatus(shared.clone()),
             segments: None,
             file: None,
             marked: synced,
         };
-        let thread = std::thread::Builder::new().name(name).spawn(move || work.run())?;
-        Ok(Keeper { requests: Some(requests), prepared, shared, thread: Some(thread) })
+        threads.push(spawn(name, move || work.run())?);
+        Ok(Keeper { requests: Some(requests), numbers: Some(numbers), prepared, shared, threads })
+    }
+
+    /// Asks for the file of the segment with this number.
+    pub(super) fn prepare(&self, number: u64) {
+        if self.numbers.as_ref().is_some_and(|numbers| numbers.send(number).is_err()) {
+            self.fail("the thread that makes segments has ended");
+        }
     }
 
     /// What others may know of the log.
@@ -212,12 +225,27 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
+        (self.requests, self.numbers) = (None, None);
+        for thread in self.threads.drain(..) {
             // A panic was told where it happened.
             let _ = thread.join();
         }
     }
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(work)
+}
+
+/// Makes the file of a segment.
+fn prepare(storage: &dyn Storage, directory: &Path, number: u64, options: &LogOptions) -> io::Result<Prepared> {
+    let prepare = match options.fsync {
+        Fsync::Os | Fsync::EverySecond => Prepare::Allocate,
+        // Each sync is then one of data only.
+        Fsync::Always => Prepare::Zero,
+    };
+    let file = storage.create(&segment_path(directory, number), options.segment_bytes, prepare)?;
+    Ok(Prepared { number, file })
 }
 
 /// The thread's side.
@@ -226,7 +254,6 @@ struct Work {
     storage: Arc<dyn Storage>,
     identity: LogIdentity,
     options: LogOptions,
-    answers: Sender<io::Result<Prepared>>,
     status: LogStatus,
     segments: Option<Segments>,
     /// The active segment's.
@@ -261,11 +288,6 @@ impl Work {
 
     fn answer(&mut self, request: Request) {
         match request {
-            Request::Prepare { number } => {
-                let prepared = self.prepare(number);
-                // The core is gone where nobody listens.
-                let _ = self.answers.send(prepared);
-            }
             Request::Seal { segment, index, sealed, old, file } => {
                 self.file = Some(file);
                 self.seal(&segment, &index, &sealed, &*old);
@@ -282,17 +304,6 @@ impl Work {
                 self.file = Some(file);
             }
         }
-    }
-
-    fn prepare(&self, number: u64) -> io::Result<Prepared> {
-        let path = segment_path(&self.identity.directory, number);
-        let prepare = match self.options.fsync {
-            Fsync::Os | Fsync::EverySecond => Prepare::Allocate,
-            // Each sync is then one of data only.
-            Fsync::Always => Prepare::Zero,
-        };
-        let file = self.storage.create(&path, self.options.segment_bytes, prepare)?;
-        Ok(Prepared { number, file })
     }
 
     fn seal(&mut self, segment: &Segment, index: &SparseIndex, sealed: &Sealed, file: &dyn LogFile) {

@@ -18,6 +18,8 @@
 //! | [`check`] | a directory looked at without a server, and repaired |
 //! | [`restore`] | a shard brought back and set going |
 //! | [`directory`], [`meta`] | the directory of all shards, and where positions go on |
+//! | [`reshard`] | the keys given to shards of another number |
+//! | [`older`] | the history of shards of another number, and its end |
 //! | [`store`] | all shards of a directory |
 //! | [`map`] | a file mapped for reading that may fail under its readers |
 //! | [`synced`] | the mark of what is surely on the disk |
@@ -31,9 +33,11 @@ pub mod index;
 pub mod keeper;
 pub mod map;
 pub mod meta;
+pub mod older;
 pub mod reader;
 pub mod recording;
 pub mod recovery;
+pub mod reshard;
 pub mod restore;
 pub mod scan;
 pub mod segment;
@@ -51,5 +55,9 @@ pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
 
 #[cfg(all(test, not(loom)))]
 mod power_tests;
+#[cfg(all(test, not(loom)))]
+mod reshard_tests;
+#[cfg(all(test, not(loom)))]
+mod snapshot_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;

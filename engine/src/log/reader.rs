@@ -96,6 +96,9 @@ impl SegmentReader {
     /// Where a segment cannot be read.
     pub fn seek(&mut self, position: Position, tail: RingOffset) -> Result<RingOffset, SegmentError> {
         self.refresh();
+        if self.list.is_empty() {
+            return Ok(tail);
+        }
         // The records of a segment are beyond what came before it.
         let mut at = self.list.partition_point(|segment| segment.after < position).saturating_sub(1);
         loop {

@@ -9,10 +9,10 @@
 
 use super::index::{Sealed, SparseIndex};
 use super::scan::{Extent, ScanError, SegmentFile};
-use super::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
+use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader, index_path, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
-use super::streams::streams_path;
+use super::streams::{StreamBlocks, streams_path};
 use super::synced;
 use super::writer::{LogEnd, LogIdentity, Resumed};
 use crate::position::{Position, RingOffset};
@@ -163,6 +163,30 @@ impl FoundLog {
         }
         Ok(())
     }
+
+    /// Ends the log: all of it is on the disk, and its last segment has an index as the others have. It gets no more
+    /// records, unless the start that does this is interrupted before another generation is in use.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn close(self, directory: &Path, storage: &dyn Storage) -> Result<(), RecoveryError> {
+        for (file, _) in self.files.iter().filter(|(_, end)| *end > self.synced) {
+            let refused = |source| RecoveryError::Io { path: file.path.clone(), source };
+            storage.open(&file.path).and_then(|file| file.sync()).map_err(refused)?;
+        }
+        if let Some((file, end)) = self.files.last() {
+            let (extent, index) = file.measure()?;
+            let sealed = Sealed { end: *end, last: extent.last, last_ms: extent.last_ms };
+            let streams = StreamBlocks::make(file, *end)?;
+            for (path, bytes) in
+                [(index_path(&file.path), index.encode(&sealed)), (streams_path(&file.path), streams.encode())]
+            {
+                storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
+            }
+        }
+        let refused = |source| RecoveryError::Io { path: directory.join("synced"), source };
+        synced::write(storage, directory, self.end.end).map_err(refused)
+    }
 }
 
 /// Finds the log of a shard in its directory, and cuts off what was torn. With `repair`, whatever is damaged is cut off
@@ -197,6 +221,54 @@ pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> 
         look.drop_file(&path)?;
     }
     look.finish(next_number)
+}
+
+/// The log of a shard that was [closed](FoundLog::close), its segments listed, the oldest first, with where it ends.
+/// Nothing is changed.
+///
+/// # Errors
+/// Damage, and whatever the system says.
+pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOffset, Position), RecoveryError> {
+    let refused = |source| RecoveryError::Io { path: identity.directory.clone(), source };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(&identity.directory).map_err(refused)? {
+        let path = entry.map_err(refused)?.path();
+        paths.extend(segment_number(&path).map(|number| (number, path)));
+    }
+    paths.sort_unstable();
+    let mut found = Vec::new();
+    let (mut end, mut last) = (RingOffset(0), Position(0));
+    for (number, path) in paths {
+        let file = SegmentFile::open(&path)?;
+        let header = &file.header;
+        let damaged = |what: String| RecoveryError::Damaged { path: path.clone(), what, offset: end, synced: end };
+        if !is_of(header, identity, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
+            let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
+            return Err(damaged(what));
+        }
+        let known = std::fs::read(index_path(&path)).ok();
+        let known = known.and_then(|bytes| SparseIndex::decode(&bytes, header.base).ok());
+        let sealed = match known {
+            Some((_, sealed)) => sealed,
+            None => {
+                let (extent, _) = file.measure()?;
+                if extent.residue > 0 {
+                    return Err(damaged(format!("a damaged record at offset {}", extent.end)));
+                }
+                Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms }
+            }
+        };
+        (end, last) = (sealed.end, sealed.last);
+        let segment = Segment::new(header, path, file.file_bytes);
+        segment.seal(sealed);
+        found.push(Arc::new(segment));
+    }
+    Ok((found, end, last))
+}
+
+fn is_of(header: &SegmentHeader, identity: &LogIdentity, number: u64) -> bool {
+    (header.generation, header.shard, header.shards, header.number)
+        == (identity.generation, identity.shard, identity.shards, number)
 }
 
 /// The segments of a directory. Files that were not complete when the process ended are removed.
@@ -259,8 +331,7 @@ impl Look<'_> {
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
         let header = &file.header;
-        let is_ours = (header.generation, header.shard, header.shards, header.number)
-            == (identity.generation, identity.shard, identity.shards, number);
+        let is_ours = is_of(header, identity, number);
         let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
         if !is_ours || !follows {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);

@@ -2,7 +2,7 @@
 
 use super::failure::LogFailure;
 use super::keeper::Keeper;
-use super::recovery::{Cut, FoundLog, RecoveryError, find_log, root};
+use super::recovery::{Cut, DAMAGED, FoundLog, RecoveryError, find_log, root};
 use super::storage::Storage;
 use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
 use crate::event::EventType;
@@ -11,7 +11,7 @@ use crate::position::{Position, RingOffset};
 use crate::ring::{self, RingStart};
 use crate::sequencer::Sequencer;
 use crate::shard::{LentShard, ReplayError, Shard};
-use crate::snapshot::{self, snapshot_files};
+use crate::snapshot::{self, SnapshotError, snapshot_files};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,6 +97,15 @@ impl Restored {
         self.log.cut
     }
 
+    /// Ends the shard's log, for good if what comes next succeeds, and gives its keys away.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn close(self, storage: &dyn Storage) -> Result<LentShard, RestoreError> {
+        self.log.close(&self.identity.directory, storage)?;
+        Ok(self.shard)
+    }
+
     /// Sets the shard going again, with an empty ring of so many bytes behind its log.
     ///
     /// # Errors
@@ -135,7 +144,8 @@ pub fn restore(
     /// How many records are replayed between two words on progress.
     const PROGRESS_RECORDS: u64 = 100_000;
     let log = find_log(&identity, storage, false)?;
-    let (mut shard, from) = load_snapshot(&identity, &log, absent_max)?;
+    let (mut shard, from) = load_snapshot(&identity, &log, storage, absent_max)?;
+    let floor = floor(&identity, &log, from).map_err(|source| in_directory(&identity, source))?;
     let (mut replayed, mut last_flush) = (0, Position(0));
     log.replay(from, |record| -> Result<(), RestoreError> {
         replayed += 1;
@@ -148,41 +158,60 @@ pub fn restore(
         let directory = || identity.directory.clone();
         shard.replay(record).map_err(|source| RestoreError::Replay { directory: directory(), source })
     })?;
-    Ok(Restored { shard: LentShard(Box::new(shard)), identity, log, floor: from, last_flush, replayed })
+    Ok(Restored { shard: LentShard(Box::new(shard)), identity, log, floor, last_flush, replayed })
 }
 
 /// The keys of the newest snapshot that can be read and that the log reaches, and from where the log is to be replayed.
 fn load_snapshot(
     identity: &LogIdentity,
     log: &FoundLog,
+    storage: &dyn Storage,
     absent_max: usize,
 ) -> Result<(Shard, RingOffset), RestoreError> {
     let unused = Arc::new(Sequencer::new(Position(1), identity.shards as usize));
     let empty = || Shard::new(identity.shard, unused.clone(), None, absent_max);
-    let mut snapshots = snapshot_files(&identity.directory)
-        .map_err(|source| RecoveryError::Io { path: identity.directory.clone(), source })?;
+    let refused = |source| in_directory(identity, source);
+    snapshot::remove_unfinished(&identity.directory).map_err(refused)?;
+    let mut snapshots = snapshot_files(&identity.directory).map_err(refused)?;
     snapshots.sort_unstable_by_key(|(start, _)| std::cmp::Reverse(*start));
-    for (start, path) in snapshots {
+    for (_, path) in snapshots.iter().filter(|(start, _)| *start >= log.head()) {
         let mut shard = empty();
-        let reached = |end: RingOffset| start >= log.head() && end <= log.end.end;
-        match snapshot::inspect(&path, false).map(|info| info.end) {
-            Ok(end) if !reached(end) => {
+        let loaded = snapshot::inspect(path, false).and_then(|info| match info.end <= log.end.end {
+            true => snapshot::load(path, &mut shard).map(Some),
+            false => Ok(None),
+        });
+        match loaded {
+            Ok(Some(info)) => return Ok((shard, info.start)),
+            Ok(None) => {
                 tracing::warn!(path = %path.display(), "the log does not reach this snapshot, an older one is used");
-                continue;
             }
-            Ok(_) => {}
-            Err(error) => {
+            // It may be there the next time.
+            Err(SnapshotError::Io(error)) => {
                 tracing::warn!(path = %path.display(), %error, "an older snapshot is used");
                 continue;
             }
-        }
-        match snapshot::load(&path, &mut shard) {
-            Ok(info) => return Ok((shard, info.start)),
             Err(error) => tracing::warn!(path = %path.display(), %error, "an older snapshot is used"),
         }
+        // The log goes on with other records at the offsets of which it tells: nobody may ever load it again.
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".");
+        aside.push(DAMAGED);
+        storage.rename(path, aside.as_ref()).map_err(refused)?;
     }
     match log.head() {
-        RingOffset(0) => Ok((empty(), RingOffset(0))),
+        // A later generation begins with a snapshot of what was before it.
+        RingOffset(0) if identity.generation == 1 => Ok((empty(), RingOffset(0))),
         head => Err(RestoreError::NoSnapshot { directory: identity.directory.clone(), head }),
     }
+}
+
+/// From where on the log is needed: by the snapshot that was loaded, whose replay begins at `from`, and by older ones
+/// that are kept in case that one is damaged.
+fn floor(identity: &LogIdentity, log: &FoundLog, from: RingOffset) -> io::Result<RingOffset> {
+    let starts = snapshot_files(&identity.directory)?.into_iter().map(|(start, _)| start);
+    Ok(starts.filter(|start| *start >= log.head()).min().map_or(from, |oldest| oldest.min(from)))
+}
+
+fn in_directory(identity: &LogIdentity, source: io::Error) -> RestoreError {
+    RecoveryError::Io { path: identity.directory.clone(), source }.into()
 }

@@ -26,7 +26,8 @@ pub struct Segment {
     index: Mutex<Weak<SparseIndex>>,
 }
 
-/// A list of segments, the oldest first; the last one is active. Never empty.
+/// A list of segments, the oldest first; the last one is active. Empty only where the shard is one that was before
+/// `--shards` was changed, which gets no more records.
 pub type SegmentList = Arc<[Arc<Segment>]>;
 
 /// The segments of one shard. Cheap to clone.
@@ -96,7 +97,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Segments {
-    /// These segments, at least one.
+    /// These segments.
     pub fn new(list: Vec<Arc<Segment>>) -> Segments {
         let (base, after) = list.first().map_or((0, 0), |first| (first.base.0, first.after.0));
         let (head, evicted_through) = (AtomicU64::new(base), AtomicU64::new(after));
@@ -154,5 +155,13 @@ impl Segments {
         // Release, paired with the acquire in `head`.
         self.0.head.fetch_max(oldest.base.0, Ordering::Release);
         self.change(|list| kept_from(list).map_or_else(|| list.to_vec(), |index| list[index..].to_vec()));
+    }
+
+    /// Takes all segments away from readers that come from now on, of a shard that gets no more records: everything up
+    /// to position `through` is gone.
+    pub fn drop_all(&self, through: Position) {
+        // Release, paired with the acquire in `evicted_through`. Before the list, as in `drop_before`.
+        self.0.evicted_through.fetch_max(through.0, Ordering::Release);
+        self.change(|_| Vec::new());
     }
 }

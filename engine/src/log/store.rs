@@ -1,13 +1,15 @@
 //! All shards of a directory, brought back together and set going.
 
-use super::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use super::directory::{Directory, DirectoryError, DirectoryOptions, LIMIT_AHEAD, Start};
 use super::failure::LogFailure;
+use super::meta::Generation;
+use super::older::{self, Retirement};
 use super::recovery::RecoveryError;
+use super::reshard::reshard;
 use super::restore::{RestoreError, Restored, restore};
-use super::storage::Storage;
 use super::writer::{LogIdentity, LogOptions};
 use crate::clock;
-use crate::history::ShardHistory;
+use crate::history::{OlderHistory, ShardHistory};
 use crate::position::{Position, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::LentShard;
@@ -50,14 +52,6 @@ pub enum StoreError {
         /// Why it cannot be brought back.
         source: RestoreError,
     },
-    /// The number of shards is another one than the directory's.
-    #[error("the directory is of {found} shards, not {wanted}: start with --shards {found}")]
-    Shards {
-        /// How many it has.
-        found: u16,
-        /// How many were wanted.
-        wanted: u16,
-    },
     /// The system has no thread left.
     #[error("no thread left: {0}")]
     Thread(std::io::Error),
@@ -69,6 +63,10 @@ pub struct Store {
     pub shards: Vec<LentShard>,
     /// Their histories.
     pub histories: Vec<ShardHistory>,
+    /// What shards of other numbers have recorded before, the oldest first.
+    pub older: Vec<OlderHistory>,
+    /// Takes that away as retention wants it; for the [`LimitKeeper`].
+    pub retirement: Retirement,
     /// The order of all events.
     pub sequencer: Arc<Sequencer>,
     /// The directory; it stays locked as long as this lives.
@@ -90,6 +88,26 @@ pub struct Report {
     pub cut_records: u64,
     /// How many bytes that were no record.
     pub cut_bytes: u64,
+    /// How many shards the directory had, where that was another number.
+    pub resharded_from: Option<u16>,
+}
+
+impl Report {
+    pub(super) fn of(directory: &Directory, restored: &[Restored]) -> Report {
+        Report {
+            start: directory.start(),
+            replayed: restored.iter().map(|shard| shard.replayed).sum(),
+            cut_records: restored.iter().map(|shard| shard.cut().records).sum(),
+            cut_bytes: restored.iter().map(|shard| shard.cut().bytes).sum(),
+            resharded_from: None,
+        }
+    }
+
+    /// The position behind all that a generation has recorded.
+    pub(super) fn next(generation: &Generation, restored: &[Restored]) -> Position {
+        let last = restored.iter().map(Restored::last).max().unwrap_or_default();
+        last.next().max(generation.first)
+    }
 }
 
 /// Opens a directory and brings its shards back, each on a thread of its own. `progress` is told of a shard how many
@@ -99,57 +117,56 @@ pub struct Report {
 /// Why it cannot be used.
 pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) -> Result<Store, StoreError> {
     let directory = Directory::open(&options.path, options.shards, options.directory.clone())?;
-    let generation = directory.current_generation();
-    if generation.shards != options.shards {
-        return Err(StoreError::Shards { found: generation.shards, wanted: options.shards });
-    }
-    directory.create_shard_directories(generation.number, generation.shards)?;
-    let storage = directory.storage().clone();
-    let restored = restore_all(options, &directory, &*storage, progress)?;
-    let last = restored.iter().map(Restored::last).max().unwrap_or_default();
-    let report = Report {
-        start: directory.start(),
-        replayed: restored.iter().map(|shard| shard.replayed).sum(),
-        cut_records: restored.iter().map(|shard| shard.cut().records).sum(),
-        cut_bytes: restored.iter().map(|shard| shard.cut().bytes).sum(),
+    let resharded = match directory.current_generation().shards == options.shards {
+        true => None,
+        false => Some(reshard(options, &directory, progress)?),
     };
-    if report.start == Start::PowerLoss {
-        // Before the run begins: who is interrupted here does it again.
-        for lost in lost_between(&restored)?.iter().take(LOST_RANGES_MAX) {
-            directory.record_lost(lost.start, lost.end)?;
-        }
-    }
-    let next = directory.begin_run(last.next(), clock::unix_micros())?;
+    let generation = directory.current_generation();
+    directory.create_shard_directories(generation.number, generation.shards)?;
+    let restored = restore_all(options, &directory, progress)?;
+    note_lost(&directory, &restored)?;
+    let older = older::open_all(&directory)?;
+    let found = resharded.unwrap_or_else(|| Report::of(&directory, &restored));
+    let next = directory.begin_run(Report::next(&generation, &restored), clock::unix_micros())?;
     let first = directory.generations().first().map_or(next, |generation| generation.first);
     let lost: Vec<_> = directory.lost().iter().map(|lost| lost.from..lost.to).collect();
     let sequencer = Arc::new(Sequencer::resumed(first, &lost, next, options.shards as usize));
-    let mut store = Store {
-        shards: Vec::new(),
-        histories: Vec::new(),
-        sequencer,
-        directory: Arc::new(directory),
-        failure: LogFailure::default(),
-        found: report,
-    };
+    let (directory, failure) = (Arc::new(directory), LogFailure::default());
+    let (mut shards, mut histories) = (Vec::new(), Vec::new());
     let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
     for (number, shard) in restored.into_iter().enumerate() {
         let is_flushed = shard.last() >= flush;
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
         let (mut shard, history) = shard
-            .start(&storage, options.log, (&store.sequencer, &store.failure), options.ring_bytes)
+            .start(directory.storage(), options.log, (&sequencer, &failure), options.ring_bytes)
             .map_err(failed)?;
         if !is_flushed {
             // The process ended between two shards' records of the one flush.
+            shard.0.set_now_ms(clock::unix_millis());
             shard.0.flush_again(flush);
         }
-        store.shards.push(shard);
-        store.histories.push(history);
+        shards.push(shard);
+        histories.push(history);
     }
-    Ok(store)
+    let histories_before = older.iter().map(|older| older.history.clone()).collect();
+    let mut retirement = Retirement::new(directory.clone(), older, histories.clone(), options.log);
+    retirement.run();
+    Ok(Store { shards, histories, older: histories_before, retirement, sequencer, directory, failure, found })
 }
 
 /// How many ranges of lost positions one power loss is told by, beside the one behind everything that is left.
 const LOST_RANGES_MAX: usize = 1_000;
+
+/// Notes what a power loss has taken between what is left, before the run begins: who is interrupted does it again.
+pub(super) fn note_lost(directory: &Directory, restored: &[Restored]) -> Result<(), StoreError> {
+    if directory.start() != Start::PowerLoss {
+        return Ok(());
+    }
+    for lost in lost_between(restored)?.iter().take(LOST_RANGES_MAX) {
+        directory.record_lost(lost.start, lost.end)?;
+    }
+    Ok(())
+}
 
 /// The positions that are missing between those that are there, above what every shard surely had on the disk: after a
 /// power loss one shard may have lost what came before another's last records.
@@ -177,10 +194,10 @@ pub(super) fn holes(mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
     holes
 }
 
-fn restore_all(
+/// Brings all shards of the current generation back.
+pub(super) fn restore_all(
     options: &StoreOptions,
     directory: &Directory,
-    storage: &dyn Storage,
     progress: &(dyn Fn(ShardId, u64) + Sync),
 ) -> Result<Vec<Restored>, StoreError> {
     let generation = directory.current_generation();
@@ -192,7 +209,8 @@ fn restore_all(
             shards: generation.shards,
         };
         let told = |records| progress(shard, records);
-        restore(identity, storage, options.absent_streams, told).map_err(|source| StoreError::Shard { shard, source })
+        restore(identity, &**directory.storage(), options.absent_streams, told)
+            .map_err(|source| StoreError::Shard { shard, source })
     };
     std::thread::scope(|scope| {
         let one = &one;
@@ -205,7 +223,7 @@ fn restore_all(
     })
 }
 
-/// Raises the limit of positions in time, as long as it lives.
+/// Raises the limit of positions in time and retires older generations, as long as it lives.
 pub struct LimitKeeper {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -216,8 +234,15 @@ impl LimitKeeper {
     ///
     /// # Errors
     /// Where the system has none left.
-    pub fn start(directory: Arc<Directory>, sequencer: Arc<Sequencer>) -> Result<LimitKeeper, StoreError> {
-        /// Far more often than the limit is reached: see [`LIMIT_AHEAD`](super::directory::LIMIT_AHEAD).
+    pub fn start(
+        directory: Arc<Directory>,
+        sequencer: Arc<Sequencer>,
+        failure: LogFailure,
+        mut retirement: Retirement,
+    ) -> Result<LimitKeeper, StoreError> {
+        /// With fewer positions left than this the limit has to be raised, or writing ends: some seconds' worth.
+        const LEAST_AHEAD: u64 = LIMIT_AHEAD / 4;
+        /// Far more often than the limit is reached: see [`LIMIT_AHEAD`].
         const PERIOD: Duration = Duration::from_secs(1);
         let (stop, stopped) = channel::<()>();
         let work = move || {
@@ -225,8 +250,12 @@ impl LimitKeeper {
                 if let Some(limit) = directory.limit_wanted(sequencer.next())
                     && let Err(error) = directory.raise_limit(limit)
                 {
-                    tracing::error!(%error, "the limit of positions cannot be raised: a power loss might reuse some");
+                    tracing::error!(%error, "the limit of positions cannot be raised");
+                    if sequencer.next().0 + LEAST_AHEAD > directory.limit().0 {
+                        failure.set(&format!("the limit of positions cannot be raised: {error}"));
+                    }
                 }
+                retirement.run();
             }
         };
         let thread = std::thread::Builder::new().name("limit".to_owned()).spawn(work).map_err(StoreError::Thread)?;

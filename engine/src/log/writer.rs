@@ -73,6 +73,14 @@ pub enum LogError {
         /// What was asked of the disk.
         bytes: u64,
     },
+    /// The disk is so slow that the next segment is not there yet. Asked again at the next write.
+    #[error("disk too slow: a segment of {bytes} bytes in {directory} is not ready after {PREPARE_PATIENCE:?}")]
+    Late {
+        /// The shard's directory.
+        directory: PathBuf,
+        /// What was asked of the disk.
+        bytes: u64,
+    },
     /// A write or a sync has failed. Nothing is tried again: nobody knows what is on the disk.
     #[error("{reason}")]
     Failed {
@@ -146,7 +154,7 @@ pub struct LogEnd {
 const FULL_PATIENCE_MS: u64 = 200;
 
 /// How long a core waits for a segment that is just being made. Longer means that the disk hangs.
-const PREPARE_PATIENCE: Duration = Duration::from_secs(30);
+const PREPARE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl LogWriter {
     /// Goes on with a log, or begins it.
@@ -159,7 +167,7 @@ impl LogWriter {
             segment.set_index(&index);
             Active { limit: segment.limit(), segment, index, file, header: None }
         });
-        keeper.ask(Request::Prepare { number: next_number });
+        keeper.prepare(next_number);
         let (active, next) = match known {
             Some(active) => (active, Next::Asked),
             None => {
@@ -168,7 +176,7 @@ impl LogWriter {
                     Some(Err(error)) => return Err(LogError::Failed { reason: error.to_string() }),
                     None => return Err(full(&identity, &options)),
                 };
-                keeper.ask(Request::Prepare { number: prepared.number + 1 });
+                keeper.prepare(prepared.number + 1);
                 (Active::begin(&identity, &options, prepared, end, last), Next::Asked)
             }
         };
@@ -228,7 +236,7 @@ impl LogWriter {
             Next::Ready(_) => return Ok(()),
             Next::Full { again_at_ms } if now_ms < again_at_ms => return Err(full(&self.identity, &self.options)),
             Next::Full { .. } => {
-                self.keeper.ask(Request::Prepare { number: self.active.segment.number + 1 });
+                self.keeper.prepare(self.active.segment.number + 1);
                 self.next = Next::Asked;
             }
             Next::Asked => {}
@@ -243,7 +251,10 @@ impl LogWriter {
                 self.next = Next::Full { again_at_ms: now_ms + FULL_PATIENCE_MS };
                 Err(full(&self.identity, &self.options))
             }
-            None => Err(full(&self.identity, &self.options)),
+            None => {
+                let directory = self.identity.directory.clone();
+                Err(LogError::Late { directory, bytes: self.options.segment_bytes })
+            }
         }
     }
 
@@ -320,7 +331,7 @@ impl LogWriter {
         if self.options.fsync == Fsync::Always {
             self.active.file.sync().map_err(|error| self.describe("sync", &error))?;
         }
-        self.keeper.ask(Request::Prepare { number: prepared.number + 1 });
+        self.keeper.prepare(prepared.number + 1);
         let next = Active::begin(&self.identity, &self.options, prepared, end, self.last);
         let sealed = Sealed { end, last: self.last, last_ms: now_ms };
         let before = std::mem::replace(&mut self.active, next);

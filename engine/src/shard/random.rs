@@ -5,6 +5,7 @@ use crate::keyspace::entry::End;
 use crate::limits::SCAN_WHOLE_MAX;
 use crate::ring;
 use crate::shards::Shards;
+use crate::slot::shard_of;
 use crate::turn::ClientEvent;
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,18 +29,25 @@ fn either<T>(_: T) {}
 pub(crate) struct Commands {
     pub(crate) rng: fastrand::Rng,
     pub(crate) keys: usize,
+    /// The shard whose keys are meant, and of how many; none where there is one.
+    pub(crate) only: Option<(ShardId, u16)>,
     now_ms: u64,
 }
 
 impl Commands {
     pub(crate) fn new(seed: u64, keys: usize) -> Commands {
-        Commands { rng: fastrand::Rng::with_seed(seed), keys, now_ms: 1_000 }
+        Commands { rng: fastrand::Rng::with_seed(seed), keys, only: None, now_ms: 1_000 }
     }
 
     fn key(&mut self) -> Vec<u8> {
         // Short ones and ones that do not fit into an entry.
-        let n = self.rng.usize(..self.keys);
-        if n.is_multiple_of(3) { format!("a key of more bytes:{n}").into_bytes() } else { format!("{n}").into_bytes() }
+        loop {
+            let n = self.rng.usize(..self.keys);
+            let key = if n.is_multiple_of(3) { format!("a key of more bytes:{n}") } else { format!("{n}") };
+            if self.only.is_none_or(|(shard, total)| shard_of(key.as_bytes(), total) == shard) {
+                return key.into_bytes();
+            }
+        }
     }
 
     fn bytes(&mut self) -> Vec<u8> {
@@ -92,7 +100,7 @@ impl Commands {
                 shard.set_now_ms(self.now_ms);
                 shard.expire_due();
             }
-            98 if self.rng.u8(..6) == 0 => Shards::One(shard).flush(),
+            98 if self.only.is_none() && self.rng.u8(..6) == 0 => Shards::One(shard).flush(),
             _ => {
                 shard.read(key);
             }

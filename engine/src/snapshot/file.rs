@@ -26,6 +26,44 @@ pub fn snapshot_files(directory: &Path) -> io::Result<Vec<(RingOffset, PathBuf)>
     Ok(found)
 }
 
+/// What the name of a snapshot ends with that is not complete yet.
+const UNFINISHED: &str = ".snapshot.new";
+
+/// After so many bytes a snapshot is synced while it is written: one sync of all of it at the end would have the disk
+/// to itself, and the log's syncs would wait.
+const SYNC_BYTES: usize = 32 << 20;
+
+/// Removes what snapshots that never came to their end have left in a directory. To be called while none is written.
+///
+/// # Errors
+/// Where the directory cannot be read, or a file cannot be removed.
+pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(UNFINISHED)) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes all snapshots of a directory but the newest `keep`; answers from where on the log is needed by those that are
+/// left, none where there are none. One that cannot be removed is as good as kept.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn keep_newest(directory: &Path, keep: usize) -> io::Result<Option<RingOffset>> {
+    let mut files = snapshot_files(directory)?;
+    files.sort_unstable_by_key(|(start, _)| std::cmp::Reverse(*start));
+    let mut needed = None;
+    for (n, (start, path)) in files.into_iter().enumerate() {
+        if n < keep || fs::remove_file(path).is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+            needed = Some(start);
+        }
+    }
+    Ok(needed)
+}
+
 /// A file that is written under another name beside its own, and gets its own once all of it is on the disk. Dropped
 /// before that, it is removed.
 #[derive(Debug)]
@@ -34,6 +72,8 @@ pub struct SnapshotFile {
     aside: PathBuf,
     /// None once it has its name.
     file: Option<File>,
+    /// How many bytes were written since the last sync.
+    unsynced: usize,
 }
 
 impl SnapshotFile {
@@ -43,12 +83,19 @@ impl SnapshotFile {
         aside.push(".new");
         let aside = PathBuf::from(aside);
         let file = Some(File::create(&aside)?);
-        Ok(SnapshotFile { path: path.to_owned(), aside, file })
+        Ok(SnapshotFile { path: path.to_owned(), aside, file, unsynced: 0 })
     }
 
     /// Adds bytes at its end.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes))
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(bytes)?;
+        self.unsynced += bytes.len();
+        if self.unsynced >= SYNC_BYTES {
+            self.unsynced = 0;
+            file.sync_data()?;
+        }
+        Ok(())
     }
 
     /// Syncs the file, gives it its name, in place of one that has it, and syncs the directory.

@@ -30,7 +30,7 @@ mod take;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub use file::{SnapshotFile, snapshot_files, snapshot_path};
+pub use file::{SnapshotFile, keep_newest, remove_unfinished, snapshot_files, snapshot_path};
 pub use load::{entries, entries_from, inspect, inspect_from, load, load_from};
 pub(crate) use take::Taking;
 

@@ -97,6 +97,8 @@ pub struct DeferredState {
     pub filter: Option<Filter>,
     /// Where the regex of that filter comes from, while it is compiled.
     pub compiling: Option<Receiver<Result<Pattern, FilterError>>>,
+    /// The snapshots that it waits for, by the number of its request.
+    pub request: Option<u64>,
     /// How far it has read.
     pub cursor: Option<Position>,
     /// When it gives up waiting, Unix milliseconds; `u64::MAX` = never. Set by the first run.

@@ -283,6 +283,14 @@ impl NetRing {
         &mut self.ops
     }
 
+    /// Lets the kernel have what is queued, so that replies need not wait for what their core does next.
+    ///
+    /// # Errors
+    /// As [`NetRing::poll`].
+    pub fn submit(&mut self) -> io::Result<()> {
+        if self.ops.is_all_submitted() { Ok(()) } else { self.ops.enter() }
+    }
+
     /// Submits what is queued, collects what has completed, and hands it to the handler. Doesn't wait. Returns how many
     /// completions there were (also those without an event) and how many sends were over without one.
     ///

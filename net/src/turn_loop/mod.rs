@@ -7,6 +7,8 @@
 //!                                                     └► fan-out ─► subscriptions ─┘
 //! ```
 //!
+//! and at last, where one is being taken, a slice of a snapshot.
+//!
 //! Everything that was ready is executed, then committed together, and only then does anything leave: so no client
 //! reads a reply, and no other core a batch, that reveals a write which is not published.
 
@@ -18,6 +20,7 @@ mod input;
 mod output;
 mod room;
 mod run;
+mod snapshot;
 mod subscriptions;
 
 pub(crate) use output::list;
@@ -40,6 +43,7 @@ use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::Shard;
 use keytide_engine::subscription::Hub;
+use snapshot::Snapshots;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -54,6 +58,8 @@ pub struct Core {
     connections: Connections,
     history: History,
     groups: Groups,
+    /// The snapshots of its shard.
+    snapshots: Snapshots,
     /// The subscriptions of this core's clients.
     hub: Hub,
     /// Which of all cores' subscriptions want what this core's shard records.
@@ -137,9 +143,10 @@ impl Core {
         let id = shard.id();
         Core {
             id,
+            snapshots: Snapshots::new(&shard),
             shard: Some(shard),
             connections: Connections::default(),
-            history: History::new(server.sequencer.clone(), &server.histories),
+            history: History::new(server.sequencer.clone(), &server.histories).with_older(&server.older),
             groups,
             hub: Hub::new(&server.rings(), server.config.subscriptions),
             fanout: Fanout::new(id, server.shards()),
@@ -206,7 +213,9 @@ impl Core {
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();
-        if work {
+        let takes_snapshot = self.take_snapshot(net, started, work)?;
+        again |= takes_snapshot;
+        if work || takes_snapshot {
             self.server.note_turn(started.elapsed());
         }
         Ok(match (again, work) {
@@ -291,7 +300,8 @@ impl Core {
             self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
         let deadline = self.deferred.iter().filter_map(Deferred::deadline_ms).min();
         let due = self.groups.due_ms().filter(|_| !self.deferred.is_empty());
-        [expiry, deadline, due, self.stop_at_ms].into_iter().flatten().min()
+        let snapshot = self.snapshots.next_timer_ms(self.now_ms);
+        [expiry, deadline, due, snapshot, self.stop_at_ms].into_iter().flatten().min()
     }
 
     /// Whether another core has published something for this one, or the server is to stop: what is looked at once
@@ -299,6 +309,7 @@ impl Core {
     fn is_idle(&self) -> bool {
         self.inbound.iter().all(|(_, lane)| lane.is_empty())
             && (!self.waits_for_publication() || self.history.frontier() == self.tried_frontier)
+            && (self.shard.is_none() || self.snapshots.is_idle(&self.server))
             && !(self.server.is_stopping() && (self.stop_at_ms.is_none() || self.server.all_are_through()))
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn are_refused<'c>(
 fn refuse(error: &LogError, reply: &mut Reply<'_>) -> bool {
     match error {
         LogError::Full { .. } => reply.error(format!("ERR {error}; writes go on once there is space")),
+        LogError::Late { .. } => reply.error(format!("ERR {error}; try again")),
         LogError::Failed { reason } => {
             reply.error(format!("ERR the log has failed, writes are refused until a restart: {reason}"));
         }

@@ -51,7 +51,14 @@ impl Local {
         }
         let options = GroupStoreOptions { dir, fsync, history_id: "history", next: Position(next), cores: shards };
         let groups = group_store::open(&options).expect("groups that can be read");
-        let kept = Kept { sequencer, histories, log_failure: None, history_id: "history".into() };
+        let kept = Kept {
+            sequencer,
+            histories,
+            older: Vec::new(),
+            log_failure: None,
+            on_disk: None,
+            history_id: "history".into(),
+        };
         let server = Arc::new(Server::new(config, kept, address));
         let (ready, is_ready) = channel();
         let thread = std::thread::spawn({

@@ -64,6 +64,18 @@ fn two_servers_never_use_one_directory() {
 }
 
 #[test]
+fn a_run_that_is_killed_before_its_first_record_leaves_its_beginning() {
+    let scratch = Scratch::new();
+    assert_eq!(open(&scratch, "a").begin_run(Position(1), NOW).expect("written"), JUMP);
+    // Nothing was recorded, so recovery finds no last position.
+    assert_eq!(open(&scratch, "a").begin_run(Position(1), NOW * 2).expect("written"), JUMP);
+    let next = Position(JUMP.0 + 10);
+    let after_loss = open(&scratch, "b").begin_run(next, NOW * 2).expect("written");
+    assert!(after_loss > next);
+    assert_eq!(open(&scratch, "b").begin_run(next, NOW * 2).expect("written"), after_loss, "not in what is lost");
+}
+
+#[test]
 fn after_an_orderly_end_positions_go_on_where_they_were() {
     let scratch = Scratch::new();
     let directory = open(&scratch, "a");

@@ -123,11 +123,40 @@ fn memory(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("ring_capacity_bytes_total", ring_bytes);
 }
 
-fn persistence(_context: &HistoryContext<'_>, text: &mut Text) {
-    for name in ["loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress", "aof_enabled"] {
-        text.row(name, 0);
-    }
-    text.row("rdb_last_bgsave_status", "ok");
+fn persistence(context: &HistoryContext<'_>, text: &mut Text) {
+    let server = context.server;
+    let status = |is_well: bool| if is_well { "ok" } else { "err" };
+    let saves = server.on_disk.as_ref().map(|disk| disk.board.totals()).unwrap_or_default();
+    let is_requested = server.on_disk.as_ref().is_some_and(|disk| disk.board.is_requested());
+    let saved_s = server.on_disk.as_ref().map_or(server.started_ms / 1000, |disk| disk.board.last_save_s());
+    text.row("loading", 0);
+    text.row("async_loading", 0);
+    text.row("rdb_changes_since_last_save", server.total(Stat::Recorded).saturating_sub(saves.saved_recorded));
+    text.row("rdb_bgsave_in_progress", u8::from(saves.running > 0 || is_requested));
+    text.row("rdb_last_save_time", saved_s);
+    text.row("rdb_last_bgsave_status", status(!saves.has_failed));
+    text.row("rdb_saves", saves.snapshots);
+    text.row("aof_enabled", u8::from(server.on_disk.is_some()));
+    text.row("aof_rewrite_in_progress", 0);
+    text.row("aof_last_bgrewrite_status", "ok");
+    let Some(disk) = &server.on_disk else { return text.row("aof_last_write_status", "ok") };
+    let failure = disk.logs.iter().find_map(|log| log.failure());
+    text.row("aof_last_write_status", status(failure.is_none()));
+    let segments = || server.histories.iter().filter_map(|history| Some(history.segments()?.list().1));
+    text.row("log_segments", segments().map(|list| list.len()).sum::<usize>());
+    text.bytes(
+        "log_bytes",
+        segments().flat_map(|list| list.iter().map(|one| one.file_bytes).collect::<Vec<_>>()).sum(),
+    );
+    text.row("log_written_offset", disk.logs.iter().map(|log| log.written().0).sum::<u64>());
+    let unsynced = disk.logs.iter().map(|log| log.written().0.saturating_sub(log.synced().0));
+    text.row("log_unsynced_bytes", unsynced.sum::<u64>());
+    text.row("log_failure", failure.unwrap_or_default());
+    text.row("log_replayed_records", disk.replayed);
+    text.row("snapshots_running", saves.running);
+    text.row("snapshots_failed_total", saves.failures);
+    text.row("snapshot_bytes_total", saves.bytes);
+    text.row("snapshot_failure", disk.board.failure().filter(|_| saves.has_failed).unwrap_or_default());
 }
 
 fn stats(context: &HistoryContext<'_>, text: &mut Text) {

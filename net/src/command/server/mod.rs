@@ -8,6 +8,7 @@ mod flush;
 mod info;
 mod module;
 mod process;
+mod save;
 mod shutdown;
 mod time;
 
@@ -22,6 +23,9 @@ pub const COMMANDS: &[&Command] = &[
     &flush::FLUSHALL,
     &info::INFO,
     &module::MODULE,
+    &save::BGSAVE,
+    &save::LASTSAVE,
+    &save::SAVE,
     &shutdown::SHUTDOWN,
     &time::TIME,
 ];

@@ -1,9 +1,9 @@
 //! SHUTDOWN.
 
+use super::save::{NO_DIRECTORY, Saving, save};
 use crate::command::options::is;
-use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::resp::{Args, Reply, error_text};
-use crate::session::Closing;
 
 pub static SHUTDOWN: Command = Command {
     name: "shutdown",
@@ -12,22 +12,42 @@ pub static SHUTDOWN: Command = Command {
     keys: Keys::None,
     summary: "Stops the server; the client sees its connection closed.",
     group: "server",
-    run: Run::Session(shutdown),
+    // After the commit, and when what came before on the connection is answered.
+    run: Run::History(shutdown),
 };
 
-/// What the options could mean is so anyway: nothing is saved, and no replica is waited for.
-fn shutdown(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+/// The log has everything, so nothing is saved unless it is asked for; no replica is waited for. There is no reply where
+/// the server stops.
+fn shutdown(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     let words = args.rest(1);
     let has = |word: &str| words.iter().any(|argument| is(argument, word));
     let are_known =
         words.iter().all(|word| ["nosave", "save", "now", "force", "abort"].iter().any(|known| is(word, known)));
     if !are_known || (has("save") && has("nosave")) || (has("abort") && words.len() > 1) {
-        return reply.error(error_text::SYNTAX);
+        reply.error(error_text::SYNTAX);
+        return Progress::Done;
     }
     if has("abort") {
-        return reply.error("ERR No shutdown in progress.");
+        reply.error("ERR No shutdown in progress.");
+        return Progress::Done;
     }
-    tracing::info!(client = context.session.client, "stopping on SHUTDOWN");
-    context.session.closing = Closing::AfterReplies;
-    context.server.stop();
+    if has("save") && !context.server.is_stopping() {
+        let failure = match save(context) {
+            Saving::Saved => None,
+            Saving::Running => return Progress::Wait,
+            Saving::Failed(reason) => Some(format!("ERR Errors trying to SHUTDOWN: {reason}")),
+            Saving::NoDirectory => Some(NO_DIRECTORY.to_owned()),
+        };
+        if let Some(failure) = failure.filter(|_| !has("force")) {
+            reply.error(failure);
+            return Progress::Done;
+        }
+    }
+    if !context.server.is_stopping() {
+        tracing::info!("stopping on SHUTDOWN");
+        context.server.stop();
+    }
+    // Until the process ends.
+    context.state.deadline_ms = None;
+    Progress::Wait
 }

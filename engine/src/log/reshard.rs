@@ -1,0 +1,138 @@
+//! Another number of shards than the directory has: all keys are given to shards of the new number, each of which begins
+//! with a snapshot and an empty log, in a generation of its own.
+//!
+//! ```text
+//!   old shards, as a start finds them ─► a flush that some have and some not: recorded by all
+//!      ─► their logs on the disk, closed ─► taken apart ─► snapshots of the new shards ─► the generation is added
+//!                                                                                           │ one file replaced
+//!                        interrupted before: the old generation is in use ◄─────────────────┴──► after: the new one
+//! ```
+//!
+//! A key keeps its value, its TTL and its revision. Where its latest record lies means nothing in another generation, so
+//! an id that a client gives an event is looked for among the events since the change only.
+
+use super::directory::Directory;
+use super::failure::LogFailure;
+use super::restore::{RestoreError, Restored};
+use super::store::{Report, StoreError, StoreOptions, note_lost, restore_all};
+use crate::clock;
+use crate::position::{Position, RingOffset, ShardId};
+use crate::sequencer::Sequencer;
+use crate::shard::{LentShard, Shard, SnapshotProgress, StoredEntry};
+use crate::slot::shard_of;
+use crate::snapshot::{SnapshotFile, snapshot_path};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How many bytes of a snapshot are put together before they are written.
+const SLICE_BYTES: usize = 1 << 20;
+
+/// Gives the keys of the current generation to so many shards as are wanted, in a new one. Answers what it has found of
+/// the old one.
+///
+/// # Errors
+/// Why it cannot be done. The old generation is in use then, as it was.
+pub(super) fn reshard(
+    options: &StoreOptions,
+    directory: &Directory,
+    progress: &(dyn Fn(ShardId, u64) + Sync),
+) -> Result<Report, StoreError> {
+    let old = directory.current_generation();
+    let mut restored = restore_all(options, directory, progress)?;
+    note_lost(directory, &restored)?;
+    let report = Report { resharded_from: Some(old.shards), ..Report::of(directory, &restored) };
+    if has_unfinished_flush(&restored) {
+        finish_flush(options, directory, restored)?;
+        restored = restore_all(options, directory, progress)?;
+    }
+    let next = Report::next(&old, &restored);
+    let close = |(number, shard): (usize, Restored)| {
+        let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
+        shard.close(&**directory.storage()).map_err(failed)
+    };
+    let shards = restored.into_iter().enumerate().map(close).collect::<Result<Vec<_>, _>>()?;
+    let shards = distribute(shards, options, next);
+    let number = directory.prepare_generation(options.shards)?;
+    let write = |LentShard(mut shard): LentShard| {
+        let path = snapshot_path(&directory.shard_directory(number, shard.id()), RingOffset(0));
+        write_snapshot(&mut shard, options.shards, &path).map_err(|source| {
+            let source = RestoreError::Start { what: "no snapshot of the new shard", source };
+            StoreError::Shard { shard: shard.id(), source }
+        })
+    };
+    std::thread::scope(|scope| {
+        let write = &write;
+        let threads: Vec<_> = shards.into_iter().map(|shard| scope.spawn(move || write(shard))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+            Ok(written) => written,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().map(join).collect::<Result<(), StoreError>>()
+    })?;
+    directory.add_generation(options.shards, next)?;
+    Ok(report)
+}
+
+/// Whether the process ended between two shards' records of one flush.
+fn has_unfinished_flush(restored: &[Restored]) -> bool {
+    let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
+    restored.iter().any(|shard| shard.last() < flush)
+}
+
+/// Lets all shards record the flush that one has, as a start with as many shards as before would.
+fn finish_flush(options: &StoreOptions, directory: &Directory, restored: Vec<Restored>) -> Result<(), StoreError> {
+    let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
+    let sequencer = Arc::new(Sequencer::new(flush.next(), restored.len()));
+    let shared = (&sequencer, &LogFailure::default());
+    for (number, shard) in restored.into_iter().enumerate() {
+        let is_flushed = shard.last() >= flush;
+        let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
+        let (mut shard, _) =
+            shard.start(directory.storage(), options.log, shared, options.ring_bytes).map_err(failed)?;
+        if !is_flushed {
+            shard.0.set_now_ms(clock::unix_millis());
+            shard.0.flush_again(flush);
+        }
+        if shard.0.turn().has_failed() {
+            let source = io::Error::other("the flush that was under way cannot be recorded");
+            return Err(failed(RestoreError::Start { what: "no write to the log", source }));
+        }
+    }
+    Ok(())
+}
+
+/// Gives the entries of all these shards to new ones.
+fn distribute(old: Vec<LentShard>, options: &StoreOptions, next: Position) -> Vec<LentShard> {
+    let sequencer = Arc::new(Sequencer::new(next, options.shards as usize));
+    let new = |shard| Shard::new(ShardId(shard), sequencer.clone(), None, options.absent_streams);
+    let mut shards: Vec<Shard> = (0..options.shards).map(new).collect();
+    let mut flushes = 0;
+    for LentShard(shard) in old {
+        flushes = flushes.max(shard.turn().db_stream().0);
+        shard.into_entries(|entry| {
+            let shard = &mut shards[shard_of(entry.key, options.shards).0 as usize];
+            shard.restore(StoredEntry { last: RingOffset::NONE, ..entry });
+        });
+    }
+    shards.iter_mut().for_each(|shard| shard.end_restore(flushes, RingOffset::NONE));
+    shards.into_iter().map(|shard| LentShard(Box::new(shard))).collect()
+}
+
+/// Writes all that a shard has, which is not going, to a file that is there when it is on the disk.
+fn write_snapshot(shard: &mut Shard, shards: u16, path: &Path) -> io::Result<()> {
+    let mut file = SnapshotFile::create(path)?;
+    let mut out = Vec::with_capacity(2 * SLICE_BYTES);
+    shard.begin_snapshot(shards, &mut out).map_err(io::Error::other)?;
+    loop {
+        let progress = shard.snapshot_slice(&mut out, SLICE_BYTES);
+        if progress == SnapshotProgress::Done {
+            shard.finish_snapshot(&mut out);
+        }
+        file.write(&out)?;
+        out.clear();
+        if progress == SnapshotProgress::Done {
+            return file.finish();
+        }
+    }
+}
