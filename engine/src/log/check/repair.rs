@@ -105,6 +105,10 @@ fn one(directory: &Directory, seen: &Seen, told: &mut Vec<String>) -> Result<Fou
     for path in &seen.damaged_snapshots {
         told.push(format!("{name}: {} is {} now", path.display(), aside(path)?.display()));
     }
+    for path in &seen.orphans {
+        let refused = |source| CheckError::Io { path: path.clone(), source };
+        directory.storage().remove(path).map_err(refused)?;
+    }
     rewrite_header(directory, kept)?;
     let log = find_log(&seen.identity, &**directory.storage(), true)?;
     if seen.is_mark_damaged {

@@ -43,6 +43,8 @@ pub(super) struct Seen {
     pub snapshots: Vec<(PathBuf, SnapshotInfo)>,
     /// Snapshots that are not.
     pub damaged_snapshots: Vec<PathBuf>,
+    /// Indexes and streams whose segment is not there. Beside another of the same number they would be wrong.
+    pub orphans: Vec<PathBuf>,
     pub is_mark_damaged: bool,
     /// Whether it is written to; of others only history is left.
     pub is_current: bool,
@@ -69,6 +71,7 @@ impl Seen {
             lost_files: Vec::new(),
             snapshots: Vec::new(),
             damaged_snapshots: Vec::new(),
+            orphans: Vec::new(),
             is_mark_damaged: false,
             is_current,
         };
@@ -89,6 +92,11 @@ impl Seen {
                         seen.note(&path, "was never completed; a start removes it");
                     } else if let Some(number) = segment_number(&path) {
                         segments.push((number, path));
+                    } else if path.extension().is_some_and(|end| end == "index" || end == "streams")
+                        && !path.with_extension("segment").exists()
+                    {
+                        seen.note(&path, "the segment that it is made from is not there");
+                        seen.orphans.push(path);
                     }
                 }
                 segments.sort_unstable();

@@ -382,7 +382,8 @@ fn every_kind_of_damage_is_found_named_and_repaired_and_no_position_comes_twice(
             assert!(found == KEYS || !gaps.is_empty(), "{name}: nothing is told");
         }
         close(store);
-        assert!(look(&scratch.0, false).expect("as before").is_sound(), "{name}");
+        let left = look(&scratch.0, false).expect("as before");
+        assert!(left.is_sound(), "{name}: {:#?}", problems(&left));
     }
 }
 
