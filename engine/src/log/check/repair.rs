@@ -36,8 +36,8 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
             continue;
         }
         let mut logs = Vec::new();
-        for shard in shards {
-            let log = match is_damaged(&shard) {
+        for shard in &shards {
+            let log = match is_damaged(shard) {
                 true => {
                     let log = one(directory, shard, &mut told)?;
                     cut_after = Some(cut_after.map_or(log.end.last, |after| after.min(log.end.last)));
@@ -65,7 +65,11 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
             directory.record_lost(range.start, range.end)?;
             told.push(format!("positions {} to {} may be lost", range.start, range.end.0 - 1));
         }
-        if generation.end.is_none() {
+        if generation.end.is_some() {
+            for (log, shard) in logs.into_iter().zip(&shards) {
+                log.close(&shard.identity.directory, &**directory.storage())?;
+            }
+        } else {
             told.push(format!("the next start goes on at position {} or later", directory.limit()));
         }
     }
