@@ -183,7 +183,7 @@ fn lost_between(restored: &[Restored], first: Position) -> Result<Vec<Range<Posi
 }
 
 /// What lies from `from` on before and between ranges, which may overlap.
-fn holes(from: Position, mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
+pub(super) fn holes(from: Position, mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let (mut holes, mut end) = (Vec::new(), from);
     for range in ranges {
