@@ -17,11 +17,13 @@
 //! | [`groups`] | the consumer groups that a core keeps |
 //! | `keep` | where a server keeps what it has: in memory, or in a directory |
 //! | [`group_store`] | consumer groups on disk |
+//! | [`check`] | `keytide check`: a directory looked at without serving it |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | [`limits`] | every bound that is no flag |
 
+pub mod check;
 pub mod command;
 pub mod config;
 pub mod connection;

@@ -1,8 +1,8 @@
 //! The `keytide` binary: arguments, logging, and the server.
 
 use clap::Parser;
-use keytide_net::config::{Config, Flags};
-use keytide_net::start;
+use keytide_net::config::{Command, Config, Flags};
+use keytide_net::{check, start};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -10,7 +10,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config = match Flags::parse().decide() {
+    let mut flags = Flags::parse();
+    if let Some(Command::Check { dir, repair }) = flags.command.take() {
+        return ExitCode::from(check::run(&dir, repair, &mut std::io::stdout().lock()));
+    }
+    let config = match flags.decide() {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };

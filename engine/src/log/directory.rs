@@ -92,6 +92,12 @@ pub enum DirectoryError {
         /// What stands beside it.
         found: String,
     },
+    /// There is nothing of ours.
+    #[error("{path}: there is no meta.toml: this is no directory of keytide")]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The system refuses something.
     #[error("{path}: cannot {what}: {source}")]
     System {
@@ -486,5 +492,6 @@ fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), Dir
     storage.replace(&path, meta.text().as_bytes()).map_err(system(&path, "write the file"))
 }
 
+mod existing;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@
 //! | [`reader`] | seek and read |
 //! | [`scan`] | a segment read from record to record, each checked |
 //! | [`recovery`] | what a start finds of a log, and where it goes on |
+//! | [`check`] | a directory looked at without a server, and repaired |
 //! | [`restore`] | a shard brought back and set going |
 //! | [`directory`], [`meta`] | the directory of all shards, and where positions go on |
 //! | [`reshard`] | the keys given to shards of another number |
@@ -25,6 +26,7 @@
 //! | [`storage`] | the write side of files, behind a trait |
 //! | [`recording`] | a write side that can lose the power, for tests |
 
+pub mod check;
 pub mod directory;
 pub mod failure;
 pub mod index;

@@ -40,7 +40,7 @@ pub enum RecoveryError {
     /// Something is wrong with what was once on the disk.
     #[error(
         "{path}: {what} at offset {offset}, though everything up to offset {synced} was on the disk; \
-         run `keytide check` on the directory"
+         run `keytide check {root}`", root = root(path, 3).display()
     )]
     Damaged {
         /// The file.
@@ -52,6 +52,17 @@ pub enum RecoveryError {
         /// How far the log was surely on the disk.
         synced: RingOffset,
     },
+    /// The mark of what was on the disk is damaged.
+    #[error("{path}: damaged; run `keytide check {root}`", root = root(path, 3).display())]
+    Mark {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The directory of `--dir` that a path lies in, so many levels down.
+pub(super) fn root(path: &Path, levels: usize) -> &Path {
+    path.ancestors().nth(levels).unwrap_or(path)
 }
 
 /// The log of one shard, as a start finds it.
@@ -185,6 +196,9 @@ pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> 
     let synced = match synced::read(directory) {
         Ok(synced) => synced,
         Err(_) if repair => RingOffset(0),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(RecoveryError::Mark { path: directory.join("synced") });
+        }
         Err(source) => return Err(RecoveryError::Io { path: directory.join("synced"), source }),
     };
     let mut paths = segment_files(directory, storage).map_err(refused)?;
@@ -290,6 +304,13 @@ impl Look<'_> {
         Err(RecoveryError::Damaged { path: path.to_owned(), what: what.into(), offset, synced: self.synced })
     }
 
+    /// Refuses a damaged record behind which the log may go on.
+    fn check_last(&self) -> Result<(), RecoveryError> {
+        let last = self.looked.last();
+        let torn = last.and_then(|last| Some((last, last.extent.filter(|extent| extent.residue > 0)?)));
+        torn.map_or(Ok(()), |(last, extent)| self.check(&last.file.path, extent.end, "a damaged record"))
+    }
+
     /// Looks at the next segment; tells whether it goes on where the one before ends.
     fn take(&mut self, identity: &LogIdentity, number: u64, path: &Path) -> Result<bool, RecoveryError> {
         let (end, last) = self.end();
@@ -310,10 +331,12 @@ impl Look<'_> {
         let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
         if !is_ours || !follows {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
+            self.check_last()?;
             self.check(path, end, what)?;
             return Ok(false);
         }
-        let known = std::fs::read(index_path(path)).ok();
+        // Who repairs believes nothing.
+        let known = std::fs::read(index_path(path)).ok().filter(|_| !self.repair);
         let known = known.and_then(|bytes| SparseIndex::decode(&bytes, header.base).ok());
         let (sealed, extent, index) = match known {
             Some((index, sealed)) => (sealed, None, index),
@@ -341,8 +364,13 @@ impl Look<'_> {
                 self.cut.bytes += extent.residue;
                 is_empty
             }
-            // A power loss may have taken the header of what is there.
-            Err(ScanError::Header { source: HeaderError::Unused, .. }) => is_zero(path)?,
+            Err(ScanError::Header { source: HeaderError::Unused, .. }) => {
+                self.check_last()?;
+                let end = self.end().0;
+                self.check(path, end, "the segment was never used, or its header is gone, and the log ends")?;
+                // A power loss may have taken the header of what is there.
+                end >= self.synced && is_zero(path)?
+            }
             Err(ScanError::Header { .. }) => false,
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
@@ -376,7 +404,14 @@ impl Look<'_> {
             self.drop_file(&gone.file.path)?;
         }
         let Some(mut last) = self.looked.pop() else {
-            self.check(self.directory, RingOffset(0), "there is no segment")?;
+            self.check(
+                self.directory.join("synced").as_path(),
+                RingOffset(0),
+                "there is no segment, and the log ends",
+            )?;
+            if self.synced > RingOffset(0) {
+                self.lower_mark(RingOffset(0))?;
+            }
             let end = LogEnd { active: None, end: RingOffset(0), last: Position(0), sealed: Vec::new(), next_number };
             return Ok(FoundLog { end, synced: self.synced, cut: self.cut, files: Vec::new() });
         };
@@ -393,10 +428,7 @@ impl Look<'_> {
         }
         let (end, position) = end;
         if end < self.synced {
-            // What comes there now is on the disk when it is synced, not before.
-            self.synced = end;
-            synced::write(self.storage, self.directory, end)
-                .map_err(|source| RecoveryError::Io { path: self.directory.to_owned(), source })?;
+            self.lower_mark(end)?;
         }
         let mut files = Vec::new();
         let mut sealed = Vec::new();
@@ -428,6 +460,13 @@ impl Look<'_> {
             next_number,
         };
         Ok(FoundLog { end, synced: self.synced, cut: self.cut, files })
+    }
+
+    /// What comes behind the end now is on the disk when it is synced, not before.
+    fn lower_mark(&mut self, end: RingOffset) -> Result<(), RecoveryError> {
+        self.synced = end;
+        synced::write(self.storage, self.directory, end)
+            .map_err(|source| RecoveryError::Io { path: self.directory.to_owned(), source })
     }
 
     /// Looks through a segment as if it had never been sealed, unless that was done.

@@ -2,7 +2,7 @@
 
 use super::failure::LogFailure;
 use super::keeper::Keeper;
-use super::recovery::{Cut, DAMAGED, FoundLog, RecoveryError, find_log};
+use super::recovery::{Cut, DAMAGED, FoundLog, RecoveryError, find_log, root};
 use super::storage::Storage;
 use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
 use crate::event::EventType;
@@ -24,7 +24,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Log(#[from] RecoveryError),
     /// A record of the log makes no sense on what was before it.
-    #[error("{directory}: {source}; run `keytide check` on the directory")]
+    #[error("{directory}: {source}; run `keytide check {root}`", root = root(directory, 2).display())]
     Replay {
         /// The shard's directory.
         directory: PathBuf,
@@ -32,7 +32,10 @@ pub enum RestoreError {
         source: ReplayError,
     },
     /// What came before the log is not there.
-    #[error("{directory}: the log begins at offset {head}, and there is no snapshot to begin from")]
+    #[error(
+        "{directory}: the log begins at offset {head}, and there is no snapshot to begin from; run `keytide check {root}`",
+        root = root(directory, 2).display()
+    )]
     NoSnapshot {
         /// The shard's directory.
         directory: PathBuf,
@@ -196,7 +199,8 @@ fn load_snapshot(
         storage.rename(path, aside.as_ref()).map_err(refused)?;
     }
     match log.head() {
-        RingOffset(0) => Ok((empty(), RingOffset(0))),
+        // A later generation begins with a snapshot of what was before it.
+        RingOffset(0) if identity.generation == 1 => Ok((empty(), RingOffset(0))),
         head => Err(RestoreError::NoSnapshot { directory: identity.directory.clone(), head }),
     }
 }

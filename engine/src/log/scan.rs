@@ -148,6 +148,35 @@ impl SegmentFile {
         self.file.read_exact_at(run, at).map_err(|source| ScanError::Io { path: self.path.clone(), source })
     }
 
+    /// Visits the records up to `end`, which this process has written itself: whether they are still intact is found out
+    /// by whoever reads them.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    pub fn skim(&self, end: RingOffset, mut visit: impl FnMut(&Record<'_>)) -> Result<(), ScanError> {
+        /// What a core's own cache holds.
+        const SKIM_BYTES: usize = 128 << 10;
+        let (mut at, mut run) = (self.header.base, Vec::new());
+        let end = end.min(RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES)));
+        while at < end {
+            self.read(at, end, SKIM_BYTES, &mut run)?;
+            let first = record::length(&run);
+            if first as usize > run.len() && first <= end.0 - at.0 {
+                self.read(at, end, first as usize, &mut run)?;
+            }
+            let (before, mut rest) = (at, &run[..]);
+            while let Some(record) = Record::parse(rest, at) {
+                visit(&record);
+                rest = &rest[record.bytes().len()..];
+                at = record.end();
+            }
+            if at == before {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Goes through the whole segment: how far its records go, the index of them, and what lies behind.
     ///
     /// # Errors

@@ -162,7 +162,8 @@ pub(super) fn note_lost(directory: &Directory, restored: &[Restored]) -> Result<
     if directory.start() != Start::PowerLoss {
         return Ok(());
     }
-    for lost in lost_between(restored, directory.current_generation().first)?.iter().take(LOST_RANGES_MAX) {
+    let first = directory.current_generation().first;
+    for lost in lost_between(restored, first)?.iter().take(LOST_RANGES_MAX) {
         directory.record_lost(lost.start, lost.end)?;
     }
     Ok(())
@@ -182,7 +183,7 @@ fn lost_between(restored: &[Restored], first: Position) -> Result<Vec<Range<Posi
 }
 
 /// What lies from `from` on before and between ranges, which may overlap.
-fn holes(from: Position, mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
+pub(super) fn holes(from: Position, mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let (mut holes, mut end) = (Vec::new(), from);
     for range in ranges {
@@ -256,6 +257,7 @@ impl LimitKeeper {
                         failure.set(&format!("the limit of positions cannot be raised: {error}"));
                     }
                 }
+                retirement.run();
                 if failure.is_set() && !is_failure_noted {
                     is_failure_noted = true;
                     // Tried once more when the run ends.
@@ -263,7 +265,6 @@ impl LimitKeeper {
                         tracing::error!(%error, "the directory cannot say that its log has failed");
                     }
                 }
-                retirement.run();
             }
         };
         let thread = std::thread::Builder::new().name("limit".to_owned()).spawn(work).map_err(StoreError::Thread)?;

@@ -2,7 +2,7 @@
 
 use super::ConfigError;
 use super::durability::DurabilityFlags;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,8 +10,13 @@ use std::path::PathBuf;
 /// What was typed, or found in the environment or in the file: nothing where nothing was said.
 #[derive(Parser, Deserialize, Debug, Default)]
 #[command(name = "keytide", version, about = "A Redis-protocol cache that records every mutation in a stream")]
+#[command(args_conflicts_with_subcommands = true)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Flags {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub command: Option<Command>,
     /// TOML file with these flags by their long names
     #[arg(long, env = "KEYTIDE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -70,6 +75,23 @@ pub struct Flags {
     #[command(flatten)]
     #[serde(flatten)]
     planned: Planned,
+}
+
+/// What the binary does beside serving.
+#[derive(Subcommand, Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Look at all of a directory of --dir while no server uses it
+    ///
+    /// Ends with status 0 where it is sound, 1 where it is damaged, 2 where it cannot be looked at. What a start makes
+    /// good by itself is only noted.
+    Check {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Make usable what is left of damaged logs; what is taken out of use stays there as *.damaged
+        #[arg(long)]
+        repair: bool,
+    },
 }
 
 /// Flags of the contract whose feature is not built yet. They are refused by name, so that nobody believes in a

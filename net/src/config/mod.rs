@@ -5,7 +5,7 @@ mod flags;
 mod values;
 
 pub use durability::Durability;
-pub use flags::Flags;
+pub use flags::{Command, Flags};
 
 use crate::limits::{PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN};
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};

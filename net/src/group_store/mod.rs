@@ -123,6 +123,19 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
     Ok(groups)
 }
 
+/// Whether the journals of the latest run below a server's directory can be read to their ends. Nothing is changed.
+///
+/// # Errors
+/// A file that cannot be read, or that is not what it should be: no server starts with it.
+pub fn is_whole(dir: &Path) -> Result<bool, GroupStoreError> {
+    let root = dir.join("groups");
+    if !root.exists() {
+        return Ok(true);
+    }
+    // Of which history they are is no matter here: `read_run` would begin them anew, in memory.
+    runs(&root)?.last().map_or(Ok(true), |(_, latest)| Ok(read_run(latest, "")?.1))
+}
+
 /// The directories of earlier runs with their numbers, the latest last.
 fn runs(root: &Path) -> Result<Vec<(u64, PathBuf)>, GroupStoreError> {
     let mut runs = Vec::new();

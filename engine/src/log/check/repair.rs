@@ -1,0 +1,166 @@
+//! What is left of damaged shards made usable: of each the part of the log that its keys can be brought back from. What
+//! is taken out of use stays under another name, and the positions that are missing are noted, so that readers are told
+//! of them and none comes twice.
+
+use super::CheckError;
+use super::shard::{Run, Seen};
+use crate::log::directory::Directory;
+use crate::log::recovery::{DAMAGED, FoundLog, find_log};
+use crate::log::scan::SegmentFile;
+use crate::log::segment::index_path;
+use crate::log::store::holes;
+use crate::log::streams::streams_path;
+use crate::log::synced;
+use crate::position::{Position, RingOffset};
+use std::path::{Path, PathBuf};
+
+/// How many ranges of lost positions are noted apart; more become one.
+const LOST_RANGES_MAX: usize = 1_000;
+
+/// Repairs every shard that is damaged. Answers what was done and what is lost.
+pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>, CheckError> {
+    let is_damaged = |seen: &&Seen| seen.report.problems.iter().any(|problem| problem.is_damage);
+    // Before anything changes: who is interrupted begins again.
+    for shard in seen.iter().filter(is_damaged) {
+        if shard.is_current && !shard.runs.is_empty() && shard.kept_run().is_none() {
+            return Err(CheckError::NothingLeft { directory: shard.identity.directory.clone() });
+        }
+    }
+    directory.expect_loss()?;
+    let mut told = Vec::new();
+    for generation in directory.generations() {
+        let (mut ranges, mut cut_after) = (Vec::new(), None::<Position>);
+        directory.create_shard_directories(generation.number, generation.shards)?;
+        let shards: Vec<&Seen> = seen.iter().filter(|seen| seen.identity.generation == generation.number).collect();
+        if !shards.iter().any(|seen| is_damaged(seen)) {
+            continue;
+        }
+        let mut logs = Vec::new();
+        for shard in &shards {
+            let log = match is_damaged(shard) {
+                true => {
+                    let log = one(directory, shard, &mut told)?;
+                    cut_after = Some(cut_after.map_or(log.end.last, |after| after.min(log.end.last)));
+                    log
+                }
+                false => find_log(&shard.identity, &**directory.storage(), false)?,
+            };
+            logs.push(log);
+        }
+        let after = cut_after.unwrap_or_default();
+        for log in &logs {
+            ranges.extend(log.positions_behind(after)?.into_iter().filter(|range| range.end > after));
+        }
+        ranges.push(after..after.next());
+        if let Some(end) = generation.end {
+            ranges.push(end..end.next());
+        }
+        let mut lost = holes(after, ranges);
+        if lost.len() > LOST_RANGES_MAX {
+            let last = lost.last().map_or(after, |range| range.end);
+            lost.truncate(1);
+            lost.iter_mut().for_each(|range| range.end = last);
+        }
+        for range in lost {
+            directory.record_lost(range.start, range.end)?;
+            told.push(format!("positions {} to {} may be lost", range.start, range.end.0 - 1));
+        }
+        if generation.end.is_some() {
+            for (log, shard) in logs.into_iter().zip(&shards) {
+                log.close(&shard.identity.directory, &**directory.storage())?;
+            }
+        } else {
+            told.push(format!("the next start goes on at position {} or later", directory.limit()));
+        }
+    }
+    Ok(told)
+}
+
+/// Repairs one shard.
+fn one(directory: &Directory, seen: &Seen, told: &mut Vec<String>) -> Result<FoundLog, CheckError> {
+    let name = format!("generation {} shard {}", seen.identity.generation, seen.identity.shard);
+    let kept = seen.kept_run();
+    let aside = |path: &Path| set_aside(directory, path);
+    for path in &seen.lost_files {
+        told.push(format!("{name}: {} is {} now", path.display(), aside(path)?.display()));
+    }
+    let mut lost_records = Vec::new();
+    for (_, run) in seen.runs.iter().enumerate().filter(|(index, _)| Some(*index) != kept) {
+        for path in &run.files {
+            told.push(format!("{name}: {} is {} now", path.display(), aside(path)?.display()));
+        }
+        lost_records.push(format!("positions {} to {}", run.start.1.next(), run.end.1));
+    }
+    let kept: Option<&Run> = kept.map(|index| &seen.runs[index]);
+    if let Some(torn) = kept.filter(|run| run.is_torn).and_then(|run| run.files.last()) {
+        // What stands behind the damage is overwritten: whoever wants to look at it has this.
+        let copy = beside(torn);
+        std::fs::copy(torn, &copy).map_err(|source| CheckError::Io { path: copy.clone(), source })?;
+        told.push(format!("{name}: {} is a copy of {} as it was", copy.display(), torn.display()));
+    }
+    let end = kept.map_or(RingOffset(0), |run| run.whole.0);
+    for (path, _) in seen.snapshots.iter().filter(|(_, info)| info.end > end) {
+        told.push(format!(
+            "{name}: {} is {} now, for the log does not reach it",
+            path.display(),
+            aside(path)?.display()
+        ));
+    }
+    for path in &seen.damaged_snapshots {
+        told.push(format!("{name}: {} is {} now", path.display(), aside(path)?.display()));
+    }
+    for path in &seen.orphans {
+        let refused = |source| CheckError::Io { path: path.clone(), source };
+        directory.storage().remove(path).map_err(refused)?;
+    }
+    rewrite_header(directory, kept)?;
+    let log = find_log(&seen.identity, &**directory.storage(), true)?;
+    if seen.is_mark_damaged {
+        let path = seen.identity.directory.join("synced");
+        synced::write(&**directory.storage(), &seen.identity.directory, RingOffset(0))
+            .map_err(|source| CheckError::Io { path, source })?;
+        told.push(format!("{name}: the mark of what is surely on the disk begins anew"));
+    }
+    let lost = match lost_records.is_empty() {
+        true => String::new(),
+        false => format!("; out of use although they can be read: {}", lost_records.join(", ")),
+    };
+    told.push(format!("{name}: the log ends at offset {}, position {}{lost}", log.end.end, log.end.last));
+    Ok(log)
+}
+
+/// Makes whole what a damaged copy of a header has left.
+fn rewrite_header(directory: &Directory, kept: Option<&Run>) -> Result<(), CheckError> {
+    for path in kept.iter().flat_map(|run| &run.files) {
+        let page = SegmentFile::open(path).map_err(|error| CheckError::Recovery(error.into()))?.header.encode();
+        let refused = |source| CheckError::Io { path: path.clone(), source };
+        let file = directory.storage().open(path).map_err(refused)?;
+        file.write_at(&[&page], 0).and_then(|()| file.sync()).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// A name that no file has, for one that is taken out of use.
+fn beside(path: &Path) -> PathBuf {
+    let name = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(DAMAGED);
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        PathBuf::from(name)
+    };
+    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+}
+
+/// Takes a file out of use, with what was made from it.
+fn set_aside(directory: &Directory, path: &Path) -> Result<PathBuf, CheckError> {
+    let to = beside(path);
+    let refused = |source| CheckError::Io { path: path.to_owned(), source };
+    for made in [index_path(path), streams_path(path)] {
+        directory.storage().remove(&made).map_err(refused)?;
+    }
+    directory.storage().rename(path, &to).map_err(refused)?;
+    Ok(to)
+}

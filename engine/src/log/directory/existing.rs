@@ -1,0 +1,73 @@
+//! A directory that is there, opened by who looks at it and serves nobody.
+
+use super::{
+    Directory, DirectoryError, DirectoryOptions, LOCK, META, Meta, Start, first_generation_name, lock, system,
+};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+
+impl Directory {
+    /// Opens a directory without changing anything in it; with `changes`, what is called on it may. No server may have
+    /// it meanwhile.
+    ///
+    /// # Errors
+    /// Where there is none, where a server uses it, where it is of another version or damaged, and where the system
+    /// refuses.
+    pub fn open_existing(path: &Path, changes: bool, options: DirectoryOptions) -> Result<Directory, DirectoryError> {
+        let DirectoryOptions { restored, boot_id, storage } = options;
+        fs::read_dir(path).map_err(system(path, "list the directory"))?;
+        let held = if changes { lock(path)? } else { hold(path)? };
+        let file = path.join(META);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(match first_generation_name(path)? {
+                    Some(found) => DirectoryError::MetaMissing { path: file, found },
+                    None => DirectoryError::NotOurs { path: path.to_owned() },
+                });
+            }
+            Err(source) => return Err(system(&file, "read the file")(source)),
+        };
+        let meta = Meta::read(&text).map_err(|source| DirectoryError::Meta { path: file, source })?;
+        let start = match meta.clean {
+            true => Start::Clean,
+            false if !boot_id.is_empty() && meta.boot == boot_id => Start::SameBoot,
+            false => Start::PowerLoss,
+        };
+        let meta = Mutex::new(meta);
+        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, meta, _lock: held })
+    }
+
+    /// Lets the next start take the run before it for one that lost the power: positions go on at the limit, and what
+    /// is missing before it is told to readers.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn expect_loss(&self) -> Result<(), DirectoryError> {
+        self.change(|meta| {
+            meta.clean = false;
+            meta.boot.clear();
+        })
+    }
+}
+
+/// Locks the directory without a word in it about who did. A copy may lack the file; then nobody else has it.
+fn hold(directory: &Path) -> Result<File, DirectoryError> {
+    let path = directory.join(LOCK);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return File::open(directory).map_err(system(directory, "open the directory"));
+        }
+        open => open.map_err(system(&path, "open the file"))?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+            Err(DirectoryError::InUse { path: directory.to_owned(), pid })
+        }
+        Err(TryLockError::Error(source)) => Err(system(&path, "lock the file")(source)),
+    }
+}

@@ -1,0 +1,128 @@
+//! `keytide check DIR`: a directory looked at and, if asked, repaired; told line by line.
+
+use crate::group_store;
+use keytide_engine::log::check::{self, CheckError, CheckReport, Problem};
+use keytide_engine::log::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Nothing is damaged, or no longer.
+const SOUND: u8 = 0;
+/// Something is damaged.
+const DAMAGED: u8 = 1;
+/// It cannot be looked at, or not be repaired.
+const REFUSED: u8 = 2;
+
+/// Checks a directory and tells what is found; answers the status to end with.
+pub fn run(dir: &Path, repair: bool, out: &mut dyn Write) -> u8 {
+    match checked(dir, repair, out) {
+        Ok(true) => SOUND,
+        Ok(false) => DAMAGED,
+        Err(Failure::Check(CheckError::Directory(
+            error @ (DirectoryError::MetaMissing { .. } | DirectoryError::Meta { .. }),
+        ))) => {
+            eprintln!("keytide: {error}");
+            DAMAGED
+        }
+        Err(Failure::Check(error)) => {
+            eprintln!("keytide: {error}");
+            REFUSED
+        }
+        // Nobody reads what is told any more.
+        Err(Failure::Output) => REFUSED,
+    }
+}
+
+enum Failure {
+    Check(CheckError),
+    Output,
+}
+
+impl From<io::Error> for Failure {
+    fn from(_: io::Error) -> Failure {
+        Failure::Output
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Failure {
+        Failure::Check(error)
+    }
+}
+
+/// Whether everything is sound in the end.
+fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failure> {
+    let refused = |error| Failure::Check(CheckError::Directory(error));
+    let directory = Directory::open_existing(dir, repair, DirectoryOptions::default()).map_err(refused)?;
+    let ended = match directory.start() {
+        Start::New | Start::Clean => "ended in order",
+        Start::SameBoot => "was killed",
+        Start::PowerLoss => "ended with the system, or this is a copy",
+    };
+    writeln!(out, "{}: history {}, the last run {ended}", dir.display(), directory.history_id())?;
+    let report = look(&directory, repair, out)?;
+    let groups = group_problems(dir);
+    for problem in &groups {
+        writeln!(out, "  {problem}")?;
+    }
+    for line in &report.repaired {
+        writeln!(out, "repaired: {line}")?;
+    }
+    let are_groups_sound = groups.iter().all(|problem| !problem.is_damage);
+    if report.is_sound() {
+        summary(&report, are_groups_sound, out)?;
+        return Ok(are_groups_sound);
+    }
+    if !repair {
+        summary(&report, false, out)?;
+        writeln!(
+            out,
+            "`keytide check --repair {}` makes usable what is left; copy the directory before",
+            dir.display()
+        )?;
+        return Ok(false);
+    }
+    // What the repair has left is looked at once more.
+    let again = look(&directory, false, out)?;
+    let is_sound = again.is_sound() && are_groups_sound;
+    summary(&again, is_sound, out)?;
+    Ok(is_sound)
+}
+
+fn look(directory: &Directory, repair: bool, out: &mut dyn Write) -> Result<CheckReport, Failure> {
+    let mut told = Ok(());
+    let report = check::check(directory, repair, |shard| {
+        let mut tell = || {
+            writeln!(out, "{shard}")?;
+            shard.problems.iter().try_for_each(|problem| writeln!(out, "  {problem}"))?;
+            out.flush()
+        };
+        if told.is_ok() {
+            told = tell();
+        }
+    })?;
+    told?;
+    Ok(report)
+}
+
+fn summary(report: &CheckReport, is_sound: bool, out: &mut dyn Write) -> io::Result<()> {
+    let (records, bytes, positions) = report.totals();
+    let state = if is_sound { "sound" } else { "damaged" };
+    write!(out, "{state}: {records} records, {bytes} bytes")?;
+    match positions {
+        Some((first, last)) => writeln!(out, ", positions {first} to {last}"),
+        None => writeln!(out),
+    }
+}
+
+fn group_problems(dir: &Path) -> Vec<Problem> {
+    let problem = |what: String, is_damage| Problem { path: dir.join("groups"), place: None, what, is_damage };
+    match group_store::is_whole(dir) {
+        Ok(true) => Vec::new(),
+        Ok(false) => {
+            let what = "a journal's end is torn; a start takes the groups as they were before";
+            vec![problem(what.to_owned(), false)]
+        }
+        Err(error) => vec![problem(error.to_string(), true)],
+    }
+}
