@@ -24,8 +24,7 @@ fn told(output: &Output) -> String {
 
 fn check(dir: &Path, repair: bool) -> (Option<i32>, String) {
     let dir = dir.to_str().expect("a plain path");
-    let words: &[&str] = if repair { &["check", "--repair", dir] } else { &["check", dir] };
-    let output = run(words);
+    let output = if repair { run(&["check", "--repair", dir]) } else { run(&["check", dir]) };
     (output.status.code(), told(&output))
 }
 

@@ -266,7 +266,9 @@ impl Directory {
                 generation.first = first;
             }
             let from = lost_from.min(next);
-            if self.start == Start::PowerLoss && from < first {
+            // What the original of a copy went on with never happened here.
+            let is_told = self.start == Start::PowerLoss || self.restored && self.start != Start::New;
+            if is_told && from < first {
                 meta.add_lost(Lost { from, to: first });
             }
             meta.boot.clone_from(&self.boot_id);

@@ -321,6 +321,7 @@ impl Look<'_> {
             }
             // One that was made beforehand, too: everything that was synced lies before it.
             Err(ScanError::Header { source, .. }) => {
+                self.check_last()?;
                 self.check(path, end, source.to_string())?;
                 return Ok(false);
             }

@@ -13,6 +13,10 @@ use std::io::{self, IoSlice, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// What a new file leaves of the disk, for the small ones that have to be written while it is full: marks, `meta.toml`,
+/// journals of consumer groups.
+const SMALL_FILES_BYTES: u64 = 1 << 20;
+
 /// What the name of a file that is not complete yet ends with.
 pub const ASIDE: &str = ".new";
 
@@ -103,6 +107,7 @@ impl Storage for RealStorage {
         if path.try_exists()? {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} exists", path.display())));
         }
+        leave_space(path, bytes)?;
         let file = publish(path, |file| {
             match prepare {
                 Prepare::Allocate => allocate(file, bytes)?,
@@ -195,6 +200,19 @@ fn aside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ASIDE);
     PathBuf::from(name)
+}
+
+/// Refuses a file for which there is no space, before it is begun: until the system finds that out by itself, it would
+/// have taken from everyone else what there is.
+fn leave_space(path: &Path, bytes: u64) -> io::Result<()> {
+    let Some(directory) = path.parent() else { return Ok(()) };
+    let disk = rustix::fs::statvfs(directory)?;
+    // Some file systems know no bounds, and say that they have nothing.
+    let is_bounded = disk.f_blocks > 0;
+    match is_bounded && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes.saturating_add(SMALL_FILES_BYTES) {
+        true => Err(io::ErrorKind::StorageFull.into()),
+        false => Ok(()),
+    }
 }
 
 /// Whether the file of this name was never completed: the remains of a process that ended.

@@ -249,9 +249,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "everything before the last segment, and no snapshot",
-        with_snapshot: true,
+        with_snapshot: false,
         damage: |shard| (1..4).for_each(|number| fs::remove_file(segment_path(shard, number)).expect("it is there")),
-        said: "it is not used",
+        said: "has lost its beginning",
         is_damage: true,
         refused: Some("no snapshot to begin from; run `keytide check "),
         keys: 0..=0,
