@@ -125,6 +125,26 @@ impl FoundLog {
         Ok(ranges)
     }
 
+    /// The position of the record at an offset; none where the log does not have it any more, or cannot be read there.
+    pub fn position_at(&self, offset: RingOffset) -> Option<Position> {
+        /// What ends the scan.
+        enum First {
+            Record(Position),
+            Nothing,
+        }
+        impl From<ScanError> for First {
+            fn from(_: ScanError) -> First {
+                First::Nothing
+            }
+        }
+        let at = self.files.partition_point(|(file, _)| file.header.base <= offset).checked_sub(1)?;
+        let (file, end) = self.files.get(at).filter(|(_, end)| offset < *end)?;
+        match file.scan((offset, Position(0)), Some(*end), |record| Err(First::Record(record.position()))) {
+            Err(First::Record(position)) => Some(position),
+            Err(First::Nothing) | Ok(_) => None,
+        }
+    }
+
     /// Visits every record from `from` on.
     ///
     /// # Errors
@@ -319,7 +339,8 @@ impl Look<'_> {
             Err(ScanError::Header { source: source @ HeaderError::Version { .. }, path }) => {
                 return Err(ScanError::Header { source, path }.into());
             }
-            // One that was made beforehand, too: everything that was synced lies before it.
+            // Everything that was synced lies before it, or it is damaged: looked at where it is taken out.
+            Err(ScanError::Header { source: HeaderError::Unused, .. }) => return Ok(false),
             Err(ScanError::Header { source, .. }) => {
                 self.check_last()?;
                 self.check(path, end, source.to_string())?;

@@ -72,7 +72,7 @@ impl Restored {
         self.log.end.last
     }
 
-    /// The position of the last flush among the records that were replayed; 0 where there is none.
+    /// The position of the last flush, as far as the log still has it; 0 where it has none.
     pub fn last_flush(&self) -> Position {
         self.last_flush
     }
@@ -146,7 +146,10 @@ pub fn restore(
     let log = find_log(&identity, storage, false)?;
     let (mut shard, from) = load_snapshot(&identity, &log, storage, absent_max)?;
     let floor = floor(&identity, &log, from).map_err(|source| in_directory(&identity, source))?;
-    let (mut replayed, mut last_flush) = (0, Position(0));
+    // A flush before the snapshot is in it; others may have to make up for it all the same.
+    let (_, flushed_at) = shard.turn().db_stream();
+    let mut last_flush = log.position_at(flushed_at).unwrap_or_default();
+    let mut replayed = 0;
     log.replay(from, |record| -> Result<(), RestoreError> {
         replayed += 1;
         if record.event_type() == EventType::FlushDb {

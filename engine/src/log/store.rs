@@ -244,7 +244,7 @@ impl LimitKeeper {
         /// With fewer positions left than this the limit has to be raised, or writing ends: some seconds' worth.
         const LEAST_AHEAD: u64 = LIMIT_AHEAD / 4;
         /// Far more often than the limit is reached: see [`LIMIT_AHEAD`].
-        const PERIOD: Duration = Duration::from_secs(1);
+        const PERIOD: Duration = Duration::from_millis(200);
         let (stop, stopped) = channel::<()>();
         let mut is_failure_noted = false;
         let work = move || {

@@ -208,7 +208,9 @@ const CASES: &[Case] = &[
     Case {
         name: "a segment in another's place",
         with_snapshot: false,
-        damage: |shard| drop(fs::copy(segment_path(shard, 3), segment_path(shard, 2)).expect("it is there")),
+        damage: |shard| {
+            fs::copy(segment_path(shard, 3), segment_path(shard, 2)).expect("it is there");
+        },
         said: "it belongs elsewhere",
         is_damage: true,
         refused: Some("does not follow"),
@@ -277,7 +279,7 @@ const CASES: &[Case] = &[
     Case {
         name: "something behind the last record",
         with_snapshot: false,
-        damage: |shard| flip(&segment_path(shard, 4), 60_000),
+        damage: |shard| flip(&segment_path(shard, 4), 65_000),
         said: "are no use",
         is_damage: false,
         refused: None,
