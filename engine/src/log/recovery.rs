@@ -9,7 +9,7 @@
 
 use super::index::{Sealed, SparseIndex};
 use super::scan::{Extent, ScanError, SegmentFile};
-use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader, index_path, segment_number};
+use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader, index_path, root, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
 use super::streams::{StreamBlocks, streams_path};
@@ -58,11 +58,6 @@ pub enum RecoveryError {
         /// The file.
         path: PathBuf,
     },
-}
-
-/// The directory of `--dir` that a path lies in, so many levels down.
-pub(super) fn root(path: &Path, levels: usize) -> &Path {
-    path.ancestors().nth(levels).unwrap_or(path)
 }
 
 /// The log of one shard, as a start finds it.

@@ -32,7 +32,7 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
         let (mut ranges, mut cut_after) = (Vec::new(), None::<Position>);
         directory.create_shard_directories(generation.number, generation.shards)?;
         let shards: Vec<&Seen> = seen.iter().filter(|seen| seen.identity.generation == generation.number).collect();
-        if !shards.iter().any(|seen| is_damaged(seen)) {
+        if !shards.iter().any(&is_damaged) {
             continue;
         }
         let mut logs = Vec::new();

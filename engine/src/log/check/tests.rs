@@ -277,7 +277,7 @@ const CASES: &[Case] = &[
     Case {
         name: "something behind the last record",
         with_snapshot: false,
-        damage: |shard| flip(&segment_path(shard, 4), 60_000),
+        damage: |shard| flip(&segment_path(shard, 4), 65_000),
         said: "are no use",
         is_damage: false,
         refused: None,
