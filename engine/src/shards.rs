@@ -168,9 +168,15 @@ impl Shards<'_> {
 
     /// Deletes every key of every shard: one event at one position. The shards at hand must be all there are.
     pub fn flush(&mut self) {
+        let mut has_failed = false;
         self.each(|shard| {
             shard.commit();
+            has_failed |= shard.turn().has_failed();
         });
+        // The log has failed just now: nobody gets a reply.
+        if has_failed {
+            return;
+        }
         let mut coordinator = None;
         self.each(|shard| {
             coordinator.get_or_insert_with(|| (shard.id(), shard.turn().sequencer().clone()));

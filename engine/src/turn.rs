@@ -157,13 +157,26 @@ impl Turn {
 
     /// Whether the unpublished records have reached the part of the ring at which a turn commits early. A command
     /// runs only below it, so that what it records always finds room beside what is published: see
-    /// [`Shard::make_room`](crate::shard::Shard::make_room). Or the log takes no more.
+    /// [`Shard::make_room`](crate::shard::Shard::make_room).
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.unpublished_bytes() >= change_bytes_max(writer.capacity()))
+    }
+
+    /// Whether the log takes more, as far as is known without waiting for anything: see [`Turn::check_log`].
+    #[inline]
+    pub fn has_log_room(&self) -> bool {
+        match (&self.log, &self.writer) {
+            (Some(log), Some(writer)) => log.has_room(writer.unpublished_bytes()),
+            _ => true,
+        }
+    }
+
+    /// Whether nothing is to be recorded now that no client has asked for: the turn commits early next, or the log takes
+    /// no more.
     #[inline]
     pub fn is_full(&self) -> bool {
-        let Some(writer) = &self.writer else { return false };
-        let unpublished = writer.unpublished_bytes();
-        unpublished >= change_bytes_max(writer.capacity())
-            || self.log.as_ref().is_some_and(|log| !log.has_room(unpublished))
+        self.is_due() || !self.has_log_room()
     }
 
     /// Whether there is anything to commit.

@@ -7,9 +7,9 @@ use crate::server::{Kept, OnDisk};
 use crate::snapshots::{Board, SnapshotThread};
 use crate::start::StartError;
 use keytide_engine::clock;
-use keytide_engine::log::LogOptions;
 use keytide_engine::log::directory::{Directory, DirectoryOptions};
 use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError, StoreOptions};
+use keytide_engine::log::{LogFailure, LogOptions};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
@@ -33,6 +33,7 @@ pub(crate) struct Begun {
 pub(crate) struct OpenStore {
     directory: Arc<Directory>,
     limit: LimitKeeper,
+    failure: LogFailure,
     snapshots: SnapshotThread,
 }
 
@@ -41,6 +42,9 @@ impl OpenStore {
     pub fn close(self, sequencer: &Sequencer) -> Result<(), StoreError> {
         drop(self.snapshots);
         drop(self.limit);
+        if self.failure.is_set() {
+            return Ok(self.directory.note_failure()?);
+        }
         Ok(self.directory.close_clean(sequencer.next())?)
     }
 }
@@ -106,7 +110,7 @@ fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result
         snapshot_bytes: durability.snapshot_bytes,
         snapshots: durability.snapshots,
     });
-    let store = Some(OpenStore { directory, limit, snapshots });
+    let store = Some(OpenStore { directory, limit, failure: failure.clone(), snapshots });
     let kept = Kept { sequencer, histories, older, log_failure: Some(failure), history_id, on_disk };
     Ok(Begun { kept, shards, groups, store })
 }

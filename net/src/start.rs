@@ -70,7 +70,7 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     let server = Arc::new(Server::new(config, kept, address));
     stop_on_signal(server.clone()).map_err(StartError::Signals)?;
     turn_loop::run(&server, shards, groups, listeners, || ready(&server))?;
-    // The cores have ended, and with them the logs: everything is on the disk.
+    // The cores have ended, and with them the logs: everything is on the disk that could be.
     store.map_or(Ok(()), |store| store.close(&server.sequencer)).map_err(StartError::Store)
 }
 

@@ -69,10 +69,11 @@ def forget_peak(server):
 
 def settle(seconds):
     """Has the disk idle and pages at hand; see the module."""
+    os.sync()
+    # Last: what is free goes back to the machine's host before long.
     with tempfile.TemporaryFile(prefix="keytide-compare-") as file:
         for _ in range(int(seconds * TOUCHED_BYTES_A_SECOND) // len(BLOCK)):
             file.write(BLOCK)
-    os.sync()
 
 
 def flushes():

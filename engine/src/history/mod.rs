@@ -303,8 +303,12 @@ impl History {
                     older.cursors_of(wanted.source)
                 }
             };
-            if let Err(damage) = seek(cursors, page.next, wanted) {
-                return if done.scanned > 0 { page } else { self.damaged(page, damage) };
+            match seek(cursors, page.next, wanted) {
+                Ok(()) => {}
+                Err(_) if done.scanned > 0 => return page,
+                // Retention came between: what it took is told now.
+                Err(SegmentError::Lapped(Lapped { .. })) => continue,
+                Err(damage @ SegmentError::Damaged { .. }) => return self.damaged(page, damage),
             }
             // What a power loss has taken is told where a reader comes to it.
             let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bounds.until);

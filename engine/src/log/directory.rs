@@ -42,7 +42,7 @@ pub enum Start {
     Clean,
     /// The process ended, by itself or killed. Whatever it wrote is there.
     SameBoot,
-    /// So did the system, or the directory is a copy. What was not synced may be gone, in any part.
+    /// So did the system, or the directory is a copy, or its log had failed. What was not synced may be gone, in any part.
     PowerLoss,
 }
 
@@ -303,6 +303,15 @@ impl Directory {
             meta.clean = true;
             meta.limit = next;
         })
+    }
+
+    /// Notes that a log has failed: nobody knows what of it is on the disk, and readers may have passed positions whose
+    /// records are not. The next start takes it for a power loss.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn note_failure(&self) -> Result<(), DirectoryError> {
+        self.change(|meta| meta.boot.clear())
     }
 
     /// Notes that events may have been lost at the positions from `from` up to but without `to`. Ranges that touch

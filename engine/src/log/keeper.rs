@@ -180,11 +180,6 @@ impl Keeper {
         }
     }
 
-    /// A sender of requests for others than the core.
-    pub fn requests(&self) -> Option<Sender<Request>> {
-        self.requests.clone()
-    }
-
     /// Waits for the segment that was asked for; none where it takes too long.
     pub(super) fn wait(&self, patience: Duration) -> Option<io::Result<Prepared>> {
         self.prepared.recv_timeout(patience).ok()
@@ -394,6 +389,8 @@ impl Work {
             for path in [index_path(&segment.path), streams_path(&segment.path), segment.path.clone()] {
                 if let Err(error) = self.storage.remove(&path) {
                     tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
+                    // What is left is one log, for the next start to remove.
+                    return;
                 }
             }
         }

@@ -54,6 +54,8 @@ pub use segments::Segments;
 pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
 
 #[cfg(all(test, not(loom)))]
+mod damage_tests;
+#[cfg(all(test, not(loom)))]
 mod power_tests;
 #[cfg(all(test, not(loom)))]
 mod reshard_tests;

@@ -76,12 +76,21 @@ impl SegmentReader {
 
     /// Opens a segment, unless it is open.
     fn open(&mut self, at: usize) -> Result<&Open, SegmentError> {
-        let segment = &self.list[at];
-        if self.open.as_ref().is_none_or(|open| open.segment.number != segment.number) {
+        if self.open.as_ref().is_none_or(|open| open.segment.number != self.list[at].number) {
+            let segment = self.list[at].clone();
             self.open = None;
             self.ahead = 0;
-            let map = MappedFile::open(&segment.path).map_err(|error| damaged(segment, error.to_string()))?;
-            self.open = Some(Open { segment: segment.clone(), map, index: segment.index(), streams: OnceCell::new() });
+            let map = match MappedFile::open(&segment.path) {
+                Ok(map) => map,
+                Err(error) => {
+                    self.refresh();
+                    // Retention takes a segment from the list first, then its file.
+                    let is_gone = self.list.first().is_none_or(|oldest| segment.number < oldest.number);
+                    return Err(if is_gone { self.lapped().into() } else { damaged(&segment, error.to_string()) });
+                }
+            };
+            let index = segment.index();
+            self.open = Some(Open { segment, map, index, streams: OnceCell::new() });
         }
         match &self.open {
             Some(open) => Ok(open),
@@ -177,7 +186,7 @@ impl SegmentReader {
             self.ahead = file_at + AHEAD_BYTES;
             open.map.advise_will_need(file_at, AHEAD_BYTES);
         }
-        let budget = (max_bytes as u64).clamp(record::HEADER_BYTES, available);
+        let budget = (max_bytes as u64).max(record::HEADER_BYTES).min(available);
         self.scratch.resize(budget as usize, 0);
         copy(open, from, &mut self.scratch)?;
         let length = check_length(open, from, record::length(&self.scratch), end)?;
@@ -225,4 +234,30 @@ fn check_length(open: &Open, from: RingOffset, length: u64, end: RingOffset) -> 
         return Err(damaged(&open.segment, format!("there is no record at offset {from}")));
     }
     Ok(length)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::log::segment::SegmentHeader;
+    use crate::log::storage::tests::Scratch;
+    use crate::position::ShardId;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_segment_that_retention_takes_while_it_is_opened_is_gone_and_not_damaged() {
+        let scratch = Scratch::new();
+        let segment = |number: u64| {
+            let (base, after) = (RingOffset(number * 100), Position(number * 10));
+            let header = SegmentHeader { generation: 1, shard: ShardId(0), shards: 1, number, base, after };
+            Arc::new(Segment::new(&header, scratch.path(&number.to_string()), 4096))
+        };
+        let segments = Segments::new(vec![segment(1), segment(2)]);
+        let mut reader = SegmentReader::new(&segments);
+        assert!(matches!(reader.open(0).err(), Some(SegmentError::Damaged { .. })), "it is not there, and should be");
+        // The reader has the list of before.
+        segments.drop_before(2);
+        let gone = Lapped { head: RingOffset(200), evicted_through: Position(20) };
+        assert_eq!(reader.open(0).err(), Some(SegmentError::Lapped(gone)));
+    }
 }

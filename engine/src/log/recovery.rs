@@ -8,8 +8,8 @@
 //! ```
 
 use super::index::{Sealed, SparseIndex};
-use super::scan::{Extent, ScanError, SegmentFile};
-use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader, index_path, root, segment_number};
+use super::scan::{Extent, ScanError, SegmentFile, is_zero};
+use super::segment::{HEADER_BYTES, HeaderError, index_path, root, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
 use super::streams::{StreamBlocks, streams_path};
@@ -99,13 +99,6 @@ impl FoundLog {
         self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
     }
 
-    /// A position up to which everything was surely on the disk: that of the last record before the segment that the
-    /// mark lies in; 0 where nothing is sure.
-    pub fn surely_through(&self) -> Position {
-        let of_mark = self.files.partition_point(|(file, _)| file.header.base <= self.synced);
-        of_mark.checked_sub(1).map_or(Position(0), |at| self.files[at].0.header.after)
-    }
-
     /// The positions behind `after` at which there are records, as ranges in order.
     ///
     /// # Errors
@@ -115,6 +108,9 @@ impl FoundLog {
         let from = self.files.get(first).map_or(self.end.end, |(file, _)| file.header.base);
         let mut ranges: Vec<Range<Position>> = Vec::new();
         self.replay(from, |record| -> Result<(), RecoveryError> {
+            if record.position() <= after {
+                return Ok(());
+            }
             match ranges.last_mut().filter(|range| range.end == record.position()) {
                 Some(range) => range.end = range.end.next(),
                 None => ranges.push(record.position()..record.position().next()),
@@ -237,7 +233,7 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
         let file = SegmentFile::open(&path)?;
         let header = &file.header;
         let damaged = |what: String| RecoveryError::Damaged { path: path.clone(), what, offset: end, synced: end };
-        if !is_of(header, identity, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
+        if !identity.owns(header, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
             return Err(damaged(what));
         }
@@ -259,11 +255,6 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
         found.push(Arc::new(segment));
     }
     Ok((found, end, last))
-}
-
-fn is_of(header: &SegmentHeader, identity: &LogIdentity, number: u64) -> bool {
-    (header.generation, header.shard, header.shards, header.number)
-        == (identity.generation, identity.shard, identity.shards, number)
 }
 
 /// The segments of a directory. Files that were not complete when the process ended are removed.
@@ -315,18 +306,19 @@ impl Look<'_> {
         let (end, last) = self.end();
         let file = match SegmentFile::open(path) {
             Ok(file) => file,
-            Err(ScanError::Header { source: HeaderError::Unused, .. }) => return Ok(false),
             Err(ScanError::Header { source: source @ HeaderError::Version { .. }, path }) => {
                 return Err(ScanError::Header { source, path }.into());
             }
+            // One that was made beforehand, too: everything that was synced lies before it.
             Err(ScanError::Header { source, .. }) => {
+                self.check_last()?;
                 self.check(path, end, source.to_string())?;
                 return Ok(false);
             }
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
         let header = &file.header;
-        let is_ours = is_of(header, identity, number);
+        let is_ours = identity.owns(header, number);
         let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
         if !is_ours || !follows {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
@@ -367,7 +359,8 @@ impl Look<'_> {
                 self.check_last()?;
                 let end = self.end().0;
                 self.check(path, end, "the segment was never used, or its header is gone, and the log ends")?;
-                end >= self.synced
+                // A power loss may have taken the header of what is there.
+                end >= self.synced && is_zero(path)?
             }
             Err(ScanError::Header { .. }) => false,
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
@@ -383,22 +376,23 @@ impl Look<'_> {
     }
 
     fn finish(mut self, next_number: u64) -> Result<FoundLog, RecoveryError> {
-        // Where the log ends in the middle of a command, the end is where that began: maybe some segments before.
-        while let Some(last) = self.looked.last() {
-            let Some(extent) = last.extent else { break };
-            let (whole, _) = extent.whole;
-            let begins_here = whole > last.file.header.base || self.looked.len() == 1;
-            if begins_here || extent.end == last.file.header.base {
+        // Where the log ends in the middle of a command, the end is where that began: maybe some segments before. The last
+        // one gets records again, whether it was sealed or not.
+        while let Some(at) = self.looked.len().checked_sub(1) {
+            let extent = self.measure(at)?;
+            let base = self.looked[at].file.header.base;
+            if at == 0 || extent.whole.0 > base {
                 break;
             }
-            // No command ends in it: its records belong to one that began before.
+            if extent.records == 0 {
+                let before = self.measure(at - 1)?;
+                if before.whole.0 == before.end {
+                    break;
+                }
+            }
+            // No command ends in it: its records, if it has any, belong to one that began before.
             let Some(gone) = self.looked.pop() else { break };
             self.drop_file(&gone.file.path)?;
-            self.measure_last()?;
-        }
-        // It gets records again, whether it was sealed or not.
-        if self.looked.last().is_some_and(|last| last.extent.is_none()) {
-            self.measure_last()?;
         }
         let Some(mut last) = self.looked.pop() else {
             self.check(
@@ -433,6 +427,9 @@ impl Look<'_> {
             let segment = Segment::new(&looked.file.header, looked.file.path.clone(), looked.file.file_bytes);
             segment.seal(looked.sealed);
             if looked.extent.is_some() {
+                // Nobody knows whether the run before has synced it, and from now on only what comes later is synced.
+                let refused = |source| RecoveryError::Io { path: looked.file.path.clone(), source };
+                self.storage.open(&looked.file.path).and_then(|file| file.sync()).map_err(refused)?;
                 let (path, bytes) = (index_path(&looked.file.path), looked.index.encode(&looked.sealed));
                 self.storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
             }
@@ -463,14 +460,17 @@ impl Look<'_> {
             .map_err(|source| RecoveryError::Io { path: self.directory.to_owned(), source })
     }
 
-    /// Looks at the last segment as if it had never been sealed.
-    fn measure_last(&mut self) -> Result<(), RecoveryError> {
-        let Some(last) = self.looked.last_mut() else { return Ok(()) };
-        let (extent, index) = last.file.measure()?;
-        last.sealed = Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms };
-        last.extent = Some(extent);
-        last.index = Arc::new(index);
-        Ok(())
+    /// Looks through a segment as if it had never been sealed, unless that was done.
+    fn measure(&mut self, at: usize) -> Result<Extent, RecoveryError> {
+        let looked = &mut self.looked[at];
+        if let Some(extent) = looked.extent {
+            return Ok(extent);
+        }
+        let (extent, index) = looked.file.measure()?;
+        looked.sealed = Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms };
+        looked.extent = Some(extent);
+        looked.index = Arc::new(index);
+        Ok(extent)
     }
 
     /// Overwrites what lies behind the last whole command with zeros.

@@ -68,7 +68,7 @@ pub(super) fn reshard(
             Ok(written) => written,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        threads.into_iter().map(join).collect::<Result<(), StoreError>>()
+        threads.into_iter().try_for_each(join)
     })?;
     directory.add_generation(options.shards, next)?;
     Ok(report)

@@ -6,7 +6,7 @@ use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader};
 use crate::position::{Position, RingOffset};
 use crate::ring::{Record, record};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -64,6 +64,23 @@ pub enum ScanError {
     },
 }
 
+/// Whether a file holds nothing but zeros.
+///
+/// # Errors
+/// Whatever reading meets.
+pub fn is_zero(path: &Path) -> Result<bool, ScanError> {
+    let refused = |source| ScanError::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(refused)?;
+    let mut run = vec![0; RUN_BYTES];
+    loop {
+        match file.read(&mut run).map_err(refused)? {
+            0 => return Ok(true),
+            bytes if run[..bytes].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
 impl SegmentFile {
     /// Opens a segment.
     ///
@@ -95,7 +112,8 @@ impl SegmentFile {
         let until = until.map_or(limit, |until| until.min(limit));
         let mut extent = Extent { end: from, last: after, last_ms: 0, whole: (from, after), records: 0, residue: 0 };
         let mut run = Vec::new();
-        loop {
+        // Of a file that was cut, `from` may lie behind the end.
+        while extent.end < until {
             self.read(extent.end, until, RUN_BYTES, &mut run)?;
             let first = record::length(&run);
             if first as usize > run.len() && first <= until.0 - extent.end.0 {
@@ -118,15 +136,45 @@ impl SegmentFile {
                 }
             }
             if extent.end == before {
-                return Ok(extent);
+                break;
             }
         }
+        Ok(extent)
     }
 
     fn read(&self, from: RingOffset, until: RingOffset, bytes: usize, run: &mut Vec<u8>) -> Result<(), ScanError> {
         run.resize(bytes.min((until.0 - from.0) as usize), 0);
         let at = HEADER_BYTES + from.0 - self.header.base.0;
         self.file.read_exact_at(run, at).map_err(|source| ScanError::Io { path: self.path.clone(), source })
+    }
+
+    /// Visits the records up to `end`, which this process has written itself: whether they are still intact is found out
+    /// by whoever reads them.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    pub fn skim(&self, end: RingOffset, mut visit: impl FnMut(&Record<'_>)) -> Result<(), ScanError> {
+        /// What a core's own cache holds.
+        const SKIM_BYTES: usize = 128 << 10;
+        let (mut at, mut run) = (self.header.base, Vec::new());
+        let end = end.min(RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES)));
+        while at < end {
+            self.read(at, end, SKIM_BYTES, &mut run)?;
+            let first = record::length(&run);
+            if first as usize > run.len() && first <= end.0 - at.0 {
+                self.read(at, end, first as usize, &mut run)?;
+            }
+            let (before, mut rest) = (at, &run[..]);
+            while let Some(record) = Record::parse(rest, at) {
+                visit(&record);
+                rest = &rest[record.bytes().len()..];
+                at = record.end();
+            }
+            if at == before {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Goes through the whole segment: how far its records go, the index of them, and what lies behind.

@@ -162,29 +162,30 @@ pub(super) fn note_lost(directory: &Directory, restored: &[Restored]) -> Result<
     if directory.start() != Start::PowerLoss {
         return Ok(());
     }
-    for lost in lost_between(restored)?.iter().take(LOST_RANGES_MAX) {
+    let first = directory.current_generation().first;
+    for lost in lost_between(restored, first)?.iter().take(LOST_RANGES_MAX) {
         directory.record_lost(lost.start, lost.end)?;
     }
     Ok(())
 }
 
-/// The positions that are missing between those that are there, above what every shard surely had on the disk: after a
-/// power loss one shard may have lost what came before another's last records.
-fn lost_between(restored: &[Restored]) -> Result<Vec<Range<Position>>, StoreError> {
-    let after = restored.iter().map(|shard| shard.log().surely_through()).min().unwrap_or_default();
+/// The positions that are missing between those that are there: after a power loss one shard may have lost what came
+/// before another's last records. A log loses its end only, so up to the least of the shards' last positions all is there.
+/// `first` is where the history begins.
+fn lost_between(restored: &[Restored], first: Position) -> Result<Vec<Range<Position>>, StoreError> {
+    let after = restored.iter().map(Restored::last).min().unwrap_or_default();
     let mut ranges = Vec::new();
     for (number, shard) in restored.iter().enumerate() {
         let failed = |error: RecoveryError| StoreError::Shard { shard: ShardId(number as u16), source: error.into() };
         ranges.extend(shard.log().positions_behind(after).map_err(failed)?);
     }
-    Ok(holes(ranges))
+    Ok(holes(after.next().max(first), ranges))
 }
 
-/// What lies between ranges, which may overlap.
-pub(super) fn holes(mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
+/// What lies from `from` on before and between ranges, which may overlap.
+pub(super) fn holes(from: Position, mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
     ranges.sort_unstable_by_key(|range| range.start);
-    let mut holes = Vec::new();
-    let mut end = ranges.first().map_or(Position(0), |range| range.start);
+    let (mut holes, mut end) = (Vec::new(), from);
     for range in ranges {
         if range.start > end {
             holes.push(end..range.start);
@@ -245,6 +246,7 @@ impl LimitKeeper {
         /// Far more often than the limit is reached: see [`LIMIT_AHEAD`].
         const PERIOD: Duration = Duration::from_secs(1);
         let (stop, stopped) = channel::<()>();
+        let mut is_failure_noted = false;
         let work = move || {
             while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 if let Some(limit) = directory.limit_wanted(sequencer.next())
@@ -256,6 +258,13 @@ impl LimitKeeper {
                     }
                 }
                 retirement.run();
+                if failure.is_set() && !is_failure_noted {
+                    is_failure_noted = true;
+                    // Tried once more when the run ends.
+                    if let Err(error) = directory.note_failure() {
+                        tracing::error!(%error, "the directory cannot say that its log has failed");
+                    }
+                }
             }
         };
         let thread = std::thread::Builder::new().name("limit".to_owned()).spawn(work).map_err(StoreError::Thread)?;
@@ -281,7 +290,8 @@ mod tests {
     fn holes_are_what_no_range_covers() {
         let range = |start, end| Position(start)..Position(end);
         let ranges = vec![range(30, 40), range(5, 10), range(10, 12), range(8, 11), range(35, 36)];
-        assert_eq!(holes(ranges), [range(12, 30)]);
-        assert_eq!(holes(Vec::new()), []);
+        assert_eq!(holes(Position(5), ranges.clone()), [range(12, 30)]);
+        assert_eq!(holes(Position(3), ranges), [range(3, 5), range(12, 30)]);
+        assert_eq!(holes(Position(3), Vec::new()), []);
     }
 }

@@ -35,6 +35,36 @@ pub struct StreamBlocks {
     bits: Vec<u16>,
 }
 
+/// The block that is being read: a set of bits, so that sorting costs nothing.
+struct Block {
+    words: Box<[u64]>,
+    has_flush: bool,
+}
+
+impl Default for Block {
+    fn default() -> Block {
+        Block { words: vec![0; (u16::MAX as usize + 1) / 64].into(), has_flush: false }
+    }
+}
+
+impl Block {
+    fn note(&mut self, StreamBits(bits): StreamBits) {
+        self.words[bits as usize / 64] |= 1 << (bits % 64);
+    }
+
+    /// Puts what was noted at the end of `bits`, nothing where there was a flush, and begins anew.
+    fn take(&mut self, bits: &mut Vec<u16>) {
+        for (place, word) in self.words.iter_mut().enumerate() {
+            let mut left = std::mem::take(word);
+            while left != 0 && !self.has_flush {
+                bits.push((place * 64) as u16 + left.trailing_zeros() as u16);
+                left &= left - 1;
+            }
+        }
+        self.has_flush = false;
+    }
+}
+
 /// The path of the file beside a segment.
 pub fn streams_path(segment: &Path) -> PathBuf {
     segment.with_extension("streams")
@@ -48,28 +78,21 @@ impl StreamBlocks {
     pub fn make(file: &SegmentFile, end: RingOffset) -> Result<StreamBlocks, ScanError> {
         let base = file.header.base;
         let mut blocks = StreamBlocks { base, ends: Vec::new(), bits: Vec::new() };
-        let (mut block, mut has_flush) = (Vec::new(), false);
-        file.scan::<ScanError>((base, file.header.after), Some(end), |record| {
+        let mut block = Block::default();
+        file.skim(end, |record| {
             while blocks.ends.len() < blocks.block_of(record.offset()) {
-                blocks.push(&mut block, &mut has_flush);
+                blocks.push(&mut block);
             }
-            has_flush |= record.event_type() == EventType::FlushDb;
-            block.push(StreamBits::of(record.key()).0);
-            Ok(())
+            block.has_flush |= record.event_type() == EventType::FlushDb;
+            block.note(StreamBits::of(record.key()));
         })?;
-        blocks.push(&mut block, &mut has_flush);
+        blocks.push(&mut block);
         Ok(blocks)
     }
 
     /// Ends a block.
-    fn push(&mut self, block: &mut Vec<u16>, has_flush: &mut bool) {
-        if !*has_flush {
-            block.sort_unstable();
-            block.dedup();
-            // One that begins with a long record of the block before would have none, and be read for nothing.
-            self.bits.extend_from_slice(block);
-        }
-        (*has_flush, _) = (false, block.clear());
+    fn push(&mut self, block: &mut Block) {
+        block.take(&mut self.bits);
         self.ends.push(self.bits.len() as u32);
     }
 
@@ -132,11 +155,11 @@ mod tests {
 
     fn blocks() -> StreamBlocks {
         let mut blocks = StreamBlocks { base: RingOffset(800), ends: Vec::new(), bits: Vec::new() };
-        for (streams, mut has_flush) in
-            [(&["a", "b", "a"][..], false), (&["c"], false), (&["d"], true), (&["b"], false)]
-        {
-            let mut block = streams.iter().map(|stream| StreamBits::of(stream.as_bytes()).0).collect();
-            blocks.push(&mut block, &mut has_flush);
+        let mut block = Block::default();
+        for (streams, has_flush) in [(&["a", "b", "a"][..], false), (&["c"], false), (&["d"], true), (&["b"], false)] {
+            streams.iter().for_each(|stream| block.note(StreamBits::of(stream.as_bytes())));
+            block.has_flush = has_flush;
+            blocks.push(&mut block);
         }
         blocks
     }

@@ -47,6 +47,14 @@ pub struct LogIdentity {
     pub shards: u16,
 }
 
+impl LogIdentity {
+    /// Whether a file of this number with this header is a segment of it.
+    pub fn owns(&self, header: &SegmentHeader, number: u64) -> bool {
+        (header.generation, header.shard, header.shards, header.number)
+            == (self.generation, self.shard, self.shards, number)
+    }
+}
+
 /// How a log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
@@ -74,7 +82,7 @@ pub enum LogError {
         bytes: u64,
     },
     /// The disk is so slow that the next segment is not there yet. Asked again at the next write.
-    #[error("disk too slow: a segment of {bytes} bytes in {directory} is not ready after {PREPARE_PATIENCE:?}")]
+    #[error("disk too slow: a segment of {bytes} bytes in {directory} is not ready")]
     Late {
         /// The shard's directory.
         directory: PathBuf,
@@ -118,7 +126,10 @@ pub struct LogWriter {
 
 /// The next segment's file.
 enum Next {
-    Asked,
+    Asked {
+        /// How long a core waits for it: once, then not any more.
+        patience: Duration,
+    },
     Ready(Prepared),
     /// The disk had no room; asked again from this time on, Unix milliseconds.
     Full {
@@ -156,6 +167,11 @@ const FULL_PATIENCE_MS: u64 = 200;
 /// How long a core waits for a segment that is just being made. Longer means that the disk hangs.
 const PREPARE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a start waits for the first segment, for which a slow disk may take many seconds with [`Fsync::Always`].
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+const ASKED: Next = Next::Asked { patience: PREPARE_PATIENCE };
+
 impl LogWriter {
     /// Goes on with a log, or begins it.
     ///
@@ -169,15 +185,15 @@ impl LogWriter {
         });
         keeper.prepare(next_number);
         let (active, next) = match known {
-            Some(active) => (active, Next::Asked),
+            Some(active) => (active, ASKED),
             None => {
-                let prepared = match keeper.wait(PREPARE_PATIENCE) {
+                let prepared = match keeper.wait(START_PATIENCE) {
                     Some(Ok(prepared)) => prepared,
                     Some(Err(error)) => return Err(LogError::Failed { reason: error.to_string() }),
-                    None => return Err(full(&identity, &options)),
+                    None => return Err(late(&identity, &options)),
                 };
                 keeper.prepare(prepared.number + 1);
-                (Active::begin(&identity, &options, prepared, end, last), Next::Asked)
+                (Active::begin(&identity, &options, prepared, end, last), ASKED)
             }
         };
         sealed.push(active.segment.clone());
@@ -232,16 +248,16 @@ impl LogWriter {
         if let Some(reason) = self.keeper.failure() {
             return Err(LogError::Failed { reason });
         }
-        match self.next {
+        let patience = match self.next {
             Next::Ready(_) => return Ok(()),
             Next::Full { again_at_ms } if now_ms < again_at_ms => return Err(full(&self.identity, &self.options)),
             Next::Full { .. } => {
                 self.keeper.prepare(self.active.segment.number + 1);
-                self.next = Next::Asked;
+                PREPARE_PATIENCE
             }
-            Next::Asked => {}
-        }
-        match self.keeper.wait(PREPARE_PATIENCE) {
+            Next::Asked { patience } => patience,
+        };
+        match self.keeper.wait(patience) {
             Some(Ok(prepared)) => {
                 self.next = Next::Ready(prepared);
                 Ok(())
@@ -252,8 +268,9 @@ impl LogWriter {
                 Err(full(&self.identity, &self.options))
             }
             None => {
-                let directory = self.identity.directory.clone();
-                Err(LogError::Late { directory, bytes: self.options.segment_bytes })
+                // Each command that comes meanwhile only looks.
+                self.next = Next::Asked { patience: Duration::ZERO };
+                Err(late(&self.identity, &self.options))
             }
         }
     }
@@ -318,14 +335,14 @@ impl LogWriter {
 
     /// Seals the active segment, which ends at `end`, and goes on with the next.
     fn roll(&mut self, end: RingOffset, now_ms: u64) -> Result<(), String> {
-        if let Next::Asked = self.next {
+        if let Next::Asked { .. } = self.next {
             match self.keeper.wait(PREPARE_PATIENCE) {
                 Some(Ok(prepared)) => self.next = Next::Ready(prepared),
                 Some(Err(error)) => return Err(error.to_string()),
                 None => {}
             }
         }
-        let Next::Ready(prepared) = std::mem::replace(&mut self.next, Next::Asked) else {
+        let Next::Ready(prepared) = std::mem::replace(&mut self.next, ASKED) else {
             return Err(full(&self.identity, &self.options).to_string());
         };
         if self.options.fsync == Fsync::Always {
@@ -365,4 +382,8 @@ impl Active {
 
 fn full(identity: &LogIdentity, options: &LogOptions) -> LogError {
     LogError::Full { directory: identity.directory.clone(), bytes: options.segment_bytes }
+}
+
+fn late(identity: &LogIdentity, options: &LogOptions) -> LogError {
+    LogError::Late { directory: identity.directory.clone(), bytes: options.segment_bytes }
 }

@@ -161,7 +161,8 @@ impl Shard {
     /// What a command records without asking for room, such as the end of a key whose TTL is over, fits only then.
     #[inline]
     pub fn make_room(&mut self) {
-        if self.turn.is_full() {
+        // Not where the log has no room: a commit makes none, and would part the commands of a transaction.
+        if self.turn.is_due() {
             self.turn.commit();
         }
     }

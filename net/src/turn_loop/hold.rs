@@ -264,8 +264,12 @@ fn run_transaction(
     }
     reply.array(transaction.len());
     for (index, args) in transaction.commands() {
+        let command = TABLE.get(index);
         context.shards.each(|shard| shard.make_room());
-        run_one(context, session, TABLE.get(index), args, reply);
+        // Room was made sure of for one turn; a transaction may take several.
+        if !are_refused(&mut context.shards, std::iter::once(command), reply) {
+            run_one(context, session, command, args, reply);
+        }
     }
 }
 

@@ -193,8 +193,9 @@ impl Core {
         work |= self.take_messages();
         let mut again = self.expire();
         work |= self.commit();
-        self.look_at_log(net.ops());
         again |= self.lend_and_hold();
+        // After all that commits, before anything leaves.
+        self.look_at_log(net.ops());
         work |= again;
         // Before any reply leaves: who has one and asks for the figures finds its command in them.
         if work {

@@ -35,10 +35,8 @@ impl Core {
 /// Answers why a command must not run. False where it may.
 #[inline]
 pub(super) fn is_refused(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
-    match shard.check_log() {
-        Ok(()) => false,
-        Err(error) => command.may_write() && refuse(&error, reply),
-    }
+    // Hardly ever is there none: the command's flags need not be fetched. And who only reads never waits for a disk.
+    !shard.turn().has_log_room() && command.may_write() && shard.check_log().is_err_and(|error| refuse(&error, reply))
 }
 
 /// Answers why commands that run together must not, where one of them may change a key. False where they may.
@@ -47,9 +45,14 @@ pub(super) fn are_refused<'c>(
     mut commands: impl Iterator<Item = &'c Command>,
     reply: &mut Reply<'_>,
 ) -> bool {
+    let mut has_room = true;
+    shards.each(|shard| has_room &= shard.turn().has_log_room());
+    if has_room || !commands.any(Command::may_write) {
+        return false;
+    }
     let mut refusal = None;
     shards.each(|shard| refusal = refusal.take().or(shard.check_log().err()));
-    refusal.is_some_and(|error| commands.any(Command::may_write) && refuse(&error, reply))
+    refusal.is_some_and(|error| refuse(&error, reply))
 }
 
 #[cold]

@@ -32,7 +32,7 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
         let (mut ranges, mut cut_after) = (Vec::new(), None::<Position>);
         directory.create_shard_directories(generation.number, generation.shards)?;
         let shards: Vec<&Seen> = seen.iter().filter(|seen| seen.identity.generation == generation.number).collect();
-        if !shards.iter().any(&is_damaged) {
+        if !shards.iter().any(is_damaged) {
             continue;
         }
         let mut logs = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
         if let Some(end) = generation.end {
             ranges.push(end..end.next());
         }
-        let mut lost = holes(ranges);
+        let mut lost = holes(after, ranges);
         if lost.len() > LOST_RANGES_MAX {
             let last = lost.last().map_or(after, |range| range.end);
             lost.truncate(1);

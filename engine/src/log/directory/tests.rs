@@ -103,6 +103,22 @@ fn after_a_kill_positions_go_on_behind_the_last_record() {
 }
 
 #[test]
+fn after_a_log_has_failed_positions_jump_though_the_system_goes_on() {
+    let scratch = Scratch::new();
+    let directory = open(&scratch, "a");
+    let first = directory.begin_run(Position(1), NOW).expect("written");
+    let limit = directory.limit();
+    directory.note_failure().expect("written");
+    drop(directory);
+    let directory = open(&scratch, "a");
+    assert_eq!(directory.start(), Start::PowerLoss);
+    // Readers may have passed the positions of what could not be written.
+    let next = Position(first.0 + 77);
+    assert_eq!(directory.begin_run(next, NOW + 1).expect("written"), limit);
+    assert_eq!(directory.lost(), [Lost { from: next, to: limit }]);
+}
+
+#[test]
 fn after_a_power_loss_positions_jump_to_the_limit() {
     let scratch = Scratch::new();
     let directory = open(&scratch, "a");
