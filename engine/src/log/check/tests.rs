@@ -193,7 +193,7 @@ const CASES: &[Case] = &[
         },
         said: "its header is gone",
         is_damage: true,
-        refused: Some("or its header is gone"),
+        refused: Some("never used at offset"),
         keys: 150..=200,
     },
     Case {
