@@ -9,7 +9,7 @@
 
 use super::index::{Sealed, SparseIndex};
 use super::scan::{Extent, ScanError, SegmentFile, is_zero};
-use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader, index_path, segment_number};
+use super::segment::{HEADER_BYTES, HeaderError, index_path, root, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
 use super::streams::{StreamBlocks, streams_path};
@@ -58,11 +58,6 @@ pub enum RecoveryError {
         /// The file.
         path: PathBuf,
     },
-}
-
-/// The directory of `--dir` that a path lies in, so many levels down.
-pub(super) fn root(path: &Path, levels: usize) -> &Path {
-    path.ancestors().nth(levels).unwrap_or(path)
 }
 
 /// The log of one shard, as a start finds it.
@@ -258,7 +253,7 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
         let file = SegmentFile::open(&path)?;
         let header = &file.header;
         let damaged = |what: String| RecoveryError::Damaged { path: path.clone(), what, offset: end, synced: end };
-        if !is_of(header, identity, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
+        if !identity.owns(header, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
             return Err(damaged(what));
         }
@@ -280,11 +275,6 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
         found.push(Arc::new(segment));
     }
     Ok((found, end, last))
-}
-
-fn is_of(header: &SegmentHeader, identity: &LogIdentity, number: u64) -> bool {
-    (header.generation, header.shard, header.shards, header.number)
-        == (identity.generation, identity.shard, identity.shards, number)
 }
 
 /// The segments of a directory. Files that were not complete when the process ended are removed.
@@ -349,7 +339,7 @@ impl Look<'_> {
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
         let header = &file.header;
-        let is_ours = is_of(header, identity, number);
+        let is_ours = identity.owns(header, number);
         let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
         if !is_ours || !follows {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);

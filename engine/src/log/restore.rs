@@ -2,7 +2,8 @@
 
 use super::failure::LogFailure;
 use super::keeper::Keeper;
-use super::recovery::{Cut, DAMAGED, FoundLog, RecoveryError, find_log, root};
+use super::recovery::{Cut, DAMAGED, FoundLog, RecoveryError, find_log};
+use super::segment::root;
 use super::storage::Storage;
 use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
 use crate::event::EventType;

@@ -47,6 +47,14 @@ pub struct LogIdentity {
     pub shards: u16,
 }
 
+impl LogIdentity {
+    /// Whether a file of this number with this header is a segment of it.
+    pub fn owns(&self, header: &SegmentHeader, number: u64) -> bool {
+        (header.generation, header.shard, header.shards, header.number)
+            == (self.generation, self.shard, self.shards, number)
+    }
+}
+
 /// How a log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {

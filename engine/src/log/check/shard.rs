@@ -169,9 +169,7 @@ impl Seen {
         let (header, path) = (&file.header, &file.path);
         let io = |source| CheckError::Io { path: path.clone(), source };
         let scan = |error: ScanError| CheckError::Recovery(error.into());
-        let identity = &self.identity;
-        let wanted = (identity.generation, identity.shard, identity.shards, number);
-        if (header.generation, header.shard, header.shards, header.number) != wanted {
+        if !self.identity.owns(header, number) {
             let what = format!(
                 "it is segment {} of generation {}, shard {} of {}: it belongs elsewhere",
                 header.number, header.generation, header.shard, header.shards

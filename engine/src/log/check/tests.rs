@@ -100,7 +100,7 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(path.file_name().expect("it has a name"));
         match path.is_dir() {
             true => copy(&path, &target),
-            false => drop(fs::copy(&path, &target).expect("it can be copied")),
+            false => assert!(fs::copy(&path, &target).is_ok()),
         }
     }
 }
@@ -193,7 +193,7 @@ const CASES: &[Case] = &[
         },
         said: "its header is gone",
         is_damage: true,
-        refused: Some("or its header is gone"),
+        refused: Some("never used at offset"),
         keys: 150..=200,
     },
     Case {
