@@ -13,6 +13,7 @@ use super::synced;
 use super::writer::{Fsync, LogError, LogIdentity, LogOptions};
 use crate::clock;
 use crate::position::RingOffset;
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -154,6 +155,8 @@ impl Keeper {
             segments: None,
             file: None,
             marked: synced,
+            unnoted: VecDeque::new(),
+            sealed: 0,
         };
         threads.push(spawn(name, move || work.run())?);
         Ok(Keeper { requests: Some(requests), numbers: Some(numbers), prepared, shared, threads })
@@ -255,7 +258,18 @@ struct Work {
     file: Option<Box<dyn LogFile>>,
     /// The durable mark.
     marked: RingOffset,
+    /// Sealed segments whose streams are to be noted.
+    unnoted: VecDeque<Arc<Segment>>,
+    /// How many were sealed since the last tick.
+    sealed: usize,
 }
+
+/// In a second in which more segments are sealed than this, streams are not noted: the shard needs its core, and whoever
+/// reads a stream meanwhile reads such a segment whole.
+const SEALED_MAX: usize = 1;
+
+/// Of how many segments streams are noted at a tick, and before an orderly end. Each takes some 50 ms.
+const NOTED_AT_A_TICK: usize = 4;
 
 impl Work {
     fn run(mut self) {
@@ -275,10 +289,14 @@ impl Work {
                     Fsync::Always => self.mark(),
                 }
                 self.retain();
+                if std::mem::take(&mut self.sealed) <= SEALED_MAX {
+                    self.note_streams();
+                }
             }
         }
         // An orderly end: everything is on the disk, whatever the mode.
         self.sync();
+        self.note_streams();
     }
 
     fn answer(&mut self, request: Request) {
@@ -286,6 +304,8 @@ impl Work {
             Request::Seal { segment, index, sealed, old, file } => {
                 self.file = Some(file);
                 self.seal(&segment, &index, &sealed, &*old);
+                self.unnoted.push_back(segment);
+                self.sealed += 1;
                 self.retain();
             }
             Request::Sync(done) => {
@@ -295,6 +315,9 @@ impl Work {
             }
             Request::Retain => self.retain(),
             Request::Begin { segments, file } => {
+                let (_, list) = segments.list();
+                let is_unnoted = |segment: &&Arc<Segment>| !streams_path(&segment.path).exists();
+                self.unnoted.extend(list.iter().filter(is_unnoted).cloned());
                 self.segments = Some(segments);
                 self.file = Some(file);
             }
@@ -311,11 +334,20 @@ impl Work {
         if let Err(error) = self.storage.replace(&index_path(&segment.path), &index.encode(sealed)) {
             tracing::warn!(path = %segment.path.display(), %error, "no index beside the segment");
         }
-        self.note_streams(segment, sealed);
     }
 
-    /// Writes down which streams are where in a sealed segment.
-    fn note_streams(&self, segment: &Segment, sealed: &Sealed) {
+    /// Writes down which streams are where in some sealed segments, the oldest first.
+    fn note_streams(&mut self) {
+        for _ in 0..NOTED_AT_A_TICK {
+            let Some(segment) = self.unnoted.pop_front() else { return };
+            // The active one comes when it is sealed; one that retention has taken not at all.
+            if let Some(sealed) = segment.as_sealed().filter(|_| segment.path.exists()) {
+                self.note_streams_of(&segment, sealed);
+            }
+        }
+    }
+
+    fn note_streams_of(&self, segment: &Segment, sealed: &Sealed) {
         let blocks = SegmentFile::open(&segment.path).and_then(|file| StreamBlocks::make(&file, sealed.end));
         let written = blocks
             .map_err(io::Error::other)

@@ -16,6 +16,7 @@
 //! | [`scan`] | a segment read from record to record, each checked |
 //! | [`recovery`] | what a start finds of a log, and where it goes on |
 //! | [`check`] | a directory looked at without a server, and repaired |
+//! | [`found`] | the log that a start has found |
 //! | [`restore`] | a shard brought back and set going |
 //! | [`directory`], [`meta`] | the directory of all shards, and where positions go on |
 //! | [`reshard`] | the keys given to shards of another number |
@@ -29,6 +30,7 @@
 pub mod check;
 pub mod directory;
 pub mod failure;
+pub mod found;
 pub mod index;
 pub mod keeper;
 pub mod map;

@@ -7,18 +7,17 @@
 //!                                 └─ at or below it: damage, and the start stops
 //! ```
 
+use super::found::{Cut, FoundLog};
 use super::index::{Sealed, SparseIndex};
 use super::scan::{Extent, ScanError, SegmentFile, is_zero};
 use super::segment::{HEADER_BYTES, HeaderError, index_path, root, segment_number};
 use super::segments::Segment;
 use super::storage::{ASIDE, Storage};
-use super::streams::{StreamBlocks, streams_path};
+use super::streams::streams_path;
 use super::synced;
 use super::writer::{LogEnd, LogIdentity, Resumed};
 use crate::position::{Position, RingOffset};
-use crate::ring::Record;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -60,29 +59,8 @@ pub enum RecoveryError {
     },
 }
 
-/// The log of one shard, as a start finds it.
-pub struct FoundLog {
-    /// What can be read and appended to.
-    pub end: LogEnd,
-    /// How far it was surely on the disk.
-    pub synced: RingOffset,
-    /// What was cut off its end.
-    pub cut: Cut,
-    /// The files, oldest first, for the replay.
-    files: Vec<(SegmentFile, RingOffset)>,
-}
-
 /// What the name of a file ends with that recovery has taken out of a log.
 pub const DAMAGED: &str = "damaged";
-
-/// What was cut off the end of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
-    /// Bytes that were no whole record.
-    pub bytes: u64,
-    /// Whole records: of a command whose last one is missing, or behind what is missing.
-    pub records: u64,
-}
 
 /// One segment while its log is looked at.
 struct Looked {
@@ -91,113 +69,6 @@ struct Looked {
     /// None where its index was there: then it was looked at when it was sealed.
     extent: Option<Extent>,
     index: Arc<SparseIndex>,
-}
-
-impl FoundLog {
-    /// The offset of the oldest record.
-    pub fn head(&self) -> RingOffset {
-        self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
-    }
-
-    /// The positions behind `after` at which there are records, as ranges in order.
-    ///
-    /// # Errors
-    /// Whatever reading meets.
-    pub fn positions_behind(&self, after: Position) -> Result<Vec<Range<Position>>, RecoveryError> {
-        let first = self.files.partition_point(|(file, _)| file.header.after <= after).saturating_sub(1);
-        let from = self.files.get(first).map_or(self.end.end, |(file, _)| file.header.base);
-        let mut ranges: Vec<Range<Position>> = Vec::new();
-        self.replay(from, |record| -> Result<(), RecoveryError> {
-            if record.position() <= after {
-                return Ok(());
-            }
-            match ranges.last_mut().filter(|range| range.end == record.position()) {
-                Some(range) => range.end = range.end.next(),
-                None => ranges.push(record.position()..record.position().next()),
-            }
-            Ok(())
-        })?;
-        Ok(ranges)
-    }
-
-    /// The position of the record at an offset; none where the log does not have it any more, or cannot be read there.
-    pub fn position_at(&self, offset: RingOffset) -> Option<Position> {
-        /// What ends the scan.
-        enum First {
-            Record(Position),
-            Nothing,
-        }
-        impl From<ScanError> for First {
-            fn from(_: ScanError) -> First {
-                First::Nothing
-            }
-        }
-        let at = self.files.partition_point(|(file, _)| file.header.base <= offset).checked_sub(1)?;
-        let (file, end) = self.files.get(at).filter(|(_, end)| offset < *end)?;
-        match file.scan((offset, Position(0)), Some(*end), |record| Err(First::Record(record.position()))) {
-            Err(First::Record(position)) => Some(position),
-            Err(First::Nothing) | Ok(_) => None,
-        }
-    }
-
-    /// Visits every record from `from` on.
-    ///
-    /// # Errors
-    /// Whatever reading meets, and whatever the visitor answers; damage too.
-    pub fn replay<E: From<RecoveryError>>(
-        &self,
-        from: RingOffset,
-        mut visit: impl FnMut(&Record<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        for (file, end) in self.files.iter().filter(|(_, end)| *end > from) {
-            let start = (from.max(file.header.base), Position(0));
-            let mut failure = None;
-            let extent = file.scan::<ScanError>(start, Some(*end), |record| {
-                if failure.is_none() {
-                    failure = visit(record).err();
-                }
-                Ok(())
-            });
-            if let Some(failure) = failure {
-                return Err(failure);
-            }
-            let extent = extent.map_err(RecoveryError::from)?;
-            if extent.end < *end {
-                return Err(RecoveryError::Damaged {
-                    path: file.path.clone(),
-                    what: "a damaged record".to_owned(),
-                    offset: extent.end,
-                    synced: self.synced,
-                }
-                .into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the log: all of it is on the disk, and its last segment has an index as the others have. It gets no more
-    /// records, unless the start that does this is interrupted before another generation is in use.
-    ///
-    /// # Errors
-    /// Whatever the system says.
-    pub fn close(self, directory: &Path, storage: &dyn Storage) -> Result<(), RecoveryError> {
-        for (file, _) in self.files.iter().filter(|(_, end)| *end > self.synced) {
-            let refused = |source| RecoveryError::Io { path: file.path.clone(), source };
-            storage.open(&file.path).and_then(|file| file.sync()).map_err(refused)?;
-        }
-        if let Some((file, end)) = self.files.last() {
-            let (extent, index) = file.measure()?;
-            let sealed = Sealed { end: *end, last: extent.last, last_ms: extent.last_ms };
-            let streams = StreamBlocks::make(file, *end)?;
-            for (path, bytes) in
-                [(index_path(&file.path), index.encode(&sealed)), (streams_path(&file.path), streams.encode())]
-            {
-                storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
-            }
-        }
-        let refused = |source| RecoveryError::Io { path: directory.join("synced"), source };
-        synced::write(storage, directory, self.end.end).map_err(refused)
-    }
 }
 
 /// Finds the log of a shard in its directory, and cuts off what was torn. With `repair`, whatever is damaged is cut off

@@ -1,8 +1,9 @@
 //! A shard brought back from its directory, and set going again.
 
 use super::failure::LogFailure;
+use super::found::{Cut, FoundLog};
 use super::keeper::Keeper;
-use super::recovery::{Cut, DAMAGED, FoundLog, RecoveryError, find_log};
+use super::recovery::{DAMAGED, RecoveryError, find_log};
 use super::segment::root;
 use super::storage::Storage;
 use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};

@@ -5,7 +5,8 @@
 use super::CheckError;
 use super::shard::{Run, Seen};
 use crate::log::directory::Directory;
-use crate::log::recovery::{DAMAGED, FoundLog, find_log};
+use crate::log::found::FoundLog;
+use crate::log::recovery::{DAMAGED, find_log};
 use crate::log::scan::SegmentFile;
 use crate::log::segment::index_path;
 use crate::log::store::holes;

@@ -193,7 +193,7 @@ const CASES: &[Case] = &[
         },
         said: "its header is gone",
         is_damage: true,
-        refused: Some("never used at offset"),
+        refused: Some("its header is gone"),
         keys: 150..=200,
     },
     Case {
