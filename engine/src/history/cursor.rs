@@ -10,7 +10,9 @@ use crate::ring::record::{self, Record};
 pub struct HistoryCursor {
     reader: ShardReader,
     offset: RingOffset,
-    /// The part of the reader's scratch space that is still to be looked at.
+    /// What was copied last: kept here, for it is looked at record by record.
+    run: Vec<u8>,
+    /// The part of it that is still to be looked at.
     at: usize,
     end: usize,
     /// The one stream that is wanted, beside flushes; none where more is.
@@ -20,7 +22,7 @@ pub struct HistoryCursor {
 impl HistoryCursor {
     /// A cursor at the oldest record.
     pub fn new(history: &ShardHistory) -> HistoryCursor {
-        HistoryCursor { reader: history.reader(), offset: history.head(), at: 0, end: 0, stream: None }
+        HistoryCursor { reader: history.reader(), offset: history.head(), run: Vec::new(), at: 0, end: 0, stream: None }
     }
 
     /// Goes to the first record whose position is `position` or more. Nothing is copied yet. With a stream, records of
@@ -42,14 +44,22 @@ impl HistoryCursor {
     /// Where the record at the cursor is gone for good, or cannot be read.
     #[inline]
     pub fn fill(&mut self, max_bytes: usize) -> Result<bool, SegmentError> {
-        let is_used_up = self.at == self.end;
-        if is_used_up {
-            if let Some(stream) = self.stream {
-                self.offset = self.reader.skip(self.offset, stream)?;
-            }
-            (self.at, self.end) = (0, self.reader.read(self.offset, max_bytes)?);
+        if self.at != self.end {
+            return Ok(false);
         }
-        Ok(is_used_up)
+        self.refill(max_bytes)?;
+        Ok(true)
+    }
+
+    #[cold]
+    fn refill(&mut self, max_bytes: usize) -> Result<(), SegmentError> {
+        if let Some(stream) = self.stream {
+            self.offset = self.reader.skip(self.offset, stream)?;
+        }
+        (self.at, self.end) = (0, 0);
+        self.end = self.reader.read(self.offset, max_bytes)?;
+        self.reader.swap_scratch(&mut self.run);
+        Ok(())
     }
 
     /// The record at the cursor; none where the copied run is used up.
@@ -74,7 +84,7 @@ impl HistoryCursor {
 
     #[inline]
     fn rest(&self) -> &[u8] {
-        &self.reader.scratch()[self.at..self.end]
+        &self.run[self.at..self.end]
     }
 
     /// The record at a place that is known, if the history still has it. The cursor stays where it is, without its run.

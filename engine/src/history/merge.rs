@@ -73,6 +73,7 @@ impl ShardCursor {
     }
 
     /// Makes the next record below the bound the head.
+    #[inline]
     fn fill(&mut self, bound: Position) -> Result<(), SegmentError> {
         if self.place.fill(self.run_bytes)? {
             // Where so few did not do, as with a filter that lets little pass, more are copied at once.
@@ -82,6 +83,7 @@ impl ShardCursor {
         Ok(())
     }
 
+    #[inline]
     fn advance(&mut self, bound: Position) -> Result<(), SegmentError> {
         self.place.advance();
         self.fill(bound)

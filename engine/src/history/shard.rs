@@ -61,6 +61,14 @@ impl ShardHistory {
 }
 
 impl ShardReader {
+    /// Hands out what was copied last, for memory that the next copy may use.
+    pub fn swap_scratch(&mut self, other: &mut Vec<u8>) {
+        match &mut self.segments {
+            Some(segments) if self.is_from_segments => segments.swap_scratch(other),
+            _ => self.ring.swap_scratch(other),
+        }
+    }
+
     /// What was copied last.
     pub fn scratch(&self) -> &[u8] {
         match &self.segments {

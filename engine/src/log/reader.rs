@@ -57,6 +57,11 @@ impl SegmentReader {
         SegmentReader { segments: segments.clone(), list, version, open: None, scratch: Vec::new(), ahead: 0 }
     }
 
+    /// Hands out what was copied last, for memory that the next copy may use.
+    pub fn swap_scratch(&mut self, other: &mut Vec<u8>) {
+        std::mem::swap(&mut self.scratch, other);
+    }
+
     /// What was copied last.
     pub fn scratch(&self) -> &[u8] {
         &self.scratch

@@ -31,6 +31,11 @@ impl RingReader {
         &self.ring
     }
 
+    /// Hands out what was copied last, for memory that the next copy may use.
+    pub(crate) fn swap_scratch(&mut self, other: &mut Vec<u8>) {
+        std::mem::swap(&mut self.scratch, other);
+    }
+
     /// What was copied last.
     pub(crate) fn scratch(&self) -> &[u8] {
         &self.scratch
