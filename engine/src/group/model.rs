@@ -171,7 +171,7 @@ impl World {
 
     /// The highest position that each shard's ring has lost.
     fn evicted(&self) -> Vec<Option<u64>> {
-        self.history.rings().map(|ring| ring.evicted_through().map(|position| position.0)).collect()
+        self.history.shards().iter().map(|shard| shard.ring().evicted_through().map(|position| position.0)).collect()
     }
 
     pub(super) fn read(&mut self, consumer: u8, count: usize) -> (GroupRead, Vec<Seen>) {

@@ -27,7 +27,7 @@ use crate::filter::Filter;
 use crate::limits::SCAN_RECORDS_MAX;
 use crate::log::SegmentError;
 use crate::position::{Position, RingOffset, ShardId};
-use crate::ring::{Lapped, Record, Ring};
+use crate::ring::{Lapped, Record};
 use crate::sequencer::Sequencer;
 use crate::subscription::Source;
 use merge::{Bounds, Done, ShardCursor, merge, seek};
@@ -154,11 +154,6 @@ impl History {
     /// The histories of the shards.
     pub fn shards(&self) -> &[ShardHistory] {
         &self.shards
-    }
-
-    /// The rings of the shards.
-    pub fn rings(&self) -> impl ExactSizeIterator<Item = &Ring> {
-        self.shards.iter().map(ShardHistory::ring)
     }
 
     /// Why the last read that failed did.

@@ -128,7 +128,7 @@ impl FoundLog {
         }
         if let Some((file, end)) = self.files.last() {
             let (extent, index) = file.measure()?;
-            let sealed = Sealed { end: *end, last: extent.last, last_ms: extent.last_ms };
+            let sealed = Sealed { end: *end, ..extent.sealed() };
             let streams = StreamBlocks::make(file, *end)?;
             for (path, bytes) in
                 [(index_path(&file.path), index.encode(&sealed)), (streams_path(&file.path), streams.encode())]

@@ -7,9 +7,10 @@
 //! There is one writer, the shard's core. It stores an entry (relaxed), then the number of entries (release); a reader
 //! loads the number (acquire) and then only entries below it. Entries are never changed.
 
-use super::segment::FORMAT_VERSION;
+use super::segment::{FORMAT_VERSION, index_path};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
+use std::path::Path;
 use thiserror::Error;
 
 /// How far apart the entries are, in bytes of the segment.
@@ -130,6 +131,12 @@ impl SparseIndex {
         let checksum = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
+    }
+
+    /// The index beside a segment that begins at `base`, with what it says of the segment; none where there is none that
+    /// can be used.
+    pub fn beside(segment: &Path, base: RingOffset) -> Option<(SparseIndex, Sealed)> {
+        SparseIndex::decode(&std::fs::read(index_path(segment)).ok()?, base).ok()
     }
 
     /// Reads what [`SparseIndex::encode`] has written for the segment that begins at `base`.

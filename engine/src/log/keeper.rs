@@ -4,6 +4,7 @@
 
 use super::failure::LogFailure;
 use super::index::{Sealed, SparseIndex};
+use super::removal::Removal;
 use super::scan::SegmentFile;
 use super::segment::{index_path, segment_path};
 use super::segments::{Segment, Segments};
@@ -157,6 +158,7 @@ impl Keeper {
             marked: synced,
             unnoted: VecDeque::new(),
             sealed: 0,
+            removal: Removal::default(),
         };
         threads.push(spawn(name, move || work.run())?);
         Ok(Keeper { requests: Some(requests), numbers: Some(numbers), prepared, shared, threads })
@@ -203,7 +205,7 @@ impl Keeper {
 
     /// What has failed for good.
     pub fn failure(&self) -> Option<String> {
-        self.status().failure()
+        self.shared.failure.reason()
     }
 
     pub(super) fn fail(&self, reason: &str) {
@@ -262,6 +264,8 @@ struct Work {
     unnoted: VecDeque<Arc<Segment>>,
     /// How many were sealed since the last tick.
     sealed: usize,
+    /// Segments that retention has taken.
+    removal: Removal,
 }
 
 /// In a second in which more segments are sealed than this, streams are not noted: the shard needs its core, and whoever
@@ -413,18 +417,10 @@ impl Work {
             bytes -= segment.file_bytes;
             gone += 1;
         }
-        if gone == 0 {
-            return;
+        if gone > 0 {
+            segments.drop_before(list[gone].number);
+            list[..gone].iter().for_each(|segment| self.removal.push(&segment.path));
         }
-        segments.drop_before(list[gone].number);
-        for segment in &list[..gone] {
-            for path in [index_path(&segment.path), streams_path(&segment.path), segment.path.clone()] {
-                if let Err(error) = self.storage.remove(&path) {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
-                    // What is left is one log, for the next start to remove.
-                    return;
-                }
-            }
-        }
+        self.removal.run(&*self.storage);
     }
 }

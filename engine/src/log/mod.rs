@@ -18,8 +18,8 @@
 //! | [`check`] | a directory looked at without a server, and repaired |
 //! | [`found`] | the log that a start has found |
 //! | [`restore`] | a shard brought back and set going |
-//! | [`directory`], [`meta`] | the directory of all shards, and where positions go on |
 //! | [`reshard`] | the keys given to shards of another number |
+//! | `removal` | segments on their way off the disk |
 //! | [`older`] | the history of shards of another number, and its end |
 //! | [`store`] | all shards of a directory |
 //! | [`map`] | a file mapped for reading that may fail under its readers |
@@ -39,6 +39,7 @@ pub mod older;
 pub mod reader;
 pub mod recording;
 pub mod recovery;
+mod removal;
 pub mod reshard;
 pub mod restore;
 pub mod scan;

@@ -7,10 +7,9 @@
 use super::directory::Directory;
 use super::meta::Generation;
 use super::recovery::{RecoveryError, find_closed};
-use super::segment::index_path;
+use super::removal::Removal;
 use super::segments::{SegmentList, Segments};
 use super::store::StoreError;
-use super::streams::streams_path;
 use super::writer::{LogIdentity, LogOptions};
 use crate::clock;
 use crate::history::{OlderHistory, ShardHistory};
@@ -88,6 +87,7 @@ pub struct Retirement {
     /// Of all generations together.
     retain_bytes: u64,
     retain_ms: Option<u64>,
+    removal: Removal,
 }
 
 impl Retirement {
@@ -99,7 +99,14 @@ impl Retirement {
         options: LogOptions,
     ) -> Retirement {
         let retain_bytes = options.retain_bytes.saturating_mul(current.len() as u64);
-        Retirement { directory, older, current, retain_bytes, retain_ms: options.retain_ms }
+        Retirement {
+            directory,
+            older,
+            current,
+            retain_bytes,
+            retain_ms: options.retain_ms,
+            removal: Removal::default(),
+        }
     }
 
     #[cfg(test)]
@@ -152,11 +159,8 @@ impl Retirement {
         let (_, list) = all.list();
         let [first, second, ..] = &list[..] else { return 0 };
         all.drop_before(second.number);
-        for path in [index_path(&first.path), streams_path(&first.path), first.path.clone()] {
-            if let Err(error) = self.directory.storage().remove(&path) {
-                tracing::warn!(path = %path.display(), %error, "cannot remove what retention no longer keeps");
-            }
-        }
+        self.removal.push(&first.path);
+        self.removal.run(&**self.directory.storage());
         first.file_bytes
     }
 

@@ -9,11 +9,11 @@
 
 use super::found::{Cut, FoundLog};
 use super::index::{Sealed, SparseIndex};
+use super::removal::remove_made;
 use super::scan::{Extent, ScanError, SegmentFile, is_zero};
 use super::segment::{HEADER_BYTES, HeaderError, index_path, root, segment_number};
 use super::segments::Segment;
-use super::storage::{ASIDE, Storage};
-use super::streams::streams_path;
+use super::storage::{Storage, is_aside};
 use super::synced;
 use super::writer::{LogEnd, LogIdentity, Resumed};
 use crate::position::{Position, RingOffset};
@@ -128,16 +128,14 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
             return Err(damaged(what));
         }
-        let known = std::fs::read(index_path(&path)).ok();
-        let known = known.and_then(|bytes| SparseIndex::decode(&bytes, header.base).ok());
-        let sealed = match known {
+        let sealed = match SparseIndex::beside(&path, header.base) {
             Some((_, sealed)) => sealed,
             None => {
                 let (extent, _) = file.measure()?;
                 if extent.residue > 0 {
                     return Err(damaged(format!("a damaged record at offset {}", extent.end)));
                 }
-                Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms }
+                extent.sealed()
             }
         };
         (end, last) = (sealed.end, sealed.last);
@@ -153,7 +151,7 @@ fn segment_files(directory: &Path, storage: &dyn Storage) -> io::Result<Vec<(u64
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.to_string_lossy().ends_with(ASIDE) {
+        if is_aside(&path) {
             storage.remove(&path)?;
         } else if let Some(number) = segment_number(&path) {
             found.push((number, path));
@@ -219,14 +217,12 @@ impl Look<'_> {
             return Ok(false);
         }
         // Who repairs believes nothing.
-        let known = std::fs::read(index_path(path)).ok().filter(|_| !self.repair);
-        let known = known.and_then(|bytes| SparseIndex::decode(&bytes, header.base).ok());
+        let known = if self.repair { None } else { SparseIndex::beside(path, header.base) };
         let (sealed, extent, index) = match known {
             Some((index, sealed)) => (sealed, None, index),
             None => {
                 let (extent, index) = file.measure()?;
-                let sealed = Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms };
-                (sealed, Some(extent), index)
+                (extent.sealed(), Some(extent), index)
             }
         };
         self.looked.push(Looked { file, sealed, extent, index: Arc::new(index) });
@@ -258,8 +254,7 @@ impl Look<'_> {
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
         let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
-        self.storage.remove(&index_path(path)).map_err(refused)?;
-        self.storage.remove(&streams_path(path)).map_err(refused)?;
+        remove_made(self.storage, path).map_err(refused)?;
         if is_empty {
             self.storage.remove(path).map_err(refused)
         } else {
@@ -330,8 +325,7 @@ impl Look<'_> {
         }
         let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
         // It is active again.
-        self.storage.remove(&index_path(&last.file.path)).map_err(refused)?;
-        self.storage.remove(&streams_path(&last.file.path)).map_err(refused)?;
+        remove_made(self.storage, &last.file.path).map_err(refused)?;
         let file = self.storage.open(&last.file.path).map_err(refused)?;
         let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
         files.push((last.file, end));
@@ -359,7 +353,7 @@ impl Look<'_> {
             return Ok(extent);
         }
         let (extent, index) = looked.file.measure()?;
-        looked.sealed = Sealed { end: extent.end, last: extent.last, last_ms: extent.last_ms };
+        looked.sealed = extent.sealed();
         looked.extent = Some(extent);
         looked.index = Arc::new(index);
         Ok(extent)

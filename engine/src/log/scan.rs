@@ -1,7 +1,7 @@
 //! A segment read from one record to the next, each checked: what a start does with the log, and what `keytide check`
 //! does. By read calls, not through a map: everything is looked at once, in order.
 
-use super::index::SparseIndex;
+use super::index::{Sealed, SparseIndex};
 use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader};
 use crate::position::{Position, RingOffset};
 use crate::ring::{Record, record};
@@ -41,6 +41,13 @@ pub struct Extent {
     pub records: u64,
     /// How many bytes that are not zero follow, up to the end of the file: what was torn or damaged.
     pub residue: u64,
+}
+
+impl Extent {
+    /// What is known of a segment that ends so.
+    pub fn sealed(&self) -> Sealed {
+        Sealed { end: self.end, last: self.last, last_ms: self.last_ms }
+    }
 }
 
 /// Why a file cannot be scanned.
@@ -108,17 +115,12 @@ impl SegmentFile {
         until: Option<RingOffset>,
         mut visit: impl FnMut(&Record<'_>) -> Result<(), E>,
     ) -> Result<Extent, E> {
-        let limit = RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES));
-        let until = until.map_or(limit, |until| until.min(limit));
+        let until = until.map_or(self.limit(), |until| until.min(self.limit()));
         let mut extent = Extent { end: from, last: after, last_ms: 0, whole: (from, after), records: 0, residue: 0 };
         let mut run = Vec::new();
         // Of a file that was cut, `from` may lie behind the end.
         while extent.end < until {
-            self.read(extent.end, until, RUN_BYTES, &mut run)?;
-            let first = record::length(&run);
-            if first as usize > run.len() && first <= until.0 - extent.end.0 {
-                self.read(extent.end, until, first as usize, &mut run)?;
-            }
+            self.read_records(extent.end, until, RUN_BYTES, &mut run)?;
             let before = extent.end;
             let mut rest = &run[..];
             while let Some(record) = Record::parse(rest, extent.end) {
@@ -142,6 +144,27 @@ impl SegmentFile {
         Ok(extent)
     }
 
+    /// The offset at which the file ends.
+    fn limit(&self) -> RingOffset {
+        RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES))
+    }
+
+    /// Reads about so many bytes, and the first record whole where there is one.
+    fn read_records(
+        &self,
+        from: RingOffset,
+        until: RingOffset,
+        bytes: usize,
+        run: &mut Vec<u8>,
+    ) -> Result<(), ScanError> {
+        self.read(from, until, bytes, run)?;
+        let first = record::length(run);
+        if first as usize > run.len() && first <= until.0 - from.0 {
+            self.read(from, until, first as usize, run)?;
+        }
+        Ok(())
+    }
+
     fn read(&self, from: RingOffset, until: RingOffset, bytes: usize, run: &mut Vec<u8>) -> Result<(), ScanError> {
         run.resize(bytes.min((until.0 - from.0) as usize), 0);
         let at = HEADER_BYTES + from.0 - self.header.base.0;
@@ -157,13 +180,9 @@ impl SegmentFile {
         /// What a core's own cache holds.
         const SKIM_BYTES: usize = 128 << 10;
         let (mut at, mut run) = (self.header.base, Vec::new());
-        let end = end.min(RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES)));
+        let end = end.min(self.limit());
         while at < end {
-            self.read(at, end, SKIM_BYTES, &mut run)?;
-            let first = record::length(&run);
-            if first as usize > run.len() && first <= end.0 - at.0 {
-                self.read(at, end, first as usize, &mut run)?;
-            }
+            self.read_records(at, end, SKIM_BYTES, &mut run)?;
             let (before, mut rest) = (at, &run[..]);
             while let Some(record) = Record::parse(rest, at) {
                 visit(&record);
@@ -199,7 +218,7 @@ impl SegmentFile {
     /// # Errors
     /// Whatever reading meets.
     pub fn residue(&self, from: RingOffset) -> Result<u64, ScanError> {
-        let limit = RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES));
+        let limit = self.limit();
         let (mut at, mut residue, mut run) = (from, 0, Vec::new());
         while at < limit {
             self.read(at, limit, RUN_BYTES, &mut run)?;

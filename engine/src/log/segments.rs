@@ -3,7 +3,7 @@
 //! a newer one; only then do they take the lock.
 
 use super::index::{Sealed, SparseIndex};
-use super::segment::{HEADER_BYTES, SegmentHeader, index_path};
+use super::segment::{HEADER_BYTES, SegmentHeader};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 use std::path::PathBuf;
@@ -83,8 +83,7 @@ impl Segment {
         if let Some(index) = known.upgrade() {
             return Some(index);
         }
-        let bytes = std::fs::read(index_path(&self.path)).ok()?;
-        let (index, _) = SparseIndex::decode(&bytes, self.base).ok()?;
+        let (index, _) = SparseIndex::beside(&self.path, self.base)?;
         let index = Arc::new(index);
         *known = Arc::downgrade(&index);
         Some(index)

@@ -82,9 +82,7 @@ impl Core {
             ops.resume_receive(connection.id);
         }
         if !went_on && connection.is_finished() {
-            connection.is_closed = true;
-            self.end_subscriptions(connection);
-            ops.close(connection.id);
+            self.close(ops, connection);
         }
         let has_room = connection.wants_room && !self.pushes.is_full(connection);
         if has_room {
@@ -93,6 +91,13 @@ impl Core {
         }
         // The net ring may know already that the send is over, and tells only who asks.
         went_on || has_room || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
+    }
+
+    /// Closes a connection, whatever is still to be sent.
+    pub(super) fn close(&mut self, ops: &mut NetOps, connection: &mut Connection) {
+        connection.is_closed = true;
+        self.end_subscriptions(connection);
+        ops.close(connection.id);
     }
 
     /// Ends all subscriptions of a connection that is being closed.

@@ -24,9 +24,7 @@ impl Core {
         let open: Vec<_> = self.connections.iter().filter(|connection| !connection.is_closed).map(|c| c.id).collect();
         for id in open {
             let Some(mut connection) = self.connections.take(id) else { continue };
-            connection.is_closed = true;
-            self.end_subscriptions(&mut connection);
-            ops.close(id);
+            self.close(ops, &mut connection);
             self.connections.put(connection);
         }
     }

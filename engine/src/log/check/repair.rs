@@ -7,10 +7,9 @@ use super::shard::{Run, Seen};
 use crate::log::directory::Directory;
 use crate::log::found::FoundLog;
 use crate::log::recovery::{DAMAGED, find_log};
+use crate::log::removal::remove_made;
 use crate::log::scan::SegmentFile;
-use crate::log::segment::index_path;
 use crate::log::store::holes;
-use crate::log::streams::streams_path;
 use crate::log::synced;
 use crate::position::{Position, RingOffset};
 use std::path::{Path, PathBuf};
@@ -159,9 +158,7 @@ fn beside(path: &Path) -> PathBuf {
 fn set_aside(directory: &Directory, path: &Path) -> Result<PathBuf, CheckError> {
     let to = beside(path);
     let refused = |source| CheckError::Io { path: path.to_owned(), source };
-    for made in [index_path(path), streams_path(path)] {
-        directory.storage().remove(&made).map_err(refused)?;
-    }
+    remove_made(&**directory.storage(), path).map_err(refused)?;
     directory.storage().rename(path, &to).map_err(refused)?;
     Ok(to)
 }

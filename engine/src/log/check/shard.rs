@@ -2,7 +2,7 @@
 
 use super::{CheckError, Problem, ShardReport};
 use crate::log::index::{Sealed, SparseIndex};
-use crate::log::scan::{Extent, ScanError, SegmentFile};
+use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
 use crate::log::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
 use crate::log::storage::is_aside;
 use crate::log::streams::{StreamBlocks, streams_path};
@@ -12,7 +12,7 @@ use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use crate::snapshot::{self, SnapshotError, SnapshotInfo, snapshot_files};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -152,8 +152,8 @@ impl Seen {
             }
         }
         for path in unused {
-            let refused = |source| CheckError::Io { path: path.clone(), source };
-            if self.end().0 < self.report.synced && !is_blank(path).map_err(refused)? {
+            let refused = |error: ScanError| CheckError::Recovery(error.into());
+            if self.end().0 < self.report.synced && !is_zero(path).map_err(refused)? {
                 self.damage(path, Some((self.end().0, 0)), "its header is gone: none of its records can be read");
                 self.lost_files.push(path.clone());
             }
@@ -325,19 +325,6 @@ impl Seen {
             is_first && run.start.0 == RingOffset(0) || self.snapshots.iter().any(|(_, info)| is_in(run, info))
         };
         (0..self.runs.len()).rfind(|index| begins(&self.runs[*index]))
-    }
-}
-
-/// Whether a file has nothing but zeros.
-fn is_blank(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    let mut run = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut run)? {
-            0 => return Ok(true),
-            bytes if run[..bytes].iter().any(|byte| *byte != 0) => return Ok(false),
-            _ => {}
-        }
     }
 }
 
