@@ -1,6 +1,7 @@
 //! A connection: bytes in, replies out, and why it stands still. Knows no command.
 
-use crate::net_ring::{ConnectionId, SendBuffer};
+use crate::limits::SHARED_APART_BYTES;
+use crate::net_ring::{ConnectionId, SendBuffer, SharedBytes};
 use crate::replies::Replies;
 use crate::resp::{Parser, ParserLimits, Protocol};
 use crate::session::{Closing, Session};
@@ -34,9 +35,10 @@ pub struct Connection {
     pub sending_bytes: usize,
     /// Whether its subscriptions wait for room in its output.
     pub wants_room: bool,
-    /// What it has to send together with others, in order, before what is ready of its own.
-    shared: VecDeque<Rc<Vec<u8>>>,
-    shared_bytes: usize,
+    /// What it has to send before what is ready of its replies: what others send as well, and what of its own goes before
+    /// that.
+    queued: VecDeque<SendBuffer>,
+    queued_bytes: usize,
     /// A send's buffer that came back.
     pub spare: Vec<u8>,
     /// Whether the client has ended its side: what it asked for is answered, and then it is closed.
@@ -72,8 +74,8 @@ impl Connection {
             is_sending: false,
             sending_bytes: 0,
             wants_room: false,
-            shared: VecDeque::new(),
-            shared_bytes: 0,
+            queued: VecDeque::new(),
+            queued_bytes: 0,
             spare: Vec::new(),
             has_ended: false,
             is_closed: false,
@@ -90,34 +92,46 @@ impl Connection {
     /// The bytes of output that the kernel has not taken, without replies that wait for others.
     #[inline]
     pub fn unsent_bytes(&self) -> usize {
-        self.shared_bytes + self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
+        self.queued_bytes + self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
     }
 
-    /// Adds what others send as well. What is behind something of its own is copied behind it.
-    pub fn send_shared(&mut self, bytes: &Rc<Vec<u8>>) {
-        if self.replies.ready().is_empty() {
-            self.shared.push_back(bytes.clone());
-            self.shared_bytes += bytes.len();
-        } else {
-            self.replies.push_buffer().extend_from_slice(bytes);
+    /// Adds what others send as well. A little behind something of its own is copied behind it.
+    pub fn send_shared(&mut self, bytes: &Rc<SharedBytes>) {
+        if !self.replies.ready().is_empty() {
+            if bytes.len() < SHARED_APART_BYTES {
+                self.replies.push_buffer().extend_from_slice(bytes);
+                return;
+            }
+            let own = self.take_ready();
+            self.queue(own);
         }
+        self.queue(bytes.clone().into());
+    }
+
+    fn queue(&mut self, buffer: SendBuffer) {
+        self.queued_bytes += buffer.len();
+        self.queued.push_back(buffer);
+    }
+
+    fn take_ready(&mut self) -> SendBuffer {
+        self.replies.take_ready(std::mem::take(&mut self.spare)).into()
     }
 
     /// Whether nothing of its output is still to be sent, but for what is being sent.
     #[inline]
     pub fn has_nothing_to_send(&self) -> bool {
-        self.shared.is_empty() && self.replies.ready().is_empty()
+        self.queued.is_empty() && self.replies.ready().is_empty()
     }
 
     /// What it sends next.
     #[inline]
     pub fn next_send(&mut self) -> Option<SendBuffer> {
-        if let Some(shared) = self.shared.pop_front() {
-            self.shared_bytes -= shared.len();
-            return Some(shared.into());
+        if let Some(buffer) = self.queued.pop_front() {
+            self.queued_bytes -= buffer.len();
+            return Some(buffer);
         }
         let is_ready = !self.replies.ready().is_empty();
-        is_ready.then(|| self.replies.take_ready(std::mem::take(&mut self.spare)).into())
+        is_ready.then(|| self.take_ready())
     }
 
     /// Its line of CLIENT LIST, with the fields of Redis that have a meaning here. Sizes are bytes.

@@ -4,40 +4,16 @@
 use std::{
     collections::HashMap,
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use keytide_net::net_ring::{ConnectionId, EndReason, NetEvent, NetOps, NetRing, NetRingOptions};
+use ring::{STUCK, listening, small, step};
 
-/// Long enough to be an error; no test waits for it if all is well.
-const STUCK: Option<Duration> = Some(Duration::from_secs(10));
-
-fn small() -> NetRingOptions {
-    // Small, so that queues and buffers run out in the tests.
-    NetRingOptions {
-        submissions: 8,
-        completions: 16,
-        receive_buffers: 4,
-        receive_buffer_bytes: 512,
-        ..NetRingOptions::default()
-    }
-}
-
-fn listening(ring: &mut NetRing) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    ring.listen(listener).unwrap();
-    address
-}
-
-fn step(ring: &mut NetRing, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) {
-    if ring.poll(handler).unwrap() == 0 {
-        let unreported = ring.ops().has_unreported_sends();
-        ring.park(Some(Duration::from_millis(100)), || !unreported).unwrap();
-    }
-}
+#[path = "common/ring.rs"]
+mod ring;
 
 /// Sends back what comes in, one send at a time for each connection; closes when the peer has ended and all is sent.
 #[derive(Default)]

@@ -232,6 +232,35 @@ fn one_connection_writes_reads_and_is_told_at_once() {
     }
 }
 
+/// What all are told alike leaves once for all of them, beside the replies to each.
+#[test]
+fn many_who_are_told_alike_each_get_everything_beside_their_own_replies() {
+    const SUBSCRIBERS: usize = 8;
+    for flags in [&["--shards", "1"][..], &["--shards", "2", "--push-buffer-bytes", "40k"]] {
+        let server = Server::start(&[flags, &["--ring-bytes", "8m"]].concat());
+        let mut subscribers: Vec<Subscriber> = (0..SUBSCRIBERS).map(|_| Subscriber::connect(&server, 3)).collect();
+        for subscriber in &mut subscribers {
+            subscriber.subscribe("$all FROM END");
+        }
+        for round in 0..5 {
+            // Replies are on their way while there is much to tell.
+            for (n, subscriber) in subscribers.iter_mut().enumerate().skip(round % 2) {
+                (0..20).for_each(|k| subscriber.send(&format!("ECHO {round}-{n}-{k}")));
+            }
+            write(&server, 2_000, |n| vec!["SET".into(), format!("k{n}"), format!("{round}{:0100}", n)]);
+            for (n, subscriber) in subscribers.iter_mut().enumerate().skip(round % 2) {
+                (0..20).for_each(|k| assert_eq!(subscriber.reply().text(), format!("{round}-{n}-{k}")));
+            }
+        }
+        let all = history(&server, "");
+        assert_eq!(all.len(), 10_000);
+        for mut subscriber in subscribers {
+            let told = subscriber.until_position(all.last().expect("it was written").0);
+            assert!(events(&told).into_iter().map(row).eq(all.iter().cloned()));
+        }
+    }
+}
+
 /// Nobody asks for anything: a core that sleeps wakes for a TTL that is over, and tells.
 #[test]
 fn what_ends_by_itself_is_told() {

@@ -1,9 +1,11 @@
 //! The submission side of a net ring: queueing entries, entering the kernel, and what may be asked of a connection.
 
 use std::{
+    cell::OnceCell,
     collections::VecDeque,
     io,
     net::{SocketAddr, TcpStream},
+    rc::Rc,
     time::Duration,
 };
 
@@ -12,7 +14,8 @@ use io_uring::{EnterFlags, IoUring, squeue, types};
 use super::{
     NetCounters,
     op::{self, accept::Listener, watch::Watch},
-    slab::{Connection, ConnectionId, SendBuffer, Sending, Slab},
+    pages::Spool,
+    slab::{Connection, ConnectionId, SendBuffer, Sending, Slab, Way},
 };
 
 /// What may be asked of a net ring while it hands out events. Everything is queued and leaves with the next enter.
@@ -28,6 +31,8 @@ pub struct NetOps {
     pub(super) silent: Vec<(ConnectionId, u64)>,
     /// How many of them there were.
     pub(super) silent_sends: u64,
+    /// Through what pages go that several connections send: made when first needed, none where the system refuses.
+    pub(super) spool: OnceCell<Option<Rc<Spool>>>,
     /// Connections that are gone and whose `Closed` has not been handed out.
     pub(super) released: Vec<ConnectionId>,
     pub(super) counters: NetCounters,
@@ -44,6 +49,7 @@ impl NetOps {
             watches: Vec::new(),
             silent: Vec::new(),
             silent_sends: 0,
+            spool: OnceCell::new(),
             released: Vec::new(),
             counters: NetCounters::default(),
         }
@@ -61,7 +67,7 @@ impl NetOps {
         match self.connections.get_mut(id) {
             Some(connection) if !connection.closing && connection.sending.is_none() => {
                 self.silent_sends += 1;
-                connection.sending = Some(Sending { buffer, done: 0, silent: Some(self.silent_sends) });
+                connection.sending = Some(Sending { buffer, done: 0, way: Way::Silent(self.silent_sends) });
                 op::send::submit(self, id);
                 Ok(())
             }
@@ -106,7 +112,7 @@ impl NetOps {
         let cancel_receive = connection.receive_armed && !connection.receive_cancelling;
         connection.receive_cancelling |= cancel_receive;
         // A silent one is over as soon as it is submitted.
-        let cancel_send = connection.sending.as_ref().is_some_and(|sending| sending.silent.is_none());
+        let cancel_send = connection.sending.as_ref().is_some_and(|sending| !matches!(sending.way, Way::Silent(_)));
         if cancel_receive {
             op::cancel::receive(self, id);
         }

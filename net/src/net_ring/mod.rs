@@ -12,6 +12,7 @@ mod buffers;
 mod driver;
 mod error;
 mod op;
+mod pages;
 mod park;
 mod slab;
 
@@ -22,6 +23,7 @@ use keytide_engine::limits::COMMANDS_AHEAD;
 
 pub use driver::NetOps;
 pub use error::{NetRingError, Refusal};
+pub use pages::SharedBytes;
 pub use park::{Parked, executor_rings};
 pub use slab::{ConnectionId, SendBuffer};
 
@@ -197,6 +199,8 @@ pub struct NetCounters {
     pub received_bytes: u64,
     /// Bytes of sends that are over.
     pub sent_bytes: u64,
+    /// Those of them that were handed on in pages, not copied.
+    pub handed_on_bytes: u64,
     /// Times another core or a watched descriptor woke the ring.
     pub watch_events: u64,
 }

@@ -1,5 +1,6 @@
 //! The connections of one net ring: places that are used again, and ids that are not.
 
+use super::pages::SharedBytes;
 use std::net::TcpStream;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -45,8 +46,8 @@ impl ConnectionId {
 pub enum SendBuffer {
     /// One connection's own.
     Own(Vec<u8>),
-    /// The same for several connections, which nobody changes any more.
-    Shared(Rc<Vec<u8>>),
+    /// The same for several connections.
+    Shared(Rc<SharedBytes>),
 }
 
 impl Deref for SendBuffer {
@@ -65,8 +66,8 @@ impl From<Vec<u8>> for SendBuffer {
     }
 }
 
-impl From<Rc<Vec<u8>>> for SendBuffer {
-    fn from(bytes: Rc<Vec<u8>>) -> SendBuffer {
+impl From<Rc<SharedBytes>> for SendBuffer {
+    fn from(bytes: Rc<SharedBytes>) -> SendBuffer {
         SendBuffer::Shared(bytes)
     }
 }
@@ -76,7 +77,7 @@ impl SendBuffer {
     pub fn into_vec(self) -> Option<Vec<u8>> {
         match self {
             SendBuffer::Own(bytes) => Some(bytes),
-            SendBuffer::Shared(bytes) => Rc::try_unwrap(bytes).ok(),
+            SendBuffer::Shared(bytes) => Rc::into_inner(bytes).map(SharedBytes::into_vec),
         }
     }
 }
@@ -84,10 +85,20 @@ impl SendBuffer {
 /// A send in flight: the kernel reads from `buffer` until the completion.
 pub(super) struct Sending {
     pub(super) buffer: SendBuffer,
-    /// Bytes that earlier, partial completions have sent.
+    /// Bytes that the kernel has taken already.
     pub(super) done: usize,
-    /// The send's number while the kernel says nothing of it unless it fails; see [`super::op::send`].
-    pub(super) silent: Option<u64>,
+    pub(super) way: Way,
+}
+
+/// How what is left of a send goes; see [`super::op::send`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// The kernel says nothing of it unless it fails. With the send's number.
+    Silent(u64),
+    /// It waits for room, and for its completion.
+    Loud,
+    /// Pages are handed on when there is room, which a completion tells.
+    Room,
 }
 
 /// One connection, with what the kernel holds of it.

@@ -11,8 +11,8 @@ pub mod running;
 pub mod tails;
 
 use crate::connection::{Connection, Connections};
-use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES};
-use crate::net_ring::ConnectionId;
+use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES, SHARED_BYTES_AT_FIRST};
+use crate::net_ring::{ConnectionId, SharedBytes};
 use crate::resp::Protocol;
 use crate::session::Closing;
 use crate::turn_loop::list;
@@ -128,7 +128,7 @@ impl Outlet for Clients<'_> {
             let Some(connection) = connections.get(ConnectionId::from_u64(client.0)) else { continue };
             let protocol = connection.session.protocol;
             let place = shared.outputs.iter().position(|output| output.protocol == protocol).unwrap_or_else(|| {
-                let bytes = spares.pop().unwrap_or_default();
+                let bytes = spares.pop().unwrap_or_else(|| Vec::with_capacity(SHARED_BYTES_AT_FIRST));
                 shared.outputs.push(SharedOutput { protocol, bytes, connections: Vec::new() });
                 shared.outputs.len() - 1
             });
@@ -150,7 +150,7 @@ impl Outlet for Clients<'_> {
                 self.pushes.keep(output.bytes);
                 continue;
             }
-            let bytes = Rc::new(output.bytes);
+            let bytes = Rc::new(SharedBytes::from(output.bytes));
             for id in output.connections {
                 let Some(connection) = self.connections.get(id) else { continue };
                 connection.send_shared(&bytes);
@@ -178,6 +178,7 @@ struct SharedOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net_ring::SendBuffer;
     use crate::resp::{ParserLimits, Protocol};
     use crate::session::Session;
     use keytide_engine::position::Position;
@@ -232,6 +233,37 @@ mod tests {
         assert!(pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
         let connection = connections.get(id).unwrap();
         assert!(connection.wants_room && connection.waits_for_sent());
+    }
+
+    #[test]
+    fn what_many_are_told_leaves_in_order_with_their_own() {
+        let (mut connections, mut listed, mut pushes) = (connected(&[1, 2]), Vec::new(), Pushes::new(1 << 20));
+        let ids = [ClientId(1), ClientId(2)];
+        let tell_both = |clients: &mut Clients<'_>, count: u64| {
+            clients.begin_shared(&ids, 5);
+            (0..count).for_each(|n| clients.push_shared(Push::Checkpoint(Position(n))));
+            clients.end_shared();
+        };
+        let mut clients = pushes.to(&mut connections, &mut listed);
+        tell_both(&mut clients, 1);
+        clients.push(ids[0], 5, Push::CaughtUp(Position(7)));
+        tell_both(&mut clients, 2);
+        tell_both(&mut clients, 1_000);
+        clients.push(ids[0], 5, Push::CaughtUp(Position(8)));
+        let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
+        let unsent = connection.unsent_bytes();
+        let sends: Vec<_> = std::iter::from_fn(|| connection.next_send()).collect();
+        assert_eq!(sends.iter().map(|send| send.len()).sum::<usize>(), unsent);
+        assert_eq!(connection.unsent_bytes(), 0);
+        // A little is copied behind its own, much is not.
+        let is_shared: Vec<bool> = sends.iter().map(|send| matches!(send, SendBuffer::Shared(_))).collect();
+        assert_eq!(is_shared, [true, false, true, false]);
+        let all: Vec<u8> = sends.iter().flat_map(|send| send.iter().copied()).collect();
+        let all = String::from_utf8(all).unwrap().replace("\r\n", " ");
+        let checkpoints = |count| (0..count).map(|n| format!("*3 $14 cdc.checkpoint :5 :{n} ")).collect::<String>();
+        let caught_up = |position| format!("*3 $12 cdc.caughtup :5 :{position} ");
+        let expected = [checkpoints(1), caught_up(7), checkpoints(2), checkpoints(1_000), caught_up(8)].concat();
+        assert_eq!(all, expected);
     }
 
     #[test]

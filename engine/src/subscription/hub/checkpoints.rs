@@ -47,7 +47,7 @@ impl Hub {
                 && member.phase == Phase::Live
                 && let Some(due) = member.checkpoint_due()
             {
-                if due <= *merged && member.queue.is_empty() && outlet.has_room(member.client) {
+                if due <= *merged && member.waiting.is_empty() && outlet.has_room(member.client) {
                     if is_few {
                         member.checkpoint_each(*merged, To::Itself, outlet);
                     } else {

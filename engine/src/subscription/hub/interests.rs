@@ -1,5 +1,6 @@
 //! What the members of a hub want, each interest once however many share it, and on which shards it is live.
 
+use super::queue::Queue;
 use crate::fanout::Ask;
 use crate::position::{Position, ShardId};
 use crate::subscription::Interest;
@@ -40,6 +41,8 @@ pub(super) struct Row {
     pub is_demoted: bool,
     /// The events that it wants of the chunk that is told, by their places in it.
     pub found: Vec<u32>,
+    /// What waits for its members.
+    pub queue: Queue,
 }
 
 impl Interests {
@@ -83,6 +86,7 @@ impl Interests {
             from: Position(0),
             is_demoted: false,
             found: Vec::new(),
+            queue: Queue::default(),
         };
         let number = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
@@ -165,6 +169,7 @@ impl Interests {
         if row.joined > 0 {
             return;
         }
+        row.queue.shrink();
         // No answer that is still on its way is for anyone now.
         row.token = 0;
         let shards = row.shards.clone();

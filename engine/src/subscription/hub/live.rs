@@ -4,9 +4,9 @@
 //! Who is told alike, as hundreds of subscribers to everything are, is told once: see [`Outlet::begin_shared`].
 
 use super::interests::Interests;
-use super::member::{Member, Phase, Stands, To, Waiting};
+use super::member::{Member, Phase, To};
+use super::queue::{Queue, Told, Waiting};
 use super::{Hub, HubCounts};
-use crate::event::EventType;
 use crate::limits::{CHUNK_EVENTS, SHARED_BYTES, SubscriptionLimits};
 use crate::position::Position;
 use crate::ring::{Record, RingLookup};
@@ -52,7 +52,7 @@ impl Hub {
                 self.chunk.events.push(flush);
                 let event = self.chunk.events.len() as u32 - 1;
                 for index in self.members.indexes() {
-                    self.tell_alone(index, &[event], outlet);
+                    self.tell_alone(index, &[event], 0, outlet);
                 }
             }
             self.merged = last.next();
@@ -111,7 +111,7 @@ impl Hub {
             }
         }
         for index in singles.drain(..) {
-            self.tell_alone(index, &events, outlet);
+            self.tell_alone(index, &events, 0, outlet);
         }
         (self.chunk.groups, self.chunk.singles) = (groups, singles);
         self.interests.give_back(number, events);
@@ -139,21 +139,23 @@ impl Hub {
         }
         if told < events.len() {
             for index in group.members {
-                self.tell_alone(index, &events[told..], outlet);
+                self.tell_alone(index, events, told, outlet);
             }
         }
     }
 
-    /// Tells events of the chunk to one member, or lets them wait for it.
-    fn tell_alone(&mut self, index: u32, events: &[u32], outlet: &mut impl Outlet) {
-        let Hub { members, live_lookups, chunk, limits, counts, .. } = self;
+    /// Tells an interest's events of the chunk to one member, but for the first of them, which it was told; or lets them
+    /// wait for it.
+    fn tell_alone(&mut self, index: u32, events: &[u32], first: usize, outlet: &mut impl Outlet) {
+        let Hub { members, interests, live_lookups, chunk, limits, counts, .. } = self;
         let member = &mut members[index];
-        for &event in events {
-            let waiting = chunk.events[event as usize];
-            if !member.offer(waiting, live_lookups, limits, counts, outlet) {
+        let queue = &mut interests.row_mut(member.interest).queue;
+        let told = Told { chunk: &chunk.events, places: events };
+        for place in first..events.len() {
+            if !member.offer((&told, place), queue, live_lookups, limits, counts, outlet) {
                 if member.phase == Phase::Live {
                     // Everything before it was told, or waits.
-                    member.cursor = waiting.position;
+                    member.cursor = told.get(place).position;
                     self.fall_behind(index, outlet);
                 } else {
                     // It is the shards' answers that came late: it reads on, and how far behind it is then says whether it
@@ -201,7 +203,7 @@ impl Member {
     /// What it has in common with those that are told alike, from an event at `first` on; none where it is told by
     /// itself.
     fn alike(&self, first: Position) -> Option<Alike> {
-        let is_ready = self.phase == Phase::Live && self.queue.is_empty() && first >= self.cursor;
+        let is_ready = self.phase == Phase::Live && self.waiting.is_empty() && first >= self.cursor;
         (is_ready && self.is_plain()).then(|| self.common())
     }
 
@@ -210,22 +212,25 @@ impl Member {
     #[inline]
     fn offer(
         &mut self,
-        waiting: Waiting,
+        (told, place): (&Told<'_>, usize),
+        queue: &mut Queue,
         lookups: &mut [RingLookup],
         limits: &SubscriptionLimits,
         counts: &mut HubCounts,
         outlet: &mut impl Outlet,
     ) -> bool {
+        let waiting = told.get(place);
         let may_tell = match self.phase {
             Phase::Asked | Phase::Reading => return true,
             Phase::Joining(from) if waiting.position < from => return true,
             Phase::Live if waiting.position < self.cursor => return true,
             Phase::Joining(_) => false,
-            Phase::Live => self.queue.is_empty() && self.may_tell(outlet),
+            Phase::Live => self.waiting.is_empty() && self.may_tell(outlet),
         };
-        if may_tell || self.after.is_some() {
+        // Behind something that waits, everything does.
+        if may_tell || self.after.is_some() && self.waiting.is_empty() {
             let Some(record) = find(lookups, waiting) else { return false };
-            if record.event_type() != EventType::FlushDb && self.stands(&record) == Stands::Before {
+            if self.passes(&record) {
                 return true;
             }
             if may_tell {
@@ -234,6 +239,6 @@ impl Member {
                 return true;
             }
         }
-        self.queue(waiting, limits)
+        queue.add(&mut self.waiting, told, place, limits)
     }
 }

@@ -1,13 +1,12 @@
 //! One subscription: what it has been told, and what waits for it.
 
 use super::live::Alike;
+use super::queue::Part;
 use crate::event::EventType;
 use crate::history::Gap;
-use crate::limits::SubscriptionLimits;
-use crate::position::{Position, Revision, RingOffset, ShardId};
+use crate::position::{Position, Revision};
 use crate::ring::Record;
 use crate::subscription::{As, ClientId, OnGap, OnSlow, Outlet, Push, Start, Subscribe};
-use std::collections::VecDeque;
 
 /// Where a subscription is between the history and what happens now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +39,6 @@ pub(super) enum To {
     Itself,
     /// It and all who are told alike, between [`Outlet::begin_shared`] and [`Outlet::end_shared`].
     AllAlike,
-}
-
-/// A reference to an event that could not be told at once.
-#[derive(Clone, Copy)]
-pub(super) struct Waiting {
-    pub shard: ShardId,
-    pub offset: RingOffset,
-    pub position: Position,
-    /// The bytes of its record.
-    pub bytes: u64,
 }
 
 /// One subscription.
@@ -90,9 +79,8 @@ pub(super) struct Member {
     pub found_start: bool,
     /// Which revision the stream's next event was to get when it began to look, and from which position on.
     pub next_revision: (u64, Position),
-    /// What waits for it, oldest first.
-    pub queue: VecDeque<Waiting>,
-    pub queue_bytes: u64,
+    /// What waits for it, of what waits for those who share its interest.
+    pub waiting: Part,
 }
 
 impl Member {
@@ -126,8 +114,7 @@ impl Member {
             after,
             found_start: false,
             next_revision: (0, Position(0)),
-            queue: VecDeque::new(),
-            queue_bytes: 0,
+            waiting: Part::default(),
         }
     }
 
@@ -221,25 +208,6 @@ impl Member {
         }
     }
 
-    /// Lets an event wait. False where too much waits already.
-    #[inline]
-    pub fn queue(&mut self, waiting: Waiting, limits: &SubscriptionLimits) -> bool {
-        let bytes = waiting.bytes;
-        // One event may be longer than all that may wait.
-        let fits = self.queue_bytes + bytes <= limits.queue_bytes || self.queue.is_empty();
-        if self.queue.len() >= limits.queue_events || !fits {
-            return false;
-        }
-        self.queue.push_back(waiting);
-        self.queue_bytes += bytes;
-        true
-    }
-
-    /// Takes what has waited longest.
-    pub fn unqueue(&mut self) {
-        self.queue_bytes -= self.queue.pop_front().map_or(0, |waiting| waiting.bytes);
-    }
-
     /// Meets a gap in the history before `first`. Tells it where the subscription goes on behind it; otherwise the
     /// subscription is to be dropped.
     pub fn meet_gap(&mut self, gap: Gap, first_of_run: Position, outlet: &mut impl Outlet) -> bool {
@@ -255,6 +223,12 @@ impl Member {
         // What is lost was not looked at.
         self.checkpointed = self.checkpointed.max(self.cursor);
         true
+    }
+
+    /// Whether an event that was found for it is not wanted, because it lies before the revision that it starts behind.
+    #[inline]
+    pub fn passes(&self, record: &Record<'_>) -> bool {
+        record.event_type() != EventType::FlushDb && self.stands(record) == Stands::Before
     }
 
     /// Where an event stands to the revision that the subscription starts behind.

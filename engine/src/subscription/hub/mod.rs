@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `clients` | what clients ask for |
 //! | `member` | one subscription |
+//! | `queue` | what waits for those who share an interest |
 //! | `interests` | what is wanted, and on which shards it is live |
 //! | `feeds` | the shards' batches, merged |
 //! | `reading`, `together` | a slice of catching up, for one or for several alike |
@@ -28,6 +29,7 @@ mod feeds;
 mod interests;
 mod live;
 mod member;
+mod queue;
 mod reading;
 mod slab;
 mod together;
@@ -283,7 +285,10 @@ impl Hub {
         let member = &self.members[index];
         match member.phase {
             Phase::Asked | Phase::Reading | Phase::Joining(_) => member.cursor,
-            Phase::Live => member.queue.front().map_or(self.merged.max(member.cursor), |waiting| waiting.position),
+            Phase::Live => {
+                let waiting = self.interests.row(member.interest).queue.first(&member.waiting);
+                waiting.map_or(self.merged.max(member.cursor), |waiting| waiting.position)
+            }
         }
     }
 
@@ -308,7 +313,7 @@ impl Hub {
             _ if member.place == Place::Polls => false,
             Phase::Asked => false,
             Phase::Reading | Phase::Joining(_) => true,
-            Phase::Live => !member.queue.is_empty() || member.checkpoint_due().is_some_and(|due| due <= self.merged),
+            Phase::Live => !member.waiting.is_empty() || member.checkpoint_due().is_some_and(|due| due <= self.merged),
         };
         if has_something {
             self.put_in_line(index);
@@ -403,8 +408,7 @@ impl Hub {
         if !matches!(member.phase, Phase::Asked) {
             member.phase = Phase::Reading;
         }
-        member.queue = VecDeque::new();
-        member.queue_bytes = 0;
+        self.interests.row_mut(member.interest).queue.clear(&mut member.waiting);
         if std::mem::take(&mut member.is_joined) {
             let number = member.interest;
             self.interests.part(number);

@@ -48,7 +48,8 @@ impl Hub {
         let mut bytes = 0;
         loop {
             let member = &mut self.members[index];
-            let Some(&waiting) = member.queue.front() else {
+            let queue = &mut self.interests.row_mut(member.interest).queue;
+            let Some(waiting) = queue.first(&member.waiting) else {
                 if outlet.has_room(member.client) {
                     member.checkpoint(self.merged, To::Itself, outlet);
                 }
@@ -65,10 +66,14 @@ impl Hub {
                 self.fall_behind(index, outlet);
                 return Place::Rests;
             };
-            member.unqueue();
+            queue.remove_first(&mut member.waiting);
+            bytes += waiting.bytes;
+            // It waits for others.
+            if member.passes(&record) {
+                continue;
+            }
             member.tell(&record, To::Itself, outlet);
             self.counts.events += 1;
-            bytes += waiting.bytes;
         }
     }
 
@@ -189,11 +194,12 @@ impl Hub {
         if let Phase::Joining(_) = member.phase {
             member.phase = Phase::Live;
             // What it was told of as lost may wait.
-            while member.queue.front().is_some_and(|waiting| waiting.position < member.cursor) {
-                member.unqueue();
+            let queue = &mut self.interests.row_mut(member.interest).queue;
+            while queue.first(&member.waiting).is_some_and(|waiting| waiting.position < member.cursor) {
+                queue.remove_first(&mut member.waiting);
             }
             self.counts.live += 1;
-            let has_waiting = !member.queue.is_empty();
+            let has_waiting = !member.waiting.is_empty();
             self.note_checkpoint(index);
             return if has_waiting { Place::InLine } else { Place::Rests };
         }

@@ -4,8 +4,14 @@
 //! (SKIP_SUCCESS). So once the enter that submitted it has returned, either its completion is there, with an error or a
 //! part sent, or it has succeeded. That saves a completion for nearly every reply, and lets a core submit its replies and
 //! sleep in one system call, which the completions would end at once. What is left goes the loud way, which waits.
+//!
+//! What many connections send is handed on in pages where that is cheaper, at once and without the ring
+//! ([`pages`](super::super::pages)); where a socket has no room, a completion tells when it has.
 
-use std::{io, os::fd::AsRawFd};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use io_uring::{opcode, squeue, types};
 
@@ -13,7 +19,7 @@ use super::{Kind, connection_data};
 use crate::net_ring::{
     NetEvent,
     driver::NetOps,
-    slab::{ConnectionId, Sending},
+    slab::{ConnectionId, SendBuffer, Sending, Way},
 };
 
 /// What one entry may send: its result is an i32.
@@ -23,16 +29,42 @@ const ENTRY_BYTES_MAX: usize = 1 << 30;
 pub(in crate::net_ring) fn submit(ops: &mut NetOps, id: ConnectionId) {
     let Some(connection) = ops.connections.get_mut(id) else { return };
     let Some(sending) = &mut connection.sending else { return };
+    if let SendBuffer::Shared(shared) = &sending.buffer
+        && let Some(pages) = shared.pages(&ops.spool)
+    {
+        let before = sending.done;
+        let handed_on = pages.hand_on(&mut sending.done, connection.stream.as_fd());
+        ops.counters.handed_on_bytes += (sending.done - before) as u64;
+        match handed_on {
+            // Reported as a silent send that was submitted.
+            Ok(true) => {
+                ops.silent_sends += 1;
+                sending.way = Way::Silent(ops.silent_sends);
+                ops.silent.push((id, ops.silent_sends));
+                return;
+            }
+            Ok(false) => {
+                sending.way = Way::Room;
+                let socket = types::Fd(connection.stream.as_raw_fd());
+                let entry = opcode::PollAdd::new(socket, libc::POLLOUT as u32).build();
+                // SAFETY: the entry points to nothing.
+                unsafe { ops.push(entry.user_data(connection_data(Kind::Send, id))) };
+                return;
+            }
+            // An ordinary send tells what it is, or does without the pages.
+            Err(_) => {}
+        }
+    }
     let rest = &sending.buffer[sending.done..];
     if rest.len() > ENTRY_BYTES_MAX {
         // It takes several entries, and the next one needs this one's completion.
-        sending.silent = None;
+        sending.way = Way::Loud;
     }
     // WAITALL: the kernel goes on after a partial send by itself, and a silent send that is partial has failed.
     // NOSIGNAL: a peer that is gone is an error, not SIGPIPE.
-    let (how, flags) = match sending.silent {
-        Some(_) => (libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS),
-        None => (0, squeue::Flags::empty()),
+    let (how, flags) = match sending.way {
+        Way::Silent(_) => (libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS),
+        Way::Loud | Way::Room => (0, squeue::Flags::empty()),
     };
     let entry = opcode::Send::new(
         types::Fd(connection.stream.as_raw_fd()),
@@ -43,7 +75,7 @@ pub(in crate::net_ring) fn submit(ops: &mut NetOps, id: ConnectionId) {
     .build()
     .flags(flags)
     .user_data(connection_data(Kind::Send, id));
-    if let Some(number) = sending.silent {
+    if let Way::Silent(number) = sending.way {
         ops.silent.push((id, number));
     }
     // SAFETY: the buffer's heap memory stays where it is, untouched, in `sending` until the completion, or until the
@@ -60,7 +92,7 @@ pub(in crate::net_ring) fn report(
 ) {
     let Some(connection) = ops.connections.get_mut(id) else { return };
     // It has failed, and that was reported, or is tried again.
-    let Some(mut sending) = connection.sending.take_if(|sending| sending.silent == Some(number)) else { return };
+    let Some(mut sending) = connection.sending.take_if(|sending| sending.way == Way::Silent(number)) else { return };
     sending.done = sending.buffer.len();
     end(ops, id, sending, Ok(()), handler);
 }
@@ -72,8 +104,10 @@ pub(in crate::net_ring) fn complete(
 ) {
     let Some(connection) = ops.connections.get_mut(id) else { return };
     let Some(mut sending) = connection.sending.take() else { return };
-    sending.done += result.max(0) as usize;
-    sending.silent = None;
+    if sending.way != Way::Room {
+        sending.done += result.max(0) as usize;
+    }
+    sending.way = Way::Loud;
     let finished = sending.done >= sending.buffer.len();
     let result = match -result {
         ..=0 if finished => Ok(()),

@@ -1,0 +1,230 @@
+//! Bytes for many connections, in pages that their sockets refer to instead of copying them.
+//!
+//! What a hundred subscribers are told alike is copied a hundred times by ordinary sends, each time into fresh memory,
+//! and at full load that was half of what telling them cost. So it is written once into a memory file; from there each
+//! send hands the same pages on (`splice`, through a pipe, because the kernel wants one in between).
+//!
+//! A socket refers to a page until its peer has acknowledged it, and over the loopback until the peer has read it: long
+//! after the send is over, and nobody tells when. So a page is never written again. Each buffer has a file of its own,
+//! which is closed when no send needs it any more; the kernel frees a page when no socket does either. (One file for all,
+//! out of which holes are punched, would not do: where the system has large pages for such files, a hole in one is
+//! zeroed in place, under the sockets.) What is held is bounded by the sockets' buffers, which count such pages as their
+//! own, and by [`SHARED_FILES_MAX`].
+
+use std::{
+    cell::{Cell, OnceCell},
+    io::Write,
+    ops::Deref,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+};
+
+use rustix::{
+    fs::{MemfdFlags, Mode, OFlags},
+    io::Errno,
+    pipe::{PipeFlags, SpliceFlags},
+    process::Resource,
+};
+
+use crate::limits::{SHARED_APART_BYTES, SHARED_FILES_MAX};
+
+/// For fewer connections it is copied: the pages have to be made and freed.
+const CONNECTIONS_MIN: usize = 4;
+
+/// What is handed on at once, in bytes, if the system allows it: the pipe's length.
+const PIPE_BYTES: usize = 256 << 10;
+
+/// Bytes that several connections send, and that nobody changes any more.
+#[derive(Debug)]
+pub struct SharedBytes {
+    bytes: Vec<u8>,
+    /// The same bytes, made at the first send for which they are worth it; or that they could not be.
+    pages: OnceCell<Option<Pages>>,
+}
+
+impl From<Vec<u8>> for SharedBytes {
+    fn from(bytes: Vec<u8>) -> SharedBytes {
+        SharedBytes { bytes, pages: OnceCell::new() }
+    }
+}
+
+impl Deref for SharedBytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl SharedBytes {
+    /// The memory, for another use.
+    pub(super) fn into_vec(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The pages to hand on, where that is cheaper than copying.
+    pub(super) fn pages(self: &Rc<Self>, spool: &OnceCell<Option<Rc<Spool>>>) -> Option<&Pages> {
+        let is_worth_it = || self.bytes.len() >= SHARED_APART_BYTES && Rc::strong_count(self) >= CONNECTIONS_MIN;
+        if self.pages.get().is_none() && !is_worth_it() {
+            return None;
+        }
+        let spool = spool.get_or_init(|| Spool::new().ok().map(Rc::new)).as_ref()?;
+        self.pages.get_or_init(|| Pages::write(spool, &self.bytes).ok()).as_ref()
+    }
+}
+
+/// Through what one core's pages go.
+#[derive(Debug)]
+pub(super) struct Spool {
+    pipe_in: OwnedFd,
+    pipe_out: OwnedFd,
+    /// Where goes what the pipe holds and the socket has not taken.
+    null: OwnedFd,
+    /// The pipe may hold what belongs to one send, and is of no use for another.
+    is_broken: Cell<bool>,
+    /// Memory files there are.
+    files: Cell<usize>,
+    /// How long a file may be, in bytes: a write beyond that would end the process.
+    file_bytes_max: u64,
+}
+
+impl Spool {
+    fn new() -> Result<Spool, Errno> {
+        let (pipe_out, pipe_in) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // A shorter one does as well, with more system calls.
+        let _ = rustix::pipe::fcntl_setpipe_size(&pipe_in, PIPE_BYTES);
+        Ok(Spool {
+            pipe_in,
+            pipe_out,
+            null: rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?,
+            is_broken: Cell::new(false),
+            files: Cell::new(0),
+            file_bytes_max: rustix::process::getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Empties the pipe of what the socket has not taken; it stays in the file.
+    fn empty_pipe(&self, mut length: usize) -> Result<(), Errno> {
+        self.is_broken.set(true);
+        while length > 0 {
+            length -= splice((&self.pipe_out, None), &self.null, length)?;
+        }
+        self.is_broken.set(false);
+        Ok(())
+    }
+}
+
+/// A memory file with the bytes of one buffer.
+#[derive(Debug)]
+pub(super) struct Pages {
+    spool: Rc<Spool>,
+    file: OwnedFd,
+    length: usize,
+}
+
+impl Pages {
+    fn write(spool: &Rc<Spool>, bytes: &[u8]) -> std::io::Result<Pages> {
+        if spool.files.get() >= SHARED_FILES_MAX || bytes.len() as u64 > spool.file_bytes_max {
+            return Err(Errno::MFILE.into());
+        }
+        let mut file = std::fs::File::from(rustix::fs::memfd_create("keytide-shared-send", MemfdFlags::CLOEXEC)?);
+        file.write_all(bytes)?;
+        spool.files.set(spool.files.get() + 1);
+        Ok(Pages { spool: spool.clone(), file: file.into(), length: bytes.len() })
+    }
+
+    /// Hands on what follows the first `done` bytes to a socket, as far as it takes it without waiting, and counts it in
+    /// `done`. Whether all of it is over.
+    ///
+    /// # Errors
+    /// What the socket says; what it has taken before is counted.
+    pub(super) fn hand_on(&self, done: &mut usize, socket: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let spool = &*self.spool;
+        if spool.is_broken.get() {
+            return Err(Errno::PIPE);
+        }
+        let _no_waiting = NoWaiting::at(socket)?;
+        while *done < self.length {
+            let mut place = *done as u64;
+            let length = splice((&self.file, Some(&mut place)), &spool.pipe_in, self.length - *done)?;
+            let taken = splice((&spool.pipe_out, None), socket, length);
+            let sent = *taken.as_ref().unwrap_or(&0);
+            *done += sent;
+            spool.empty_pipe(length - sent)?;
+            match taken {
+                // Room for a part: there may be none for more.
+                Ok(sent) if sent < length => return Ok(false),
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// As long as it lives, a send to the socket does not wait for room.
+///
+/// `splice` asks only the socket for that; its own flag is for the pipe. It cannot be said for good, because then the
+/// ring's operations on the socket would fail where they are to wait. None of them is run meanwhile: that happens in this
+/// thread's calls into the ring.
+struct NoWaiting<'a>(BorrowedFd<'a>);
+
+impl NoWaiting<'_> {
+    fn at(socket: BorrowedFd<'_>) -> Result<NoWaiting<'_>, Errno> {
+        rustix::io::ioctl_fionbio(socket, true)?;
+        Ok(NoWaiting(socket))
+    }
+}
+
+impl Drop for NoWaiting<'_> {
+    fn drop(&mut self) {
+        // As it could be said, it can be taken back.
+        let _ = rustix::io::ioctl_fionbio(self.0, false);
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.spool.files.set(self.spool.files.get() - 1);
+    }
+}
+
+/// Moves at most `length` bytes, at least one, without waiting.
+fn splice((from, place): (&OwnedFd, Option<&mut u64>), to: impl AsFd, length: usize) -> Result<usize, Errno> {
+    // SIGPIPE, which a peer that is gone would bring, is ignored in every program of Rust's library.
+    match rustix::pipe::splice(from, place, to, None, length, SpliceFlags::NONBLOCK)? {
+        0 => Err(Errno::IO),
+        length => Ok(length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_made_for_what_is_long_and_goes_to_many_and_no_more_of_them_than_allowed() {
+        let spool = OnceCell::new();
+        let shared = |length: usize, connections: usize| {
+            let shared = Rc::new(SharedBytes::from(vec![7; length]));
+            vec![shared; connections]
+        };
+        assert!(shared(SHARED_APART_BYTES - 1, CONNECTIONS_MIN)[0].pages(&spool).is_none());
+        assert!(shared(SHARED_APART_BYTES, CONNECTIONS_MIN - 1)[0].pages(&spool).is_none());
+        assert!(spool.get().is_none(), "it was not needed");
+        let all: Vec<_> = (0..SHARED_FILES_MAX).map(|_| shared(SHARED_APART_BYTES, CONNECTIONS_MIN)).collect();
+        assert!(all.iter().all(|shared| shared[0].pages(&spool).is_some()));
+        // Once made they serve the last connection too.
+        let last = all[0].last().unwrap().clone();
+        drop(all);
+        assert!(last.pages(&spool).is_some());
+        let spool = spool.get().unwrap().as_ref().unwrap();
+        assert_eq!(spool.files.get(), 1);
+        let over = Rc::new(SharedBytes::from(vec![7; SHARED_APART_BYTES]));
+        spool.files.set(SHARED_FILES_MAX);
+        assert!(Pages::write(spool, &over).is_err());
+        spool.files.set(1);
+        drop(last);
+        assert_eq!(spool.files.get(), 0);
+    }
+}
