@@ -108,7 +108,7 @@ fn a_segment_that_lacks_its_header_is_damage_where_it_was_synced_and_kept_aside_
     assert_eq!(std::fs::read(&second).unwrap(), bytes, "nothing is changed");
     mark(&scratch, base);
     found(&scratch.0).unwrap();
-    assert_eq!(std::fs::read(second.with_extension("damaged")).unwrap(), bytes);
+    assert_eq!(std::fs::read(second.with_extension("segment.damaged")).unwrap(), bytes);
 }
 
 #[test]

@@ -20,6 +20,7 @@
 //! | [`restore`] | a shard brought back and set going |
 //! | [`reshard`] | the keys given to shards of another number |
 //! | `removal` | segments on their way off the disk |
+//! | `damaged` | files taken out of use |
 //! | [`older`] | the history of shards of another number, and its end |
 //! | [`store`] | all shards of a directory |
 //! | [`map`] | a file mapped for reading that may fail under its readers |
@@ -28,6 +29,7 @@
 //! | [`recording`] | a write side that can lose the power, for tests |
 
 pub mod check;
+mod damaged;
 pub mod directory;
 pub mod failure;
 pub mod found;

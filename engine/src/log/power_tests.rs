@@ -123,14 +123,26 @@ fn after_a_write_or_a_sync_that_failed_nothing_is_taken_and_what_was_acknowledge
 
 #[test]
 fn on_a_full_disk_writes_are_refused_before_anything_changes_and_go_on_when_there_is_space() {
-    let scratch = Scratch::new("log-full");
+    let error = refused_and_taken_again("log-full", Fault::Full);
+    assert!(matches!(error, LogError::Full { .. }) && error.to_string().starts_with("disk full"), "{error}");
+}
+
+#[test]
+fn what_else_is_in_the_way_of_a_segment_is_told_as_what_it_is() {
+    let error = refused_and_taken_again("log-unmade", Fault::Create);
+    assert!(error.to_string().contains("can be made in") && error.to_string().contains("open files"), "{error}");
+}
+
+/// Fills a log until it takes no more because of the fault, and writes on when that is gone. Answers the error.
+fn refused_and_taken_again(name: &str, fault: Fault) -> LogError {
+    let scratch = Scratch::new(name);
     let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
     let as_storage: Arc<dyn Storage> = storage.clone();
     let (mut shard, history, sequencer) =
         start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(Fsync::Os));
     shard.set(b"first", b"").unwrap();
     shard.commit();
-    storage.set_fault(Fault::Full);
+    storage.set_fault(fault);
     let (mut now_ms, mut written) = (1_000, 1);
     let error = loop {
         shard.set_now_ms(now_ms);
@@ -142,7 +154,6 @@ fn on_a_full_disk_writes_are_refused_before_anything_changes_and_go_on_when_ther
         written += 1;
         assert!(written < 10 * options(Fsync::Os).segment_bytes / 1000, "the disk is full");
     };
-    assert!(matches!(error, LogError::Full { .. }) && error.to_string().starts_with("disk full"), "{error}");
     assert_eq!(tests::events(&history, &sequencer, 0).len() as u64, written, "all of it can be read");
     storage.set_fault(Fault::None);
     assert!(shard.check_log().is_err(), "it is left alone for a while");
@@ -157,4 +168,5 @@ fn on_a_full_disk_writes_are_refused_before_anything_changes_and_go_on_when_ther
     }
     assert_eq!(tests::events(&history, &sequencer, 0).len() as u64, written);
     assert_eq!(shard.turn().log().unwrap().identity(), &identity(&scratch.0));
+    error
 }

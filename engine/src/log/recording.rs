@@ -49,6 +49,8 @@ pub enum Fault {
     None,
     /// No new file and no new contents: the disk is full.
     Full,
+    /// No new file: there are no descriptors left.
+    Create,
     /// A write to an open file writes half of the bytes and fails.
     Write,
     /// A sync fails, and what was written before it is not safe.
@@ -197,7 +199,7 @@ impl RecordingStorage {
     fn refuse_if_full(&self) -> io::Result<()> {
         match self.journal().fault.unwrap_or(Fault::None) {
             Fault::Full => Err(io::ErrorKind::StorageFull.into()),
-            Fault::None | Fault::Write | Fault::Sync => Ok(()),
+            Fault::None | Fault::Create | Fault::Write | Fault::Sync => Ok(()),
         }
     }
 
@@ -219,6 +221,9 @@ impl Journal {
 impl Storage for RecordingStorage {
     fn create(&self, path: &Path, bytes: u64, prepare: Prepare) -> io::Result<Box<dyn LogFile>> {
         self.refuse_if_full()?;
+        if self.journal().fault == Some(Fault::Create) {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         let real = RealStorage.create(path, bytes, prepare)?;
         let file = self.journal().put(self.inner(path), vec![0; bytes as usize]);
         Ok(self.file(file, real))

@@ -7,6 +7,7 @@
 //!                                 └─ at or below it: damage, and the start stops
 //! ```
 
+use super::damaged::set_aside;
 use super::found::{Cut, FoundLog};
 use super::index::{Sealed, SparseIndex};
 use super::removal::remove_made;
@@ -58,9 +59,6 @@ pub enum RecoveryError {
         path: PathBuf,
     },
 }
-
-/// What the name of a file ends with that recovery has taken out of a log.
-pub const DAMAGED: &str = "damaged";
 
 /// One segment while its log is looked at.
 struct Looked {
@@ -258,7 +256,7 @@ impl Look<'_> {
         if is_empty {
             self.storage.remove(path).map_err(refused)
         } else {
-            self.storage.rename(path, &path.with_extension(DAMAGED)).map_err(refused)
+            set_aside(self.storage, path).map(drop).map_err(refused)
         }
     }
 

@@ -1,9 +1,10 @@
 //! A shard brought back from its directory, and set going again.
 
+use super::damaged::set_aside;
 use super::failure::LogFailure;
 use super::found::{Cut, FoundLog};
 use super::keeper::Keeper;
-use super::recovery::{DAMAGED, RecoveryError, find_log};
+use super::recovery::{RecoveryError, find_log};
 use super::segment::root;
 use super::storage::Storage;
 use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
@@ -198,10 +199,7 @@ fn load_snapshot(
             Err(error) => tracing::warn!(path = %path.display(), %error, "an older snapshot is used"),
         }
         // The log goes on with other records at the offsets of which it tells: nobody may ever load it again.
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".");
-        aside.push(DAMAGED);
-        storage.rename(path, aside.as_ref()).map_err(refused)?;
+        set_aside(storage, path).map_err(refused)?;
     }
     match log.head() {
         // A later generation begins with a snapshot of what was before it.

@@ -298,7 +298,7 @@ fn with_a_log_cut_at_any_length_what_is_left_is_a_state_that_was() {
         std::fs::write(&path, &whole[..length]).unwrap();
         let restored = found(&scratch.0).unwrap_or_else(|error| panic!("length {length}: {error}"));
         let end = RingOffset((length as u64).saturating_sub(HEADER_BYTES));
-        let _ = std::fs::remove_file(path.with_extension("damaged"));
+        let _ = std::fs::remove_file(path.with_extension("segment.damaged"));
         assert_eq!(&written_lines(restored.shard()), state_at(&states, end), "length {length}");
         std::fs::write(&path, &whole).unwrap();
     }

@@ -17,6 +17,7 @@ use super::segments::{Segment, Segments};
 use super::storage::LogFile;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Record, RingWriter};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,16 @@ pub enum LogError {
         /// What was asked of the disk.
         bytes: u64,
     },
+    /// The next segment cannot be made for another reason. Tried again as with a full disk.
+    #[error("no segment of {bytes} bytes can be made in {directory}: {reason}")]
+    Unmade {
+        /// The shard's directory.
+        directory: PathBuf,
+        /// What was asked of the disk.
+        bytes: u64,
+        /// What the system says.
+        reason: String,
+    },
     /// The disk is so slow that the next segment is not there yet. Asked again at the next write.
     #[error("disk too slow: a segment of {bytes} bytes in {directory} is not ready")]
     Late {
@@ -131,8 +142,9 @@ enum Next {
         patience: Duration,
     },
     Ready(Prepared),
-    /// The disk had no room; asked again from this time on, Unix milliseconds.
-    Full {
+    /// It could not be made; asked again from this time on, Unix milliseconds.
+    Refused {
+        error: LogError,
         again_at_ms: u64,
     },
 }
@@ -248,14 +260,14 @@ impl LogWriter {
         if let Some(reason) = self.keeper.failure() {
             return Err(LogError::Failed { reason });
         }
-        let patience = match self.next {
+        let patience = match &self.next {
             Next::Ready(_) => return Ok(()),
-            Next::Full { again_at_ms } if now_ms < again_at_ms => return Err(full(&self.identity, &self.options)),
-            Next::Full { .. } => {
+            Next::Refused { error, again_at_ms } if now_ms < *again_at_ms => return Err(error.clone()),
+            Next::Refused { .. } => {
                 self.keeper.prepare(self.active.segment.number + 1);
                 PREPARE_PATIENCE
             }
-            Next::Asked { patience } => patience,
+            Next::Asked { patience } => *patience,
         };
         match self.keeper.wait(patience) {
             Some(Ok(prepared)) => {
@@ -264,8 +276,9 @@ impl LogWriter {
             }
             Some(Err(error)) => {
                 tracing::warn!(shard = %self.identity.shard, %error, "no new segment, writes are refused");
-                self.next = Next::Full { again_at_ms: now_ms + FULL_PATIENCE_MS };
-                Err(full(&self.identity, &self.options))
+                let error = unmade(&self.identity, &self.options, &error);
+                self.next = Next::Refused { error: error.clone(), again_at_ms: now_ms + FULL_PATIENCE_MS };
+                Err(error)
             }
             None => {
                 // Each command that comes meanwhile only looks.
@@ -342,8 +355,10 @@ impl LogWriter {
                 None => {}
             }
         }
-        let Next::Ready(prepared) = std::mem::replace(&mut self.next, ASKED) else {
-            return Err(full(&self.identity, &self.options).to_string());
+        let prepared = match std::mem::replace(&mut self.next, ASKED) {
+            Next::Ready(prepared) => prepared,
+            Next::Refused { error, .. } => return Err(error.to_string()),
+            Next::Asked { .. } => return Err(late(&self.identity, &self.options).to_string()),
         };
         if self.options.fsync == Fsync::Always {
             self.active.file.sync().map_err(|error| self.describe("sync", &error))?;
@@ -380,8 +395,13 @@ impl Active {
     }
 }
 
-fn full(identity: &LogIdentity, options: &LogOptions) -> LogError {
-    LogError::Full { directory: identity.directory.clone(), bytes: options.segment_bytes }
+/// Why a segment could not be made.
+fn unmade(identity: &LogIdentity, options: &LogOptions, error: &io::Error) -> LogError {
+    let (directory, bytes) = (identity.directory.clone(), options.segment_bytes);
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => LogError::Full { directory, bytes },
+        _ => LogError::Unmade { directory, bytes, reason: error.to_string() },
+    }
 }
 
 fn late(identity: &LogIdentity, options: &LogOptions) -> LogError {

@@ -4,9 +4,10 @@
 
 use super::CheckError;
 use super::shard::{Run, Seen};
+use crate::log::damaged::{free_name, set_aside};
 use crate::log::directory::Directory;
 use crate::log::found::FoundLog;
-use crate::log::recovery::{DAMAGED, find_log};
+use crate::log::recovery::find_log;
 use crate::log::removal::remove_made;
 use crate::log::scan::SegmentFile;
 use crate::log::store::holes;
@@ -80,7 +81,7 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
 fn one(directory: &Directory, seen: &Seen, told: &mut Vec<String>) -> Result<FoundLog, CheckError> {
     let name = format!("generation {} shard {}", seen.identity.generation, seen.identity.shard);
     let kept = seen.kept_run();
-    let aside = |path: &Path| set_aside(directory, path);
+    let aside = |path: &Path| take_out(directory, path);
     for path in &seen.lost_files {
         told.push(format!("{name}: {} is {} now", path.display(), aside(path)?.display()));
     }
@@ -94,7 +95,7 @@ fn one(directory: &Directory, seen: &Seen, told: &mut Vec<String>) -> Result<Fou
     let kept: Option<&Run> = kept.map(|index| &seen.runs[index]);
     if let Some(torn) = kept.filter(|run| run.is_torn).and_then(|run| run.files.last()) {
         // What stands behind the damage is overwritten: whoever wants to look at it has this.
-        let copy = beside(torn);
+        let copy = free_name(torn);
         std::fs::copy(torn, &copy).map_err(|source| CheckError::Io { path: copy.clone(), source })?;
         told.push(format!("{name}: {} is a copy of {} as it was", copy.display(), torn.display()));
     }
@@ -140,25 +141,10 @@ fn rewrite_header(directory: &Directory, kept: Option<&Run>) -> Result<(), Check
     Ok(())
 }
 
-/// A name that no file has, for one that is taken out of use.
-fn beside(path: &Path) -> PathBuf {
-    let name = |number: u32| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".");
-        name.push(DAMAGED);
-        if number > 1 {
-            name.push(format!("-{number}"));
-        }
-        PathBuf::from(name)
-    };
-    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
-}
-
 /// Takes a file out of use, with what was made from it.
-fn set_aside(directory: &Directory, path: &Path) -> Result<PathBuf, CheckError> {
-    let to = beside(path);
-    let refused = |source| CheckError::Io { path: path.to_owned(), source };
-    remove_made(&**directory.storage(), path).map_err(refused)?;
-    directory.storage().rename(path, &to).map_err(refused)?;
-    Ok(to)
+fn take_out(directory: &Directory, path: &Path) -> Result<PathBuf, CheckError> {
+    let storage = &**directory.storage();
+    remove_made(storage, path)
+        .and_then(|()| set_aside(storage, path))
+        .map_err(|source| CheckError::Io { path: path.to_owned(), source })
 }

@@ -1,0 +1,52 @@
+//! Files that are taken out of use because they are damaged. They keep what they hold under another name, for whoever
+//! wants to know what it was.
+
+use super::storage::Storage;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Renames a file to its [`free_name`], which it answers.
+///
+/// # Errors
+/// Whatever the system says.
+pub(in crate::log) fn set_aside(storage: &dyn Storage, path: &Path) -> io::Result<PathBuf> {
+    let to = free_name(path);
+    storage.rename(path, &to)?;
+    Ok(to)
+}
+
+/// `<name>.damaged`, or `<name>.damaged-2` and so on where earlier ones have that name.
+pub(in crate::log) fn free_name(path: &Path) -> PathBuf {
+    let name = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".damaged");
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        PathBuf::from(name)
+    };
+    let mut number = 1;
+    while name(number).exists() {
+        number += 1;
+    }
+    name(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::storage::{RealStorage, tests::Scratch};
+
+    #[test]
+    fn none_takes_the_place_of_an_earlier_one() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("00000003.segment");
+        for (content, name) in [("a", "segment.damaged"), ("b", "segment.damaged-2"), ("c", "segment.damaged-3")] {
+            std::fs::write(&path, content).unwrap();
+            let to = set_aside(&RealStorage, &path).unwrap();
+            assert_eq!(to, path.with_extension(name));
+            assert!(!path.exists() && std::fs::read_to_string(to).unwrap() == content);
+        }
+        assert_eq!(std::fs::read_to_string(path.with_extension("segment.damaged")).unwrap(), "a");
+    }
+}
