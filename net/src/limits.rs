@@ -111,7 +111,7 @@ pub const SNAPSHOT_RETRY_MS_MAX: u64 = 60_000;
 pub const SHARED_APART_BYTES: usize = 16 << 10;
 
 /// How many such buffers a core keeps in memory files; further ones are copied. Each takes a descriptor.
-pub const SHARED_FILES_MAX: usize = 256;
+pub const SHARED_FILES_MAX: usize = 64;
 
 /// The memory, in bytes, that is taken at once for what many are told: it would grow to that anyway, by steps.
 pub const SHARED_BYTES_AT_FIRST: usize = 256 << 10;

@@ -4,13 +4,13 @@
 use std::{
     collections::{HashMap, VecDeque},
     io::Read,
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     rc::Rc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use keytide_net::net_ring::{ConnectionId, NetEvent, NetOps, NetRing, SendBuffer, SharedBytes};
+use keytide_net::net_ring::{ConnectionId, NetEvent, NetOps, NetRing, Parked, SendBuffer, SharedBytes};
 use ring::{STUCK, listening, small, step};
 
 #[path = "common/ring.rs"]
@@ -23,22 +23,24 @@ fn content(seed: u32, length: usize) -> Vec<u8> {
 
 /// Reads everything, `piece` bytes at a time, and rests after each of the first few.
 fn reader(address: SocketAddr, piece: usize) -> JoinHandle<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    thread::spawn(move || read_all(stream, piece))
+}
+
+fn read_all(mut stream: TcpStream, piece: usize) -> Vec<u8> {
     stream.set_read_timeout(STUCK).unwrap();
-    thread::spawn(move || {
-        let (mut got, mut buffer, mut rests) = (Vec::new(), vec![0; piece], 10);
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) => return got,
-                Ok(length) => got.extend_from_slice(&buffer[..length]),
-                Err(error) => panic!("{error}"),
-            }
-            if rests > 0 {
-                thread::sleep(Duration::from_millis(5));
-                rests -= 1;
-            }
+    let (mut got, mut buffer, mut rests) = (Vec::new(), vec![0; piece], 10);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return got,
+            Ok(length) => got.extend_from_slice(&buffer[..length]),
+            Err(error) => panic!("{error}"),
         }
-    })
+        if rests > 0 {
+            thread::sleep(Duration::from_millis(5));
+            rests -= 1;
+        }
+    }
 }
 
 /// Connections with what each still has to send.
@@ -48,6 +50,8 @@ struct Senders {
     /// Sends that have failed.
     failed: Vec<ConnectionId>,
     closed: Vec<ConnectionId>,
+    /// How many peers send no more.
+    ended: usize,
 }
 
 impl Senders {
@@ -63,7 +67,8 @@ impl Senders {
                 }
             },
             NetEvent::Closed { connection } => self.closed.push(connection),
-            NetEvent::Ended { .. } | NetEvent::Announced(_) | NetEvent::Received { .. } => {}
+            NetEvent::Ended { .. } => self.ended += 1,
+            NetEvent::Announced(_) | NetEvent::Received { .. } => {}
         }
     }
 
@@ -157,6 +162,60 @@ fn who_never_reads_holds_up_nobody_and_can_be_closed() {
     assert_eq!(senders.failed, [stuck]);
     assert_eq!(Rc::strong_count(&bytes), 1, "the buffer came back");
     drop(silent);
+}
+
+#[test]
+fn who_sends_no_more_and_does_not_read_costs_nothing_and_gets_everything_when_it_does() {
+    const READERS: usize = 4;
+    let mut ring = NetRing::new(small()).unwrap();
+    let address = listening(&mut ring);
+    let peers: Vec<_> = (0..READERS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut senders = Senders::accepted(&mut ring, READERS);
+    peers.iter().for_each(|peer| peer.shutdown(Shutdown::Write).unwrap());
+    let bytes = Rc::new(SharedBytes::from(content(3, 20 << 20)));
+    for queue in senders.queues.values_mut() {
+        queue.push_back(bytes.clone().into());
+    }
+    senders.start(&mut ring);
+    senders.run_until(&mut ring, |senders| senders.ended == READERS);
+    // Until their sockets are full and the last completions have come.
+    let rest = |ring: &mut NetRing, senders: &mut Senders| {
+        for _ in 0..20 {
+            ring.poll(&mut |ops, event| senders.handle(ops, event)).unwrap();
+            ring.park(Some(Duration::from_millis(5)), || true).unwrap();
+        }
+        ring.ops().counters().completions
+    };
+    let before = rest(&mut ring, &mut senders);
+    assert_eq!(rest(&mut ring, &mut senders), before);
+    assert!(senders.closed.is_empty());
+    let readers: Vec<_> = peers.into_iter().map(|peer| thread::spawn(move || read_all(peer, 100_000))).collect();
+    senders.run_until(&mut ring, |senders| senders.closed.len() == READERS);
+    for reader in readers {
+        assert!(reader.join().unwrap() == **bytes);
+    }
+}
+
+/// A caller that sleeps after each poll, as a core does that does not spin, is woken for what it waits for.
+#[test]
+fn the_end_of_a_send_that_waited_for_room_is_told_with_what_woke_for_it() {
+    const READERS: usize = 4;
+    let mut ring = NetRing::new(small()).unwrap();
+    let address = listening(&mut ring);
+    let readers: Vec<_> = (0..READERS).map(|_| reader(address, 100_000)).collect();
+    let mut senders = Senders::accepted(&mut ring, READERS);
+    let bytes = Rc::new(SharedBytes::from(content(4, 20 << 20)));
+    for queue in senders.queues.values_mut() {
+        queue.push_back(bytes.clone().into());
+    }
+    senders.start(&mut ring);
+    while senders.closed.len() < READERS {
+        ring.poll(&mut |ops, event| senders.handle(ops, event)).unwrap();
+        if senders.closed.len() < READERS {
+            assert_ne!(ring.park(STUCK, || true).unwrap(), Parked::TimedOut);
+        }
+    }
+    readers.into_iter().for_each(|reader| assert!(reader.join().unwrap() == **bytes));
 }
 
 #[test]

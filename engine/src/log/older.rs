@@ -116,6 +116,8 @@ impl Retirement {
 
     /// Looks at what is kept. To be called now and then.
     pub fn run(&mut self) {
+        // What could not be removed the last time.
+        self.removal.run(&**self.directory.storage());
         if self.older.is_empty() {
             return;
         }

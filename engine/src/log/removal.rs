@@ -26,7 +26,7 @@ pub(in crate::log) fn remove_made(storage: &dyn Storage, segment: &Path) -> io::
     storage.remove(&streams_path(segment))
 }
 
-/// The segments of one log that are still to be removed.
+/// Segments that are still to be removed, in the order in which retention has taken them.
 #[derive(Default)]
 pub(super) struct Removal {
     segments: VecDeque<PathBuf>,

@@ -1,7 +1,6 @@
 //! The submission side of a net ring: queueing entries, entering the kernel, and what may be asked of a connection.
 
 use std::{
-    cell::OnceCell,
     collections::VecDeque,
     io,
     net::{SocketAddr, TcpStream},
@@ -31,8 +30,8 @@ pub struct NetOps {
     pub(super) silent: Vec<(ConnectionId, u64)>,
     /// How many of them there were.
     pub(super) silent_sends: u64,
-    /// Through what pages go that several connections send: made when first needed, none where the system refuses.
-    pub(super) spool: OnceCell<Option<Rc<Spool>>>,
+    /// Through what pages go that several connections send; made when needed.
+    pub(super) spool: Option<Rc<Spool>>,
     /// Connections that are gone and whose `Closed` has not been handed out.
     pub(super) released: Vec<ConnectionId>,
     pub(super) counters: NetCounters,
@@ -49,7 +48,7 @@ impl NetOps {
             watches: Vec::new(),
             silent: Vec::new(),
             silent_sends: 0,
-            spool: OnceCell::new(),
+            spool: None,
             released: Vec::new(),
             counters: NetCounters::default(),
         }
@@ -68,7 +67,7 @@ impl NetOps {
             Some(connection) if !connection.closing && connection.sending.is_none() => {
                 self.silent_sends += 1;
                 connection.sending = Some(Sending { buffer, done: 0, way: Way::Silent(self.silent_sends) });
-                op::send::submit(self, id);
+                op::send::begin(self, id);
                 Ok(())
             }
             Some(_) | None => Err(buffer),
@@ -112,7 +111,7 @@ impl NetOps {
         let cancel_receive = connection.receive_armed && !connection.receive_cancelling;
         connection.receive_cancelling |= cancel_receive;
         // A silent one is over as soon as it is submitted.
-        let cancel_send = connection.sending.as_ref().is_some_and(|sending| !matches!(sending.way, Way::Silent(_)));
+        let cancel_send = connection.sending.as_ref().is_some_and(|sending| sending.silent().is_none());
         if cancel_receive {
             op::cancel::receive(self, id);
         }

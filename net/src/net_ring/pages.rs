@@ -8,12 +8,12 @@
 //! after the send is over, and nobody tells when. So a page is never written again. Each buffer has a file of its own,
 //! which is closed when no send needs it any more; the kernel frees a page when no socket does either. (One file for all,
 //! out of which holes are punched, would not do: where the system has large pages for such files, a hole in one is
-//! zeroed in place, under the sockets.) What is held is bounded by the sockets' buffers, which count such pages as their
-//! own, and by [`SHARED_FILES_MAX`].
+//! zeroed in place, under the sockets.) What is held is bounded by [`SHARED_FILES_MAX`] and by the sockets' buffers, which
+//! count the bytes that they refer to as their own.
 
 use std::{
     cell::{Cell, OnceCell},
-    io::Write,
+    io::{self, Write},
     ops::Deref,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
@@ -62,13 +62,21 @@ impl SharedBytes {
     }
 
     /// The pages to hand on, where that is cheaper than copying.
-    pub(super) fn pages(self: &Rc<Self>, spool: &OnceCell<Option<Rc<Spool>>>) -> Option<&Pages> {
+    pub(super) fn pages(self: &Rc<Self>, spool: &mut Option<Rc<Spool>>) -> Option<&Pages> {
         let is_worth_it = || self.bytes.len() >= SHARED_APART_BYTES && Rc::strong_count(self) >= CONNECTIONS_MIN;
         if self.pages.get().is_none() && !is_worth_it() {
             return None;
         }
-        let spool = spool.get_or_init(|| Spool::new().ok().map(Rc::new)).as_ref()?;
-        self.pages.get_or_init(|| Pages::write(spool, &self.bytes).ok()).as_ref()
+        self.pages.get_or_init(|| self.make_pages(spool)).as_ref()
+    }
+
+    fn make_pages(&self, spool: &mut Option<Rc<Spool>>) -> Option<Pages> {
+        let made = match spool {
+            Some(spool) if !spool.is_broken.get() => Ok(spool.clone()),
+            Some(_) | None => Spool::new().map(Rc::new),
+        };
+        let pages = made.map_err(io::Error::from).and_then(|made| Pages::write(spool.insert(made), &self.bytes));
+        pages.inspect_err(|error| tracing::debug!(%error, "what many connections send is copied for each")).ok()
     }
 }
 
@@ -122,7 +130,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    fn write(spool: &Rc<Spool>, bytes: &[u8]) -> std::io::Result<Pages> {
+    fn write(spool: &Rc<Spool>, bytes: &[u8]) -> io::Result<Pages> {
         if spool.files.get() >= SHARED_FILES_MAX || bytes.len() as u64 > spool.file_bytes_max {
             return Err(Errno::MFILE.into());
         }
@@ -204,27 +212,30 @@ mod tests {
 
     #[test]
     fn pages_are_made_for_what_is_long_and_goes_to_many_and_no_more_of_them_than_allowed() {
-        let spool = OnceCell::new();
+        let mut spool = None;
         let shared = |length: usize, connections: usize| {
             let shared = Rc::new(SharedBytes::from(vec![7; length]));
             vec![shared; connections]
         };
-        assert!(shared(SHARED_APART_BYTES - 1, CONNECTIONS_MIN)[0].pages(&spool).is_none());
-        assert!(shared(SHARED_APART_BYTES, CONNECTIONS_MIN - 1)[0].pages(&spool).is_none());
-        assert!(spool.get().is_none(), "it was not needed");
+        assert!(shared(SHARED_APART_BYTES - 1, CONNECTIONS_MIN)[0].pages(&mut spool).is_none());
+        assert!(shared(SHARED_APART_BYTES, CONNECTIONS_MIN - 1)[0].pages(&mut spool).is_none());
+        assert!(spool.is_none(), "it was not needed");
         let all: Vec<_> = (0..SHARED_FILES_MAX).map(|_| shared(SHARED_APART_BYTES, CONNECTIONS_MIN)).collect();
-        assert!(all.iter().all(|shared| shared[0].pages(&spool).is_some()));
+        assert!(all.iter().all(|shared| shared[0].pages(&mut spool).is_some()));
         // Once made they serve the last connection too.
         let last = all[0].last().unwrap().clone();
         drop(all);
-        assert!(last.pages(&spool).is_some());
-        let spool = spool.get().unwrap().as_ref().unwrap();
-        assert_eq!(spool.files.get(), 1);
+        assert!(last.pages(&mut spool).is_some());
+        // One that is broken is made anew.
+        spool.as_ref().unwrap().is_broken.set(true);
+        let next = shared(SHARED_APART_BYTES, CONNECTIONS_MIN);
+        assert!(next[0].pages(&mut spool).is_some());
+        let spool = spool.unwrap();
+        assert!(!spool.is_broken.get() && spool.files.get() == 1);
+        drop((last, next));
+        assert_eq!(spool.files.get(), 0);
         let over = Rc::new(SharedBytes::from(vec![7; SHARED_APART_BYTES]));
         spool.files.set(SHARED_FILES_MAX);
-        assert!(Pages::write(spool, &over).is_err());
-        spool.files.set(1);
-        drop(last);
-        assert_eq!(spool.files.get(), 0);
+        assert!(Pages::write(&spool, &over).is_err());
     }
 }

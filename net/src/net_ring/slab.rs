@@ -90,6 +90,16 @@ pub(super) struct Sending {
     pub(super) way: Way,
 }
 
+impl Sending {
+    /// The send's number, as long as the kernel says nothing of it.
+    pub(super) fn silent(&self) -> Option<u64> {
+        match self.way {
+            Way::Silent(number) => Some(number),
+            Way::Loud | Way::Room => None,
+        }
+    }
+}
+
 /// How what is left of a send goes; see [`super::op::send`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {

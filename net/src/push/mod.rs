@@ -44,6 +44,17 @@ impl Pushes {
         }
     }
 
+    /// What several connections will hold on to, maybe for long: in no more memory than twice what it needs.
+    fn cut_to_size(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if bytes.len() >= bytes.capacity() / 2 {
+            return bytes;
+        }
+        let cut = bytes.as_slice().to_vec();
+        bytes.clear();
+        self.keep(bytes);
+        cut
+    }
+
     /// Where the hub's pushes go: these connections, which are put on the list of those with something to send.
     pub fn to<'a>(&'a mut self, connections: &'a mut Connections, listed: &'a mut Vec<ConnectionId>) -> Clients<'a> {
         Clients { connections, listed, pushes: self }
@@ -150,7 +161,7 @@ impl Outlet for Clients<'_> {
                 self.pushes.keep(output.bytes);
                 continue;
             }
-            let bytes = Rc::new(SharedBytes::from(output.bytes));
+            let bytes = Rc::new(SharedBytes::from(self.pushes.cut_to_size(output.bytes)));
             for id in output.connections {
                 let Some(connection) = self.connections.get(id) else { continue };
                 connection.send_shared(&bytes);

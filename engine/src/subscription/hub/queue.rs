@@ -29,8 +29,8 @@ impl Told<'_> {
     }
 }
 
-/// What waits for any of those who share an interest, oldest first: whole chunks, from the first of which something
-/// waits.
+/// What waits for any of those who share an interest, oldest first. As long as anything does, what is taken in stays until
+/// it is more than can still be anyone's.
 ///
 /// Whoever something waits for is offered every further event, so all parts end with the same one once a chunk has been
 /// told. That bounds what is kept: a part's limit, and the chunk.

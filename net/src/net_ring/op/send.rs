@@ -25,36 +25,59 @@ use crate::net_ring::{
 /// What one entry may send: its result is an i32.
 const ENTRY_BYTES_MAX: usize = 1 << 30;
 
-/// Queues what the connection's send has left.
-pub(in crate::net_ring) fn submit(ops: &mut NetOps, id: ConnectionId) {
-    let Some(connection) = ops.connections.get_mut(id) else { return };
-    let Some(sending) = &mut connection.sending else { return };
-    if let SendBuffer::Shared(shared) = &sending.buffer
-        && let Some(pages) = shared.pages(&ops.spool)
+/// Begins the connection's send.
+pub(in crate::net_ring) fn begin(ops: &mut NetOps, id: ConnectionId) {
+    if hand_on(ops, id) == Some(HandedOn::All) {
+        // Reported by the next poll, as a silent send is: there is no handler here.
+        if let Some(number) = ops.connections.get(id).and_then(|connection| connection.sending.as_ref()?.silent()) {
+            ops.silent.push((id, number));
+        }
+    }
+}
+
+/// How far the pages of a send have got.
+#[derive(PartialEq, Eq)]
+enum HandedOn {
+    All,
+    /// The socket has no room; there will be a completion.
+    Part,
+}
+
+/// Goes on with the connection's send: in pages where that is its way, else by an operation of the ring, and then the
+/// answer is none.
+fn hand_on(ops: &mut NetOps, id: ConnectionId) -> Option<HandedOn> {
+    let connection = ops.connections.get_mut(id)?;
+    let sending = connection.sending.as_mut()?;
+    if sending.way != Way::Loud
+        && let SendBuffer::Shared(shared) = &sending.buffer
+        && let Some(pages) = shared.pages(&mut ops.spool)
     {
         let before = sending.done;
         let handed_on = pages.hand_on(&mut sending.done, connection.stream.as_fd());
         ops.counters.handed_on_bytes += (sending.done - before) as u64;
         match handed_on {
-            // Reported as a silent send that was submitted.
-            Ok(true) => {
-                ops.silent_sends += 1;
-                sending.way = Way::Silent(ops.silent_sends);
-                ops.silent.push((id, ops.silent_sends));
-                return;
-            }
+            Ok(true) => return Some(HandedOn::All),
             Ok(false) => {
                 sending.way = Way::Room;
                 let socket = types::Fd(connection.stream.as_raw_fd());
                 let entry = opcode::PollAdd::new(socket, libc::POLLOUT as u32).build();
                 // SAFETY: the entry points to nothing.
                 unsafe { ops.push(entry.user_data(connection_data(Kind::Send, id))) };
-                return;
+                return Some(HandedOn::Part);
             }
             // An ordinary send tells what it is, or does without the pages.
+            Err(_) if sending.way == Way::Room => sending.way = Way::Loud,
             Err(_) => {}
         }
     }
+    submit(ops, id);
+    None
+}
+
+/// Queues what the connection's send has left.
+fn submit(ops: &mut NetOps, id: ConnectionId) {
+    let Some(connection) = ops.connections.get_mut(id) else { return };
+    let Some(sending) = &mut connection.sending else { return };
     let rest = &sending.buffer[sending.done..];
     if rest.len() > ENTRY_BYTES_MAX {
         // It takes several entries, and the next one needs this one's completion.
@@ -104,10 +127,16 @@ pub(in crate::net_ring) fn complete(
 ) {
     let Some(connection) = ops.connections.get_mut(id) else { return };
     let Some(mut sending) = connection.sending.take() else { return };
-    if sending.way != Way::Room {
+    if sending.way == Way::Room {
+        // The ring tells also that the peer sends no more, which is no room, and would be told again at once: an
+        // ordinary send waits until there is some.
+        if result < 0 || result & i32::from(libc::POLLOUT) == 0 {
+            sending.way = Way::Loud;
+        }
+    } else {
         sending.done += result.max(0) as usize;
+        sending.way = Way::Loud;
     }
-    sending.way = Way::Loud;
     let finished = sending.done >= sending.buffer.len();
     let result = match -result {
         ..=0 if finished => Ok(()),
@@ -116,8 +145,14 @@ pub(in crate::net_ring) fn complete(
         0 => Err(io::ErrorKind::WriteZero.into()),
         ..0 | libc::EINTR | libc::EAGAIN if !connection.closing => {
             connection.sending = Some(sending);
-            submit(ops, id);
-            return;
+            if hand_on(ops, id) != Some(HandedOn::All) {
+                return;
+            }
+            let Some(over) = ops.connections.get_mut(id).and_then(|connection| connection.sending.take()) else {
+                return;
+            };
+            sending = over;
+            Ok(())
         }
         errno => Err(io::Error::from_raw_os_error(errno)),
     };
