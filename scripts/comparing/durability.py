@@ -2,7 +2,7 @@
 from segments, and starting again after a crash. One table for each.
 
 A server has a directory of its own in each round, on the file system of temporary files, and takes it along. Before
-each run what earlier ones left to write is written, and as many pages as the run may take are touched and given back:
+each run what earlier ones left to write is written, and many more pages than the run may take are touched and given back:
 memory that this machine has not used for a while is slow, whoever asks for it first.
 """
 
@@ -22,8 +22,7 @@ from comparing.tables import Ratio, Value
 
 # --fsync, redis-server's appendfsync, and the pipeline.
 MODES = (("os", "no", 16), ("everysec", "everysec", 16), ("always", "always", 1))
-# Four times what a run writes in a second, more or less: the pages that were given back last are not the first to be
-# taken again.
+# Several times what a run writes in a second: the pages that were given back last are not the first to be taken again.
 TOUCHED_BYTES_A_SECOND = 1500 << 20
 BLOCK = bytes(1 << 20)
 SYNCS = 200
@@ -72,8 +71,9 @@ def settle(seconds):
     """Has the disk idle and pages at hand; see the module."""
     os.sync()
     # Last: what is free goes back to the machine's host before long.
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with open(os.memfd_create("keytide-compare"), "wb") as file:
-        for _ in range(int(seconds * TOUCHED_BYTES_A_SECOND) // len(BLOCK)):
+        for _ in range(int(min(seconds * TOUCHED_BYTES_A_SECOND, free / 2)) // len(BLOCK)):
             file.write(BLOCK)
 
 
