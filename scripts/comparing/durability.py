@@ -2,8 +2,8 @@
 from segments, and starting again after a crash. One table for each.
 
 A server has a directory of its own in each round, on the file system of temporary files, and takes it along. Before
-each run what earlier ones left to write is written, and many more pages than the run may take are touched and given back:
-memory that this machine has not used for a while is slow, whoever asks for it first.
+each run what earlier ones left to write is written, and many more pages than the run may take are touched and given
+back: memory that this machine has not used for a while is slow, whoever asks for it first.
 """
 
 import os
@@ -98,7 +98,7 @@ def commands_done(server):
 def sync_us():
     """Microseconds of a sync of 4 KiB into a file that is there already: the middle one."""
     taken = []
-    with open(os.memfd_create("keytide-compare"), "wb") as file:
+    with tempfile.TemporaryFile(prefix="keytide-compare-") as file:
         file.write(BLOCK)
         os.fsync(file.fileno())
         for number in range(SYNCS):
