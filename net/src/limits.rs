@@ -113,5 +113,6 @@ pub const SHARED_APART_BYTES: usize = 16 << 10;
 /// How many such buffers a core keeps in memory files; further ones are copied. Each takes a descriptor.
 pub const SHARED_FILES_MAX: usize = 64;
 
-/// The memory, in bytes, that is taken at once for what many are told: it would grow to that anyway, by steps.
-pub const SHARED_BYTES_AT_FIRST: usize = 256 << 10;
+/// The memory, in bytes, that is taken at once for what many are told: as much as they are told together, to which it
+/// would grow anyway, by steps.
+pub const SHARED_BYTES_AT_FIRST: usize = keytide_engine::limits::SHARED_BYTES as usize;

@@ -89,6 +89,12 @@ impl Senders {
         senders
     }
 
+    /// The same to all.
+    fn send(&mut self, ring: &mut NetRing, bytes: &Rc<SharedBytes>) {
+        self.queues.values_mut().for_each(|queue| queue.push_back(bytes.clone().into()));
+        self.start(ring);
+    }
+
     fn start(&mut self, ring: &mut NetRing) {
         let all: Vec<ConnectionId> = self.queues.keys().copied().collect();
         all.into_iter().for_each(|connection| self.next(ring.ops(), connection));
@@ -143,10 +149,7 @@ fn who_never_reads_holds_up_nobody_and_can_be_closed() {
     let readers: Vec<_> = (0..READERS).map(|_| reader(address, 100_000)).collect();
     let mut senders = Senders::accepted(&mut ring, READERS + 1);
     let bytes = Rc::new(SharedBytes::from(content(1, 20 << 20)));
-    for queue in senders.queues.values_mut() {
-        queue.push_back(bytes.clone().into());
-    }
-    senders.start(&mut ring);
+    senders.send(&mut ring, &bytes);
     senders.run_until(&mut ring, |senders| senders.closed.len() == READERS);
     for reader in readers {
         assert!(reader.join().unwrap() == **bytes);
@@ -173,10 +176,7 @@ fn who_sends_no_more_and_does_not_read_costs_nothing_and_gets_everything_when_it
     let mut senders = Senders::accepted(&mut ring, READERS);
     peers.iter().for_each(|peer| peer.shutdown(Shutdown::Write).unwrap());
     let bytes = Rc::new(SharedBytes::from(content(3, 20 << 20)));
-    for queue in senders.queues.values_mut() {
-        queue.push_back(bytes.clone().into());
-    }
-    senders.start(&mut ring);
+    senders.send(&mut ring, &bytes);
     senders.run_until(&mut ring, |senders| senders.ended == READERS);
     // Until their sockets are full and the last completions have come.
     let rest = |ring: &mut NetRing, senders: &mut Senders| {
@@ -205,10 +205,7 @@ fn the_end_of_a_send_that_waited_for_room_is_told_with_what_woke_for_it() {
     let readers: Vec<_> = (0..READERS).map(|_| reader(address, 100_000)).collect();
     let mut senders = Senders::accepted(&mut ring, READERS);
     let bytes = Rc::new(SharedBytes::from(content(4, 20 << 20)));
-    for queue in senders.queues.values_mut() {
-        queue.push_back(bytes.clone().into());
-    }
-    senders.start(&mut ring);
+    senders.send(&mut ring, &bytes);
     while senders.closed.len() < READERS {
         ring.poll(&mut |ops, event| senders.handle(ops, event)).unwrap();
         if senders.closed.len() < READERS {
@@ -227,10 +224,7 @@ fn a_peer_that_goes_away_in_the_middle_is_an_error_of_its_send_alone() {
     let readers: Vec<_> = (0..READERS).map(|_| reader(address, 100_000)).collect();
     let mut senders = Senders::accepted(&mut ring, READERS + 1);
     let bytes = Rc::new(SharedBytes::from(content(2, 20 << 20)));
-    for queue in senders.queues.values_mut() {
-        queue.push_back(bytes.clone().into());
-    }
-    senders.start(&mut ring);
+    senders.send(&mut ring, &bytes);
     // It is full by now, and unread bytes make its end a reset.
     drop(goes);
     senders.run_until(&mut ring, |senders| senders.closed.len() == READERS + 1);

@@ -67,16 +67,19 @@ impl SharedBytes {
         if self.pages.get().is_none() && !is_worth_it() {
             return None;
         }
-        self.pages.get_or_init(|| self.make_pages(spool)).as_ref()
+        let make = || {
+            let made = self.make_pages(spool);
+            made.inspect_err(|error| tracing::debug!(%error, "what many connections send is copied for each")).ok()
+        };
+        self.pages.get_or_init(make).as_ref()
     }
 
-    fn make_pages(&self, spool: &mut Option<Rc<Spool>>) -> Option<Pages> {
-        let made = match spool {
-            Some(spool) if !spool.is_broken.get() => Ok(spool.clone()),
-            Some(_) | None => Spool::new().map(Rc::new),
+    fn make_pages(&self, spool: &mut Option<Rc<Spool>>) -> io::Result<Pages> {
+        let spool = match spool {
+            Some(spool) if !spool.is_broken.get() => spool,
+            _ => spool.insert(Rc::new(Spool::new()?)),
         };
-        let pages = made.map_err(io::Error::from).and_then(|made| Pages::write(spool.insert(made), &self.bytes));
-        pages.inspect_err(|error| tracing::debug!(%error, "what many connections send is copied for each")).ok()
+        Pages::write(spool, &self.bytes)
     }
 }
 
@@ -89,8 +92,6 @@ pub(super) struct Spool {
     null: OwnedFd,
     /// The pipe may hold what belongs to one send, and is of no use for another.
     is_broken: Cell<bool>,
-    /// Memory files there are.
-    files: Cell<usize>,
     /// How long a file may be, in bytes: a write beyond that would end the process.
     file_bytes_max: u64,
 }
@@ -105,9 +106,13 @@ impl Spool {
             pipe_out,
             null: rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?,
             is_broken: Cell::new(false),
-            files: Cell::new(0),
             file_bytes_max: rustix::process::getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX),
         })
+    }
+
+    /// The memory files that there are: each holds on to it, and so does the net ring.
+    fn files(self: &Rc<Self>) -> usize {
+        Rc::strong_count(self) - 1
     }
 
     /// Empties the pipe of what the socket has not taken; it stays in the file.
@@ -131,12 +136,11 @@ pub(super) struct Pages {
 
 impl Pages {
     fn write(spool: &Rc<Spool>, bytes: &[u8]) -> io::Result<Pages> {
-        if spool.files.get() >= SHARED_FILES_MAX || bytes.len() as u64 > spool.file_bytes_max {
+        if spool.files() >= SHARED_FILES_MAX || bytes.len() as u64 > spool.file_bytes_max {
             return Err(Errno::MFILE.into());
         }
         let mut file = std::fs::File::from(rustix::fs::memfd_create("keytide-shared-send", MemfdFlags::CLOEXEC)?);
         file.write_all(bytes)?;
-        spool.files.set(spool.files.get() + 1);
         Ok(Pages { spool: spool.clone(), file: file.into(), length: bytes.len() })
     }
 
@@ -191,12 +195,6 @@ impl Drop for NoWaiting<'_> {
     }
 }
 
-impl Drop for Pages {
-    fn drop(&mut self) {
-        self.spool.files.set(self.spool.files.get() - 1);
-    }
-}
-
 /// Moves at most `length` bytes, at least one, without waiting.
 fn splice((from, place): (&OwnedFd, Option<&mut u64>), to: impl AsFd, length: usize) -> Result<usize, Errno> {
     // SIGPIPE, which a peer that is gone would bring, is ignored in every program of Rust's library.
@@ -231,11 +229,12 @@ mod tests {
         let next = shared(SHARED_APART_BYTES, CONNECTIONS_MIN);
         assert!(next[0].pages(&mut spool).is_some());
         let spool = spool.unwrap();
-        assert!(!spool.is_broken.get() && spool.files.get() == 1);
+        assert!(!spool.is_broken.get() && spool.files() == 1);
         drop((last, next));
-        assert_eq!(spool.files.get(), 0);
-        let over = Rc::new(SharedBytes::from(vec![7; SHARED_APART_BYTES]));
-        spool.files.set(SHARED_FILES_MAX);
-        assert!(Pages::write(&spool, &over).is_err());
+        assert_eq!(spool.files(), 0);
+        let all: Vec<_> = (0..SHARED_FILES_MAX).map(|_| Pages::write(&spool, b"x").unwrap()).collect();
+        assert!(Pages::write(&spool, b"x").is_err());
+        drop(all);
+        assert!(Pages::write(&spool, b"x").is_ok());
     }
 }

@@ -27,27 +27,19 @@ const ENTRY_BYTES_MAX: usize = 1 << 30;
 
 /// Begins the connection's send.
 pub(in crate::net_ring) fn begin(ops: &mut NetOps, id: ConnectionId) {
-    if hand_on(ops, id) == Some(HandedOn::All) {
-        // Reported by the next poll, as a silent send is: there is no handler here.
-        if let Some(number) = ops.connections.get(id).and_then(|connection| connection.sending.as_ref()?.silent()) {
-            ops.silent.push((id, number));
-        }
+    // What is over already is reported by the next poll, as a silent send is: there is no handler here.
+    if submit(ops, id)
+        && let Some(number) = ops.connections.get(id).and_then(|connection| connection.sending.as_ref()?.silent())
+    {
+        ops.silent.push((id, number));
     }
 }
 
-/// How far the pages of a send have got.
-#[derive(PartialEq, Eq)]
-enum HandedOn {
-    All,
-    /// The socket has no room; there will be a completion.
-    Part,
-}
-
-/// Goes on with the connection's send: in pages where that is its way, else by an operation of the ring, and then the
-/// answer is none.
-fn hand_on(ops: &mut NetOps, id: ConnectionId) -> Option<HandedOn> {
-    let connection = ops.connections.get_mut(id)?;
-    let sending = connection.sending.as_mut()?;
+/// Goes on with what the connection's send has left: in pages where that is its way, else by an operation that is queued.
+/// Tells whether it is over; otherwise there is something to come.
+fn submit(ops: &mut NetOps, id: ConnectionId) -> bool {
+    let Some(connection) = ops.connections.get_mut(id) else { return false };
+    let Some(sending) = &mut connection.sending else { return false };
     if sending.way != Way::Loud
         && let SendBuffer::Shared(shared) = &sending.buffer
         && let Some(pages) = shared.pages(&mut ops.spool)
@@ -56,28 +48,20 @@ fn hand_on(ops: &mut NetOps, id: ConnectionId) -> Option<HandedOn> {
         let handed_on = pages.hand_on(&mut sending.done, connection.stream.as_fd());
         ops.counters.handed_on_bytes += (sending.done - before) as u64;
         match handed_on {
-            Ok(true) => return Some(HandedOn::All),
+            Ok(true) => return true,
             Ok(false) => {
                 sending.way = Way::Room;
                 let socket = types::Fd(connection.stream.as_raw_fd());
                 let entry = opcode::PollAdd::new(socket, libc::POLLOUT as u32).build();
                 // SAFETY: the entry points to nothing.
                 unsafe { ops.push(entry.user_data(connection_data(Kind::Send, id))) };
-                return Some(HandedOn::Part);
+                return false;
             }
             // An ordinary send tells what it is, or does without the pages.
             Err(_) if sending.way == Way::Room => sending.way = Way::Loud,
             Err(_) => {}
         }
     }
-    submit(ops, id);
-    None
-}
-
-/// Queues what the connection's send has left.
-fn submit(ops: &mut NetOps, id: ConnectionId) {
-    let Some(connection) = ops.connections.get_mut(id) else { return };
-    let Some(sending) = &mut connection.sending else { return };
     let rest = &sending.buffer[sending.done..];
     if rest.len() > ENTRY_BYTES_MAX {
         // It takes several entries, and the next one needs this one's completion.
@@ -105,6 +89,7 @@ fn submit(ops: &mut NetOps, id: ConnectionId) {
     // send was submitted and has succeeded; a connection with a send in flight is not removed, and a net ring that is
     // dropped waits for it, or leaks it.
     unsafe { ops.push(entry) };
+    false
 }
 
 /// Reports a silent send that was submitted and has not failed.
@@ -145,7 +130,7 @@ pub(in crate::net_ring) fn complete(
         0 => Err(io::ErrorKind::WriteZero.into()),
         ..0 | libc::EINTR | libc::EAGAIN if !connection.closing => {
             connection.sending = Some(sending);
-            if hand_on(ops, id) != Some(HandedOn::All) {
+            if !submit(ops, id) {
                 return;
             }
             let Some(over) = ops.connections.get_mut(id).and_then(|connection| connection.sending.take()) else {
