@@ -55,8 +55,6 @@ const HEAVY_BYTES: usize = 64 << 10;
 const GROUP_WORK: usize = 2;
 /// From so much to run on, what was found for the name before is looked up: that costs a cache miss.
 const MEMO_FROM: usize = 4;
-/// Where most names have so much to run, it is looked up before that is even known: the cache miss can be seen coming.
-const MEMO_FIRST_FROM: usize = 2;
 /// After so many names the places are looked through.
 const REVIEW_EVERY: u64 = if cfg!(test) { 8 } else { 8 << 10 };
 
@@ -196,9 +194,9 @@ impl Automata {
         self.names += 1;
         self.governor.saw_record();
         let here = &mut self.places[place as usize];
-        here.names += 1;
+        here.worth.names += 1;
         here.recent.see(name);
-        let key = if here.memo_first { self.memo.key(place, name) } else { None };
+        let key = if here.worth.is_first() { self.memo.key(place, name) } else { None };
         self.matches.clear();
         if !key.as_ref().is_some_and(|key| self.recall_all(place, key)) {
             self.look(place, name, key);
@@ -217,7 +215,7 @@ impl Automata {
         self.candidates.extend_from_slice(&here.always);
         here.grams.find(name, &mut self.candidates);
         let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
-        here.needed += u32::from(work >= MEMO_FIRST_FROM);
+        here.worth.work = here.worth.work.saturating_add(work as u32);
         let key = if key.is_none() && work >= MEMO_FROM { self.memo.key(place, name) } else { key };
         if work == 0 && key.is_none() || key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
             return;
@@ -235,7 +233,7 @@ impl Automata {
     fn recall_all(&mut self, place: u32, key: &Key) -> bool {
         let here = &mut self.places[place as usize];
         let Some(known) = self.memo.get(key).filter(|known| known.newest >= here.newest) else { return false };
-        here.needed += 1;
+        here.worth.recalled += 1;
         self.matches.extend_from_slice(&known.ids[..known.count]);
         self.matches.retain(|&id| is_still(&self.ones, id, known.newest, place));
         true

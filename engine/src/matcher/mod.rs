@@ -12,6 +12,7 @@
 //! | [`group`] | many of them in one automaton |
 //! | [`builder`] | the thread that makes groups |
 //! | [`memo`] | what was found for a name before |
+//! | [`worth`] | whether that is looked up before all else |
 //! | [`recent`] | a few of the names before |
 //! | [`governor`] | when their cost is too much |
 //!
@@ -33,6 +34,7 @@ mod rules;
 mod sieve;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod worth;
 
 use std::collections::HashMap;
 use std::sync::Arc;

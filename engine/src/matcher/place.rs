@@ -10,6 +10,7 @@ use super::grams::{Filed, Grams};
 use super::group::{Group, Member};
 use super::own::Own;
 use super::recent::Recent;
+use super::worth::Worth;
 
 /// How a pattern is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +99,8 @@ pub struct Place {
     pub recent: Recent,
     /// When the newest pattern came.
     pub newest: u64,
-    /// The names since it was looked through.
-    pub names: u32,
-    /// For how many of them it was worth remembering what they match.
-    pub needed: u32,
-    /// That was so for most of those before: what is remembered is looked up before all else.
-    pub memo_first: bool,
+    /// The names since it was looked through, and what they are worth remembering.
+    pub worth: Worth,
     /// Groups that are replaced by what is being made; none where nothing is.
     pub replaced: Option<Vec<u64>>,
 }
@@ -172,10 +169,10 @@ impl Place {
         const BUSY: u32 = 512;
         /// But not for ever.
         const TRIES_MAX: u32 = 3;
-        let (busy, more) = self.grams.busy(self.names, BUSY, REFILED_MAX);
+        let (busy, more) = self.grams.busy(self.worth.names, BUSY, REFILED_MAX);
         for (id, met) in busy {
             let Some(one) = &mut ones[id as usize] else { continue };
-            let often = u64::from(met) * 4 > u64::from(self.names);
+            let often = u64::from(met) * 4 > u64::from(self.worth.names);
             if one.way != Way::Filed || one.tries >= TRIES_MAX && !often {
                 continue;
             }
@@ -191,8 +188,7 @@ impl Place {
             }
         }
         if !more {
-            self.memo_first = u64::from(self.needed) * 2 > u64::from(self.names);
-            (self.names, self.needed) = (0, 0);
+            self.worth.review();
         }
         more
     }
