@@ -21,6 +21,7 @@
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
+//! | `heap` | memory that is had before there are clients |
 //! | [`limits`] | every bound that is no flag |
 
 pub mod check;
@@ -30,6 +31,7 @@ pub mod connection;
 pub mod gather;
 pub mod group_store;
 pub mod groups;
+mod heap;
 pub(crate) mod keep;
 pub mod limits;
 pub mod mesh;

@@ -19,6 +19,9 @@ pub const OUTPUT_STALL_BYTES: usize = 1 << 20;
 /// Beyond so many bytes of input behind a command that waits, nothing more is received from the client.
 pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
 
+/// Heap memory that is had from the system before the first client, in bytes, `--heap-bytes`.
+pub const HEAP_BYTES_DEFAULT: u64 = 64 << 20;
+
 /// A subscriber has room for events while less output than this waits to leave, in bytes, `--push-buffer-bytes`.
 pub const PUSH_BUFFER_BYTES_DEFAULT: u64 = 256 << 10;
 

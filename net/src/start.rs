@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::group_store::GroupStoreError;
+use crate::heap;
 use crate::keep::{self, Begun};
 use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
@@ -66,6 +67,9 @@ pub const BACKLOG: i32 = 1024;
 /// Why it could not start, or had to stop.
 pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
     let (address, listeners) = listen(&config)?;
+    if let Err(error) = heap::populate(config.heap_bytes) {
+        tracing::warn!(%error, bytes = config.heap_bytes, "turns will wait for the heap's first memory");
+    }
     let Begun { kept, shards, groups, store } = keep::begin(&config)?;
     let server = Arc::new(Server::new(config, kept, address));
     stop_on_signal(server.clone()).map_err(StartError::Signals)?;

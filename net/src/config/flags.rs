@@ -39,6 +39,10 @@ pub struct Flags {
     /// Bytes of each shard's ring, rounded up to a power of two; k, m and g may follow; 0 = record nothing [default: 64m]
     #[arg(long, env = "KEYTIDE_RING_BYTES", value_name = "BYTES")]
     pub(super) ring_bytes: Option<String>,
+    /// Bytes of heap memory, for all shards, that are had from the system before the first client; more is taken as it
+    /// is needed; k, m and g may follow [default: 64m]
+    #[arg(long, env = "KEYTIDE_HEAP_BYTES", value_name = "BYTES")]
+    pub(super) heap_bytes: Option<String>,
     /// Streams of absent keys whose revision counter each shard keeps [default: 1048576]
     #[arg(long, env = "KEYTIDE_ABSENT_STREAMS", value_name = "N")]
     pub(super) absent_streams: Option<usize>,
@@ -121,7 +125,7 @@ impl Flags {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
-        fill!(bind port grpc_port shards cores ring_bytes absent_streams maxclients spin_us requirepass insecure log_level);
+        fill!(bind port grpc_port shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass insecure log_level);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         macro_rules! fill_planned {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };

@@ -7,7 +7,7 @@ mod values;
 pub use durability::Durability;
 pub use flags::{Command, Flags};
 
-use crate::limits::{PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN};
+use crate::limits::{HEAP_BYTES_DEFAULT, PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN};
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
 use std::net::IpAddr;
 use thiserror::Error;
@@ -26,6 +26,8 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// Bytes of each shard's ring, a power of two; 0 = record nothing.
     pub ring_bytes: u64,
+    /// Bytes of heap memory that are had from the system before the first client.
+    pub heap_bytes: u64,
     /// Where and how history is kept on disk; nothing where it is kept in memory only.
     pub durability: Option<Durability>,
     /// Streams of absent keys that each shard knows.
@@ -140,6 +142,7 @@ impl Flags {
             shards,
             cores,
             ring_bytes,
+            heap_bytes: bytes_from("heap-bytes", self.heap_bytes.as_deref(), (0, HEAP_BYTES_DEFAULT))?,
             durability: self.durability.decide(ring_bytes)?,
             absent_streams: self.absent_streams.unwrap_or(ABSENT_STREAMS_DEFAULT),
             maxclients: self.maxclients.unwrap_or(10_000),

@@ -35,6 +35,8 @@ impl Server {
         let mut command = Command::new(BINARY);
         let port: &[&str] = if flags.contains(&"--port") { &[] } else { &["--port", "0"] };
         command.args(port).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
+        // Tests start many servers, and measure none.
+        command.env("KEYTIDE_HEAP_BYTES", "0");
         let mut child = command.spawn().expect("the binary was built for this test");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its standard output is a pipe");

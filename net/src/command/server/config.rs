@@ -76,6 +76,7 @@ const ROWS: &[Row] = &[
     row("databases", Change::Never, |_| "1".to_owned()),
     row("dir", Change::Same, |server| of_durability(server, |kept| kept.dir.display().to_string())),
     row("fsync", Change::Never, |server| of_durability(server, |kept| kept.fsync_name().to_owned())),
+    row("heap-bytes", Change::Never, |server| server.config.heap_bytes.to_string()),
     row("io-threads", Change::Never, |_| "1".to_owned()),
     row("maxclients", Change::Free { check: check_maxclients, apply: set_maxclients }, |server| {
         server.maxclients().to_string()
