@@ -20,7 +20,7 @@ pub const OUTPUT_STALL_BYTES: usize = 1 << 20;
 pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
 
 /// Heap memory that is had from the system before the first client, in bytes, `--heap-bytes`.
-pub const HEAP_BYTES_DEFAULT: u64 = 64 << 20;
+pub const HEAP_BYTES_DEFAULT: u64 = 128 << 20;
 
 /// A subscriber has room for events while less output than this waits to leave, in bytes, `--push-buffer-bytes`.
 pub const PUSH_BUFFER_BYTES_DEFAULT: u64 = 256 << 10;

@@ -40,7 +40,7 @@ pub struct Flags {
     #[arg(long, env = "KEYTIDE_RING_BYTES", value_name = "BYTES")]
     pub(super) ring_bytes: Option<String>,
     /// Bytes of heap memory, for all shards, that are had from the system before the first client; more is taken as it
-    /// is needed; k, m and g may follow [default: 64m]
+    /// is needed; k, m and g may follow [default: 128m]
     #[arg(long, env = "KEYTIDE_HEAP_BYTES", value_name = "BYTES")]
     pub(super) heap_bytes: Option<String>,
     /// Streams of absent keys whose revision counter each shard keeps [default: 1048576]
