@@ -113,6 +113,18 @@ fn settings_come_from_a_file_and_a_flag_beats_it() {
     assert_eq!(server.cli(&["config", "get", "maxclients", "ring-bytes"]), "maxclients\n7\nring-bytes\n1048576");
 }
 
+#[test]
+fn as_much_of_the_heap_is_there_as_was_asked_for() {
+    let resident = |bytes: u64| {
+        let server = Server::start(&["--shards", "1", "--ring-bytes", "1m", "--heap-bytes", &bytes.to_string()]);
+        assert_eq!(server.cli(&["config", "get", "heap-bytes"]), format!("heap-bytes\n{bytes}"));
+        server.resident_bytes()
+    };
+    let (none, some) = (resident(0), resident(96 << 20));
+    // What it has touched without being asked is a part of that.
+    assert!(none < 64 << 20 && some > 96 << 20 && some < none + (112 << 20), "{none} and {some} bytes");
+}
+
 /// The kernel counts locked memory only for processes without CAP_IPC_LOCK.
 #[test]
 fn too_little_lockable_memory_is_named_with_the_remedy() {

@@ -7,7 +7,7 @@ use crate::limits::MEMO_SLOTS;
 const TRIAL_NAMES: u64 = MEMO_SLOTS as u64;
 
 /// Where it was not worth it, it is tried again after so many names.
-const REST_NAMES: u64 = 64 * TRIAL_NAMES;
+const REST_NAMES: u64 = 16 * TRIAL_NAMES;
 
 /// What happened at one place since it was looked through, and what follows.
 #[derive(Default)]
