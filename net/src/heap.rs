@@ -46,13 +46,7 @@ fn mapping_of(address: usize) -> io::Result<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn resident_bytes() -> usize {
-        let status = std::fs::read_to_string("/proc/self/status").expect("there is one");
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB")).expect("it is in there");
-        line.trim().parse::<usize>().expect("a number of kilobytes") << 10
-    }
+    use crate::command::server::process::Usage;
 
     #[test]
     fn the_memory_is_there_and_what_is_in_it_stays() {
@@ -60,10 +54,10 @@ mod tests {
         // So much that it is mapped by itself, and zeroed, so that nothing has written to it yet.
         let mut memory = vec![0u8; BYTES];
         memory[BYTES / 2] = 7;
-        let before = resident_bytes();
+        let before = Usage::now().resident_bytes;
         populate_from(memory.as_ptr().expose_provenance(), BYTES as u64).expect("there is so much memory");
-        let more = resident_bytes().saturating_sub(before);
-        assert!(more > BYTES / 2, "{more} bytes more");
+        let more = Usage::now().resident_bytes.saturating_sub(before);
+        assert!(more > BYTES as u64 / 2, "{more} bytes more");
         assert_eq!((memory[0], memory[BYTES / 2], memory[BYTES - 1]), (0, 7, 0));
     }
 

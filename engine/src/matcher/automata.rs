@@ -239,12 +239,16 @@ impl Automata {
         true
     }
 
+    /// Whether [`Automata::prefetch`] is worth calling: what was found for names before is looked up first here.
+    #[inline]
+    pub fn looks_ahead(&self, place: u32) -> bool {
+        self.memo.is_used() && self.places[place as usize].worth.is_first()
+    }
+
     /// Asks for the memory that [`Automata::find`] may need for this name.
     #[inline]
     pub fn prefetch(&self, place: u32, name: &[u8]) {
-        if self.memo.is_used()
-            && let Some(key) = self.memo.key(place, name)
-        {
+        if let Some(key) = self.memo.key(place, name) {
             self.memo.prefetch(&key);
         }
     }

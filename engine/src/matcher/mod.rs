@@ -235,10 +235,10 @@ impl Matcher {
         }
     }
 
-    /// Whether [`Matcher::prefetch`] would ask for anything.
+    /// Whether [`Matcher::prefetch`] is worth calling for the turn's records.
     #[inline]
     pub fn looks_ahead(&self) -> bool {
-        self.any.every.looks_ahead()
+        self.any.every.looks_ahead(&self.automata)
     }
 
     /// Asks for the memory that [`Matcher::find`] will need for a record, a few records before. May be left out.

@@ -99,7 +99,7 @@ pub struct Place {
     pub recent: Recent,
     /// When the newest pattern came.
     pub newest: u64,
-    /// The names since it was looked through, and what they are worth remembering.
+    /// The names since it was looked through, and whether what they match is looked up first.
     pub worth: Worth,
     /// Groups that are replaced by what is being made; none where nothing is.
     pub replaced: Option<Vec<u64>>,

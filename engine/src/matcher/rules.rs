@@ -164,8 +164,8 @@ impl Rules {
 
     /// Whether there is anything to ask for ahead.
     #[inline]
-    pub fn looks_ahead(&self) -> bool {
-        self.streams.as_ref().is_some_and(|names| names.place.is_some())
+    pub fn looks_ahead(&self, automata: &Automata) -> bool {
+        self.streams.as_ref().and_then(|names| names.place).is_some_and(|place| automata.looks_ahead(place))
     }
 
     /// Asks for the memory that [`Rules::find`] may need.

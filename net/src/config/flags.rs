@@ -125,7 +125,8 @@ impl Flags {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
-        fill!(bind port grpc_port shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass insecure log_level);
+        fill!(bind port grpc_port shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
+        fill!(insecure log_level);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         macro_rules! fill_planned {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };

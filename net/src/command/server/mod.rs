@@ -7,7 +7,7 @@ mod docs;
 mod flush;
 mod info;
 mod module;
-mod process;
+pub(crate) mod process;
 mod save;
 mod shutdown;
 mod time;
