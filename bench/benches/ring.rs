@@ -91,6 +91,12 @@ impl Ours {
 
     /// One turn: appended, stamped and published.
     fn turn(&mut self, inputs: &[Input]) {
+        self.begin_turn(inputs);
+        self.writer.publish();
+        self.sequencer.clear(ONE);
+    }
+
+    fn begin_turn(&mut self, inputs: &[Input]) {
         for (number, (key, value)) in inputs.iter().enumerate() {
             self.writer.append(&Draft {
                 revision: Revision(number as u64),
@@ -100,8 +106,6 @@ impl Ours {
             });
         }
         self.writer.stamp(self.sequencer.reserve(ONE, inputs.len() as u64));
-        self.writer.publish();
-        self.sequencer.clear(ONE);
     }
 }
 
@@ -156,6 +160,16 @@ fn append(c: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+/// The checksums of a turn's records, before they go into the log.
+fn seal(c: &mut Criterion) {
+    let mut ours = Ours::full(64 << 20, &turn_of_inputs());
+    ours.begin_turn(&turn_of_inputs());
+    let mut group = c.benchmark_group("seal/64MiB");
+    group.throughput(Throughput::Elements(TURN as u64));
+    group.bench_function("ring", |b| b.iter(|| ours.writer.seal()));
+    group.finish();
 }
 
 fn read(c: &mut Criterion) {
@@ -261,5 +275,5 @@ fn poll(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, append, read, poll);
+criterion_group!(benches, append, seal, read, poll);
 criterion_main!(benches);

@@ -124,6 +124,9 @@ impl Turn {
 
     pub(crate) fn set_now_ms(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        if let Some(log) = &mut self.log {
+            log.notice_failure();
+        }
     }
 
     /// Whether changes are recorded.

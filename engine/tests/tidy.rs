@@ -15,6 +15,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/log/map.rs",
     "engine/src/log/map/tests.rs",
     "engine/src/prefetch.rs",
+    "engine/src/ring/checksum.rs",
     "engine/src/ring/words.rs",
     "engine/src/ring/writer.rs",
     "engine/src/shard/mod.rs",

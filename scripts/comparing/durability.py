@@ -2,8 +2,7 @@
 from segments, and starting again after a crash. One table for each.
 
 A server has a directory of its own in each round, on the file system of temporary files, and takes it along. Before
-each run what earlier ones left to write is written, and many more pages than the run may take are touched and given
-back: memory that this machine has not used for a while is slow, whoever asks for it first.
+each run what earlier ones left to write is written; the memory for it is at hand, see `free_memory`.
 """
 
 import os
@@ -13,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from comparing import generator
+from comparing import free_memory, generator
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import TICKS, Failed, Server, command
@@ -22,8 +21,8 @@ from comparing.tables import Ratio, Value
 
 # --fsync, redis-server's appendfsync, and the pipeline.
 MODES = (("os", "no", 16), ("everysec", "everysec", 16), ("always", "always", 1))
-# Several times what a run writes in a second: the pages that were given back last are not the first to be taken again.
-TOUCHED_BYTES_A_SECOND = 1500 << 20
+# Several times what the runs of a round write together.
+FREE_BYTES_A_SECOND = 4 << 30
 BLOCK = bytes(1 << 20)
 SYNCS = 200
 RECOVERY_SECONDS_MAX = 300
@@ -65,16 +64,6 @@ def memory(server):
 def forget_peak(server):
     """VmHWM counts anew."""
     pathlib.Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
-
-
-def settle(seconds):
-    """Has the disk idle and pages at hand; see the module."""
-    os.sync()
-    # Last: what is free goes back to the machine's host before long.
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with open(os.memfd_create("keytide-compare"), "wb") as file:
-        for _ in range(int(min(seconds * TOUCHED_BYTES_A_SECOND, free / 2)) // len(BLOCK)):
-            file.write(BLOCK)
 
 
 def flushes():
@@ -150,7 +139,7 @@ def beside(args, fsync, appendfsync):
 
 def written(args, server, pipeline):
     """A run of SETs, with how many of them each sync served if each waited for one."""
-    settle(args.seconds)
+    os.sync()
     flags = [*generator.common(args), "--workload", "set", "--pipeline", pipeline]
     before, flushed = commands_done(server), flushes()
     found = generator.load(args, server, flags, {args.load_core}, args.seconds)
@@ -170,7 +159,8 @@ def writing(args):
             lap(args, server)
             return [Run(case, labels[id(server)], server.role, lambda: written(args, server, pipeline))]
 
-        results.take(measure(f"on disk, {fsync}", [server for server, _ in servers], prepare, args.rounds))
+        with free_memory.at_hand(args.seconds * FREE_BYTES_A_SECOND):
+            results.take(measure(f"on disk, {fsync}", [server for server, _ in servers], prepare, args.rounds))
     columns = [
         Value("operations/s", "rate", 0),
         Ratio("rate", "memory"),
@@ -188,7 +178,8 @@ def writing(args):
         f"no snapshots, and no rewriting of the append-only file; "
         f"{args.connections} connections, {args.keys:,} keys, {args.value_bytes}-byte values; runs of {args.seconds:g} "
         f"s; {file_system()}, an fdatasync of 4 KiB takes {sync_us():,.0f} µs; operations/sync: over the flushes that "
-        f"the device counted; {apart(args)}; keytide --spin-us 0"
+        f"the device counted; {apart(args)}; keytide --spin-us 0; vm.percpu_pagelist_high_fraction "
+        f"{free_memory.lists_fraction()}"
     )
     return "on disk", results, "Operations", columns, settings
 

@@ -10,6 +10,7 @@
 //! | [`streams`] | which streams are in which part of a segment |
 //! | [`segments`] | the segments of a shard as its readers hold them |
 //! | [`writer`] | a turn's records written, from one segment into the next |
+//! | `ahead` | zeros behind the records, for the sake of the pages' size |
 //! | [`keeper`] | the thread that makes segments, syncs, seals, and removes what is not kept |
 //! | [`failure`] | what ends all writing |
 //! | [`reader`] | seek and read |
@@ -28,6 +29,7 @@
 //! | [`storage`] | the write side of files, behind a trait |
 //! | [`recording`] | a write side that can lose the power, for tests |
 
+mod ahead;
 pub mod check;
 mod damaged;
 pub mod directory;

@@ -1,6 +1,7 @@
 //! The power goes, or the process is killed, at any moment of a run: what was acknowledged is there afterwards, what is
 //! there is a state that was, and the shard goes on from it.
 
+use super::keeper::Request;
 use super::recording::{End, Fault, RecordingStorage};
 use super::storage::Storage;
 use super::tests::{RING_BYTES, Scratch, found, found_with, identity, options, start_with, written_lines};
@@ -119,6 +120,24 @@ fn after_a_write_or_a_sync_that_failed_nothing_is_taken_and_what_was_acknowledge
             assert_eq!(written_lines(found(&scratch.0).unwrap().shard()), lines);
         }
     }
+}
+
+#[test]
+fn a_failure_that_another_thread_meets_stops_writes_from_the_next_turn_on() {
+    let scratch = Scratch::new("log-fault-elsewhere");
+    let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
+    let as_storage: Arc<dyn Storage> = storage.clone();
+    let (mut shard, _, _) =
+        start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(Fsync::EverySecond));
+    shard.set(b"before", b"1").unwrap();
+    assert!(shard.commit());
+    storage.set_fault(Fault::Sync);
+    let (done, synced) = std::sync::mpsc::channel();
+    shard.turn().log().unwrap().keeper().ask(Request::Sync(done));
+    synced.recv().expect("an answer").expect_err("the sync fails");
+    shard.set_now_ms(2_000);
+    assert!(!shard.turn().has_log_room() && shard.turn().is_full());
+    assert!(matches!(shard.check_log(), Err(LogError::Failed { .. })));
 }
 
 #[test]

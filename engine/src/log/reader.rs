@@ -2,7 +2,6 @@
 
 use super::index::SparseIndex;
 use super::map::MappedFile;
-use super::segment::HEADER_BYTES;
 use super::segments::{Segment, SegmentList, Segments};
 use super::streams::{StreamBits, StreamBlocks, streams_path};
 use crate::position::{Position, RingOffset};
@@ -186,7 +185,7 @@ impl SegmentReader {
         let Some(open) = &self.open else { return Ok(0) };
         let end = open.segment.end(tail);
         let available = end.0 - from.0;
-        let file_at = HEADER_BYTES + from.0 - open.segment.base.0;
+        let file_at = open.segment.file_at(from);
         if file_at + AHEAD_BYTES / 2 > self.ahead {
             self.ahead = file_at + AHEAD_BYTES;
             open.map.advise_will_need(file_at, AHEAD_BYTES);
@@ -229,7 +228,7 @@ fn damaged(segment: &Segment, reason: String) -> SegmentError {
 }
 
 fn copy(open: &Open, from: RingOffset, out: &mut [u8]) -> Result<(), SegmentError> {
-    let at = HEADER_BYTES + from.0 - open.segment.base.0;
+    let at = open.segment.file_at(from);
     open.map.copy(at, out).map_err(|error| damaged(&open.segment, error.to_string()))
 }
 

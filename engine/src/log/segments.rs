@@ -60,6 +60,11 @@ impl Segment {
         RingOffset(self.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES))
     }
 
+    /// The byte of its file at which what is at `offset` stands.
+    pub fn file_at(&self, offset: RingOffset) -> u64 {
+        HEADER_BYTES + (offset.0 - self.base.0)
+    }
+
     /// Says, once, that it gets no more records.
     pub fn seal(&self, sealed: Sealed) {
         // A segment is sealed once, by the core that writes it.

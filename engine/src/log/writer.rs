@@ -9,10 +9,11 @@
 //! A turn is sure of its space before it executes: there is room for the largest turn in the active segment, or the
 //! next segment is there. Where the disk has no room for that one, writes are refused until it has.
 
+use super::ahead::Ahead;
 use super::index::{Sealed, SparseIndex};
 use super::keeper::{Keeper, Prepared, Request};
 use super::reader::SegmentReader;
-use super::segment::{HEADER_BYTES, SegmentHeader, segment_path};
+use super::segment::{SegmentHeader, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::LogFile;
 use crate::position::{Position, RingOffset, ShardId};
@@ -113,6 +114,8 @@ struct Active {
     segment: Arc<Segment>,
     index: Arc<SparseIndex>,
     file: Box<dyn LogFile>,
+    /// What is written behind the records; none with [`Fsync::Always`], whose segments were written before.
+    ahead: Option<Ahead>,
     /// The offset at which the file ends.
     limit: RingOffset,
     /// The header, until it is written.
@@ -131,6 +134,9 @@ pub struct LogWriter {
     last: Position,
     keeper: Keeper,
     next: Next,
+    /// There is room for a turn beside fewer unpublished bytes than these; 0 where the log takes no more. Follows from
+    /// the fields above, and spares each command to look at them.
+    room: u64,
     /// For the core's own looks at what it has written.
     reader: Option<SegmentReader>,
 }
@@ -193,7 +199,8 @@ impl LogWriter {
         let LogEnd { active, end, last, mut sealed, next_number } = end;
         let known = active.map(|Resumed { segment, index, file }| {
             segment.set_index(&index);
-            Active { limit: segment.limit(), segment, index, file, header: None }
+            let ahead = ahead(&options, &segment, end);
+            Active { limit: segment.limit(), segment, index, file, ahead, header: None }
         });
         keeper.prepare(next_number);
         let (active, next) = match known {
@@ -211,7 +218,10 @@ impl LogWriter {
         sealed.push(active.segment.clone());
         let segments = Segments::new(sealed);
         keeper.begin(&segments, &*active.file, end)?;
-        Ok(LogWriter { identity, options, segments, active, end, last, keeper, next, reader: None })
+        let mut writer =
+            LogWriter { identity, options, segments, active, end, last, keeper, next, room: 0, reader: None };
+        writer.measure_room();
+        Ok(writer)
     }
 
     /// The segments, for readers.
@@ -251,8 +261,24 @@ impl LogWriter {
     /// Whether there is room, as far as is known without asking the keeper.
     #[inline]
     pub fn has_room(&self, unpublished: u64) -> bool {
-        let room = self.active.limit.0.saturating_sub(self.end.0 + unpublished);
-        (room >= self.options.turn_bytes || matches!(self.next, Next::Ready(_))) && !self.keeper.has_failed()
+        unpublished < self.room
+    }
+
+    /// Learns of a failure that others have met meanwhile. To be called at a turn's begin.
+    #[inline]
+    pub fn notice_failure(&mut self) {
+        if self.keeper.has_failed() {
+            self.room = 0;
+        }
+    }
+
+    fn measure_room(&mut self) {
+        let left = self.active.limit.0.saturating_sub(self.end.0);
+        self.room = match &self.next {
+            _ if self.keeper.has_failed() => 0,
+            Next::Ready(_) => u64::MAX,
+            _ => left.checked_sub(self.options.turn_bytes).map_or(0, |room| room + 1),
+        };
     }
 
     #[cold]
@@ -272,6 +298,7 @@ impl LogWriter {
         match self.keeper.wait(patience) {
             Some(Ok(prepared)) => {
                 self.next = Next::Ready(prepared);
+                self.measure_room();
                 Ok(())
             }
             Some(Err(error)) => {
@@ -294,14 +321,13 @@ impl LogWriter {
     /// Where that fails. What was written counts for nothing then, and the log takes no more.
     pub fn append(&mut self, ring: &mut RingWriter, now_ms: u64) -> Result<(), LogError> {
         ring.seal();
-        match self.try_append(ring, now_ms) {
-            Ok(()) => Ok(()),
-            Err(reason) => {
-                tracing::error!(shard = %self.identity.shard, %reason, "the log has failed, no more writes");
-                self.keeper.fail(&reason);
-                Err(LogError::Failed { reason })
-            }
-        }
+        let appended = self.try_append(ring, now_ms).map_err(|reason| {
+            tracing::error!(shard = %self.identity.shard, %reason, "the log has failed, no more writes");
+            self.keeper.fail(&reason);
+            LogError::Failed { reason }
+        });
+        self.measure_room();
+        appended
     }
 
     fn try_append(&mut self, ring: &RingWriter, now_ms: u64) -> Result<(), String> {
@@ -332,11 +358,13 @@ impl LogWriter {
     }
 
     fn write(&mut self, ring: &RingWriter, from: RingOffset, to: RingOffset) -> std::io::Result<()> {
-        let Active { segment, index, file, header, .. } = &mut self.active;
+        let Active { segment, index, file, ahead, header, .. } = &mut self.active;
         if let Some(header) = header.take() {
             file.write_at(&[&header.encode()], 0)?;
         }
-        file.write_at(&ring.bytes_between(from, to), HEADER_BYTES + from.0 - segment.base.0)?;
+        let [first, wrapped] = ring.bytes_between(from, to);
+        let zeros = ahead.as_mut().map_or(&[][..], |ahead| ahead.behind(segment.file_at(to)));
+        file.write_at(&[first, wrapped, zeros], segment.file_at(from))?;
         // Noted once they are there: readers look for a record where the index says.
         while let Some((offset, position)) = ring.unpublished_from(index.due()).filter(|(offset, _)| *offset < to) {
             index.note(offset, position);
@@ -391,8 +419,14 @@ impl Active {
         let path = segment_path(&identity.directory, number);
         let segment = Arc::new(Segment::new(&header, path, options.segment_bytes));
         segment.set_index(&index);
-        Active { limit: segment.limit(), segment, index, file, header: Some(header) }
+        let ahead = ahead(options, &segment, base);
+        Active { limit: segment.limit(), segment, index, file, ahead, header: Some(header) }
     }
+}
+
+fn ahead(options: &LogOptions, segment: &Segment, end: RingOffset) -> Option<Ahead> {
+    let file_bytes = segment.file_at(segment.limit());
+    (options.fsync != Fsync::Always).then(|| Ahead::new(segment.file_at(end), file_bytes))
 }
 
 /// Why a segment could not be made.

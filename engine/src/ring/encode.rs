@@ -1,7 +1,7 @@
 //! Records written into a run of bytes instead of a ring: for files that are made of records.
 
+use super::checksum::checksum;
 use super::layout::{self, Draft, KEY_WORD, MORE};
-use super::record::checksum;
 use super::words::WORD_BYTES;
 use crate::sync::{AtomicU64, Ordering};
 

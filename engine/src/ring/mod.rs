@@ -11,8 +11,10 @@
 //! | [`writer`] | append, stamp, publish: the one owner |
 //! | [`reader`] | seek and read from any core |
 //! | [`lookup`] | a reader by places that keeps what it has copied |
+//! | `checksum` | a record's checksum |
 //! | `index` | the sparse index from position to offset |
 
+mod checksum;
 pub mod encode;
 mod index;
 pub mod layout;

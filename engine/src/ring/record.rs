@@ -2,6 +2,7 @@
 //! a mapped segment. Lengths are checked once, on the way in; bytes that are no record are answered by `None` and never
 //! by a panic.
 
+use super::checksum::checksum;
 pub(crate) use super::layout::HEADER_BYTES;
 use super::layout::{DATA, EXT, ID, JSON, KEY_WORD, META, MORE, PADDING_SHIFT, PARTS};
 use crate::event::EventType;
@@ -45,12 +46,6 @@ pub(crate) fn length(bytes: &[u8]) -> u64 {
 #[inline]
 pub(crate) fn position(bytes: &[u8]) -> Option<Position> {
     bytes.get(8..)?.first_chunk::<8>().map(|word| Position(u64::from_le_bytes(*word)))
-}
-
-/// The checksum of a whole record: CRC-32C of all but its first word, begun with its length.
-#[inline]
-pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(bytes.len() as u32, bytes.get(8..).unwrap_or_default())
 }
 
 impl<'a> Record<'a> {

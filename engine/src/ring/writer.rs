@@ -5,8 +5,9 @@
 //! that then is the oldest, so no old record is looked at, and readers' copies of the head's cache line stay valid for
 //! many appends.
 
+use super::checksum::checksum;
 use super::layout::{self, Draft, KEY_WORD, MORE, Shape};
-use super::record::{self, Record, Run};
+use super::record::{Record, Run};
 use super::words::WORD_BYTES;
 use super::{Ring, RingStart, Shared};
 use crate::position::{Position, RingOffset};
@@ -198,9 +199,9 @@ impl RingWriter {
             let end = start + length;
             let checksum = if self.place(start) + length > self.capacity {
                 self.fill_scratch(start, end);
-                record::checksum(&self.scratch)
+                checksum(&self.scratch)
             } else {
-                record::checksum(self.view(start, end).bytes)
+                checksum(self.view(start, end).bytes)
             };
             self.shared().words.store_one(RingOffset(start), length | (checksum as u64) << 32);
         }

@@ -109,7 +109,8 @@ impl Shard {
         self.id
     }
 
-    /// Sets the time by which TTLs are judged and events are stamped, Unix milliseconds.
+    /// Sets the time by which TTLs are judged and events are stamped, Unix milliseconds. To be called at a turn's begin:
+    /// then, too, a shard learns that the log of another has failed.
     pub fn set_now_ms(&mut self, now_ms: u64) {
         self.turn.set_now_ms(now_ms);
     }

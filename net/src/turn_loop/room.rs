@@ -33,8 +33,14 @@ impl Core {
 /// Answers why a command must not run. False where it may.
 #[inline]
 pub(super) fn is_refused(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
-    // Hardly ever is there none: the command's flags need not be fetched. And who only reads never waits for a disk.
-    !shard.turn().has_log_room() && command.may_write() && shard.check_log().is_err_and(|error| refuse(&error, reply))
+    // Hardly ever is there none: the command's flags need not be fetched.
+    !shard.turn().has_log_room() && is_refused_after_a_look(shard, command, reply)
+}
+
+#[cold]
+fn is_refused_after_a_look(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
+    // Who only reads never waits for a disk.
+    command.may_write() && shard.check_log().is_err_and(|error| refuse(&error, reply))
 }
 
 /// Answers why commands that run together must not, where one of them may change a key. False where they may.
@@ -53,7 +59,6 @@ pub(super) fn are_refused<'c>(
     refusal.is_some_and(|error| refuse(&error, reply))
 }
 
-#[cold]
 fn refuse(error: &LogError, reply: &mut Reply<'_>) -> bool {
     match error {
         LogError::Full { .. } => reply.error(format!("ERR {error}; writes go on once there is space")),
