@@ -2,7 +2,8 @@
 from segments, and starting again after a crash. One table for each.
 
 A server has a directory of its own in each round, on the file system of temporary files, and takes it along. Before
-each run what earlier ones left to write is written; the memory for it is at hand, see `free_memory`.
+each run what earlier ones left to write is written, and the disk is left alone for a moment; the memory for the run is at
+hand, see `free_memory`.
 """
 
 import os
@@ -21,6 +22,8 @@ from comparing.tables import Ratio, Value
 
 # --fsync, redis-server's appendfsync, and the pipeline.
 MODES = (("os", "no", 16), ("everysec", "everysec", 16), ("always", "always", 1))
+# After a sync file systems go on, with discarding the blocks of removed files for one.
+REST_SECONDS = 0.7
 # Several times what the runs of a round write together.
 FREE_BYTES_A_SECOND = 4 << 30
 BLOCK = bytes(1 << 20)
@@ -140,6 +143,7 @@ def beside(args, fsync, appendfsync):
 def written(args, server, pipeline):
     """A run of SETs, with how many of them each sync served if each waited for one."""
     os.sync()
+    time.sleep(REST_SECONDS)
     flags = [*generator.common(args), "--workload", "set", "--pipeline", pipeline]
     before, flushed = commands_done(server), flushes()
     found = generator.load(args, server, flags, {args.load_core}, args.seconds)

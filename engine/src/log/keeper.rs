@@ -23,7 +23,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often what was written is synced with [`Fsync::EverySecond`], and retention by age is looked at.
+/// How often what was written is synced with [`Fsync::EverySecond`], what is synced is marked, and retention by age is
+/// looked at.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What a core asks of its keeper.
@@ -288,9 +289,9 @@ impl Work {
             if clock::monotonic_ns() >= tick_at {
                 tick_at = clock::monotonic_ns() + TICK.as_nanos() as u64;
                 match self.options.fsync {
-                    Fsync::Os => {}
                     Fsync::EverySecond => self.sync(),
-                    Fsync::Always => self.mark(),
+                    // Also of the segments that were sealed since, however many.
+                    Fsync::Os | Fsync::Always => self.mark(),
                 }
                 self.retain();
                 if std::mem::take(&mut self.sealed) <= SEALED_MAX {
@@ -333,7 +334,6 @@ impl Work {
             return self.status.0.failure.set(&format!("sync {}: {error}", segment.path.display()));
         }
         self.status.note_synced(sealed.end);
-        self.mark();
         // Without it readers of the segment search from its start, and the next recovery makes it.
         if let Err(error) = self.storage.replace(&index_path(&segment.path), &index.encode(sealed)) {
             tracing::warn!(path = %segment.path.display(), %error, "no index beside the segment");
