@@ -2,8 +2,8 @@
 from segments, and starting again after a crash. One table for each.
 
 A server has a directory of its own in each round, on the file system of temporary files, and takes it along. Before
-each run what earlier ones left to write is written, and the disk is left alone for a moment; the memory for the run is at
-hand, see `free_memory`.
+each run of SETs what earlier ones left to write is written, and the disk is left alone for a moment; the memory for the
+run is at hand, see `free_memory`.
 """
 
 import os

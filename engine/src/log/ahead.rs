@@ -1,9 +1,9 @@
 //! Zeros behind the records: the pages of a segment are taken several at a time, whatever a turn writes.
 //!
 //! A file system takes memory for what is written, page by page where little is written at a time, and accounts for
-//! each. A write that reaches a boundary of [`AHEAD_BYTES`] goes on with zeros up to the next one, so that the system
-//! takes the pages between them as one (Linux has done so on ext4 since 6.16, on XFS since 5.18). What is written next
-//! meets pages that are there. In the file nothing is different: behind the records it has zeros anyway.
+//! each. A write that passes a boundary of [`AHEAD_BYTES`] goes on with zeros up to the next one, so that the system
+//! takes the pages between them as one (Linux does so on ext4 since 6.16, on XFS since 6.6). What is written next meets
+//! pages that are there. In the file nothing is different: behind the records it has zeros anyway.
 
 /// As much as is written ahead, in bytes. Linux keeps free pages of this size (2³ pages) at hand for each CPU, and has
 /// them for everyone: larger ones are searched for, and may have to be made.
@@ -49,7 +49,7 @@ mod tests {
     const AHEAD: u64 = AHEAD_BYTES as u64;
 
     #[test]
-    fn a_write_goes_on_to_the_boundary_once_it_has_reached_one() {
+    fn a_write_that_passes_a_boundary_goes_on_to_the_next() {
         let mut ahead = Ahead::new(4096, 1 << 20);
         assert_eq!(ahead.behind(AHEAD - 1).len(), 0, "the pages of the file's first bytes are taken as they come");
         assert_eq!(ahead.behind(AHEAD).len(), 0);

@@ -23,8 +23,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often what was written is synced with [`Fsync::EverySecond`], what is synced is marked, and retention by age is
-/// looked at.
+/// How often what was written is synced with [`Fsync::EverySecond`], and retention by age is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What a core asks of its keeper.
@@ -289,9 +288,9 @@ impl Work {
             if clock::monotonic_ns() >= tick_at {
                 tick_at = clock::monotonic_ns() + TICK.as_nanos() as u64;
                 match self.options.fsync {
+                    Fsync::Os => {}
                     Fsync::EverySecond => self.sync(),
-                    // Also of the segments that were sealed since, however many.
-                    Fsync::Os | Fsync::Always => self.mark(),
+                    Fsync::Always => self.mark(),
                 }
                 self.retain();
                 if std::mem::take(&mut self.sealed) <= SEALED_MAX {
@@ -330,10 +329,16 @@ impl Work {
     }
 
     fn seal(&mut self, segment: &Segment, index: &SparseIndex, sealed: &Sealed, file: &dyn LogFile) {
+        // After a sync that failed the next one may succeed without having written what the first was to write. An index
+        // would say that all of the segment is on the disk.
+        if self.status.failure().is_some() {
+            return;
+        }
         if let Err(error) = file.sync() {
             return self.status.0.failure.set(&format!("sync {}: {error}", segment.path.display()));
         }
         self.status.note_synced(sealed.end);
+        self.mark();
         // Without it readers of the segment search from its start, and the next recovery makes it.
         if let Err(error) = self.storage.replace(&index_path(&segment.path), &index.encode(sealed)) {
             tracing::warn!(path = %segment.path.display(), %error, "no index beside the segment");

@@ -3,6 +3,7 @@
 
 use super::keeper::Request;
 use super::recording::{End, Fault, RecordingStorage};
+use super::segment::{index_path, segment_path};
 use super::storage::Storage;
 use super::tests::{RING_BYTES, Scratch, found, found_with, identity, options, start_with, written_lines};
 use super::*;
@@ -123,21 +124,30 @@ fn after_a_write_or_a_sync_that_failed_nothing_is_taken_and_what_was_acknowledge
 }
 
 #[test]
-fn a_failure_that_another_thread_meets_stops_writes_from_the_next_turn_on() {
+fn a_failure_that_another_thread_meets_stops_writes_from_the_next_turn_on_and_seals_nothing() {
     let scratch = Scratch::new("log-fault-elsewhere");
     let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
     let as_storage: Arc<dyn Storage> = storage.clone();
     let (mut shard, _, _) =
         start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(Fsync::EverySecond));
-    shard.set(b"before", b"1").unwrap();
-    assert!(shard.commit());
     storage.set_fault(Fault::Sync);
+    shard.set(b"unsynced", b"1").unwrap();
+    assert!(shard.commit());
     let (done, synced) = std::sync::mpsc::channel();
     shard.turn().log().unwrap().keeper().ask(Request::Sync(done));
     synced.recv().expect("an answer").expect_err("the sync fails");
     shard.set_now_ms(2_000);
     assert!(!shard.turn().has_log_room() && shard.turn().is_full());
     assert!(matches!(shard.check_log(), Err(LogError::Failed { .. })));
+    // A turn that was under way goes on, and the next sync succeeds: nothing says that the segment is on the disk.
+    storage.set_fault(Fault::None);
+    for _ in 0..=options(Fsync::EverySecond).segment_bytes / 1000 {
+        shard.set(b"key", &[1; 1000]).unwrap();
+        shard.commit();
+    }
+    drop(shard);
+    let first = segment_path(&scratch.0, 1);
+    assert!(first.exists() && !index_path(&first).exists());
 }
 
 #[test]

@@ -114,7 +114,7 @@ struct Active {
     segment: Arc<Segment>,
     index: Arc<SparseIndex>,
     file: Box<dyn LogFile>,
-    /// What is written behind the records; none with [`Fsync::Always`], whose segments were written before.
+    /// What is written behind the records; none with [`Fsync::Always`], which makes its segments by writing them.
     ahead: Option<Ahead>,
     /// The offset at which the file ends.
     limit: RingOffset,
@@ -134,8 +134,8 @@ pub struct LogWriter {
     last: Position,
     keeper: Keeper,
     next: Next,
-    /// There is room for a turn beside fewer unpublished bytes than these; 0 where the log takes no more. Follows from
-    /// the fields above, and spares each command to look at them.
+    /// A turn finds room if fewer bytes than these are unpublished; 0: the keeper has to be asked. Follows from the
+    /// fields above and from whether a log has failed, and spares each command to look at them.
     room: u64,
     /// For the core's own looks at what it has written.
     reader: Option<SegmentReader>,
@@ -249,7 +249,8 @@ impl LogWriter {
     }
 
     /// Whether the log can take the records of a turn, beside `unpublished` bytes that it is about to get. To be asked
-    /// before anything changes.
+    /// before anything changes. A failure that others meet counts from the next turn on: see
+    /// [`LogWriter::notice_failure`].
     ///
     /// # Errors
     /// Why the shard takes no writes.
@@ -425,8 +426,7 @@ impl Active {
 }
 
 fn ahead(options: &LogOptions, segment: &Segment, end: RingOffset) -> Option<Ahead> {
-    let file_bytes = segment.file_at(segment.limit());
-    (options.fsync != Fsync::Always).then(|| Ahead::new(segment.file_at(end), file_bytes))
+    (options.fsync != Fsync::Always).then(|| Ahead::new(segment.file_at(end), segment.file_bytes))
 }
 
 /// Why a segment could not be made.

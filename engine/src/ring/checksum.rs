@@ -4,7 +4,7 @@
 //! the processor works on the sums of several records at once. The crate, which gets the others, is made for long runs:
 //! on a record of 128 bytes it takes twice as long, for looking where its long strides would fit.
 
-/// The bytes from which on the crate is faster.
+/// The bytes from which on the crate sums three parts at once.
 #[cfg(target_arch = "x86_64")]
 const LONG_BYTES: usize = 768;
 
@@ -26,9 +26,9 @@ pub(crate) fn checksum(record: &[u8]) -> u32 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse4.2")]
 fn sum(begin: u32, words: &[[u8; 8]]) -> u32 {
-    let sum = |sum, word: &[u8; 8]| std::arch::x86_64::_mm_crc32_u64(sum, u64::from_le_bytes(*word));
+    let next = |crc, word: &[u8; 8]| std::arch::x86_64::_mm_crc32_u64(crc, u64::from_le_bytes(*word));
     // CRC-32C begins and ends with all bits inverted; the upper half of the instruction's result is 0.
-    !(words.iter().fold(u64::from(!begin), sum) as u32)
+    !(words.iter().fold(u64::from(!begin), next) as u32)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -38,12 +38,12 @@ mod tests {
     #[test]
     fn it_is_the_crc_32c_of_all_but_the_first_word_begun_with_the_length() {
         let bytes: Vec<u8> = (0..2000u32).map(|n| (n * 7 + n / 256) as u8).collect();
-        for length in (0..bytes.len()).chain([8, 16, 128, 776, 784]) {
+        for length in 0..bytes.len() {
             let record = &bytes[..length];
             let expected = crc32c::crc32c_append(length as u32, record.get(8..).unwrap_or_default());
             assert_eq!(checksum(record), expected, "{length} bytes");
         }
-        // "123456789" has this sum in RFC 3720's terms: the crate that the other sums come from is right too.
+        // The usual check value: the crate that the other sums come from is right too.
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
     }
 }

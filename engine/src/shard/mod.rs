@@ -110,7 +110,7 @@ impl Shard {
     }
 
     /// Sets the time by which TTLs are judged and events are stamped, Unix milliseconds. To be called at a turn's begin:
-    /// then, too, a shard learns that the log of another has failed.
+    /// then, too, a shard learns that a log has failed elsewhere.
     pub fn set_now_ms(&mut self, now_ms: u64) {
         self.turn.set_now_ms(now_ms);
     }
