@@ -125,7 +125,7 @@ impl Turn {
     pub(crate) fn set_now_ms(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         if let Some(log) = &mut self.log {
-            log.notice_failure();
+            log.measure_room();
         }
     }
 

@@ -7,7 +7,10 @@ use super::segment::{index_path, segment_path};
 use super::storage::Storage;
 use super::tests::{RING_BYTES, Scratch, found, found_with, identity, options, start_with, written_lines};
 use super::*;
+use crate::history::ShardHistory;
 use crate::position::RingOffset;
+use crate::sequencer::Sequencer;
+use crate::shard::Shard;
 use crate::shard::random::Commands;
 use std::sync::Arc;
 
@@ -21,10 +24,19 @@ struct State {
     acknowledged_at: Option<usize>,
 }
 
+/// The shard of a directory whose files are recorded.
+fn start(
+    storage: &Arc<RecordingStorage>,
+    scratch: &Scratch,
+    fsync: Fsync,
+) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
+    let storage: Arc<dyn Storage> = storage.clone();
+    start_with(found_with(&scratch.0, &*storage).unwrap(), &storage, options(fsync))
+}
+
 /// Runs commands, some of them together in a turn, and notes every state.
 fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u64) -> Vec<State> {
-    let as_storage: Arc<dyn Storage> = storage.clone();
-    let (mut shard, _, _) = start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(fsync));
+    let (mut shard, _, _) = start(storage, scratch, fsync);
     let mut commands = Commands::new(seed, 12);
     let state = |shard: &_, end| State { end, lines: written_lines(shard), acknowledged_at: None };
     let mut states = vec![state(&shard, RingOffset(0))];
@@ -100,8 +112,7 @@ fn after_a_write_or_a_sync_that_failed_nothing_is_taken_and_what_was_acknowledge
     for (fault, fsync) in [(Fault::Write, Fsync::Os), (Fault::Write, Fsync::Always), (Fault::Sync, Fsync::Always)] {
         let scratch = Scratch::new("log-fault");
         let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
-        let as_storage: Arc<dyn Storage> = storage.clone();
-        let (mut shard, _, _) = start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(fsync));
+        let (mut shard, _, _) = start(&storage, &scratch, fsync);
         shard.set(b"before", b"1").unwrap();
         assert!(shard.commit());
         let lines = written_lines(&shard);
@@ -127,9 +138,7 @@ fn after_a_write_or_a_sync_that_failed_nothing_is_taken_and_what_was_acknowledge
 fn a_failure_that_another_thread_meets_stops_writes_from_the_next_turn_on_and_seals_nothing() {
     let scratch = Scratch::new("log-fault-elsewhere");
     let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
-    let as_storage: Arc<dyn Storage> = storage.clone();
-    let (mut shard, _, _) =
-        start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(Fsync::EverySecond));
+    let (mut shard, _, _) = start(&storage, &scratch, Fsync::EverySecond);
     storage.set_fault(Fault::Sync);
     shard.set(b"unsynced", b"1").unwrap();
     assert!(shard.commit());
@@ -166,9 +175,7 @@ fn what_else_is_in_the_way_of_a_segment_is_told_as_what_it_is() {
 fn refused_and_taken_again(name: &str, fault: Fault) -> LogError {
     let scratch = Scratch::new(name);
     let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
-    let as_storage: Arc<dyn Storage> = storage.clone();
-    let (mut shard, history, sequencer) =
-        start_with(found_with(&scratch.0, &*as_storage).unwrap(), &as_storage, options(Fsync::Os));
+    let (mut shard, history, sequencer) = start(&storage, &scratch, Fsync::Os);
     shard.set(b"first", b"").unwrap();
     shard.commit();
     storage.set_fault(fault);

@@ -12,7 +12,7 @@ use super::found::{Cut, FoundLog};
 use super::index::{Sealed, SparseIndex};
 use super::removal::remove_made;
 use super::scan::{Extent, ScanError, SegmentFile, is_zero};
-use super::segment::{HEADER_BYTES, HeaderError, index_path, root, segment_number};
+use super::segment::{HeaderError, index_path, root, segment_number};
 use super::segments::Segment;
 use super::storage::{Storage, is_aside};
 use super::synced;
@@ -370,7 +370,7 @@ impl Look<'_> {
         let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
         let file = self.storage.open(&last.file.path).map_err(refused)?;
         let zeros = vec![0; 1 << 20];
-        let mut at = HEADER_BYTES + whole.0 - last.file.header.base.0;
+        let mut at = last.file.file_at(whole);
         while at < last.file.file_bytes {
             let bytes = (last.file.file_bytes - at).min(zeros.len() as u64) as usize;
             file.write_at(&[&zeros[..bytes]], at).map_err(refused)?;

@@ -2,7 +2,7 @@
 //! does. By read calls, not through a map: everything is looked at once, in order.
 
 use super::index::{Sealed, SparseIndex};
-use super::segment::{HEADER_BYTES, HeaderError, SegmentHeader};
+use super::segment::{self, HEADER_BYTES, HeaderError, SegmentHeader};
 use crate::position::{Position, RingOffset};
 use crate::ring::{Record, record};
 use std::fs::File;
@@ -149,6 +149,11 @@ impl SegmentFile {
         RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES))
     }
 
+    /// The byte of the file at which what is at `offset` stands.
+    pub fn file_at(&self, offset: RingOffset) -> u64 {
+        segment::file_at(self.header.base, offset)
+    }
+
     /// Reads about so many bytes, and the first record whole where there is one.
     fn read_records(
         &self,
@@ -167,8 +172,9 @@ impl SegmentFile {
 
     fn read(&self, from: RingOffset, until: RingOffset, bytes: usize, run: &mut Vec<u8>) -> Result<(), ScanError> {
         run.resize(bytes.min((until.0 - from.0) as usize), 0);
-        let at = HEADER_BYTES + from.0 - self.header.base.0;
-        self.file.read_exact_at(run, at).map_err(|source| ScanError::Io { path: self.path.clone(), source })
+        self.file
+            .read_exact_at(run, self.file_at(from))
+            .map_err(|source| ScanError::Io { path: self.path.clone(), source })
     }
 
     /// Visits the records up to `end`, which this process has written itself: whether they are still intact is found out

@@ -64,6 +64,11 @@ pub enum HeaderError {
     Damaged,
 }
 
+/// The byte of a segment's file at which what is at `offset` stands, in a segment whose first record is at `base`.
+pub fn file_at(base: RingOffset, offset: RingOffset) -> u64 {
+    HEADER_BYTES + (offset.0 - base.0)
+}
+
 impl SegmentHeader {
     /// The page of the header as it is written.
     pub fn encode(&self) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! a newer one; only then do they take the lock.
 
 use super::index::{Sealed, SparseIndex};
-use super::segment::{HEADER_BYTES, SegmentHeader};
+use super::segment::{self, HEADER_BYTES, SegmentHeader};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 use std::path::PathBuf;
@@ -62,7 +62,7 @@ impl Segment {
 
     /// The byte of its file at which what is at `offset` stands.
     pub fn file_at(&self, offset: RingOffset) -> u64 {
-        HEADER_BYTES + (offset.0 - self.base.0)
+        segment::file_at(self.base, offset)
     }
 
     /// Says, once, that it gets no more records.

@@ -197,11 +197,7 @@ impl LogWriter {
     /// Where the first segment cannot be made.
     pub fn new(identity: LogIdentity, options: LogOptions, end: LogEnd, keeper: Keeper) -> Result<LogWriter, LogError> {
         let LogEnd { active, end, last, mut sealed, next_number } = end;
-        let known = active.map(|Resumed { segment, index, file }| {
-            segment.set_index(&index);
-            let ahead = ahead(&options, &segment, end);
-            Active { limit: segment.limit(), segment, index, file, ahead, header: None }
-        });
+        let known = active.map(|resumed| Active::new(&options, resumed, end, None));
         keeper.prepare(next_number);
         let (active, next) = match known {
             Some(active) => (active, ASKED),
@@ -250,7 +246,7 @@ impl LogWriter {
 
     /// Whether the log can take the records of a turn, beside `unpublished` bytes that it is about to get. To be asked
     /// before anything changes. A failure that others meet counts from the next turn on: see
-    /// [`LogWriter::notice_failure`].
+    /// [`LogWriter::measure_room`].
     ///
     /// # Errors
     /// Why the shard takes no writes.
@@ -265,15 +261,10 @@ impl LogWriter {
         unpublished < self.room
     }
 
-    /// Learns of a failure that others have met meanwhile. To be called at a turn's begin.
+    /// Measures how much there is room for. To be called at a turn's begin too: that is when a failure is noticed that
+    /// others have met meanwhile.
     #[inline]
-    pub fn notice_failure(&mut self) {
-        if self.keeper.has_failed() {
-            self.room = 0;
-        }
-    }
-
-    fn measure_room(&mut self) {
+    pub fn measure_room(&mut self) {
         let left = self.active.limit.0.saturating_sub(self.end.0);
         self.room = match &self.next {
             _ if self.keeper.has_failed() => 0,
@@ -419,14 +410,16 @@ impl Active {
         let header = SegmentHeader { generation, shard, shards, number, base, after };
         let path = segment_path(&identity.directory, number);
         let segment = Arc::new(Segment::new(&header, path, options.segment_bytes));
-        segment.set_index(&index);
-        let ahead = ahead(options, &segment, base);
-        Active { limit: segment.limit(), segment, index, file, ahead, header: Some(header) }
+        Active::new(options, Resumed { segment, index, file }, base, Some(header))
     }
-}
 
-fn ahead(options: &LogOptions, segment: &Segment, end: RingOffset) -> Option<Ahead> {
-    (options.fsync != Fsync::Always).then(|| Ahead::new(segment.file_at(end), segment.file_bytes))
+    /// A segment that goes on at `end`; with the header that is still to be written.
+    fn new(options: &LogOptions, resumed: Resumed, end: RingOffset, header: Option<SegmentHeader>) -> Active {
+        let Resumed { segment, index, file } = resumed;
+        segment.set_index(&index);
+        let ahead = (options.fsync != Fsync::Always).then(|| Ahead::new(segment.file_at(end), segment.file_bytes));
+        Active { limit: segment.limit(), segment, index, file, ahead, header }
+    }
 }
 
 /// Why a segment could not be made.

@@ -197,13 +197,13 @@ impl RingWriter {
             let start = self.starts[n];
             let length = self.length(start);
             let end = start + length;
-            let checksum = if self.place(start) + length > self.capacity {
+            let sum = if self.place(start) + length > self.capacity {
                 self.fill_scratch(start, end);
                 checksum(&self.scratch)
             } else {
                 checksum(self.view(start, end).bytes)
             };
-            self.shared().words.store_one(RingOffset(start), length | (checksum as u64) << 32);
+            self.shared().words.store_one(RingOffset(start), length | (sum as u64) << 32);
         }
     }
 

@@ -59,6 +59,7 @@ pub(super) fn are_refused<'c>(
     refusal.is_some_and(|error| refuse(&error, reply))
 }
 
+#[cold]
 fn refuse(error: &LogError, reply: &mut Reply<'_>) -> bool {
     match error {
         LogError::Full { .. } => reply.error(format!("ERR {error}; writes go on once there is space")),

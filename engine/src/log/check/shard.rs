@@ -193,7 +193,7 @@ impl Seen {
         }
         self.join(file, &extent);
         if extent.residue > 0 {
-            let place = Some((extent.end, HEADER_BYTES + extent.end.0 - header.base.0));
+            let place = Some((extent.end, file.file_at(extent.end)));
             let what = format!("{}; {} bytes behind it are no use", reason(file, &extent).map_err(io)?, extent.residue);
             let is_damage = extent.end < self.report.synced;
             self.report.problems.push(Problem { path: path.clone(), place, what, is_damage });
@@ -338,7 +338,7 @@ fn first_position(file: &SegmentFile) -> Result<u64, ScanError> {
 
 /// Why the records of a segment end where they do, although something follows.
 fn reason(file: &SegmentFile, extent: &Extent) -> io::Result<String> {
-    let at = HEADER_BYTES + extent.end.0 - file.header.base.0;
+    let at = file.file_at(extent.end);
     let opened = File::open(&file.path)?;
     let mut head = [0; 8];
     opened.read_exact_at(&mut head, at)?;
