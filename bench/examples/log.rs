@@ -1,0 +1,134 @@
+//! What recording to a log costs a SET, beside recording in memory. Both take turns in one process, some milliseconds
+//! each, so that it hardly matters what else the machine does: what is printed are medians over all slices. For trying
+//! variants of the log: each is a line in `main`.
+//!
+//! `cargo run --release -p keytide-bench --example log -- DIR [SECONDS]`: DIR is made, and
+//! removed afterwards.
+
+use keytide_bench::{NOW_MS, VALUE, empty_shard, key};
+use keytide_engine::history::ShardHistory;
+use keytide_engine::limits::{COMMANDS_AHEAD, RING_BYTES_DEFAULT};
+use keytide_engine::log::restore::restore;
+use keytide_engine::log::storage::{RealStorage, Storage};
+use keytide_engine::log::{Fsync, LogFailure, LogIdentity, LogOptions};
+use keytide_engine::position::{Position, ShardId};
+use keytide_engine::sequencer::Sequencer;
+use keytide_engine::shard::{LentShard, Shard};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const KEYS: usize = 100_000;
+
+/// As with 50 connections at pipeline 16.
+const TURN: usize = 800;
+
+/// How many turns a variant has before the next one's.
+const TURNS: usize = 10;
+
+/// What a turn's commands and replies take on their way, beside the shard's work.
+const TURN_INPUT_BYTES: usize = TURN * 120;
+
+struct Variant {
+    name: String,
+    shard: Shard,
+    /// With a log.
+    history: Option<ShardHistory>,
+    ns: Vec<f64>,
+}
+
+fn logged(name: &str, directory: PathBuf) -> Variant {
+    std::fs::create_dir_all(&directory).expect("a directory for a log");
+    let identity = LogIdentity { directory, generation: 1, shard: ShardId(0), shards: 1 };
+    let storage: Arc<dyn Storage> = Arc::new(RealStorage);
+    let restored = restore(identity, &*storage, 0, |_| {}).expect("an empty directory");
+    let sequencer = Arc::new(Sequencer::new(Position(1), 1));
+    let options = LogOptions {
+        fsync: Fsync::Os,
+        segment_bytes: 64 << 20,
+        turn_bytes: RING_BYTES_DEFAULT / 2,
+        retain_bytes: 256 << 20,
+        retain_ms: None,
+    };
+    let (LentShard(mut shard), history) = restored
+        .start(&storage, options, (&sequencer, &LogFailure::default()), RING_BYTES_DEFAULT)
+        .expect("room for a log");
+    shard.set_now_ms(NOW_MS);
+    Variant { name: name.to_owned(), shard: *shard, history: Some(history), ns: Vec::new() }
+}
+
+impl Variant {
+    /// The nanoseconds of a SET.
+    fn slice(&mut self, keys: &[String], rng: &mut fastrand::Rng, buffers: &mut [Vec<u8>; 2]) -> f64 {
+        let begin = Instant::now();
+        for _ in 0..TURNS {
+            let [from, to] = &mut *buffers;
+            to.copy_from_slice(from);
+            std::hint::black_box(&to);
+            for _ in 0..TURN / COMMANDS_AHEAD {
+                let keys: [&[u8]; COMMANDS_AHEAD] = std::array::from_fn(|_| keys[rng.usize(..keys.len())].as_bytes());
+                self.shard.prefetch(keys.into_iter());
+                for key in keys {
+                    self.shard.begin_command();
+                    self.shard.set(key, &VALUE).expect("it is small");
+                }
+            }
+            self.shard.commit();
+        }
+        let ns = begin.elapsed().as_nanos() as f64 / (TURNS * TURN) as f64;
+        if let (Some(log), Some(history)) = (self.shard.turn().log(), &self.history) {
+            // No snapshot is to be kept.
+            log.keeper().status().raise_floor(history.ring().tail());
+            while self.shard.check_log().is_err() {
+                std::thread::sleep(Duration::from_millis(10));
+                self.shard.set_now_ms(self.shard.turn().now_ms() + 1_000);
+            }
+        }
+        ns
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let directory = arguments.next().expect("a directory is expected");
+    let seconds = arguments.next().map_or(20, |text| text.parse().expect("a number of seconds is expected"));
+    // All of it is removed in the end.
+    std::fs::create_dir(&directory).expect("a directory is expected that is not there yet");
+    let keys: Vec<String> = (0..KEYS).map(key).collect();
+    let memory =
+        Variant { name: "memory".to_owned(), shard: empty_shard(RING_BYTES_DEFAULT), history: None, ns: Vec::new() };
+    let mut variants = vec![memory, logged("log, os", Path::new(&directory).join("os"))];
+    variants.iter().for_each(|variant| variant.shard.prefault().expect("memory for a ring"));
+    // After the logs' threads were made: those may go where they like.
+    if let Some(core) = core_affinity::get_core_ids().unwrap_or_default().first() {
+        core_affinity::set_for_current(*core);
+    }
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut buffers = [vec![1; TURN_INPUT_BYTES], vec![0; TURN_INPUT_BYTES]];
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        let mut order: Vec<usize> = (0..variants.len()).collect();
+        rng.shuffle(&mut order);
+        for index in order {
+            // The first slice brings its own memory into the cache.
+            variants[index].slice(&keys, &mut rng, &mut buffers);
+            let ns = variants[index].slice(&keys, &mut rng, &mut buffers);
+            variants[index].ns.push(ns);
+        }
+    }
+    let memory = variants[0].ns.clone();
+    for variant in &mut variants {
+        let mut more: Vec<f64> = variant.ns.iter().zip(&memory).map(|(ns, memory)| ns - memory).collect();
+        println!("{:16} {:6.1} ns a SET, {:+6.1}", variant.name, median(&mut variant.ns), median(&mut more));
+    }
+    drop(variants);
+    std::fs::remove_dir_all(&directory).expect("it was made above");
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
