@@ -2,11 +2,10 @@
 //! each, so that it hardly matters what else the machine does: what is printed are medians over all slices. For trying
 //! variants of the log: each is a line in `main`.
 //!
-//! `cargo run --release -p keytide-bench --example log -- DIR [SECONDS]`: DIR is made, and
-//! removed afterwards.
+//! `cargo run --release -p keytide-bench --example log -- DIR [SECONDS]`: DIR is made, and removed
+//! afterwards.
 
-use keytide_bench::{NOW_MS, VALUE, empty_shard, key};
-use keytide_engine::history::ShardHistory;
+use keytide_bench::{NOW_MS, Order, VALUE, empty_shard, key, pin};
 use keytide_engine::limits::{COMMANDS_AHEAD, RING_BYTES_DEFAULT};
 use keytide_engine::log::restore::restore;
 use keytide_engine::log::storage::{RealStorage, Storage};
@@ -33,14 +32,12 @@ const TURNS: usize = 10;
 const TURN_INPUT_BYTES: usize = TURN * 120;
 
 struct Variant {
-    name: String,
+    name: &'static str,
     shard: Shard,
-    /// With a log.
-    history: Option<ShardHistory>,
     ns: Vec<f64>,
 }
 
-fn logged(name: &str, directory: PathBuf) -> Variant {
+fn logged(name: &'static str, directory: PathBuf) -> Variant {
     std::fs::create_dir_all(&directory).expect("a directory for a log");
     let identity = LogIdentity { directory, generation: 1, shard: ShardId(0), shards: 1 };
     let storage: Arc<dyn Storage> = Arc::new(RealStorage);
@@ -53,23 +50,23 @@ fn logged(name: &str, directory: PathBuf) -> Variant {
         retain_bytes: 256 << 20,
         retain_ms: None,
     };
-    let (LentShard(mut shard), history) = restored
+    let (LentShard(mut shard), _) = restored
         .start(&storage, options, (&sequencer, &LogFailure::default()), RING_BYTES_DEFAULT)
         .expect("room for a log");
     shard.set_now_ms(NOW_MS);
-    Variant { name: name.to_owned(), shard: *shard, history: Some(history), ns: Vec::new() }
+    Variant { name, shard: *shard, ns: Vec::new() }
 }
 
 impl Variant {
     /// The nanoseconds of a SET.
-    fn slice(&mut self, keys: &[String], rng: &mut fastrand::Rng, buffers: &mut [Vec<u8>; 2]) -> f64 {
+    fn slice(&mut self, order: &mut Order<'_>, buffers: &mut [Vec<u8>; 2]) -> f64 {
         let begin = Instant::now();
         for _ in 0..TURNS {
             let [from, to] = &mut *buffers;
             to.copy_from_slice(from);
             std::hint::black_box(&to);
             for _ in 0..TURN / COMMANDS_AHEAD {
-                let keys: [&[u8]; COMMANDS_AHEAD] = std::array::from_fn(|_| keys[rng.usize(..keys.len())].as_bytes());
+                let keys: [&[u8]; COMMANDS_AHEAD] = std::array::from_fn(|_| order.next_key());
                 self.shard.prefetch(keys.into_iter());
                 for key in keys {
                     self.shard.begin_command();
@@ -79,9 +76,10 @@ impl Variant {
             self.shard.commit();
         }
         let ns = begin.elapsed().as_nanos() as f64 / (TURNS * TURN) as f64;
-        if let (Some(log), Some(history)) = (self.shard.turn().log(), &self.history) {
+        if let Some(log) = self.shard.turn().log() {
             // No snapshot is to be kept.
-            log.keeper().status().raise_floor(history.ring().tail());
+            let status = log.keeper().status();
+            status.raise_floor(status.written());
             while self.shard.check_log().is_err() {
                 std::thread::sleep(Duration::from_millis(10));
                 self.shard.set_now_ms(self.shard.turn().now_ms() + 1_000);
@@ -98,25 +96,22 @@ fn main() {
     // All of it is removed in the end.
     std::fs::create_dir(&directory).expect("a directory is expected that is not there yet");
     let keys: Vec<String> = (0..KEYS).map(key).collect();
-    let memory =
-        Variant { name: "memory".to_owned(), shard: empty_shard(RING_BYTES_DEFAULT), history: None, ns: Vec::new() };
+    let memory = Variant { name: "memory", shard: empty_shard(RING_BYTES_DEFAULT), ns: Vec::new() };
     let mut variants = vec![memory, logged("log, os", Path::new(&directory).join("os"))];
     variants.iter().for_each(|variant| variant.shard.prefault().expect("memory for a ring"));
     // After the logs' threads were made: those may go where they like.
-    if let Some(core) = core_affinity::get_core_ids().unwrap_or_default().first() {
-        core_affinity::set_for_current(*core);
-    }
-    let mut rng = fastrand::Rng::with_seed(1);
+    pin(0);
+    let (mut order, mut rng) = (Order::new(&keys), fastrand::Rng::with_seed(1));
     let mut buffers = [vec![1; TURN_INPUT_BYTES], vec![0; TURN_INPUT_BYTES]];
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
-        let mut order: Vec<usize> = (0..variants.len()).collect();
-        rng.shuffle(&mut order);
-        for index in order {
+        let mut turns: Vec<&mut Variant> = variants.iter_mut().collect();
+        rng.shuffle(&mut turns);
+        for variant in turns {
             // The first slice brings its own memory into the cache.
-            variants[index].slice(&keys, &mut rng, &mut buffers);
-            let ns = variants[index].slice(&keys, &mut rng, &mut buffers);
-            variants[index].ns.push(ns);
+            variant.slice(&mut order, &mut buffers);
+            let ns = variant.slice(&mut order, &mut buffers);
+            variant.ns.push(ns);
         }
     }
     let memory = variants[0].ns.clone();

@@ -146,7 +146,7 @@ impl SegmentFile {
 
     /// The offset at which the file ends.
     fn limit(&self) -> RingOffset {
-        RingOffset(self.header.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES))
+        segment::limit(self.header.base, self.file_bytes)
     }
 
     /// The byte of the file at which what is at `offset` stands.

@@ -69,6 +69,11 @@ pub fn file_at(base: RingOffset, offset: RingOffset) -> u64 {
     HEADER_BYTES + (offset.0 - base.0)
 }
 
+/// The offset at which a segment's file of `file_bytes` bytes ends, in a segment whose first record is at `base`.
+pub fn limit(base: RingOffset, file_bytes: u64) -> RingOffset {
+    RingOffset(base.0 + file_bytes.saturating_sub(HEADER_BYTES))
+}
+
 impl SegmentHeader {
     /// The page of the header as it is written.
     pub fn encode(&self) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! a newer one; only then do they take the lock.
 
 use super::index::{Sealed, SparseIndex};
-use super::segment::{self, HEADER_BYTES, SegmentHeader};
+use super::segment::{self, SegmentHeader};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Segment {
 
     /// The offset at which its file ends.
     pub fn limit(&self) -> RingOffset {
-        RingOffset(self.base.0 + self.file_bytes.saturating_sub(HEADER_BYTES))
+        segment::limit(self.base, self.file_bytes)
     }
 
     /// The byte of its file at which what is at `offset` stands.

@@ -197,10 +197,9 @@ impl LogWriter {
     /// Where the first segment cannot be made.
     pub fn new(identity: LogIdentity, options: LogOptions, end: LogEnd, keeper: Keeper) -> Result<LogWriter, LogError> {
         let LogEnd { active, end, last, mut sealed, next_number } = end;
-        let known = active.map(|resumed| Active::new(&options, resumed, end, None));
         keeper.prepare(next_number);
-        let (active, next) = match known {
-            Some(active) => (active, ASKED),
+        let active = match active {
+            Some(resumed) => Active::new(&options, resumed, end, None),
             None => {
                 let prepared = match keeper.wait(START_PATIENCE) {
                     Some(Ok(prepared)) => prepared,
@@ -208,14 +207,14 @@ impl LogWriter {
                     None => return Err(late(&identity, &options)),
                 };
                 keeper.prepare(prepared.number + 1);
-                (Active::begin(&identity, &options, prepared, end, last), ASKED)
+                Active::begin(&identity, &options, prepared, end, last)
             }
         };
         sealed.push(active.segment.clone());
         let segments = Segments::new(sealed);
         keeper.begin(&segments, &*active.file, end)?;
         let mut writer =
-            LogWriter { identity, options, segments, active, end, last, keeper, next, room: 0, reader: None };
+            LogWriter { identity, options, segments, active, end, last, keeper, next: ASKED, room: 0, reader: None };
         writer.measure_room();
         Ok(writer)
     }
