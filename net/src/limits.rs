@@ -31,6 +31,12 @@ pub const PUSH_BUFFER_BYTES_MIN: u64 = 1 << 10;
 /// Buffers of a connection that have grown beyond this are given back when they are empty.
 pub const BUFFER_KEEP_BYTES: usize = 64 << 10;
 
+/// The most shards, `--shards`: there is a lane from each to each.
+pub const SHARDS_MAX: u16 = 512;
+
+/// After so many microseconds without work a core sleeps, `--spin-us`, unless shards share cores: then at once.
+pub const SPIN_US_DEFAULT: u64 = 50;
+
 /// How many batches a lane between two cores holds.
 pub const LANE_BATCHES: usize = 256;
 

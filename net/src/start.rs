@@ -8,6 +8,7 @@ use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
 use keytide_engine::log::store::StoreError;
 use socket2::{Domain, Socket, Type};
+use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -69,6 +70,14 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     let (address, listeners) = listen(&config)?;
     if let Err(error) = heap::populate(config.heap_bytes) {
         tracing::warn!(%error, bytes = config.heap_bytes, "turns will wait for the heap's first memory");
+    }
+    if config.shares_cores() {
+        let cores = config.cores.iter().collect::<HashSet<_>>().len();
+        tracing::warn!(
+            shards = config.shards,
+            cores,
+            "several shards share a core, which costs time: give as many --shards as there are cores, or fewer"
+        );
     }
     let Begun { kept, shards, groups, store } = keep::begin(&config)?;
     let server = Arc::new(Server::new(config, kept, address));

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{BINARY, Server, run, scratch};
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 fn refusal(output: &Output) -> String {
     assert!(!output.status.success(), "{output:?}");
@@ -125,18 +126,45 @@ fn as_much_of_the_heap_is_there_as_was_asked_for() {
     assert!(none < 64 << 20 && some > 96 << 20 && some < none + (112 << 20), "{none} and {some} bytes");
 }
 
-/// The kernel counts locked memory only for processes without CAP_IPC_LOCK.
+/// The kernel counts locked memory only for processes without CAP_IPC_LOCK. The limit is for all shards together.
 #[test]
 fn too_little_lockable_memory_is_named_with_the_remedy() {
-    let limited = ["--memlock=65536:65536", BINARY, "--port", "0", "--shards", "1", "--ring-bytes", "1m"];
-    let mut command = Command::new("timeout");
-    command.args(["10", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit"]).args(limited);
-    let output = command.output().expect("coreutils and util-linux are installed");
-    let text = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(124) || text.contains("setpriv") {
-        // It serves: this kernel does not count the rings, or the limit cannot be set here.
-        return;
+    for (bytes, shards) in [("65536", "1"), ("1572864", "8")] {
+        let limit = format!("--memlock={bytes}:{bytes}");
+        let limited = [&limit, BINARY, "--port", "0", "--shards", shards, "--ring-bytes", "1m"];
+        let mut command = Command::new("timeout");
+        command.args(["10", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit"]).args(limited);
+        let output = command.output().expect("coreutils and util-linux are installed");
+        let text = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(124) || text.contains("setpriv") {
+            // It serves: this kernel does not count the rings, or the limit cannot be set here.
+            return;
+        }
+        assert!(!output.status.success());
+        assert!(text.contains("ulimit -l") && text.contains("512 KiB"), "{text}");
     }
-    assert!(!output.status.success());
-    assert!(text.contains("ulimit -l") && text.contains("512 KiB"), "{text}");
+}
+
+#[test]
+fn more_shards_than_cores_are_served_with_one_line_of_warning() {
+    // SAFETY: it takes no pointer.
+    let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    let shards = (cores + 3).to_string();
+    let warnings = |shards: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["--port", "0", "--ring-bytes", "1m", "--heap-bytes", "0", "--shards", shards]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary was built");
+        let mut ready = String::new();
+        let stdout = child.stdout.as_mut().expect("its standard output is a pipe");
+        BufReader::new(stdout).read_line(&mut ready).expect("the pipe is read");
+        // SAFETY: it takes no pointer, and the process is our child, which was not waited for.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+        let output = child.wait_with_output().expect("it is our child");
+        assert!(ready.contains(&format!("shards={shards}")) && output.status.success(), "{ready} {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let text = warnings(&shards);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("share a core") && text.contains("--shards"), "{text}");
+    assert_eq!(warnings("1"), "");
 }

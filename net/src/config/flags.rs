@@ -30,10 +30,10 @@ pub struct Flags {
     /// Port of gRPC and HTTP; only 0 (off) so far [default: 0]
     #[arg(long, env = "KEYTIDE_GRPC_PORT", value_name = "PORT")]
     pub(super) grpc_port: Option<u16>,
-    /// Number of shards, each on a core of its own [default: one for each core]
+    /// Number of shards; more than there are cores share them, which costs time [default: one for each core]
     #[arg(long, env = "KEYTIDE_SHARDS", value_name = "N")]
     pub(super) shards: Option<u16>,
-    /// Cores to pin the shards to, as in 0,2,4-7 [default: all]
+    /// Cores to pin the shards to, in turn, as in 0,2,4-7 [default: all]
     #[arg(long, env = "KEYTIDE_CORES", value_name = "LIST")]
     pub(super) cores: Option<String>,
     /// Bytes of each shard's ring, rounded up to a power of two; k, m and g may follow; 0 = record nothing [default: 64m]
@@ -61,7 +61,8 @@ pub struct Flags {
     /// Bytes of output from which on a subscriber is given no more events; k, m and g may follow [default: 256k]
     #[arg(long, env = "KEYTIDE_PUSH_BUFFER_BYTES", value_name = "BYTES")]
     pub(super) push_buffer_bytes: Option<String>,
-    /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50]
+    /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50; 0 where
+    /// shards share cores]
     #[arg(long, env = "KEYTIDE_SPIN_US", value_name = "US")]
     pub(super) spin_us: Option<String>,
     /// Password that clients must give with AUTH

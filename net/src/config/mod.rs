@@ -22,7 +22,7 @@ pub struct Config {
     pub port: u16,
     /// How many shards.
     pub shards: u16,
-    /// The core of each shard.
+    /// The core of each shard. Several shards may have the same one.
     pub cores: Vec<usize>,
     /// Bytes of each shard's ring, a power of two; 0 = record nothing.
     pub ring_bytes: u64,
@@ -106,6 +106,18 @@ pub enum ConfigError {
     },
 }
 
+impl Config {
+    /// Whether there are more shards than cores, so that several of them run on one.
+    pub fn shares_cores(&self) -> bool {
+        has_repeats(&self.cores)
+    }
+}
+
+/// The cores are dealt in turn, so the first one is the first that comes again.
+fn has_repeats(cores: &[usize]) -> bool {
+    cores.iter().skip(1).any(|core| Some(core) == cores.first())
+}
+
 impl Flags {
     /// Reads the file, if one is named, and decides.
     pub fn decide(mut self) -> Result<Config, ConfigError> {
@@ -135,6 +147,7 @@ impl Flags {
             return Err(refused("subscription-queue-events", "0", "at least 1 event"));
         }
         let (shards, cores) = placement(self.shards, self.cores.as_deref())?;
+        let shares_cores = has_repeats(&cores);
         let ring_bytes = ring_bytes(self.ring_bytes.as_deref())?;
         Ok(Config {
             bind,
@@ -160,7 +173,7 @@ impl Flags {
                 self.push_buffer_bytes.as_deref(),
                 (PUSH_BUFFER_BYTES_MIN, PUSH_BUFFER_BYTES_DEFAULT),
             )? as usize,
-            spin: spin(self.spin_us.as_deref())?,
+            spin: spin(self.spin_us.as_deref(), shares_cores)?,
             requirepass: self.requirepass,
             log_level: self.log_level.unwrap_or_else(|| "warn".to_owned()),
         })
@@ -206,7 +219,8 @@ mod tests {
         assert_eq!(decide(&["--ring-bytes", "100k"]).map(|c| c.ring_bytes), Ok(128 << 10));
         assert_eq!(decide(&["--ring-bytes", "0"]).map(|c| c.ring_bytes), Ok(0));
         assert!(decide(&["--ring-bytes", "1k"]).unwrap_err().contains("from 65536"));
-        assert!(decide(&["--shards", "5000"]).unwrap_err().contains("core of its own"));
+        assert!(decide(&["--shards", "5000"]).unwrap_err().contains("from 1 to 512"));
+        assert!(decide(&["--shards", "0"]).unwrap_err().contains("from 1 to 512"));
         assert!(decide(&["--cores", "x"]).unwrap_err().contains("0,2,4-7"));
         assert_eq!(decide(&["--spin-us", "forever"]).map(|c| c.spin), Ok(Spin::Forever));
         assert_eq!(decide(&["--push-buffer-bytes", "64k"]).map(|c| c.push_buffer_bytes), Ok(64 << 10));
@@ -214,6 +228,18 @@ mod tests {
         assert!(decide(&["--subscription-queue-bytes", "x"]).unwrap_err().contains("128k"));
         let limits = decide(&["--subscriptions-per-client", "3", "--subscription-queue-events", "7"]);
         assert_eq!(limits.map(|c| (c.subscriptions.per_client, c.subscriptions.queue_events)), Ok((3, 7)));
+    }
+
+    #[test]
+    fn more_shards_than_cores_share_the_cores_and_do_not_spin() {
+        let core = decide(&[]).expect("the defaults are a configuration").cores[0];
+        let on_one = |more: &[&str]| decide(&[&["--cores", &core.to_string()], more].concat());
+        let config = on_one(&["--shards", "3"]).expect("one core is enough");
+        assert_eq!((config.shards, &config.cores[..], config.spin), (3, &[core; 3][..], Spin::Micros(0)));
+        assert!(config.shares_cores());
+        assert_eq!(on_one(&["--shards", "3", "--spin-us", "20"]).map(|c| c.spin), Ok(Spin::Micros(20)));
+        assert!(on_one(&["--shards", "3", "--spin-us", "forever"]).unwrap_err().contains("give fewer --shards"));
+        assert!(on_one(&["--spin-us", "forever"]).is_ok_and(|config| !config.shares_cores()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From what was typed to values: numbers of bytes, spans of time, cores.
 
 use super::{ConfigError, Spin};
+use crate::limits::{SHARDS_MAX, SPIN_US_DEFAULT};
 use keytide_engine::limits::{RING_BYTES_DEFAULT, RING_BYTES_MIN};
 
 /// A value that is none, and what it should be.
@@ -8,7 +9,8 @@ pub(super) fn refused(flag: &'static str, value: &str, reason: impl Into<String>
     ConfigError::Value { flag, value: value.to_owned(), reason: reason.into() }
 }
 
-/// The number of shards and their cores: as many shards as cores, unless said otherwise.
+/// The number of shards and the core of each: as many shards as cores, unless said otherwise. More shards than cores
+/// share the cores in turn.
 pub(super) fn placement(shards: Option<u16>, list: Option<&str>) -> Result<(u16, Vec<usize>), ConfigError> {
     let available: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
@@ -20,12 +22,11 @@ pub(super) fn placement(shards: Option<u16>, list: Option<&str>) -> Result<(u16,
         let reason = format!("core {missing} is not one that this process may use ({available:?})");
         return Err(refused("cores", list.unwrap_or(""), reason));
     }
-    let shards = shards.unwrap_or(cores.len() as u16);
-    if shards == 0 || shards as usize > cores.len() {
-        let reason = format!("each shard needs a core of its own, and there are {}", cores.len());
-        return Err(refused("shards", &shards.to_string(), reason));
+    let shards = shards.unwrap_or(cores.len().min(SHARDS_MAX.into()) as u16);
+    if !(1..=SHARDS_MAX).contains(&shards) {
+        return Err(refused("shards", &shards.to_string(), format!("a number from 1 to {SHARDS_MAX} is expected")));
     }
-    Ok((shards, cores[..shards as usize].to_vec()))
+    Ok((shards, cores.into_iter().cycle().take(shards.into()).collect()))
 }
 
 fn parse_cores(list: &str) -> Option<Vec<usize>> {
@@ -87,10 +88,14 @@ fn parse_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// When an idle core sleeps.
-pub(super) fn spin(text: Option<&str>) -> Result<Spin, ConfigError> {
+/// When an idle core sleeps: at once where shards share cores, for one that spins takes the time of the others there.
+pub(super) fn spin(text: Option<&str>, shares_cores: bool) -> Result<Spin, ConfigError> {
     match text {
-        None => Ok(Spin::Micros(50)),
+        None if shares_cores => Ok(Spin::Micros(0)),
+        None => Ok(Spin::Micros(SPIN_US_DEFAULT)),
+        Some("forever") if shares_cores => {
+            Err(refused("spin-us", "forever", "each shard needs a core of its own for that: give fewer --shards"))
+        }
         Some("forever") => Ok(Spin::Forever),
         Some(text) => match text.parse() {
             Ok(micros) => Ok(Spin::Micros(micros)),

@@ -110,7 +110,7 @@ impl Refusal {
                 "Allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile (docker: --security-opt seccomp=...)."
             }
             Refusal::LockedMemory { .. } => {
-                "Raise the limit of lockable memory (ulimit -l, LimitMEMLOCK= of the unit, docker: --ulimit memlock=...)."
+                "Raise the limit of lockable memory to 512 KiB for each shard (ulimit -l, LimitMEMLOCK= of the unit, docker: --ulimit memlock=...), or give fewer --shards."
             }
             Refusal::Descriptors { .. } => "Raise the limit of open files (ulimit -n, or LimitNOFILE= of the unit).",
             Refusal::Other { .. } => "Check the kernel's log; the net ring needs Linux 6.1 or newer.",

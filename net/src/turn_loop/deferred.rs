@@ -66,7 +66,8 @@ impl Core {
             let after = *deferred.after.get_or_insert(next);
             let is_due = deferred.state.deadline_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
             if frontier < after {
-                // Another core is about to publish: there is nothing to sleep for.
+                // Another core is about to publish: there is nothing to sleep for. If it runs on the same processor,
+                // the loop lets it.
                 work = true;
             } else if !deferred.waits || moved || is_due {
                 let mut out = Vec::new();

@@ -32,7 +32,7 @@ pub enum CoreError {
     },
     /// The system refused a core's executor.
     #[error(
-        "core {core}: {message}; allow 512 KiB of locked memory for each shard (ulimit -l, LimitMEMLOCK=), and io_uring (kernel.io_uring_disabled=0)"
+        "core {core}: {message}; allow 512 KiB of locked memory for each shard (ulimit -l, LimitMEMLOCK=) or give fewer --shards, and allow io_uring (kernel.io_uring_disabled=0)"
     )]
     Executor {
         /// The shard's number.
@@ -179,7 +179,7 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
     net.listen(start.listener).map_err(broken)?;
     glommio::spawn_local(bound_executor_sleep()).detach();
     let queue = task_queues::net();
-    glommio::spawn_local_into(core_loop(unit, net, server.config.spin), queue)
+    glommio::spawn_local_into(core_loop(unit, net), queue)
         .map_err(|error| CoreError::Executor { core, message: error.to_string() })?
         .await
         .map_err(broken)
@@ -202,8 +202,10 @@ const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
 
 /// Turns, until the server stops. It never yields: it is the only task with work on its executor, and sleeps in the
 /// net ring.
-async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<()> {
-    let _end = EndsTheServer(core.server.clone());
+async fn core_loop(mut core: Core, mut net: NetRing) -> io::Result<()> {
+    let server = core.server.clone();
+    let _end = EndsTheServer(server.clone());
+    let (spin, shares_core) = (server.config.spin, server.config.shares_cores());
     let mut idle_since: Option<Instant> = None;
     loop {
         let after = core.turn(&mut net)?;
@@ -227,7 +229,11 @@ async fn core_loop(mut core: Core, mut net: NetRing, spin: Spin) -> io::Result<(
             Spin::Forever => false,
         };
         if !is_over {
-            if after == AfterTurn::Idle {
+            if shares_core {
+                // A core that takes another turn at once may be waiting for another one, which may run on the same
+                // processor: to publish, to empty a lane. The executor's own yield would not let it run.
+                std::thread::yield_now();
+            } else if after == AfterTurn::Idle {
                 std::hint::spin_loop();
             }
             continue;
