@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BINARY, Server, run, scratch};
+use common::{BINARY, Client, Server, run, scratch};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
@@ -147,9 +147,8 @@ fn too_little_lockable_memory_is_named_with_the_remedy() {
 
 #[test]
 fn more_shards_than_cores_are_served_with_one_line_of_warning() {
-    // SAFETY: it takes no pointer.
-    let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
-    let shards = (cores + 3).to_string();
+    let cores = std::thread::available_parallelism().expect("the system counts its cores");
+    let shards = (cores.get() + 3).to_string();
     let warnings = |shards: &str| {
         let mut command = Command::new(BINARY);
         command.args(["--port", "0", "--ring-bytes", "1m", "--heap-bytes", "0", "--shards", shards]);
@@ -157,8 +156,11 @@ fn more_shards_than_cores_are_served_with_one_line_of_warning() {
         let mut ready = String::new();
         let stdout = child.stdout.as_mut().expect("its standard output is a pipe");
         BufReader::new(stdout).read_line(&mut ready).expect("the pipe is read");
-        // SAFETY: it takes no pointer, and the process is our child, which was not waited for.
-        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+        let address =
+            ready.split(' ').find_map(|word| word.strip_prefix("resp=")).unwrap_or_else(|| panic!("{ready:?}"));
+        let mut client = Client::connect(address.parse().expect("an address is printed"));
+        client.send(&["shutdown"]);
+        assert!(client.is_closed());
         let output = child.wait_with_output().expect("it is our child");
         assert!(ready.contains(&format!("shards={shards}")) && output.status.success(), "{ready} {output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
