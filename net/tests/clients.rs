@@ -5,13 +5,13 @@ mod common;
 use common::{Server, Value, eventually, python};
 use std::process::Command;
 
-fn two_shards() -> Server {
-    Server::start(&["--shards", "2", "--ring-bytes", "1m"])
+fn server() -> Server {
+    Server::start(&["--ring-bytes", "1m"])
 }
 
 #[test]
 fn redis_cli_speaks_both_versions_of_the_protocol() {
-    let server = two_shards();
+    let server = server();
     assert_eq!(server.cli(&["set", "k", "v"]), "OK");
     assert_eq!(server.cli(&["get", "k"]), "v");
     assert_eq!(server.cli(&["-3", "get", "k"]), "v");
@@ -27,7 +27,7 @@ const IMMUTABLE_PORT: &str = "ERR CONFIG SET failed (possibly related to argumen
 
 #[test]
 fn redis_py_works_where_it_is_installed() {
-    let server = two_shards();
+    let server = server();
     let script = format!(
         r#"
 import redis
@@ -54,7 +54,7 @@ for protocol in (2, 3):
 
 #[test]
 fn redis_rs_works() {
-    let server = two_shards();
+    let server = server();
     let url = |version: &str| format!("redis://{}/{version}", server.address);
     for version in ["", "?protocol=resp3"] {
         let client = redis::Client::open(url(version)).expect("it is a URL");
@@ -87,7 +87,7 @@ fn redis_rs_works() {
 
 #[test]
 fn redis_benchmark_meets_no_error() {
-    let server = two_shards();
+    let server = server();
     let known = server.cli(&["command", "list"]);
     let is_known = |name: &&str| known.lines().any(|line| line == *name);
     // What is not there would be an error: this list is of what the tests need, command beside test.
@@ -130,7 +130,7 @@ fn a_password_is_asked_for_and_taken() {
 
 #[test]
 fn one_client_too_many_is_told_so_and_closed() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m", "--maxclients", "2"]);
+    let server = Server::start(&["--ring-bytes", "1m", "--maxclients", "2"]);
     let (mut first, mut second) = (server.client(), server.client());
     assert_eq!(first.call(&["ping"]).text(), "PONG");
     assert_eq!(second.call(&["ping"]).text(), "PONG");
@@ -147,7 +147,7 @@ fn one_client_too_many_is_told_so_and_closed() {
 /// Connections land on either core: with so many, some are on each.
 #[test]
 fn clients_of_all_cores_are_listed_and_killed() {
-    let server = two_shards();
+    let server = server();
     let mut clients: Vec<_> = (0..12).map(|_| server.client()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.call(&["client", "setname", &format!("c{number}")]).text(), "OK");
@@ -182,7 +182,7 @@ fn debug_sleep_delays_nobody_else() {
 
 #[test]
 fn figures_count_what_was_answered_before_them() {
-    let server = two_shards();
+    let server = server();
     let mut client = server.client();
     let mut batch = Vec::new();
     for number in 0..100 {
@@ -198,7 +198,7 @@ fn figures_count_what_was_answered_before_them() {
 
 #[test]
 fn nobody_writes_to_a_computed_stream_and_other_names_with_a_dollar_are_keys() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let server = Server::start(&["--ring-bytes", "1m"]);
     let mut client = server.client();
     for words in [&["SET", "$all", "x"][..], &["MSET", "a", "1", "$db", "2"], &["LPUSH", "$ce-user", "x"]] {
         let name = words.iter().find(|word| word.starts_with('$')).expect("each names one");

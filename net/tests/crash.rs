@@ -18,10 +18,12 @@ fn nothing_is_lost_doubled_or_out_of_order_when_the_server_is_killed() {
     let seed = std::env::var("KEYTIDE_TEST_SEED").unwrap_or_else(|_| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() % 1_000_000_000).to_string()
     });
-    println!("seed {seed}");
+    // As for the servers of the other tests.
+    let shards = std::env::var("KEYTIDE_TEST_SHARDS").unwrap_or_else(|_| "2".to_owned());
+    println!("seed {seed}, {shards} shards");
     let run = Command::new(&python)
         .arg(root.join("scripts/crash"))
-        .args(["--server", env!("CARGO_BIN_EXE_keytide"), "--seed", &seed, "--rounds", ROUNDS])
+        .args(["--server", env!("CARGO_BIN_EXE_keytide"), "--seed", &seed, "--rounds", ROUNDS, "--shards", &shards])
         .output()
         .expect("python3 is installed");
     let (told, complained) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BINARY, Client, Value, encode, scratch};
+use common::{BINARY, Client, Value, encode, scratch, shards};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 fn start(dir: &Path) -> (Child, SocketAddr) {
     let mut command = Command::new(BINARY);
-    command.args(["--port", "0", "--shards", "2", "--ring-bytes", "1m", "--dir"]).arg(dir).stdout(Stdio::piped());
+    command.args(["--port", "0", "--shards", &shards(), "--ring-bytes", "1m", "--dir"]).arg(dir).stdout(Stdio::piped());
     let mut child = command.spawn().expect("the binary was built for this test");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("the pipe is read");

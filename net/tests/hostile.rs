@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Client, Server, Value, encode, eventually};
+use common::{Client, Server, Value, encode, eventually, numbers_of_shards};
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn a_command_cut_anywhere_leaves_the_server_well() {
 
 #[test]
 fn a_million_tiny_arguments_are_one_command() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let server = Server::start(&["--ring-bytes", "1m"]);
     let words: Vec<&[u8]> = std::iter::once(&b"exists"[..]).chain(std::iter::repeat_n(&b"k"[..], 1_000_000)).collect();
     let mut client = server.client();
     client.send(&words);
@@ -81,7 +81,7 @@ fn flood(stream: &TcpStream, bytes: &[u8], bytes_max: usize) -> usize {
 #[test]
 fn a_long_command_behind_one_that_waits_arrives() {
     for spin in ["0", "50"] {
-        let server = Server::start(&["--shards", "2", "--ring-bytes", "32m", "--spin-us", spin]);
+        let server = Server::start(&["--ring-bytes", "32m", "--spin-us", spin]);
         let gets: Vec<u8> = (0..300).flat_map(|n| encode(&["get", &format!("key:{n}")])).collect();
         let waiting = [encode(&["flushall"]), encode(&["cdc.read", "0", "count", "1"]), gets];
         for before in waiting.iter().cycle().take(9) {
@@ -110,7 +110,7 @@ fn what_follows_the_end_of_a_login_is_a_strangers() {
 
 #[test]
 fn who_never_reads_costs_no_more_than_a_bounded_amount() {
-    for shards in ["1", "2"] {
+    for shards in &numbers_of_shards() {
         let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);
         let mut client = server.client();
         // On two shards one of these is elsewhere.
@@ -129,7 +129,7 @@ fn who_never_reads_costs_no_more_than_a_bounded_amount() {
 
 #[test]
 fn a_thousand_comings_and_goings_leave_nothing_open() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let server = Server::start(&["--ring-bytes", "1m"]);
     probe(&server);
     eventually("the probe is gone", || server.cli(&["client", "list"]).lines().count() == 1);
     let before = server.descriptors();
@@ -160,7 +160,7 @@ fn idle_connections_cost_others_nothing() {
 
 #[test]
 fn who_has_ended_its_side_still_gets_its_replies() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let server = Server::start(&["--ring-bytes", "1m"]);
     let mut client = server.client();
     let mut batch = Vec::new();
     for number in 0..200 {
@@ -175,7 +175,7 @@ fn who_has_ended_its_side_still_gets_its_replies() {
 
 #[test]
 fn long_keys_deleted_in_one_batch_from_another_core_find_room_in_its_ring() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "64k"]);
+    let server = Server::start(&["--ring-bytes", "64k"]);
     let mut client = server.client();
     // As long as a SET of them may be, so that a few records fill what a turn may hold; of both shards, so that half
     // of the commands cross.

@@ -24,11 +24,13 @@ fn the_events_of_a_mixed_load_make_exactly_the_keyspace() {
     let seed = std::env::var("KEYTIDE_TEST_SEED").unwrap_or_else(|_| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() % 1_000_000_000).to_string()
     });
-    println!("seed {seed}");
+    // As for the servers of the other tests.
+    let shards = std::env::var("KEYTIDE_TEST_SHARDS").unwrap_or_else(|_| "2".to_owned());
+    println!("seed {seed}, {shards} shards");
     let run = Command::new(&python)
         .arg(root.join("scripts/replay"))
         .args(["--server", env!("CARGO_BIN_EXE_keytide"), "--seed", &seed, "--commands", COMMANDS])
-        .args(["--shards", "2", "--processes", "3", "--ring-bytes", "256m", "--timeout", "120"])
+        .args(["--shards", &shards, "--processes", "3", "--ring-bytes", "256m", "--timeout", "120"])
         .output()
         .expect("python3 ran a moment ago");
     let (told, complained) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));

@@ -67,7 +67,7 @@ fn readers_of_what_retention_removes_get_every_event_in_order_or_a_gap() {
     let scratch = scratch("retention");
     let dir = scratch.to_str().expect("a plain path");
     let sizes = ["--ring-bytes", "256k", "--segment-bytes", "1m", "--retain-bytes", "2m", "--snapshot-bytes", "512k"];
-    let server = Server::start(&[&["--shards", "2", "--snapshots", "1", "--dir", dir][..], &sizes].concat());
+    let server = Server::start(&[&["--snapshots", "1", "--dir", dir][..], &sizes].concat());
     let (stop, address) = (Stop::default(), server.address);
     let (mut events, mut gaps) = (0, 0);
     std::thread::scope(|scope| {

@@ -71,7 +71,7 @@ fn sigterm_and_sigint_end_it_without_an_error() {
 /// Whoever waits is let go, and whoever never stops asking is cut off.
 #[test]
 fn sigterm_ends_it_whatever_its_clients_do() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let server = Server::start(&["--ring-bytes", "1m"]);
     let mut readers: Vec<_> = (0..4).map(|_| server.client()).collect();
     readers.iter_mut().for_each(|reader| reader.send(&["cdc.read", "END", "MATCH", "nothing", "BLOCK", "0"]));
     std::thread::scope(|scope| {
@@ -98,7 +98,7 @@ fn sigterm_ends_it_whatever_its_clients_do() {
 
 #[test]
 fn shutdown_ends_it_without_an_error_and_without_a_reply() {
-    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let server = Server::start(&["--ring-bytes", "1m"]);
     let mut client = server.client();
     client.send(&["shutdown", "nosave"]);
     assert!(client.try_read().is_err());

@@ -4,11 +4,11 @@
 mod common;
 
 use common::subscriber::{Subscriber, Told, events, history};
-use common::{Server, Value, encode, eventually};
+use common::{Server, Value, encode, eventually, numbers_of_shards};
 use std::net::Shutdown;
 
-fn servers(flags: &[&str]) -> [Server; 2] {
-    ["1", "2"].map(|shards| Server::start(&[&["--shards", shards], flags].concat()))
+fn servers(flags: &[&str]) -> Vec<Server> {
+    numbers_of_shards().iter().map(|shards| Server::start(&[&["--shards", shards], flags].concat())).collect()
 }
 
 /// Writes `count` values of so many bytes, in pipelines.

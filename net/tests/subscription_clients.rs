@@ -7,8 +7,8 @@ use common::{Server, python};
 use redis::{FromRedisValue, PushInfo, PushKind, Value};
 use std::sync::mpsc::{Receiver, channel};
 
-fn two_shards() -> Server {
-    Server::start(&["--shards", "2", "--ring-bytes", "1m"])
+fn server() -> Server {
+    Server::start(&["--ring-bytes", "1m"])
 }
 
 /// A connection of redis-rs, and the pushes that it is sent.
@@ -33,7 +33,7 @@ fn event(push: &PushInfo) -> Option<(String, u64, String, String)> {
 
 #[test]
 fn redis_rs_takes_pushes_beside_its_replies() {
-    let server = two_shards();
+    let server = server();
     let (mut connection, pushes) = connect(&server);
     let ask = |connection: &mut redis::Connection, line: &str| -> Value {
         let mut words = line.split(' ');
@@ -78,7 +78,7 @@ fn redis_rs_takes_pushes_beside_its_replies() {
 
 #[test]
 fn redis_rs_hears_that_the_server_stops() {
-    let server = two_shards();
+    let server = server();
     let (mut connection, pushes) = connect(&server);
     let id: u64 = redis::cmd("CDC.SUBSCRIBE").arg("$all").query(&mut connection).expect("it is answered");
     assert_eq!(id, 1);
@@ -93,7 +93,7 @@ fn redis_rs_hears_that_the_server_stops() {
 /// With a handler, redis-py takes pushes whenever it reads a reply, so that one connection does all.
 #[test]
 fn redis_py_hands_pushes_to_a_handler_while_commands_are_answered() {
-    let server = two_shards();
+    let server = server();
     let script = format!(
         r#"
 import redis
@@ -125,7 +125,7 @@ assert r.ping()
 /// As a client library for pub/sub would: RESP2, the connection is for messages only.
 #[test]
 fn redis_py_takes_messages_as_arrays_in_resp2() {
-    let server = two_shards();
+    let server = server();
     let script = format!(
         r#"
 import redis
@@ -159,7 +159,7 @@ assert connection.read_response() == '1'
 
 #[test]
 fn redis_cli_subscribes_in_both_versions_of_the_protocol() {
-    let server = two_shards();
+    let server = server();
     for version in ["-2", "-3"] {
         assert_eq!(server.cli(&[version, "cdc.subscribe", "$all"]), "1");
         let refused = server.cli(&[version, "cdc.subscribe", "$all", "from", "nowhere"]);

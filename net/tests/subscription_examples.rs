@@ -3,7 +3,7 @@
 mod common;
 
 use common::page::{Block, Names, blocks};
-use common::{PATIENCE, Server, python};
+use common::{PATIENCE, Server, python, shards};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -136,6 +136,6 @@ fn every_example_of_the_page_is_what_is_shown_by_one_shard() {
 }
 
 #[test]
-fn every_example_of_the_page_is_what_is_shown_by_two_shards() {
-    run_page("2");
+fn every_example_of_the_page_is_what_is_shown_by_several_shards() {
+    run_page(&shards());
 }

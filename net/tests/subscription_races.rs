@@ -4,7 +4,7 @@
 mod common;
 
 use common::subscriber::{Subscriber, Told, events, history, row};
-use common::{Server, Stop, Value, encode};
+use common::{Server, Stop, Value, encode, numbers_of_shards, placements};
 
 /// Writes `count` times what `command` says of each number, in pipelines; errors are no failure, as with MSETNX.
 fn write(server: &Server, count: usize, command: impl Fn(usize) -> Vec<String>) {
@@ -40,7 +40,7 @@ fn mixed(writer: usize) -> impl Fn(usize) -> Vec<String> {
 #[test]
 fn changes_over_several_shards_are_told_in_the_one_order() {
     for flags in [&["--spin-us", "50"], &["--spin-us", "0"]] {
-        let server = Server::start(&[&["--shards", "2", "--ring-bytes", "8m"][..], flags].concat());
+        let server = Server::start(&[&["--ring-bytes", "8m"][..], flags].concat());
         let mut subscribers: Vec<(&str, Subscriber)> = ["", "", "PREFIX 1 k", "ON TYPE MATCH S*", "REGEX ^[hx]"]
             .into_iter()
             .map(|filter| {
@@ -76,7 +76,7 @@ fn changes_over_several_shards_are_told_in_the_one_order() {
 /// Positions are dense, so that events and gaps together must cover each of them once.
 #[test]
 fn a_ring_that_is_overwritten_under_its_readers_leaves_no_silent_hole() {
-    for shards in ["1", "2"] {
+    for shards in &numbers_of_shards() {
         let flags = ["--shards", shards, "--ring-bytes", "64k", "--subscription-queue-events", "50"];
         let server = Server::start(&flags);
         let stop = Stop::default();
@@ -138,7 +138,7 @@ fn a_ring_that_is_overwritten_under_its_readers_leaves_no_silent_hole() {
 /// with the same filter reads.
 #[test]
 fn many_filters_at_once_each_let_through_what_they_let_through_alone() {
-    for shards in ["1", "2"] {
+    for shards in &numbers_of_shards() {
         let server = Server::start(&["--shards", shards, "--ring-bytes", "8m"]);
         let filter = |n: usize| match n % 8 {
             0 => format!("PREFIX 3 user:{} order:{} x{n}", n % 10, n % 7),
@@ -206,7 +206,7 @@ fn many_filters_at_once_each_let_through_what_they_let_through_alone() {
 
 #[test]
 fn one_connection_writes_reads_and_is_told_at_once() {
-    for shards in ["1", "2"] {
+    for shards in &numbers_of_shards() {
         let server = Server::start(&["--shards", shards, "--ring-bytes", "8m", "--push-buffer-bytes", "4k"]);
         let mut subscriber = Subscriber::connect(&server, 3);
         subscriber.subscribe("$all FROM END");
@@ -236,8 +236,8 @@ fn one_connection_writes_reads_and_is_told_at_once() {
 #[test]
 fn many_who_are_told_alike_each_get_everything_beside_their_own_replies() {
     const SUBSCRIBERS: usize = 8;
-    for flags in [&["--shards", "1"][..], &["--shards", "2", "--push-buffer-bytes", "40k"]] {
-        let server = Server::start(&[flags, &["--ring-bytes", "8m"]].concat());
+    for (shards, room) in numbers_of_shards().iter().zip(["40k", "256k"].iter().cycle()) {
+        let server = Server::start(&["--shards", shards, "--ring-bytes", "8m", "--push-buffer-bytes", room]);
         let mut subscribers: Vec<Subscriber> = (0..SUBSCRIBERS).map(|_| Subscriber::connect(&server, 3)).collect();
         for subscriber in &mut subscribers {
             subscriber.subscribe("$all FROM END");
@@ -264,8 +264,9 @@ fn many_who_are_told_alike_each_get_everything_beside_their_own_replies() {
 /// Nobody asks for anything: a core that sleeps wakes for a TTL that is over, and tells.
 #[test]
 fn what_ends_by_itself_is_told() {
-    for flags in [&["--shards", "1"][..], &["--shards", "2"], &["--shards", "2", "--spin-us", "0"]] {
-        let server = Server::start(&[flags, &["--ring-bytes", "1m"]].concat());
+    for flags in &placements() {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).chain(["--ring-bytes", "1m"]).collect();
+        let server = Server::start(&flags);
         let mut subscribers: Vec<Subscriber> = (0..4).map(|_| Subscriber::connect(&server, 3)).collect();
         for (n, subscriber) in subscribers.iter_mut().enumerate() {
             subscriber.subscribe(["$all FROM END", "$et-Expire RESOLVELINKS"][n % 2]);
@@ -289,7 +290,7 @@ fn what_ends_by_itself_is_told() {
 /// The same event to many: each gets it whole, and as its own subscription's.
 #[test]
 fn a_thousand_subscriptions_of_few_clients_are_all_told() {
-    for shards in ["1", "2"] {
+    for shards in &numbers_of_shards() {
         let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);
         let mut subscribers: Vec<Subscriber> = (0..5).map(|n| Subscriber::connect(&server, 2 + n % 2)).collect();
         for subscriber in &mut subscribers {

@@ -6,15 +6,16 @@ use common::{Client, Server, Value, encode, eventually};
 use keytide_engine::slot::shard_of;
 use std::net::Shutdown;
 
-fn two_shards() -> Server {
-    Server::start(&["--shards", "2", "--ring-bytes", "1m"])
+fn server() -> Server {
+    Server::start(&["--ring-bytes", "1m"])
 }
 
-/// A key of each of two shards.
-fn a_key_each(prefix: &str) -> [String; 2] {
-    [0, 1].map(|shard| {
+/// A key of the first shard and one of the last: two shards, unless there is only one.
+fn a_key_each(server: &Server) -> [String; 2] {
+    [("a", 0), ("b", server.shards - 1)].map(|(prefix, shard)| {
         let mut keys = (0..).map(|number| format!("{prefix}{number}"));
-        keys.find(|key| shard_of(key.as_bytes(), 2).0 == shard).expect("half of all keys are on each")
+        keys.find(|key| shard_of(key.as_bytes(), server.shards).0 == shard)
+            .expect("each shard has its part of all keys")
     })
 }
 
@@ -28,8 +29,8 @@ fn pipeline(client: &mut Client, commands: &[&[&str]]) -> Vec<Value> {
 /// Of a command that is split over the shards, the part of the client's own core is in its place in the order too.
 #[test]
 fn a_command_sees_what_a_split_one_before_it_wrote_on_either_shard() {
-    let server = two_shards();
-    let [a, b] = a_key_each("k");
+    let server = server();
+    let [a, b] = a_key_each(&server);
     // Connections land on either core.
     for round in 0..8 {
         let (mut client, old, new) = (server.client(), format!("old{round}"), format!("new{round}"));
@@ -56,8 +57,8 @@ fn a_command_sees_what_a_split_one_before_it_wrote_on_either_shard() {
 
 #[test]
 fn an_uneven_mset_sets_nothing_on_any_shard() {
-    let server = two_shards();
-    let [a, b] = a_key_each("k");
+    let server = server();
+    let [a, b] = a_key_each(&server);
     let mut client = server.client();
     let text = "ERR wrong number of arguments for 'mset' command";
     assert_eq!(client.call(&["mset", &a, "1", &b]).error(), text);
@@ -69,8 +70,8 @@ fn an_uneven_mset_sets_nothing_on_any_shard() {
 /// back: whoever waited for it must have had its turn by then.
 #[test]
 fn who_waits_for_a_lent_shard_is_served_though_it_is_lent_again_at_once() {
-    let server = two_shards();
-    let keys = a_key_each("k");
+    let server = server();
+    let keys = a_key_each(&server);
     std::thread::scope(|scope| {
         for number in 0..8 {
             let (mut client, keys) = (server.client(), &keys);
@@ -91,8 +92,8 @@ fn who_waits_for_a_lent_shard_is_served_though_it_is_lent_again_at_once() {
 /// What follows a command that had to wait runs at the end of a turn, after its commit.
 #[test]
 fn a_group_on_any_core_sees_the_write_before_its_reader() {
-    let server = two_shards();
-    let keys = a_key_each("k");
+    let server = server();
+    let keys = a_key_each(&server);
     for round in 0..40 {
         let (mut client, group, value) = (server.client(), format!("g{round}"), format!("v{round}"));
         assert_eq!(client.call(&["cdc.group", "create", "*", &group, "$"]).text(), "OK");
@@ -109,8 +110,8 @@ fn a_group_on_any_core_sees_the_write_before_its_reader() {
 
 #[test]
 fn who_has_hung_up_before_its_reader_begins_to_wait_is_let_go() {
-    let server = two_shards();
-    let [a, b] = a_key_each("k");
+    let server = server();
+    let [a, b] = a_key_each(&server);
     let mut watcher = server.client();
     assert_eq!(watcher.call(&["cdc.group", "create", "*", "g", "$"]).text(), "OK");
     for round in 0..8 {

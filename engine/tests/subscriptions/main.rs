@@ -2,7 +2,8 @@
 //! start, in order, each once, or is told what is lost. Shards, cores, lanes and clients are moved one step at a time
 //! in an order that a seed draws; the rings are so small that they overflow.
 //!
-//! `KEYTIDE_CASES` says how many worlds, `KEYTIDE_SEED` which is the first; a failure prints its seed.
+//! `KEYTIDE_CASES` says how many worlds, `KEYTIDE_SEED` which is the first, `KEYTIDE_SHARDS` how many shards each has
+//! (otherwise the seed draws that too); a failure prints its seed.
 #![cfg(not(loom))]
 
 mod edges;
@@ -29,12 +30,13 @@ impl Drop for Seed {
 #[test]
 fn every_subscriber_sees_what_it_wants_in_order_and_once_or_is_told_of_the_gap() {
     let (first, cases) = (number("KEYTIDE_SEED", 1), number("KEYTIDE_CASES", 3_000));
-    println!("KEYTIDE_SEED={first} KEYTIDE_CASES={cases}");
+    let shards = std::env::var("KEYTIDE_SHARDS").ok().and_then(|text| text.parse::<u16>().ok());
+    println!("KEYTIDE_SEED={first} KEYTIDE_CASES={cases}, shards: {shards:?}");
     let mut seen = model::Seen::default();
     for seed in first..first + cases {
         let _seed = Seed(seed);
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut world = World::new(&mut rng);
+        let mut world = World::new(&mut rng, shards);
         for _ in 0..rng.usize(20..400) {
             world.step(&mut rng);
         }

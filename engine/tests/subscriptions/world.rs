@@ -101,8 +101,10 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(rng: &mut fastrand::Rng) -> World {
-        let count = rng.u16(1..4);
+    /// A world of so many shards, or of a number that is drawn.
+    pub fn new(rng: &mut fastrand::Rng, shards: Option<u16>) -> World {
+        let drawn = [1, 2, 3, 3, 8][rng.usize(..5)];
+        let count = shards.unwrap_or(drawn);
         let ring_bytes = if rng.bool() { 4096 } else { 65_536 };
         let limits = SubscriptionLimits { per_client: 8, queue_events: rng.usize(1..12), queue_bytes: 900 };
         let sequencer = Arc::new(Sequencer::new(Position(5000), count as usize));

@@ -17,6 +17,24 @@ use std::time::{Duration, Instant};
 /// The longest that a test waits for anything: far more than it takes, for machines that are busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many shards a server of the tests has unless the test says so: two, or what `KEYTIDE_TEST_SHARDS` says.
+pub fn shards() -> String {
+    std::env::var("KEYTIDE_TEST_SHARDS").unwrap_or_else(|_| "2".to_owned())
+}
+
+/// The numbers of shards for tests that try several: one and two, or what `KEYTIDE_TEST_SHARDS` says.
+pub fn numbers_of_shards() -> Vec<String> {
+    std::env::var("KEYTIDE_TEST_SHARDS").map_or(vec!["1".to_owned(), "2".to_owned()], |shards| vec![shards])
+}
+
+/// Flags for tests that try how cores sleep too: those of [`numbers_of_shards`], and the last once more with cores that
+/// sleep at once.
+pub fn placements() -> Vec<Vec<String>> {
+    let flags = |shards| vec!["--shards".to_owned(), shards];
+    let sleeping = [flags(shards()), vec!["--spin-us".to_owned(), "0".to_owned()]].concat();
+    numbers_of_shards().into_iter().map(flags).chain([sleeping]).collect()
+}
+
 /// The binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_keytide");
 
@@ -30,11 +48,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with these flags, on a free port unless they name one, and waits until it is ready.
+    /// Starts a server with these flags, on a free port unless they name one, and waits until it is ready. Unless they
+    /// say otherwise it has [`shards`].
     pub fn start(flags: &[&str]) -> Server {
         let mut command = Command::new(BINARY);
         let port: &[&str] = if flags.contains(&"--port") { &[] } else { &["--port", "0"] };
-        command.args(port).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
+        let shards = shards();
+        let is_placed = flags.contains(&"--shards") || flags.contains(&"--config");
+        let shards: &[&str] = if is_placed { &[] } else { &["--shards", &shards] };
+        command.args(port).args(shards).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
         // Tests start many servers, and measure none.
         command.env("KEYTIDE_HEAP_BYTES", "0");
         let mut child = command.spawn().expect("the binary was built for this test");
