@@ -3,10 +3,9 @@
 use crate::limits::SHARED_APART_BYTES;
 use crate::net_ring::{ConnectionId, SendBuffer, SharedBytes};
 use crate::replies::Replies;
-use crate::resp::{Parser, ParserLimits, Protocol};
+use crate::resp::{Parser, ParserLimits};
 use crate::session::{Closing, Session};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// One connection of this core.
@@ -132,42 +131,6 @@ impl Connection {
         }
         let is_ready = !self.replies.ready().is_empty();
         is_ready.then(|| self.take_ready())
-    }
-
-    /// Its line of CLIENT LIST, with the fields of Redis that have a meaning here. Sizes are bytes.
-    pub fn describe(&self, now_ms: u64) -> String {
-        let session = &self.session;
-        let address = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |a| a.to_string());
-        let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
-        let text = |bytes| String::from_utf8_lossy(bytes);
-        let held = self.replies.held_bytes();
-        format!(
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub=0 ssub=0 multi={} qbuf={} \
-             qbuf-free={} obl={} oll=0 omem={} tot-mem={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
-            session.client,
-            address(session.peer),
-            address(session.local),
-            text(&session.name),
-            seconds(session.connected_ms),
-            seconds(session.active_ms),
-            match (session.subscriptions > 0, session.transaction.is_some()) {
-                (false, false) => "N",
-                (false, true) => "x",
-                (true, false) => "P",
-                (true, true) => "Px",
-            },
-            session.subscriptions,
-            session.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
-            self.pending_input(),
-            self.input.capacity() - self.input.len(),
-            self.replies.ready().len(),
-            held,
-            size_of::<Connection>() + self.input.capacity() + self.spare.capacity() + held,
-            session.last_command.trim_end_matches('|'),
-            if session.protocol == Protocol::Resp3 { 3 } else { 2 },
-            text(&session.library.0),
-            text(&session.library.1),
-        )
     }
 
     /// Whether there is something to do for it when its send is over.

@@ -24,6 +24,8 @@ pub struct Session {
     pub peer: Option<SocketAddr>,
     /// The address that it has connected to.
     pub local: Option<SocketAddr>,
+    /// The descriptor of its socket; -1 where the socket is gone already.
+    pub descriptor: i32,
     /// When it connected, Unix milliseconds.
     pub connected_ms: u64,
     /// When its last command came, Unix milliseconds.
@@ -63,6 +65,7 @@ impl Session {
             library: (Vec::new(), Vec::new()),
             peer: addresses.0,
             local: addresses.1,
+            descriptor: -1,
             connected_ms: now_ms,
             active_ms: now_ms,
             last_command: "NULL",

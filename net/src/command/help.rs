@@ -22,8 +22,13 @@ fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
         unreachable!("only containers have this subcommand");
     };
     let lines = subcommands.iter().filter_map(|command| Some((command.subcommand()?, command.summary)));
+    write(reply, name, lines);
+}
+
+/// Writes the reply of HELP: a command, its subcommands, each with its summary.
+pub fn write<'a>(reply: &mut Reply<'_>, command: &str, lines: impl Iterator<Item = (&'a str, &'a str)> + Clone) {
     reply.array(1 + 2 * lines.clone().count());
-    reply.simple(&format!("{} and one of:", name.to_uppercase()));
+    reply.simple(&format!("{} and one of:", command.to_uppercase()));
     for (word, summary) in lines {
         reply.simple(&word.to_uppercase());
         reply.simple(&format!("    {summary}"));

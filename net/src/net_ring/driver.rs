@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     net::{SocketAddr, TcpStream},
+    os::fd::{AsRawFd, RawFd},
     rc::Rc,
     time::Duration,
 };
@@ -163,6 +164,11 @@ impl NetOps {
     /// `NotFound` if the id is unknown, else what `getsockname` says.
     pub fn local(&self, id: ConnectionId) -> io::Result<SocketAddr> {
         self.connections.get(id).ok_or(io::ErrorKind::NotFound)?.stream.local_addr()
+    }
+
+    /// The socket's descriptor, to be shown and never used: the ring owns the socket. None if the id is unknown.
+    pub fn descriptor(&self, id: ConnectionId) -> Option<RawFd> {
+        self.connections.get(id).map(|connection| connection.stream.as_raw_fd())
     }
 
     /// Connections, those that are closing included.

@@ -102,6 +102,12 @@ pub fn wrong_arguments(command: &str) -> String {
     format!("ERR wrong number of arguments for '{command}' command")
 }
 
+/// EXEC is refused for this reason, an error's whole text: its transaction is discarded.
+pub fn exec_abort(reason: &[u8]) -> Vec<u8> {
+    let reason = reason.strip_prefix(b"ERR ").unwrap_or(reason);
+    [b"EXECABORT Transaction discarded because of: ", reason].concat()
+}
+
 /// The time to live is 0, negative or beyond the end of time. `command` in lower case.
 pub fn invalid_expire(command: &str) -> String {
     format!("ERR invalid expire time in '{command}' command")

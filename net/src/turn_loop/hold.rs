@@ -268,7 +268,9 @@ fn run_transaction(
         context.shards.each(|shard| shard.make_room());
         // Room was made sure of for one turn; a transaction may take several.
         if !are_refused(&mut context.shards, std::iter::once(command), reply) {
-            run_one(context, session, command, args, reply);
+            // HELLO among the commands changes the protocol of those behind it.
+            let mut reply = reply.for_protocol(session.protocol);
+            run_one(context, session, command, args, &mut reply);
         }
     }
 }
@@ -293,6 +295,8 @@ fn run_one(
                 }
             });
         }
+        // One shard's reply is whole: there is nothing to merge.
+        Run::EachShard { run, .. } if context.server.shards() == 1 => run(context, args, reply),
         Run::EachShard { run, merge } => {
             let KeysContext { shards, server, now_ms } = context;
             let (server, now_ms, protocol) = (*server, *now_ms, reply.protocol());

@@ -2,8 +2,9 @@
 
 use super::Core;
 use super::output::list;
-use crate::command::Flag;
 use crate::command::table::TABLE;
+use crate::command::transaction::Step;
+use crate::command::{Command, Flag, Run};
 use crate::connection::{Connection, Stall};
 use crate::limits::{BUFFER_KEEP_BYTES, INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
@@ -85,7 +86,8 @@ impl Core {
         let number = self.server.admit_client();
         let authenticated = self.server.config.requirepass.is_none();
         let limits = ParserLimits { authenticated, ..ParserLimits::default() };
-        let session = Session::new(number.unwrap_or(0), authenticated, addresses, self.now_ms);
+        let mut session = Session::new(number.unwrap_or(0), authenticated, addresses, self.now_ms);
+        session.descriptor = ops.descriptor(id).unwrap_or(-1);
         let mut connection = Connection::new(id, session, limits);
         if number.is_some() {
             self.clients += 1;
@@ -259,29 +261,29 @@ impl Core {
         let index = match TABLE.resolve(args) {
             Ok(index) => index,
             Err(text) => {
-                self.reject(client, &text);
+                self.reject(client, args, &text);
                 return true;
             }
         };
         let command = TABLE.get(index);
         if !client.session.authenticated && !command.is(Flag::NoAuth) {
-            self.reject(client, error_text::NO_AUTH.as_bytes());
+            self.reject(client, args, error_text::NO_AUTH.as_bytes());
             return true;
         }
         if client.session.is_only_subscriber() && !command.is(Flag::WhileSubscribed) {
-            self.reject(client, TABLE.not_while_subscribed(command).as_bytes());
+            self.reject(client, args, TABLE.not_while_subscribed(command).as_bytes());
             return true;
         }
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.
         if let Some(name) = command.keys.of(args).find(|key| is_computed(key))
             && command.is(Flag::Write)
         {
-            self.reject(client, &[b"ERR '", name, b"' is a system stream"].concat());
+            self.reject(client, args, &[b"ERR '", name, b"' is a system stream"].concat());
             return true;
         }
         if client.session.transaction.is_some() && !command.is(Flag::Immediate) {
             if command.is(Flag::NoMulti) {
-                self.reject(client, error_text::NOT_IN_MULTI.as_bytes());
+                self.reject(client, args, error_text::NOT_IN_MULTI.as_bytes());
                 return true;
             }
             self.queue(client, index, args);
@@ -295,8 +297,15 @@ impl Core {
         done
     }
 
-    /// Answers an error to a command that is not run; a transaction that it was meant for will not run either.
-    fn reject(&mut self, client: &mut Client<'_>, text: &[u8]) {
+    /// Answers an error to a command that is not run. A transaction that the command was meant for will not run either,
+    /// and one that EXEC was to run is discarded, whatever is wrong with the EXEC.
+    #[cold]
+    fn reject(&mut self, client: &mut Client<'_>, args: Args<'_>, text: &[u8]) {
+        let command = TABLE.by_name(&args[0]);
+        if let Some(Command { run: Run::Transaction(Step::Exec), .. }) = command {
+            client.session.transaction = None;
+            return client.reply().error(error_text::exec_abort(text));
+        }
         if let Some(transaction) = &mut client.session.transaction {
             transaction.fail();
         }

@@ -49,6 +49,11 @@ impl<'a> FilterOptions<'a> {
         Ok(true)
     }
 
+    /// Whether names or types are matched with a pattern.
+    pub(super) fn has_pattern(&self) -> bool {
+        self.pattern.is_some()
+    }
+
     fn want(&mut self, wanted: Wanted<'a>) -> Result<(), CdcError> {
         if self.pattern.replace(wanted).is_some() { Err(CdcError::syntax()) } else { Ok(()) }
     }

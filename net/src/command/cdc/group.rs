@@ -3,10 +3,13 @@
 use super::refusal::{CdcError, answer};
 use super::words::{Words, cursor, is, positions, positive};
 use super::{group_list, group_read};
+use crate::command::help::help;
 use crate::command::{Command, Flag, GroupContext, Keys, Progress, Run};
 use crate::groups::Groups;
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::group::{GROUP_PENDING_MAX, Group, GroupOptions};
+
+static HELP: Command = help("cdc.group|help", "cdc");
 
 pub static GROUP: Command = Command {
     name: "cdc.group",
@@ -25,6 +28,7 @@ pub static GROUP: Command = Command {
         &DELCONSUMER,
         &group_list::PARKED,
         &REPLAY,
+        &HELP,
     ]),
 };
 

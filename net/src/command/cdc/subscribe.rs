@@ -42,8 +42,8 @@ fn wanted<'a>(
     shards: u16,
     filter: impl FnOnce(FilterOptions<'a>) -> Result<Option<Filter>, CdcError>,
 ) -> Result<Option<Subscribe>, CdcError> {
-    let source = source(args.get(1), shards)?;
     let options = options(args)?;
+    let source = source(args.get(1), shards, options.filter.has_pattern())?;
     let has_checkpoints = !matches!(source, Source::Stream(_));
     let checkpoint = match options.checkpoint {
         Some(_) if !has_checkpoints => return Err("ERR CHECKPOINT is for $all and system streams".into()),
@@ -62,16 +62,30 @@ fn wanted<'a>(
     }))
 }
 
-/// What is subscribed to, by its name.
-fn source(name: &[u8], shards: u16) -> Result<Source, CdcError> {
-    let no_such_shard =
-        || CdcError::from([b"ERR no such shard '", name, format!("', there are {shards}").as_bytes()].concat());
+/// What is subscribed to, by its name. A name that is a slip is refused, for a subscription to it would be silent for
+/// ever: one that begins with `$` and is no system stream, and, without a pattern, a pattern in its place.
+fn source(name: &[u8], shards: u16, has_pattern: bool) -> Result<Source, CdcError> {
+    let refused = |before: &[u8], after: &str| Err(CdcError::from([before, name, after.as_bytes()].concat()));
     match Source::of(name) {
-        Source::Shard(shard) if shard.0 >= shards => Err(no_such_shard()),
-        // The number of a shard that no server has.
-        Source::Stream(_) if is_computed(name) && name.starts_with(b"$shard-") => Err(no_such_shard()),
+        Source::Shard(shard) if shard.0 < shards => Ok(Source::Shard(shard)),
+        _ if name.starts_with(b"$shard-") => refused(b"ERR no such shard '", &format!("', there are {shards}")),
+        Source::Stream(_) if is_unknown_system_name(name) => refused(
+            b"ERR no such system stream '",
+            "', there are $all, $streams, $db, $shard-<n>, $ce-<category> and $et-<type>; \
+             for a key of that name use $all MATCH",
+        ),
+        Source::Stream(_) if !has_pattern && name.iter().any(|byte| b"*?[".contains(byte)) => refused(
+            b"ERR '",
+            "' is the name of one stream; for all streams that match it use $all MATCH, \
+             for the one key of that name add MATCH *",
+        ),
         source => Ok(source),
     }
+}
+
+/// Whether a name is in the namespace of the system and names nothing there. `$$` begins a stream's metadata.
+fn is_unknown_system_name(name: &[u8]) -> bool {
+    name.starts_with(b"$") && !name.starts_with(b"$$") && !is_computed(name)
 }
 
 /// Where to start, as it is said.
@@ -251,9 +265,28 @@ mod tests {
         ] {
             assert_eq!(parse(&format!("cdc.subscribe $all {options}")).unwrap_err(), text, "{options}");
         }
-        for name in ["$shard-2", "$shard-99999"] {
+        for name in ["$shard-2", "$shard-99999", "$shard-x", "$shard-01", "$shard-"] {
             let text = format!("ERR no such shard '{name}', there are 2");
             assert_eq!(parse(&format!("cdc.subscribe {name}")).unwrap_err(), text);
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_be_silent_for_ever_is_refused_with_the_remedy() {
+        for name in ["$ALL", "$nosuch", "$", "$ce", "$et"] {
+            let text = parse(&format!("cdc.subscribe {name} MATCH *")).unwrap_err();
+            assert!(text.starts_with(&format!("ERR no such system stream '{name}', there are $all")), "{text}");
+            assert!(text.ends_with("for a key of that name use $all MATCH"), "{text}");
+        }
+        for name in ["*", "user:*", "user:?", "a[0]"] {
+            let text = parse(&format!("cdc.subscribe {name} FROM END")).unwrap_err();
+            assert!(text.starts_with(&format!("ERR '{name}' is the name of one stream; ")), "{text}");
+            // The remedy for the key that has such a name.
+            let stream = Source::Stream(name.as_bytes().into());
+            assert_eq!(parse(&format!("cdc.subscribe {name} MATCH *")).unwrap().interest.source, stream);
+        }
+        for name in ["$$order", "user:$", "$db"] {
+            assert!(parse(&format!("cdc.subscribe {name}")).is_ok(), "{name}");
         }
     }
 }

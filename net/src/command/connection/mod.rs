@@ -2,6 +2,7 @@
 
 mod auth;
 mod basic;
+mod browser;
 mod client;
 
 use super::Command;
@@ -16,4 +17,6 @@ pub const COMMANDS: &[&Command] = &[
     &basic::QUIT,
     &basic::RESET,
     &client::CLIENT,
+    &browser::POST,
+    &browser::HOST,
 ];

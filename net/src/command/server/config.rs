@@ -7,6 +7,7 @@ use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
 use keytide_engine::filter::Glob;
 use keytide_engine::number::parse_i64;
+use std::collections::HashSet;
 
 static HELP: Command = help("config|help", "server");
 
@@ -130,12 +131,23 @@ fn set_maxclients(server: &Server, value: &[u8]) {
 }
 
 fn get(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    let globs: Vec<Glob> = args.rest(2).iter().map(|pattern| Glob::new(&pattern.to_ascii_lowercase())).collect();
-    let found: Vec<&Row> =
-        ROWS.iter().filter(|row| globs.iter().any(|glob| glob.matches(row.name.as_bytes()))).collect();
+    let mut found: Vec<(&[u8], &Row)> = Vec::new();
+    for pattern in args.rest(2).iter() {
+        if !pattern.iter().any(|byte| b"[*?".contains(byte)) {
+            // A plain name comes back as the client spells it, as in Redis.
+            let named = ROWS.iter().find(|row| pattern.eq_ignore_ascii_case(row.name.as_bytes()));
+            found.extend(named.map(|row| (pattern, row)));
+        } else {
+            let glob = Glob::new(&pattern.to_ascii_lowercase());
+            let matching = ROWS.iter().filter(|row| glob.matches(row.name.as_bytes()));
+            found.extend(matching.map(|row| (row.name.as_bytes(), row)));
+        }
+    }
+    let mut names = HashSet::new();
+    found.retain(|(name, _)| names.insert(*name));
     reply.map(found.len());
-    for row in found {
-        reply.text(row.name);
+    for (name, row) in found {
+        reply.bulk(name);
         reply.text(&(row.value)(context.server));
     }
 }

@@ -1,5 +1,6 @@
 //! DEBUG SLEEP: a reply that comes late, for tests of clients.
 
+use crate::command::help;
 use crate::command::options::is;
 use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::resp::{Args, Reply};
@@ -9,7 +10,7 @@ pub static DEBUG: Command = Command {
     arity: -2,
     flags: &[Flag::Admin, Flag::NoMulti],
     keys: Keys::None,
-    summary: "SLEEP delays the reply by so many seconds, and nobody else's.",
+    summary: "SLEEP delays the reply by so many seconds, and nobody else's. HELP.",
     group: "server",
     run: Run::History(debug),
 };
@@ -19,6 +20,11 @@ const SLEEP_MAX_SECONDS: f64 = 86_400.0;
 
 fn debug(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     let word = args.get(1);
+    if is(word, "help") && args.len() == 2 {
+        let lines = [("sleep", "Delays the reply by so many seconds."), ("help", "Lists the subcommands.")];
+        help::write(reply, "debug", lines.into_iter());
+        return Progress::Done;
+    }
     if !is(word, "sleep") || args.len() != 3 {
         let text = [b"ERR unknown subcommand or wrong number of arguments for '", word, b"'. Try DEBUG HELP."];
         reply.error(text.concat());

@@ -1,6 +1,7 @@
 //! Commands about the server.
 
 mod catalogue;
+mod cluster;
 mod config;
 mod debug;
 mod docs;
@@ -9,6 +10,7 @@ mod info;
 mod module;
 pub(crate) mod process;
 mod save;
+mod scripting;
 mod shutdown;
 mod time;
 
@@ -17,6 +19,10 @@ use super::Command;
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[
     &catalogue::COMMAND,
+    &cluster::CLUSTER,
+    &cluster::READONLY,
+    &cluster::READWRITE,
+    &cluster::ASKING,
     &config::CONFIG,
     &debug::DEBUG,
     &flush::FLUSHDB,
@@ -26,6 +32,14 @@ pub const COMMANDS: &[&Command] = &[
     &save::BGSAVE,
     &save::LASTSAVE,
     &save::SAVE,
+    &scripting::EVAL,
+    &scripting::EVAL_RO,
+    &scripting::EVALSHA,
+    &scripting::EVALSHA_RO,
+    &scripting::SCRIPT,
+    &scripting::FCALL,
+    &scripting::FCALL_RO,
+    &scripting::FUNCTION,
     &shutdown::SHUTDOWN,
     &time::TIME,
 ];

@@ -56,7 +56,13 @@ fn getex(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
             None => return reply.error(error_text::SYNTAX),
             Some(form) => match form.deadline(args.get(3), context.now_ms, "getex") {
                 Ok(at_ms) => Ttl::At(at_ms),
-                Err(text) => return reply.error(text),
+                // Redis looks at the key before the time: what is wrong with the key, or its absence, is the reply.
+                Err(text) => {
+                    return context.shards.of(key).get(key).answer(reply, |reply, value| match value {
+                        Some(_) => reply.error(text),
+                        None => reply.null(),
+                    });
+                }
             },
         },
         _ => return reply.error(error_text::SYNTAX),

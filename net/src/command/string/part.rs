@@ -69,7 +69,9 @@ fn setrange(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     let Ok(offset) = usize::try_from(offset) else { return reply.error(error_text::OFFSET) };
     let (key, patch) = (args.get(1), args.get(3));
     if !patch.is_empty() && offset.saturating_add(patch.len()) > STRING_BYTES_MAX {
-        return reply.error(error_text::STRING_TOO_LONG);
+        // Redis looks at the key's type before the length.
+        let is_string = context.shards.of(key).string_length(key);
+        return is_string.answer(reply, |reply, _| reply.error(error_text::STRING_TOO_LONG));
     }
     context.shards.of(key).set_range(key, offset, patch).answer(reply, |reply, length| reply.unsigned(length as u64));
 }

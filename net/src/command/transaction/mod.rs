@@ -47,6 +47,11 @@ impl Transaction {
         self.failed
     }
 
+    /// The bytes of the queued commands' arguments.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many commands are queued.
     pub fn len(&self) -> usize {
         self.commands.len()

@@ -1,6 +1,6 @@
 //! CLIENT INFO, LIST, KILL: they ask every core for its connections.
 
-use super::client;
+use super::{client, describe};
 use crate::command::options::is;
 use crate::command::{Command, CoreContext, Flag, Run};
 use crate::connection::Connection;
@@ -53,7 +53,7 @@ fn describe(context: &mut CoreContext<'_>, reply: &mut Reply<'_>, is_wanted: imp
     let now_ms = context.now_ms;
     let mut text = String::new();
     for connection in admitted(context).filter(|connection| is_wanted(connection)) {
-        text += &connection.describe(now_ms);
+        text += &describe::describe(connection, now_ms);
         text.push('\n');
     }
     reply.text(&text);

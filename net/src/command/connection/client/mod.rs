@@ -1,6 +1,7 @@
 //! CLIENT: the connection's own names and marks; all connections.
 
 mod all;
+mod describe;
 mod own;
 
 use crate::command::help::help;
