@@ -54,6 +54,12 @@ impl Sequencer {
         self.lost.get(self.lost.partition_point(|lost| lost.end <= position))
     }
 
+    /// The last position of the last lost range that ends before `position`.
+    pub fn lost_before(&self, position: Position) -> Option<Position> {
+        let before = self.lost.partition_point(|lost| lost.end <= position);
+        before.checked_sub(1).map(|last| Position(self.lost[last].end.0 - 1))
+    }
+
     /// The first position of this history: of this run, where it is kept in memory only.
     pub fn first(&self) -> Position {
         self.first

@@ -10,6 +10,7 @@ use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{Expected, Shard};
 use keytide_engine::shards::Shards;
 use keytide_engine::turn::ClientEvent;
+use std::ops::Range;
 use std::sync::Arc;
 
 const FIRST: u64 = 100;
@@ -23,7 +24,13 @@ struct World {
 
 impl World {
     fn new(count: u16, ring_bytes: u64) -> World {
-        let sequencer = Arc::new(Sequencer::new(Position(FIRST), count as usize));
+        World::after_loss(count, ring_bytes, &[])
+    }
+
+    /// A history of which a power loss has taken these positions.
+    fn after_loss(count: u16, ring_bytes: u64, lost: &[Range<u64>]) -> World {
+        let lost: Vec<_> = lost.iter().map(|lost| Position(lost.start)..Position(lost.end)).collect();
+        let sequencer = Arc::new(Sequencer::resumed(Position(FIRST), &lost, Position(FIRST), count as usize));
         let ring = |_| ring::create(ring_bytes).expect("there is memory for a small ring");
         let (writers, rings): (Vec<_>, Vec<_>) = (0..count).map(ring).unzip();
         let shard = |(id, writer)| Box::new(Shard::new(ShardId(id as u16), sequencer.clone(), Some(writer), 100));
@@ -136,4 +143,39 @@ fn what_is_lost_is_told_once_with_its_number_or_none_for_an_earlier_run() {
     }
     let (page, positions) = world.read(first, 5, &filter).unwrap();
     assert_eq!((page.gap, positions.len()), (None, 5));
+}
+
+#[test]
+fn what_a_power_loss_has_taken_is_told_with_what_comes_behind_it() {
+    // All there was at first, and then two positions behind the third event.
+    let lost = [FIRST..FIRST + 50, FIRST + 53..FIRST + 55];
+    let filter = Filter::default();
+    for count in 1..3 {
+        let mut world = World::after_loss(count, 1 << 16, &lost);
+        let skip = |world: &World, positions: u64| {
+            world.sequencer.reserve(ShardId(0), positions);
+            world.sequencer.clear(ShardId(0));
+        };
+        let write = |world: &mut World| {
+            (0..3).for_each(|_| world.shards[0].set(b"k", b"v").unwrap());
+            world.shards[0].commit();
+        };
+        skip(&world, 50);
+        write(&mut world);
+        skip(&world, 2);
+        write(&mut world);
+        let gap = |last: u64| Some(Gap { last: Position(last), lost: None });
+        // Whoever takes one page only, as CDCPOLL does, gets ahead from anywhere.
+        for (cursor, told, first) in [
+            (0, gap(FIRST + 49), FIRST + 50),
+            (FIRST + 7, gap(FIRST + 49), FIRST + 50),
+            (FIRST + 50, None, FIRST + 50),
+            (FIRST + 53, gap(FIRST + 54), FIRST + 55),
+            (FIRST + 54, gap(FIRST + 54), FIRST + 55),
+            (FIRST + 55, None, FIRST + 55),
+        ] {
+            let (page, positions) = world.read(cursor, 100, &filter).unwrap();
+            assert_eq!((page.gap, positions), (told, vec![first, first + 1, first + 2]), "cursor {cursor}");
+        }
+    }
 }

@@ -128,7 +128,9 @@ fn what_lies_ahead_is_dropped_with_the_newest_position() {
     everywhere(|server, version| {
         let at = server.client().call(&["CDC.APPEND", "s", "T", "x"]).values()[0].integer();
         for (what, reason) in [
+            ("s FROM 1", "revision-ahead"),
             ("s FROM 2", "revision-ahead"),
+            ("t FROM 0", "revision-ahead"),
             ("t FROM 1", "revision-ahead"),
             ("s FROM POSITION 9007199254740991", "position-ahead"),
             ("$all FROM 18446744073709551615", "position-ahead"),

@@ -156,6 +156,11 @@ impl History {
         &self.shards
     }
 
+    /// Who hands out its positions.
+    pub fn sequencer(&self) -> &Arc<Sequencer> {
+        &self.sequencer
+    }
+
     /// Why the last read that failed did.
     pub fn damage(&self) -> Option<&SegmentError> {
         self.damage.as_ref()
@@ -340,6 +345,8 @@ impl History {
             match merged {
                 // What comes next is of another number of shards.
                 Ok(Some(so_far)) if goes_on && !page.at_end => done = so_far,
+                // Nothing is there before what a power loss has taken: that is told now, and passed.
+                Ok(Some(so_far)) if so_far.scanned == 0 && !page.at_end => {}
                 Ok(_) => return page,
                 // Something was visited: the gap, or the damage, is for the next read to tell.
                 Err(_) if page.next > start || done.scanned > 0 => return page,

@@ -6,6 +6,7 @@
 //! (otherwise the seed draws that too); a failure prints its seed.
 #![cfg(not(loom))]
 
+mod clients;
 mod edges;
 mod model;
 mod world;

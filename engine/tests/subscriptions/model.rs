@@ -5,6 +5,7 @@ use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::position::{Position, Revision, ShardId};
 use keytide_engine::ring::Record;
 use keytide_engine::subscription::{As, Interest, OnGap, OnSlow, Push, Reason, Source, Start, Subscribe};
+use std::ops::Range;
 
 /// An event as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct Subscribed {
     pub wanted: Subscribe,
     /// The frontier when it was made.
     pub frontier: u64,
+    /// The position that would have been handed out next then.
+    pub next: u64,
     /// Whether the client has ended it, or gone.
     pub is_over: bool,
     pub told: Vec<Told>,
@@ -168,6 +171,9 @@ pub struct Seen {
     evicted: u64,
     too_slow: u64,
     ahead: u64,
+    revision_ahead: u64,
+    lost: u64,
+    evicted_by_loss: u64,
     checkpoints: u64,
     resumed: u64,
     shared: u64,
@@ -175,8 +181,10 @@ pub struct Seen {
 
 impl Seen {
     pub fn assert_all_happened(&self) {
-        let Seen { events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed, shared } = *self;
-        let all = [events, gaps, fell_behind, evicted, too_slow, ahead, checkpoints, resumed, shared];
+        let Seen { events, gaps, fell_behind, evicted, too_slow, ahead, revision_ahead, .. } = *self;
+        let Seen { lost, evicted_by_loss, checkpoints, resumed, shared, .. } = *self;
+        let all = [events, gaps, fell_behind, evicted, too_slow, ahead, revision_ahead];
+        let all = [&all[..], &[lost, evicted_by_loss, checkpoints, resumed, shared]].concat();
         assert!(all.iter().all(|count| *count > 0), "something was never tried: {self:?}");
     }
 }
@@ -196,13 +204,30 @@ impl Subscribed {
             Start::Start => true,
             Start::End => event.position >= self.frontier,
             Start::Position(Position(position)) => event.position > position,
-            Start::Revision(Revision(revision)) => event.revision > revision || event.is_flush(),
+            // What happens after it was made is told, or it is refused.
+            Start::Revision(Revision(revision)) => {
+                event.revision > revision || event.position >= self.next || event.is_flush()
+            }
         };
         events.iter().filter(is_behind).filter(|event| self.wants(event)).collect()
     }
 
-    /// Checks what it was told against all events. `evicted` is how far any ring has lost its events.
-    pub fn check(&self, events: &[Event], frontier: u64, seen: &mut Seen) {
+    /// Up to which position it had, by its start, looked at everything when it was made; none where it starts behind a
+    /// revision that was not there.
+    fn starts_at(&self, events: &[Event]) -> Option<u64> {
+        match self.wanted.start {
+            Start::Start => Some(0),
+            Start::End => Some(self.frontier - 1),
+            Start::Position(Position(position)) => Some(position),
+            Start::Revision(Revision(revision)) => {
+                let start = events.iter().find(|event| event.key == self.source && event.revision == revision);
+                start.map(|event| event.position).filter(|start| *start < self.next)
+            }
+        }
+    }
+
+    /// Checks what it was told against all events and what a power loss has taken.
+    pub fn check(&self, events: &[Event], lost: Option<&Range<u64>>, frontier: u64, seen: &mut Seen) {
         let what = format!("{} of {}/{}: {} {:?} {:?}", self.id, self.core, self.client, self.source, self.filter, {
             let Subscribe { start, checkpoint_events, window, on_slow, on_gap, .. } = &self.wanted;
             (start, checkpoint_events, window, on_slow, on_gap, self.frontier)
@@ -219,6 +244,13 @@ impl Subscribed {
         // Everything up to here is accounted for.
         let mut through = 0;
         let mut checkpoint = 0;
+        let mut looked = self.starts_at(events);
+        let crosses = |looked: Option<u64>, position: u64| {
+            let lost =
+                looked.is_some_and(|looked| lost.is_some_and(|lost| looked + 1 < lost.end && position >= lost.end));
+            assert!(!lost, "{what}: {position} without a word of what is lost: {:?}", self.told);
+            looked.max(Some(position))
+        };
         let mut is_caught_up = false;
         let mut told_event = false;
         let mut told = self.told.iter().peekable();
@@ -228,6 +260,10 @@ impl Subscribed {
                     seen.events += 1;
                     told_event = true;
                     // Where revisions say where it starts, flushes before the first event are not told.
+                    // Unless a gap says that some are missing.
+                    let is_ahead = by_revision && self.starts_at(events).is_none();
+                    let is_told = self.told.iter().any(|told| matches!(told, Told::Gap(..)));
+                    assert!(!is_ahead || is_told, "{what}: it starts behind what had not happened: {:?}", self.told);
                     while by_revision
                         && expected.next_if(|event| event.is_flush() && event.position < *position).is_some()
                     {
@@ -237,6 +273,7 @@ impl Subscribed {
                     assert_eq!(next.map(|event| event.position), Some(*position), "{what}: {:?} {near:?}", self.told);
                     assert!(*position > through, "{what}: {position} after {through}");
                     through = *position;
+                    looked = crosses(looked, *position);
                     let is_flush = next.is_some_and(Event::is_flush);
                     let is_links = ["$ce-", "$et-", "$streams"].iter().any(|name| self.source.starts_with(name));
                     let wanted_form = match (is_links && !is_flush, self.wanted.resolve_links) {
@@ -254,18 +291,24 @@ impl Subscribed {
                     assert!(may_skip, "{what}: is told of a gap and was to be dropped");
                     while expected.next_if(|event| event.position <= *to).is_some() {}
                     through = *to;
+                    looked = looked.max(Some(*to));
+                    seen.lost += u64::from(lost.is_some_and(|lost| *to + 1 == lost.end));
                 }
                 Told::Checkpoint(position) => {
                     seen.checkpoints += 1;
                     assert!(self.wanted.checkpoint_events.is_some(), "{what}");
-                    assert!(*position >= checkpoint && *position >= through && *position < frontier, "{what}");
+                    let advances = *position > checkpoint && *position >= through;
+                    assert!(advances && *position < frontier, "{what}: checkpoint {position}: {:?}", self.told);
+                    looked = crosses(looked, *position);
                     let missing = expected.peek().filter(|event| event.position <= *position);
                     assert_eq!(missing, None, "{what}: checkpoint {position}");
                     (checkpoint, through) = (*position, *position);
                 }
                 Told::CaughtUp(position) => {
-                    assert!(!is_caught_up && *position >= through, "{what}: {:?}", self.told);
+                    let is_so = !is_caught_up && *position > 0 && *position >= through;
+                    assert!(is_so, "{what}: {:?}", self.told);
                     is_caught_up = true;
+                    looked = crosses(looked, *position);
                     if !by_revision {
                         let missing = expected.peek().filter(|event| event.position <= *position);
                         assert_eq!(missing, None, "{what}: caught up at {position}");
@@ -276,7 +319,7 @@ impl Subscribed {
                     assert!(is_caught_up && *position >= through, "{what}: {:?}", self.told);
                     is_caught_up = false;
                 }
-                Told::Dropped(reason, _) => {
+                Told::Dropped(reason, position) => {
                     assert_eq!(told.peek(), None, "{what}: told something after it was dropped");
                     match reason {
                         Reason::TooSlow => {
@@ -286,12 +329,24 @@ impl Subscribed {
                         Reason::PositionEvicted => {
                             seen.evicted += 1;
                             assert_eq!(self.wanted.on_gap, OnGap::Drop, "{what}");
+                            // Who goes on from there gets ahead.
+                            let passed = through.max(looked.unwrap_or(0));
+                            assert!(*position > passed + 1, "{what}: {position} after {passed}");
+                            let is_lost = lost.is_some_and(|lost| lost.contains(position));
+                            assert!(!is_lost, "{what}: {position} is lost");
+                            seen.evicted_by_loss += u64::from(lost.is_some_and(|lost| *position == lost.end));
                         }
-                        Reason::PositionAhead | Reason::RevisionAhead => {
+                        Reason::PositionAhead => {
                             seen.ahead += 1;
-                            assert!(!told_event, "{what}");
+                            let start = &self.wanted.start;
+                            assert!(matches!(start, Start::Position(Position(at)) if *at >= self.next), "{what}");
                         }
-                        Reason::Unsubscribed => assert!(self.is_over, "{what}"),
+                        Reason::RevisionAhead => {
+                            seen.revision_ahead += 1;
+                            assert!(by_revision && !told_event, "{what}");
+                            assert_eq!(self.starts_at(events), None, "{what}: it is at an event that was there");
+                        }
+                        Reason::Unsubscribed => assert!(self.is_over && *position >= through, "{what}"),
                         Reason::AccessRevoked | Reason::ShuttingDown | Reason::Internal => panic!("{what}: {reason:?}"),
                     }
                     return;
@@ -307,12 +362,13 @@ impl Subscribed {
         assert_eq!(missing, None, "{what}: {:?}", self.told);
     }
 
-    /// The last checkpoint that it was told, where it can be resumed from.
-    pub fn last_checkpoint(&self) -> Option<u64> {
-        self.told
-            .iter()
-            .rev()
-            .find_map(|told| if let Told::Checkpoint(position) = told { Some(*position) } else { None })
+    /// Where it can be resumed from: its last checkpoint, or the gap that it was dropped at.
+    pub fn resumes_at(&self) -> Option<u64> {
+        self.told.iter().rev().find_map(|told| match told {
+            Told::Checkpoint(position) => Some(*position),
+            Told::Dropped(Reason::PositionEvicted, first) => Some(first - 1),
+            _ => None,
+        })
     }
 }
 

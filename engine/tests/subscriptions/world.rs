@@ -1,5 +1,6 @@
 //! Shards, cores, lanes and clients of a small server, moved one step at a time.
 
+use crate::clients::Clients;
 use crate::model::{Event, SOURCES, Seen, Subscribed, Told, Wanted};
 use keytide_engine::fanout::{Ask, Fanned, Fanout};
 use keytide_engine::history::History;
@@ -10,9 +11,10 @@ use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{Expected, Shard};
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
-use keytide_engine::subscription::{ClientId, Hub, OnGap, OnSlow, Outlet, Push, Start, Subscribe};
+use keytide_engine::subscription::{ClientId, Hub, OnGap, OnSlow, Start, Subscribe};
 use keytide_engine::turn::ClientEvent;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 const KEYS: [&str; 8] = ["user:1", "user:2", "user:13", "order-3", "order-4", "$sys", "plain", "er:x"];
@@ -21,62 +23,6 @@ const KEYS: [&str; 8] = ["user:1", "user:2", "user:13", "order-3", "order-4", "$
 enum Message {
     Ask(Ask),
     Fanned(Box<Fanned>),
-}
-
-/// The clients of one core.
-#[derive(Default)]
-struct Clients {
-    /// How many more events each takes before it has no room.
-    room: HashMap<ClientId, u64>,
-    had_no_room: HashSet<ClientId>,
-    told: HashMap<(ClientId, u64), Vec<Told>>,
-    /// How many more events each subscription with a window may be told.
-    credits: HashMap<(ClientId, u64), u64>,
-    pushes: u64,
-    shared: Option<(Vec<ClientId>, u64)>,
-    shared_pushes: u64,
-}
-
-impl Outlet for Clients {
-    fn has_room(&mut self, client: ClientId) -> bool {
-        let has_room = self.room.get(&client).is_none_or(|room| *room > 0);
-        if !has_room {
-            self.had_no_room.insert(client);
-        }
-        has_room
-    }
-
-    fn push(&mut self, client: ClientId, id: u64, push: Push<'_>) {
-        self.pushes += 1;
-        if let (Push::Event(..), Some(credit)) = (&push, self.credits.get_mut(&(client, id))) {
-            *credit = credit.checked_sub(1).expect("events come only where there is credit");
-        }
-        if let (Push::Event(..), Some(room)) = (&push, self.room.get_mut(&client)) {
-            *room = room.checked_sub(1).expect("events come only where there is room");
-        }
-        self.told.entry((client, id)).or_default().push(Told::new(push));
-    }
-
-    fn begin_shared(&mut self, clients: &[ClientId], id: u64) {
-        assert!(self.shared.is_none());
-        self.shared = Some((clients.to_vec(), id));
-    }
-
-    fn push_shared(&mut self, push: Push<'_>) {
-        let (clients, id) = self.shared.as_ref().expect("it was begun").clone();
-        for client in clients {
-            // They had room when it began.
-            if let (Push::Event(..), Some(room)) = (&push, self.room.get_mut(&client)) {
-                *room = room.saturating_sub(1);
-            }
-            self.told.entry((client, id)).or_default().push(Told::new(push));
-        }
-        self.shared_pushes += 1;
-    }
-
-    fn end_shared(&mut self) {
-        assert!(self.shared.take().is_some());
-    }
 }
 
 struct Core {
@@ -95,10 +41,20 @@ pub struct World {
     /// From core to core.
     lanes: HashMap<(usize, usize), VecDeque<Message>>,
     lane_max: usize,
+    limits: SubscriptionLimits,
     events: Vec<Event>,
     subscribed: Vec<Subscribed>,
     resumed: u64,
+    /// What a power loss takes, or has taken, and the positions before it that nobody has seen.
+    lost: Option<Range<u64>>,
+    unseen: Range<u64>,
 }
+
+/// The first position.
+const FIRST: u64 = 5000;
+
+/// A step takes fewer positions than this.
+const STEP_POSITIONS: u64 = 200;
 
 impl World {
     /// A world of so many shards, or of a number that is drawn.
@@ -107,7 +63,10 @@ impl World {
         let count = shards.unwrap_or(drawn);
         let ring_bytes = if rng.bool() { 4096 } else { 65_536 };
         let limits = SubscriptionLimits { per_client: 8, queue_events: rng.usize(1..12), queue_bytes: 900 };
-        let sequencer = Arc::new(Sequencer::new(Position(5000), count as usize));
+        let lost_from = FIRST + STEP_POSITIONS + rng.u64(..80);
+        let lost = rng.bool().then_some(lost_from..lost_from + 20);
+        let ranges: Vec<_> = lost.iter().map(|lost| Position(lost.start)..Position(lost.end)).collect();
+        let sequencer = Arc::new(Sequencer::resumed(Position(FIRST), &ranges, Position(FIRST), count as usize));
         let ring = |_| ring::create(ring_bytes).expect("there is memory for a small ring");
         let (writers, rings): (Vec<_>, Vec<_>) = (0..count).map(ring).unzip();
         let core = |(id, writer)| Core {
@@ -125,15 +84,22 @@ impl World {
             cores,
             lanes: HashMap::new(),
             lane_max,
+            limits,
             events: Vec::new(),
             subscribed: Vec::new(),
             resumed: 0,
+            lost,
+            unseen: 0..0,
         }
     }
 
     /// Something happens.
     pub fn step(&mut self, rng: &mut fastrand::Rng) {
         let core = rng.usize(..self.cores.len());
+        let near = self.sequencer.next().0 + STEP_POSITIONS;
+        if let Some(lost) = self.lost.clone().filter(|lost| self.unseen.is_empty() && near > lost.start) {
+            self.lose_power(lost);
+        }
         match rng.u8(..32) {
             0..8 => self.write(rng),
             8..12 => self.commit(core),
@@ -215,6 +181,28 @@ impl World {
         (0..self.cores.len()).for_each(|core| self.list(core));
     }
 
+    /// What is under way is gone, with all clients, and positions go on behind those that are lost.
+    fn lose_power(&mut self, lost: Range<u64>) {
+        (0..self.cores.len()).for_each(|core| self.commit(core));
+        self.collect();
+        self.lanes.clear();
+        let count = self.cores.len() as u16;
+        for core in &mut self.cores {
+            let rings: Vec<_> = core.history.shards().iter().map(|shard| shard.ring().clone()).collect();
+            core.hub = Hub::new(&rings, self.limits);
+            core.fanout = Fanout::new(core.shard.id(), count);
+            core.clients = Clients::default();
+        }
+        for (place, one) in self.subscribed.iter_mut().enumerate() {
+            one.is_over = true;
+            one.client += 1_000_000 * (1 + place as u64);
+        }
+        let next = self.sequencer.next().0;
+        self.sequencer.reserve(ShardId(0), lost.end - next);
+        self.sequencer.clear(ShardId(0));
+        self.unseen = next..lost.end;
+    }
+
     fn fan_out(&mut self, core: usize) {
         let World { cores, lanes, lane_max, .. } = self;
         let is_full = |to: ShardId| lanes.get(&(core, to.0 as usize)).is_some_and(|lane| lane.len() >= *lane_max);
@@ -277,7 +265,7 @@ impl World {
         let start = match rng.u8(..8) {
             0..2 => Start::Start,
             2..4 => Start::End,
-            4 => Start::Position(Position(rng.u64(4990..next + 4))),
+            4 => Start::Position(Position(rng.u64(FIRST - 10..next + 4))),
             5 if is_stream => Start::Revision(Revision(rng.u64(..12))),
             _ => Start::Position(Position(rng.u64(next.saturating_sub(30)..next))),
         };
@@ -304,7 +292,7 @@ impl World {
             on_gap: if rng.bool() { OnGap::Skip } else { OnGap::Drop },
         };
         let Core { hub, history, .. } = &mut self.cores[core];
-        let frontier = history.frontier().0;
+        let (frontier, next) = (history.frontier().0, self.sequencer.next().0);
         if let Ok(id) = hub.subscribe(ClientId(client), wanted.clone(), history) {
             let credits = &mut self.cores[core].clients.credits;
             credits.remove(&(ClientId(client), id));
@@ -320,6 +308,7 @@ impl World {
                 filter,
                 wanted,
                 frontier,
+                next,
                 is_over: false,
                 told,
             });
@@ -327,13 +316,13 @@ impl World {
         self.pass_asks(core);
     }
 
-    /// Goes on where a subscription's last checkpoint was told.
+    /// Goes on where a subscription's last checkpoint was told, or behind the gap that it was dropped at.
     fn resume(&mut self, rng: &mut fastrand::Rng) {
         let Some(index) = (!self.subscribed.is_empty()).then(|| rng.usize(..self.subscribed.len())) else { return };
         self.collect();
         let one = &self.subscribed[index];
         let (core, source, filter) = (one.core, one.source, one.filter);
-        if let Some(position) = one.last_checkpoint() {
+        if let Some(position) = one.resumes_at() {
             let client = rng.u64(..3);
             self.subscribe_to(rng, (core, client), source, filter, Start::Position(Position(position)));
             self.resumed += 1;
@@ -445,10 +434,11 @@ impl World {
         self.events.sort_unstable_by_key(|event| event.position);
         let frontier = self.sequencer.frontier().0;
         assert_eq!(frontier, self.sequencer.next().0);
-        let is_dense = self.events.windows(2).all(|pair| pair[1].position == pair[0].position + 1);
+        let follows = |one: u64| if one + 1 == self.unseen.start { self.unseen.end } else { one + 1 };
+        let is_dense = self.events.windows(2).all(|pair| pair[1].position == follows(pair[0].position));
         assert!(is_dense, "the list of all events is complete");
         for one in &self.subscribed {
-            one.check(&self.events, frontier, seen);
+            one.check(&self.events, self.lost.as_ref(), frontier, seen);
         }
         (0..self.resumed).for_each(|_| seen.note_resumed());
         for core in &self.cores {

@@ -43,7 +43,8 @@ impl Hub {
         let (start, interest) = (wanted.start, wanted.interest.clone());
         let shard = interest.source.shard(self.interests.shards());
         let stream: Box<[u8]> = interest.source.name().into();
-        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted));
+        let next = history.head().next();
+        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted, next));
         owner.members.push((id, index));
         self.counts.subscriptions += 1;
         let number = self.interests.enter(interest, index);

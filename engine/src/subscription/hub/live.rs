@@ -122,6 +122,7 @@ impl Hub {
         let Hub { members, live_lookups, chunk, counts, .. } = self;
         let clients: Vec<ClientId> = group.members.iter().map(|index| members[*index].client).collect();
         let teller = &mut members[group.members[0]];
+        let before = teller.last_checkpoint();
         let (mut told, mut bytes) = (0, 0);
         outlet.begin_shared(&clients, group.alike.id);
         while told < events.len() && bytes < SHARED_BYTES {
@@ -133,9 +134,9 @@ impl Hub {
         }
         outlet.end_shared();
         counts.events += (told * group.members.len()) as u64;
-        let checkpointed = teller.checkpointed;
+        let last_checkpoint = Some(teller.last_checkpoint()).filter(|last| *last > before);
         for &index in &group.members {
-            members[index].note_told(told > 0, checkpointed);
+            members[index].note_told(told > 0, last_checkpoint);
         }
         if told < events.len() {
             for index in group.members {
@@ -227,18 +228,13 @@ impl Member {
             Phase::Joining(_) => false,
             Phase::Live => self.waiting.is_empty() && self.may_tell(outlet),
         };
-        // Behind something that waits, everything does.
-        if may_tell || self.after.is_some() && self.waiting.is_empty() {
+        if may_tell {
             let Some(record) = find(lookups, waiting) else { return false };
-            if self.passes(&record) {
-                return true;
-            }
-            if may_tell {
-                counts.events += 1;
-                self.tell(&record, To::Itself, outlet);
-                return true;
-            }
+            counts.events += 1;
+            self.tell(&record, To::Itself, outlet);
+            return true;
         }
+        // Behind something that waits, everything does.
         queue.add(&mut self.waiting, told, place, limits)
     }
 }

@@ -3,10 +3,9 @@
 use super::live::Alike;
 use super::queue::Part;
 use crate::event::EventType;
-use crate::history::Gap;
 use crate::position::{Position, Revision};
 use crate::ring::Record;
-use crate::subscription::{As, ClientId, OnGap, OnSlow, Outlet, Push, Start, Subscribe};
+use crate::subscription::{As, ClientId, OnGap, OnSlow, Outlet, Push, Reason, Start, Subscribe};
 
 /// Where a subscription is between the history and what happens now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +60,11 @@ pub(super) struct Member {
     pub place: Place,
     /// Everything before this was looked at for it. While it is live: nothing before this is told.
     pub cursor: Position,
-    /// Everything before this is covered by its last checkpoint.
+    /// From where on the events looked at count for its next checkpoint: everything before this is covered by its last
+    /// one, or was never to be looked at.
     pub checkpointed: Position,
+    /// Its last checkpoint covers everything before this; 0 before its first one. Checkpoints strictly advance.
+    last_checkpoint: Position,
     /// Whether it was told that it is caught up, and not since that it fell behind.
     pub is_caught_up: bool,
     /// Whether it relies on its interest being live.
@@ -71,12 +73,12 @@ pub(super) struct Member {
     has_told: bool,
     /// Whether it starts at whatever is first available.
     floats: bool,
-    /// Whether it starts behind a revision and has not found where that is.
-    starts_behind: bool,
-    /// The revision that it starts behind, as long as it looks for the first event after it.
+    /// Why it is refused: its start lies ahead of everything that had happened when it was made.
+    pub ahead: Option<Reason>,
+    /// The position that would have been handed out next when it was made.
+    pub made_at: Position,
+    /// The revision that it starts behind, as long as it looks for the place of that.
     pub after: Option<Revision>,
-    /// Whether the event of that revision was found.
-    pub found_start: bool,
     /// Which revision the stream's next event was to get when it began to look, and from which position on.
     pub next_revision: (u64, Position),
     /// What waits for it, of what waits for those who share its interest.
@@ -84,13 +86,16 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub fn new(client: ClientId, id: u64, serial: u32, wanted: Subscribe) -> Member {
+    /// A subscription that is made when `next` is the position that would be handed out next.
+    pub fn new(client: ClientId, id: u64, serial: u32, wanted: Subscribe, next: Position) -> Member {
         let source = &wanted.interest.source;
         let (cursor, after) = match wanted.start {
             Start::Start | Start::End | Start::Position(Position(0)) => (Position(0), None),
             Start::Position(position) => (Position(position.0.saturating_add(1)), None),
             Start::Revision(revision) => (Position(0), Some(revision)),
         };
+        // What would come first must be an event that is there or the next one: whatever came before it would be skipped.
+        let ahead = (cursor > next && after.is_none()).then_some(Reason::PositionAhead);
         Member {
             client,
             id,
@@ -106,13 +111,14 @@ impl Member {
             place: Place::Rests,
             cursor,
             checkpointed: cursor,
+            last_checkpoint: Position(0),
             is_caught_up: false,
             is_joined: false,
             has_told: false,
             floats: cursor == Position(0) && after.is_none(),
-            starts_behind: after.is_some(),
+            ahead,
+            made_at: next,
             after,
-            found_start: false,
             next_revision: (0, Position(0)),
             waiting: Part::default(),
         }
@@ -134,9 +140,6 @@ impl Member {
     pub fn tell(&mut self, record: &Record<'_>, to: To, outlet: &mut impl Outlet) {
         self.checkpoint(record.position(), to, outlet);
         self.has_told = true;
-        if record.event_type() != EventType::FlushDb {
-            (self.starts_behind, self.after) = (false, None);
-        }
         if let Some(credit) = &mut self.credit {
             *credit -= 1;
         }
@@ -151,11 +154,18 @@ impl Member {
         }
     }
 
-    /// Notes what it was told with all who are told alike: events, or none, and checkpoints.
-    pub fn note_told(&mut self, has_told: bool, checkpointed: Position) {
+    /// Its last checkpoint covers everything before this; 0 before its first one.
+    pub fn last_checkpoint(&self) -> Position {
+        self.last_checkpoint
+    }
+
+    /// Notes what it was told with all who are told alike: events, or none, and checkpoints up to `last_checkpoint`, or
+    /// none.
+    pub fn note_told(&mut self, has_told: bool, last_checkpoint: Option<Position>) {
         self.has_told |= has_told;
-        self.starts_behind &= !has_told;
-        self.checkpointed = checkpointed;
+        if let Some(next) = last_checkpoint {
+            (self.checkpointed, self.last_checkpoint) = (next, next);
+        }
     }
 
     /// Whether nothing but its events has to be kept account of.
@@ -200,48 +210,61 @@ impl Member {
         }
     }
 
-    /// As [`Member::checkpoint`], due or not.
+    /// As [`Member::checkpoint`], due or not, unless it was told this one already.
     pub fn checkpoint_now(&mut self, next: Position, to: To, outlet: &mut impl Outlet) {
-        if self.checkpoint_events.is_some() {
-            self.checkpointed = next;
+        if self.checkpoint_events.is_some() && self.last_checkpoint < next {
+            (self.checkpointed, self.last_checkpoint) = (next, next);
             self.push(Push::Checkpoint(before(next)), to, outlet);
         }
     }
 
-    /// Meets a gap in the history before `first`. Tells it where the subscription goes on behind it; otherwise the
+    /// Meets a gap in the history up to `last`. Tells it where the subscription goes on behind it; otherwise the
     /// subscription is to be dropped.
-    pub fn meet_gap(&mut self, gap: Gap, first_of_run: Position, outlet: &mut impl Outlet) -> bool {
+    pub fn meet_gap(&mut self, last: Position, first_of_run: Position, outlet: &mut impl Outlet) -> bool {
         let floats = self.floats && !self.has_told;
         if !floats && self.on_gap == OnGap::Drop {
             return false;
         }
         // Who starts behind a revision has looked at nothing that it wants yet.
-        let from = if self.cursor.0 == 0 || self.starts_behind { first_of_run } else { self.cursor };
-        self.starts_behind = false;
-        outlet.push(self.client, self.id, Push::Gap(from, gap.last));
-        self.cursor = self.cursor.max(gap.last.next());
+        let looks_for_start = self.after.take().is_some();
+        let from = if self.cursor.0 == 0 || looks_for_start { first_of_run } else { self.cursor };
+        outlet.push(self.client, self.id, Push::Gap(from, last));
+        self.cursor = self.cursor.max(last.next());
         // What is lost was not looked at.
         self.checkpointed = self.checkpointed.max(self.cursor);
         true
     }
 
-    /// Whether an event that was found for it is not wanted, because it lies before the revision that it starts behind.
-    #[inline]
-    pub fn passes(&self, record: &Record<'_>) -> bool {
-        record.event_type() != EventType::FlushDb && self.stands(record) == Stands::Before
+    /// The last lost position behind the revision that it starts behind, whose own event is not there any more; none
+    /// where nothing is lost. `is_missing`: revisions behind it are, which retention has taken, up to `evicted`. `lost`
+    /// is the last position before here that a power loss has taken: it may have been behind the start.
+    pub fn lost_behind_start(&self, is_missing: bool, evicted: Position, lost: Option<Position>) -> Option<Position> {
+        self.after?;
+        (is_missing || lost.is_some()).then_some(evicted.max(lost.unwrap_or_default()))
+    }
+
+    /// Whether the event after the revision that it starts behind had not happened when its stream was asked for.
+    pub fn starts_at_the_end(&self) -> bool {
+        self.after.is_some_and(|Revision(after)| self.next_revision.0 <= after + 1)
     }
 
     /// Where an event stands to the revision that the subscription starts behind.
     pub fn stands(&self, record: &Record<'_>) -> Stands {
-        let Some(after) = self.after else { return Stands::Behind };
-        if record.event_type() == EventType::FlushDb {
-            // As long as the event that it starts behind has not been found, nobody knows.
-            return if self.found_start { Stands::Behind } else { Stands::Before };
+        let Some(Revision(after)) = self.after else { return Stands::Behind };
+        // What happened after the stream was asked for is behind, also where the stream was forgotten and began anew.
+        if record.position() >= self.next_revision.1 {
+            return if self.starts_at_the_end() { Stands::Behind } else { Stands::BehindGap };
         }
-        if record.revision() <= after {
+        // As long as the event that it starts behind has not been found, nobody knows where a flush stands.
+        if record.event_type() == EventType::FlushDb {
             return Stands::Before;
         }
-        if record.revision().0 == after.0 + 1 { Stands::Behind } else { Stands::BehindGap }
+        match record.revision().0 {
+            revision if revision < after => Stands::Before,
+            revision if revision == after => Stands::Start,
+            revision if revision == after + 1 => Stands::Behind,
+            _ => Stands::BehindGap,
+        }
     }
 }
 
@@ -250,6 +273,8 @@ impl Member {
 pub(super) enum Stands {
     /// It is not wanted.
     Before,
+    /// It is not wanted, and everything behind it is.
+    Start,
     /// It is wanted.
     Behind,
     /// It is wanted, and others before it are gone.

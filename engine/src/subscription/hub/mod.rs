@@ -193,7 +193,7 @@ impl Hub {
                     }
                 }
                 Notice::Revision { subscription, next, from } => {
-                    self.take_revision(subscription, (next, from), outlet);
+                    self.take_revision(subscription, (next, from));
                 }
             }
         }
@@ -339,16 +339,16 @@ impl Hub {
         }
     }
 
-    fn take_revision(&mut self, subscription: u64, next: (u64, Position), outlet: &mut impl Outlet) {
+    fn take_revision(&mut self, subscription: u64, next: (u64, Position)) {
         let Some(index) = self.members.at(Slot::from_token(subscription)) else { return };
         let member = &mut self.members[index];
         member.phase = Phase::Reading;
         member.next_revision = next;
-        if member.after.is_some_and(|Revision(after)| after > next.0) {
-            self.drop_member(index, Reason::RevisionAhead, before(self.merged), outlet);
-        } else {
-            self.put_in_line(index);
+        // As with positions: what comes first must be an event that is there or the next one.
+        if member.after.is_some_and(|Revision(after)| after >= next.0) {
+            member.ahead = Some(Reason::RevisionAhead);
         }
+        self.put_in_line(index);
     }
 
     /// Too much waits for a member: it reads the history again, or is dropped if it wants that.

@@ -4,9 +4,8 @@ use super::Hub;
 use super::interests::Row;
 use super::live::find;
 use super::member::{Phase, Place, Stands, To, before};
-use crate::event::EventType;
 use crate::filter::Filter;
-use crate::history::{Gap, History, Scan};
+use crate::history::{History, Scan};
 use crate::limits::{DEMOTED_SLICE_RECORDS, PAGE_POSITIONS, SLICE_BYTES, SLICE_RECORDS};
 use crate::position::{Position, Revision};
 use crate::subscription::{OnSlow, Outlet, Push, Reason};
@@ -20,9 +19,13 @@ impl Hub {
             Phase::Joining(from) => from.min(self.merged),
             Phase::Reading => self.merged,
         };
+        // Nobody has merged anything yet, so nobody can have looked at everything.
+        if self.merged == Position(0) {
+            return Place::Polls;
+        }
         let member = &self.members[index];
-        if member.cursor > history.head().next() {
-            self.drop_member(index, Reason::PositionAhead, history.head(), outlet);
+        if let Some(reason) = member.ahead {
+            self.drop_member(index, reason, history.head(), outlet);
             return Place::Rests;
         }
         if member.cursor < limit {
@@ -68,10 +71,6 @@ impl Hub {
             };
             queue.remove_first(&mut member.waiting);
             bytes += waiting.bytes;
-            // It waits for others.
-            if member.passes(&record) {
-                continue;
-            }
             member.tell(&record, To::Itself, outlet);
             self.counts.events += 1;
         }
@@ -100,34 +99,43 @@ impl Hub {
             source: &interest.source,
             filter: if by_revision { &everything } else { &interest.filter },
         };
-        let lost = Gap { last: before(history.first_available_in(&interest.source)), lost: None };
-        // But of what had not happened when its stream was asked for, the last lost position tells.
+        let sequencer = history.sequencer().clone();
+        let evicted = before(history.first_available_in(&interest.source));
         let (next, from) = member.next_revision;
-        let had_not_happened = member.after.is_some_and(|Revision(after)| next <= after + 1);
-        let counts_for_it = |gap: &Gap| !by_revision || had_not_happened && gap.last >= from;
-        let mut gap_met = false;
-        let mut is_over = false;
+        // But of what had not happened when it was made, or when its stream was asked for, the last lost position tells.
+        let (starts_at_the_end, made_at) = (member.starts_at_the_end(), member.made_at);
+        let counts_for_it = |last: Position| !by_revision || last >= made_at || starts_at_the_end && last >= from;
+        let (mut gap_met, mut is_ahead) = (false, false);
+        // The first available position, for who is dropped because of a gap before it.
+        let mut evicted_before = None;
         let page = history.scan(&scan, |gap, shard, record| {
-            if let Some(gap) = gap.filter(|gap| !gap_met && counts_for_it(gap)) {
-                gap_met = true;
-                is_over = !member.meet_gap(gap, first_of_run, outlet);
+            if let Some(gap) = gap.filter(|gap| !std::mem::replace(&mut gap_met, true) && counts_for_it(gap.last))
+                && !member.meet_gap(gap.last, first_of_run, outlet)
+            {
+                evicted_before = Some(gap.last.next());
+                return u64::MAX;
             }
             let bytes = record.bytes().len() as u64;
             match member.stands(record) {
-                Stands::Before => {
-                    member.found_start |= Some(record.revision()) == member.after && !record.key().is_empty();
-                    return bytes;
+                stands @ (Stands::Before | Stands::Start) => {
+                    // It had not happened when the subscription was made: who does not know of it cannot pass it over.
+                    is_ahead = record.position() >= member.made_at && !record.key().is_empty();
+                    if stands == Stands::Start {
+                        member.after = None;
+                    }
+                    return if is_ahead { u64::MAX } else { bytes };
                 }
-                Stands::Behind => {}
-                Stands::BehindGap if had_not_happened => {}
-                Stands::BehindGap => is_over |= !member.meet_gap(lost, first_of_run, outlet),
-            }
-            // Wanted or not, it is found; a flush between it and the start is not it.
-            if record.event_type() != EventType::FlushDb {
-                member.after = None;
-            }
-            if is_over {
-                return u64::MAX;
+                stands @ (Stands::Behind | Stands::BehindGap) => {
+                    let lost = sequencer.lost_before(record.position());
+                    let lost = member.lost_behind_start(stands == Stands::BehindGap, evicted, lost);
+                    if let Some(last) = lost
+                        && !member.meet_gap(last, first_of_run, outlet)
+                    {
+                        evicted_before = Some(last.next());
+                        return u64::MAX;
+                    }
+                    member.after = None;
+                }
             }
             if by_revision && !interest.wants(record, shard) {
                 return bytes;
@@ -137,8 +145,18 @@ impl Hub {
             member.tell(record, To::Itself, outlet);
             if member.may_tell(outlet) { bytes } else { u64::MAX }
         });
-        if let Some(gap) = page.gap.filter(|gap| !gap_met && !is_over && counts_for_it(gap)) {
-            is_over = !member.meet_gap(gap, first_of_run, outlet);
+        if is_ahead {
+            self.drop_member(index, Reason::RevisionAhead, history.head(), outlet);
+            return false;
+        }
+        if let Some(gap) = page.gap.filter(|gap| !gap_met && counts_for_it(gap.last))
+            && !member.meet_gap(gap.last, first_of_run, outlet)
+        {
+            evicted_before = Some(gap.last.next());
+        }
+        if let Some(first) = evicted_before {
+            self.drop_member(index, Reason::PositionEvicted, first, outlet);
+            return false;
         }
         member.cursor = member.cursor.max(page.next);
         if page.is_too_long {
@@ -151,19 +169,19 @@ impl Hub {
         }
         if let Some(Revision(after)) = member.after
             && member.cursor >= from
-            && next > after
-            && !is_over
         {
             // The one behind it had not happened, or had and is gone.
+            let lost = member.lost_behind_start(next > after + 1, evicted, sequencer.lost_before(member.cursor));
+            if let Some(last) = lost
+                && !member.meet_gap(last, first_of_run, outlet)
+            {
+                self.drop_member(index, Reason::PositionEvicted, last.next(), outlet);
+                return false;
+            }
             member.after = None;
-            is_over = next > after + 1 && !member.meet_gap(lost, first_of_run, outlet);
         }
-        if is_over {
-            self.drop_member(index, Reason::PositionEvicted, page.first, outlet);
-        } else {
-            member.checkpoint_each(member.cursor, To::Itself, outlet);
-        }
-        !is_over
+        member.checkpoint_each(member.cursor, To::Itself, outlet);
+        true
     }
 
     /// A member has not got as far as it might. One that was caught up has fallen behind if that is more than may wait.
@@ -183,7 +201,8 @@ impl Hub {
     /// A member has read as far as it might.
     fn reach(&mut self, index: u32, outlet: &mut impl Outlet) -> Place {
         let member = &mut self.members[index];
-        if matches!(member.phase, Phase::Joining(from) if member.cursor < from) {
+        // Whoever looks for its start goes on up to where its stream was asked for.
+        if member.after.is_some() || matches!(member.phase, Phase::Joining(from) if member.cursor < from) {
             return Place::Polls;
         }
         if !member.is_caught_up {

@@ -57,7 +57,7 @@ impl Hub {
             source: &interest.source,
             filter: &interest.filter,
         };
-        let before = teller.checkpointed;
+        let before = teller.last_checkpoint();
         let (mut told, mut is_gap) = (0, false);
         outlet.begin_shared(&clients, teller.id);
         let page = history.scan(&scan, |gap, _, record| {
@@ -77,15 +77,15 @@ impl Hub {
         }
         outlet.end_shared();
         if is_gap {
-            debug_assert!(told == 0 && teller.checkpointed == before, "a gap lies before what is told");
+            debug_assert!(told == 0 && teller.last_checkpoint() == before, "a gap lies before what is told");
             return false;
         }
         counts.events += told * clients.len() as u64;
-        let checkpointed = teller.checkpointed;
+        let last_checkpoint = Some(teller.last_checkpoint()).filter(|last| *last > before);
         for &index in others.iter().chain([&index]) {
             let member = &mut members[index];
             member.cursor = page.next;
-            member.note_told(told > 0, checkpointed);
+            member.note_told(told > 0, last_checkpoint);
         }
         true
     }
