@@ -7,6 +7,7 @@
 
 use keytide_bench::{NOW_MS, Order, VALUE, empty_shard, key, pin};
 use keytide_engine::limits::{COMMANDS_AHEAD, RING_BYTES_DEFAULT};
+use keytide_engine::log::recovery::{Opening, Trust};
 use keytide_engine::log::restore::restore;
 use keytide_engine::log::storage::{RealStorage, Storage};
 use keytide_engine::log::{Fsync, LogFailure, LogIdentity, LogOptions};
@@ -41,7 +42,8 @@ fn logged(name: &'static str, directory: PathBuf) -> Variant {
     std::fs::create_dir_all(&directory).expect("a directory for a log");
     let identity = LogIdentity { directory, generation: 1, shard: ShardId(0), shards: 1 };
     let storage: Arc<dyn Storage> = Arc::new(RealStorage);
-    let restored = restore(identity, &*storage, 0, |_| {}).expect("an empty directory");
+    let opening = Opening { trust: Trust::All, note_cut: &|_| Ok(()) };
+    let restored = restore(identity, &*storage, opening, 0, |_| {}).expect("an empty directory");
     let sequencer = Arc::new(Sequencer::new(Position(1), 1));
     let options = LogOptions {
         fsync: Fsync::Os,

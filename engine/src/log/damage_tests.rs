@@ -1,13 +1,14 @@
 //! What a start makes of logs that lack something, and what it leaves to the runs after it.
 
 use super::recording::{End, RecordingStorage};
-use super::recovery::find_log;
+use super::recovery::{Trust, find_log};
 use super::restore::RestoreError;
 use super::scan::{ScanError, SegmentFile};
 use super::segment::{HEADER_BYTES, index_path, segment_path};
 use super::storage::{Prepare, RealStorage, Storage};
 use super::streams::streams_path;
-use super::tests::{Scratch, found, found_with, identity, options, start_with, unsynced, written_lines};
+use super::synced::Mark;
+use super::tests::{Scratch, found, found_with, identity, options, start_with, trusting, unsynced, written_lines};
 use super::*;
 use crate::history::History;
 use crate::position::{Position, RingOffset, ShardId};
@@ -37,7 +38,7 @@ fn log_of(scratch: &Scratch, transactions: u32) {
 }
 
 fn mark(scratch: &Scratch, offset: u64) {
-    synced::write(&RealStorage, &scratch.0, RingOffset(offset)).unwrap();
+    synced::write(&RealStorage, &scratch.0, Mark { synced: RingOffset(offset), segments: None }).unwrap();
 }
 
 /// Whether each record of a segment says that more of its command follows.
@@ -173,7 +174,7 @@ fn a_scan_from_behind_the_end_of_a_file_that_was_cut_finds_nothing() {
     let scratch = Scratch::new("log-cut-below");
     log_of(&scratch, 30);
     let first = segment_path(&scratch.0, 1);
-    let log = find_log(&identity(&scratch.0), &RealStorage, false).unwrap();
+    let log = find_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Synced)).unwrap();
     std::fs::OpenOptions::new().write(true).open(&first).unwrap().set_len(8_192).unwrap();
     let file = SegmentFile::open(&first).unwrap();
     let until = Some(RingOffset(60_000));
@@ -190,7 +191,7 @@ fn a_scan_from_behind_the_end_of_a_file_that_was_cut_finds_nothing() {
 fn the_positions_behind_one_are_exactly_those() {
     let scratch = Scratch::new("log-positions");
     log_of(&scratch, 60);
-    let log = find_log(&identity(&scratch.0), &RealStorage, false).unwrap();
+    let log = find_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Synced)).unwrap();
     for after in 0..=180 {
         let ranges = log.positions_behind(Position(after)).unwrap();
         let expected = if after == 180 { vec![] } else { vec![Position(after + 1)..Position(181)] };

@@ -13,6 +13,7 @@
 //! | the power was lost | the limit: positions below it may have been seen although their records are gone |
 //! | this is a copy (`--restored`) | the limit or microseconds × 16, whichever is more: the original may have gone on |
 
+use super::found::Seen;
 use super::meta::{Generation, Lost, Meta, MetaError};
 use super::storage::{RealStorage, Storage};
 use crate::position::{Position, ShardId};
@@ -126,7 +127,9 @@ pub struct Directory {
     storage: Arc<dyn Storage>,
     boot_id: String,
     restored: bool,
-    start: Start,
+    start: Mutex<Start>,
+    /// What this start has cut off the logs.
+    cut: Mutex<Seen>,
     meta: Mutex<Meta>,
     /// Locked; the system lets go of it with the process.
     _lock: File,
@@ -154,7 +157,8 @@ impl Directory {
         if restored {
             meta.history = new_history_id();
         }
-        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, meta: Mutex::new(meta), _lock: lock })
+        let (start, cut, meta) = (Mutex::new(start), Mutex::default(), Mutex::new(meta));
+        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, cut, meta, _lock: lock })
     }
 
     /// Where it is.
@@ -169,7 +173,7 @@ impl Directory {
 
     /// How the run before this one ended.
     pub fn start(&self) -> Start {
-        self.start
+        *held(&self.start)
     }
 
     /// Names this history: a cursor from another one means nothing here. 40 hexadecimal digits.
@@ -185,11 +189,6 @@ impl Directory {
     /// The generation that is written to.
     pub fn current_generation(&self) -> Generation {
         self.meta().current().clone()
-    }
-
-    /// The ranges of which events may have been lost in power losses, in order, apart from each other.
-    pub fn lost(&self) -> Vec<Lost> {
-        self.meta().lost.clone()
     }
 
     /// No position from here on may be handed out, until it is raised.
@@ -247,10 +246,10 @@ impl Directory {
         lost_from: Position,
         now_unix_micros: u64,
     ) -> Result<Position, DirectoryError> {
-        let mut first = next;
+        let (mut first, start) = (next, self.start());
         self.change(|meta| {
             let jump = Position::first_of_run(now_unix_micros);
-            first = match self.start {
+            first = match start {
                 Start::New => next.max(jump),
                 Start::Clean | Start::PowerLoss => next.max(meta.limit),
                 // Where a run began stands in no record if it was killed before its first one. The limit was always set
@@ -260,14 +259,14 @@ impl Directory {
             if self.restored {
                 first = first.max(meta.limit).max(jump);
             }
-            if self.start == Start::New
+            if start == Start::New
                 && let Some(generation) = meta.generations.last_mut()
             {
                 generation.first = first;
             }
             let from = lost_from.min(next);
             // What the original of a copy went on with never happened here.
-            let is_told = self.start == Start::PowerLoss || self.restored && self.start != Start::New;
+            let is_told = start == Start::PowerLoss || self.restored && start != Start::New;
             if is_told && from < first {
                 meta.add_lost(Lost { from, to: first });
             }
@@ -303,40 +302,6 @@ impl Directory {
             meta.clean = true;
             meta.limit = next;
         })
-    }
-
-    /// Notes that a log has failed: nobody knows what of it is on the disk, and readers may have passed positions whose
-    /// records are not. The next start takes it for a power loss.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn note_failure(&self) -> Result<(), DirectoryError> {
-        self.change(|meta| meta.boot.clear())
-    }
-
-    /// Notes that events may have been lost at the positions from `from` up to but without `to`. Ranges that touch
-    /// become one, so that saying it again after an interruption changes nothing.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn record_lost(&self, from: Position, to: Position) -> Result<(), DirectoryError> {
-        match from < to {
-            true => self.change(|meta| meta.add_lost(Lost { from, to })),
-            false => Ok(()),
-        }
-    }
-
-    /// Forgets what retention has passed: lost ranges that end at or before `first`, the first position that is kept.
-    /// Older generations are dropped by [`Directory::remove_generation`].
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn forget_lost_before(&self, first: Position) -> Result<(), DirectoryError> {
-        let is_over = |lost: &Lost| lost.to <= first;
-        match self.lost().iter().any(is_over) {
-            true => self.change(|meta| meta.lost.retain(|lost| !is_over(lost))),
-            false => Ok(()),
-        }
     }
 
     /// Makes room for the next generation: the directories of its shards, empty, whatever an interrupted attempt has
@@ -428,9 +393,13 @@ impl Directory {
     }
 
     fn meta(&self) -> MutexGuard<'_, Meta> {
-        // It is assigned whole, so a thread that panicked has left it whole.
-        self.meta.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        held(&self.meta)
     }
+}
+
+/// What is locked here is assigned whole, so a thread that panicked has left it whole.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn new_history_id() -> String {
@@ -495,5 +464,6 @@ fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), Dir
 }
 
 mod existing;
+mod loss;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,12 @@
 //! The log of one shard, as recovery has found it: what a start reads of it before anything is appended.
 
 use super::index::Sealed;
-use super::recovery::RecoveryError;
+use super::recovery::{RecoveryError, Why};
 use super::scan::{ScanError, SegmentFile};
 use super::segment::index_path;
 use super::storage::Storage;
 use super::streams::{StreamBlocks, streams_path};
-use super::synced;
+use super::synced::{self, Mark};
 use super::writer::LogEnd;
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
@@ -32,6 +32,21 @@ pub struct Cut {
     pub bytes: u64,
     /// Whole records: of a command whose last one is missing, or behind what is missing.
     pub records: u64,
+    /// Whether anybody can have seen it.
+    pub seen: Seen,
+}
+
+/// Whether what was cut off a log can have been published. If so its positions must not come again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// It cannot.
+    #[default]
+    Never,
+    /// It looks like a write that was under way when the process was killed. Its positions are passed over, without a
+    /// word to readers.
+    Hardly,
+    /// It can. Readers are told of a gap.
+    Maybe,
 }
 
 impl FoundLog {
@@ -108,7 +123,7 @@ impl FoundLog {
                     path: file.path.clone(),
                     what: "a damaged record".to_owned(),
                     offset: extent.end,
-                    synced: self.synced,
+                    why: Why::Synced(self.synced),
                 }
                 .into());
             }
@@ -122,6 +137,8 @@ impl FoundLog {
     /// # Errors
     /// Whatever the system says.
     pub fn close(self, directory: &Path, storage: &dyn Storage) -> Result<(), RecoveryError> {
+        let number = |at: Option<&(SegmentFile, RingOffset)>| at.map(|(file, _)| file.header.number);
+        let segments = number(self.files.first()).zip(number(self.files.last()));
         for (file, _) in self.files.iter().filter(|(_, end)| *end > self.synced) {
             let refused = |source| RecoveryError::Io { path: file.path.clone(), source };
             storage.open(&file.path).and_then(|file| file.sync()).map_err(refused)?;
@@ -137,6 +154,6 @@ impl FoundLog {
             }
         }
         let refused = |source| RecoveryError::Io { path: directory.join("synced"), source };
-        synced::write(storage, directory, self.end.end).map_err(refused)
+        synced::write(storage, directory, Mark { synced: self.end.end, segments }).map_err(refused)
     }
 }

@@ -7,7 +7,7 @@
 //! There is one writer, the shard's core. It stores an entry (relaxed), then the number of entries (release); a reader
 //! loads the number (acquire) and then only entries below it. Entries are never changed.
 
-use super::segment::{FORMAT_VERSION, index_path};
+use super::segment::index_path;
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 use std::path::Path;
@@ -15,6 +15,9 @@ use thiserror::Error;
 
 /// How far apart the entries are, in bytes of the segment.
 pub const BLOCK_BYTES: u64 = 16 << 10;
+
+/// The version of the format of these files.
+const VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"KEYTINDX";
 const HEAD_BYTES: usize = 56;
@@ -118,7 +121,7 @@ impl SparseIndex {
         let count = self.len();
         let mut bytes = Vec::with_capacity(HEAD_BYTES + count * ENTRY_BYTES + 4);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         for number in [self.base.0, sealed.end.0, sealed.last.0, sealed.last_ms, count as u64] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -150,7 +153,7 @@ impl SparseIndex {
         }
         let (head, rows) = bytes.split_at(HEAD_BYTES);
         let word = |at: usize| head[at..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
-        let is_ours = &head[..8] == MAGIC && word(8) == FORMAT_VERSION as u64 && word(16) == base.0;
+        let is_ours = &head[..8] == MAGIC && word(8) == VERSION as u64 && word(16) == base.0;
         let (rows, []) = rows.as_chunks::<ENTRY_BYTES>() else { return Err(IndexError) };
         if !is_ours || word(48) != rows.len() as u64 {
             return Err(IndexError);

@@ -10,7 +10,7 @@ use super::segment::{index_path, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::{LogFile, Prepare, Storage};
 use super::streams::{StreamBlocks, streams_path};
-use super::synced;
+use super::synced::{self, Mark};
 use super::writer::{Fsync, LogError, LogIdentity, LogOptions};
 use crate::clock;
 use crate::position::RingOffset;
@@ -155,7 +155,7 @@ impl Keeper {
             status: LogStatus(shared.clone()),
             segments: None,
             file: None,
-            marked: synced,
+            marked: Mark { synced, segments: None },
             unnoted: VecDeque::new(),
             sealed: 0,
             removal: Removal::default(),
@@ -258,8 +258,8 @@ struct Work {
     segments: Option<Segments>,
     /// The active segment's.
     file: Option<Box<dyn LogFile>>,
-    /// The durable mark.
-    marked: RingOffset,
+    /// The durable mark, as far as this thread has written it.
+    marked: Mark,
     /// Sealed segments whose streams are to be noted.
     unnoted: VecDeque<Arc<Segment>>,
     /// How many were sealed since the last tick.
@@ -324,6 +324,7 @@ impl Work {
                 self.unnoted.extend(list.iter().filter(is_unnoted).cloned());
                 self.segments = Some(segments);
                 self.file = Some(file);
+                self.mark();
             }
         }
     }
@@ -391,14 +392,16 @@ impl Work {
         self.mark();
     }
 
-    /// Writes down how far the log is on the disk.
+    /// Writes down how far the log is on the disk, and which segments it has.
     fn mark(&mut self) {
-        let synced = self.status.synced();
-        if synced <= self.marked || self.status.failure().is_some() {
+        let list = self.segments.as_ref().map(|segments| segments.list().1);
+        let segments = list.and_then(|list| Some((list.first()?.number, list.last()?.number)));
+        let mark = Mark { synced: self.status.synced().max(self.marked.synced), segments };
+        if mark == self.marked || segments.is_none() || self.status.failure().is_some() {
             return;
         }
-        match synced::write(&*self.storage, &self.identity.directory, synced) {
-            Ok(()) => self.marked = synced,
+        match synced::write(&*self.storage, &self.identity.directory, mark) {
+            Ok(()) => self.marked = mark,
             Err(error) => {
                 tracing::warn!(shard = %self.identity.shard, %error, "the mark of what is synced stays behind")
             }
@@ -426,6 +429,14 @@ impl Work {
             segments.drop_before(list[gone].number);
             list[..gone].iter().for_each(|segment| self.removal.push(&segment.path));
         }
-        self.removal.run(&*self.storage);
+        // Nothing goes before the mark says that it may be missing.
+        let first = segments.list().1.first().map(|segment| segment.number);
+        let is_marked = |this: &Work| this.marked.segments.map(|(first, _)| first) == first;
+        if !is_marked(self) {
+            self.mark();
+        }
+        if is_marked(self) {
+            self.removal.run(&*self.storage);
+        }
     }
 }

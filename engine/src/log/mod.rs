@@ -15,6 +15,8 @@
 //! | [`failure`] | what ends all writing |
 //! | [`reader`] | seek and read |
 //! | [`scan`] | a segment read from record to record, each checked |
+//! | `examine` | a log looked at: what belongs to it, what is torn, what is damaged |
+//! | `behind` | what lies behind a record that is not whole |
 //! | [`recovery`] | what a start finds of a log, and where it goes on |
 //! | [`check`] | a directory looked at without a server, and repaired |
 //! | [`found`] | the log that a start has found |
@@ -25,14 +27,16 @@
 //! | [`older`] | the history of shards of another number, and its end |
 //! | [`store`] | all shards of a directory |
 //! | [`map`] | a file mapped for reading that may fail under its readers |
-//! | [`synced`] | the mark of what is surely on the disk |
+//! | [`synced`] | the mark of what is surely there |
 //! | [`storage`] | the write side of files, behind a trait |
 //! | [`recording`] | a write side that can lose the power, for tests |
 
 mod ahead;
+mod behind;
 pub mod check;
 mod damaged;
 pub mod directory;
+mod examine;
 pub mod failure;
 pub mod found;
 pub mod index;

@@ -9,13 +9,16 @@ use super::meta::Generation;
 use super::recovery::{RecoveryError, find_closed};
 use super::removal::Removal;
 use super::segments::{SegmentList, Segments};
+use super::storage::Storage;
 use super::store::StoreError;
+use super::synced::{self, Mark};
 use super::writer::{LogIdentity, LogOptions};
 use crate::clock;
 use crate::history::{OlderHistory, ShardHistory};
 use crate::position::{Position, ShardId};
 use crate::ring::{self, RingStart};
 use crate::snapshot::snapshot_files;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -131,7 +134,10 @@ impl Retirement {
                     if !self.is_over(bytes, last_ms, oldest_ms) {
                         return;
                     }
-                    self.drop_first_segment(shard)
+                    match self.drop_first_segment(shard) {
+                        Some(freed) => freed,
+                        None => return,
+                    }
                 }
                 None => {
                     let lists = oldest.history.shards.iter().map(segments);
@@ -155,15 +161,22 @@ impl Retirement {
         bytes > self.retain_bytes || oldest_ms.is_some_and(|oldest_ms| last_ms < oldest_ms)
     }
 
-    /// Removes the first segment of a shard of the oldest generation; answers what it took.
-    fn drop_first_segment(&mut self, shard: usize) -> u64 {
-        let Some(all) = self.older[0].history.shards[shard].segments() else { return 0 };
+    /// Removes the first segment of a shard of the oldest generation; answers what it took, none where it cannot go.
+    fn drop_first_segment(&mut self, shard: usize) -> Option<u64> {
+        let all = self.older[0].history.shards[shard].segments()?;
         let (_, list) = all.list();
-        let [first, second, ..] = &list[..] else { return 0 };
+        let [first, second, ..] = &list[..] else { return None };
+        let last = list.last().map_or(second.number, |last| last.number);
+        let storage = &**self.directory.storage();
+        // Nothing goes before the mark says that it may be missing.
+        if let Err(error) = raise_first(storage, &first.path, (second.number, last)) {
+            tracing::warn!(path = %first.path.display(), %error, "cannot remove what retention no longer keeps");
+            return None;
+        }
         all.drop_before(second.number);
         self.removal.push(&first.path);
-        self.removal.run(&**self.directory.storage());
-        first.file_bytes
+        self.removal.run(storage);
+        Some(first.file_bytes)
     }
 
     /// Removes what is left of the oldest generation; tells whether it could.
@@ -177,6 +190,15 @@ impl Retirement {
         }
         self.older.remove(0);
         true
+    }
+}
+
+/// Has the mark beside a segment tell that its shard has only these segments from now on.
+fn raise_first(storage: &dyn Storage, segment: &Path, segments: (u64, u64)) -> io::Result<()> {
+    let Some(directory) = segment.parent() else { return Ok(()) };
+    match synced::read(directory)? {
+        Some(mark) => synced::write(storage, directory, Mark { segments: Some(segments), ..mark }),
+        None => Ok(()),
     }
 }
 

@@ -201,7 +201,7 @@ impl SegmentReader {
         }
         let mut whole = 0;
         while let Some(record) = Record::parse(&self.scratch[whole..], RingOffset(from.0 + whole as u64)) {
-            if !record.is_intact() {
+            if !record.is_intact(open.segment.checksum) {
                 return Err(damaged(&open.segment, format!("the record at offset {} is damaged", record.offset())));
             }
             whole += record.bytes().len();
@@ -243,7 +243,7 @@ fn check_length(open: &Open, from: RingOffset, length: u64, end: RingOffset) -> 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::log::segment::SegmentHeader;
+    use crate::log::segment::{FORMAT_VERSION, SegmentHeader};
     use crate::log::storage::tests::Scratch;
     use crate::position::ShardId;
     use std::sync::Arc;
@@ -253,7 +253,9 @@ mod tests {
         let scratch = Scratch::new();
         let segment = |number: u64| {
             let (base, after) = (RingOffset(number * 100), Position(number * 10));
-            let header = SegmentHeader { generation: 1, shard: ShardId(0), shards: 1, number, base, after };
+            let (version, file_bytes) = (FORMAT_VERSION, 4096);
+            let header =
+                SegmentHeader { version, generation: 1, shard: ShardId(0), shards: 1, number, base, after, file_bytes };
             Arc::new(Segment::new(&header, scratch.path(&number.to_string()), 4096))
         };
         let segments = Segments::new(vec![segment(1), segment(2)]);

@@ -3,25 +3,78 @@
 //! ```text
 //!   segments, oldest first ─► each whole? ─► the end of the log ─► snapshot ─► replay ─► keys, and where to go on
 //!                                 │ no
-//!                                 ├─ above the mark of what was synced: a torn end, cut off and told
-//!                                 └─ at or below it: damage, and the start stops
+//!                                 ├─ nothing behind it, or the power was lost and it lies above the mark of what was
+//!                                 │  synced: a torn end, cut off and told
+//!                                 └─ else it is damage, and the start stops
 //! ```
+//!
+//! First all is [looked at](super::examine), then what has to be is cut off: a start that refuses has changed nothing.
 
+use super::behind::Behind;
 use super::damaged::set_aside;
-use super::found::{Cut, FoundLog};
-use super::index::{Sealed, SparseIndex};
-use super::removal::remove_made;
-use super::scan::{Extent, ScanError, SegmentFile, is_zero};
-use super::segment::{HeaderError, index_path, root, segment_number};
+use super::examine::{Examined, Looked, examine};
+use super::found::{Cut, FoundLog, Seen};
+use super::index::SparseIndex;
+use super::removal::{remove_made, remove_segment};
+use super::scan::{ScanError, SegmentFile};
+use super::segment::{index_path, root, segment_number, segment_path};
 use super::segments::Segment;
-use super::storage::{Storage, is_aside};
-use super::synced;
+use super::storage::Storage;
+use super::synced::{self, Mark};
 use super::writer::{LogEnd, LogIdentity, Resumed};
 use crate::position::{Position, RingOffset};
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
+
+/// What of a log is surely in its files, by how the run before ended; the first is the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Everything: the run ended in order.
+    All,
+    /// Everything that was written: the process ended, and the system went on. The last write may be there in part.
+    Written,
+    /// What was synced: the system ended too, or this is a copy. What came later may be there in any part.
+    Synced,
+    /// Nothing: it is to be repaired. What is damaged is cut off, with everything behind it.
+    Nothing,
+}
+
+/// How a log is to be found.
+#[derive(Clone, Copy)]
+pub struct Opening<'n> {
+    /// What is surely there.
+    pub trust: Trust,
+    /// Called before anything is cut off that somebody can have seen, and has to make durable that positions go on
+    /// beyond it.
+    pub note_cut: &'n (dyn Fn(Seen) -> io::Result<()> + Sync),
+}
+
+/// How it is known that something is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Everything up to this offset was on the disk.
+    Synced(RingOffset),
+    /// It was on the disk as a whole when it got its name.
+    Made,
+    /// This record follows.
+    Record(Behind),
+    /// This segment follows.
+    Segment(PathBuf),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Synced(synced) => write!(f, "though everything up to offset {synced} was on the disk"),
+            Why::Made => f.write_str("though it was on the disk as a whole"),
+            Why::Record(behind) => write!(f, "though {behind}"),
+            Why::Segment(path) => write!(f, "though {} was begun behind it", path.display()),
+        }
+    }
+}
 
 /// Why the history of a shard cannot be used as it is.
 #[derive(Debug, Error)]
@@ -37,10 +90,10 @@ pub enum RecoveryError {
     /// A file cannot be scanned.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// Something is wrong with what was once on the disk.
+    /// Something is not as it was written.
     #[error(
-        "{path}: {what} at offset {offset}, though everything up to offset {synced} was on the disk; \
-         run `keytide check {root}`", root = root(path, 3).display()
+        "{path}: {what} at offset {offset}, {why}; run `keytide check {root}`, then `keytide check --repair {root}` to \
+         cut it off", root = root(path, 3).display()
     )]
     Damaged {
         /// The file.
@@ -49,58 +102,40 @@ pub enum RecoveryError {
         what: String,
         /// Where.
         offset: RingOffset,
-        /// How far the log was surely on the disk.
-        synced: RingOffset,
+        /// How that is known.
+        why: Why,
     },
     /// The mark of what was on the disk is damaged.
-    #[error("{path}: damaged; run `keytide check {root}`", root = root(path, 3).display())]
+    #[error("{path}: damaged; run `keytide check {root}`, then `keytide check --repair {root}`", root = root(path, 3).display())]
     Mark {
         /// The file.
         path: PathBuf,
     },
 }
 
-/// One segment while its log is looked at.
-struct Looked {
-    file: SegmentFile,
-    sealed: Sealed,
-    /// None where its index was there: then it was looked at when it was sealed.
-    extent: Option<Extent>,
-    index: Arc<SparseIndex>,
-}
-
-/// Finds the log of a shard in its directory, and cuts off what was torn. With `repair`, whatever is damaged is cut off
-/// as well, with everything behind it.
+/// Finds the log of a shard in its directory, and cuts off what was torn.
 ///
 /// # Errors
-/// Damage of what was on the disk, and whatever the system says.
-pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> Result<FoundLog, RecoveryError> {
-    let directory = &identity.directory;
-    let refused = |source| RecoveryError::Io { path: directory.clone(), source };
-    let synced = match synced::read(directory) {
-        Ok(synced) => synced,
-        Err(_) if repair => RingOffset(0),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(RecoveryError::Mark { path: directory.join("synced") });
-        }
-        Err(source) => return Err(RecoveryError::Io { path: directory.join("synced"), source }),
-    };
-    let mut paths = segment_files(directory, storage).map_err(refused)?;
-    paths.sort_unstable();
-    let next_number = paths.last().map_or(1, |(number, _)| number + 1);
-    let mut look = Look { storage, directory, synced, repair, looked: Vec::new(), cut: Cut::default() };
-    let mut paths = paths.into_iter();
-    for (number, path) in paths.by_ref() {
-        if !look.take(identity, number, &path)? {
-            look.drop_file(&path)?;
-            break;
-        }
+/// Damage, and whatever the system says.
+pub fn find_log(
+    identity: &LogIdentity,
+    storage: &dyn Storage,
+    opening: Opening<'_>,
+) -> Result<FoundLog, RecoveryError> {
+    let found = examine(identity, opening.trust)?;
+    if found.cut.seen > Seen::Never {
+        let path = identity.directory.clone();
+        (opening.note_cut)(found.cut.seen).map_err(|source| RecoveryError::Io { path, source })?;
     }
-    // Everything behind what is missing is worth nothing.
-    for (_, path) in paths {
-        look.drop_file(&path)?;
-    }
-    look.finish(next_number)
+    Apply { identity, storage, found }.finish()
+}
+
+/// Looks at the log of a shard as a start does, and changes nothing.
+///
+/// # Errors
+/// Why a start would refuse it.
+pub fn look_at_log(identity: &LogIdentity, trust: Trust) -> Result<Cut, RecoveryError> {
+    Ok(examine(identity, trust)?.cut)
 }
 
 /// The log of a shard that was [closed](FoundLog::close), its segments listed, the oldest first, with where it ends.
@@ -109,29 +144,49 @@ pub fn find_log(identity: &LogIdentity, storage: &dyn Storage, repair: bool) -> 
 /// # Errors
 /// Damage, and whatever the system says.
 pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOffset, Position), RecoveryError> {
-    let refused = |source| RecoveryError::Io { path: identity.directory.clone(), source };
+    let directory = &identity.directory;
+    let refused = |source| RecoveryError::Io { path: directory.clone(), source };
+    let mark = match synced::read(directory) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(RecoveryError::Mark { path: directory.join("synced") });
+        }
+        mark => mark.map_err(refused)?,
+    };
+    let segments = mark.and_then(|mark| mark.segments);
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(&identity.directory).map_err(refused)? {
+    for entry in std::fs::read_dir(directory).map_err(refused)? {
         let path = entry.map_err(refused)?.path();
-        paths.extend(segment_number(&path).map(|number| (number, path)));
+        let number = segment_number(&path).filter(|number| segments.is_none_or(|(first, _)| *number >= first));
+        paths.extend(number.map(|number| (number, path)));
     }
     paths.sort_unstable();
+    if let Some((first, _)) = segments
+        && paths.first().is_none_or(|(number, _)| *number > first)
+    {
+        let path = segment_path(directory, first);
+        let (what, offset) = ("the segment is missing".to_owned(), RingOffset(0));
+        return Err(RecoveryError::Damaged { path, what, offset, why: Why::Made });
+    }
     let mut found = Vec::new();
     let (mut end, mut last) = (RingOffset(0), Position(0));
     for (number, path) in paths {
+        let damaged = |what: String, offset, why| RecoveryError::Damaged { path: path.clone(), what, offset, why };
         let file = SegmentFile::open(&path)?;
         let header = &file.header;
-        let damaged = |what: String| RecoveryError::Damaged { path: path.clone(), what, offset: end, synced: end };
         if !identity.owns(header, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
-            return Err(damaged(what));
+            return Err(damaged(what, end, Why::Synced(end)));
+        }
+        if !header.has_length(file.file_bytes) {
+            let what = format!("the file has {} of its {} bytes, cut", file.file_bytes, header.file_bytes);
+            return Err(damaged(what, header.base, Why::Made));
         }
         let sealed = match SparseIndex::beside(&path, header.base) {
             Some((_, sealed)) => sealed,
             None => {
                 let (extent, _) = file.measure()?;
                 if extent.residue > 0 {
-                    return Err(damaged(format!("a damaged record at offset {}", extent.end)));
+                    return Err(damaged("a damaged record".to_owned(), extent.end, Why::Synced(extent.end)));
                 }
                 extent.sealed()
             }
@@ -141,241 +196,143 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
         segment.seal(sealed);
         found.push(Arc::new(segment));
     }
-    Ok((found, end, last))
-}
-
-/// The segments of a directory. Files that were not complete when the process ended are removed.
-fn segment_files(directory: &Path, storage: &dyn Storage) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if is_aside(&path) {
-            storage.remove(&path)?;
-        } else if let Some(number) = segment_number(&path) {
-            found.push((number, path));
+    match mark.filter(|mark| end < mark.synced) {
+        Some(mark) => {
+            let (path, what) = (directory.join("synced"), "the log ends".to_owned());
+            Err(RecoveryError::Damaged { path, what, offset: end, why: Why::Synced(mark.synced) })
         }
+        None => Ok((found, end, last)),
     }
-    Ok(found)
 }
 
-struct Look<'s> {
+/// Makes of what was looked at a log that goes on.
+struct Apply<'s> {
+    identity: &'s LogIdentity,
     storage: &'s dyn Storage,
-    directory: &'s Path,
-    synced: RingOffset,
-    repair: bool,
-    looked: Vec<Looked>,
-    cut: Cut,
+    found: Examined,
 }
 
-impl Look<'_> {
-    /// The end of the log so far, and the position of the last record.
-    fn end(&self) -> (RingOffset, Position) {
-        self.looked.last().map_or((RingOffset(0), Position(0)), |looked| (looked.sealed.end, looked.sealed.last))
-    }
-
-    /// Refuses damage at or below what was synced.
-    fn check(&self, path: &Path, offset: RingOffset, what: impl Into<String>) -> Result<(), RecoveryError> {
-        if offset >= self.synced || self.repair {
-            return Ok(());
+impl Apply<'_> {
+    fn finish(mut self) -> Result<FoundLog, RecoveryError> {
+        let storage = self.storage;
+        // A segment of an earlier version gets no more records; one that has none is of no use.
+        let is_useless =
+            |looked: &Looked| looked.end().0 == looked.file.header.base && !looked.file.header.is_writable();
+        let mut end = self.found.looked.last().map_or((RingOffset(0), Position(0)), Looked::end);
+        if let Some(useless) = self.found.looked.pop_if(|looked| is_useless(looked)) {
+            let is_empty = useless.extent.is_none_or(|extent| extent.records == 0 && extent.residue == 0);
+            self.found.dropped.push((useless.file.path, is_empty));
         }
-        Err(RecoveryError::Damaged { path: path.to_owned(), what: what.into(), offset, synced: self.synced })
-    }
-
-    /// Refuses a damaged record behind which the log may go on.
-    fn check_last(&self) -> Result<(), RecoveryError> {
-        let last = self.looked.last();
-        let torn = last.and_then(|last| Some((last, last.extent.filter(|extent| extent.residue > 0)?)));
-        torn.map_or(Ok(()), |(last, extent)| self.check(&last.file.path, extent.end, "a damaged record"))
-    }
-
-    /// Looks at the next segment; tells whether it goes on where the one before ends.
-    fn take(&mut self, identity: &LogIdentity, number: u64, path: &Path) -> Result<bool, RecoveryError> {
-        let (end, last) = self.end();
-        let file = match SegmentFile::open(path) {
-            Ok(file) => file,
-            Err(ScanError::Header { source: source @ HeaderError::Version { .. }, path }) => {
-                return Err(ScanError::Header { source, path }.into());
-            }
-            // Everything that was synced lies before it, or it is damaged: looked at where it is taken out.
-            Err(ScanError::Header { source: HeaderError::Unused, .. }) => return Ok(false),
-            Err(ScanError::Header { source, .. }) => {
-                self.check_last()?;
-                self.check(path, end, source.to_string())?;
-                return Ok(false);
-            }
-            Err(error @ ScanError::Io { .. }) => return Err(error.into()),
-        };
-        let header = &file.header;
-        let is_ours = identity.owns(header, number);
-        let follows = self.looked.is_empty() || (header.base, header.after) == (end, last);
-        if !is_ours || !follows {
-            let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
-            self.check_last()?;
-            self.check(path, end, what)?;
-            return Ok(false);
-        }
-        // Who repairs believes nothing.
-        let known = if self.repair { None } else { SparseIndex::beside(path, header.base) };
-        let (sealed, extent, index) = match known {
-            Some((index, sealed)) => (sealed, None, index),
-            None => {
-                let (extent, index) = file.measure()?;
-                (extent.sealed(), Some(extent), index)
-            }
-        };
-        self.looked.push(Looked { file, sealed, extent, index: Arc::new(index) });
-        Ok(true)
-    }
-
-    /// Takes a segment away that is not part of the log, counting what it held. One that holds anything stays under
-    /// another name, for whoever wants to look at it.
-    fn drop_file(&mut self, path: &Path) -> Result<(), RecoveryError> {
-        let is_empty = match SegmentFile::open(path) {
-            Ok(file) => {
-                let (extent, _) = file.measure()?;
-                let is_empty = extent.records == 0 && extent.residue == 0;
-                if !is_empty {
-                    self.check(path, self.end().0, "the segment before it is not whole")?;
-                }
-                self.cut.records += extent.records;
-                self.cut.bytes += extent.residue;
-                is_empty
-            }
-            Err(ScanError::Header { source: HeaderError::Unused, .. }) => {
-                self.check_last()?;
-                let end = self.end().0;
-                self.check(path, end, "the segment was never used, or its header is gone, and the log ends")?;
-                // A power loss may have taken the header of what is there.
-                end >= self.synced && is_zero(path)?
-            }
-            Err(ScanError::Header { .. }) => false,
-            Err(error @ ScanError::Io { .. }) => return Err(error.into()),
-        };
-        let refused = |source| RecoveryError::Io { path: path.to_owned(), source };
-        remove_made(self.storage, path).map_err(refused)?;
-        if is_empty {
-            self.storage.remove(path).map_err(refused)
-        } else {
-            set_aside(self.storage, path).map(drop).map_err(refused)
-        }
-    }
-
-    fn finish(mut self, next_number: u64) -> Result<FoundLog, RecoveryError> {
-        // Where the log ends in the middle of a command, the end is where that began: maybe some segments before. The last
-        // one gets records again, whether it was sealed or not.
-        while let Some(at) = self.looked.len().checked_sub(1) {
-            let extent = self.measure(at)?;
-            let base = self.looked[at].file.header.base;
-            if at == 0 || extent.whole.0 > base {
-                break;
-            }
-            if extent.records == 0 {
-                let before = self.measure(at - 1)?;
-                if before.whole.0 == before.end {
-                    break;
-                }
-            }
-            // No command ends in it: its records, if it has any, belong to one that began before.
-            let Some(gone) = self.looked.pop() else { break };
-            self.drop_file(&gone.file.path)?;
-        }
-        let Some(mut last) = self.looked.pop() else {
-            self.check(
-                self.directory.join("synced").as_path(),
-                RingOffset(0),
-                "there is no segment, and the log ends",
-            )?;
-            if self.synced > RingOffset(0) {
-                self.lower_mark(RingOffset(0))?;
-            }
-            let end = LogEnd { active: None, end: RingOffset(0), last: Position(0), sealed: Vec::new(), next_number };
-            return Ok(FoundLog { end, synced: self.synced, cut: self.cut, files: Vec::new() });
-        };
-        let mut end = (last.sealed.end, last.sealed.last);
-        if let Some(extent) = last.extent {
+        let synced = self.found.synced().min(end.0);
+        self.write_mark(synced)?;
+        self.clear()?;
+        let mut active = None;
+        if let Some(last) = self.found.looked.last_mut()
+            && let Some(extent) = last.extent
+        {
             end = extent.whole;
-            // Of a command that is not whole nothing is damaged.
-            self.check(&last.file.path, extent.end, "a damaged record")?;
             if extent.residue > 0 || extent.end != end.0 {
-                self.cut_off(&last, &extent)?;
+                cut_off(storage, last, &mut self.found.cut)?;
                 // Without what was cut off.
-                last.index = Arc::new(last.file.measure()?.1);
+                let (extent, index) = last.file.measure()?;
+                (last.index, last.sealed) = (Arc::new(index), extent.sealed());
             }
         }
-        let (end, position) = end;
-        if end < self.synced {
-            self.lower_mark(end)?;
-        }
-        let mut files = Vec::new();
-        let mut sealed = Vec::new();
-        for looked in self.looked.drain(..) {
+        let last = self.found.looked.pop_if(|looked| looked.file.header.is_writable());
+        let (mut files, mut sealed) = (Vec::new(), Vec::new());
+        for looked in self.found.looked.drain(..) {
             let segment = Segment::new(&looked.file.header, looked.file.path.clone(), looked.file.file_bytes);
             segment.seal(looked.sealed);
             if looked.extent.is_some() {
                 // Nobody knows whether the run before has synced it, and from now on only what comes later is synced.
                 let refused = |source| RecoveryError::Io { path: looked.file.path.clone(), source };
-                self.storage.open(&looked.file.path).and_then(|file| file.sync()).map_err(refused)?;
+                storage.open(&looked.file.path).and_then(|file| file.sync()).map_err(refused)?;
                 let (path, bytes) = (index_path(&looked.file.path), looked.index.encode(&looked.sealed));
-                self.storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
+                storage.replace(&path, &bytes).map_err(|source| RecoveryError::Io { path, source })?;
             }
             sealed.push(Arc::new(segment));
             files.push((looked.file, looked.sealed.end));
         }
-        let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
-        // It is active again.
-        remove_made(self.storage, &last.file.path).map_err(refused)?;
-        let file = self.storage.open(&last.file.path).map_err(refused)?;
-        let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
-        files.push((last.file, end));
-        let end = LogEnd {
-            active: Some(Resumed { segment, index: last.index, file }),
-            end,
-            last: position,
-            sealed,
-            next_number,
+        if let Some(last) = last {
+            let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
+            // It is active again.
+            remove_made(storage, &last.file.path).map_err(refused)?;
+            let file = storage.open(&last.file.path).map_err(refused)?;
+            let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
+            files.push((last.file, end.0));
+            active = Some(Resumed { segment, index: last.index, file });
+        }
+        let next_number = files.last().map_or(1, |(file, _)| file.header.number + 1);
+        let end = LogEnd { active, end: end.0, last: end.1, sealed, next_number };
+        Ok(FoundLog { end, synced, cut: self.found.cut, files })
+    }
+
+    /// Has the mark tell what is kept, before anything else is gone. What comes behind the end from now on is on the disk
+    /// when it is synced, not before.
+    fn write_mark(&mut self, synced: RingOffset) -> Result<(), RecoveryError> {
+        let numbers = |at: Option<&Looked>| at.map(|looked| looked.file.header.number);
+        let segments = numbers(self.found.looked.first()).zip(numbers(self.found.looked.last()));
+        let mark = Mark { synced, segments };
+        // Whoever has nothing has no mark either.
+        if self.found.mark == Some(mark) || self.found.mark.is_none() && segments.is_none() {
+            return Ok(());
+        }
+        let directory = &self.identity.directory;
+        synced::write(self.storage, directory, mark)
+            .map_err(|source| RecoveryError::Io { path: directory.join("synced"), source })
+    }
+
+    /// Takes out of use what is no part of the log. What holds anything stays under another name.
+    fn clear(&self) -> Result<(), RecoveryError> {
+        let storage = self.storage;
+        let refused = |path: &PathBuf| {
+            let path = path.clone();
+            |source| RecoveryError::Io { path, source }
         };
-        Ok(FoundLog { end, synced: self.synced, cut: self.cut, files })
-    }
-
-    /// What comes behind the end now is on the disk when it is synced, not before.
-    fn lower_mark(&mut self, end: RingOffset) -> Result<(), RecoveryError> {
-        self.synced = end;
-        synced::write(self.storage, self.directory, end)
-            .map_err(|source| RecoveryError::Io { path: self.directory.to_owned(), source })
-    }
-
-    /// Looks through a segment as if it had never been sealed, unless that was done.
-    fn measure(&mut self, at: usize) -> Result<Extent, RecoveryError> {
-        let looked = &mut self.looked[at];
-        if let Some(extent) = looked.extent {
-            return Ok(extent);
+        for path in &self.found.leftovers {
+            storage.remove(path).map_err(refused(path))?;
         }
-        let (extent, index) = looked.file.measure()?;
-        looked.sealed = extent.sealed();
-        looked.extent = Some(extent);
-        looked.index = Arc::new(index);
-        Ok(extent)
+        for path in &self.found.retired {
+            remove_segment(storage, path).map_err(refused(path))?;
+        }
+        // The last ones first: whoever is interrupted finds no hole.
+        for (path, is_empty) in self.found.dropped.iter().rev() {
+            remove_made(storage, path).map_err(refused(path))?;
+            match is_empty {
+                true => storage.remove(path).map_err(refused(path))?,
+                false => set_aside(storage, path).map(drop).map_err(refused(path))?,
+            }
+        }
+        Ok(())
     }
+}
 
-    /// Overwrites what lies behind the last whole command with zeros.
-    fn cut_off(&mut self, last: &Looked, extent: &Extent) -> Result<(), RecoveryError> {
-        let (whole, _) = extent.whole;
-        self.cut.bytes += extent.residue;
-        if whole < extent.end {
-            last.file.scan::<ScanError>((whole, Position(0)), Some(extent.end), |_| {
-                self.cut.records += 1;
-                Ok(())
-            })?;
-        }
-        let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
-        let file = self.storage.open(&last.file.path).map_err(refused)?;
-        let zeros = vec![0; 1 << 20];
-        let mut at = last.file.file_at(whole);
-        while at < last.file.file_bytes {
-            let bytes = (last.file.file_bytes - at).min(zeros.len() as u64) as usize;
-            file.write_at(&[&zeros[..bytes]], at).map_err(refused)?;
-            at += bytes as u64;
-        }
-        file.sync().map_err(refused)
+impl Looked {
+    /// The offset behind its last whole command, and the position of that.
+    fn end(&self) -> (RingOffset, Position) {
+        self.extent.map_or((self.sealed.end, self.sealed.last), |extent| extent.whole)
     }
+}
+
+/// Overwrites what lies behind the last whole command with zeros.
+fn cut_off(storage: &dyn Storage, last: &Looked, cut: &mut Cut) -> Result<(), RecoveryError> {
+    let Some(extent) = last.extent else { return Ok(()) };
+    let (whole, _) = extent.whole;
+    cut.bytes += extent.residue;
+    if whole < extent.end {
+        last.file.scan::<ScanError>((whole, Position(0)), Some(extent.end), |_| {
+            cut.records += 1;
+            Ok(())
+        })?;
+    }
+    let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
+    let file = storage.open(&last.file.path).map_err(refused)?;
+    let zeros = vec![0; 1 << 20];
+    let mut at = last.file.file_at(whole);
+    while at < last.file.file_bytes {
+        let bytes = (last.file.file_bytes - at).min(zeros.len() as u64) as usize;
+        file.write_at(&[&zeros[..bytes]], at).map_err(refused)?;
+        at += bytes as u64;
+    }
+    file.sync().map_err(refused)
 }

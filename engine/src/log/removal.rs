@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Whatever the system says.
-fn remove_segment(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
+pub(in crate::log) fn remove_segment(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
     remove_made(storage, segment)?;
     storage.remove(segment)
 }

@@ -4,7 +4,7 @@ use super::damaged::set_aside;
 use super::failure::LogFailure;
 use super::found::{Cut, FoundLog};
 use super::keeper::Keeper;
-use super::recovery::{RecoveryError, find_log};
+use super::recovery::{Opening, RecoveryError, find_log};
 use super::segment::root;
 use super::storage::Storage;
 use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
@@ -141,12 +141,13 @@ impl Restored {
 pub fn restore(
     identity: LogIdentity,
     storage: &dyn Storage,
+    opening: Opening<'_>,
     absent_max: usize,
     mut progress: impl FnMut(u64),
 ) -> Result<Restored, RestoreError> {
     /// How many records are replayed between two words on progress.
     const PROGRESS_RECORDS: u64 = 100_000;
-    let log = find_log(&identity, storage, false)?;
+    let log = find_log(&identity, storage, opening)?;
     let (mut shard, from) = load_snapshot(&identity, &log, storage, absent_max)?;
     let floor = floor(&identity, &log, from).map_err(|source| in_directory(&identity, source))?;
     // A flush before the snapshot is in it; others may have to make up for it all the same.

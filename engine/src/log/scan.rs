@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// How much is read at a time, in bytes.
-const RUN_BYTES: usize = 1 << 20;
+pub(super) const RUN_BYTES: usize = 1 << 20;
 
 /// A segment's file, open for scanning.
 pub struct SegmentFile {
@@ -22,6 +22,8 @@ pub struct SegmentFile {
     pub header: SegmentHeader,
     /// How long it is, in bytes.
     pub file_bytes: u64,
+    /// Whether both copies of the header are there.
+    pub is_header_whole: bool,
     file: File,
 }
 
@@ -97,11 +99,27 @@ impl SegmentFile {
         let refused = |source| ScanError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(refused)?;
         let file_bytes = file.metadata().map_err(refused)?.len();
-        let mut page = vec![0; (HEADER_BYTES).min(file_bytes) as usize];
+        if file_bytes < HEADER_BYTES {
+            let source = HeaderError::Cut { bytes: file_bytes };
+            return Err(ScanError::Header { path: path.to_owned(), source });
+        }
+        let mut page = vec![0; HEADER_BYTES as usize];
         file.read_exact_at(&mut page, 0).map_err(refused)?;
         let header =
             SegmentHeader::decode(&page).map_err(|source| ScanError::Header { path: path.to_owned(), source })?;
-        Ok(SegmentFile { path: path.to_owned(), header, file_bytes, file })
+        let is_header_whole = page == header.encode();
+        Ok(SegmentFile { path: path.to_owned(), header, file_bytes, is_header_whole, file })
+    }
+
+    /// Opens a file as if it had this header.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(super) fn assume(path: &Path, header: SegmentHeader) -> Result<SegmentFile, ScanError> {
+        let refused = |source| ScanError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(refused)?;
+        let file_bytes = file.metadata().map_err(refused)?.len();
+        Ok(SegmentFile { path: path.to_owned(), header, file_bytes, is_header_whole: false, file })
     }
 
     /// Visits the records from `from`, where one starts, up to `until`, or to the first that is not whole: because there
@@ -124,7 +142,7 @@ impl SegmentFile {
             let before = extent.end;
             let mut rest = &run[..];
             while let Some(record) = Record::parse(rest, extent.end) {
-                if record.position() <= extent.last || !record.is_intact() {
+                if record.position() <= extent.last || !record.is_intact(self.header.checksum()) {
                     return Ok(extent);
                 }
                 visit(&record)?;
@@ -145,7 +163,7 @@ impl SegmentFile {
     }
 
     /// The offset at which the file ends.
-    fn limit(&self) -> RingOffset {
+    pub(super) fn limit(&self) -> RingOffset {
         segment::limit(self.header.base, self.file_bytes)
     }
 
@@ -170,7 +188,13 @@ impl SegmentFile {
         Ok(())
     }
 
-    fn read(&self, from: RingOffset, until: RingOffset, bytes: usize, run: &mut Vec<u8>) -> Result<(), ScanError> {
+    pub(super) fn read(
+        &self,
+        from: RingOffset,
+        until: RingOffset,
+        bytes: usize,
+        run: &mut Vec<u8>,
+    ) -> Result<(), ScanError> {
         run.resize(bytes.min((until.0 - from.0) as usize), 0);
         self.file
             .read_exact_at(run, self.file_at(from))

@@ -5,6 +5,7 @@
 use super::index::{Sealed, SparseIndex};
 use super::segment::{self, SegmentHeader};
 use crate::position::{Position, RingOffset};
+use crate::ring::Checksum;
 use crate::sync::{AtomicU64, Ordering};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -21,6 +22,8 @@ pub struct Segment {
     pub after: Position,
     /// What its file takes, in bytes.
     pub file_bytes: u64,
+    /// What the checksums of its records are made of.
+    pub checksum: Checksum,
     /// What is known of it once it gets no more records.
     sealed: OnceLock<Sealed>,
     index: Mutex<Weak<SparseIndex>>,
@@ -47,7 +50,8 @@ impl Segment {
     /// The segment of a file of `file_bytes` bytes with this header.
     pub fn new(header: &SegmentHeader, path: PathBuf, file_bytes: u64) -> Segment {
         let &SegmentHeader { number, base, after, .. } = header;
-        Segment { number, path, base, after, file_bytes, sealed: OnceLock::new(), index: Mutex::default() }
+        let checksum = header.checksum();
+        Segment { number, path, base, after, file_bytes, checksum, sealed: OnceLock::new(), index: Mutex::default() }
     }
 
     /// Lets readers use the index that somebody keeps.

@@ -42,12 +42,9 @@ fn a_snapshot_that_the_log_does_not_reach_is_not_taken_later_either() {
     drop(shard);
     // As if the power had been lost, and with it what was logged since.
     fs::remove_file(scratch.0.join("synced")).unwrap();
-    fs::OpenOptions::new()
-        .write(true)
-        .open(segment_path(&scratch.0, 1))
-        .unwrap()
-        .set_len(HEADER_BYTES + start.0)
-        .unwrap();
+    let mut bytes = fs::read(segment_path(&scratch.0, 1)).unwrap();
+    bytes[(HEADER_BYTES + start.0) as usize..].fill(0);
+    fs::write(segment_path(&scratch.0, 1), bytes).unwrap();
     let restored = found(&scratch.0).unwrap();
     assert_eq!((written_lines(restored.shard()), restored.replayed), (before, 20));
     assert_eq!(snapshot_files(&scratch.0).unwrap(), []);

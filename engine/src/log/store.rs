@@ -4,7 +4,7 @@ use super::directory::{Directory, DirectoryError, DirectoryOptions, LIMIT_AHEAD,
 use super::failure::LogFailure;
 use super::meta::Generation;
 use super::older::{self, Retirement};
-use super::recovery::RecoveryError;
+use super::recovery::{Opening, RecoveryError};
 use super::reshard::reshard;
 use super::restore::{RestoreError, Restored, restore};
 use super::writer::{LogIdentity, LogOptions};
@@ -13,6 +13,7 @@ use crate::history::{OlderHistory, ShardHistory};
 use crate::position::{Position, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::LentShard;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -202,6 +203,7 @@ pub(super) fn restore_all(
     progress: &(dyn Fn(ShardId, u64) + Sync),
 ) -> Result<Vec<Restored>, StoreError> {
     let generation = directory.current_generation();
+    let trust = directory.trust();
     let one = |shard: ShardId| {
         let identity = LogIdentity {
             directory: directory.shard_directory(generation.number, shard),
@@ -210,7 +212,9 @@ pub(super) fn restore_all(
             shards: generation.shards,
         };
         let told = |records| progress(shard, records);
-        restore(identity, &**directory.storage(), options.absent_streams, told)
+        let note_cut = |seen| directory.note_cut(seen).map_err(io::Error::other);
+        let opening = Opening { trust, note_cut: &note_cut };
+        restore(identity, &**directory.storage(), opening, options.absent_streams, told)
             .map_err(|source| StoreError::Shard { shard, source })
     };
     std::thread::scope(|scope| {

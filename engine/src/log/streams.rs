@@ -4,13 +4,15 @@
 //! sealed. Without it all of the segment is read.
 
 use super::scan::{ScanError, SegmentFile};
-use super::segment::FORMAT_VERSION;
 use crate::event::EventType;
 use crate::position::RingOffset;
 use std::path::{Path, PathBuf};
 
 /// How large the parts are, in bytes of the segment: a few hundred small records.
 pub const BLOCK_BYTES: u64 = 64 << 10;
+
+/// The version of the format of these files.
+const VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"KEYTSTRM";
 const HEAD_BYTES: usize = 24;
@@ -118,7 +120,7 @@ impl StreamBlocks {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + 4 * self.ends.len() + 2 * self.bits.len() + 4);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(self.ends.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.base.0.to_le_bytes());
         bytes.extend(self.ends.iter().flat_map(|end| end.to_le_bytes()));
@@ -134,7 +136,7 @@ impl StreamBlocks {
         let (head, rows) = bytes.split_first_chunk::<HEAD_BYTES>()?;
         let mut expected = [0; HEAD_BYTES];
         expected[..8].copy_from_slice(MAGIC);
-        expected[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        expected[8..12].copy_from_slice(&VERSION.to_le_bytes());
         expected[12..16].copy_from_slice(&head[12..16]);
         expected[16..].copy_from_slice(&base.0.to_le_bytes());
         if *head != expected || crc32c::crc32c(bytes) != u32::from_le_bytes(*checksum) {

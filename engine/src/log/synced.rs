@@ -1,40 +1,105 @@
-//! The durable mark of how far a shard's log is surely on the disk. Damage above it is the torn end of what a power loss
-//! has interrupted; damage below it is damage.
+//! The durable mark of a shard's log: how far it is surely on the disk, and which segments it has. Damage below the mark
+//! is damage, whatever has ended the run; so is a segment that is missing.
 
 use super::storage::Storage;
 use crate::position::RingOffset;
 use std::io;
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"KEYTSYNC";
+const MAGIC: &[u8; 8] = b"KEYTSYN2";
+
+/// What a mark of the first version begins with. It does not tell of segments.
+const FIRST_MAGIC: &[u8; 8] = b"KEYTSYNC";
+
+/// What a mark says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Everything before it is on the disk.
+    pub synced: RingOffset,
+    /// The numbers of the first and the last of the segments that surely are there; none where there is none, and where
+    /// the mark does not tell. Later ones may be there too.
+    pub segments: Option<(u64, u64)>,
+}
+
+impl Mark {
+    fn encode(&self) -> Vec<u8> {
+        let (first, last) = self.segments.unwrap_or_default();
+        let mut bytes = MAGIC.to_vec();
+        for number in [self.synced.0, first, last] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        let checksum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Mark> {
+        let (body, sum) = bytes.split_last_chunk::<4>()?;
+        let (magic, numbers) = body.split_first_chunk::<8>()?;
+        let (numbers, []) = numbers.as_chunks::<8>() else { return None };
+        if crc32c::crc32c(body).to_le_bytes() != *sum {
+            return None;
+        }
+        match (magic, numbers) {
+            (FIRST_MAGIC, [synced]) => Some(Mark { synced: RingOffset(u64::from_le_bytes(*synced)), segments: None }),
+            (MAGIC, [synced, first, last]) => {
+                let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+                let segments = (first > 0).then_some((first, last));
+                Some(Mark { synced: RingOffset(u64::from_le_bytes(*synced)), segments })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// Writes the mark.
 ///
 /// # Errors
 /// Whatever the system says.
-pub fn write(storage: &dyn Storage, directory: &Path, offset: RingOffset) -> io::Result<()> {
-    let mut bytes = [0; 20];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..16].copy_from_slice(&offset.0.to_le_bytes());
-    let checksum = crc32c::crc32c(&bytes[..16]);
-    bytes[16..].copy_from_slice(&checksum.to_le_bytes());
-    storage.replace(&directory.join("synced"), &bytes)
+pub fn write(storage: &dyn Storage, directory: &Path, mark: Mark) -> io::Result<()> {
+    storage.replace(&directory.join("synced"), &mark.encode())
 }
 
-/// Reads the mark; 0 where none was written yet.
+/// Reads the mark; none where the file is missing: nothing was written yet, or the directory is a copy that was made
+/// without it.
 ///
 /// # Errors
 /// Whatever the system says, and `InvalidData` where the file is damaged.
-pub fn read(directory: &Path) -> io::Result<RingOffset> {
+pub fn read(directory: &Path) -> io::Result<Option<Mark>> {
     let path = directory.join("synced");
     let bytes = match std::fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RingOffset(0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read?,
     };
-    match <&[u8; 20]>::try_from(bytes.as_slice()) {
-        Ok(bytes) if bytes[..8] == *MAGIC && crc32c::crc32c(&bytes[..16]).to_le_bytes() == bytes[16..] => {
-            Ok(RingOffset(bytes[8..16].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word))))
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()));
+    Mark::decode(&bytes).map(Some).ok_or_else(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_not_at_all_with_any_byte_spoiled() {
+        for segments in [None, Some((3, 7))] {
+            let mark = Mark { synced: RingOffset(1 << 40), segments };
+            let bytes = mark.encode();
+            assert_eq!(Mark::decode(&bytes), Some(mark));
+            for at in 0..bytes.len() {
+                let mut spoiled = bytes.clone();
+                spoiled[at] ^= 1;
+                assert_eq!(Mark::decode(&spoiled), None, "byte {at}");
+                assert_eq!(Mark::decode(&bytes[..at]), None, "cut to {at}");
+            }
         }
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()))),
+    }
+
+    #[test]
+    fn a_mark_of_the_first_version_tells_what_is_synced() {
+        let mut bytes = FIRST_MAGIC.to_vec();
+        bytes.extend_from_slice(&77_u64.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        assert_eq!(Mark::decode(&bytes), Some(Mark { synced: RingOffset(77), segments: None }));
     }
 }

@@ -1,5 +1,6 @@
 //! A shard with a log in a directory: written, ended in every way, and brought back.
 
+use super::recovery::{Opening, Trust};
 use super::restore::{RestoreError, Restored, restore};
 use super::segment::{HEADER_BYTES, segment_path};
 use super::storage::{LogFile, Prepare, RealStorage, Storage};
@@ -50,7 +51,12 @@ pub(super) fn found(directory: &Path) -> Result<Restored, RestoreError> {
 }
 
 pub(super) fn found_with(directory: &Path, storage: &dyn Storage) -> Result<Restored, RestoreError> {
-    restore(identity(directory), storage, usize::MAX, |_| {})
+    restore(identity(directory), storage, trusting(Trust::Synced), usize::MAX, |_| {})
+}
+
+/// A start that trusts so much.
+pub(super) fn trusting(trust: Trust) -> Opening<'static> {
+    Opening { trust, note_cut: &|_| Ok(()) }
 }
 
 pub(super) fn unsynced() -> Arc<dyn Storage> {
@@ -279,7 +285,8 @@ fn with_any_byte_of_a_log_changed_nothing_damaged_is_taken_and_nothing_before_it
         // With the mark above it, it is no torn end.
         if (HEADER_BYTES as usize..used).contains(&at) {
             std::fs::write(&path, &damaged).unwrap();
-            synced::write(&Unsynced, &scratch.0, states.last().unwrap().0).unwrap();
+            let mark = synced::Mark { synced: states.last().unwrap().0, segments: None };
+            synced::write(&Unsynced, &scratch.0, mark).unwrap();
             let refused = found(&scratch.0).err().expect("damage of what was synced").to_string();
             assert!(refused.contains("keytide check") && refused.contains(".segment"), "byte {at}: {refused}");
             std::fs::remove_file(scratch.0.join("synced")).unwrap();
@@ -289,13 +296,18 @@ fn with_any_byte_of_a_log_changed_nothing_damaged_is_taken_and_nothing_before_it
 }
 
 #[test]
-fn with_a_log_cut_at_any_length_what_is_left_is_a_state_that_was() {
+fn of_a_log_that_ends_anywhere_what_is_left_is_a_state_that_was_and_a_file_that_was_cut_is_refused() {
     let (scratch, states) = small_log("log-cut");
     let path = segment_path(&scratch.0, 1);
     let whole = std::fs::read(&path).unwrap();
     let used = HEADER_BYTES as usize + states.last().unwrap().0.0 as usize;
     for length in (0..HEADER_BYTES as usize).step_by(128).chain(HEADER_BYTES as usize..=used + 8) {
         std::fs::write(&path, &whole[..length]).unwrap();
+        let refused = found(&scratch.0).err().unwrap_or_else(|| panic!("cut to {length} bytes")).to_string();
+        assert!(refused.contains("cut") && refused.contains("as a whole"), "{refused}");
+        let mut torn = whole.clone();
+        torn[length..].fill(0xa5);
+        std::fs::write(&path, &torn).unwrap();
         let restored = found(&scratch.0).unwrap_or_else(|error| panic!("length {length}: {error}"));
         let end = RingOffset((length as u64).saturating_sub(HEADER_BYTES));
         let _ = std::fs::remove_file(path.with_extension("segment.damaged"));

@@ -13,7 +13,7 @@ use super::ahead::Ahead;
 use super::index::{Sealed, SparseIndex};
 use super::keeper::{Keeper, Prepared, Request};
 use super::reader::SegmentReader;
-use super::segment::{SegmentHeader, segment_path};
+use super::segment::{FORMAT_VERSION, SegmentHeader, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::LogFile;
 use crate::position::{Position, RingOffset, ShardId};
@@ -406,7 +406,8 @@ impl Active {
         let Prepared { number, file } = prepared;
         let index = Arc::new(SparseIndex::new(base, options.segment_bytes));
         let &LogIdentity { generation, shard, shards, .. } = identity;
-        let header = SegmentHeader { generation, shard, shards, number, base, after };
+        let (version, file_bytes) = (FORMAT_VERSION, options.segment_bytes);
+        let header = SegmentHeader { version, generation, shard, shards, number, base, after, file_bytes };
         let path = segment_path(&identity.directory, number);
         let segment = Arc::new(Segment::new(&header, path, options.segment_bytes));
         Active::new(options, Resumed { segment, index, file }, base, Some(header))

@@ -20,7 +20,7 @@
 //! data and metadata from none. The length of the data is what the others leave of the record; how many zeros end it
 //! stands in the top three bits of the flags.
 //!
-//! The checksum is CRC-32C of everything from w1 on, begun with the length. It is 0 as long as the record is only in
+//! The checksum is CRC-32C of everything from w1 on, begun with the length and, in a log, the record's offset. It is 0 as long as the record is only in
 //! memory, and filled in before the log takes the record.
 
 use crate::event::EventType;

@@ -24,6 +24,7 @@ pub mod record;
 pub mod words;
 pub mod writer;
 
+pub use checksum::Checksum;
 pub use layout::{Data, Draft, record_bytes, record_bytes_parts};
 pub use lookup::RingLookup;
 pub use reader::{Batch, RingReader};

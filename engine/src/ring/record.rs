@@ -2,7 +2,7 @@
 //! a mapped segment. Lengths are checked once, on the way in; bytes that are no record are answered by `None` and never
 //! by a panic.
 
-use super::checksum::checksum;
+use super::checksum::{Checksum, checksum};
 pub(crate) use super::layout::HEADER_BYTES;
 use super::layout::{DATA, EXT, ID, JSON, KEY_WORD, META, MORE, PADDING_SHIFT, PARTS};
 use crate::event::EventType;
@@ -173,10 +173,14 @@ impl<'a> Record<'a> {
         self.flags & MORE != 0
     }
 
-    /// Whether the record is what its checksum was made of. Only records of a log have one.
+    /// Whether the record is what its checksum was made of. Only records of a log and rows of a snapshot have one.
     #[inline]
-    pub fn is_intact(&self) -> bool {
-        checksum(self.bytes) == (word(self.bytes, 0) >> 32) as u32
+    pub fn is_intact(&self, made_of: Checksum) -> bool {
+        let place = match made_of {
+            Checksum::Alone => None,
+            Checksum::Placed => Some(self.offset),
+        };
+        checksum(self.bytes, place) == (word(self.bytes, 0) >> 32) as u32
     }
 
     /// The whole record as it lies there, a multiple of 8 bytes.

@@ -199,9 +199,9 @@ impl RingWriter {
             let end = start + length;
             let sum = if self.place(start) + length > self.capacity {
                 self.fill_scratch(start, end);
-                checksum(&self.scratch)
+                checksum(&self.scratch, Some(RingOffset(start)))
             } else {
-                checksum(self.view(start, end).bytes)
+                checksum(self.view(start, end).bytes, Some(RingOffset(start)))
             };
             self.shared().words.store_one(RingOffset(start), length | (sum as u64) << 32);
         }

@@ -5,8 +5,8 @@ use super::format::{self, FOOTER_BYTES, HEADER_BYTES};
 use super::{SnapshotError, SnapshotInfo, row};
 use crate::keyspace::Value;
 use crate::position::RingOffset;
-use crate::ring::Record;
 use crate::ring::layout::HEADER_BYTES as RECORD_BYTES_MIN;
+use crate::ring::{Checksum, Record};
 use crate::shard::{Shard, StoredEntry};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -145,7 +145,9 @@ impl<R: Read + Seek> Rows<R> {
         self.at += length;
         self.count += 1;
         self.digest.1 = format::digest_with(self.digest.1, &self.row);
-        let row = Record::parse(&self.row, RingOffset(at)).filter(Record::is_intact).ok_or_else(damaged)?;
+        let row = Record::parse(&self.row, RingOffset(at))
+            .filter(|row| row.is_intact(Checksum::Alone))
+            .ok_or_else(damaged)?;
         Ok(Some(row))
     }
 

@@ -8,6 +8,8 @@
 //!
 //! What a start rebuilds or cuts off by itself is no damage: an index that is missing, the torn end behind a power loss.
 
+#[cfg(all(test, not(loom)))]
+mod killed_tests;
 mod repair;
 mod shard;
 #[cfg(all(test, not(loom)))]
@@ -153,7 +155,7 @@ pub fn check(
             };
             // A start that was interrupted has begun nothing.
             let is_begun = directory.limit() > Position(0);
-            let looked = Seen::look(identity, is_begun, generation.number == current)?;
+            let looked = Seen::look(identity, is_begun, generation.number == current, directory.trust())?;
             tell(&looked.report);
             report.shards.push(looked.report.clone());
             seen.push(looked);

@@ -7,12 +7,12 @@ use super::shard::{Run, Seen};
 use crate::log::damaged::{free_name, set_aside};
 use crate::log::directory::Directory;
 use crate::log::found::FoundLog;
-use crate::log::recovery::find_log;
+use crate::log::recovery::{Opening, Trust, find_log};
 use crate::log::removal::remove_made;
 use crate::log::scan::SegmentFile;
 use crate::log::store::holes;
-use crate::log::synced;
 use crate::position::{Position, RingOffset};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// How many ranges of lost positions are noted apart; more become one.
@@ -27,6 +27,7 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
             return Err(CheckError::NothingLeft { directory: shard.identity.directory.clone() });
         }
     }
+    let trust = directory.trust();
     directory.expect_loss()?;
     let mut told = Vec::new();
     for generation in directory.generations() {
@@ -44,7 +45,10 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
                     cut_after = Some(cut_after.map_or(log.end.last, |after| after.min(log.end.last)));
                     log
                 }
-                false => find_log(&shard.identity, &**directory.storage(), false)?,
+                false => {
+                    let note_cut = |seen| directory.note_cut(seen).map_err(io::Error::other);
+                    find_log(&shard.identity, &**directory.storage(), Opening { trust, note_cut: &note_cut })?
+                }
             };
             logs.push(log);
         }
@@ -115,11 +119,10 @@ fn one(directory: &Directory, seen: &Seen, told: &mut Vec<String>) -> Result<Fou
         directory.storage().remove(path).map_err(refused)?;
     }
     rewrite_header(directory, kept)?;
-    let log = find_log(&seen.identity, &**directory.storage(), true)?;
+    // That there is a loss is noted already.
+    let opening = Opening { trust: Trust::Nothing, note_cut: &|_| Ok(()) };
+    let log = find_log(&seen.identity, &**directory.storage(), opening)?;
     if seen.is_mark_damaged {
-        let path = seen.identity.directory.join("synced");
-        synced::write(&**directory.storage(), &seen.identity.directory, RingOffset(0))
-            .map_err(|source| CheckError::Io { path, source })?;
         told.push(format!("{name}: the mark of what is surely on the disk begins anew"));
     }
     let lost = match lost_records.is_empty() {
@@ -130,10 +133,16 @@ fn one(directory: &Directory, seen: &Seen, told: &mut Vec<String>) -> Result<Fou
     Ok(log)
 }
 
-/// Makes whole what a damaged copy of a header has left.
+/// Makes whole what a damaged copy of a header has left, and has it tell how long the file is.
 fn rewrite_header(directory: &Directory, kept: Option<&Run>) -> Result<(), CheckError> {
     for path in kept.iter().flat_map(|run| &run.files) {
-        let page = SegmentFile::open(path).map_err(|error| CheckError::Recovery(error.into()))?.header.encode();
+        let SegmentFile { mut header, file_bytes, .. } =
+            SegmentFile::open(path).map_err(|error| CheckError::Recovery(error.into()))?;
+        if header.is_writable() {
+            // What was cut stays as short as it is.
+            header.file_bytes = file_bytes;
+        }
+        let page = header.encode();
         let refused = |source| CheckError::Io { path: path.clone(), source };
         let file = directory.storage().open(path).map_err(refused)?;
         file.write_at(&[&page], 0).and_then(|()| file.sync()).map_err(refused)?;

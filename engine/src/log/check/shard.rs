@@ -2,6 +2,7 @@
 
 use super::{CheckError, Problem, ShardReport};
 use crate::log::index::{Sealed, SparseIndex};
+use crate::log::recovery::{RecoveryError, Trust, find_closed, look_at_log};
 use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
 use crate::log::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
 use crate::log::storage::is_aside;
@@ -52,7 +53,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Looks at a shard. Where nothing was ever begun its directory may be missing.
-    pub fn look(identity: LogIdentity, is_begun: bool, is_current: bool) -> Result<Seen, CheckError> {
+    pub fn look(identity: LogIdentity, is_begun: bool, is_current: bool, trust: Trust) -> Result<Seen, CheckError> {
         let report = ShardReport {
             generation: identity.generation,
             shard: identity.shard,
@@ -104,6 +105,7 @@ impl Seen {
                 seen.look_at_segments(&segments)?;
             }
         }
+        seen.look_as_a_start(trust)?;
         seen.look_at_end(&directory);
         seen.look_at_snapshots().map_err(refused)?;
         Ok(seen)
@@ -120,7 +122,7 @@ impl Seen {
     fn look_at_mark(&mut self) -> Result<(), CheckError> {
         let path = self.identity.directory.join("synced");
         match synced::read(&self.identity.directory) {
-            Ok(synced) => self.report.synced = synced,
+            Ok(mark) => self.report.synced = mark.unwrap_or_default().synced,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 self.is_mark_damaged = true;
                 self.damage(&path, None, "the mark of what is surely on the disk is damaged: no server starts with it");
@@ -178,9 +180,7 @@ impl Seen {
             self.lost_files.push(path.clone());
             return Ok(());
         }
-        let mut page = vec![0; HEADER_BYTES as usize];
-        File::open(path).and_then(|file| file.read_exact_at(&mut page, 0)).map_err(io)?;
-        if page != header.encode() {
+        if !file.is_header_whole {
             self.damage(path, None, "a part of its header is damaged; the other copy of it is used, nothing is lost");
         }
         let (extent, _) = file.measure().map_err(scan)?;
@@ -219,14 +219,8 @@ impl Seen {
                 run.files.push(path.clone());
                 return;
             }
-            Some(run) if run.is_torn => {
-                // What tore is told of; with records behind it, it is no torn end.
-                let torn = run.files.last().cloned();
-                let is_it = |problem: &&mut Problem| Some(&problem.path) == torn.as_ref() && problem.place.is_some();
-                if let Some(problem) = self.report.problems.iter_mut().rfind(is_it) {
-                    problem.is_damage = true;
-                }
-            }
+            // What tore is told of.
+            Some(run) if run.is_torn => {}
             Some(run) => {
                 let what = format!("it begins at offset {}, but what is before it ends at {}", start.0, run.end.0);
                 self.damage(path, place, format!("{what}: what was between is missing"));
@@ -258,6 +252,46 @@ impl Seen {
         let streams = streams_path(&file.path);
         if read(&streams)?.is_some_and(|bytes| StreamBlocks::decode(&bytes, base).is_none()) {
             self.note(&streams, "damaged; it is done without or made anew");
+        }
+        Ok(())
+    }
+
+    /// Looks with the eyes of a start: what that refuses is damage, and what it cuts off by itself is none.
+    fn look_as_a_start(&mut self, trust: Trust) -> Result<(), CheckError> {
+        let looked = match self.is_current {
+            true => look_at_log(&self.identity, trust).map(drop),
+            false => find_closed(&self.identity).map(drop),
+        };
+        let synced = self.report.synced;
+        match looked {
+            Ok(()) => {
+                let is_cut = |problem: &&mut Problem| problem.place.is_some_and(|(offset, _)| offset >= synced);
+                for problem in self.report.problems.iter_mut().filter(is_cut) {
+                    problem.is_damage = false;
+                    problem.what.push_str("; a start cuts it off, and goes on at positions that nobody has seen");
+                }
+            }
+            Err(RecoveryError::Damaged { path, what, offset, why }) => {
+                let is_it = |problem: &&mut Problem| {
+                    problem.path == path && problem.place.is_some_and(|(place, _)| place == offset)
+                };
+                match self.report.problems.iter_mut().find(is_it) {
+                    Some(problem) => {
+                        problem.is_damage = true;
+                        problem.what.push_str(&format!("; it is damage, {why}"));
+                    }
+                    None => self.damage(&path, Some((offset, 0)), format!("{what}, {why}")),
+                }
+            }
+            Err(RecoveryError::Mark { .. }) => {}
+            Err(RecoveryError::Scan(ScanError::Header { path, source })) => {
+                if !self.lost_files.contains(&path) {
+                    self.damage(&path, None, source.to_string());
+                }
+            }
+            Err(error @ (RecoveryError::Io { .. } | RecoveryError::Scan(ScanError::Io { .. }))) => {
+                return Err(error.into());
+            }
         }
         Ok(())
     }
@@ -354,7 +388,7 @@ fn reason(file: &SegmentFile, extent: &Extent) -> io::Result<String> {
     opened.read_exact_at(&mut bytes, at)?;
     Ok(match Record::parse(&bytes, extent.end) {
         None => "the record's lengths do not fit".to_owned(),
-        Some(record) if !record.is_intact() => "the record's checksum does not fit".to_owned(),
+        Some(record) if !record.is_intact(file.header.checksum()) => "the record's checksum does not fit".to_owned(),
         Some(record) => format!("the record's position is {}, not behind {}", record.position(), extent.last),
     })
 }

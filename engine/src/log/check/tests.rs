@@ -16,16 +16,16 @@ use std::fs;
 use std::path::Path;
 
 /// How many keys the log has, each with one record of some 1,000 bytes.
-const KEYS: u64 = 230;
+pub(super) const KEYS: u64 = 230;
 
 /// With how many of them a snapshot is taken.
-const SNAPSHOT_KEYS: u64 = 180;
+pub(super) const SNAPSHOT_KEYS: u64 = 180;
 
-fn directory_options() -> DirectoryOptions {
+pub(super) fn directory_options() -> DirectoryOptions {
     DirectoryOptions { boot_id: "this one".to_owned(), storage: unsynced(), ..DirectoryOptions::default() }
 }
 
-fn open(path: &Path) -> Result<Store, StoreError> {
+pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
     let options = StoreOptions {
         path: path.to_owned(),
         directory: directory_options(),
@@ -37,7 +37,7 @@ fn open(path: &Path) -> Result<Store, StoreError> {
     store::open(&options, &|_, _| {})
 }
 
-fn write(store: &mut Store, keys: std::ops::Range<u64>) {
+pub(super) fn write(store: &mut Store, keys: std::ops::Range<u64>) {
     let shard = &mut store.shards[0].0;
     shard.set_now_ms(clock::unix_millis());
     for n in keys {
@@ -49,14 +49,14 @@ fn write(store: &mut Store, keys: std::ops::Range<u64>) {
 }
 
 /// Ends a run in order; answers the position that would have come next.
-fn close(mut store: Store) -> Position {
+pub(super) fn close(mut store: Store) -> Position {
     store.shards.clear();
     let next = store.sequencer.next();
     store.directory.close_clean(next).expect("it can be written");
     next
 }
 
-fn take_snapshot(store: &mut Store, directory: &Path) {
+pub(super) fn take_snapshot(store: &mut Store, directory: &Path) {
     let shard = &mut store.shards[0].0;
     let mut file = SnapshotFile::create(&snapshot_path(directory, shard.history_end())).expect("a file");
     let mut rows = Vec::new();
@@ -68,7 +68,7 @@ fn take_snapshot(store: &mut Store, directory: &Path) {
 }
 
 /// A directory with four segments, and the position behind its last record.
-fn filled(name: &str, with_snapshot: bool) -> (Scratch, Position) {
+pub(super) fn filled(name: &str, with_snapshot: bool) -> (Scratch, Position) {
     let scratch = Scratch::new(name);
     let mut store = open(&scratch.0).expect("a new directory");
     write(&mut store, 0..SNAPSHOT_KEYS);
@@ -81,19 +81,19 @@ fn filled(name: &str, with_snapshot: bool) -> (Scratch, Position) {
     (scratch, next)
 }
 
-fn shard(path: &Path) -> PathBuf {
+pub(super) fn shard(path: &Path) -> PathBuf {
     path.join("generation-0001/shard-0000")
 }
 
-fn look(path: &Path, repair: bool) -> Result<CheckReport, CheckError> {
+pub(super) fn look(path: &Path, repair: bool) -> Result<CheckReport, CheckError> {
     check(&Directory::open_existing(path, repair, directory_options())?, repair, |_| {})
 }
 
-fn problems(report: &CheckReport) -> Vec<String> {
+pub(super) fn problems(report: &CheckReport) -> Vec<String> {
     report.shards.iter().flat_map(|shard| &shard.problems).map(Problem::to_string).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a place for the test's files");
     for entry in fs::read_dir(from).expect("a directory") {
         let path = entry.expect("its entry").path();
@@ -105,27 +105,42 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn flip(path: &Path, byte: usize) {
+pub(super) fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).expect("it is there");
-    bytes[byte] ^= 1;
+    change(&mut bytes);
     fs::write(path, bytes).expect("it is ours");
 }
 
+pub(super) fn flip(path: &Path, byte: usize) {
+    change(path, |bytes| bytes[byte] ^= 1);
+}
+
+fn cut(path: &Path, length: u64) {
+    let file = fs::OpenOptions::new().write(true).open(path).expect("it is there");
+    file.set_len(length).expect("it is ours");
+}
+
+/// What each record takes: header, a key of five to seven bytes, and 1,000 bytes.
+const RECORD: usize = 1056;
+
 /// What kind of damage, what is said of it, whether a start refuses, and which keys are there after a repair.
-struct Case {
-    name: &'static str,
-    with_snapshot: bool,
-    damage: fn(&Path),
-    said: &'static str,
-    is_damage: bool,
-    refused: Option<&'static str>,
-    keys: std::ops::RangeInclusive<u64>,
+pub(super) struct Case {
+    pub name: &'static str,
+    pub with_snapshot: bool,
+    pub damage: fn(&Path),
+    pub said: &'static str,
+    pub is_damage: bool,
+    pub refused: Option<&'static str>,
+    pub keys: std::ops::RangeInclusive<u64>,
 }
 
 /// In the middle of the value of the record in the middle of a segment.
-const MIDDLE: usize = 4096 + 30_500;
+pub(super) const MIDDLE: usize = 4096 + 30_500;
 
-const CASES: &[Case] = &[
+/// A case that is no damage.
+pub(super) const BEHIND: &str = "something behind the last record";
+
+pub(super) const CASES: &[Case] = &[
     Case {
         name: "a byte of a sealed segment",
         with_snapshot: false,
@@ -186,11 +201,7 @@ const CASES: &[Case] = &[
     Case {
         name: "the header of the last segment, zeros",
         with_snapshot: false,
-        damage: |shard| {
-            let mut bytes = fs::read(segment_path(shard, 4)).expect("it is there");
-            bytes[..4096].fill(0);
-            fs::write(segment_path(shard, 4), bytes).expect("it is ours");
-        },
+        damage: |shard| change(&segment_path(shard, 4), |bytes| bytes[..4096].fill(0)),
         said: "its header is gone",
         is_damage: true,
         refused: Some("its header is gone"),
@@ -202,7 +213,7 @@ const CASES: &[Case] = &[
         damage: |shard| fs::remove_file(segment_path(shard, 2)).expect("it is there"),
         said: "what was between is missing",
         is_damage: true,
-        refused: Some("does not follow"),
+        refused: Some("the segment is missing"),
         keys: 50..=70,
     },
     Case {
@@ -213,20 +224,77 @@ const CASES: &[Case] = &[
         },
         said: "it belongs elsewhere",
         is_damage: true,
-        refused: Some("does not follow"),
+        refused: Some("the segment is another's"),
         keys: 50..=70,
     },
     Case {
         name: "a file that was cut",
         with_snapshot: false,
-        damage: |shard| {
-            let file = fs::OpenOptions::new().write(true).open(segment_path(shard, 4)).expect("it is there");
-            file.set_len(MIDDLE as u64).expect("it is ours");
-        },
+        damage: |shard| cut(&segment_path(shard, 4), MIDDLE as u64),
         said: "offset",
+        is_damage: true,
+        refused: Some("bytes, cut"),
+        keys: 181..=KEYS - 1,
+    },
+    Case {
+        name: "the first file, empty",
+        with_snapshot: false,
+        damage: |shard| cut(&segment_path(shard, 1), 0),
+        said: "the file was cut",
+        is_damage: true,
+        refused: Some("the file was cut"),
+        keys: 0..=0,
+    },
+    Case {
+        name: "the first file, empty, below a snapshot",
+        with_snapshot: true,
+        damage: |shard| cut(&segment_path(shard, 1), 0),
+        said: "the file was cut",
+        is_damage: true,
+        refused: Some("the file was cut"),
+        keys: KEYS..=KEYS,
+    },
+    Case {
+        name: "a file of the middle, shorter by a page of which nothing is used",
+        with_snapshot: false,
+        damage: |shard| cut(&segment_path(shard, 2), 65_536 - 8),
+        said: "bytes, cut",
+        is_damage: true,
+        refused: Some("bytes, cut"),
+        keys: KEYS..=KEYS,
+    },
+    Case {
+        name: "a hole of zeros",
+        with_snapshot: false,
+        damage: |shard| change(&segment_path(shard, 4), |bytes| bytes[MIDDLE..MIDDLE + 4096].fill(0)),
+        said: "00000004.segment, offset",
         is_damage: true,
         refused: Some("a damaged record"),
         keys: 181..=KEYS - 1,
+    },
+    Case {
+        name: "a whole record in another's place",
+        with_snapshot: false,
+        damage: |shard| {
+            change(&segment_path(shard, 4), |bytes| bytes.copy_within(4096..4096 + RECORD, 4096 + 3 * RECORD))
+        },
+        said: "checksum does not fit",
+        is_damage: true,
+        refused: Some("a damaged record"),
+        keys: 150..=190,
+    },
+    Case {
+        name: "a whole record that is gone, with what follows moved up",
+        with_snapshot: false,
+        damage: |shard| {
+            change(&segment_path(shard, 4), |bytes| {
+                bytes.copy_within(4096 + 4 * RECORD..4096 + 5 * RECORD, 4096 + 3 * RECORD)
+            });
+        },
+        said: "checksum does not fit",
+        is_damage: true,
+        refused: Some("a damaged record"),
+        keys: 150..=190,
     },
     Case {
         name: "the mark",
@@ -255,7 +323,7 @@ const CASES: &[Case] = &[
         damage: |shard| (1..4).for_each(|number| fs::remove_file(segment_path(shard, number)).expect("it is there")),
         said: "has lost its beginning",
         is_damage: true,
-        refused: Some("no snapshot to begin from; run `keytide check "),
+        refused: Some("the segment is missing"),
         keys: 0..=0,
     },
     Case {
@@ -277,7 +345,7 @@ const CASES: &[Case] = &[
         keys: KEYS..=KEYS,
     },
     Case {
-        name: "something behind the last record",
+        name: BEHIND,
         with_snapshot: false,
         damage: |shard| flip(&segment_path(shard, 4), 65_000),
         said: "are no use",
@@ -292,7 +360,7 @@ fn snapshot_files_of(shard: &Path) -> Vec<(RingOffset, PathBuf)> {
 }
 
 /// The positions that can be read from one on, and the gaps that are told meanwhile.
-fn read_from(store: &Store, from: Position) -> (Vec<Position>, Vec<Position>) {
+pub(super) fn read_from(store: &Store, from: Position) -> (Vec<Position>, Vec<Position>) {
     let mut reader = History::new(store.sequencer.clone(), &store.histories);
     let (mut positions, mut gaps, mut cursor) = (Vec::new(), Vec::new(), from);
     loop {

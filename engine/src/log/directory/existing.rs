@@ -3,6 +3,7 @@
 use super::{
     Directory, DirectoryError, DirectoryOptions, LOCK, META, Meta, Start, first_generation_name, lock, system,
 };
+use crate::position::Position;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -31,25 +32,13 @@ impl Directory {
             Err(source) => return Err(system(&file, "read the file")(source)),
         };
         let meta = Meta::read(&text).map_err(|source| DirectoryError::Meta { path: file, source })?;
-        let start = match meta.clean {
+        let start = match meta.clean || meta.limit == Position(0) {
             true => Start::Clean,
             false if !boot_id.is_empty() && meta.boot == boot_id => Start::SameBoot,
             false => Start::PowerLoss,
         };
-        let meta = Mutex::new(meta);
-        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, meta, _lock: held })
-    }
-
-    /// Lets the next start take the run before it for one that lost the power: positions go on at the limit, and what
-    /// is missing before it is told to readers.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn expect_loss(&self) -> Result<(), DirectoryError> {
-        self.change(|meta| {
-            meta.clean = false;
-            meta.boot.clear();
-        })
+        let (start, cut, meta) = (Mutex::new(start), Mutex::default(), Mutex::new(meta));
+        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, cut, meta, _lock: held })
     }
 }
 
