@@ -1,0 +1,171 @@
+"""One hostile attack, with the innocent client before, during and after it, and the server's memory."""
+
+import dataclasses
+import multiprocessing
+import os
+import resource
+import threading
+import time
+
+from attacking import innocent
+from attacking.cases import Case, add, expect
+from attacking.exhaustion import BACK_MIB, BACK_SECONDS, wait_until_less
+from attacking.hostile import ATTACKS
+from attacking.wire import Wire
+
+# The innocent client's p99 may be so many times its p99 without the attack, or so much, whichever is more.
+P99_FACTOR = 5
+P99_LEAST_US = 5_000
+SET_UP_SECONDS = 90
+# Beyond it the machine would suffer: the server is killed, and the attack has won.
+KILLED_AT_MIB = 6_000
+CONNECTIONS_MAX = 40_000
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What one attack has done to one server. Latencies are `innocent.Figures`, memory is in MiB."""
+
+    without: innocent.Figures
+    during: innocent.Figures
+    after: innocent.Figures
+    before_mib: float
+    peak_mib: float
+    after_mib: float
+
+
+def allowed_us(without):
+    return max(P99_FACTOR * without.p99, P99_LEAST_US)
+
+
+def failures(attack, outcome, judges_time):
+    """What of an outcome is not as it has to be."""
+    found, grown = [], outcome.peak_mib - outcome.before_mib
+    if grown > attack.grows_mib:
+        found.append(f"grew by {grown:.0f} MiB, {attack.grows_mib} are allowed")
+    stays = outcome.after_mib - outcome.before_mib
+    if stays > BACK_MIB:
+        found.append(f"{stays:.0f} MiB stay after {BACK_SECONDS} s")
+    if outcome.during.errors or outcome.during.unanswered:
+        found.append(f"{outcome.during.errors} errors, {outcome.during.unanswered} commands without a reply")
+    if judges_time and not attack.is_long and outcome.during.p99 > allowed_us(outcome.without):
+        allowed = innocent.milliseconds(allowed_us(outcome.without))
+        found.append(f"p99 {innocent.milliseconds(outcome.during.p99)} ms, {allowed} are allowed")
+    return found
+
+
+class Attacker:
+    """The process of an attack."""
+
+    def __init__(self, attack, port, scale):
+        context = multiprocessing.get_context("fork")
+        self.is_ready = context.Event()
+        self.process = context.Process(target=self.work, args=(attack, port, scale), daemon=True)
+        self.process.start()
+
+    def work(self, attack, port, scale):
+        # It is the server that is to be measured, not the attacker's own use of the processors.
+        os.nice(10)
+        try:
+            attack.run(port, scale, self.is_ready.set)
+        except OSError:
+            # The server has ended its connections, which is one way to deal with it.
+            self.is_ready.set()
+            time.sleep(SET_UP_SECONDS)
+
+    def end(self):
+        """Ends it; its connections go all at once."""
+        self.process.kill()
+        self.process.join()
+
+
+class Peak:
+    """The most resident memory of a server, from now until it is asked for."""
+
+    def __init__(self, server):
+        self.server, self.most, self.is_over = server, server.resident_mib(), threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def watch(self):
+        while not self.is_over.wait(0.05):
+            try:
+                self.most = max(self.most, self.server.resident_mib())
+            except OSError:
+                return
+            if self.most > KILLED_AT_MIB:
+                self.server.process.kill()
+
+    def end(self):
+        self.is_over.set()
+        self.thread.join()
+        return self.most
+
+
+def worst(several):
+    return max(several, key=lambda each: each.p99)
+
+
+def try_on(run, server, attack):
+    """Runs an attack against a server."""
+    bench, seconds, scale = run.arguments.bench, run.arguments.seconds, 0.2 if run.short else 1.0
+    with Wire(server.port, timeout=120) as wire:
+        attack.prepare(wire, scale)
+    without = innocent.measure(bench, server.port, seconds, fills=True)
+    before_mib = server.resident_mib()
+    attacker, peak = Attacker(attack, server.port, scale), Peak(server)
+    try:
+        during = [innocent.measure(bench, server.port, seconds)]
+        # What takes long to set up is measured again when all of it is there.
+        if not attacker.is_ready.is_set():
+            expect(attacker.is_ready.wait(SET_UP_SECONDS), f"{attack.name} is not set up in {SET_UP_SECONDS} s")
+            during.append(innocent.measure(bench, server.port, seconds))
+    except RuntimeError as error:
+        reached = peak.end()
+        raise AssertionError(f"{error}; the server had {reached:.0f} MiB, {before_mib:.0f} before") from None
+    finally:
+        attacker.end()
+    peak_mib = peak.end()
+    if attack.leaves:
+        remove(server, attack.leaves)
+    after_mib = wait_until_less(server, before_mib + BACK_MIB)
+    after = innocent.measure(bench, server.port, seconds)
+    return Outcome(without, worst(during), after, before_mib, peak_mib, after_mib)
+
+
+def remove(server, names):
+    """Deletes keys."""
+    with Wire(server.port, timeout=120) as wire:
+        wire.ask_all(("DEL", *names[first : first + 1000]) for first in range(0, len(names), 1000))
+
+
+def hostile_case(attack):
+    """An attack as a case. What it has measured goes to `run.arguments.outcomes`, for the table."""
+
+    def run_it(run):
+        server = run.start(heap_bytes="128m")
+        outcome = try_on(run, server, attack)
+        server.check()
+        beside = None
+        if attack.is_long and attack.in_redis and not run.short:
+            beside = try_on(run, run.start_redis(), attack)
+        run.arguments.outcomes[attack.name] = outcome, beside
+        found = failures(attack, outcome, judges_time=not run.short)
+        seen = f"p50 / p99 {outcome.without}, during {outcome.during}, after {outcome.after} ms; "
+        seen += f"{outcome.before_mib:.0f}, {outcome.peak_mib:.0f}, {outcome.after_mib:.0f} MiB"
+        if beside:
+            seen += f"; redis-server during: {beside.during} ms"
+        expect(not found, f"{'; '.join(found)} ({seen})")
+        return seen
+
+    return Case(f"client:{attack.name}", attack.about, run_it, attack.in_short)
+
+
+for each in ATTACKS.values():
+    add(hostile_case(each))
+
+def allow_connections():
+    """Raises this process's bound of descriptors as far as it may: attacks hold thousands of connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = CONNECTIONS_MAX if hard == resource.RLIM_INFINITY else min(hard, CONNECTIONS_MAX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
