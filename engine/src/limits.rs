@@ -32,11 +32,35 @@ pub const EXPIRE_SLICE: usize = 512;
 /// Collections up to this size are handed out whole by one step of HSCAN or SSCAN, as Redis does for its compact
 /// encodings.
 pub const SCAN_WHOLE_MAX: usize = 128;
-/// The longest pattern of a filter, and all prefixes of one filter together, in bytes.
+
+/// How much one call of a scan looks at, whatever its COUNT, in bytes of names and values: some milliseconds. A key or an
+/// element that the call has begun with is finished, and counts [`SCAN_ELEMENT_BYTES`] more than it has.
+pub const SCAN_CALL_BYTES: usize = 4 << 20;
+
+/// See [`SCAN_CALL_BYTES`].
+pub const SCAN_ELEMENT_BYTES: usize = 64;
+
+/// How many times a name counts there that a glob is searched for in.
+pub const SCAN_SEARCHED_TIMES: usize = 8;
+
+/// The longest glob, in bytes: of `KEYS`, of a scan's `MATCH`, of a filter, of a group.
+pub const GLOB_BYTES_MAX: usize = 64 << 10;
+
+/// How many elements of a glob, of which one is `?` or a class, may stand between two `*`: they have to be searched for,
+/// which takes a step for each 64 of them and each byte of the name.
+pub const GLOB_SEGMENT_MAX: usize = 1024;
+
+/// The memory of one compiled glob, in bytes; a glob that takes more is refused.
+pub const GLOB_COMPILED_BYTES_MAX: usize = 1 << 20;
+
+/// The longest regex of a filter, and all prefixes of one filter together, in bytes.
 pub const FILTER_BYTES_MAX: usize = 64 << 10;
 
 /// The memory of one filter's compiled regex, in bytes; a regex that takes more is refused.
 pub const REGEX_NFA_BYTES_MAX: usize = 1 << 20;
+
+/// A compiled regex of more bytes than this is timed each time that it runs: once may take long.
+pub const REGEX_HEAVY_BYTES: usize = 64 << 10;
 
 /// The memory in which one filter's regex keeps the states that it has visited, in bytes; when it is full it starts
 /// over.
@@ -103,6 +127,13 @@ pub const SCAN_RECORDS_MAX: usize = 65_536;
 
 /// How many bytes of records one read looks at in vain at the most.
 pub const SCAN_BYTES_MAX: u64 = 16 << 20;
+
+/// How long one read looks for what a regex or a glob matches at the most, in nanoseconds; what the last name takes comes
+/// on top.
+pub const SCAN_NS_MAX: u64 = 2_000_000;
+
+/// How many short names such a read matches before it looks at the clock.
+pub const SCAN_CLOCK_RECORDS: usize = 16;
 
 /// How many commands are looked at together, so that the memory which they will touch is asked for before the first of
 /// them runs. More would evict from the nearest cache what the first of them asked for.

@@ -36,6 +36,11 @@ impl Gather {
         Gather { merge, protocol, parts: vec![Vec::new(); parts], missing: parts, part_of_key }
     }
 
+    /// The whole reply of parts that are all there.
+    pub fn of(merge: Merge, protocol: Protocol, parts: Vec<Vec<u8>>) -> Vec<u8> {
+        Gather { merge, protocol, parts, missing: 0, part_of_key: Vec::new() }.merged()
+    }
+
     /// Takes one part; answers the whole reply with the last one.
     pub fn deliver(&mut self, part: u16, bytes: &[u8]) -> Option<Vec<u8>> {
         self.parts[part as usize] = bytes.to_vec();

@@ -300,6 +300,12 @@ impl Server {
         self.cores[core.0 as usize].stats[stat as usize].store(value, Ordering::Relaxed);
     }
 
+    /// A figure of a core.
+    pub fn stat(&self, core: ShardId, stat: Stat) -> u64 {
+        // Relaxed: see above.
+        self.cores[core.0 as usize].stats[stat as usize].load(Ordering::Relaxed)
+    }
+
     /// A figure, summed over the cores.
     pub fn total(&self, stat: Stat) -> u64 {
         // Relaxed: see above.

@@ -4,6 +4,29 @@
 //! As in Redis, a class that is not closed ends with the pattern, `]` right after `[` closes, a range may be given
 //! backwards and may end in `]`, a `\` that ends the pattern stands for itself, and the empty name is matched by `*` and
 //! by the empty pattern only.
+//!
+//! A pattern is a row of *segments* with a `*` between each two. The first segment begins the name, the last ends it, and
+//! each of the others is where it is found first behind the one before: a later place would leave less for those that
+//! follow. So nothing is tried twice, and the time for a name grows with its length alone.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `class` | one element of a pattern |
+//! | `segment` | the elements between two `*`, and how they are found |
+//! | `read` | from the text to segments, within the limits |
+
+mod class;
+mod read;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use crate::limits::{GLOB_BYTES_MAX, GLOB_COMPILED_BYTES_MAX, GLOB_SEGMENT_MAX};
+use class::{Class, Token};
+use segment::Segment;
+use std::fmt::Write;
+use std::sync::Arc;
+use thiserror::Error;
 
 /// A glob, compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,126 +37,65 @@ enum Kind {
     All,
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
-    /// Matched token by token after the literal bytes that they begin with.
-    Tokens(Box<[u8]>, Box<[Token]>),
+    /// Shared, for the matcher of each shard keeps several copies of a pattern.
+    Parts(Arc<Parts>),
 }
 
+/// A pattern that takes more than a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Token {
-    /// Any run of bytes.
-    Run,
-    /// Any one byte.
-    Any,
-    Byte(u8),
-    /// One byte out of a class.
-    Class(Box<Class>),
+struct Parts {
+    /// The literal bytes that it begins with.
+    prefix: Box<[u8]>,
+    /// What follows them, with a `*` between each two segments.
+    segments: Box<[Segment]>,
+    classes: Box<[Class]>,
+    /// The length of the shortest name that matches, in bytes.
+    shortest: usize,
 }
 
-/// A set of bytes, a bit for each.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Class([u64; 4]);
-
-impl Class {
-    fn insert(&mut self, byte: u8) {
-        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
-    }
-
-    fn contains(&self, byte: u8) -> bool {
-        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
-    }
-
-    /// Reads a class from after its `[` on; also returns what follows it.
-    fn read(pattern: &[u8]) -> (Class, &[u8]) {
-        let (negated, mut rest) = match pattern {
-            [b'^', rest @ ..] => (true, rest),
-            rest => (false, rest),
-        };
-        let mut class = Class::default();
-        loop {
-            rest = match rest {
-                [] => break,
-                [b'\\', byte, rest @ ..] => {
-                    class.insert(*byte);
-                    rest
-                }
-                [b']', after @ ..] => {
-                    rest = after;
-                    break;
-                }
-                [a, b'-', b, rest @ ..] => {
-                    (*a.min(b)..=*a.max(b)).for_each(|byte| class.insert(byte));
-                    rest
-                }
-                [byte, rest @ ..] => {
-                    class.insert(*byte);
-                    rest
-                }
-            };
-        }
-        if negated {
-            class.0 = class.0.map(|bits| !bits);
-        }
-        (class, rest)
-    }
+/// Why a pattern is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum GlobError {
+    /// Longer than [`GLOB_BYTES_MAX`].
+    #[error("pattern of {bytes} bytes exceeds the limit of {GLOB_BYTES_MAX} bytes")]
+    TooLong {
+        /// How long it is, in bytes.
+        bytes: usize,
+    },
+    /// More than [`GLOB_SEGMENT_MAX`] elements, `?` or classes among them, between two `*`.
+    #[error(
+        "pattern has {elements} elements between two '*', the limit with '?' or '[]' among them is {GLOB_SEGMENT_MAX}"
+    )]
+    SegmentTooLong {
+        /// How many there are.
+        elements: usize,
+    },
+    /// Compiled, the pattern takes more memory than [`GLOB_COMPILED_BYTES_MAX`].
+    #[error("pattern takes more than the limit of {GLOB_COMPILED_BYTES_MAX} bytes when compiled")]
+    TooLarge,
 }
 
-impl Token {
-    fn takes(&self, byte: u8) -> bool {
-        match self {
-            Token::Run => false,
-            Token::Any => true,
-            Token::Byte(expected) => *expected == byte,
-            Token::Class(class) => class.contains(byte),
-        }
-    }
-}
+/// How many literals [`Glob::literals`] tells, and how many bytes of each, at the most.
+const LITERALS_MAX: usize = 8;
+const LITERAL_BYTES_MAX: usize = 16;
 
 impl Glob {
-    /// Compiles `pattern`. Every sequence of bytes is one.
-    pub fn new(pattern: &[u8]) -> Glob {
-        if pattern == b"*" {
-            return Glob(Kind::All);
-        }
-        let mut tokens = Vec::new();
-        let mut rest = pattern;
-        while let [byte, after @ ..] = rest {
-            rest = after;
-            let token = match (byte, after) {
-                (b'*', _) if tokens.last() == Some(&Token::Run) => continue,
-                (b'*', _) => Token::Run,
-                (b'?', _) => Token::Any,
-                (b'[', _) => {
-                    let (class, after) = Class::read(after);
-                    rest = after;
-                    Token::Class(Box::new(class))
-                }
-                (b'\\', [escaped, after @ ..]) => {
-                    rest = after;
-                    Token::Byte(*escaped)
-                }
-                (byte, _) => Token::Byte(*byte),
-            };
-            tokens.push(token);
-        }
-        let literal: Box<[u8]> =
-            tokens.iter().map_while(|token| if let Token::Byte(byte) = token { Some(*byte) } else { None }).collect();
-        tokens.drain(..literal.len());
-        Glob(match tokens[..] {
-            [] => Kind::Exact(literal),
-            [Token::Run] if !literal.is_empty() => Kind::Prefix(literal),
-            _ => Kind::Tokens(literal, tokens.into()),
-        })
+    /// Compiles `pattern`.
+    ///
+    /// # Errors
+    /// When it is too long, or takes too much memory or time. There is no other: every sequence of bytes is a pattern.
+    pub fn new(pattern: &[u8]) -> Result<Glob, GlobError> {
+        read::read(pattern).map(Glob)
     }
 
-    /// Whether `name` matches. Takes at most the product of both lengths, whatever the pattern.
+    /// Whether `name` matches. Takes at most some 16 steps for each byte of the name, whatever the pattern.
+    #[inline]
     pub fn matches(&self, name: &[u8]) -> bool {
         match &self.0 {
             Kind::All => true,
             Kind::Exact(exact) => **exact == *name,
             Kind::Prefix(prefix) => name.starts_with(prefix),
-            Kind::Tokens(literal, tokens) => {
-                !name.is_empty() && name.strip_prefix(&**literal).is_some_and(|rest| tokens_match(tokens, rest))
-            }
+            Kind::Parts(parts) => !name.is_empty() && parts.matches(name),
         }
     }
 
@@ -146,16 +108,8 @@ impl Glob {
     pub fn prefix(&self) -> &[u8] {
         match &self.0 {
             Kind::All => b"",
-            Kind::Exact(bytes) | Kind::Prefix(bytes) | Kind::Tokens(bytes, _) => bytes,
-        }
-    }
-
-    /// How many tokens it has: its literal bytes, runs and classes.
-    pub fn token_count(&self) -> usize {
-        match &self.0 {
-            Kind::All => 1,
-            Kind::Exact(bytes) | Kind::Prefix(bytes) => bytes.len(),
-            Kind::Tokens(bytes, tokens) => bytes.len() + tokens.len(),
+            Kind::Exact(bytes) | Kind::Prefix(bytes) => bytes,
+            Kind::Parts(parts) => &parts.prefix,
         }
     }
 
@@ -164,189 +118,134 @@ impl Glob {
         matches!(self.0, Kind::Prefix(_))
     }
 
-    /// The literal runs of bytes, each of which is in every name that matches.
+    /// Whether a name is more than compared with it.
+    pub fn is_searched(&self) -> bool {
+        matches!(self.0, Kind::Parts(_))
+    }
+
+    /// The one name that matches, if there is only one.
+    pub fn exact(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Exact(bytes) => Some(bytes),
+            Kind::All | Kind::Prefix(_) | Kind::Parts(_) => None,
+        }
+    }
+
+    /// The memory that it takes beside itself, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.0 {
+            Kind::All => 0,
+            Kind::Exact(bytes) | Kind::Prefix(bytes) => bytes.len(),
+            Kind::Parts(parts) => {
+                let segments: usize = parts.segments.iter().map(Segment::memory_bytes).sum();
+                let tables = size_of_val(&*parts.segments) + size_of_val(&*parts.classes);
+                size_of::<Parts>() + parts.prefix.len() + tables + segments
+            }
+        }
+    }
+
+    /// Literal bytes, each of which are in every name that matches: the ends of the longest few.
     pub fn literals(&self) -> Vec<Vec<u8>> {
-        let mut runs = vec![self.prefix().to_vec()];
-        if let Kind::Tokens(_, tokens) = &self.0 {
-            for token in tokens {
-                match (token, runs.last_mut()) {
-                    (Token::Byte(byte), Some(run)) => run.push(*byte),
-                    (Token::Byte(_), None) | (Token::Run | Token::Any | Token::Class(_), _) => runs.push(Vec::new()),
+        let mut runs: Vec<Vec<u8>> = vec![Vec::new()];
+        for part in self.parts() {
+            match (part, runs.last_mut()) {
+                (Part::One(Token::Byte(byte)), Some(run)) => {
+                    if run.len() == LITERAL_BYTES_MAX {
+                        run.remove(0);
+                    }
+                    run.push(byte);
+                }
+                // What is empty serves the next one.
+                (_, Some(run)) if run.is_empty() => {}
+                _ => {
+                    keep_longest(&mut runs);
+                    runs.push(Vec::new());
                 }
             }
         }
         runs.retain(|run| !run.is_empty());
+        keep_longest(&mut runs);
         runs
     }
 
     /// The same as an anchored regex on bytes, but for the empty name.
     pub fn to_regex(&self) -> String {
         let mut regex = String::from(r"(?s-u)\A");
-        let byte = |regex: &mut String, byte: u8| regex.push_str(&format!(r"\x{byte:02X}"));
-        self.prefix().iter().for_each(|&one| byte(&mut regex, one));
-        match &self.0 {
-            Kind::All | Kind::Prefix(_) => regex.push_str(".*"),
-            Kind::Exact(_) => {}
-            Kind::Tokens(_, tokens) => {
-                for token in tokens {
-                    match token {
-                        Token::Run => regex.push_str(".*"),
-                        Token::Any => regex.push('.'),
-                        Token::Byte(one) => byte(&mut regex, *one),
-                        Token::Class(class) => {
-                            let members: Vec<u8> = (0..=255).filter(|&one| class.contains(one)).collect();
-                            regex.push_str(if members.is_empty() { r"[^\x00-\xFF" } else { "[" });
-                            members.iter().for_each(|&one| byte(&mut regex, one));
-                            regex.push(']');
-                        }
-                    }
-                }
-            }
+        for part in self.parts() {
+            // Writing to a string never fails.
+            let _ = match part {
+                Part::Run => regex.write_str(".*"),
+                Part::One(Token::Any) => regex.write_char('.'),
+                Part::One(Token::Byte(byte)) => write!(regex, r"\x{byte:02X}"),
+                Part::One(Token::Class(place)) => write_class(&mut regex, &self.classes()[usize::from(place)]),
+            };
         }
         regex + r"\z"
     }
 
-    /// The one name that matches, if the pattern has nothing special in it.
-    pub fn exact(&self) -> Option<&[u8]> {
-        match &self.0 {
-            Kind::Exact(bytes) => Some(bytes),
-            Kind::All | Kind::Prefix(_) | Kind::Tokens(..) => None,
-        }
+    fn classes(&self) -> &[Class] {
+        if let Kind::Parts(parts) = &self.0 { &parts.classes } else { &[] }
+    }
+
+    /// The elements in their order.
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        let segments: &[Segment] = if let Kind::Parts(parts) = &self.0 { &parts.segments } else { &[] };
+        let runs_on = matches!(self.0, Kind::All | Kind::Prefix(_));
+        let prefix = self.prefix().iter().map(|&byte| Part::One(Token::Byte(byte)));
+        let segments = segments.iter().enumerate().flat_map(|(place, segment)| {
+            let run = (place > 0).then_some(Part::Run);
+            run.into_iter().chain(segment.tokens().map(Part::One))
+        });
+        prefix.chain(segments).chain(runs_on.then_some(Part::Run))
     }
 }
 
-/// Only the last run is ever made longer: where an earlier one would have to take more, the last can take it instead.
-fn tokens_match(tokens: &[Token], name: &[u8]) -> bool {
-    let (mut token, mut at) = (0, 0);
-    // After the last run: its following token, and where in the name that was last tried.
-    let mut retry: Option<(usize, usize)> = None;
-    loop {
-        match tokens.get(token) {
-            Some(Token::Run) => {
-                token += 1;
-                retry = Some((token, at));
-                continue;
-            }
-            Some(one) if name.get(at).is_some_and(|&byte| one.takes(byte)) => {
-                token += 1;
-                at += 1;
-                continue;
-            }
-            None if at == name.len() => return true,
-            Some(_) | None => {}
-        }
-        match &mut retry {
-            Some((after_run, tried)) if *tried < name.len() => {
-                *tried += 1;
-                (token, at) = (*after_run, *tried);
-            }
-            _ => return false,
-        }
+/// An element of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Any run of bytes.
+    Run,
+    /// One byte.
+    One(Token),
+}
+
+/// Where there are more than may be kept, the shortest goes.
+fn keep_longest(runs: &mut Vec<Vec<u8>>) {
+    if runs.len() > LITERALS_MAX
+        && let Some(shortest) = (0..runs.len()).min_by_key(|&place| runs[place].len())
+    {
+        runs.remove(shortest);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::filter::Regex;
-    use proptest::prelude::*;
-
-    fn matches(pattern: &str, name: &str) -> bool {
-        Glob::new(pattern.as_bytes()).matches(name.as_bytes())
+fn write_class(regex: &mut String, class: &Class) -> std::fmt::Result {
+    let ranges = class.ranges();
+    if ranges.is_empty() {
+        return regex.write_str(r"[^\x00-\xFF]");
     }
+    regex.write_char('[')?;
+    ranges.iter().try_for_each(|(first, last)| write!(regex, r"\x{first:02X}-\x{last:02X}"))?;
+    regex.write_char(']')
+}
 
-    /// The definition, without regard to time.
-    fn model(tokens: &[Token], name: &[u8]) -> bool {
-        match tokens {
-            [] => name.is_empty(),
-            [Token::Run, rest @ ..] => (0..=name.len()).any(|skip| model(rest, &name[skip..])),
-            [one, rest @ ..] => name.first().is_some_and(|&byte| one.takes(byte)) && model(rest, &name[1..]),
-        }
-    }
-
-    #[test]
-    fn the_usual_patterns_take_the_short_ways() {
-        assert_eq!(Glob::new(b"*").0, Kind::All);
-        assert_eq!(Glob::new(b"user:1").0, Kind::Exact(b"user:1".as_slice().into()));
-        assert_eq!(Glob::new(b"user:\\*").0, Kind::Exact(b"user:*".as_slice().into()));
-        assert_eq!(Glob::new(b"user:**").0, Kind::Prefix(b"user:".as_slice().into()));
-    }
-
-    #[test]
-    fn each_special_byte_matches_what_it_stands_for() {
-        for (pattern, name) in [
-            ("h?llo", "hello"),
-            ("h*llo", "hllo"),
-            ("h*llo", "heeello"),
-            ("h[ae]llo", "hallo"),
-            ("h[^e]llo", "hbllo"),
-            ("h[a-b]llo", "hbllo"),
-            ("h[b-a]llo", "hallo"),
-            ("\\[a]", "[a]"),
-            ("[\\]]", "]"),
-            ("a\\", "a\\"),
-            ("*a*b*c", "xaybzc"),
-            ("*ab", "aab"),
-        ] {
-            assert!(matches(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in
-            [("h?llo", "hllo"), ("h[^e]llo", "hello"), ("h[a-b]llo", "hcllo"), ("a*b", "abc"), ("", "a"), ("[]a]", "a")]
-        {
-            assert!(!matches(pattern, name), "{pattern} {name}");
-        }
-    }
-
-    #[test]
-    fn an_open_class_ends_with_the_pattern() {
-        assert!(matches("[abc", "b") && !matches("[abc", "[abc") && !matches("[", "["));
-        assert!(matches("[^", "x") && matches("[a-", "-") && matches("[a-]", "^") && matches("[\\", "\\"));
-    }
-
-    #[test]
-    fn the_empty_name_is_matched_by_star_and_the_empty_pattern_only() {
-        assert!(matches("*", "") && matches("", "") && !matches("**", "") && !matches("?", ""));
-    }
-
-    #[test]
-    fn many_stars_do_not_blow_up() {
-        let pattern = "a*".repeat(200) + "b";
-        assert!(!matches(&pattern, &"a".repeat(20_000)));
-    }
-
-    proptest! {
-        #[test]
-        fn the_regex_of_a_glob_matches_what_the_glob_does(
-            pattern in proptest::collection::vec(
-                prop_oneof![4 => prop_oneof![Just(b'*'), Just(b'?'), Just(b'['), Just(b']'), Just(b'^'), Just(b'-'), Just(b'\\'), Just(b'\n')], 4 => b'a'..=b'c', 1 => any::<u8>()],
-                0..10,
-            ),
-            name in proptest::collection::vec(prop_oneof![8 => b'a'..=b'c', 1 => Just(b'\n'), 1 => any::<u8>()], 1..12),
-        ) {
-            let glob = Glob::new(&pattern);
-            let regex = Regex::new(glob.to_regex().as_bytes()).expect("a regex");
-            prop_assert_eq!(regex.matches(&name), glob.matches(&name));
-            for literal in glob.literals() {
-                prop_assert!(!glob.matches(&name) || memchr::memmem::find(&name, &literal).is_some());
-            }
-        }
-
-        #[test]
-        fn matching_agrees_with_the_definition(
-            pattern in proptest::collection::vec(
-                prop_oneof![3 => Just(b'*'), 1 => Just(b'?'), 1 => Just(b'['), 1 => Just(b']'), 1 => Just(b'^'), 1 => Just(b'-'), 1 => Just(b'\\'), 4 => b'a'..=b'c'], 0..10),
-            name in proptest::collection::vec(prop_oneof![9 => b'a'..=b'c', 1 => Just(b'-'), 1 => Just(b']')], 1..12),
-        ) {
-            let glob = Glob::new(&pattern);
-            let tokens: Vec<Token> = match &glob.0 {
-                Kind::All => vec![Token::Run],
-                Kind::Exact(bytes) => bytes.iter().map(|&byte| Token::Byte(byte)).collect(),
-                Kind::Prefix(bytes) => bytes.iter().map(|&byte| Token::Byte(byte)).chain([Token::Run]).collect(),
-                Kind::Tokens(bytes, tokens) => bytes.iter().map(|&byte| Token::Byte(byte)).chain(tokens.to_vec()).collect(),
-            };
-            prop_assert_eq!(glob.matches(&name), model(&tokens, &name));
-            if glob.matches(&name) {
-                prop_assert!(name.starts_with(glob.prefix()));
+impl Parts {
+    fn matches(&self, name: &[u8]) -> bool {
+        let Some(rest) = name.strip_prefix(&*self.prefix).filter(|_| name.len() >= self.shortest) else { return false };
+        let classes = &*self.classes;
+        match &*self.segments {
+            [] => rest.is_empty(),
+            [only] => rest.len() == only.len() && only.matches(rest, classes),
+            [first, middle @ .., last] => {
+                // All segments together are no longer than the name.
+                let (beginning, rest) = rest.split_at(first.len());
+                let (mut rest, end) = rest.split_at(rest.len() - last.len());
+                first.matches(beginning, classes)
+                    && last.matches(end, classes)
+                    && middle.iter().all(|segment| {
+                        let found = segment.find(rest, classes);
+                        rest = &rest[found.unwrap_or(0)..];
+                        found.is_some()
+                    })
             }
         }
     }

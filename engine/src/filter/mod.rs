@@ -10,6 +10,6 @@ pub mod glob;
 pub mod needs;
 pub mod pattern;
 
-pub use glob::Glob;
+pub use glob::{Glob, GlobError};
 pub use needs::{Needs, Whole};
 pub use pattern::{Filter, FilterError, Pattern, Regex, Target};

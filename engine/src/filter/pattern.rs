@@ -8,11 +8,12 @@ use regex_automata::meta;
 use regex_automata::util::syntax;
 use thiserror::Error;
 
-use super::glob::Glob;
+use super::glob::{Glob, GlobError};
 use super::needs::Needs;
 use crate::event::EventType;
 use crate::limits::{
-    FILTER_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX, REGEX_NFA_BYTES_MAX,
+    FILTER_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_HEAVY_BYTES, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX,
+    REGEX_NFA_BYTES_MAX, SCAN_CLOCK_RECORDS,
 };
 use crate::position::ShardId;
 
@@ -31,7 +32,7 @@ pub enum Target {
 pub enum Pattern {
     /// Every one.
     All,
-    /// Those that begin with one of these.
+    /// Those that begin with one of these, which are in ascending order and of which none begins with another.
     Prefixes(Box<[Box<[u8]>]>),
     /// Those in which this matches somewhere.
     Regex(Regex),
@@ -61,11 +62,14 @@ pub struct Regex {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FilterError {
     /// Longer than [`FILTER_BYTES_MAX`].
-    #[error("filter of {bytes} bytes exceeds {FILTER_BYTES_MAX}")]
+    #[error("filter of {bytes} bytes exceeds the limit of {FILTER_BYTES_MAX} bytes")]
     TooLong {
         /// How long it is.
         bytes: usize,
     },
+    /// The glob is too long, or takes too much memory or time.
+    #[error(transparent)]
+    Glob(#[from] GlobError),
     /// A list of prefixes without a prefix: it would let nothing through.
     #[error("no prefix given")]
     NoPrefix,
@@ -162,12 +166,15 @@ impl Pattern {
     /// # Errors
     /// When there is none, or they are too long together.
     pub fn prefixes<'a>(prefixes: impl IntoIterator<Item = &'a [u8]>) -> Result<Pattern, FilterError> {
-        let prefixes: Box<[Box<[u8]>]> = prefixes.into_iter().map(Box::from).collect();
+        let mut prefixes: Vec<&[u8]> = prefixes.into_iter().collect();
         bounded(prefixes.iter().map(|prefix| prefix.len()).sum())?;
+        prefixes.sort_unstable();
+        // In this order what begins with another prefix follows it.
+        prefixes.dedup_by(|longer, kept| longer.starts_with(kept));
         match &prefixes[..] {
             [] => Err(FilterError::NoPrefix),
-            list if list.iter().any(|prefix| prefix.is_empty()) => Ok(Pattern::All),
-            _ => Ok(Pattern::Prefixes(prefixes)),
+            [[], ..] => Ok(Pattern::All),
+            list => Ok(Pattern::Prefixes(list.iter().map(|&prefix| Box::from(prefix)).collect())),
         }
     }
 
@@ -182,32 +189,47 @@ impl Pattern {
     /// The names that match `glob`; no shard is selected.
     ///
     /// # Errors
-    /// When it is too long.
+    /// As [`Glob::new`].
     pub fn glob(glob: &[u8]) -> Result<Pattern, FilterError> {
-        bounded(glob.len())?;
-        let glob = Glob::new(glob);
+        let glob = Glob::new(glob)?;
         Ok(if glob.is_all() { Pattern::All } else { Pattern::Glob(glob) })
     }
 
     /// The events whose key matches `glob`, where `shard:<n>:<glob>` selects a shard and `stream:mutations` is `*`.
     ///
     /// # Errors
-    /// When it is too long.
+    /// As [`Glob::new`].
     pub fn keys(glob: &[u8]) -> Result<Pattern, FilterError> {
         if glob == b"stream:mutations" {
             return Ok(Pattern::All);
         }
-        bounded(glob.len())?;
-        Ok(match shard_selection(glob) {
-            Some((shard, keys)) => Pattern::Shard { shard, keys: Glob::new(keys), literal: Glob::new(glob) },
-            None => return Pattern::glob(glob),
-        })
+        match shard_selection(glob) {
+            Some((shard, keys)) => Ok(Pattern::Shard { shard, keys: Glob::new(keys)?, literal: Glob::new(glob)? }),
+            None => Pattern::glob(glob),
+        }
+    }
+
+    /// The memory that it takes beside itself, in bytes, without what a regex caches.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Pattern::All => 0,
+            Pattern::Prefixes(prefixes) => {
+                size_of_val(&**prefixes) + prefixes.iter().map(|prefix| prefix.len()).sum::<usize>()
+            }
+            Pattern::Regex(regex) => regex.text().len() + regex.memory_bytes(),
+            Pattern::Glob(glob) => glob.memory_bytes(),
+            Pattern::Shard { keys, literal, .. } => keys.memory_bytes() + literal.memory_bytes(),
+        }
     }
 
     fn matches(&self, name: &[u8], shard: ShardId) -> bool {
         match self {
             Pattern::All => true,
-            Pattern::Prefixes(prefixes) => prefixes.iter().any(|prefix| name.starts_with(prefix)),
+            Pattern::Prefixes(prefixes) => {
+                // Nothing is between a name and its prefix: that would begin with the prefix too.
+                let place = prefixes.partition_point(|prefix| **prefix <= *name);
+                place > 0 && name.starts_with(&prefixes[place - 1])
+            }
             Pattern::Regex(regex) => regex.matches(name),
             Pattern::Glob(glob) => glob.matches(name),
             Pattern::Shard { shard: selected, keys, literal } => {
@@ -265,6 +287,18 @@ impl Filter {
     /// Whether it lets everything through, so that nothing has to be looked at.
     pub fn is_all(&self) -> bool {
         matches!(self.pattern, Pattern::All) && !self.no_system
+    }
+
+    /// After how many short names a read looks at the clock, for matching them may take long; none where it never does.
+    pub fn clock_records(&self) -> Option<usize> {
+        let is_searched = match &self.pattern {
+            Pattern::Regex(regex) if regex.memory_bytes() > REGEX_HEAVY_BYTES => return Some(1),
+            Pattern::Regex(_) => true,
+            Pattern::Glob(glob) => glob.is_searched(),
+            Pattern::Shard { keys, literal, .. } => keys.is_searched() || literal.is_searched(),
+            Pattern::All | Pattern::Prefixes(_) => false,
+        };
+        is_searched.then_some(SCAN_CLOCK_RECORDS)
     }
 
     /// Whether a name is so long that the filter's regex would hold up who matches it.
@@ -325,6 +359,10 @@ mod tests {
         assert!(filter.matches(b"user:1", b"Set", SHARD) && filter.matches(b"order:", b"Set", SHARD));
         assert!(!filter.matches(b"use", b"Set", SHARD) && !filter.matches(b"xuser:1", b"Set", SHARD));
         assert!(on_streams(Pattern::prefixes([&b""[..], b"a"])).is_all());
+        let filter = on_streams(Pattern::prefixes([&b"b"[..], b"ab", b"abc", b"b", b"ca"]));
+        for (name, passes) in [("abx", true), ("abcd", true), ("aa", false), ("b", true), ("c", false), ("caz", true)] {
+            assert_eq!(filter.matches(name.as_bytes(), b"", SHARD), passes, "{name}");
+        }
         assert_eq!(Pattern::prefixes([]).unwrap_err(), FilterError::NoPrefix);
     }
 
@@ -346,8 +384,9 @@ mod tests {
         assert_eq!(Pattern::regex(b"\xff").unwrap_err(), FilterError::RegexNotText);
         assert_eq!(Pattern::regex(br"\w{1000}{1000}").unwrap_err(), FilterError::RegexSize);
         let long = vec![b'a'; FILTER_BYTES_MAX + 1];
-        assert_eq!(Pattern::glob(&long).unwrap_err(), FilterError::TooLong { bytes: long.len() });
-        assert!(matches!(Pattern::keys(&long), Err(FilterError::TooLong { .. })));
+        assert_eq!(Pattern::glob(&long).unwrap_err(), FilterError::Glob(GlobError::TooLong { bytes: long.len() }));
+        assert!(matches!(Pattern::keys(&long), Err(FilterError::Glob(GlobError::TooLong { .. }))));
+        assert!(matches!(Pattern::prefixes([&long[..]]), Err(FilterError::TooLong { .. })));
         assert!(matches!(Pattern::regex(&long), Err(FilterError::TooLong { .. })));
         assert!(Pattern::regex(&b"(".repeat(10_000)).is_err());
     }

@@ -2,7 +2,8 @@
 
 use super::older::shard_now;
 use super::{Gap, HistoryCursor, Page, Scan, ShardHistory};
-use crate::limits::{HISTORY_RUN_BYTES, SCAN_BYTES_MAX};
+use crate::clock::monotonic_ns;
+use crate::limits::{HISTORY_RUN_BYTES, REGEX_NAME_BYTES_MAX, SCAN_BYTES_MAX, SCAN_NS_MAX};
 use crate::log::SegmentError;
 use crate::log::streams::StreamBits;
 use crate::position::{Position, RingOffset, ShardId};
@@ -103,6 +104,12 @@ pub(super) fn seek(cursors: &mut [ShardCursor], position: Position, wanted: &Sca
     Ok(())
 }
 
+/// Whether matching the record's names may take long.
+#[inline]
+fn is_long(record: &Record<'_>) -> bool {
+    record.key().len().max(record.type_name().len()) > REGEX_NAME_BYTES_MAX
+}
+
 /// Visits what is wanted of the cursors' records, the least position next, as one read that has done so much already.
 /// Answers what it has done where it came to the bound; none where it has done enough. `OLDER`: the cursors are those of
 /// shards of another number than there are now.
@@ -117,6 +124,7 @@ pub(super) fn merge<const OLDER: bool>(
     let bound = bounds.until;
     let passes_all = wanted.filter.is_all() && *wanted.source == Source::All;
     let Done { mut visited, mut cost, mut scanned, mut scanned_bytes } = done;
+    let clock = wanted.filter.clock_records().map(|records| (records, monotonic_ns() + SCAN_NS_MAX));
     for cursor in &mut *cursors {
         cursor.fill(bound)?;
     }
@@ -147,6 +155,12 @@ pub(super) fn merge<const OLDER: bool>(
                     return Ok(None);
                 }
             } else if scanned >= wanted.records || scanned_bytes >= SCAN_BYTES_MAX {
+                return Ok(None);
+            }
+            if let Some((records, until_ns)) = clock
+                && (scanned.is_multiple_of(records) || is_long(&record))
+                && monotonic_ns() >= until_ns
+            {
                 return Ok(None);
             }
         }

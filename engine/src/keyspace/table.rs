@@ -172,19 +172,9 @@ impl Table {
         hash >> ORDER_SHIFT
     }
 
-    /// Visits at least `count` entries from `from` on in the order of their hashes, and all that share a hash.
-    /// Answers where to go on, or none at the end. The order's numbers have 48 bits.
-    pub(crate) fn scan(&self, from: u64, count: usize, mut visit: impl FnMut(&Entry)) -> Option<u64> {
-        let mut left = count;
-        self.scan_while(from, |entry| {
-            visit(entry);
-            left = left.saturating_sub(1);
-            left > 0
-        })
-    }
-
-    /// As [`Table::scan`], until `visit` answers false: what shares the last hash is visited too.
-    pub(crate) fn scan_while(&self, from: u64, mut visit: impl FnMut(&Entry) -> bool) -> Option<u64> {
+    /// Visits entries from `from` on in the order of their hashes, until `visit` answers false: what shares the last hash
+    /// is visited too. Answers where to go on, or none at the end. The order's numbers have 48 bits.
+    pub(crate) fn scan(&self, from: u64, mut visit: impl FnMut(&Entry) -> bool) -> Option<u64> {
         let mut from = from;
         let mut goes_on = true;
         let mut found: Vec<(u64, &Entry)> = Vec::new();
@@ -297,8 +287,11 @@ mod tests {
         let mut from = Some(0);
         let mut added = 0;
         while let Some(cursor) = from {
-            from = table.scan(cursor, 10, |entry| {
+            let mut left = 10;
+            from = table.scan(cursor, |entry| {
                 seen.insert(entry.key().to_vec());
+                left -= 1;
+                left > 0
             });
             for _ in 0..20 {
                 let key = format!("new:{added}");
@@ -316,7 +309,11 @@ mod tests {
         let table = filled(3_000);
         let (mut seen, mut from, mut steps) = (Vec::new(), Some(0), 0);
         while let Some(cursor) = from {
-            from = table.scan(cursor, 7, |entry| seen.push(entry.key().to_vec()));
+            let until = seen.len() + 7;
+            from = table.scan(cursor, |entry| {
+                seen.push(entry.key().to_vec());
+                seen.len() < until
+            });
             steps += 1;
         }
         assert_eq!(seen.len(), 3_000);

@@ -12,7 +12,7 @@ use super::group::Member;
 use super::memo::{Key, Memo};
 use super::own::Own;
 use super::place::{One, Place, Way};
-use crate::limits::{GROUP_NAME_BYTES_MAX, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
+use crate::limits::{GROUP_NAME_BYTES_MAX, REGEX_HEAVY_BYTES, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
 
 /// All patterns of a shard that need an automaton.
 pub struct Automata {
@@ -49,8 +49,6 @@ const TIMED_FROM: usize = 8;
 const TOGETHER: usize = 16;
 /// So often a pattern builds up what it runs on.
 const COLD_RUNS: u32 = 2;
-/// A pattern of more bytes than this is timed each time.
-const HEAVY_BYTES: usize = 64 << 10;
 /// What running a group counts for, in patterns that are run alone.
 const GROUP_WORK: usize = 2;
 /// From so much to run on, what was found for the name before is looked up: that costs a cache miss.
@@ -348,7 +346,7 @@ impl Automata {
             one.seen = self.names;
             let is_cold = one.runs < COLD_RUNS;
             one.runs += u32::from(is_cold);
-            let heavy = is_cold || one.weight > HEAVY_BYTES;
+            let heavy = is_cold || one.weight > REGEX_HEAVY_BYTES;
             if run.name.len() > REGEX_NAME_BYTES_MAX && one.weight.saturating_mul(run.name.len()) > REGEX_NAME_WORK_MAX
             {
                 self.stop(id);

@@ -44,7 +44,7 @@ pub struct One {
     pub filed: Filed,
     /// Who wants its matches.
     pub numbers: SmallVec<[u32; 2]>,
-    /// About how large it is, in bytes.
+    /// About how much time it takes for a byte of a name: see [`Own::weight`].
     pub weight: usize,
     /// How it is run.
     pub way: Way,

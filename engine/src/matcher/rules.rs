@@ -27,13 +27,7 @@ impl<'p> By<'p> {
     fn of(pattern: &'p Pattern, shard: ShardId) -> By<'p> {
         match pattern {
             Pattern::All => By::All,
-            Pattern::Prefixes(prefixes) => {
-                let mut sorted: SmallVec<[&[u8]; 1]> = prefixes.iter().map(|prefix| &**prefix).collect();
-                sorted.sort_unstable();
-                // In this order what begins with another prefix follows it.
-                sorted.dedup_by(|longer, kept| longer.starts_with(kept));
-                By::Prefixes(sorted)
-            }
+            Pattern::Prefixes(prefixes) => By::Prefixes(prefixes.iter().map(|prefix| &**prefix).collect()),
             Pattern::Regex(regex) => match &regex.needs().whole {
                 Some(Whole::Prefix(prefix)) => By::Prefixes(SmallVec::from_slice(&[&**prefix])),
                 Some(Whole::Exact(name)) => By::Name(name),

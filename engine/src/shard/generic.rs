@@ -1,6 +1,6 @@
 //! Operations on keys of any type.
 
-use super::Shard;
+use super::{Shard, Work};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::filter::Glob;
@@ -61,14 +61,15 @@ impl Shard {
         self.table.iter().filter(move |entry| entry.is_live(now_ms) && glob.matches(entry.key())).map(Entry::key)
     }
 
-    /// One step of a scan over the live keys, from a cursor (0 = the start) on; answers where to go on, none at the
-    /// end. A key that is there all the time is visited at least once. A cursor is below 2^48.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&Entry)) -> Option<u64> {
+    /// One step of a scan over the live keys, from a cursor (0 = the start) on, as far as `work` goes; answers where to
+    /// go on, none at the end. A key that is there all the time is visited at least once. A cursor is below 2^48.
+    pub fn scan(&self, cursor: u64, mut work: Work, mut visit: impl FnMut(&Entry)) -> Option<u64> {
         let now_ms = self.turn.now_ms();
-        self.table.scan(cursor, count, |entry| {
+        self.table.scan(cursor, |entry| {
             if entry.is_live(now_ms) {
                 visit(entry);
             }
+            work.take(entry.key().len(), 0)
         })
     }
 

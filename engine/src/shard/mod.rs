@@ -28,7 +28,7 @@ pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};
 pub use stream::Expected;
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
-pub use walk::{Walk, walk};
+pub use walk::{Walk, Work, walk};
 
 use crate::error::Refusal;
 use crate::event::EventType;

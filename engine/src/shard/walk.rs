@@ -1,11 +1,37 @@
-//! The steps of HSCAN and SSCAN: which places of a collection a call visits.
+//! The steps of SCAN, HSCAN and SSCAN: how much a call does, and which places of a collection it visits.
 //!
 //! A large collection is walked from its highest place downward. A removal never moves an element to a higher place
 //! and an insertion takes a new highest one, so an element that is there all the time never gets from the part that is
 //! still to be walked into the part that was: it is seen.
 
-use crate::limits::SCAN_WHOLE_MAX;
+use crate::filter::Glob;
+use crate::limits::{SCAN_CALL_BYTES, SCAN_ELEMENT_BYTES, SCAN_SEARCHED_TIMES, SCAN_WHOLE_MAX};
 use std::ops::Range;
+
+/// How much a call of a scan may still do: it ends after so many elements, or sooner where they are large, see
+/// [`SCAN_CALL_BYTES`].
+#[derive(Clone, Debug)]
+pub struct Work {
+    elements: usize,
+    bytes: usize,
+    times: usize,
+}
+
+impl Work {
+    /// That of a call that wants about `count` elements looked at, whose names are matched against `glob`.
+    pub fn new(count: usize, glob: Option<&Glob>) -> Work {
+        let times = if glob.is_some_and(Glob::is_searched) { SCAN_SEARCHED_TIMES } else { 1 };
+        Work { elements: count, bytes: SCAN_CALL_BYTES, times }
+    }
+
+    /// Takes an element off it, with a name of so many bytes and so many beside that. Tells whether anything is left.
+    pub fn take(&mut self, name_bytes: usize, value_bytes: usize) -> bool {
+        let bytes = name_bytes.saturating_mul(self.times).saturating_add(value_bytes);
+        self.elements = self.elements.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes.saturating_add(SCAN_ELEMENT_BYTES));
+        self.elements > 0 && self.bytes > 0
+    }
+}
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,17 +40,21 @@ pub struct Walk {
     pub places: Range<usize>,
     /// The cursor of the next step; 0 = this was the last.
     pub next: u64,
+    /// Whether the collection is small: then all of it is one step, which cannot be cut short.
+    pub is_whole: bool,
 }
 
 /// The step at a cursor over a collection of `length` elements: about `count` of them (1 at the least), or all where
-/// the collection is small. Cursor 0 is the start, any other the number of places that are left.
+/// the collection is small. Cursor 0 is the start, any other the number of places that are left. The places of a large
+/// collection may be visited from the last one down, and a call may end before the first: the next step is then at that
+/// one's cursor, its place.
 pub fn walk(cursor: u64, count: usize, length: usize) -> Walk {
     if length <= SCAN_WHOLE_MAX {
-        return Walk { places: 0..length, next: 0 };
+        return Walk { places: 0..length, next: 0, is_whole: true };
     }
     let end = if cursor == 0 { length } else { usize::try_from(cursor).unwrap_or(length).min(length) };
     let start = end.saturating_sub(count.max(1));
-    Walk { places: start..end, next: start as u64 }
+    Walk { places: start..end, next: start as u64, is_whole: false }
 }
 
 #[cfg(test)]
@@ -35,17 +65,33 @@ mod tests {
 
     #[test]
     fn a_small_collection_is_one_step_whatever_the_cursor() {
-        assert_eq!(walk(0, 1, SCAN_WHOLE_MAX), Walk { places: 0..SCAN_WHOLE_MAX, next: 0 });
-        assert_eq!(walk(77, 10, 3), Walk { places: 0..3, next: 0 });
-        assert_eq!(walk(0, 10, 0), Walk { places: 0..0, next: 0 });
+        let whole = |places| Walk { places, next: 0, is_whole: true };
+        assert_eq!(walk(0, 1, SCAN_WHOLE_MAX), whole(0..SCAN_WHOLE_MAX));
+        assert_eq!(walk(77, 10, 3), whole(0..3));
+        assert_eq!(walk(0, 10, 0), whole(0..0));
     }
 
     #[test]
     fn steps_go_down_and_end_at_0() {
-        assert_eq!(walk(0, 10, 1000), Walk { places: 990..1000, next: 990 });
-        assert_eq!(walk(990, 10, 1000), Walk { places: 980..990, next: 980 });
-        assert_eq!(walk(4, 10, 1000), Walk { places: 0..4, next: 0 });
-        assert_eq!(walk(u64::MAX, usize::MAX, 1000), Walk { places: 0..1000, next: 0 });
+        let part = |places: Range<usize>| Walk { next: places.start as u64, places, is_whole: false };
+        assert_eq!(walk(0, 10, 1000), part(990..1000));
+        assert_eq!(walk(990, 10, 1000), part(980..990));
+        assert_eq!(walk(4, 10, 1000), part(0..4));
+        assert_eq!(walk(u64::MAX, usize::MAX, 1000), part(0..1000));
+    }
+
+    #[test]
+    fn a_call_ends_after_so_many_elements_or_so_much_work() {
+        let taken =
+            |work: &mut Work, name, value| 1 + std::iter::from_fn(|| work.take(name, value).then_some(())).count();
+        assert_eq!(taken(&mut Work::new(10, None), 30, 0), 10);
+        assert_eq!(taken(&mut Work::new(usize::MAX, None), 0, 0), SCAN_CALL_BYTES / SCAN_ELEMENT_BYTES);
+        assert_eq!(taken(&mut Work::new(100, None), usize::MAX, usize::MAX), 1);
+        let (literal, searched) = (Glob::new(b"a*").unwrap(), Glob::new(b"*a*").unwrap());
+        let of = |glob| taken(&mut Work::new(usize::MAX, Some(glob)), 8192, 0);
+        let bytes = |times| 8192 * times + SCAN_ELEMENT_BYTES;
+        assert_eq!(of(&literal), SCAN_CALL_BYTES.div_ceil(bytes(1)));
+        assert_eq!(of(&searched), SCAN_CALL_BYTES.div_ceil(bytes(SCAN_SEARCHED_TIMES)));
     }
 
     #[test]

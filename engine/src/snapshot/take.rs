@@ -41,7 +41,7 @@ impl Taking {
         if let Some(from) = *cursor
             && out.len() < end
         {
-            *cursor = table.scan_while(from, |entry| {
+            *cursor = table.scan(from, |entry| {
                 put_entry(rows, entry, out);
                 out.len() < end
             });

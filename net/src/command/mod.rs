@@ -26,6 +26,8 @@ pub use refusal::{Answer, refuse};
 
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
+use crate::server::Server;
+use std::ops::Range;
 
 /// One command, or one subcommand.
 pub struct Command {
@@ -200,12 +202,15 @@ pub enum Run {
         /// What is done where those are several.
         spread: Spread,
     },
-    /// On the shard that its arguments name otherwise than by a key.
-    Shard {
-        /// Runs it there.
+    /// On one or several shards in a row, each for itself; the parts make the reply.
+    Shards {
+        /// Runs it on one.
         run: RunKeys,
-        /// The shard, of so many.
-        shard: fn(Args<'_>, u16) -> u16,
+        /// Which shards; the first is told by the arguments alone, and the command can do with any number of those behind
+        /// it.
+        shards: fn(Args<'_>, &Server) -> Range<u16>,
+        /// Makes one reply of the parts.
+        merge: Merge,
     },
     /// On every shard, each for itself; the parts make the reply.
     EachShard {

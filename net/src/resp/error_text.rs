@@ -97,6 +97,11 @@ texts! {
     CDC_NOT_ENABLED = "ERR CDC not enabled";
 }
 
+/// The text of an error of the engine's that has no code of its own.
+pub fn err(error: &impl std::fmt::Display) -> String {
+    format!("ERR {error}")
+}
+
 /// The number of arguments does not fit. `command` in lower case, a subcommand as `config|get`.
 pub fn wrong_arguments(command: &str) -> String {
     format!("ERR wrong number of arguments for '{command}' command")

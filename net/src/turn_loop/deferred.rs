@@ -135,7 +135,7 @@ impl Core {
             Run::Container(_)
             | Run::Session(_)
             | Run::Keys { .. }
-            | Run::Shard { .. }
+            | Run::Shards { .. }
             | Run::EachShard { .. }
             | Run::AllShards(_)
             | Run::EachCore { .. }

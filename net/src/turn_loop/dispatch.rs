@@ -16,6 +16,7 @@ use keytide_engine::limits::change_bytes_max;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
+use std::ops::Range;
 
 /// Where a command's keys are.
 pub(super) enum Place {
@@ -51,16 +52,18 @@ impl Core {
                 }
                 true
             }
-            Run::Shard { run, shard } => {
-                let shard = ShardId(shard(args, self.server.shards()));
-                if shard == self.id {
-                    self.run_here(client, command, run, args)
-                } else {
-                    self.forward(client, shard, index, args)
+            Run::Shards { run, shards, merge } => {
+                let shards = shards(args, &self.server);
+                match ShardId(shards.start) {
+                    _ if shards.len() > 1 => self.ask_each(client, index, merge, shards, args),
+                    shard if shard == self.id => self.run_here(client, command, run, args),
+                    shard => self.forward(client, shard, index, args),
                 }
             }
             Run::EachShard { run, .. } if self.server.shards() == 1 => self.run_here(client, command, run, args),
-            Run::EachShard { merge, .. } | Run::EachCore { merge, .. } => self.ask_all(client, index, merge, args),
+            Run::EachShard { merge, .. } | Run::EachCore { merge, .. } => {
+                self.ask_each(client, index, merge, 0..self.server.shards(), args)
+            }
             Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, command, run, args),
             Run::AllShards(_) => {
                 let all = (0..self.server.shards()).map(ShardId).collect();
@@ -181,19 +184,25 @@ impl Core {
         true
     }
 
-    /// Asks every core for its part.
-    fn ask_all(&mut self, client: &mut Client<'_>, index: CommandIndex, merge: Merge, args: Args<'_>) -> bool {
+    /// Asks each of these cores for its part.
+    fn ask_each(
+        &mut self,
+        client: &mut Client<'_>,
+        index: CommandIndex,
+        merge: Merge,
+        cores: Range<u16>,
+        args: Args<'_>,
+    ) -> bool {
         if self.shard.is_none() {
             return self.wait_for_shard(client);
         }
         if !self.may_forward(client, args) {
             return false;
         }
-        let total = self.server.shards();
-        let gather = Gather::new(merge, client.session.protocol, total as usize, Vec::new());
+        let gather = Gather::new(merge, client.session.protocol, cores.len(), Vec::new());
         let number = client.replies.reserve_gather(gather);
-        for core in 0..total {
-            let to = ReplyTo { connection: client.id, number, part: core };
+        for (part, core) in cores.enumerate() {
+            let to = ReplyTo { connection: client.id, number, part: part as u16 };
             self.ask(client, ShardId(core), index, to, args.iter());
         }
         true
@@ -217,7 +226,7 @@ impl Core {
         }
         let args: OwnedArgs = args.collect();
         match (&TABLE.get(command).run, self.shard.as_deref_mut()) {
-            (Run::Keys { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
+            (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
                 shard.begin_command();
                 let mut out = Vec::new();
                 let mut reply = Reply::new(&mut out, protocol);

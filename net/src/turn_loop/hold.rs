@@ -11,8 +11,8 @@ use super::output::list;
 use super::room::are_refused;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::{Step, Transaction};
-use crate::command::{Command, KeysContext, Run, SessionContext};
-use crate::gather::Gather;
+use crate::command::{Command, KeysContext, Run, RunKeys, SessionContext};
+use crate::gather::{Gather, Merge};
 use crate::mesh::message::{Message, ReplyTo};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply, error_text};
 use crate::session::Session;
@@ -20,6 +20,7 @@ use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
+use std::ops::Range;
 
 /// What runs over several shards.
 pub(super) enum HoldWork {
@@ -233,7 +234,7 @@ impl Core {
             let command = TABLE.get(index);
             match command.run {
                 Run::EachShard { .. } | Run::AllShards(_) => shards.extend((0..total).map(ShardId)),
-                Run::Shard { shard, .. } => shards.push(ShardId(shard(args, total))),
+                Run::Shards { shards: named, .. } => shards.extend(named(args, &self.server).map(ShardId)),
                 Run::Keys { .. } => shards.extend(command.keys.of(args).map(|key| shard_of(key, total))),
                 Run::Container(_)
                 | Run::Session(_)
@@ -285,33 +286,13 @@ fn run_one(
 ) {
     match command.run {
         Run::Keys { run, .. } | Run::AllShards(run) => run(context, args, reply),
-        Run::Shard { run, shard } => {
-            let KeysContext { shards, server, now_ms } = context;
-            let id = ShardId(shard(args, server.shards()));
-            let (server, now_ms) = (*server, *now_ms);
-            shards.each(|shard| {
-                if shard.id() == id {
-                    run(&mut KeysContext { shards: Shards::One(shard), server, now_ms }, args, reply);
-                }
-            });
-        }
         // One shard's reply is whole: there is nothing to merge.
-        Run::EachShard { run, .. } if context.server.shards() == 1 => run(context, args, reply),
-        Run::EachShard { run, merge } => {
-            let KeysContext { shards, server, now_ms } = context;
-            let (server, now_ms, protocol) = (*server, *now_ms, reply.protocol());
-            let total = server.shards();
-            let mut gather = Gather::new(merge, protocol, total as usize, Vec::new());
-            let mut whole = None;
-            shards.each(|shard| {
-                let mut part = Vec::new();
-                let number = shard.id().0;
-                let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };
-                run(&mut context, args, &mut Reply::new(&mut part, protocol));
-                whole = whole.take().or(gather.deliver(number, &part));
-            });
-            whole.iter().for_each(|bytes| reply.raw(bytes));
+        Run::Shards { run, .. } | Run::EachShard { run, .. } if context.server.shards() == 1 => {
+            run(context, args, reply)
         }
+        // By now it might name more shards than are at hand: those it can do without.
+        Run::Shards { run, shards, merge } => gather(context, run, merge, shards(args, context.server), args, reply),
+        Run::EachShard { run, merge } => gather(context, run, merge, 0..context.server.shards(), args, reply),
         Run::Session(run) => {
             let mut context = SessionContext { session, server: context.server, now_ms: context.now_ms };
             run(&mut context, args, reply);
@@ -325,4 +306,28 @@ fn run_one(
             reply.error(error_text::NOT_IN_MULTI);
         }
     }
+}
+
+/// Runs a command on each of these shards that is at hand, and makes one reply of the parts.
+fn gather(
+    context: &mut KeysContext<'_>,
+    run: RunKeys,
+    merge: Merge,
+    wanted: Range<u16>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) {
+    let KeysContext { shards, server, now_ms } = context;
+    let (server, now_ms, protocol) = (*server, *now_ms, reply.protocol());
+    let mut parts = Vec::new();
+    shards.each(|shard| {
+        // In ascending order; behind one that is missing none has a part.
+        if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
+            let mut part = Vec::new();
+            let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };
+            run(&mut context, args, &mut Reply::new(&mut part, protocol));
+            parts.push(part);
+        }
+    });
+    reply.raw(&Gather::of(merge, protocol, parts));
 }

@@ -102,7 +102,7 @@ impl Core {
     fn run_asked(&mut self, asked: Asked<'_>) {
         let Asked { from, command: index, protocol, client, to, args } = asked;
         match TABLE.get(index).run {
-            Run::Keys { run, .. } | Run::Shard { run, .. } | Run::EachShard { run, .. } => {
+            Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. } => {
                 let Some(shard) = self.shard.as_deref_mut() else {
                     let args = OwnedArgs::from(args);
                     let request = Request { from, command: index, protocol, client, to, args };

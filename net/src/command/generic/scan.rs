@@ -1,11 +1,14 @@
 //! KEYS, SCAN, RANDOMKEY, DBSIZE.
 
 use crate::command::options::{cursor, is};
+use crate::command::walk::ScanOptions;
 use crate::command::{Command, Flag, Keys, KeysContext, Run};
 use crate::gather::{Merge, array, bulk, integer};
 use crate::resp::{Args, Reply, error_text};
+use crate::server::{Server, Stat};
 use keytide_engine::filter::Glob;
-use keytide_engine::number::parse_i64;
+use keytide_engine::position::ShardId;
+use std::ops::Range;
 
 pub static KEYS: Command = Command {
     name: "keys",
@@ -18,7 +21,10 @@ pub static KEYS: Command = Command {
 };
 
 fn keys(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    let glob = Glob::new(args.get(1));
+    let glob = match Glob::new(args.get(1)) {
+        Ok(glob) => glob,
+        Err(error) => return reply.error(error_text::err(&error)),
+    };
     let mut found: Vec<Vec<u8>> = Vec::new();
     context.shards.each(|shard| found.extend(shard.keys(&glob).map(<[u8]>::to_vec)));
     reply.array(found.len());
@@ -32,56 +38,58 @@ pub static SCAN: Command = Command {
     keys: Keys::None,
     summary: "Walks over the keys, a few at each call.",
     group: "generic",
-    run: Run::Shard {
-        run: scan,
-        shard: |args, shards| (cursor(args.get(1)).unwrap_or(0) >> SHARD_SHIFT) as u16 % shards,
-    },
+    run: Run::Shards { run: scan, shards: shards_to_scan, merge: Merge::Custom(join) },
 };
 
-/// A cursor names the shard above the 48 bits of the place in it.
+/// A cursor names the shard above the 48 bits of the place in it, which are in the order of the keys' hashes.
 const SHARD_SHIFT: u32 = 48;
 
-/// How many keys a call looks at where COUNT does not say.
-const COUNT_DEFAULT: usize = 10;
+/// The shard that a cursor names, and the place in it.
+fn place(cursor: u64, shards: u16) -> (u16, u64) {
+    ((cursor >> SHARD_SHIFT) as u16 % shards, cursor & ((1 << SHARD_SHIFT) - 1))
+}
+
+/// The shards that a call looks at: as many as it takes, by their last known numbers of keys, to look at COUNT keys. So a
+/// small keyspace comes in one call. Where the numbers are wrong the call finds less, and the cursor says where to go on.
+fn shards_to_scan(args: Args<'_>, server: &Server) -> Range<u16> {
+    let total = server.shards();
+    let (first, from) = place(cursor(args.get(1)).unwrap_or(0), total);
+    let count = ScanOptions::parse(args.rest(2), true).map_or(0, |options| options.count as u64);
+    let keys = |shard| server.stat(ShardId(shard), Stat::Keys);
+    // Hashes are spread evenly.
+    let part = (1 << SHARD_SHIFT) - from;
+    let mut known = ((u128::from(keys(first)) * u128::from(part)) >> SHARD_SHIFT) as u64;
+    let mut end = first + 1;
+    while end < total && known < count {
+        known += keys(end);
+        end += 1;
+    }
+    first..end
+}
 
 fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let Some(from) = cursor(args.get(1)) else { return reply.error(error_text::INVALID_CURSOR) };
-    let (mut glob, mut count, mut kind) = (None, COUNT_DEFAULT, None);
-    let words = args.rest(2);
-    let mut at = 0;
-    while let Some(word) = words.try_get(at) {
-        let Some(value) = words.try_get(at + 1) else { return reply.error(error_text::SYNTAX) };
-        at += 2;
-        if is(word, "match") {
-            glob = Some(Glob::new(value));
-        } else if is(word, "count") {
-            match parse_i64(value) {
-                None => return reply.error(error_text::NOT_INTEGER),
-                Some(number) if number < 1 => return reply.error(error_text::SYNTAX),
-                Some(number) => count = number as usize,
-            }
-        } else if is(word, "type") {
-            kind = Some(value);
-        } else {
-            return reply.error(error_text::SYNTAX);
-        }
-    }
-    let shards = u64::from(context.server.shards());
+    let options = match ScanOptions::parse(args.rest(2), true) {
+        Ok(options) => options,
+        Err(text) => return reply.error(text),
+    };
+    let shards = context.server.shards();
+    let (first, from) = place(from, shards);
     let mut found: Vec<Vec<u8>> = Vec::new();
     let mut next = 0;
     context.shards.each(|shard| {
-        let place = from & ((1 << SHARD_SHIFT) - 1);
-        let rest = shard.scan(place, count, |entry| {
-            let is_wanted = glob.as_ref().is_none_or(|glob| glob.matches(entry.key()))
-                && kind.is_none_or(|kind| entry.value().is_some_and(|value| is(kind, value.kind().name())));
+        let number = shard.id().0;
+        let from = if number == first { from } else { 0 };
+        let rest = shard.scan(from, options.work(), |entry| {
+            let is_wanted = options.wants(entry.key())
+                && options.kind.is_none_or(|kind| entry.value().is_some_and(|value| is(kind, value.kind().name())));
             if is_wanted {
                 found.push(entry.key().to_vec());
             }
         });
-        let number = u64::from(shard.id().0);
         next = match rest {
-            Some(rest) => number << SHARD_SHIFT | rest,
-            None if number + 1 < shards => (number + 1) << SHARD_SHIFT,
+            Some(rest) => u64::from(number) << SHARD_SHIFT | rest,
+            None if number + 1 < shards => u64::from(number + 1) << SHARD_SHIFT,
             None => 0,
         };
     });
@@ -89,6 +97,26 @@ fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     reply.array(found.len());
     found.iter().for_each(|key| reply.bulk(key));
+}
+
+/// Joins what the shards have found, up to the first that has more: the cursor goes on there, and what those behind it
+/// have found comes again.
+fn join(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
+    let mut next: &[u8] = b"0";
+    let mut found: Vec<&[u8]> = Vec::new();
+    for part in parts {
+        let mut fields = array(part);
+        next = fields.next().map_or(b"0", bulk);
+        found.extend(fields.next().into_iter().flat_map(array));
+        let is_through = cursor(next).is_none_or(|next| next & ((1 << SHARD_SHIFT) - 1) == 0);
+        if !is_through {
+            break;
+        }
+    }
+    reply.array(2);
+    reply.bulk(next);
+    reply.array(found.len());
+    found.iter().for_each(|key| reply.raw(key));
 }
 
 pub static RANDOMKEY: Command = Command {

@@ -73,7 +73,10 @@ fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
         5 if is(args.get(2), "filterby") => {
             let value = args.get(4);
             if is(args.get(3), "pattern") {
-                let glob = Glob::new(&value.to_ascii_lowercase());
+                let glob = match Glob::new(&value.to_ascii_lowercase()) {
+                    Ok(glob) => glob,
+                    Err(error) => return reply.error(error_text::err(&error)),
+                };
                 all.filter(|command| glob.matches(command.name.as_bytes())).collect()
             } else if is(args.get(3), "aclcat") {
                 all.filter(|command| categories(command).iter().any(|name| is(value, name))).collect()

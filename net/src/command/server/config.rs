@@ -138,7 +138,10 @@ fn get(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
             let named = ROWS.iter().find(|row| pattern.eq_ignore_ascii_case(row.name.as_bytes()));
             found.extend(named.map(|row| (pattern, row)));
         } else {
-            let glob = Glob::new(&pattern.to_ascii_lowercase());
+            let glob = match Glob::new(&pattern.to_ascii_lowercase()) {
+                Ok(glob) => glob,
+                Err(error) => return reply.error(error_text::err(&error)),
+            };
             let matching = ROWS.iter().filter(|row| glob.matches(row.name.as_bytes()));
             found.extend(matching.map(|row| (row.name.as_bytes(), row)));
         }
