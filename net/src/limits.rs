@@ -19,8 +19,23 @@ pub const OUTPUT_STALL_BYTES: usize = 1 << 20;
 /// Beyond so many bytes of input behind a command that waits, nothing more is received from the client.
 pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
 
-/// Heap memory that is had from the system before the first client, in bytes, `--heap-bytes`.
-pub const HEAP_BYTES_DEFAULT: u64 = 128 << 20;
+/// Heap memory that is prefaulted at the start, in bytes, `--heap-bytes`.
+pub const HEAP_BYTES_DEFAULT: u64 = 0;
+
+/// How many clients may be connected, `--maxclients`.
+pub const MAXCLIENTS_DEFAULT: u64 = 10_000;
+
+/// The most that `--maxclients` may be, as in Redis.
+pub const MAXCLIENTS_MAX: u64 = u32::MAX as u64;
+
+/// What part of `--maxclients` may be clients that have not given the password, `--unauthenticated-clients`: a quarter.
+pub const UNAUTHENTICATED_CLIENTS_PART: u64 = 4;
+
+/// The most that are a quarter: what one of them may take is bounded, and all of them together take no more than 64 MiB.
+pub const UNAUTHENTICATED_CLIENTS_DEFAULT_MAX: u64 = 1_000;
+
+/// How long a client may take to give the password, in milliseconds, `--auth-timeout`.
+pub const AUTH_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 /// A subscriber has room for events while less output than this waits to leave, in bytes, `--push-buffer-bytes`.
 pub const PUSH_BUFFER_BYTES_DEFAULT: u64 = 256 << 10;

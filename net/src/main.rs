@@ -1,7 +1,6 @@
 //! The `keytide` binary: arguments, logging, and the server.
 
-use clap::Parser;
-use keytide_net::config::{Command, Config, Flags};
+use keytide_net::config::{Command, Config, ConfigError, Flags};
 use keytide_net::{check, start};
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,14 +8,24 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The status of a process whose server could not start, or had to stop.
+const FAILED: u8 = 1;
+
+/// The status of a process whose command line, environment or file is not right: the one that clap ends with.
+const MISUSED: u8 = 2;
+
 fn main() -> ExitCode {
-    let mut flags = Flags::parse();
+    let mut flags = match Flags::read(std::env::args_os()) {
+        Ok(flags) => flags,
+        Err(ConfigError::Usage(usage)) => usage.exit(),
+        Err(error) => return fail(&error, MISUSED),
+    };
     if let Some(Command::Check { dir, repair }) = flags.command.take() {
         return ExitCode::from(check::run(&dir, repair, &mut std::io::stdout().lock()));
     }
     let config = match flags.decide() {
         Ok(config) => config,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&error, MISUSED),
     };
     start_logging(&config);
     let ready = |server: &keytide_net::server::Server| {
@@ -26,17 +35,17 @@ fn main() -> ExitCode {
     };
     match start::serve(config, ready) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, FAILED),
     }
 }
 
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+fn fail(error: &dyn std::error::Error, status: u8) -> ExitCode {
     eprintln!("keytide: {error}");
-    ExitCode::FAILURE
+    ExitCode::from(status)
 }
 
 fn start_logging(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // The configuration takes no other filters.
+    let filter = tracing_subscriber::EnvFilter::new(&config.log_level);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -1,7 +1,7 @@
 //! The flags about history on disk, and what they mean.
 
-use super::ConfigError;
 use super::values::{bytes_from, refused, span_ms};
+use super::{ConfigError, Origin};
 use crate::limits::{
     RETAIN_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SNAPSHOT_BYTES_DEFAULT, SNAPSHOT_BYTES_MIN,
     SNAPSHOTS_DEFAULT,
@@ -87,7 +87,7 @@ impl DurabilityFlags {
     pub(super) fn decide(self, ring_bytes: u64) -> Result<Option<Durability>, ConfigError> {
         let Some(dir) = self.dir.as_ref() else {
             return match self.first_given() {
-                Some(flag) => Err(ConfigError::NoDirectory { flag }),
+                Some(flag) => Err(ConfigError::NoDirectory { flag, origin: Origin::default() }),
                 None => Ok(None),
             };
         };

@@ -2,9 +2,13 @@
 
 use super::ConfigError;
 use super::durability::DurabilityFlags;
-use clap::{Parser, Subcommand};
+use super::origin::{Origin, Origins, variable};
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::error::Error;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What was typed, or found in the environment or in the file: nothing where nothing was said.
@@ -21,9 +25,9 @@ pub struct Flags {
     #[arg(long, env = "KEYTIDE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(super) config: Option<PathBuf>,
-    /// Address to listen on [default: 127.0.0.1]
+    /// Address to listen on, or a name that has one [default: 127.0.0.1]
     #[arg(long, env = "KEYTIDE_BIND", value_name = "ADDR")]
-    pub(super) bind: Option<IpAddr>,
+    pub(super) bind: Option<String>,
     /// Port of the Redis protocol; 0 = any free one [default: 6379]
     #[arg(long, env = "KEYTIDE_PORT")]
     pub(super) port: Option<u16>,
@@ -39,8 +43,7 @@ pub struct Flags {
     /// Bytes of each shard's ring, rounded up to a power of two; k, m and g may follow; 0 = record nothing [default: 64m]
     #[arg(long, env = "KEYTIDE_RING_BYTES", value_name = "BYTES")]
     pub(super) ring_bytes: Option<String>,
-    /// Bytes of heap memory, for all shards, that are had from the system before the first client; more is taken as it
-    /// is needed; k, m and g may follow [default: 128m]
+    /// Bytes of heap memory, for all shards, to prefault at the start; k, m and g may follow [default: 0]
     #[arg(long, env = "KEYTIDE_HEAP_BYTES", value_name = "BYTES")]
     pub(super) heap_bytes: Option<String>,
     /// Streams of absent keys whose revision counter each shard keeps [default: 1048576]
@@ -49,6 +52,12 @@ pub struct Flags {
     /// Clients that may be connected at once [default: 10000]
     #[arg(long, env = "KEYTIDE_MAXCLIENTS", value_name = "N")]
     pub(super) maxclients: Option<u64>,
+    /// Of these, clients that have not given the password [default: a quarter of --maxclients, at most 1000]
+    #[arg(long, env = "KEYTIDE_UNAUTHENTICATED_CLIENTS", value_name = "N")]
+    pub(super) unauthenticated_clients: Option<u64>,
+    /// How long a client may take to give the password, as 60s or 1m; 0 = for ever [default: 60s]
+    #[arg(long, env = "KEYTIDE_AUTH_TIMEOUT", value_name = "SPAN")]
+    pub(super) auth_timeout: Option<String>,
     /// Subscriptions that one client may have [default: 1000]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTIONS_PER_CLIENT", value_name = "N")]
     pub(super) subscriptions_per_client: Option<usize>,
@@ -71,7 +80,7 @@ pub struct Flags {
     /// Serve other machines without a password
     #[arg(long, env = "KEYTIDE_INSECURE", num_args = 0, default_missing_value = "true")]
     pub(super) insecure: Option<bool>,
-    /// error, warn, info, debug or trace; or a filter as in keytide_net=debug [default: warn]
+    /// error, warn, info, debug, trace or off; or a filter as in keytide_net=debug [default: warn]
     #[arg(long, env = "KEYTIDE_LOG_LEVEL", value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
     #[command(flatten)]
@@ -80,6 +89,10 @@ pub struct Flags {
     #[command(flatten)]
     #[serde(flatten)]
     planned: Planned,
+    /// Where the settings came from that are not from the command line.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub(super) origins: Origins,
 }
 
 /// What the binary does beside serving.
@@ -121,13 +134,32 @@ struct Planned {
 }
 
 impl Flags {
+    /// Reads a command line, its first word the program, and the environment.
+    ///
+    /// # Errors
+    /// The flag, or the variable, whose value is none; or clap's own text, which is also the help that was asked for.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Flags, ConfigError> {
+        let words: Vec<OsString> = words.into_iter().collect();
+        let command = Flags::command();
+        let matches = match command.try_get_matches_from(&words) {
+            Ok(matches) => matches,
+            Err(error) => return Err(variable_error(&error, &words).unwrap_or(ConfigError::Usage(error))),
+        };
+        let mut flags = Flags::from_arg_matches(&matches)?;
+        let from_environment = |id: &&str| matches.value_source(id) == Some(ValueSource::EnvVariable);
+        for id in matches.ids().map(clap::Id::as_str).filter(from_environment) {
+            flags.origins.note(id.replace('_', "-"), Origin::Variable);
+        }
+        Ok(flags)
+    }
+
     /// Takes from the file what was not said otherwise.
     pub(super) fn fill_from(&mut self, file: Flags) {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
         fill!(bind port grpc_port shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
-        fill!(insecure log_level);
+        fill!(insecure log_level unauthenticated_clients auth_timeout);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         macro_rules! fill_planned {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };
@@ -150,8 +182,31 @@ impl Flags {
             ("tls-key-file", &planned.tls_key_file),
         ];
         match given.iter().find(|(_, value)| value.is_some()) {
-            Some((flag, _)) => Err(ConfigError::Planned { flag }),
+            Some((flag, _)) => Err(ConfigError::Planned { flag, origin: Origin::default() }),
             None => Ok(()),
         }
     }
+}
+
+/// The error of a variable's value, which clap takes for the flag's. None where it is about the command line.
+fn variable_error(error: &clap::Error, words: &[OsString]) -> Option<ConfigError> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    // As `--port <PORT>`.
+    let flag = text(ContextKind::InvalidArg)?.strip_prefix("--")?.split([' ', '=']).next()?.to_owned();
+    let is_flag = |word: &OsString| {
+        let rest = word.to_str().and_then(|word| word.strip_prefix("--")?.strip_prefix(&flag));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    if words.iter().any(is_flag) || std::env::var_os(variable(&flag)).is_none() {
+        return None;
+    }
+    let allowed = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) => format!("{} is expected", values.join(" or ")),
+        _ => error.source().map_or_else(|| "not a value".to_owned(), ToString::to_string),
+    };
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    Some(ConfigError::Value { flag, value, reason: allowed, origin: Origin::Variable })
 }

@@ -1,17 +1,24 @@
 //! The configuration: flags, a TOML file, the environment. A flag beats the environment, the environment the file.
 
 mod durability;
+mod file;
 mod flags;
+mod origin;
 mod values;
 
 pub use durability::Durability;
 pub use flags::{Command, Flags};
+pub use origin::Origin;
 
-use crate::limits::{HEAP_BYTES_DEFAULT, PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN};
+use crate::limits::{
+    AUTH_TIMEOUT_MS_DEFAULT, HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, PUSH_BUFFER_BYTES_DEFAULT,
+    PUSH_BUFFER_BYTES_MIN, UNAUTHENTICATED_CLIENTS_DEFAULT_MAX, UNAUTHENTICATED_CLIENTS_PART,
+};
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
+use origin::Origins;
 use std::net::IpAddr;
 use thiserror::Error;
-use values::{bytes_from, placement, refused, ring_bytes, spin};
+use values::{address, bytes_from, count_from, log_level, patience_ms, placement, refused, ring_bytes, spin};
 
 /// What is meant: every value decided and checked.
 #[derive(Clone, Debug)]
@@ -26,14 +33,18 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// Bytes of each shard's ring, a power of two; 0 = record nothing.
     pub ring_bytes: u64,
-    /// Bytes of heap memory that are had from the system before the first client.
+    /// Bytes of heap memory that are prefaulted at the start.
     pub heap_bytes: u64,
     /// Where and how history is kept on disk; nothing where it is kept in memory only.
     pub durability: Option<Durability>,
     /// Streams of absent keys that each shard knows.
     pub absent_streams: usize,
-    /// Clients at once.
+    /// Clients at once; the limit of open files may allow fewer.
     pub maxclients: u64,
+    /// Clients at once that have not given the password, where one is asked.
+    pub unauthenticated_clients: u64,
+    /// How long a client may take to give the password, milliseconds; none for ever.
+    pub auth_timeout_ms: Option<u64>,
     /// The bounds of subscriptions.
     pub subscriptions: SubscriptionLimits,
     /// A subscriber has room for events while less output than this waits to leave, in bytes.
@@ -66,44 +77,73 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not what it should be.
-    #[error("--config {path}: {message}")]
-    Syntax {
+    /// A line of the file is no setting.
+    #[error("{file} line {line}: {message}")]
+    Line {
         /// The file.
-        path: String,
-        /// Where and why.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// Why not.
         message: String,
     },
-    /// A flag's value is none.
-    #[error("--{flag} {value}: {reason}")]
+    /// A setting's value is none.
+    #[error("{}: {reason}", .origin.setting(.flag, Some(.value)))]
     Value {
         /// The flag.
-        flag: &'static str,
+        flag: String,
         /// What was given.
         value: String,
         /// What it should be.
         reason: String,
+        /// Where it was given.
+        origin: Origin,
     },
     /// A flag of a feature that does not exist yet.
-    #[error("--{flag}: not supported by this version of keytide; start without it")]
+    #[error("{}: not supported by this version of keytide; start without it", .origin.setting(.flag, None))]
     Planned {
         /// The flag.
         flag: &'static str,
+        /// Where it was given.
+        origin: Origin,
     },
     /// A flag about history on disk, and no directory for it.
-    #[error("--{flag} is about history on disk: give --dir too, or leave it out")]
+    #[error("{} is about history on disk: give --dir too, or leave it out", .origin.setting(.flag, None))]
     NoDirectory {
         /// The flag.
         flag: &'static str,
+        /// Where it was given.
+        origin: Origin,
     },
     /// Others could write without a password.
     #[error(
-        "--bind {bind} serves other machines without a password: give --requirepass, or --insecure if that is meant"
+        "{} serves other machines without a password: give --requirepass, or --insecure if that is meant",
+        .origin.setting("bind", Some(.bind))
     )]
     Unprotected {
         /// The address.
-        bind: IpAddr,
+        bind: String,
+        /// Where it was given.
+        origin: Origin,
     },
+    /// The command line is none, or asks for help.
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
+}
+
+impl ConfigError {
+    /// The same error, which names where its setting came from.
+    fn located(mut self, origins: &Origins) -> ConfigError {
+        match &mut self {
+            ConfigError::Value { flag, origin, .. } => *origin = origins.of(flag),
+            ConfigError::Planned { flag, origin } | ConfigError::NoDirectory { flag, origin } => {
+                *origin = origins.of(flag);
+            }
+            ConfigError::Unprotected { origin, .. } => *origin = origins.of("bind"),
+            ConfigError::File { .. } | ConfigError::Line { .. } | ConfigError::Usage(_) => {}
+        }
+        self
+    }
 }
 
 impl Config {
@@ -120,32 +160,39 @@ fn has_repeats(cores: &[usize]) -> bool {
 
 impl Flags {
     /// Reads the file, if one is named, and decides.
+    ///
+    /// # Errors
+    /// What cannot be meant, and where it was said.
     pub fn decide(mut self) -> Result<Config, ConfigError> {
+        let mut origins = std::mem::take(&mut self.origins);
         if let Some(path) = &self.config {
-            let shown = path.display().to_string();
-            let text =
-                std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: shown.clone(), source })?;
-            let file: Flags = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-                path: shown,
-                message: error.to_string().trim_end().to_owned(),
-            })?;
-            self.fill_from(file);
+            for setting in file::read(path)? {
+                origins.note(setting.name, setting.origin);
+                self.fill_from(setting.flags);
+            }
         }
+        self.decide_values().map_err(|error| error.located(&origins))
+    }
+
+    fn decide_values(mut self) -> Result<Config, ConfigError> {
         self.check_planned()?;
         // An empty password is none, as in Redis.
         self.requirepass = self.requirepass.filter(|password| !password.is_empty());
-        let bind = self.bind.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let given = self.bind.unwrap_or_else(|| "127.0.0.1".to_owned());
+        let bind = address(&given)?;
         if !bind.is_loopback() && self.requirepass.is_none() && self.insecure != Some(true) {
-            return Err(ConfigError::Unprotected { bind });
+            return Err(ConfigError::Unprotected { bind: given, origin: Origin::default() });
         }
         if let Some(port) = self.grpc_port.filter(|port| *port != 0) {
             let reason = "not supported by this version of keytide; start without it, or with 0".to_owned();
-            return Err(ConfigError::Value { flag: "grpc-port", value: port.to_string(), reason });
+            return Err(refused("grpc-port", &port.to_string(), reason));
         }
         let limits = SubscriptionLimits::default();
         if self.subscription_queue_events == Some(0) {
             return Err(refused("subscription-queue-events", "0", "at least 1 event"));
         }
+        let maxclients = count_from("maxclients", self.maxclients, (1, MAXCLIENTS_MAX, MAXCLIENTS_DEFAULT))?;
+        let unauthenticated = (maxclients / UNAUTHENTICATED_CLIENTS_PART).clamp(1, UNAUTHENTICATED_CLIENTS_DEFAULT_MAX);
         let (shards, cores) = placement(self.shards, self.cores.as_deref())?;
         let shares_cores = has_repeats(&cores);
         let ring_bytes = ring_bytes(self.ring_bytes.as_deref())?;
@@ -158,7 +205,13 @@ impl Flags {
             heap_bytes: bytes_from("heap-bytes", self.heap_bytes.as_deref(), (0, HEAP_BYTES_DEFAULT))?,
             durability: self.durability.decide(ring_bytes)?,
             absent_streams: self.absent_streams.unwrap_or(ABSENT_STREAMS_DEFAULT),
-            maxclients: self.maxclients.unwrap_or(10_000),
+            maxclients,
+            unauthenticated_clients: count_from(
+                "unauthenticated-clients",
+                self.unauthenticated_clients,
+                (1, MAXCLIENTS_MAX, unauthenticated),
+            )?,
+            auth_timeout_ms: patience_ms("auth-timeout", self.auth_timeout.as_deref(), AUTH_TIMEOUT_MS_DEFAULT)?,
             subscriptions: SubscriptionLimits {
                 per_client: self.subscriptions_per_client.unwrap_or(limits.per_client),
                 queue_events: self.subscription_queue_events.unwrap_or(limits.queue_events),
@@ -175,7 +228,7 @@ impl Flags {
             )? as usize,
             spin: spin(self.spin_us.as_deref(), shares_cores)?,
             requirepass: self.requirepass,
-            log_level: self.log_level.unwrap_or_else(|| "warn".to_owned()),
+            log_level: log_level(self.log_level.as_deref().unwrap_or("warn"))?,
         })
     }
 }
@@ -215,6 +268,43 @@ mod tests {
     }
 
     #[test]
+    fn a_name_to_listen_on_is_resolved() {
+        assert!(decide(&["--bind", "localhost"]).is_ok_and(|config| config.bind.is_loopback()));
+        assert_eq!(decide(&["--bind", "::1"]).map(|config| config.bind.to_string()), Ok("::1".into()));
+        let refused = decide(&["--bind", "no such host"]).unwrap_err();
+        assert!(refused.starts_with("--bind no such host: ") && refused.contains("an address"), "{refused}");
+        assert!(decide(&["--bind", ""]).is_err());
+    }
+
+    #[test]
+    fn a_level_of_logging_is_a_word_or_a_filter() {
+        for level in ["error", "WARN", "info", "debug", "trace", "off", "keytide_net=debug", "info,keytide_net=trace"] {
+            assert_eq!(decide(&["--log-level", level]).map(|config| config.log_level), Ok(level.to_owned()));
+        }
+        for level in ["wran", "", "warn,wran", "keytide_net", "keytide_net=wran", "=debug", "info,"] {
+            let refused = decide(&["--log-level", level]).unwrap_err();
+            assert!(refused.contains("error, warn, info, debug, trace or off"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn there_is_at_least_one_client_and_a_part_of_them_may_be_strangers() {
+        for flag in ["--maxclients", "--unauthenticated-clients"] {
+            assert!(decide(&[flag, "0"]).unwrap_err().starts_with(&format!("{flag} 0: from 1 to")));
+        }
+        let strangers = |words: &[&str]| decide(words).map(|config| config.unauthenticated_clients);
+        assert_eq!(strangers(&[]), Ok(1000));
+        assert_eq!(strangers(&["--maxclients", "100"]), Ok(25));
+        assert_eq!(strangers(&["--maxclients", "1"]), Ok(1));
+        assert_eq!(strangers(&["--unauthenticated-clients", "7"]), Ok(7));
+        let timeout = |words: &[&str]| decide(words).map(|config| config.auth_timeout_ms);
+        assert_eq!(timeout(&[]), Ok(Some(60_000)));
+        assert_eq!(timeout(&["--auth-timeout", "5s"]), Ok(Some(5_000)));
+        assert_eq!(timeout(&["--auth-timeout", "0"]), Ok(None));
+        assert!(timeout(&["--auth-timeout", "5"]).unwrap_err().contains("90s"));
+    }
+
+    #[test]
     fn values_are_checked_and_the_remedy_is_named() {
         assert_eq!(decide(&["--ring-bytes", "100k"]).map(|c| c.ring_bytes), Ok(128 << 10));
         assert_eq!(decide(&["--ring-bytes", "0"]).map(|c| c.ring_bytes), Ok(0));
@@ -228,6 +318,15 @@ mod tests {
         assert!(decide(&["--subscription-queue-bytes", "x"]).unwrap_err().contains("128k"));
         let limits = decide(&["--subscriptions-per-client", "3", "--subscription-queue-events", "7"]);
         assert_eq!(limits.map(|c| (c.subscriptions.per_client, c.subscriptions.queue_events)), Ok((3, 7)));
+    }
+
+    /// What a file with this text means, beside these flags.
+    fn decide_with_file(name: &str, text: &str, words: &[&str]) -> Result<Config, String> {
+        let path = std::env::temp_dir().join(format!("keytide-config-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).expect("a file in the temporary directory");
+        let config = decide(&[&["--config", path.to_str().expect("a plain path")], words].concat());
+        std::fs::remove_file(&path).expect("the file was written");
+        config
     }
 
     #[test]
@@ -244,13 +343,27 @@ mod tests {
 
     #[test]
     fn a_file_is_read_and_a_flag_beats_it() {
-        let path = std::env::temp_dir().join(format!("keytide-config-{}.toml", std::process::id()));
-        std::fs::write(&path, "port = 7000\nring-bytes = \"1m\"\n").expect("a file in the temporary directory");
-        let config = decide(&["--config", path.to_str().expect("a plain path"), "--port", "7001"]);
-        std::fs::write(&path, "prot = 7000\n").expect("a file in the temporary directory");
-        let misspelt = decide(&["--config", path.to_str().expect("a plain path")]);
-        std::fs::remove_file(&path).expect("the file was written");
+        let text = "port = 7000\nring-bytes = \"1m\"\n";
+        let config = decide_with_file("read", text, &["--port", "7001"]);
         assert_eq!(config.map(|c| (c.port, c.ring_bytes)), Ok((7001, 1 << 20)));
-        assert!(misspelt.unwrap_err().contains("prot"));
+    }
+
+    #[test]
+    fn an_error_of_the_file_names_the_line() {
+        let error = |name: &str, last: &str| {
+            let text = format!("# A comment.\nfsync = \"os\"\n\n{last}\ndir = \"/data\"\n");
+            let error = decide_with_file(name, &text, &[]).expect_err(last);
+            assert!(error.contains(&format!("{name}.toml line 4: ")), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+            error
+        };
+        assert!(error("misspelt", "prot = 7000").contains("prot"));
+        assert!(error("type", "port = \"abc\"").contains("abc"));
+        assert!(error("range", "port = 70000").contains("70000"));
+        assert!(error("syntax", "port = = 3").contains("line 4"));
+        assert!(error("value", "snapshots = 0").ends_with("line 4: snapshots = 0: at least 1"));
+        assert!(error("level", "log-level = \"wran\"").contains("log-level = wran: "));
+        assert!(error("planned", "maxmemory = \"1g\"").contains("line 4: maxmemory: not supported"));
+        assert!(error("bind", "bind = \"0.0.0.0\"").contains("line 4: bind = 0.0.0.0 serves other machines"));
     }
 }

@@ -1,12 +1,54 @@
-//! From what was typed to values: numbers of bytes, spans of time, cores.
+//! From what was typed to values: numbers of bytes, spans of time, cores, addresses, levels of logging.
 
-use super::{ConfigError, Spin};
+use super::{ConfigError, Origin, Spin};
 use crate::limits::{SHARDS_MAX, SPIN_US_DEFAULT};
 use keytide_engine::limits::{RING_BYTES_DEFAULT, RING_BYTES_MIN};
+use std::net::{IpAddr, ToSocketAddrs};
 
 /// A value that is none, and what it should be.
 pub(super) fn refused(flag: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
-    ConfigError::Value { flag, value: value.to_owned(), reason: reason.into() }
+    let (flag, value) = (flag.to_owned(), value.to_owned());
+    ConfigError::Value { flag, value, reason: reason.into(), origin: Origin::default() }
+}
+
+/// The address to listen on: of a name, its first IPv4 address, else its first one.
+pub(super) fn address(text: &str) -> Result<IpAddr, ConfigError> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let refused = |reason: String| refused("bind", text, format!("{reason}; give an address of this machine"));
+    let found: Vec<IpAddr> =
+        (text, 0).to_socket_addrs().map_err(|error| refused(error.to_string()))?.map(|address| address.ip()).collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| refused("the name has no address".to_owned()))
+}
+
+/// What is logged: a level, or directives that each name a target and its level.
+pub(super) fn log_level(text: &str) -> Result<String, ConfigError> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
+    let is_directive = |part: &str| match part.rsplit_once('=') {
+        Some((target, level)) => !target.is_empty() && is_level(level),
+        None => is_level(part),
+    };
+    if text.split(',').all(|part| is_directive(part.trim())) {
+        return Ok(text.to_owned());
+    }
+    let reason = "error, warn, info, debug, trace or off is expected, or a filter as keytide_net=debug";
+    Err(refused("log-level", text, reason))
+}
+
+/// A number from `min` to `max`, or what it is where nothing was said.
+pub(super) fn count_from(
+    flag: &'static str,
+    given: Option<u64>,
+    (min, max, default): (u64, u64, u64),
+) -> Result<u64, ConfigError> {
+    match given {
+        None => Ok(default),
+        Some(count) if (min..=max).contains(&count) => Ok(count),
+        Some(count) => Err(refused(flag, &count.to_string(), format!("from {min} to {max}"))),
+    }
 }
 
 /// The number of shards and the core of each: as many shards as cores, unless said otherwise. More shards than cores
@@ -119,6 +161,15 @@ pub(super) fn span_ms(flag: &'static str, text: &str) -> Result<u64, ConfigError
         digits.parse::<u64>().ok()?.checked_mul(seconds * 1000).filter(|ms| *ms > 0)
     };
     parsed().ok_or_else(|| refused(flag, text, "a span of time is expected, as 7d, 12h, 30m or 90s"))
+}
+
+/// How long something is waited for, in milliseconds, or what it is where nothing was said; none, for 0, for ever.
+pub(super) fn patience_ms(flag: &'static str, text: Option<&str>, default: u64) -> Result<Option<u64>, ConfigError> {
+    match text.map(str::trim) {
+        None => Ok(Some(default)),
+        Some("0") => Ok(None),
+        Some(text) => span_ms(flag, text).map(Some),
+    }
 }
 
 #[cfg(test)]
