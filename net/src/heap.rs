@@ -1,6 +1,5 @@
-//! The heap's first memory, had from the system before there are clients: a turn that is the first to write to a large
-//! page waits until the system has cleared it, 0.1 ms for two megabytes, and 8 ms where the host of a virtual machine has
-//! to find the memory first.
+//! Heap memory prefaulted at the start, `--heap-bytes`: the first write to a large page of it waits until the system has
+//! cleared the page, 0.1 ms for two megabytes, and 8 ms where the host of a virtual machine has to find the memory first.
 
 use rustix::mm::{Advice, madvise};
 use std::io;

@@ -21,7 +21,9 @@
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
-//! | `heap` | memory that is had before there are clients |
+//! | `heap` | heap memory prefaulted at the start |
+//! | [`memory`] | how much memory there is, and whether writes are still taken |
+//! | `paced` | log lines that clients can cause |
 //! | [`limits`] | every bound that is no flag |
 
 pub mod check;
@@ -34,8 +36,10 @@ pub mod groups;
 mod heap;
 pub(crate) mod keep;
 pub mod limits;
+pub mod memory;
 pub mod mesh;
 pub mod net_ring;
+mod paced;
 pub mod push;
 pub mod reading_time;
 pub mod replies;

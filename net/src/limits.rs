@@ -1,5 +1,7 @@
 //! Every bound of the network side that is no flag: its name, its value, and why.
 
+use std::time::Duration;
+
 /// How many replies of one connection may be on their way from other cores; then its next commands wait.
 pub const PIPELINE_MAX: usize = 4096;
 
@@ -140,3 +142,26 @@ pub const SHARED_FILES_MAX: usize = 64;
 /// The memory, in bytes, that is taken at once for what many are told: as much as they are told together, to which it
 /// would grow anyway, by steps.
 pub const SHARED_BYTES_AT_FIRST: usize = keytide_engine::limits::SHARED_BYTES as usize;
+
+/// From this percentage of the memory that the process may use on, commands that may use more are refused: what is left
+/// is for replies, for input, and for what is used between two looks.
+pub const MEMORY_SHARE_PERCENT: u64 = 90;
+
+/// How often the memory in use is looked at, milliseconds.
+pub const MEMORY_LOOK_MS: u64 = 100;
+
+/// The same close to the bound: where less is left than [`MEMORY_CLOSE_PART`] of the limit.
+pub const MEMORY_LOOK_CLOSE_MS: u64 = 10;
+
+/// What part of the limit is close: a quarter. To get from there to the bound between two looks, a server would have to
+/// take a quarter of its memory in a tenth of a second.
+pub const MEMORY_CLOSE_PART: u64 = 4;
+
+/// What part of the memory limit is never claimed for large arguments: a thirty-second.
+pub const MEMORY_LEFT_PART: u64 = 32;
+
+/// Input of a client from so many bytes on is claimed of the memory that is left before it is taken.
+pub const INPUT_CLAIM_BYTES: usize = 1 << 20;
+
+/// How often a line is logged that clients can cause.
+pub const LOG_PACE: Duration = Duration::from_secs(10);

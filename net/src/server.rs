@@ -2,6 +2,7 @@
 //! either never changed after the start or an atomic that is documented beside it.
 
 use crate::config::Config;
+use crate::memory::MemoryWatch;
 use crate::snapshots::{Board, Order};
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
@@ -41,6 +42,8 @@ pub struct Server {
     pub history_id: String,
     /// What is on disk; none where all is in memory.
     pub on_disk: Option<OnDisk>,
+    /// Whether there is memory for commands that may use more.
+    pub memory: Arc<MemoryWatch>,
     /// What each core tells the others, on cache lines of its own.
     pub cores: Vec<CachePadded<CoreShared>>,
     /// The number that the next client gets.
@@ -146,6 +149,7 @@ impl Server {
             maxclients: AtomicU64::new(config.maxclients),
             stats_base: Default::default(),
             longest_turn_us: AtomicU64::new(0),
+            memory: Arc::default(),
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
             config,
             sequencer,

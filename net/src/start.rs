@@ -4,9 +4,13 @@ use crate::config::Config;
 use crate::group_store::GroupStoreError;
 use crate::heap;
 use crate::keep::{self, Begun};
+use crate::memory::MemoryLimit;
+use crate::memory::watch::{self, Watcher};
 use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
 use keytide_engine::log::store::StoreError;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use socket2::{Domain, Socket, Type};
 use std::collections::HashSet;
 use std::io;
@@ -34,6 +38,24 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The memory that is taken at the start is more than there is.
+    #[error(
+        "the rings of {shards} shards with --ring-bytes {ring_bytes} and --heap-bytes {heap_bytes} take more than \
+         {limit}; give fewer bytes or fewer --shards"
+    )]
+    Memory {
+        /// How many shards there are.
+        shards: u16,
+        /// Bytes of each one's ring.
+        ring_bytes: u64,
+        /// Bytes of heap to prefault.
+        heap_bytes: u64,
+        /// How much there is.
+        limit: MemoryLimit,
+    },
+    /// The system does not say how much memory is in use, or has no thread for looking at it.
+    #[error("memory in use: {0}")]
+    Watch(io::Error),
     /// The consumer groups of an earlier run cannot be had.
     #[error("consumer groups: {0}")]
     Groups(#[from] GroupStoreError),
@@ -67,10 +89,47 @@ pub const BACKLOG: i32 = 1024;
 /// # Errors
 /// Why it could not start, or had to stop.
 pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
+    // From the first moment on: a terminal that is closed ends no server.
+    let signals = Signals::new([SIGHUP]).map_err(StartError::Signals)?;
+    let limit = MemoryLimit::read();
+    tell_what_starts(&config, limit);
+    check_memory(&config, limit)?;
     let (address, listeners) = listen(&config)?;
     if let Err(error) = heap::populate(config.heap_bytes) {
-        tracing::warn!(%error, bytes = config.heap_bytes, "turns will wait for the heap's first memory");
+        tracing::warn!(%error, bytes = config.heap_bytes, "the heap is not prefaulted: turns wait for its first pages");
     }
+    let Begun { kept, shards, groups, store } = keep::begin(&config)?;
+    let server = Arc::new(Server::new(config, kept, address));
+    let watcher = Watcher::start(server.memory.clone()).map_err(StartError::Watch)?;
+    heed_signals(signals, server.clone()).map_err(StartError::Signals)?;
+    turn_loop::run(&server, shards, groups, listeners, || {
+        tracing::info!(%address, shards = server.shards(), "ready");
+        ready(&server);
+    })?;
+    drop(watcher);
+    // The cores have ended, and with them the logs: everything is on the disk that could be.
+    store.map_or(Ok(()), |store| store.close(&server.sequencer)).map_err(StartError::Store)
+}
+
+/// Logs what is about to start.
+fn tell_what_starts(config: &Config, limit: MemoryLimit) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        bind = %config.bind,
+        port = config.port,
+        shards = config.shards,
+        cores = ?config.cores,
+        dir = %config.durability.as_ref().map_or("none, in memory".into(), |kept| kept.dir.display().to_string()),
+        "keytide starts"
+    );
+    tracing::info!(
+        %limit,
+        ring_bytes = config.ring_bytes,
+        rings_bytes_total = config.ring_bytes * u64::from(config.shards),
+        heap_bytes = config.heap_bytes,
+        "memory"
+    );
     if config.shares_cores() {
         let cores = config.cores.iter().collect::<HashSet<_>>().len();
         tracing::warn!(
@@ -79,12 +138,23 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
             "several shards share a core, which costs time: give as many --shards as there are cores, or fewer"
         );
     }
-    let Begun { kept, shards, groups, store } = keep::begin(&config)?;
-    let server = Arc::new(Server::new(config, kept, address));
-    stop_on_signal(server.clone()).map_err(StartError::Signals)?;
-    turn_loop::run(&server, shards, groups, listeners, || ready(&server))?;
-    // The cores have ended, and with them the logs: everything is on the disk that could be.
-    store.map_or(Ok(()), |store| store.close(&server.sequencer)).map_err(StartError::Store)
+}
+
+/// Refuses what does not fit into memory, and warns of what leaves too little for keys.
+fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
+    let &Config { shards, ring_bytes, heap_bytes, .. } = config;
+    let bytes = ring_bytes.saturating_mul(shards.into()).saturating_add(heap_bytes);
+    if bytes > limit.bytes() {
+        return Err(StartError::Memory { shards, ring_bytes, heap_bytes, limit });
+    }
+    if bytes > watch::bound(limit.bytes()) {
+        tracing::warn!(
+            %limit,
+            bytes,
+            "rings and heap leave no memory for keys, writes will be refused: give fewer --ring-bytes, --heap-bytes or --shards"
+        );
+    }
+    Ok(())
 }
 
 /// A listener for each core on one address. A plain bind comes first: sharing the port would succeed beside another
@@ -122,16 +192,22 @@ fn listen(config: &Config) -> Result<(SocketAddr, Vec<TcpListener>), StartError>
     Ok((address, listeners))
 }
 
-/// Stops the server on SIGTERM and SIGINT; a second one ends the process at once. SIGPIPE is ignored.
-fn stop_on_signal(server: Arc<Server>) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
+/// Stops the server on SIGTERM and SIGINT; a second one ends the process at once. SIGHUP is logged. SIGPIPE is ignored.
+fn heed_signals(mut signals: Signals, server: Arc<Server>) -> io::Result<()> {
+    signals.add_signal(SIGTERM)?;
+    signals.add_signal(SIGINT)?;
     std::thread::Builder::new().name("keytide-signals".to_owned()).spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut was_asked = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                tracing::warn!("SIGHUP: nothing is reloaded; settings are read at the start, restart to change them");
+            } else if was_asked {
                 std::process::exit(128 + signal);
+            } else {
+                was_asked = true;
+                tracing::info!(signal, "stopping");
+                server.stop();
             }
-            tracing::info!(signal, "stopping");
-            server.stop();
         }
     })?;
     Ok(())

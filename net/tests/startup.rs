@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BINARY, Client, Server, run, scratch};
+use common::{BINARY, Client, Server, eventually, run, scratch};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
@@ -103,6 +103,85 @@ fn shutdown_ends_it_without_an_error_and_without_a_reply() {
     client.send(&["shutdown", "nosave"]);
     assert!(client.try_read().is_err());
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn sighup_is_logged_and_ends_nothing() {
+    let directory = scratch("sighup");
+    let log = directory.join("log");
+    let server = Server::start_logging(&["--shards", "1", "--ring-bytes", "1m"], &log);
+    let mut client = server.client();
+    for _ in 0..2 {
+        server.signal(libc::SIGHUP);
+    }
+    let logged = || std::fs::read_to_string(&log).expect("it is there").matches("SIGHUP").count();
+    // Two signals of a kind may arrive as one.
+    eventually("it is logged", || logged() >= 1);
+    assert_eq!(client.call(&["ping"]).text(), "PONG");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    std::fs::remove_dir_all(directory).expect("the directory is ours");
+}
+
+#[test]
+fn at_level_info_the_log_says_what_is_started_also_in_memory() {
+    let directory = scratch("info");
+    let log = directory.join("log");
+    let server = Server::start_logging(&["--shards", "1", "--ring-bytes", "1m", "--log-level", "info"], &log);
+    let address = server.address.to_string();
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let text = std::fs::read_to_string(&log).expect("it is there");
+    std::fs::remove_dir_all(directory).expect("the directory is ours");
+    for part in [env!("CARGO_PKG_VERSION"), &address, "shards", "ring_bytes", "MiB (", "in memory", "ready", "stopping"]
+    {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn what_is_refused_is_named_where_it_was_said_in_one_line() {
+    let directory = scratch("refused");
+    let file = directory.join("keytide.toml");
+    std::fs::write(&file, "# A comment.\nport = \"abc\"\n").expect("the directory is ours");
+    let file = file.to_str().expect("a plain path");
+    let with = |variable: Option<(&str, &str)>, words: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(words).envs(variable);
+        command.output().expect("the binary was built for this test")
+    };
+    for (variable, words, status, text) in [
+        (None, &["--log-level", "wran"][..], 2, "--log-level wran: error, warn, info, debug, trace or off"),
+        (None, &["--maxclients", "0"], 2, "--maxclients 0: from 1"),
+        (None, &["--shards", "0"], 2, "--shards 0: a number from 1"),
+        (None, &["--cores", "4095"], 2, "only on 0"),
+        (None, &["--bind", "no such host"], 2, "--bind no such host: "),
+        (None, &["--port", "0", "--heap-bytes", "1000000g"], 1, "--heap-bytes 1073741824000000 take more than "),
+        (None, &["--config", file], 2, "keytide.toml line 2: invalid type: string \"abc\""),
+        (Some(("KEYTIDE_PORT", "abc")), &[], 2, "KEYTIDE_PORT=abc: "),
+        (Some(("KEYTIDE_PORT", "70000")), &[], 2, "KEYTIDE_PORT=70000: "),
+        (Some(("KEYTIDE_LOG_LEVEL", "wran")), &[], 2, "KEYTIDE_LOG_LEVEL=wran: "),
+        (Some(("KEYTIDE_INSECURE", "maybe")), &[], 2, "KEYTIDE_INSECURE=maybe: true or false"),
+        (Some(("KEYTIDE_FSYNC", "os")), &[], 2, "KEYTIDE_FSYNC is about history on disk"),
+        (Some(("KEYTIDE_BIND", "0.0.0.0")), &[], 2, "KEYTIDE_BIND=0.0.0.0 serves other machines"),
+    ] {
+        let output = with(variable, words);
+        let refused = refusal(&output);
+        assert_eq!(output.status.code(), Some(status), "{refused}");
+        assert!(refused.starts_with("keytide: ") && refused.contains(text), "{refused}");
+        assert_eq!(refused.trim_end().lines().count(), 1, "{refused}");
+    }
+    // The command line is clap's, which shows the usage too; where both say something, it is the one that counts.
+    let output = with(Some(("KEYTIDE_PORT", "1")), &["--port", "abc"]);
+    assert!(refusal(&output).contains("'--port <PORT>'") && output.status.code() == Some(2));
+    std::fs::remove_dir_all(directory).expect("the directory is ours");
+}
+
+#[test]
+fn a_name_is_listened_on() {
+    let server = Server::start(&["--bind", "localhost", "--shards", "1", "--ring-bytes", "1m"]);
+    assert!(server.address.ip().is_loopback());
+    assert_eq!(server.client().call(&["ping"]).text(), "PONG");
 }
 
 #[test]

@@ -61,7 +61,12 @@ pub(super) fn placement(shards: Option<u16>, list: Option<&str>) -> Result<(u16,
         Some(list) => parse_cores(list).ok_or_else(|| refused("cores", list, "a list such as 0,2,4-7 is expected"))?,
     };
     if let Some(missing) = cores.iter().find(|core| !available.contains(core)) {
-        let reason = format!("core {missing} is not one that this process may use ({available:?})");
+        let usable: Vec<String> = available.iter().map(usize::to_string).collect();
+        let reason = format!(
+            "this process may not run on core {missing}, only on {}; name some of these, or allow it more (taskset, \
+             CPUAffinity=, the container's cpuset)",
+            usable.join(",")
+        );
         return Err(refused("cores", list.unwrap_or(""), reason));
     }
     let shards = shards.unwrap_or(cores.len().min(SHARDS_MAX.into()) as u16);

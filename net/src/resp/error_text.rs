@@ -27,6 +27,8 @@ texts! {
     NOT_POSITIVE = "ERR value is out of range, must be positive";
     /// The key is not there and has to be.
     NO_SUCH_KEY = "ERR no such key";
+    /// The server is short of memory, and the command may use more.
+    OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
     /// An index is outside a list.
     INDEX_OUT_OF_RANGE = "ERR index out of range";
     /// INCRBY would leave the 64 bits.

@@ -6,7 +6,7 @@ use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Command, Flag, Run};
 use crate::connection::{Connection, Stall};
-use crate::limits::{BUFFER_KEEP_BYTES, INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
+use crate::limits::{BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
 use crate::resp::{Ahead, Args, Next, ParserLimits, Reply, error_text, first_argument};
@@ -126,9 +126,8 @@ impl Core {
             // What comes after the last reply is of no interest.
         } else if connection.input.is_empty() && connection.stall.is_none() {
             let consumed = self.run_commands(&mut connection, bytes);
-            connection.input.extend_from_slice(&bytes[consumed..]);
-        } else {
-            connection.input.extend_from_slice(bytes);
+            self.keep_input(&mut connection, &bytes[consumed..]);
+        } else if self.keep_input(&mut connection, bytes) {
             self.run_input(&mut connection);
         }
         if connection.stall.is_some() && !connection.is_paused && connection.pending_input() > INPUT_PAUSE_BYTES {
@@ -175,6 +174,10 @@ impl Core {
             // What may be parsed after a login is known after it.
             let max = if authenticated { usize::MAX } else { 1 };
             let (reached, next) = ahead.find(parser, buffer, at, max);
+            if reached - at >= INPUT_CLAIM_BYTES {
+                // For what the commands make of it; where that is not left, those that would use it are refused.
+                self.server.memory.claim((reached - at) as u64);
+            }
             let shards = self.look_ahead(&ahead, buffer);
             let mut count = 0;
             while count < ahead.len()
@@ -281,6 +284,9 @@ impl Core {
             self.reject(client, args, &[b"ERR '", name, b"' is a system stream"].concat());
             return true;
         }
+        if self.server.memory.is_short() && self.refuse_growth(client, command, args) {
+            return true;
+        }
         if client.session.transaction.is_some() && !command.is(Flag::Immediate) {
             if command.is(Flag::NoMulti) {
                 self.reject(client, args, error_text::NOT_IN_MULTI.as_bytes());
@@ -300,7 +306,7 @@ impl Core {
     /// Answers an error to a command that is not run. A transaction that the command was meant for will not run either,
     /// and one that EXEC was to run is discarded, whatever is wrong with the EXEC.
     #[cold]
-    fn reject(&mut self, client: &mut Client<'_>, args: Args<'_>, text: &[u8]) {
+    pub(super) fn reject(&self, client: &mut Client<'_>, args: Args<'_>, text: &[u8]) {
         let command = TABLE.by_name(&args[0]);
         if let Some(Command { run: Run::Transaction(Step::Exec), .. }) = command {
             client.session.transaction = None;

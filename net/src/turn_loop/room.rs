@@ -1,10 +1,16 @@
-//! Whether commands that may change keys may run: the log has space for what they would record, and has not failed. And
-//! what happens when it does.
+//! Whether commands that may change keys may run: there is memory for them, and the log has space for what they would
+//! record and has not failed. And what happens when it does.
 
 use super::Core;
-use crate::command::Command;
+use super::input::Client;
+use crate::command::table::TABLE;
+use crate::command::transaction::{Step, Transaction};
+use crate::command::{Command, Flag, Run};
+use crate::connection::Connection;
+use crate::limits::INPUT_CLAIM_BYTES;
 use crate::net_ring::NetOps;
-use crate::resp::Reply;
+use crate::resp::{Args, Reply, error_text};
+use crate::session::Closing;
 use keytide_engine::log::LogError;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
@@ -27,6 +33,46 @@ impl Core {
             self.close(ops, &mut connection);
             self.connections.put(connection);
         }
+    }
+}
+
+impl Core {
+    /// Refuses, where memory is short, what may use more: as in Redis also each command that would wait for EXEC, and
+    /// EXEC where such a command waits. False where the command may run.
+    #[cold]
+    pub(super) fn refuse_growth(&self, client: &mut Client<'_>, command: &Command, args: Args<'_>) -> bool {
+        let uses_more = |queued: &Transaction| queued.commands().any(|(index, _)| TABLE.get(index).is(Flag::Denyoom));
+        let is_refused = match &client.session.transaction {
+            Some(queued) if matches!(command.run, Run::Transaction(Step::Exec)) => uses_more(queued),
+            Some(_) if !command.is(Flag::Immediate) => true,
+            _ => command.is(Flag::Denyoom),
+        };
+        if is_refused {
+            self.server.memory.note_refused();
+            self.reject(client, args, error_text::OUT_OF_MEMORY.as_bytes());
+        }
+        is_refused
+    }
+
+    /// Keeps bytes that were received and cannot run yet. Where there is no memory for them the client is told so, and
+    /// is closed: what follows of its command could not be told from the next one. Tells whether they are kept.
+    pub(super) fn keep_input(&self, connection: &mut Connection, bytes: &[u8]) -> bool {
+        let input = &mut connection.input;
+        let needed = input.len() + bytes.len();
+        let has_room = needed <= input.capacity() || needed < INPUT_CLAIM_BYTES || {
+            // As much as growing takes.
+            self.server.memory.claim(needed.max(2 * input.capacity()) as u64)
+        };
+        if !has_room || input.try_reserve(bytes.len()).is_err() {
+            self.server.memory.note_refused();
+            connection.input = Vec::new();
+            connection.input_start = 0;
+            Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::OUT_OF_MEMORY);
+            connection.session.closing = Closing::AfterReplies;
+            return false;
+        }
+        input.extend_from_slice(bytes);
+        true
     }
 }
 

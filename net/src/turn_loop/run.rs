@@ -103,23 +103,30 @@ pub fn run(
     listeners: Vec<TcpListener>,
     ready: impl FnOnce(),
 ) -> Result<(), CoreError> {
-    let mut handles = Vec::new();
     let starts = mesh(server.shards()).into_iter().zip(shards).zip(groups).zip(listeners).enumerate();
-    let mut go: Vec<Sender<()>> = Vec::new();
+    let mut starting = Vec::new();
+    let mut refused = None;
+    // All at once: each populates the memory of its ring, which takes seconds where that is large.
     for (index, ((((outbound, inbound), shard), groups), listener)) in starts {
         let id = ShardId(index as u16);
         let start = Start { id, shard, groups, listener, outbound, inbound };
-        let (go_sender, go_receiver) = channel();
-        match start_core(server.clone(), start, go_receiver) {
-            Ok(handle) => handles.push(handle),
+        match start_core(server.clone(), start) {
+            Ok(core) => starting.push(core),
             Err(error) => {
-                server.stop();
-                drop(go);
-                join(handles);
-                return Err(error);
+                refused = Some(error);
+                break;
             }
         }
-        go.push(go_sender);
+    }
+    // A core that does not serve goes without a word; its result says why.
+    let all_serve = refused.is_none() && starting.iter().all(|core| core.is_open.recv().is_ok());
+    let (handles, go): (Vec<Handle>, Vec<Sender<()>>) = starting.into_iter().map(|core| (core.handle, core.go)).unzip();
+    if !all_serve {
+        server.stop();
+        drop(go);
+        let error = refused.or(join(handles).into_iter().next());
+        let ended = || CoreError::Executor { core: ShardId(0), message: "the core ended at once".to_owned() };
+        return Err(error.unwrap_or_else(ended));
     }
     // A core that has gone already says so when it is joined.
     go.iter().for_each(|go| {
@@ -130,6 +137,15 @@ pub fn run(
 }
 
 type Handle = (ShardId, ExecutorJoinHandle<Result<(), CoreError>>);
+
+/// A core that is starting.
+struct Starting {
+    handle: Handle,
+    /// Gets a word once the core can serve.
+    is_open: Receiver<()>,
+    /// Lets the core serve; the core ends if this is dropped before.
+    go: Sender<()>,
+}
 
 fn join(handles: Vec<Handle>) -> Vec<CoreError> {
     let mut errors = Vec::new();
@@ -147,21 +163,22 @@ fn join(handles: Vec<Handle>) -> Vec<CoreError> {
     errors
 }
 
-fn start_core(server: Arc<Server>, start: Start, go: Receiver<()>) -> Result<Handle, CoreError> {
+fn start_core(server: Arc<Server>, start: Start) -> Result<Starting, CoreError> {
     let core = start.id;
     let cpu = server.config.cores[core.0 as usize];
-    let refused = |message: String| CoreError::Executor { core, message };
     let (opened, is_open) = channel();
+    let (go, may_go) = channel();
     let handle = LocalExecutorBuilder::new(Placement::Fixed(cpu))
         .name(&format!("keytide-{core}"))
-        .spawn(move || async move { core_main(server, start, opened, go).await })
-        .map_err(|error| refused(error.to_string()))?;
-    match is_open.recv() {
-        Ok(()) => Ok((core, handle)),
-        // The core went without a word: its result says why.
-        Err(_) => Err(join(vec![(core, handle)]).pop().unwrap_or_else(|| refused("the core ended at once".into()))),
-    }
+        .io_memory(EXECUTOR_IO_BYTES)
+        .spawn(move || async move { core_main(server, start, opened, may_go).await })
+        .map_err(|error| CoreError::Executor { core, message: error.to_string() })?;
+    Ok(Starting { handle: (core, handle), is_open, go })
 }
+
+/// The buffers of an executor for files and sockets of its own, in bytes: it has none. Its default of 10 MiB would be
+/// resident for each core.
+const EXECUTOR_IO_BYTES: usize = 64 << 10;
 
 async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Receiver<()>) -> Result<(), CoreError> {
     let core = start.id;

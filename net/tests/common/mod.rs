@@ -7,9 +7,11 @@ pub mod local;
 pub mod page;
 pub mod subscriber;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -57,8 +59,19 @@ impl Server {
         let is_placed = flags.contains(&"--shards") || flags.contains(&"--config");
         let shards: &[&str] = if is_placed { &[] } else { &["--shards", &shards] };
         command.args(port).args(shards).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
-        // Tests start many servers, and measure none.
-        command.env("KEYTIDE_HEAP_BYTES", "0");
+        Server::spawn(&mut command)
+    }
+
+    /// The same, with what it logs going to a file.
+    pub fn start_logging(flags: &[&str], log: &Path) -> Server {
+        let mut command = Command::new(BINARY);
+        let log = File::create(log).expect("the test's directory can be written");
+        command.args(["--port", "0"]).args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        Server::spawn(&mut command)
+    }
+
+    /// Starts a server by this command, which writes to a pipe, and waits until it is ready.
+    pub fn spawn(command: &mut Command) -> Server {
         let mut child = command.spawn().expect("the binary was built for this test");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its standard output is a pipe");
@@ -102,6 +115,13 @@ impl Server {
         assert_eq!(unsafe { libc::kill(self.pid() as i32, signal) }, 0);
     }
 
+    /// Gives it another soft limit; none with none.
+    pub fn limit(&self, resource: Resource, current: Option<u64>) {
+        let pid = Pid::from_raw(self.pid() as i32).expect("a process has a number");
+        let Rlimit { maximum, .. } = getrlimit(resource);
+        prlimit(Some(pid), resource, Rlimit { current, maximum }).expect("it is within the hard limit");
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> ExitStatus {
         let end = Instant::now() + PATIENCE;
@@ -121,8 +141,13 @@ impl Server {
 
     /// Its resident memory, bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// Its memory by a name of `/proc/<pid>/status`, bytes.
+    pub fn memory_bytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux writes this line");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux writes this line");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") << 10
     }
 }
@@ -219,6 +244,11 @@ impl Value {
             Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             other => panic!("not a text: {other:?}"),
         }
+    }
+
+    /// The same; of an error its text.
+    pub fn text_or_error(&self) -> String {
+        if let Value::Error(text) = self { text.clone() } else { self.text() }
     }
 
     /// An integer; panics at anything else.

@@ -121,6 +121,13 @@ fn memory(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("mem_allocator", "mimalloc");
     let ring_bytes = context.server.config.ring_bytes * u64::from(context.server.shards());
     text.row("ring_capacity_bytes_total", ring_bytes);
+    let watch = &context.server.memory;
+    let (used, limit) = watch.usage();
+    text.row("memory_used_bytes", used);
+    text.row("memory_limit_bytes", limit);
+    text.row("memory_refusal_bytes", crate::memory::watch::bound(limit));
+    text.row("memory_is_short", u8::from(watch.is_short()));
+    text.row("memory_refused_total", watch.refused());
 }
 
 fn persistence(context: &HistoryContext<'_>, text: &mut Text) {

@@ -1,5 +1,6 @@
 //! What the system says of this process.
 
+use std::io;
 use std::time::Duration;
 
 /// Memory and processor time.
@@ -37,11 +38,42 @@ impl Usage {
     }
 }
 
-/// The second number of `statm` is the resident pages.
+/// The process's pages, in bytes, as `statm` counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// Mapped.
+    pub size: u64,
+    /// Resident.
+    pub resident: u64,
+    /// Resident, and of files or shared memory.
+    pub shared: u64,
+    /// Mapped to be written by this process alone: heap, rings, stacks.
+    pub data: u64,
+}
+
+impl Pages {
+    /// Asks the system.
+    ///
+    /// # Errors
+    /// Where `/proc` cannot be read.
+    pub fn now() -> io::Result<Pages> {
+        let statm = std::fs::read_to_string("/proc/self/statm")?;
+        let numbers: Vec<u64> = statm.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        let [size, resident, shared, _text, _, data, ..] = numbers[..] else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let bytes = |pages: u64| pages * page_bytes();
+        Ok(Pages { size: bytes(size), resident: bytes(resident), shared: bytes(shared), data: bytes(data) })
+    }
+
+    /// Resident, and of no file: what cannot be had again from a disk.
+    pub fn anonymous(&self) -> u64 {
+        self.resident.saturating_sub(self.shared)
+    }
+}
+
 fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * page_bytes())
+    Some(Pages::now().ok()?.resident)
 }
 
 fn page_bytes() -> u64 {
@@ -66,5 +98,8 @@ mod tests {
         let usage = Usage::now();
         assert!(usage.resident_bytes > 0 && usage.resident_bytes_peak > 0);
         assert!(usage.resident_bytes < total_memory_bytes());
+        let pages = Pages::now().expect("Linux has this file");
+        assert!(pages.anonymous() > 0 && pages.anonymous() < pages.resident && pages.resident < pages.size);
+        assert!(pages.data > 0 && pages.data < pages.size);
     }
 }
