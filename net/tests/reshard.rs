@@ -118,3 +118,38 @@ fn all_keys_and_all_events_are_there_whatever_the_number_of_shards_was() {
     drop(server);
     std::fs::remove_dir_all(dir).expect("nobody uses it any more");
 }
+
+#[test]
+fn revisions_go_on_after_another_number_of_shards_and_a_flush() {
+    for (round, (numbers, flush)) in
+        [(["1", "2", "2"], "flushall"), (["2", "8", "3"], "flushall"), (["2", "8", "3"], "flushdb")]
+            .into_iter()
+            .enumerate()
+    {
+        let dir = scratch(&format!("reshard-revisions-{round}"));
+        let path = dir.to_str().expect("a plain path");
+        for (run, shards) in numbers.into_iter().enumerate() {
+            let server = start(path, shards);
+            let mut client = server.client();
+            if run > 0 {
+                client.call(&[flush]);
+            }
+            for n in 0..40 {
+                client.call(&["set", &format!("there:{n}"), "x"]);
+                client.call(&["set", &format!("absent:{n}"), "x"]);
+                client.call(&["del", &format!("absent:{n}")]);
+            }
+            let mut next: BTreeMap<String, u64> = BTreeMap::new();
+            for row in events(&mut client, 0, &[]) {
+                let next = next.entry(row[1].text()).or_default();
+                assert_eq!(row[5].integer(), *next, "{row:?} with {shards} shards after {flush}");
+                *next += 1;
+            }
+            assert_eq!((next["there:7"], next["absent:7"]), (1 + run as u64, 2 * (1 + run as u64)));
+            let refused = client.call(&["cdc.append", "there:7", "T", "x", "expect", "none"]);
+            assert!(refused.error().starts_with("WRONGREVISION"), "{refused:?}");
+            end(server, run == 0);
+        }
+        std::fs::remove_dir_all(dir).expect("nobody uses it any more");
+    }
+}

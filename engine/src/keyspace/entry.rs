@@ -177,6 +177,22 @@ impl Entry {
         self.last
     }
 
+    /// Whether an event of its stream may still be read, where the history of its shard begins at `head`. Without a record
+    /// there, its events are those that shards of another number have recorded before: they are read no longer once
+    /// anything of this shard's own history is gone.
+    pub(crate) fn may_have_history(&self, head: RingOffset) -> bool {
+        match self.last {
+            RingOffset::NONE => self.next_revision > 0 && head == RingOffset(0),
+            last => last >= head,
+        }
+    }
+
+    /// Its place among the entries without a value, the one to be forgotten first in front: that of its latest record.
+    /// Before all of those come events that shards of another number have recorded.
+    pub(crate) fn age(&self) -> RingOffset {
+        if self.last == RingOffset::NONE { RingOffset(0) } else { self.last }
+    }
+
     /// Drops value and TTL without a record: for a flush, whose one event stands for all keys.
     pub(crate) fn drop_value(&mut self) {
         self.value = None;

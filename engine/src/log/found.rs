@@ -55,6 +55,12 @@ impl FoundLog {
         self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
     }
 
+    /// Offsets with the positions behind which they lie: where the segments begin, and the end. In order.
+    pub fn landmarks(&self) -> Vec<(RingOffset, Position)> {
+        let starts = self.files.iter().map(|(file, _)| (file.header.base, file.header.after));
+        starts.chain([(self.end.end, self.end.last)]).collect()
+    }
+
     /// The positions behind `after` at which there are records, as ranges in order.
     ///
     /// # Errors

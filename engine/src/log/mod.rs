@@ -71,6 +71,8 @@ mod power_tests;
 #[cfg(all(test, not(loom)))]
 mod reshard_tests;
 #[cfg(all(test, not(loom)))]
+mod revision_tests;
+#[cfg(all(test, not(loom)))]
 mod snapshot_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -47,12 +47,13 @@ pub(super) fn reshard(
         restored = restore_all(options, directory, progress)?;
     }
     let next = Report::next(&old, &restored);
+    let landmarks: Vec<_> = restored.iter().map(|shard| shard.log().landmarks()).collect();
     let close = |(number, shard): (usize, Restored)| {
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
         shard.close(&**directory.storage()).map_err(failed)
     };
     let shards = restored.into_iter().enumerate().map(close).collect::<Result<Vec<_>, _>>()?;
-    let shards = distribute(shards, options, next);
+    let shards = distribute(shards, &landmarks, options, next);
     let number = directory.prepare_generation(options.shards)?;
     let write = |LentShard(mut shard): LentShard| {
         let path = snapshot_path(&directory.shard_directory(number, shard.id()), RingOffset(0));
@@ -102,18 +103,61 @@ fn finish_flush(options: &StoreOptions, directory: &Directory, restored: Vec<Res
     Ok(())
 }
 
-/// Gives the entries of all these shards to new ones.
-fn distribute(old: Vec<LentShard>, options: &StoreOptions, next: Position) -> Vec<LentShard> {
+/// An entry without a value: only what is known of its stream.
+struct Absent {
+    /// About where its latest event is.
+    position: u64,
+    key: Vec<u8>,
+    next_revision: u64,
+}
+
+/// About where the record at an offset is among all shards' events, by offsets whose positions are known, in order. What
+/// has no offset was recorded by a generation before.
+fn position_about(offset: RingOffset, landmarks: &[(RingOffset, Position)]) -> u64 {
+    let behind = landmarks.partition_point(|(known, _)| *known <= offset);
+    let (Some((from, after)), Some((to, last))) = (landmarks[..behind].last(), landmarks.get(behind)) else { return 0 };
+    let share = u128::from(offset.0 - from.0) * u128::from(last.0 - after.0) / u128::from(to.0 - from.0);
+    after.0 + share as u64
+}
+
+/// Gives the entries of all these shards to new ones. Of those without a value each keeps the newest, as many as it may.
+fn distribute(
+    old: Vec<LentShard>,
+    landmarks: &[Vec<(RingOffset, Position)>],
+    options: &StoreOptions,
+    next: Position,
+) -> Vec<LentShard> {
     let sequencer = Arc::new(Sequencer::new(next, options.shards as usize));
     let new = |shard| Shard::new(ShardId(shard), sequencer.clone(), None, options.absent_streams);
     let mut shards: Vec<Shard> = (0..options.shards).map(new).collect();
-    let mut flushes = 0;
-    for LentShard(shard) in old {
+    let (mut flushes, mut absent) = (0, Vec::new());
+    for (LentShard(shard), landmarks) in old.into_iter().zip(landmarks) {
         flushes = flushes.max(shard.turn().db_stream().0);
         shard.into_entries(|entry| {
+            if entry.value.is_none() {
+                let position = position_about(entry.last, landmarks);
+                absent.push(Absent { position, key: entry.key.to_vec(), next_revision: entry.next_revision });
+                return;
+            }
             let shard = &mut shards[shard_of(entry.key, options.shards).0 as usize];
             shard.restore(StoredEntry { last: RingOffset::NONE, ..entry });
         });
+    }
+    absent.sort_unstable_by_key(|absent| std::cmp::Reverse(absent.position));
+    let mut kept = vec![0; shards.len()];
+    for Absent { key, next_revision, .. } in &absent {
+        let shard = shard_of(key, options.shards).0 as usize;
+        kept[shard] += 1;
+        if kept[shard] <= options.absent_streams {
+            let last = RingOffset::NONE;
+            shards[shard].restore(StoredEntry {
+                key,
+                value: None,
+                expire_at_ms: 0,
+                next_revision: *next_revision,
+                last,
+            });
+        }
     }
     shards.iter_mut().for_each(|shard| shard.end_restore(flushes, RingOffset::NONE));
     shards.into_iter().map(|shard| LentShard(Box::new(shard))).collect()

@@ -22,11 +22,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An event, as whoever reads it sees it.
 #[derive(Clone, Debug, PartialEq)]
-struct Event {
-    position: u64,
-    key: Vec<u8>,
+pub(super) struct Event {
+    pub(super) position: u64,
+    pub(super) key: Vec<u8>,
     event: Vec<u8>,
-    revision: u64,
+    pub(super) revision: u64,
     data: Vec<u8>,
 }
 
@@ -36,17 +36,17 @@ impl Event {
     }
 }
 
-fn store_options(path: &Path, shards: u16) -> StoreOptions {
+pub(super) fn store_options(path: &Path, shards: u16) -> StoreOptions {
     let directory = DirectoryOptions { storage: unsynced(), boot_id: "a boot".to_owned(), restored: false };
     let log = options(Fsync::Os);
     StoreOptions { path: path.to_owned(), directory, shards, log, ring_bytes: RING_BYTES, absent_streams: usize::MAX }
 }
 
-fn open_with(options: &StoreOptions) -> Store {
+pub(super) fn open_with(options: &StoreOptions) -> Store {
     store::open(options, &|_, _| {}).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn open(path: &Path, shards: u16) -> Store {
+pub(super) fn open(path: &Path, shards: u16) -> Store {
     open_with(&store_options(path, shards))
 }
 
@@ -87,7 +87,7 @@ fn events_of(history: &mut History, total: u16, from: u64, source: &Source, coun
     }
 }
 
-fn all_events(store: &Store) -> Vec<Event> {
+pub(super) fn all_events(store: &Store) -> Vec<Event> {
     let (events, gaps) = events(store, 0, &Source::All, 100);
     assert_eq!(gaps, []);
     events
@@ -108,7 +108,7 @@ fn keys(store: &Store) -> BTreeMap<Vec<u8>, Row> {
 }
 
 /// Commands on random shards, and now and then a flush of all of them.
-fn run(store: &mut Store, commands: &mut Commands, count: usize) {
+pub(super) fn run(store: &mut Store, commands: &mut Commands, count: usize) {
     let total = store.shards.len() as u16;
     for _ in 0..count {
         let at = commands.rng.u16(..total);
@@ -129,7 +129,7 @@ fn run(store: &mut Store, commands: &mut Commands, count: usize) {
     });
 }
 
-fn flush(store: &mut Store) {
+pub(super) fn flush(store: &mut Store) {
     let mut shards: Vec<_> = store.shards.drain(..).map(|shard| shard.0).collect();
     let total = shards.len() as u16;
     Shards::Several { shards: &mut shards, total }.flush();

@@ -255,7 +255,7 @@ impl Shard {
             }
             self.turn.absent.pop_front();
             let Some(entry) = self.table.find_by_hash(hash, |entry| entry.is_queued()) else { continue };
-            let gone = entry.last() == RingOffset::NONE || entry.last() < head;
+            let gone = !entry.may_have_history(head);
             if entry.value().is_some() {
                 entry.set_queued(false);
             } else if gone || too_many {
@@ -264,7 +264,7 @@ impl Shard {
                 }
                 self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
             } else {
-                self.turn.absent.push_back((hash, entry.last()));
+                self.turn.absent.push_back((hash, entry.age()));
             }
         }
     }
@@ -355,10 +355,10 @@ impl Shard {
         let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, entry| {
             entry.drop_value();
-            let readable = entry.last() != RingOffset::NONE && entry.last() >= head;
+            let readable = entry.may_have_history(head);
             entry.set_queued(readable);
             if readable {
-                turn.absent.push_back((hash, entry.last()));
+                turn.absent.push_back((hash, entry.age()));
             } else if let Some(taking) = taking {
                 taking.forget(hash, entry);
             }

@@ -90,10 +90,11 @@ impl Shard {
                 entry.expire_at_ms().into_iter().for_each(|at_ms| turn.expiries.insert(at_ms, hash));
                 return true;
             }
-            let has_history = entry.last() != RingOffset::NONE;
+            // Whether it is gone by now shows when the shard goes on.
+            let has_history = !entry.is_blank();
             if has_history {
                 entry.set_queued(true);
-                turn.absent.push_back((hash, entry.last()));
+                turn.absent.push_back((hash, entry.age()));
             }
             has_history
         });

@@ -106,8 +106,7 @@ impl<'a> EntryMut<'a> {
         if this.turn.absent.len() > rows
             && let Some(row) = this.turn.absent.back_mut()
         {
-            // Without a record there is nothing to wait for: the first in the queue.
-            row.1 = if stored.last == RingOffset::NONE { RingOffset(0) } else { stored.last };
+            row.1 = this.entry.age();
         }
     }
 
