@@ -1,6 +1,7 @@
 //! The numbers that name things: positions, revisions, shards, slots, ring offsets. Each is a type of its own,
 //! although each is only an integer, so that one is never taken for another.
 
+use crate::clock::{ClockDoubt, Clocks};
 use std::fmt;
 
 /// A place in the one order of all events of a server: process-wide, dense over all shards within a run, never reused.
@@ -21,6 +22,18 @@ pub struct ShardId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RingOffset(pub u64);
 
+/// 2025-01-01T00:00:00Z, in microseconds since 1970: what positions count from.
+const EPOCH: u64 = 1_735_689_600_000_000;
+
+/// 2026-01-01T00:00:00Z, in microseconds since 1970: no clock that is right stands before, for there was no Keytide.
+pub const EARLIEST: u64 = EPOCH + 365 * 86_400_000_000;
+
+/// Some moment of 2042, in microseconds since 1970: from here on there would be no room for a run below 2^53.
+pub const LATEST: u64 = EPOCH + (Position::END.0 - 2 * RUN_POSITIONS) / 16;
+
+/// How many positions a run has at the least, whatever the clock says: at a million events per second they last a year.
+pub const RUN_POSITIONS: u64 = 1 << 45;
+
 impl RingOffset {
     /// Stands where a record has no predecessor in its stream.
     pub const NONE: RingOffset = RingOffset(u64::MAX);
@@ -37,11 +50,20 @@ impl Position {
 
     /// The first position of a server that keeps nothing over a restart: microseconds since 2025-01-01 × 16. A cursor
     /// from an earlier run is thus always below every position of this one, for any rate under 16 million events per
-    /// second, and is seen as a gap instead of being taken for a new event. Below 2^53 until 2042.
-    pub fn first_of_run(unix_micros: u64) -> Position {
-        /// 2025-01-01T00:00:00Z in microseconds.
-        const EPOCH: u64 = 1_735_689_600_000_000;
-        Position(unix_micros.saturating_sub(EPOCH).saturating_mul(16).clamp(1, Position::END.0 / 2))
+    /// second, and is seen as a gap instead of being taken for a new event.
+    ///
+    /// That holds as long as the clock does not stand earlier than when an earlier run began. A clock that cannot be right
+    /// is told, and replaced: before [`EARLIEST`] by that moment, beyond [`LATEST`] by that one, each with the time since
+    /// the system's start, so that runs of one boot still follow each other. What comes out leaves at least
+    /// [`RUN_POSITIONS`] below 2^53.
+    pub fn first_of_run(clocks: Clocks) -> (Position, Option<ClockDoubt>) {
+        let (micros, doubt) = match clocks.unix_micros {
+            unix_micros if unix_micros < EARLIEST => (EARLIEST.saturating_add(clocks.boot_micros), ClockDoubt::Before),
+            unix_micros if unix_micros >= LATEST => (LATEST.saturating_add(clocks.boot_micros), ClockDoubt::Beyond),
+            unix_micros => return (Position((unix_micros - EPOCH) * 16), None),
+        };
+        let position = (micros - EPOCH).saturating_mul(16).min(Position::END.0 - RUN_POSITIONS);
+        (Position(position), Some(doubt))
     }
 }
 
@@ -62,14 +84,36 @@ mod tests {
 
     #[test]
     fn a_later_start_is_always_beyond_an_earlier_runs_positions() {
-        let monday = Position::first_of_run(1_790_000_000_000_000);
-        let a_second_later = Position::first_of_run(1_790_000_001_000_000);
-        assert_eq!(a_second_later.0 - monday.0, 16_000_000);
-        assert!(a_second_later < Position::END);
+        let first = |unix_micros| Position::first_of_run(Clocks { unix_micros, boot_micros: 1 });
+        let (monday, a_second_later) = (first(1_790_000_000_000_000), first(1_790_000_001_000_000));
+        assert_eq!(a_second_later.0.0 - monday.0.0, 16_000_000);
+        assert_eq!((monday.1, a_second_later.1), (None, None));
+        // In 2041, too: it was once cut off at half of what there is, in 2033.
+        let (a, b) = (first(2_260_000_000_000_000), first(2_260_000_001_000_000));
+        assert!(b.0.0 - a.0.0 == 16_000_000 && b.1.is_none() && b.0 < Position::END);
     }
 
     #[test]
-    fn a_clock_before_the_epoch_still_gives_a_position() {
-        assert_eq!(Position::first_of_run(0), Position(1));
+    fn a_clock_that_cannot_be_right_is_told_and_runs_of_one_boot_follow_each_other() {
+        let first = |unix_micros, boot_micros| Position::first_of_run(Clocks { unix_micros, boot_micros });
+        for (unix_micros, doubt) in [
+            (0, ClockDoubt::Before),
+            (EPOCH - 1, ClockDoubt::Before),
+            (EARLIEST - 1, ClockDoubt::Before),
+            (LATEST, ClockDoubt::Beyond),
+            (LATEST * 2, ClockDoubt::Beyond),
+            (u64::MAX, ClockDoubt::Beyond),
+        ] {
+            let (one, told) = first(unix_micros, 60_000_000);
+            let (next, _) = first(unix_micros, 61_000_000);
+            assert_eq!((told, next.0 - one.0), (Some(doubt), 16_000_000), "{unix_micros}");
+            for boot_micros in [0, u64::MAX] {
+                let (position, _) = first(unix_micros, boot_micros);
+                assert!(position.0 > 0 && position.0 + RUN_POSITIONS <= Position::END.0, "{unix_micros} {boot_micros}");
+            }
+        }
+        let at_the_edges = [first(EARLIEST, 0), first(LATEST - 1, 0)];
+        assert!(at_the_edges.iter().all(|(_, doubt)| doubt.is_none()));
+        assert!(at_the_edges[1].0.0 + RUN_POSITIONS <= Position::END.0);
     }
 }

@@ -51,6 +51,9 @@ impl OpenStore {
 
 /// Begins a history in memory, or goes on with the one in the directory.
 pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
+    if let (_, Some(doubt)) = Position::first_of_run(clock::now()) {
+        tracing::warn!("{doubt}");
+    }
     match &config.durability {
         None => begin_in_memory(config),
         Some(durability) => begin_in_directory(&store_options(config, durability), durability),
@@ -58,7 +61,8 @@ pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
 }
 
 fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
-    let sequencer = Arc::new(Sequencer::new(Position::first_of_run(clock::unix_micros()), config.shards as usize));
+    let (first, _) = Position::first_of_run(clock::now());
+    let sequencer = Arc::new(Sequencer::new(first, config.shards as usize));
     let (mut shards, mut histories) = (Vec::new(), Vec::new());
     for shard in (0..config.shards).map(ShardId) {
         let mut writer = None;

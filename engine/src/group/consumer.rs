@@ -50,6 +50,11 @@ impl Consumers {
         }
     }
 
+    /// Lets none have been heard of after `now_ms`.
+    pub(super) fn bound_times(&mut self, now_ms: u64) {
+        self.by_id.values_mut().for_each(|consumer| consumer.seen_ms = consumer.seen_ms.min(now_ms));
+    }
+
     /// The number that the next new one gets.
     pub(super) fn next(&self) -> u64 {
         self.next

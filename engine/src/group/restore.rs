@@ -46,6 +46,24 @@ impl GroupTable {
     }
 }
 
+impl GroupTable {
+    /// Lets nothing have happened after `now_ms`, Unix milliseconds: a clock that was put back between two runs does not
+    /// keep entries from being delivered again in time.
+    pub fn bound_times(&mut self, now_ms: u64) {
+        for group in self.groups.values_mut().map(|named| &mut named.group) {
+            let is_later = |entry: &Entry| entry.delivered_ms > now_ms;
+            let later: Vec<_> = group.pending.iter().filter(|(_, entry)| is_later(entry)).collect();
+            let later: Vec<_> = later.into_iter().map(|(position, entry)| (position, *entry)).collect();
+            for (position, entry) in later {
+                let due_ms = entry.consumer.map(|_| now_ms.saturating_add(group.options.idle_ms));
+                group.pending.put(position, Entry { delivered_ms: now_ms, ..entry }, due_ms);
+            }
+            group.parked.values_mut().for_each(|entry| entry.delivered_ms = entry.delivered_ms.min(now_ms));
+            group.consumers.bound_times(now_ms);
+        }
+    }
+}
+
 /// Entries as `put_entries` in `journal` writes them.
 fn entries(input: &mut Input<'_>, mut put: impl FnMut(Position, Entry)) -> Result<(), Damaged> {
     let (mut last, mut last_ms) = (0_u64, 0);

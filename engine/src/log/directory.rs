@@ -16,6 +16,7 @@
 use super::found::Seen;
 use super::meta::{Generation, Lost, Meta, MetaError};
 use super::storage::{RealStorage, Storage};
+use crate::clock::{self, Clocks};
 use crate::position::{Position, ShardId};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -248,7 +249,7 @@ impl Directory {
     ) -> Result<Position, DirectoryError> {
         let (mut first, start) = (next, self.start());
         self.change(|meta| {
-            let jump = Position::first_of_run(now_unix_micros);
+            let (jump, _) = Position::first_of_run(Clocks { unix_micros: now_unix_micros, ..clock::now() });
             first = match start {
                 Start::New => next.max(jump),
                 Start::Clean | Start::PowerLoss => next.max(meta.limit),

@@ -148,10 +148,10 @@ enum Next {
         patience: Duration,
     },
     Ready(Prepared),
-    /// It could not be made; asked again from this time on, Unix milliseconds.
+    /// It could not be made; asked again a while after this time, Unix milliseconds.
     Refused {
         error: LogError,
-        again_at_ms: u64,
+        since_ms: u64,
     },
 }
 
@@ -279,7 +279,10 @@ impl LogWriter {
         }
         let patience = match &self.next {
             Next::Ready(_) => return Ok(()),
-            Next::Refused { error, again_at_ms } if now_ms < *again_at_ms => return Err(error.clone()),
+            // A clock that was put back ends the wait: it must not last as long as the step.
+            Next::Refused { error, since_ms } if (*since_ms..since_ms + FULL_PATIENCE_MS).contains(&now_ms) => {
+                return Err(error.clone());
+            }
             Next::Refused { .. } => {
                 self.keeper.prepare(self.active.segment.number + 1);
                 PREPARE_PATIENCE
@@ -295,7 +298,7 @@ impl LogWriter {
             Some(Err(error)) => {
                 tracing::warn!(shard = %self.identity.shard, %error, "no new segment, writes are refused");
                 let error = unmade(&self.identity, &self.options, &error);
-                self.next = Next::Refused { error: error.clone(), again_at_ms: now_ms + FULL_PATIENCE_MS };
+                self.next = Next::Refused { error: error.clone(), since_ms: now_ms };
                 Err(error)
             }
             None => {

@@ -29,6 +29,7 @@ use crate::groups::{Groups, core_of};
 use header::{HEADER_BYTES, Header, HeaderError};
 use helper::Helper;
 use journal::file_name;
+use keytide_engine::clock;
 use keytide_engine::group::GroupTable;
 use keytide_engine::log::Fsync;
 use keytide_engine::position::Position;
@@ -108,6 +109,7 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
         (rest, is_whole) = read_run(latest, options.history_id)?;
     }
     rest.hold_below(options.next);
+    rest.bound_times(clock::steady_millis());
     let number = runs.last().map_or(1, |(number, _)| number + 1);
     let tables = (0..options.cores).map(|core| {
         let mut table = GroupTable::default();
