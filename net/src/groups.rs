@@ -1,11 +1,12 @@
-//! The consumer groups that a core keeps, where they are kept on disk too, and when those who wait for their events should
-//! look again although nothing was published.
+//! The consumer groups that a core keeps, where they are kept on disk too, and which of them have changed so that those who
+//! wait for their events should look again although nothing was published.
 
 use crate::group_store::GroupJournal;
 use keytide_engine::group::GroupTable;
 use keytide_engine::history::History;
-use keytide_engine::position::ShardId;
+use keytide_engine::position::{Position, ShardId};
 use keytide_engine::slot::Slot;
+use std::ops::Range;
 
 /// The consumer groups of one core.
 #[derive(Default)]
@@ -14,9 +15,8 @@ pub struct Groups {
     pub table: GroupTable,
     /// None where they end with the process.
     journal: Option<GroupJournal>,
-    changed: bool,
-    due_ms: Option<u64>,
-    /// When their retention is looked at next, Unix milliseconds.
+    changed: Vec<u64>,
+    /// When their retention is looked at next, steady milliseconds.
     look_ms: u64,
 }
 
@@ -57,13 +57,19 @@ impl Groups {
         }
     }
 
-    /// Logs each group that is about to lose events, once until it has caught up.
-    pub fn look_at_retention(&mut self, history: &History, now_ms: u64) {
+    /// Logs each group that is about to lose events, once until it has caught up. `now_ms` is steady; `passed` says in which
+    /// range the group of a number has no event, if that is known.
+    pub fn look_at_retention(
+        &mut self,
+        history: &History,
+        now_ms: u64,
+        passed: impl Fn(u64) -> Option<Range<Position>>,
+    ) {
         if self.table.is_empty() || now_ms < self.look_ms {
             return;
         }
         self.look_ms = now_ms + LOOK_EVERY_MS;
-        self.table.look_at_retention(history, LOOKS, |key_pattern, name, group| {
+        self.table.look_at_retention(history, LOOKS, passed, |key_pattern, name, group| {
             let (key, name, info) = (key_pattern.escape_ascii(), name.escape_ascii(), group.info());
             tracing::warn!(
                 "consumer group {name} of {key} is about to lose events, or has: the history begins at {}, the group has \
@@ -75,47 +81,13 @@ impl Groups {
         });
     }
 
-    /// Notes that a group gave something back, or has room again: who waits should look.
-    pub fn note_change(&mut self) {
-        self.changed = true;
+    /// Notes that a group gave something back, has room again, or is about to go: who waits for it should look.
+    pub fn note_change(&mut self, key_pattern: &[u8], name: &[u8]) {
+        self.changed.extend(self.table.number(key_pattern, name));
     }
 
-    /// Notes that someone waits on a group whose next entry is due at `due_ms`, Unix milliseconds.
-    pub fn wait_until(&mut self, due_ms: Option<u64>) {
-        self.due_ms = [self.due_ms, due_ms].into_iter().flatten().min();
-    }
-
-    /// When those who wait should look again although nothing happens, Unix milliseconds.
-    pub fn due_ms(&self) -> Option<u64> {
-        self.due_ms
-    }
-
-    /// Whether those who wait should look again. Asked once per turn, before they are run; who still has to wait
-    /// says again until when.
-    pub fn take_change(&mut self, now_ms: u64) -> bool {
-        let is_due = self.due_ms.is_some_and(|due_ms| due_ms <= now_ms);
-        let changed = std::mem::take(&mut self.changed);
-        if changed || is_due {
-            self.due_ms = None;
-        }
-        changed || is_due
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_waits_looks_again_after_a_change_and_when_an_entry_is_due() {
-        let mut groups = Groups::default();
-        assert!(!groups.take_change(5));
-        groups.note_change();
-        assert!(groups.take_change(5) && !groups.take_change(5));
-        groups.wait_until(Some(20));
-        groups.wait_until(Some(30));
-        groups.wait_until(None);
-        assert!(groups.due_ms() == Some(20) && !groups.take_change(19));
-        assert!(groups.take_change(20) && groups.due_ms().is_none());
+    /// The groups, by number, that have changed so since this was asked last.
+    pub fn take_changed(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.changed)
     }
 }

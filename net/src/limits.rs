@@ -69,6 +69,11 @@ pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
 /// How long a stopping core waits for its last replies to leave, milliseconds.
 pub const STOP_GRACE_MS: u64 = 1_000;
 
+/// How long, in nanoseconds, commands that read the history or a consumer group may run in one turn; the rest of them run
+/// in the next ones. The one that passes it runs to its end, which is bounded: see
+/// [`SCAN_RECORDS_MAX`](keytide_engine::limits::SCAN_RECORDS_MAX).
+pub const DEFERRED_TURN_NS: u64 = 1_000_000;
+
 /// Subscriptions that catch up get this part of the time that a turn's other work took: a third.
 pub const CATCH_UP_PART: u64 = 3;
 

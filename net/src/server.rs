@@ -139,6 +139,8 @@ stats! {
     FellBehind "times one of them has fallen behind"
     DroppedSubscriptions "subscriptions dropped for another reason than that the client ended them"
     Parks "times the core went to sleep"
+    Blocked "commands that wait for something"
+    BlockedLooks "times one of them was looked at again"
 }
 
 impl Server {
@@ -158,7 +160,7 @@ impl Server {
             log_failure,
             address,
             builder: BuilderThread::start(),
-            started_ms: keytide_engine::clock::unix_millis(),
+            started_ms: keytide_engine::clock::steady_millis(),
             history_id,
             on_disk,
             next_client: AtomicU64::new(1),

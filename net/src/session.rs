@@ -26,9 +26,9 @@ pub struct Session {
     pub local: Option<SocketAddr>,
     /// The descriptor of its socket; -1 where the socket is gone already.
     pub descriptor: i32,
-    /// When it connected, Unix milliseconds.
+    /// When it connected, steady milliseconds.
     pub connected_ms: u64,
-    /// When its last command came, Unix milliseconds.
+    /// When its last command came, steady milliseconds.
     pub active_ms: u64,
     /// The name of its last command.
     pub last_command: &'static str,

@@ -244,14 +244,14 @@ impl Group {
             delivery.read.held_back = true;
             return Ok(());
         }
-        let Group { filter, pending, parked, options, counts, changes, .. } = self;
+        let Group { interest, pending, parked, options, counts, changes, .. } = self;
         let given_before = delivery.read;
         let due_ms = Some(delivery.now_ms.saturating_add(options.idle_ms));
         let request = Request {
             cursor: self.cursor,
             count: room.min(count - delivery.read.events),
             bytes: delivery.bytes.saturating_sub(delivery.cost),
-            filter,
+            filter: &interest.filter,
         };
         let mut gap_told = false;
         let older_end = history.older_end();

@@ -231,7 +231,7 @@ fn a_group_is_warned_of_once_until_it_has_caught_up() {
     table.create(b"*", b"g", Start::Head, GroupOptions::default(), &world.history).unwrap();
     let warned = |table: &mut GroupTable, world: &World| {
         let mut count = 0;
-        (0..3).for_each(|_| table.look_at_retention(&world.history, 2, |_, _, _| count += 1));
+        (0..3).for_each(|_| table.look_at_retention(&world.history, 2, |_| None, |_, _, _| count += 1));
         count
     };
     world.write(0, 8);
@@ -261,4 +261,26 @@ proptest! {
             prop_assert!(again.cursor <= world.group.cursor);
         }
     }
+}
+
+/// A journal of a run whose clock stood an hour ahead.
+#[test]
+fn a_clock_that_was_put_back_does_not_put_redelivery_off() {
+    let (mut shards, mut history) = history_and_shards(1);
+    shards[0].set(b"a1", b"v").unwrap();
+    shards[0].commit();
+    let mut table = GroupTable::default();
+    table.start_journal();
+    table.create(b"a*", b"g", Start::At(Position(0)), OPTIONS, &history).unwrap();
+    let (hour_ms, now_ms) = (3_600_000, 10_000);
+    let group = table.get_mut(b"a*", b"g").unwrap();
+    group.read(b"c", 1, u64::MAX, now_ms + hour_ms, &mut history, |_| 1).unwrap();
+    let mut journal = Vec::new();
+    table.write_changes(&mut journal);
+    let (mut table, _) = replayed(&journal);
+    table.bound_times(now_ms);
+    let group = table.get_mut(b"a*", b"g").unwrap();
+    assert_eq!(group.next_due_ms(), Some(now_ms + IDLE_MS));
+    assert!(group.pending(now_ms).all(|row| row.idle_ms == 0));
+    assert_eq!(group.consumers(now_ms + 5)[0].idle_ms, 5);
 }

@@ -49,10 +49,13 @@ use crate::filter::{Filter, FilterError, Pattern, Target};
 use crate::history::{BeyondHead, History, ReadError};
 use crate::log::SegmentError;
 use crate::position::Position;
+use crate::subscription::{Interest, Source};
 use changes::Changes;
 use consumer::Consumers;
 use pending::{Entry, PendingEntries};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// After how long without acknowledgement an entry is delivered again, IDLE, in milliseconds.
@@ -161,7 +164,8 @@ impl From<ReadError> for GroupError {
 
 /// One consumer group.
 pub struct Group {
-    filter: Filter,
+    /// The events that it shares out.
+    interest: Arc<Interest>,
     options: GroupOptions,
     /// Every event below it that passes the filter was delivered, or told as lost.
     cursor: Position,
@@ -206,9 +210,29 @@ impl Group {
         Ok(group)
     }
 
+    /// The events that it shares out.
+    pub fn interest(&self) -> &Arc<Interest> {
+        &self.interest
+    }
+
+    /// Where it reads on, if it has room for new events: what a read that has found nothing waits for comes from there.
+    /// None where so many entries are pending that no new events are looked at.
+    pub fn reads_from(&self) -> Option<Position> {
+        (self.pending.len() < self.options.max_pending).then_some(self.cursor)
+    }
+
+    /// Notes that there is none of its events in a range: it reads on behind it, if it has read up to there.
+    pub fn pass_over(&mut self, range: Range<Position>) {
+        if range.contains(&self.cursor) {
+            self.cursor = range.end;
+            self.changes.read_to(self.cursor, false);
+        }
+    }
+
     fn empty(key_pattern: &[u8], options: GroupOptions) -> Result<Group, FilterError> {
+        let filter = Filter::new(Target::Stream, Pattern::keys(key_pattern)?, false);
         Ok(Group {
-            filter: Filter::new(Target::Stream, Pattern::keys(key_pattern)?, false),
+            interest: Arc::new(Interest { source: Source::All, filter }),
             options,
             cursor: Position(0),
             consumers: Consumers::default(),

@@ -3,7 +3,10 @@
 use super::journal::Journal;
 use super::{GROUPS_MAX, Group, GroupError, GroupOptions, Start, check_name};
 use crate::history::History;
+use crate::position::Position;
+use crate::subscription::Interest;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// By key pattern, or by name.
@@ -67,7 +70,8 @@ impl GroupTable {
         self.next = self.next.max(number + 1);
     }
 
-    fn number(&self, key_pattern: &[u8], name: &[u8]) -> Option<u64> {
+    /// The number of a group, which no other group of the table ever has.
+    pub fn number(&self, key_pattern: &[u8], name: &[u8]) -> Option<u64> {
         self.numbers.get(key_pattern)?.get(name).copied()
     }
 
@@ -90,6 +94,21 @@ impl GroupTable {
             journal.touched(number);
         }
         self.groups.get_mut(&number).map(|named| &mut named.group).ok_or(GroupError::NoGroup)
+    }
+
+    /// The events that the group of a number shares out, if there is one.
+    pub fn interest(&self, number: u64) -> Option<&Arc<Interest>> {
+        self.groups.get(&number).map(|named| named.group.interest())
+    }
+
+    /// Notes that there is no event of a group in a range: see [`Group::pass_over`].
+    pub fn pass_over(&mut self, number: u64, range: Range<Position>) {
+        if let Some(named) = self.groups.get_mut(&number) {
+            named.group.pass_over(range);
+            if let Some(journal) = &mut self.journal {
+                journal.touched(number);
+            }
+        }
     }
 
     /// Removes a group with all its entries; tells whether there was one.
@@ -130,10 +149,23 @@ impl GroupTable {
     }
 
     /// Calls `tell` for each group that has come within reach of what the history is losing since it was looked at last:
-    /// see [`Group::retention_warning`]. Looks at `looks` groups, the next ones the next time.
-    pub fn look_at_retention(&mut self, history: &History, looks: usize, mut tell: impl FnMut(&[u8], &[u8], &Group)) {
+    /// see [`Group::retention_warning`]. Looks at `looks` groups, the next ones the next time. `passed` says in which range
+    /// the group of a number has no event, if that is known.
+    pub fn look_at_retention(
+        &mut self,
+        history: &History,
+        looks: usize,
+        passed: impl Fn(u64) -> Option<Range<Position>>,
+        mut tell: impl FnMut(&[u8], &[u8], &Group),
+    ) {
         let mut looked = 0;
         for (number, named) in self.groups.range_mut(self.next_look..).take(looks) {
+            if let Some(range) = passed(*number) {
+                named.group.pass_over(range);
+                if let Some(journal) = &mut self.journal {
+                    journal.touched(*number);
+                }
+            }
             let warns = named.group.retention_warning(history);
             if warns && !named.group.is_warned_of {
                 tell(&named.key_pattern, &named.name, &named.group);

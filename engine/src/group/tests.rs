@@ -131,3 +131,32 @@ fn a_group_is_found_by_key_pattern_and_name_together() {
     let names: Vec<_> = table.iter().map(|(key, name, _)| (key.to_vec(), name.to_vec())).collect();
     assert_eq!((names, table.len()), (vec![(b"b*".to_vec(), b"g".to_vec())], 1));
 }
+
+#[test]
+fn what_others_have_looked_through_for_a_group_is_passed_over_only_from_where_it_stands() {
+    let mut world = world();
+    (0..3).for_each(|_| world.write(4, 8));
+    assert!(world.read(1, 10).0.is_empty());
+    assert_eq!(world.group.reads_from(), Some(Position(1003)));
+    (0..3).for_each(|_| world.write(4, 8));
+    world.group.pass_over(Position(1003)..Position(1005));
+    assert_eq!(world.group.reads_from(), Some(Position(1005)));
+    // Somebody has set it elsewhere meanwhile.
+    world.group.set_cursor(Start::At(Position(1001)), &world.history).unwrap();
+    world.group.pass_over(Position(1003)..Position(1006));
+    assert_eq!(world.group.reads_from(), Some(Position(1001)));
+    world.group.set_cursor(Start::At(Position(1006)), &world.history).unwrap();
+    world.group.pass_over(Position(1003)..Position(1006));
+    assert_eq!(world.group.reads_from(), Some(Position(1006)));
+}
+
+#[test]
+fn with_as_many_pending_as_may_be_no_new_event_is_waited_for() {
+    let options = GroupOptions { idle_ms: IDLE_MS, max_pending: 1, ..GroupOptions::default() };
+    let mut world = World::new(b"*", options);
+    (0..2).for_each(|_| world.write(0, 8));
+    assert_eq!(world.read(1, 10).0.events, 1);
+    assert_eq!(world.group.reads_from(), None);
+    world.group.ack([Position(1000)]);
+    assert_eq!(world.group.reads_from(), Some(Position(1001)));
+}

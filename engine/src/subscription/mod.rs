@@ -11,5 +11,5 @@ pub mod hub;
 pub mod source;
 
 pub use contract::{As, ClientId, OnGap, OnSlow, Outlet, Push, Reason, Start, Subscribe};
-pub use hub::{Hub, Reading};
+pub use hub::{Hub, Reading, WatcherId};
 pub use source::{Interest, Source, category_of};

@@ -9,6 +9,7 @@
 mod clients;
 mod edges;
 mod model;
+mod waiters;
 mod world;
 
 use world::World;

@@ -20,7 +20,7 @@ mod walk;
 
 pub use context::{
     CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, SessionContext,
-    SubscriptionContext,
+    SubscriptionContext, WaitFor,
 };
 pub use refusal::{Answer, refuse};
 

@@ -1,17 +1,25 @@
 //! Commands that read the recorded history, or are about a consumer group or a subscription: they run after the turn's
 //! commit, once the frontier has passed every write that was acknowledged before them, and some of them wait for more.
+//!
+//! A command that waits is not looked at until something happens that it waits for: see `waits`. Those that may go on
+//! run in the order in which they came, as long as a turn has time for them.
 
 use super::Core;
+use super::waits::{CommandId, Waits, Watcher};
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext};
+use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext, WaitFor};
+use crate::limits::DEFERRED_TURN_NS;
 use crate::mesh::message::{Message, ReplyTo};
 use crate::net_ring::ConnectionId;
 use crate::push::client_of;
 use crate::resp::{OwnedArgs, Protocol, Reply};
+use crate::server::Stat;
 use keytide_engine::position::{Position, ShardId};
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// A command that runs after the commit.
-pub(super) struct Deferred {
+struct Deferred {
     from: ShardId,
     command: CommandIndex,
     protocol: Protocol,
@@ -19,20 +27,69 @@ pub(super) struct Deferred {
     args: OwnedArgs,
     /// What the frontier must have reached: everything handed out when the command came to its turn. None before.
     after: Option<Position>,
-    waits: bool,
+    /// What it waits for, and until when it was put down; none where it is to run.
+    wait: Option<(WaitFor, Option<u64>)>,
+    /// The group for whose waiting commands it looks: if it gets something, the next one looks.
+    looks_for: Option<u64>,
     state: DeferredState,
 }
 
 impl Deferred {
-    /// When it gives up waiting.
-    pub fn deadline_ms(&self) -> Option<u64> {
-        self.state.deadline_ms.filter(|at_ms| self.waits && *at_ms != u64::MAX)
-    }
-
     /// Whether its reply tells of something that a group has come to.
     fn changes_groups(&self) -> bool {
         let command = TABLE.get(self.command);
         matches!(command.run, Run::Group { .. }) && command.is(Flag::Write)
+    }
+}
+
+/// The deferred commands of one core.
+#[derive(Default)]
+pub(super) struct DeferredCommands {
+    commands: HashMap<CommandId, Deferred>,
+    /// Those that are to run, the next one first.
+    ready: VecDeque<CommandId>,
+    waits: Waits,
+    /// A connection has at most one: what follows on it waits for its reply.
+    of_connection: HashMap<(ShardId, ConnectionId), CommandId>,
+    next_id: u64,
+    /// How many wait.
+    waiting: u64,
+    /// How often one that waited was looked at again.
+    looks: u64,
+}
+
+impl DeferredCommands {
+    /// When one of them has something to do although nothing happens, steady milliseconds.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.waits.next_due_ms()
+    }
+
+    fn add(&mut self, deferred: Deferred) {
+        let id = CommandId(self.next_id);
+        self.next_id += 1;
+        self.of_connection.insert((deferred.from, deferred.to.connection), id);
+        self.commands.insert(id, deferred);
+        self.ready.push_back(id);
+    }
+
+    /// Lets a command that waits run; does nothing where there is none, or it is to run anyway.
+    fn wake(&mut self, id: CommandId) {
+        let Some(deferred) = self.commands.get_mut(&id) else { return };
+        if let Some((wait, deadline_ms)) = deferred.wait.take() {
+            self.waits.remove(id, wait, deadline_ms);
+            self.waiting -= 1;
+            self.looks += 1;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Lets a command wait.
+    fn wait(&mut self, id: CommandId, mut deferred: Deferred, wait: WaitFor) {
+        let deadline_ms = deferred.state.deadline_ms.filter(|at_ms| *at_ms != u64::MAX);
+        self.waits.add(id, wait, deadline_ms);
+        self.waiting += 1;
+        (deferred.wait, deferred.looks_for) = (Some((wait, deadline_ms)), None);
+        self.commands.insert(id, deferred);
     }
 }
 
@@ -47,52 +104,65 @@ impl Core {
         args: OwnedArgs,
     ) {
         let state = DeferredState::default();
-        self.deferred.push(Deferred { from, command, protocol, to, args, after: None, waits: false, state });
+        let (after, wait, looks_for) = (None, None, None);
+        self.deferred.add(Deferred { from, command, protocol, to, args, after, wait, looks_for, state });
     }
 
     /// Runs those whose time has come. Tells whether there is more to do at once.
     pub(super) fn run_deferred(&mut self) -> bool {
-        if self.deferred.is_empty() {
+        if self.deferred.next_due_ms().is_some_and(|due_ms| due_ms <= self.steady_ms) {
+            let due = self.deferred.waits.take_due(self.steady_ms);
+            due.commands.into_iter().for_each(|id| self.deferred.wake(id));
+            due.groups.into_iter().for_each(|group| self.wake_group(group));
+        }
+        if self.deferred.ready.is_empty() {
             return false;
         }
-        // What is published from here on is news.
+        let began = Instant::now();
         let frontier = self.history.frontier();
         let next = self.server.sequencer.next();
-        let moved = frontier != self.tried_frontier || self.groups.take_change(self.now_ms);
-        self.tried_frontier = frontier;
-        let mut work = false;
-        let mut answers = Vec::new();
-        for mut deferred in std::mem::take(&mut self.deferred) {
-            let after = *deferred.after.get_or_insert(next);
-            let is_due = deferred.state.deadline_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
-            if frontier < after {
-                // Another core is about to publish: there is nothing to sleep for. If it runs on the same processor,
-                // the loop lets it.
-                work = true;
-            } else if !deferred.waits || moved || is_due {
-                let mut out = Vec::new();
-                match self.run_one(&mut deferred, &mut out) {
-                    Progress::Done => {
-                        answers.push((deferred, out));
-                        work = true;
-                        continue;
-                    }
-                    Progress::More => {
-                        deferred.waits = false;
-                        work = true;
-                    }
-                    Progress::Wait => deferred.waits = true,
-                }
+        let (mut answers, mut later) = (Vec::new(), Vec::new());
+        while let Some(id) = self.deferred.ready.pop_front() {
+            let Some(mut deferred) = self.deferred.commands.remove(&id) else { continue };
+            if frontier < *deferred.after.get_or_insert(next) {
+                // Another core is about to publish: there is nothing to sleep for. If it runs on the same processor, the
+                // loop lets it.
+                self.deferred.commands.insert(id, deferred);
+                later.push(id);
+                continue;
             }
-            self.deferred.push(deferred);
+            let mut out = Vec::new();
+            match self.run_one(id, &mut deferred, &mut out) {
+                Progress::Done => {
+                    self.deferred.of_connection.remove(&(deferred.from, deferred.to.connection));
+                    self.hub.unwatch(Watcher::Command(id).id());
+                    let looks_for = deferred.looks_for;
+                    answers.push((deferred, out));
+                    looks_for.into_iter().for_each(|group| self.wake_group(group));
+                }
+                Progress::More => {
+                    self.deferred.commands.insert(id, deferred);
+                    later.push(id);
+                }
+                Progress::Wait(wait) => self.wait(id, deferred, wait),
+            }
+            for group in self.groups.take_changed() {
+                self.wake_group(group);
+            }
+            if began.elapsed() >= Duration::from_nanos(DEFERRED_TURN_NS) {
+                break;
+            }
         }
+        self.deferred.ready.extend(later);
+        let has_more = !self.deferred.ready.is_empty() || !answers.is_empty();
         // What groups have come to is on disk before anyone is told.
         let refusal = self.groups.write();
         if refusal.is_some() {
             // Who waits for a group is told in the next turn.
-            for deferred in self.deferred.iter_mut().filter(|deferred| deferred.changes_groups()) {
-                deferred.waits = false;
-                work = true;
+            for group in self.deferred.waits.groups() {
+                while self.deferred.waits.has_group(group) {
+                    self.wake_group(group);
+                }
             }
         }
         for (deferred, mut out) in answers {
@@ -102,16 +172,26 @@ impl Core {
             }
             self.deliver(deferred.from, deferred.to, &out);
         }
-        work
+        self.server.tell(self.id, Stat::Blocked, self.deferred.waiting);
+        self.server.tell(self.id, Stat::BlockedLooks, self.deferred.looks);
+        has_more || !self.deferred.ready.is_empty()
     }
 
-    fn run_one(&mut self, deferred: &mut Deferred, out: &mut Vec<u8>) -> Progress {
-        let Core { history, groups, hub, pushes, connections, listed, server, now_ms, .. } = self;
+    fn run_one(&mut self, id: CommandId, deferred: &mut Deferred, out: &mut Vec<u8>) -> Progress {
+        let Core { history, groups, hub, pushes, connections, listed, server, now_ms, steady_ms, .. } = self;
+        let (now_ms, steady_ms) = (*now_ms, *steady_ms);
         let mut reply = Reply::new(out, deferred.protocol);
         let changes_groups = deferred.changes_groups();
-        let (args, state, now_ms) = (deferred.args.as_args(), &mut deferred.state, *now_ms);
+        let (args, state) = (deferred.args.as_args(), &mut deferred.state);
+        state.steady_ms = steady_ms;
         match TABLE.get(deferred.command).run {
-            Run::History(run) => run(&mut HistoryContext { history, state, server, now_ms }, args, &mut reply),
+            Run::History(run) => {
+                // The shards have looked up to there while it waited.
+                if let (Some(cursor), Some(passed)) = (&mut state.cursor, hub.passed(Watcher::Command(id).id())) {
+                    *cursor = passed.end.max(*cursor);
+                }
+                run(&mut HistoryContext { history, state, server, now_ms }, args, &mut reply)
+            }
             Run::Subscription(run) => {
                 let mut outlet = pushes.to(connections, listed);
                 let client = client_of(deferred.to.connection);
@@ -125,12 +205,17 @@ impl Core {
                     &mut reply,
                 )
             }
-            Run::Group { run, .. } => {
+            Run::Group { run, names } => {
                 if let Some(refusal) = groups.refusal().filter(|_| changes_groups) {
                     reply.error(refusal);
                     return Progress::Done;
                 }
-                run(&mut GroupContext { groups, history, state, server, now_ms }, args, &mut reply)
+                if let Some(number) = groups.table.number(args.get(names.0), args.get(names.1))
+                    && let Some(passed) = hub.passed(Watcher::Group(number).id())
+                {
+                    groups.table.pass_over(number, passed);
+                }
+                run(&mut GroupContext { groups, history, state, server, now_ms, steady_ms }, args, &mut reply)
             }
             Run::Container(_)
             | Run::Session(_)
@@ -141,6 +226,69 @@ impl Core {
             | Run::EachCore { .. }
             | Run::Transaction(_) => unreachable!("only what runs after the commit is deferred"),
         }
+    }
+
+    /// Lets a command wait, and has it woken by what it waits for.
+    fn wait(&mut self, id: CommandId, mut deferred: Deferred, wait: WaitFor) {
+        let looked_for = deferred.looks_for;
+        match wait {
+            WaitFor::Deadline => {}
+            WaitFor::Events(from) => {
+                // All that wait for the same share one filter.
+                if let Some(interest) = deferred.state.interest.take() {
+                    deferred.state.interest = Some(self.hub.watch(Watcher::Command(id).id(), interest, from));
+                }
+            }
+            WaitFor::Group { number, reads_from, .. } => {
+                let watcher = Watcher::Group(number).id();
+                match (reads_from, self.groups.table.interest(number)) {
+                    (Some(from), Some(interest)) => _ = self.hub.watch(watcher, interest.clone(), from),
+                    _ => self.hub.unwatch(watcher),
+                }
+            }
+        }
+        self.deferred.wait(id, deferred, wait);
+        // Where it waits for that group again there is nothing in it, for the others neither.
+        let is_again = |group: &u64| matches!(wait, WaitFor::Group { number, .. } if number == *group);
+        if let Some(group) = looked_for.filter(|group| !is_again(group)) {
+            self.wake_group(group);
+        }
+    }
+
+    /// Lets those look again for whom there may be something in the history.
+    pub(super) fn wake_watchers(&mut self) -> bool {
+        let woken = self.hub.take_woken();
+        let has_woken = !woken.is_empty();
+        for id in woken {
+            match Watcher::of(id) {
+                Watcher::Command(id) => self.deferred.wake(id),
+                Watcher::Group(group) => self.wake_group(group),
+            }
+        }
+        has_woken
+    }
+
+    /// Lets the command that has waited longest for a group look whether there is something for it.
+    fn wake_group(&mut self, group: u64) {
+        if !self.deferred.waits.has_group(group) {
+            return;
+        }
+        match self.deferred.waits.first_of(group) {
+            Some(id) => {
+                self.deferred.wake(id);
+                if let Some(deferred) = self.deferred.commands.get_mut(&id) {
+                    deferred.looks_for = Some(group);
+                }
+            }
+            None => self.hub.unwatch(Watcher::Group(group).id()),
+        }
+    }
+
+    /// Logs each group that is about to lose events. What the shards have looked through for those who wait for a group
+    /// is none of its events.
+    pub(super) fn look_at_groups(&mut self) {
+        let Core { groups, history, hub, steady_ms, .. } = self;
+        groups.look_at_retention(history, *steady_ms, |group| hub.passed(Watcher::Group(group).id()));
     }
 
     /// Ends the waits of a connection whose client listens no more, here and on the other cores.
@@ -155,10 +303,10 @@ impl Core {
 
     /// Lets what waits here for a connection of a core reply at once with what there is.
     pub(super) fn end_waits(&mut self, from: ShardId, connection: ConnectionId) {
-        for deferred in &mut self.deferred {
-            if deferred.from == from && deferred.to.connection == connection {
-                deferred.state.deadline_ms = Some(0);
-            }
+        let Some(&id) = self.deferred.of_connection.get(&(from, connection)) else { return };
+        if let Some(deferred) = self.deferred.commands.get_mut(&id) {
+            deferred.state.deadline_ms = Some(0);
         }
+        self.deferred.wake(id);
     }
 }

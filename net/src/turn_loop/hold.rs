@@ -115,7 +115,7 @@ impl Core {
             Some(connection) => &mut connection.session,
             // The client has left; what it asked for is done all the same.
             None => {
-                nobody = Session::new(0, true, (None, None), self.now_ms);
+                nobody = Session::new(0, true, (None, None), self.steady_ms);
                 &mut nobody
             }
         };

@@ -129,6 +129,7 @@ impl Core {
                     history: &self.history,
                     server: &self.server,
                     now_ms: self.now_ms,
+                    steady_ms: self.steady_ms,
                 };
                 run(&mut context, args, &mut Reply::new(&mut out, protocol));
                 // It may have ended some of them.

@@ -86,7 +86,7 @@ impl Core {
         let number = self.server.admit_client();
         let authenticated = self.server.config.requirepass.is_none();
         let limits = ParserLimits { authenticated, ..ParserLimits::default() };
-        let mut session = Session::new(number.unwrap_or(0), authenticated, addresses, self.now_ms);
+        let mut session = Session::new(number.unwrap_or(0), authenticated, addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
         let mut connection = Connection::new(id, session, limits);
         if number.is_some() {
@@ -297,7 +297,7 @@ impl Core {
         }
         // Before it runs: CLIENT LIST shows itself.
         client.session.last_command = command.name;
-        client.session.active_ms = self.now_ms;
+        client.session.active_ms = self.steady_ms;
         let done = self.dispatch(client, (index, command), args, first_shard);
         self.commands += u64::from(done);
         done

@@ -22,6 +22,7 @@ mod room;
 mod run;
 mod snapshot;
 mod subscriptions;
+mod waits;
 
 pub(crate) use output::list;
 pub use run::{CoreError, run};
@@ -36,7 +37,7 @@ use crate::push::Pushes;
 use crate::reading_time::ReadingTime;
 use crate::resp::{Ahead, OwnedArgs, Protocol};
 use crate::server::{Server, Stat};
-use deferred::Deferred;
+use deferred::DeferredCommands;
 use hold::{Hold, HoldRequest};
 use keytide_engine::fanout::Fanout;
 use keytide_engine::history::History;
@@ -85,8 +86,8 @@ pub struct Core {
     /// This core's part of commands that ask every core.
     own_requests: Vec<Request>,
     /// Commands that read the history, or a consumer group, and run after the commit.
-    deferred: Vec<Deferred>,
-    /// The frontier at which the waiting ones among them were last tried.
+    deferred: DeferredCommands,
+    /// The frontier before subscriptions that wait for publications last looked.
     tried_frontier: Position,
     /// The change over several shards that this core coordinates.
     hold: Option<Hold>,
@@ -95,13 +96,15 @@ pub struct Core {
     /// Cores that wait for this core's shard, oldest first.
     lend_queue: VecDeque<ShardId>,
     now_ms: u64,
+    /// The same on the clock for durations.
+    steady_ms: u64,
     commands: u64,
     accepted: u64,
     rejected: u64,
     clients: u64,
     forwarded: u64,
     turns: u64,
-    /// When a stopping core gives up on what has not left, Unix milliseconds.
+    /// When a stopping core gives up on what has not left, steady milliseconds.
     stop_at_ms: Option<u64>,
     /// Whether a stopping core has said that it has nothing left to do.
     is_through: bool,
@@ -160,12 +163,13 @@ impl Core {
             waiting_for_shard: Vec::new(),
             requests_for_shard: VecDeque::new(),
             own_requests: Vec::new(),
-            deferred: Vec::new(),
+            deferred: DeferredCommands::default(),
             tried_frontier: Position(0),
             hold: None,
             hold_queue: VecDeque::new(),
             lend_queue: VecDeque::new(),
             now_ms: 0,
+            steady_ms: 0,
             commands: 0,
             accepted: 0,
             rejected: 0,
@@ -189,6 +193,7 @@ impl Core {
             shard.set_now_ms(self.now_ms);
         }
         let started = Instant::now();
+        self.steady_ms = keytide_engine::clock::steady_millis_at(started);
         let mut work = net.poll(&mut |ops, event| self.on_event(ops, event))? > 0;
         work |= self.take_messages();
         let mut again = self.expire();
@@ -204,13 +209,13 @@ impl Core {
         }
         again |= self.run_deferred();
         again |= self.fan_out();
-        if self.deferred.is_empty() {
-            // Before anything that waits for publications looks for itself: what moves later is news.
+        // Before anything that waits for publications looks for itself: what moves later is news.
+        if !self.hub.is_idle() {
             self.tried_frontier = self.history.frontier();
         }
         again |= self.tell_subscribers(started, work);
         self.server.set_waits(self.id, self.waits_for_publication());
-        self.groups.look_at_retention(&self.history, self.now_ms);
+        self.look_at_groups();
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         again |= !self.own_requests.is_empty();
@@ -295,14 +300,16 @@ impl Core {
         }
     }
 
-    /// When there will be something to do although nothing comes in, Unix milliseconds.
-    fn next_timer_ms(&self) -> Option<u64> {
+    /// In how long there will be something to do although nothing comes in, milliseconds. A TTL ends by the wall clock,
+    /// everything else after a while.
+    fn next_timer_in_ms(&self) -> Option<u64> {
         let expiry =
             self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
-        let deadline = self.deferred.iter().filter_map(Deferred::deadline_ms).min();
-        let due = self.groups.due_ms().filter(|_| !self.deferred.is_empty());
-        let snapshot = self.snapshots.next_timer_ms(self.now_ms);
-        [expiry, deadline, due, snapshot, self.stop_at_ms].into_iter().flatten().min()
+        let expiry_in = expiry.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::unix_millis()));
+        let snapshot = self.snapshots.next_timer_ms(self.steady_ms);
+        let timer = [self.deferred.next_due_ms(), snapshot, self.stop_at_ms].into_iter().flatten().min();
+        let timer_in = timer.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::steady_millis()));
+        expiry_in.into_iter().chain(timer_in).min()
     }
 
     /// Whether another core has published something for this one, or the server is to stop: what is looked at once

@@ -255,9 +255,7 @@ async fn core_loop(mut core: Core, mut net: NetRing) -> io::Result<()> {
             }
             continue;
         }
-        let timeout = core.next_timer_ms().map(|at_ms| {
-            Duration::from_millis(at_ms.saturating_sub(keytide_engine::clock::unix_millis()).clamp(1, PARK_MS_MAX))
-        });
+        let timeout = core.next_timer_in_ms().map(|millis| Duration::from_millis(millis.clamp(1, PARK_MS_MAX)));
         net.park(Some(timeout.unwrap_or(Duration::from_millis(PARK_MS_MAX))), || core.is_idle())?;
         idle_since = None;
     }
@@ -283,7 +281,7 @@ impl Core {
             Some(at_ms) => at_ms,
             None => {
                 net.stop_listening();
-                *self.stop_at_ms.insert(self.now_ms + STOP_GRACE_MS)
+                *self.stop_at_ms.insert(self.steady_ms + STOP_GRACE_MS)
             }
         };
         let is_done = after == AfterTurn::Idle
@@ -294,7 +292,7 @@ impl Core {
             self.is_through = true;
             self.server.note_through();
         }
-        let may_go = self.server.all_are_through() || self.now_ms >= stop_at_ms;
+        let may_go = self.server.all_are_through() || self.steady_ms >= stop_at_ms;
         if may_go {
             self.groups.close();
         }

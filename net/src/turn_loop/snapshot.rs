@@ -6,6 +6,7 @@ use crate::limits::{SNAPSHOT_QUEUE_BYTES, SNAPSHOT_RETRY_MS, SNAPSHOT_RETRY_MS_M
 use crate::net_ring::NetRing;
 use crate::server::{OnDisk, Server};
 use crate::snapshots::{Order, Pace, Report};
+use keytide_engine::clock;
 use keytide_engine::log::LogWriter;
 use keytide_engine::log::keeper::Request;
 use keytide_engine::position::{RingOffset, ShardId};
@@ -27,7 +28,7 @@ pub(super) struct Snapshots {
     newest: RingOffset,
     running: Option<Running>,
     pace: Pace,
-    /// After a snapshot that has failed: when the next is tried, Unix milliseconds, and how long that waits.
+    /// After a snapshot that has failed: when the next is tried, steady milliseconds, and how long that waits.
     retry: Option<(u64, u64)>,
 }
 
@@ -67,7 +68,7 @@ impl Snapshots {
         self.running.is_some() || self.request == requested
     }
 
-    /// When there is something to do although nothing comes in, Unix milliseconds.
+    /// When there is something to do although nothing comes in, steady milliseconds.
     pub(super) fn next_timer_ms(&self, now_ms: u64) -> Option<u64> {
         match &self.running {
             Some(_) => Some(now_ms + LOOK_EVERY_MS),
@@ -172,7 +173,7 @@ impl Snapshots {
                     self.running = None;
                     (self.newest, self.retry) = (start, None);
                     disk.board.count_bytes(self.shard, bytes);
-                    disk.board.succeed(self.shard, request, recorded, now_ms);
+                    disk.board.succeed(self.shard, request, recorded, clock::unix_millis());
                     tracing::info!(shard = %self.shard, bytes, offset = %start, "snapshot complete");
                     if let Some(log) = shard.turn().log() {
                         log.keeper().ask(Request::Retain);
@@ -224,10 +225,10 @@ impl Snapshots {
 impl Core {
     /// Goes on with a snapshot, after all else that the turn has to do. Tells whether there is more to take at once.
     pub(super) fn take_snapshot(&mut self, net: &mut NetRing, started: Instant, work: bool) -> io::Result<bool> {
-        let Core { shard, server, snapshots, now_ms, .. } = self;
+        let Core { shard, server, snapshots, steady_ms, .. } = self;
         // One that is lent is back soon.
         let (Some(disk), Some(shard)) = (&server.on_disk, shard.as_deref_mut()) else { return Ok(false) };
-        if !snapshots.prepare(shard, server, *now_ms) {
+        if !snapshots.prepare(shard, server, *steady_ms) {
             return Ok(false);
         }
         if !work || snapshots.pace.note_work(started.elapsed().as_nanos() as u64) {

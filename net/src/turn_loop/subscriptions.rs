@@ -57,6 +57,7 @@ impl Core {
             let (now, sends) = (Instant::now(), (self.listed.len() - listed_before) as u32);
             self.tell_from = now + (now - began) + Duration::from_nanos(PUSH_SEND_NS) * sends;
         }
+        again |= self.wake_watchers();
         if let Some(spent) = self.hub.take_spent() {
             self.fanout.keep(spent);
         }
@@ -73,6 +74,6 @@ impl Core {
 
     /// Whether something here waits for other shards to publish, and no batch of theirs will tell.
     pub(super) fn waits_for_publication(&self) -> bool {
-        !self.deferred.is_empty() || self.hub.waits_for_publication()
+        self.hub.waits_for_publication()
     }
 }

@@ -1,6 +1,7 @@
 //! What the members of a hub want, each interest once however many share it, and on which shards it is live.
 
 use super::queue::Queue;
+use super::watches::WatcherId;
 use crate::fanout::Ask;
 use crate::position::{Position, ShardId};
 use crate::subscription::Interest;
@@ -30,19 +31,33 @@ pub(super) struct Row {
     shards: Range<u16>,
     /// The subscriptions that want it, by their places in the hub.
     pub members: Vec<u32>,
-    /// How many of them rely on it being live.
+    /// Those who wait for one of its events.
+    pub watchers: Vec<WatcherId>,
+    /// How many of both rely on it being live.
     joined: usize,
     token: u64,
     /// The shards that have answered the token.
     answered: Vec<ShardId>,
     /// From which position on all that have answered look for it.
     from: Position,
+    /// From which position on every event that it wants is noted when it is merged; none where it is not live on all
+    /// shards.
+    pub sound_from: Option<Position>,
+    /// The last event that was noted.
+    pub noted: Option<Position>,
     /// Whether a shard found it too expensive: its members then read the history for good.
     pub is_demoted: bool,
     /// The events that it wants of the chunk that is told, by their places in it.
     pub found: Vec<u32>,
     /// What waits for its members.
     pub queue: Queue,
+}
+
+impl Row {
+    /// Whether it is this interest.
+    pub fn is_of(&self, interest: &Arc<Interest>) -> bool {
+        Arc::ptr_eq(&self.interest, interest) || self.interest == *interest
+    }
 }
 
 impl Interests {
@@ -71,19 +86,27 @@ impl Interests {
 
     /// Adds a member to an interest, which is made where nobody shares it; answers its number.
     pub fn enter(&mut self, interest: Interest, member: u32) -> u32 {
+        let number = self.number_of(Arc::new(interest));
+        self.row_mut(number).members.push(member);
+        number
+    }
+
+    /// The number of an interest, which is made where nobody shares it.
+    pub fn number_of(&mut self, interest: Arc<Interest>) -> u32 {
         if let Some(&number) = self.by_interest.get(&interest) {
-            self.row_mut(number).members.push(member);
             return number;
         }
-        let interest = Arc::new(interest);
         let row = Row {
             shards: interest.source.shards(self.shards),
             interest: interest.clone(),
-            members: vec![member],
+            members: Vec::new(),
+            watchers: Vec::new(),
             joined: 0,
             token: 0,
             answered: Vec::new(),
             from: Position(0),
+            sound_from: None,
+            noted: None,
             is_demoted: false,
             found: Vec::new(),
             queue: Queue::default(),
@@ -103,7 +126,13 @@ impl Interests {
         if let Some(place) = row.members.iter().position(|one| *one == member) {
             row.members.swap_remove(place);
         }
-        if row.members.is_empty() {
+        self.free_unused(number);
+    }
+
+    /// Forgets an interest that nobody shares any more.
+    pub fn free_unused(&mut self, number: u32) {
+        let row = self.row(number);
+        if row.members.is_empty() && row.watchers.is_empty() {
             let interest = row.interest.clone();
             self.by_interest.remove(&interest);
             self.rows[number as usize] = None;
@@ -170,6 +199,7 @@ impl Interests {
             return;
         }
         row.queue.shrink();
+        row.sound_from = None;
         // No answer that is still on its way is for anyone now.
         row.token = 0;
         let shards = row.shards.clone();
@@ -206,6 +236,7 @@ impl Interests {
         let Some(place) = row.answered.iter().position(|one| *one == shard) else { return false };
         row.answered.swap_remove(place);
         row.is_demoted = true;
+        row.sound_from = None;
         self.live_on[shard.0 as usize] -= 1;
         true
     }

@@ -23,6 +23,13 @@ pub(super) struct Chunk {
     singles: Vec<u32>,
 }
 
+impl Chunk {
+    /// Where an event stands, by its place in the chunk.
+    pub fn position(&self, event: u32) -> Position {
+        self.events[event as usize].position
+    }
+}
+
 /// Members that are told alike.
 struct Group {
     alike: Alike,
@@ -49,6 +56,7 @@ impl Hub {
                 self.tell_interest(number, outlet);
             }
             if let Some(flush) = self.chunk.flush.take() {
+                self.wake_all_watchers(flush.position);
                 self.chunk.events.push(flush);
                 let event = self.chunk.events.len() as u32 - 1;
                 for index in self.members.indexes() {
@@ -90,7 +98,8 @@ impl Hub {
     /// Tells what the chunk has for an interest to all who share it.
     fn tell_interest(&mut self, number: u32, outlet: &mut impl Outlet) {
         let events = self.interests.take_found(number);
-        let first = self.chunk.events[events[0] as usize].position;
+        let first = self.chunk.position(events[0]);
+        self.wake_watchers(number, &events);
         let mut groups = std::mem::take(&mut self.chunk.groups);
         let mut singles = std::mem::take(&mut self.chunk.singles);
         for &index in self.interests.members(number) {

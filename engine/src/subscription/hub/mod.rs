@@ -22,6 +22,7 @@
 //! | `reading`, `together` | a slice of catching up, for one or for several alike |
 //! | `live` | telling what the shards have found |
 //! | `checkpoints` | how far nothing was found |
+//! | `watches` | those who are only told that there is something to read |
 
 mod checkpoints;
 mod clients;
@@ -33,6 +34,7 @@ mod queue;
 mod reading;
 mod slab;
 mod together;
+mod watches;
 
 use super::{ClientId, OnSlow, Outlet, Push, Reason};
 use crate::fanout::{Ask, Fanned, Notice};
@@ -49,6 +51,8 @@ use live::Chunk;
 use member::{Phase, Place, before};
 use slab::Members;
 use std::collections::{HashMap, VecDeque};
+pub use watches::WatcherId;
+use watches::Watches;
 
 /// The subscriptions of the clients of one core.
 pub struct Hub {
@@ -65,6 +69,7 @@ pub struct Hub {
     demoted_line: VecDeque<Slot>,
     /// Those that look again when more is merged.
     pollers: Vec<Slot>,
+    watches: Watches,
     checkpoints: Checkpoints,
     /// Each ring, for what is told at once.
     live_lookups: Vec<RingLookup>,
@@ -134,6 +139,7 @@ impl Hub {
             line: VecDeque::new(),
             demoted_line: VecDeque::new(),
             pollers: Vec::new(),
+            watches: Watches::default(),
             checkpoints: Checkpoints::default(),
             live_lookups: rings.iter().map(RingLookup::new).collect(),
             queue_lookups: rings.iter().map(RingLookup::new).collect(),
@@ -167,12 +173,12 @@ impl Hub {
     /// Whether there is nothing to do whatever is published.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.interests.asks.is_empty()
+        self.members.is_empty() && self.watches.is_empty() && self.interests.asks.is_empty()
     }
 
     /// Whether it waits for something to be published that no shard will tell it of.
     pub fn waits_for_publication(&self) -> bool {
-        !self.pollers.is_empty()
+        !self.pollers.is_empty() || self.watches.has_pollers()
     }
 
     /// Takes what a shard has sent.
@@ -190,6 +196,7 @@ impl Hub {
                         let members = self.interests.members(number).to_vec();
                         self.counts.demoted += if was_demoted { 0 } else { members.len() as u64 };
                         members.into_iter().for_each(|index| self.leave_live(index));
+                        self.demote_watchers(number);
                     }
                 }
                 Notice::Revision { subscription, next, from } => {
@@ -198,6 +205,7 @@ impl Hub {
             }
         }
         if batch.has_lost {
+            self.wake_watchers_on(shard);
             for index in self.members.indexes() {
                 let member = &self.members[index];
                 if member.is_joined && self.interests.looks_on(member.interest, shard) {
@@ -220,7 +228,7 @@ impl Hub {
         tells_live: bool,
         mut may_read: impl FnMut(Reading) -> bool,
     ) -> bool {
-        if self.members.is_empty() {
+        if self.members.is_empty() && self.watches.is_empty() {
             return false;
         }
         // What is published now and not merged waits for a turn that nothing else need bring.
@@ -230,16 +238,18 @@ impl Hub {
             frontier = self.merge_all(history, outlet);
             again |= self.checkpoint_some(outlet);
         }
-        while !self.line.is_empty() && may_read(Reading::CatchUp) {
+        while self.has_readers(Reading::CatchUp) && may_read(Reading::CatchUp) {
             self.run_slice(Reading::CatchUp, history, outlet);
         }
-        while !self.demoted_line.is_empty() && may_read(Reading::Demoted) {
+        while self.has_readers(Reading::Demoted) && may_read(Reading::Demoted) {
             self.run_slice(Reading::Demoted, history, outlet);
+            self.run_watcher(history);
         }
         // What is there and was not below the frontier: another core is about to publish, or has meanwhile, and nothing
         // else need come from it. What is held back by another shard's batch comes with it.
         let waits = |first: Position| first >= frontier;
-        again || !self.line.is_empty() || !self.demoted_line.is_empty() || self.feeds.first().is_some_and(waits)
+        let has_readers = self.has_readers(Reading::CatchUp) || self.has_readers(Reading::Demoted);
+        again || has_readers || self.feeds.first().is_some_and(waits)
     }
 
     /// Tells what is complete, and lets those go on who wait for more to be. Answers the frontier that it went by.
@@ -250,6 +260,7 @@ impl Hub {
         self.merge(bound, outlet);
         self.merged = self.merged.max(bound);
         if self.merged > before {
+            self.watches.poll();
             for slot in std::mem::take(&mut self.pollers) {
                 if let Some(index) = self.members.at(slot) {
                     self.put_in_line(index);
@@ -322,9 +333,12 @@ impl Hub {
 
     /// All shards look for an interest from now on: those that rely on it read up to there.
     fn start_joining(&mut self, number: u32) {
+        let from = self.interests.live_from(number);
+        self.interests.row_mut(number).sound_from = from.map(|from| from.max(self.merged));
         for index in self.interests.members(number).to_vec() {
             self.join(index);
         }
+        self.settle_watchers(number);
     }
 
     /// Lets a member that relies on its interest read up to where that is looked for on all shards, if it is.

@@ -13,7 +13,7 @@ pub static ACK: Command =
         answer(context.server, reply, |reply| {
             let positions = positions(args.rest(3))?;
             let removed = find(context.groups, args.get(1), args.get(2))?.ack(positions);
-            context.groups.note_change();
+            context.groups.note_change(args.get(1), args.get(2));
             reply.integer(removed as i64);
             Ok(Progress::Done)
         })
@@ -30,7 +30,7 @@ pub static NACK: Command = group_command(
             let nack = outcome(args.get(3))?;
             let positions = positions(args.rest(4))?;
             let done = find(context.groups, args.get(1), args.get(2))?.nack(nack, positions);
-            context.groups.note_change();
+            context.groups.note_change(args.get(1), args.get(2));
             reply.integer(done as i64);
             Ok(Progress::Done)
         })

@@ -61,9 +61,6 @@ impl<'a> FilterOptions<'a> {
     /// The filter that they mean together, once it is there: none while a regex is being compiled. That may take longer
     /// than a turn should, so another thread does it; what was made before is in the command's state.
     pub(super) fn filter_in(self, state: &mut DeferredState, server: &Server) -> Result<Option<Filter>, CdcError> {
-        if let Some(filter) = state.filter.take() {
-            return Ok(Some(filter));
-        }
         let (on, no_system) = (self.on.unwrap_or_default(), self.no_system);
         match (&self.pattern, state.compiling.take(), &server.builder) {
             (_, Some(compiling), _) => match compiling.try_recv() {

@@ -88,8 +88,8 @@ fn options(args: Args<'_>) -> Result<GroupOptions, CdcError> {
 static DESTROY: Command =
     group_command("cdc.group|destroy", 4, WRITE, (2, 3), "Removes a consumer group.", |context, args, reply| {
         answer(context.server, reply, |reply| {
+            context.groups.note_change(args.get(2), args.get(3));
             let destroyed = context.groups.table.destroy(args.get(2), args.get(3));
-            context.groups.note_change();
             reply.integer(i64::from(destroyed));
             Ok(Progress::Done)
         })
@@ -107,7 +107,7 @@ static SETID: Command = group_command(
             let start = cursor(args.get(4))?;
             let set = find(context.groups, args.get(2), group)?.set_cursor(start, context.history);
             set.map_err(|error| CdcError::of_group(group, error))?;
-            context.groups.note_change();
+            context.groups.note_change(args.get(2), args.get(3));
             reply.ok();
             Ok(Progress::Done)
         })
@@ -123,7 +123,7 @@ static DELCONSUMER: Command = group_command(
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let held = find(context.groups, args.get(2), args.get(3))?.remove_consumer(args.get(4));
-            context.groups.note_change();
+            context.groups.note_change(args.get(2), args.get(3));
             reply.integer(held.unwrap_or(0) as i64);
             Ok(Progress::Done)
         })
@@ -141,7 +141,7 @@ static REPLAY: Command = group_command(
             let listed = positions(args.rest(4))?;
             let listed = if listed.is_empty() { None } else { Some(&listed[..]) };
             let replayed = find(context.groups, args.get(2), args.get(3))?.replay(listed);
-            context.groups.note_change();
+            context.groups.note_change(args.get(2), args.get(3));
             reply.integer(replayed as i64);
             Ok(Progress::Done)
         })

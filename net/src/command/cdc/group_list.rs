@@ -19,7 +19,7 @@ pub static INFO: Command = group_command(
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let (key, name) = (args.get(2), args.get(3));
-            info(find(context.groups, key, name)?, (key, name), context.history, context.now_ms, reply);
+            info(find(context.groups, key, name)?, (key, name), context.history, context.steady_ms, reply);
             Ok(Progress::Done)
         })
     },
@@ -99,7 +99,7 @@ pub static PENDING: Command = group_command(
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let group = find(context.groups, args.get(1), args.get(2))?;
-            entries(group.info().pending, group.pending(context.now_ms), reply);
+            entries(group.info().pending, group.pending(context.steady_ms), reply);
             Ok(Progress::Done)
         })
     },
@@ -114,7 +114,7 @@ pub static PARKED: Command = group_command(
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let group = find(context.groups, args.get(2), args.get(3))?;
-            entries(group.info().parked, group.parked(context.now_ms), reply);
+            entries(group.info().parked, group.parked(context.steady_ms), reply);
             Ok(Progress::Done)
         })
     },

@@ -5,7 +5,7 @@ use super::group::{find, group_command};
 use super::refusal::{CdcError, answer};
 use super::row::{Columns, Rows};
 use super::words::{Words, count, is, number, positions};
-use crate::command::{Command, Flag, GroupContext, Progress};
+use crate::command::{Command, Flag, GroupContext, Progress, WaitFor};
 use crate::resp::{Args, Reply};
 
 pub static READ: Command = group_command(
@@ -32,23 +32,24 @@ fn block_ms(args: Args<'_>) -> Result<Option<u64>, CdcError> {
 fn read(context: &mut GroupContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Progress, CdcError> {
     let (group, consumer) = (args.get(3), args.get(4));
     let (count, block_ms) = (count(args.get(5))?, block_ms(args)?);
-    let GroupContext { groups, history, state, now_ms, .. } = context;
-    let now_ms = *now_ms;
+    let GroupContext { groups, history, state, now_ms, steady_ms, .. } = context;
+    let number = groups.table.number(args.get(2), group);
     let found = find(groups, args.get(2), group)?;
-    let mut rows = Rows::new(reply.protocol(), Columns::Five, now_ms);
+    let mut rows = Rows::new(reply.protocol(), Columns::Five, *now_ms);
     // Once the wait is over nothing is given: the client may be gone, and its events would be pending for nothing.
-    let waits = state.deadline_ms.is_none_or(|deadline_ms| now_ms < deadline_ms);
-    if waits && count > 0 {
+    if !state.has_given_up() && count > 0 {
         let sink = |row: keytide_engine::group::Row<'_>| rows.group_row(row);
-        let outcome = found.read(consumer, count, REPLY_BYTES_MAX, now_ms, history, sink);
+        let outcome = found.read(consumer, count, REPLY_BYTES_MAX, *steady_ms, history, sink);
         let outcome = outcome.map_err(|error| CdcError::of_group(group, error))?;
-        let due_ms = found.next_due_ms();
         if rows.is_empty() && outcome.more {
             return Ok(Progress::More);
         }
-        if rows.is_empty() && !state.is_over(now_ms, block_ms) {
-            groups.wait_until(due_ms);
-            return Ok(Progress::Wait);
+        if rows.is_empty()
+            && !state.is_over(block_ms)
+            && let Some(number) = number
+        {
+            let (reads_from, due_ms) = (found.reads_from(), found.next_due_ms());
+            return Ok(Progress::Wait(WaitFor::Group { number, reads_from, due_ms }));
         }
     }
     rows.reply(reply);
@@ -67,12 +68,12 @@ pub static CLAIM: Command = group_command(
 fn claim(context: &mut GroupContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Progress, CdcError> {
     let (group, consumer) = (args.get(2), args.get(3));
     let (min_idle_ms, positions) = (number(args.get(4))?, positions(args.rest(5))?);
-    let GroupContext { groups, history, now_ms, .. } = context;
+    let GroupContext { groups, history, now_ms, steady_ms, .. } = context;
     let mut rows = Rows::new(reply.protocol(), Columns::Five, *now_ms);
     let found = find(groups, args.get(1), group)?;
     let sink = |row: keytide_engine::group::Row<'_>| rows.group_row(row);
     found
-        .claim(consumer, min_idle_ms, positions, REPLY_BYTES_MAX, *now_ms, history, sink)
+        .claim(consumer, min_idle_ms, positions, REPLY_BYTES_MAX, *steady_ms, history, sink)
         .map_err(|error| CdcError::of_group(group, error))?;
     rows.reply(reply);
     Ok(Progress::Done)

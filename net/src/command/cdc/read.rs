@@ -5,9 +5,11 @@ use super::filter_options::FilterOptions;
 use super::refusal::{CdcError, answer};
 use super::row::{Columns, Rows};
 use super::words::{Words, count, cursor, is, positive};
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
 use crate::resp::{Args, Reply};
 use keytide_engine::history::{Page, Request};
+use keytide_engine::subscription::{Interest, Source};
+use std::sync::Arc;
 
 /// How many events are asked for where COUNT is not given.
 const COUNT_DEFAULT: usize = 100;
@@ -62,22 +64,28 @@ fn read(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         None => cursor(args.get(1))?.cursor(history)?,
     };
     // Compiled once, however often the command looks again.
-    let Some(filter) = options.filter.filter_in(state, server)? else {
-        state.cursor = Some(cursor);
-        return Ok(Progress::More);
+    let interest = match state.interest.take() {
+        Some(interest) => interest,
+        None => match options.filter.filter_in(state, server)? {
+            Some(filter) => Arc::new(Interest { source: Source::All, filter }),
+            None => {
+                state.cursor = Some(cursor);
+                return Ok(Progress::More);
+            }
+        },
     };
     let mut rows = Rows::new(reply.protocol(), Columns::Seven, *now_ms);
-    let request = Request { cursor, count: options.count, bytes: options.bytes, filter: &filter };
+    let request = Request { cursor, count: options.count, bytes: options.bytes, filter: &interest.filter };
     let page = history.read(&request, |_, record| rows.event(record))?;
     if rows.is_empty() && page.is_too_long {
         let (event, next) = (page.next, page.next.next());
         let text = format!("ERR the name of event {event} is too long for this regex; read on from {next}");
         return Err(CdcError::from(text.into_bytes()));
     }
-    if rows.is_empty() && page.gap.is_none() && !state.is_over(*now_ms, options.block_ms) {
+    if rows.is_empty() && page.gap.is_none() && !state.is_over(options.block_ms) {
         state.cursor = Some(page.next);
-        state.filter = Some(filter);
-        return Ok(if page.at_end { Progress::Wait } else { Progress::More });
+        state.interest = Some(interest);
+        return Ok(if page.at_end { Progress::Wait(WaitFor::Events(page.next)) } else { Progress::More });
     }
     page_map(&page, &rows, reply);
     Ok(Progress::Done)

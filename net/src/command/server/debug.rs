@@ -2,7 +2,7 @@
 
 use crate::command::help;
 use crate::command::options::is;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
 use crate::resp::{Args, Reply};
 
 pub static DEBUG: Command = Command {
@@ -33,8 +33,8 @@ fn debug(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     // What is no number is 0, as in Redis.
     let seconds = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
     let millis = (seconds.clamp(0.0, SLEEP_MAX_SECONDS) * 1000.0) as u64;
-    if millis > 0 && !context.state.is_over(context.now_ms, Some(millis)) {
-        return Progress::Wait;
+    if millis > 0 && !context.state.is_over(Some(millis)) {
+        return Progress::Wait(WaitFor::Deadline);
     }
     reply.ok();
     Progress::Done

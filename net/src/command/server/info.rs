@@ -77,7 +77,7 @@ fn info(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
 
 fn server(context: &HistoryContext<'_>, text: &mut Text) {
     let server = context.server;
-    let uptime_seconds = context.now_ms.saturating_sub(server.started_ms) / 1000;
+    let uptime_seconds = keytide_engine::clock::steady_millis().saturating_sub(server.started_ms) / 1000;
     text.row("redis_version", REDIS_VERSION);
     text.row("keytide_version", env!("CARGO_PKG_VERSION"));
     text.row("redis_mode", "standalone");
@@ -104,7 +104,7 @@ fn clients(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("connected_clients", context.server.client_count());
     text.row("cluster_connections", 0);
     text.row("maxclients", context.server.maxclients());
-    text.row("blocked_clients", 0);
+    text.row("blocked_clients", context.server.total(Stat::Blocked));
     text.row("tracking_clients", 0);
 }
 
@@ -178,6 +178,7 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("keyspace_hits", Stat::Hits),
         ("keyspace_misses", Stat::Misses),
         ("commands_forwarded_total", Stat::Forwarded),
+        ("blocked_looks_total", Stat::BlockedLooks),
         ("turns_total", Stat::Turns),
         ("parks_total", Stat::Parks),
     ] {

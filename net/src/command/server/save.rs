@@ -1,7 +1,7 @@
 //! SAVE, BGSAVE, LASTSAVE: snapshots of all shards.
 
 use crate::command::options::is;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, SessionContext};
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, SessionContext, WaitFor};
 use crate::resp::{Args, Reply, error_text};
 use crate::snapshots::Outcome;
 
@@ -54,12 +54,12 @@ pub(super) enum Saving {
 /// Asks for snapshots of all shards, after those that somebody else has asked for, and looks what has come of them. To be
 /// called again, in a while, as long as they are running.
 pub(super) fn save(context: &mut HistoryContext<'_>) -> Saving {
-    let HistoryContext { state, server, now_ms, .. } = context;
+    let HistoryContext { state, server, .. } = context;
     let Some(disk) = &server.on_disk else { return Saving::NoDirectory };
     state.request = state.request.or_else(|| server.request_snapshots());
     match state.request.map(|request| disk.board.outcome(request)) {
         None | Some(Outcome::Running) => {
-            state.deadline_ms = Some(*now_ms + LOOK_EVERY_MS);
+            state.look_again_in(LOOK_EVERY_MS);
             Saving::Running
         }
         Some(Outcome::Saved) => Saving::Saved,
@@ -74,7 +74,7 @@ fn run_save(context: &mut HistoryContext<'_>, _args: Args<'_>, reply: &mut Reply
         return Progress::Done;
     }
     match save(context) {
-        Saving::Running => return Progress::Wait,
+        Saving::Running => return Progress::Wait(WaitFor::Deadline),
         Saving::Saved => reply.ok(),
         Saving::Failed(reason) => reply.error(format!("ERR {reason}")),
         Saving::NoDirectory => reply.error(NO_DIRECTORY),

@@ -2,7 +2,7 @@
 
 use super::save::{NO_DIRECTORY, Saving, save};
 use crate::command::options::is;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
 use crate::resp::{Args, Reply, error_text};
 
 pub static SHUTDOWN: Command = Command {
@@ -34,7 +34,7 @@ fn shutdown(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<
     if has("save") && !context.server.is_stopping() {
         let failure = match save(context) {
             Saving::Saved => None,
-            Saving::Running => return Progress::Wait,
+            Saving::Running => return Progress::Wait(WaitFor::Deadline),
             Saving::Failed(reason) => Some(format!("ERR Errors trying to SHUTDOWN: {reason}")),
             Saving::NoDirectory => Some(NO_DIRECTORY.to_owned()),
         };
@@ -49,5 +49,5 @@ fn shutdown(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<
     }
     // Until the process ends.
     context.state.deadline_ms = None;
-    Progress::Wait
+    Progress::Wait(WaitFor::Deadline)
 }

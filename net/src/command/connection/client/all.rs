@@ -50,7 +50,7 @@ fn list(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
 }
 
 fn describe(context: &mut CoreContext<'_>, reply: &mut Reply<'_>, is_wanted: impl Fn(&Connection) -> bool) {
-    let now_ms = context.now_ms;
+    let now_ms = context.steady_ms;
     let mut text = String::new();
     for connection in admitted(context).filter(|connection| is_wanted(connection)) {
         text += &describe::describe(connection, now_ms);
