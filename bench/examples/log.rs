@@ -6,7 +6,7 @@
 //! afterwards.
 
 use keytide_bench::{NOW_MS, Order, VALUE, empty_shard, key, pin};
-use keytide_engine::limits::{COMMANDS_AHEAD, RING_BYTES_DEFAULT};
+use keytide_engine::limits::{COMMANDS_AHEAD, RING_BYTES_DEFAULT, turn_bytes_max};
 use keytide_engine::log::recovery::{Opening, Trust};
 use keytide_engine::log::restore::restore;
 use keytide_engine::log::storage::{RealStorage, Storage};
@@ -48,7 +48,7 @@ fn logged(name: &'static str, directory: PathBuf) -> Variant {
     let options = LogOptions {
         fsync: Fsync::Os,
         segment_bytes: 64 << 20,
-        turn_bytes: RING_BYTES_DEFAULT / 2,
+        turn_bytes: turn_bytes_max(RING_BYTES_DEFAULT),
         retain_bytes: 256 << 20,
         retain_ms: None,
     };

@@ -41,8 +41,14 @@ pub enum Refusal {
     ChangeTooLarge {
         /// What the command's records would take, in bytes.
         bytes: u64,
-        /// What one command's records may take: a quarter of the ring, in bytes.
+        /// What one command's records may take, in bytes: see [`crate::limits::change_bytes_max`].
         max: u64,
+    },
+    /// The log has no room for the events of a command that records much, for the disk is full or slow.
+    #[error("the log has no room for a change of {bytes} bytes")]
+    NoLogRoom {
+        /// What the command's records would take, in bytes.
+        bytes: u64,
     },
     /// The stream is not where the writer expected it.
     #[error("the stream is at another revision")]

@@ -6,10 +6,30 @@ pub const RING_BYTES_DEFAULT: u64 = 64 << 20;
 /// The smallest ring that records: room for the records of a few small commands.
 pub const RING_BYTES_MIN: u64 = 64 << 10;
 
-/// The part of a ring that one command's records, and the unpublished records of one turn, may take: a quarter.
-/// Half the ring is thus always published history, and a reader that is not lapped makes progress.
-pub const fn change_bytes_max(ring_bytes: u64) -> u64 {
+/// A turn commits early once its unpublished records take so many bytes: a quarter of the ring. As long as no command
+/// records more than this, at least half of the ring is published history.
+pub const fn turn_bytes_due(ring_bytes: u64) -> u64 {
     ring_bytes / 4
+}
+
+/// What the unpublished records of a turn take at the most, in bytes, as long as no command records more than
+/// [`turn_bytes_due`]: half of the ring. For that much the log has room before a command runs.
+pub const fn turn_bytes_max(ring_bytes: u64) -> u64 {
+    ring_bytes / 2
+}
+
+/// What the records of one command may take, in bytes: three quarters of the ring, and less than 4 GiB, for a record's
+/// length is a number of 32 bits. One of more than [`turn_bytes_due`] gets a turn's room to itself.
+pub const fn change_bytes_max(ring_bytes: u64) -> u64 {
+    const RECORD_BYTES_MAX: u64 = u32::MAX as u64 & !7;
+    let part = ring_bytes - ring_bytes / 4;
+    if part < RECORD_BYTES_MAX { part } else { RECORD_BYTES_MAX }
+}
+
+/// What unpublished records take at the most, in bytes, with such a command: all of the ring but the block of its index
+/// in which its oldest record starts.
+pub const fn unpublished_bytes_max(ring_bytes: u64) -> u64 {
+    ring_bytes - ring_bytes / 16
 }
 
 /// The longest name of a custom event type, in bytes.
@@ -120,6 +140,10 @@ const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);
 /// How much of a ring a reader copies at once, in bytes: enough that the one check per run costs nothing, little
 /// enough that the copy stays in the core's cache.
 pub const HISTORY_RUN_BYTES: usize = 64 << 10;
+
+/// Memory that records are copied to is kept for the next ones up to so many bytes; what a longer record has taken is
+/// given back.
+pub const SCRATCH_KEEP_BYTES: usize = 4 << 20;
 
 /// How many records one read looks at in vain at the most, so that a filter that matches nothing holds up its core
 /// for a bounded time.

@@ -82,6 +82,17 @@ impl Shards<'_> {
         }
     }
 
+    /// Deletes keys; answers how many were there.
+    pub fn delete<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) -> Result<usize, Refusal> {
+        let record = |key: &'k [u8]| (key, record_bytes(key.len(), 0));
+        if self.admit(keys.clone().map(record)).is_err() {
+            // Too many for one command, if all are there. Those that are not leave no record.
+            let there: Vec<&[u8]> = keys.clone().filter(|key| self.of(key).has_value(key)).collect();
+            self.admit(there.into_iter().map(record))?;
+        }
+        Ok(keys.filter(|key| self.of(key).delete(key)).count())
+    }
+
     /// Gives `target` the value and the TTL of `source`, which is deleted; with `if_absent` only where `target` does
     /// not exist. Tells whether it did. The target is written and recorded first.
     pub fn rename(&mut self, source: &[u8], target: &[u8], if_absent: bool) -> Result<bool, Refusal> {
@@ -99,10 +110,9 @@ impl Shards<'_> {
         let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
         let parts = [source.len(), 8].into_iter().chain(value.parts().into_iter().map(<[u8]>::len));
         // The source's `Del` and a TTL come on top of the copy.
-        let bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(source) + ttl_record_bytes(target);
+        let copy_bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(target);
         let value = value.clone();
-        self.of(source).admit(bytes)?;
-        self.of(target).admit(bytes)?;
+        self.admit([(target, copy_bytes), (source, record_bytes(source.len(), 0))].into_iter())?;
         let mut entry = self.of(target).write(target);
         entry.take_over(source, value);
         if let Some(at_ms) = expire_at_ms {
@@ -161,9 +171,28 @@ impl Shards<'_> {
 
     /// Admits the records of an element that comes into one key and leaves another, on both their shards.
     fn admit_move(&mut self, source: &[u8], target: &[u8], element: &[u8]) -> Result<(), Refusal> {
-        let bytes = record_bytes(source.len(), element.len()) + record_bytes(target.len(), element.len());
-        self.of(source).admit(bytes)?;
-        self.of(target).admit(bytes)
+        let bytes = |key: &[u8]| record_bytes(key.len(), element.len());
+        self.admit([(target, bytes(target)), (source, bytes(source))].into_iter())
+    }
+
+    /// Refuses a change of several keys whose records take too much on any shard, before anything changes. `records`
+    /// are the keys, each with what its records take, in bytes.
+    pub fn admit<'k>(&mut self, records: impl Iterator<Item = (&'k [u8], u64)>) -> Result<(), Refusal> {
+        let add = |(bytes, longest): (u64, usize), (key, more): (&[u8], u64)| (bytes + more, longest.max(key.len()));
+        match self {
+            Shards::One(shard) => {
+                let (bytes, longest) = records.fold((0, 0), add);
+                shard.admit(bytes, longest)
+            }
+            Shards::Several { shards, total } => {
+                let mut sums = vec![(0, 0); shards.len()];
+                for record in records {
+                    let sum = &mut sums[index_of(shards, shard_of(record.0, *total))];
+                    *sum = add(*sum, record);
+                }
+                shards.iter_mut().zip(sums).try_for_each(|(shard, (bytes, longest))| shard.admit(bytes, longest))
+            }
+        }
     }
 
     /// Deletes every key of every shard: one event at one position. The shards at hand must be all there are.

@@ -4,7 +4,7 @@
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::Expiries;
-use crate::limits::{RECENT_IDS, change_bytes_max};
+use crate::limits::{RECENT_IDS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
 use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
@@ -54,6 +54,8 @@ pub struct Turn {
     pub(crate) live_keys: usize,
     db_stream: (u64, RingOffset),
     recorded: u64,
+    /// So many unpublished bytes a command that records much may come to without asking again; 0 where there is none.
+    granted: u64,
     /// Whether anything was published that nobody was told of yet.
     published: bool,
     /// Whether the log has refused records.
@@ -73,6 +75,7 @@ impl Turn {
             live_keys: 0,
             db_stream: (0, RingOffset::NONE),
             recorded: 0,
+            granted: 0,
             published: false,
             has_failed: false,
         }
@@ -80,7 +83,7 @@ impl Turn {
 
     /// From now on what is recorded goes to this ring and this log, which go on where what was replayed ended.
     pub(crate) fn attach(&mut self, sequencer: Arc<Sequencer>, mut writer: RingWriter, log: LogWriter) {
-        debug_assert!(!self.is_dirty());
+        debug_assert!(!self.is_dirty() && log.turn_bytes_max() >= unpublished_bytes_max(writer.capacity()));
         writer.mark_commands();
         self.sequencer = sequencer;
         self.writer = Some(writer);
@@ -140,20 +143,59 @@ impl Turn {
         self.recorded
     }
 
-    /// Refuses a command whose records would take more than one command may, and ends the turn early where they
-    /// would not find room beside those of the commands before. Asked before anything changes.
+    /// Refuses a command whose records would take more than one command may, or more than the log has room for, and
+    /// ends the turn early where they would not find room beside those of the commands before. Asked before anything
+    /// changes. `longest_key` is the length of the longest key that is written, in bytes. A command that has asked for all
+    /// that it records may ask for parts of it again.
     ///
     /// A key whose TTL is over costs a record more when it is written; none is longer than that of the write. So
     /// twice the bytes are kept free.
     #[inline]
-    pub fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
-        let Some(writer) = &self.writer else { return Ok(()) };
-        let max = change_bytes_max(writer.capacity());
-        if bytes > max {
-            return Err(Refusal::ChangeTooLarge { bytes, max });
+    pub fn admit(&mut self, bytes: u64, longest_key: usize) -> Result<(), Refusal> {
+        match &self.writer {
+            Some(writer) if writer.unpublished_bytes() + 2 * bytes > 2 * turn_bytes_due(writer.capacity()) => {
+                self.admit_more(bytes, longest_key)
+            }
+            _ => Ok(()),
         }
-        if writer.unpublished_bytes() + 2 * bytes > 2 * max {
+    }
+
+    /// As [`Turn::admit`], where there is not room at once.
+    ///
+    /// A command that records more than a turn that commits early is given what it asks for, beyond which it must not
+    /// go: that much is unpublished at the most, and the log has room for it. Twice its bytes would not do. But of the
+    /// keys that it writes all except one have room for their end in what it asks for: a SET asks for a TTL's record
+    /// too, which only a key that does not end needs.
+    #[cold]
+    fn admit_more(&mut self, bytes: u64, longest_key: usize) -> Result<(), Refusal> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let (ring_bytes, end_bytes) = (writer.capacity(), record_bytes(longest_key, 0));
+        let (due, max) = (turn_bytes_due(ring_bytes), change_bytes_max(ring_bytes));
+        let needed = bytes + end_bytes;
+        if writer.unpublished_bytes() + needed <= self.granted {
+            return Ok(());
+        }
+        let is_large = bytes > due;
+        // The end of a key is recorded without asking: for the longest, too, there is room in any turn.
+        match is_large {
+            true if end_bytes > due => return Err(Refusal::ChangeTooLarge { bytes: end_bytes, max: due }),
+            true if needed > max => return Err(Refusal::ChangeTooLarge { bytes: needed, max }),
+            _ => {}
+        }
+        if !is_large || writer.unpublished_bytes() + needed > unpublished_bytes_max(ring_bytes) {
             self.commit();
+        }
+        if self.has_failed {
+            return Err(Refusal::NoLogRoom { bytes });
+        }
+        if is_large {
+            let turn_bytes = self.writer.as_ref().map_or(0, RingWriter::unpublished_bytes) + needed;
+            if let Some(log) = &mut self.log
+                && log.check_room_for(turn_bytes, self.now_ms).is_err()
+            {
+                return Err(Refusal::NoLogRoom { bytes });
+            }
+            self.granted = turn_bytes;
         }
         Ok(())
     }
@@ -163,7 +205,7 @@ impl Turn {
     /// [`Shard::make_room`](crate::shard::Shard::make_room).
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.unpublished_bytes() >= change_bytes_max(writer.capacity()))
+        self.writer.as_ref().is_some_and(|writer| writer.unpublished_bytes() >= turn_bytes_due(writer.capacity()))
     }
 
     /// Whether the log takes more, as far as is known without waiting for anything: see [`Turn::check_log`].
@@ -294,6 +336,7 @@ impl Turn {
         }
         writer.publish();
         self.published = true;
+        self.granted = 0;
     }
 
     /// Whether records could not be written to the log. What this turn's commands have replied must not leave.

@@ -345,9 +345,9 @@ fn a_move_within_one_key_turns_a_list_and_leaves_a_set() {
 }
 
 #[test]
-fn a_change_beyond_a_quarter_of_the_ring_is_refused_before_anything_changes() {
+fn a_change_beyond_what_one_command_may_record_is_refused_before_anything_changes() {
     let mut world = World::new(1, 1 << 16);
-    let members: Vec<String> = (0..400).map(|n| format!("member:{n}")).collect();
+    let members: Vec<String> = (0..1_000).map(|n| format!("member:{n}")).collect();
     let members: Vec<&str> = members.iter().map(String::as_str).collect();
     let mut shards = world.shards();
     let shard = shards.of(b"");
@@ -363,14 +363,58 @@ fn a_change_beyond_a_quarter_of_the_ring_is_refused_before_anything_changes() {
     }
     // All of these are there already, so nothing is recorded, however many they are.
     assert_eq!(shard.add_members(b"s", words(&members)), Ok(0));
-    assert_eq!(shard.remove_members(b"s", (0..400).map(|_| b"other".as_slice())), Ok(0));
-    assert!(shard.pop_members(b"s", 400).is_err_and(too_large));
+    assert_eq!(shard.remove_members(b"s", (0..1_000).map(|_| b"other".as_slice())), Ok(0));
+    assert!(shard.pop_members(b"s", 1_000).is_err_and(too_large));
     assert!(shard.remove_members(b"s", words(&members)).is_err_and(too_large));
-    assert!(shard.pop_many(b"l", End::Tail, 400).is_err_and(too_large));
+    assert!(shard.pop_many(b"l", End::Tail, 1_000).is_err_and(too_large));
     assert!(shard.delete_fields(b"h", words(&members)).is_err_and(too_large));
-    assert_eq!(shard.members(b"s").unwrap().map(|set| set.len()), Some(400));
-    assert_eq!(shard.elements(b"l").unwrap().map(|list| list.len()), Some(400));
-    assert_eq!(shard.fields(b"h").unwrap().map(|map| map.len()), Some(400));
+    assert_eq!(shard.members(b"s").unwrap().map(|set| set.len()), Some(1_000));
+    assert_eq!(shard.elements(b"l").unwrap().map(|list| list.len()), Some(1_000));
+    assert_eq!(shard.fields(b"h").unwrap().map(|map| map.len()), Some(1_000));
+}
+
+#[test]
+fn a_large_collection_is_recorded_whole_by_whatever_writes_it_or_moves_it() {
+    let (aside, live) = (b"a".as_slice(), b"b".as_slice());
+    for (shards, bytes) in [(1, 20_000), (1, 45_000), (2, 20_000), (2, 45_000), (3, 45_000)] {
+        let mut world = World::new(shards, 1 << 16);
+        let elements: Vec<String> = (0..bytes / 500).map(|n| format!("{n:0440}")).collect();
+        let elements: Vec<&str> = elements.iter().map(String::as_str).collect();
+        let mut all =
+            |write: &dyn Fn(&mut Shard, &[u8]), kind: &str, type_name: &str, taken: &dyn Fn(&mut Shard, &[u8])| {
+                write(world.shards().of(aside), aside);
+                let written = world.recorded();
+                assert!(written.iter().all(|(key, found, _)| key == "a" && found == kind));
+                assert_eq!(written.len(), elements.len());
+                // As it is done to replace a value that is in use.
+                world.shards().rename(aside, live, false).unwrap();
+                let renamed = world.recorded();
+                let parts: Vec<Text> = written.into_iter().flat_map(|(_, _, parts)| parts).collect();
+                let parts = ["a".to_owned(), type_name.to_owned()].into_iter().chain(parts).collect();
+                assert_eq!(renamed[0], ("b".to_owned(), "Rename".to_owned(), parts));
+                assert_eq!(renamed[1..], [("a".to_owned(), "Del".to_owned(), vec![])]);
+                taken(world.shards().of(live), live);
+                assert_eq!(world.recorded().len(), elements.len());
+                assert!(world.value("b").is_none());
+            };
+        let count = elements.len();
+        let words = || words(&elements);
+        all(
+            &|shard, key| assert_eq!(shard.push(key, End::Tail, words()), Ok(count)),
+            "RPush",
+            "list",
+            &|shard, key| assert!(shard.pop_many(key, End::Tail, count).is_ok()),
+        );
+        all(&|shard, key| assert_eq!(shard.add_members(key, words()), Ok(count)), "SAdd", "set", &|shard, key| {
+            assert!(shard.pop_members(key, count).is_ok())
+        });
+        all(
+            &|shard, key| assert_eq!(shard.set_fields(key, words().map(|field| (field, &b""[..]))), Ok(count)),
+            "HSet",
+            "hash",
+            &|shard, key| assert_eq!(shard.delete_fields(key, words()), Ok(count)),
+        );
+    }
 }
 
 #[test]

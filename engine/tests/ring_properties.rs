@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 use keytide_engine::event::EventType;
+use keytide_engine::limits::unpublished_bytes_max;
 use keytide_engine::position::{Position, Revision, RingOffset};
 use keytide_engine::ring::{Data, Draft, Record, RecordData, Ring, RingReader, RingWriter, create};
 use proptest::collection::vec;
@@ -46,7 +47,7 @@ fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn data() -> impl Strategy<Value = Option<OwnedData>> {
-    let one = prop_oneof![4 => bytes(40), 1 => bytes(300)].prop_map(OwnedData::One);
+    let one = prop_oneof![8 => bytes(40), 2 => bytes(300), 1 => bytes(4_000)].prop_map(OwnedData::One);
     option::of(prop_oneof![2 => one, 1 => vec(bytes(20), 0..4).prop_map(OwnedData::Parts)])
 }
 
@@ -145,10 +146,11 @@ impl Run {
             timestamp_ms: record.timestamp_ms,
             back_link: RingOffset(record.back_link),
         };
-        if self.writer.unpublished_bytes() + draft.record_bytes() > self.writer.capacity() / 2 {
+        let most = unpublished_bytes_max(self.writer.capacity());
+        if self.writer.unpublished_bytes() + draft.record_bytes() > most {
             self.publish();
         }
-        if draft.record_bytes() > self.writer.capacity() / 2 {
+        if draft.record_bytes() > most {
             return;
         }
         let end = self.writer.end();

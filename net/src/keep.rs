@@ -7,6 +7,7 @@ use crate::server::{Kept, OnDisk};
 use crate::snapshots::{Board, SnapshotThread};
 use crate::start::StartError;
 use keytide_engine::clock;
+use keytide_engine::limits::turn_bytes_max;
 use keytide_engine::log::directory::{Directory, DirectoryOptions};
 use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError, StoreOptions};
 use keytide_engine::log::{LogFailure, LogOptions};
@@ -143,8 +144,7 @@ fn store_options(config: &Config, durability: &Durability) -> StoreOptions {
         log: LogOptions {
             fsync: durability.fsync,
             segment_bytes: durability.segment_bytes,
-            // Half a ring is the most that a turn leaves unpublished.
-            turn_bytes: config.ring_bytes / 2,
+            turn_bytes: turn_bytes_max(config.ring_bytes),
             retain_bytes: durability.retain_bytes / config.shards as u64,
             retain_ms: durability.retain_ms,
         },

@@ -111,7 +111,7 @@ impl Fanout {
     fn scan(&mut self, shard: &mut Shard, published: Published, is_full: &impl Fn(ShardId) -> bool) {
         let Fanout { matcher, owners, cores, scanned, found, demoted, spare, .. } = self;
         let Some(records) = shard.published_from(*scanned) else { return };
-        // Only where a shard was away for long: a turn publishes no more than a quarter of the ring.
+        // Where a shard was away for long, or a turn has published more than the ring holds.
         let is_lapped = published.head > *scanned;
         for (core, subscriber) in cores.iter_mut().enumerate().filter(|(_, core)| core.live > 0) {
             let batch = subscriber.batch.get_or_insert_with(|| spare.take().unwrap_or_default());

@@ -241,7 +241,7 @@ impl<'a> EntryMut<'a> {
     /// Refuses a change of this entry whose records would take too much; see [`Turn::admit`].
     #[inline]
     pub(crate) fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
-        self.turn.admit(bytes)
+        self.turn.admit(bytes, self.entry.key.len())
     }
 
     /// Records one event of this entry's stream and moves the stream's head.

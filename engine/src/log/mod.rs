@@ -67,6 +67,8 @@ pub use writer::{Fsync, LogError, LogIdentity, LogOptions, LogWriter};
 #[cfg(all(test, not(loom)))]
 mod damage_tests;
 #[cfg(all(test, not(loom)))]
+mod large_tests;
+#[cfg(all(test, not(loom)))]
 mod power_tests;
 #[cfg(all(test, not(loom)))]
 mod reshard_tests;

@@ -5,7 +5,7 @@ use super::keeper::Request;
 use super::recording::{End, Fault, RecordingStorage};
 use super::segment::{index_path, segment_path};
 use super::storage::Storage;
-use super::tests::{RING_BYTES, Scratch, found, found_with, identity, options, start_with, written_lines};
+use super::tests::{RING_BYTES, Scratch, eventually, found, found_with, identity, options, start_with, written_lines};
 use super::*;
 use crate::history::ShardHistory;
 use crate::position::RingOffset;
@@ -34,14 +34,24 @@ fn start(
     start_with(found_with(&scratch.0, &*storage).unwrap(), &storage, options(fsync))
 }
 
-/// Runs commands, some of them together in a turn, and notes every state.
-fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u64) -> Vec<State> {
+/// Waits until the next segment is there, where a turn would not find room without it.
+pub(super) fn wait_for_room(shard: &mut Shard) {
+    eventually("the next segment", || match shard.check_log() {
+        Ok(()) => true,
+        Err(LogError::Late { .. }) => false,
+        Err(error) => panic!("{error}"),
+    });
+}
+
+/// Runs commands, some of them together in a turn, and notes every state. Where they record much, they are few.
+fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u64, large: usize) -> Vec<State> {
     let (mut shard, _, _) = start(storage, scratch, fsync);
     let mut commands = Commands::new(seed, 12);
+    commands.large = large;
     let state = |shard: &_, end| State { end, lines: written_lines(shard), acknowledged_at: None };
     let mut states = vec![state(&shard, RingOffset(0))];
-    for _ in 0..400 {
-        shard.check_log().unwrap();
+    for _ in 0..if large > 0 { 60 } else { 400 } {
+        wait_for_room(&mut shard);
         shard.begin_command();
         commands.run(&mut shard);
         let is_turns_end = commands.rng.bool();
@@ -58,15 +68,15 @@ fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u
 }
 
 /// Ends a run at many moments and looks at what a start finds.
-fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bool) {
+fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bool, large: usize) {
     let mut rng = fastrand::Rng::with_seed(fsync as u64);
     for run_number in 0..4 {
-        let scratch = Scratch::new(&format!("log-cut-{fsync:?}-{run_number}-{keeps_acknowledged}"));
+        let scratch = Scratch::new(&format!("log-cut-{fsync:?}-{run_number}-{keeps_acknowledged}-{large}"));
         let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());
-        let states = run(&storage, &scratch, fsync, run_number);
+        let states = run(&storage, &scratch, fsync, run_number, large);
         for seed in 0..cuts / 4 {
             let at = rng.usize(..=storage.operations());
-            let into = Scratch::new(&format!("log-cut-after-{fsync:?}-{keeps_acknowledged}"));
+            let into = Scratch::new(&format!("log-cut-after-{fsync:?}-{keeps_acknowledged}-{large}"));
             storage.rebuild(at, end(seed), &into.0).unwrap();
             let restored = found(&into.0).unwrap_or_else(|error| panic!("run {run_number}, operation {at}: {error}"));
             let log_end = restored.end();
@@ -94,17 +104,24 @@ fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bo
 
 #[test]
 fn with_always_a_power_loss_at_any_moment_takes_nothing_that_was_acknowledged() {
-    cut(Fsync::Always, 200, |seed| End::PowerLoss { seed }, true);
+    cut(Fsync::Always, 200, |seed| End::PowerLoss { seed }, true, 0);
 }
 
 #[test]
 fn with_os_a_power_loss_leaves_a_state_that_was() {
-    cut(Fsync::Os, 100, |seed| End::PowerLoss { seed }, false);
+    cut(Fsync::Os, 100, |seed| End::PowerLoss { seed }, false, 0);
 }
 
 #[test]
 fn with_os_a_killed_process_has_lost_nothing_that_was_acknowledged() {
-    cut(Fsync::Os, 100, |seed| End::Kill { seed }, true);
+    cut(Fsync::Os, 100, |seed| End::Kill { seed }, true, 0);
+}
+
+#[test]
+fn a_change_that_records_much_is_left_whole_or_not_at_all_whatever_ends_the_run() {
+    cut(Fsync::Always, 40, |seed| End::PowerLoss { seed }, true, 50_000);
+    cut(Fsync::Os, 40, |seed| End::PowerLoss { seed }, false, 50_000);
+    cut(Fsync::Os, 40, |seed| End::Kill { seed }, true, 50_000);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::index::SparseIndex;
 use super::map::MappedFile;
 use super::segments::{Segment, SegmentList, Segments};
 use super::streams::{StreamBits, StreamBlocks, streams_path};
+use crate::limits::SCRATCH_KEEP_BYTES;
 use crate::position::{Position, RingOffset};
 use crate::ring::{Lapped, Record, record};
 use std::cell::OnceCell;
@@ -191,6 +192,9 @@ impl SegmentReader {
             open.map.advise_will_need(file_at, AHEAD_BYTES);
         }
         let budget = (max_bytes as u64).max(record::HEADER_BYTES).min(available);
+        if self.scratch.capacity() > SCRATCH_KEEP_BYTES && budget as usize <= SCRATCH_KEEP_BYTES {
+            self.scratch = Vec::new();
+        }
         self.scratch.resize(budget as usize, 0);
         copy(open, from, &mut self.scratch)?;
         let length = check_length(open, from, record::length(&self.scratch), end)?;

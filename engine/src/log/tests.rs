@@ -17,6 +17,7 @@ use crate::subscription::Source;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) const RING_BYTES: u64 = 64 << 10;
 
@@ -36,6 +37,17 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Waits until something is so, for a minute.
+pub(super) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..6_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what} never came");
 }
 
 pub(super) fn identity(directory: &Path) -> LogIdentity {
@@ -108,7 +120,7 @@ impl LogFile for UnsyncedFile {
     }
 }
 
-fn start(restored: Restored, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
+pub(super) fn start(restored: Restored, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
     start_with(restored, &unsynced(), options(fsync))
 }
 
@@ -256,7 +268,7 @@ pub(super) fn written_lines(shard: &Shard) -> Vec<String> {
 }
 
 /// The last of these states that a log which ends at `end` holds whole.
-fn state_at(states: &[(RingOffset, Vec<String>)], end: RingOffset) -> &Vec<String> {
+pub(super) fn state_at(states: &[(RingOffset, Vec<String>)], end: RingOffset) -> &Vec<String> {
     &states[states.partition_point(|(at, _)| *at <= end) - 1].1
 }
 

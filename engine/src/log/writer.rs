@@ -13,7 +13,7 @@ use super::ahead::Ahead;
 use super::index::{Sealed, SparseIndex};
 use super::keeper::{Keeper, Prepared, Request};
 use super::reader::SegmentReader;
-use super::segment::{FORMAT_VERSION, SegmentHeader, segment_path};
+use super::segment::{FORMAT_VERSION, HEADER_BYTES, SegmentHeader, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::LogFile;
 use crate::position::{Position, RingOffset, ShardId};
@@ -62,9 +62,11 @@ impl LogIdentity {
 pub struct LogOptions {
     /// When it is synced.
     pub fsync: Fsync,
-    /// The bytes of a segment's file.
+    /// The bytes of a segment's file. Without its header it holds what the unpublished records of a turn take at the
+    /// most: [`unpublished_bytes_max`](crate::limits::unpublished_bytes_max).
     pub segment_bytes: u64,
-    /// What the records of one turn can take at the most, in bytes; at most a segment without its header.
+    /// What the records of one turn take at the most, in bytes, unless more is asked for: see
+    /// [`LogWriter::check_room_for`].
     pub turn_bytes: u64,
     /// How many bytes of segments are kept.
     pub retain_bytes: u64,
@@ -252,6 +254,23 @@ impl LogWriter {
     #[inline]
     pub fn check_room(&mut self, unpublished: u64, now_ms: u64) -> Result<(), LogError> {
         if self.has_room(unpublished) { Ok(()) } else { self.look_for_room(now_ms) }
+    }
+
+    /// Whether the log can take a turn of so many bytes, at most [`LogWriter::turn_bytes_max`]. For a command that records
+    /// more than any turn may without asking.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check_room_for(&mut self, turn_bytes: u64, now_ms: u64) -> Result<(), LogError> {
+        debug_assert!(turn_bytes <= self.turn_bytes_max());
+        let left = self.active.limit.0.saturating_sub(self.end.0);
+        if turn_bytes <= left && !self.keeper.has_failed() { Ok(()) } else { self.look_for_room(now_ms) }
+    }
+
+    /// What the records of one turn can take at the most, in bytes: a segment without its header. They lie in the active
+    /// segment and the next one.
+    pub fn turn_bytes_max(&self) -> u64 {
+        self.options.segment_bytes - HEADER_BYTES
     }
 
     /// Whether there is room, as far as is known without asking the keeper.

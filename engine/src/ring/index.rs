@@ -12,7 +12,7 @@
 //! has passed the start of block `b`, with the release fence between the two. A reader loads an entry, fences with
 //! acquire, and loads the head: is that still at or before the block's start, then the entry is of block `b`, or an
 //! older one that block `b` has not replaced yet. The older one is told by its offset, which is before the block (a
-//! record takes at most half the ring): then no published record starts in or after block `b`. An offset beyond the
+//! record is shorter than the ring): then no published record starts in or after block `b`. An offset beyond the
 //! reader's tail means the same. Is the offset between the two, the record was published before the tail that the
 //! reader loaded, so the position beside it is seen as well. It takes no trust in anything but the head.
 

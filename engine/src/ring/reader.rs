@@ -5,10 +5,11 @@ use super::index::Found;
 use super::layout::HEADER_BYTES;
 use super::record::{self, Record, Run};
 use super::words::{Lapped, WORD_BYTES};
+use crate::limits::SCRATCH_KEEP_BYTES;
 use crate::position::{Position, RingOffset};
 
 /// A reader of one ring. It remembers no place, only its scratch space, which grows to the largest read it was asked
-/// for: one reader per core and ring can serve any number of subscriptions in turn.
+/// for, and shrinks after a long one: one reader per core and ring can serve any number of subscriptions in turn.
 pub struct RingReader {
     ring: Ring,
     scratch: Vec<u8>,
@@ -105,6 +106,9 @@ impl RingReader {
             return Err(self.ring.0.words.lapped());
         }
         let bytes = bytes as usize;
+        if self.scratch.len() > SCRATCH_KEEP_BYTES && bytes <= SCRATCH_KEEP_BYTES {
+            self.scratch = Vec::new();
+        }
         if self.scratch.len() < bytes {
             self.scratch.resize(bytes, 0);
         }

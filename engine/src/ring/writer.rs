@@ -10,6 +10,7 @@ use super::layout::{self, Draft, KEY_WORD, MORE, Shape};
 use super::record::{Record, Run};
 use super::words::WORD_BYTES;
 use super::{Ring, RingStart, Shared};
+use crate::limits::{SCRATCH_KEEP_BYTES, unpublished_bytes_max};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 use std::io;
@@ -93,15 +94,15 @@ impl RingWriter {
     /// Writes a record beyond the tail, where readers do not see it until [`RingWriter::publish`], and answers where.
     /// Makes room first; what it overwrites is published history, oldest first.
     ///
-    /// Panics where the unpublished records would take more than half the ring: callers commit the turn, or refuse the
-    /// command, at [`change_bytes_max`](crate::limits::change_bytes_max).
+    /// Panics where the unpublished records would take more than [`unpublished_bytes_max`]: callers commit the turn, or
+    /// refuse the command.
     #[inline]
     pub fn append(&mut self, draft: &Draft<'_>) -> RingOffset {
         let shape = draft.shape();
         let (start, end) = (self.end, self.end + shape.length);
         assert!(
-            end - self.tail <= self.capacity / 2 && shape.length <= u32::MAX as u64,
-            "a turn's records take at most half the ring"
+            end - self.tail <= unpublished_bytes_max(self.capacity) && shape.length <= u32::MAX as u64,
+            "a turn's records take at most 15/16 of the ring"
         );
         if end - self.head > self.capacity {
             self.make_room(end);
@@ -156,8 +157,8 @@ impl RingWriter {
     #[cold]
     fn make_room(&mut self, end: u64) {
         let needed = RingOffset(end - self.capacity);
-        // Not beyond the tail: `needed` is at least half a ring before it, a block is a sixteenth, and the tail is
-        // where a record starts. Without an entry, the one published record that is left is a long one, and goes too.
+        // Not beyond the tail: `needed` is at least a sixteenth of the ring before it, a block is no more than that, and the
+        // tail is where a record starts. Without an entry, the one published record that is left is a long one, and goes too.
         let (head, through) =
             self.shared().index.first_from(needed, self.next_block).unwrap_or((self.tail(), self.last));
         debug_assert!(needed <= head && head.0 <= self.tail && self.head < head.0);
@@ -245,6 +246,9 @@ impl RingWriter {
         self.starts.clear();
         // What an exceptionally large turn has taken is given back.
         self.starts.shrink_to(STARTS_KEEP);
+        if self.scratch.capacity() > SCRATCH_KEEP_BYTES {
+            self.scratch = Vec::new();
+        }
         self.stamped = 0;
         // What was published is not changed any more, not even to say that more follows.
         self.begin_command();
@@ -461,10 +465,10 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "at most half the ring")]
+    #[should_panic(expected = "at most 15/16 of the ring")]
     fn a_turn_never_overwrites_its_own_records() {
         let (mut writer, _) = create(1024).unwrap();
-        (0..9).for_each(|_| {
+        (0..16).for_each(|_| {
             writer.append(&set(b"0123456789"));
         });
     }

@@ -28,7 +28,7 @@ impl Shard {
 
     /// Lets a key end at `at_ms`, Unix milliseconds, or deletes it where that is past; tells whether it did.
     pub fn expire_at(&mut self, key: &[u8], at_ms: i64, condition: ExpireCondition) -> Result<bool, Refusal> {
-        self.turn.admit(ttl_record_bytes(key))?;
+        self.turn.admit(ttl_record_bytes(key), key.len())?;
         let now_ms = self.turn.now_ms() as i64;
         let Some(mut entry) = self.find(key) else { return Ok(false) };
         let current = entry.expire_at_ms();
@@ -51,7 +51,7 @@ impl Shard {
 
     /// Takes a key's TTL away; tells whether there was one.
     pub fn persist(&mut self, key: &[u8]) -> Result<bool, Refusal> {
-        self.turn.admit(ttl_record_bytes(key))?;
+        self.turn.admit(ttl_record_bytes(key), key.len())?;
         Ok(self.find(key).is_some_and(|mut entry| entry.clear_ttl()))
     }
 

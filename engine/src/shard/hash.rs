@@ -40,7 +40,7 @@ impl Shard {
         key: &[u8],
         pairs: impl Iterator<Item = (&'k [u8], &'k [u8])> + Clone,
     ) -> Result<usize, Refusal> {
-        self.turn.admit(pairs.clone().map(|(field, value)| field_record_bytes(key, field, value)).sum())?;
+        self.turn.admit(pairs.clone().map(|(field, value)| field_record_bytes(key, field, value)).sum(), key.len())?;
         let mut entry = self.write(key);
         let mut added = 0;
         for (field, value) in pairs {
@@ -107,7 +107,7 @@ impl Shard {
 
     /// Sets one field of a key that is known to hold a hash or nothing.
     fn overwrite_field(&mut self, key: &[u8], field: &[u8], value: &[u8]) -> Result<(), Refusal> {
-        self.turn.admit(field_record_bytes(key, field, value))?;
+        self.turn.admit(field_record_bytes(key, field, value), key.len())?;
         self.write(key).hash_set(field, value)?;
         Ok(())
     }

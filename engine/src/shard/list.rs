@@ -57,7 +57,7 @@ impl Shard {
         end: End,
         elements: impl Iterator<Item = &'k [u8]> + Clone,
     ) -> Result<usize, Refusal> {
-        self.turn.admit(elements.clone().map(|element| record_bytes(key.len(), element.len())).sum())?;
+        self.turn.admit(elements.clone().map(|element| record_bytes(key.len(), element.len())).sum(), key.len())?;
         let mut entry = self.write(key);
         let mut length = 0;
         for element in elements {

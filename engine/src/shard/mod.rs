@@ -122,8 +122,8 @@ impl Shard {
 
     /// Refuses a change whose records would take too much; see [`Turn::admit`]. For changes of several keys; the
     /// operations on one ask by themselves.
-    pub fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
-        self.turn.admit(bytes)
+    pub(crate) fn admit(&mut self, bytes: u64, longest_key: usize) -> Result<(), Refusal> {
+        self.turn.admit(bytes, longest_key)
     }
 
     /// Gives what the turn has recorded so far its positions, so that what another shard records next comes after it.
@@ -326,6 +326,11 @@ impl Shard {
     pub(crate) fn write(&mut self, key: &[u8]) -> EntryMut<'_> {
         let hash = self.table.hash(key);
         EntryMut::new(self.table.find_or_insert(hash, key), &mut self.turn, hash)
+    }
+
+    /// Whether a key has a value, be its TTL over: deleting it records something.
+    pub(crate) fn has_value(&self, key: &[u8]) -> bool {
+        self.table.find(self.table.hash(key), key).is_some_and(|entry| entry.value().is_some())
     }
 
     /// Refuses where the key holds another type of value than `kind`; tells whether it holds one.

@@ -31,12 +31,14 @@ pub(crate) struct Commands {
     pub(crate) keys: usize,
     /// The shard whose keys are meant, and of how many; none where there is one.
     pub(crate) only: Option<(ShardId, u16)>,
+    /// What some of the commands record, in bytes; 0: all of them are small.
+    pub(crate) large: usize,
     now_ms: u64,
 }
 
 impl Commands {
     pub(crate) fn new(seed: u64, keys: usize) -> Commands {
-        Commands { rng: fastrand::Rng::with_seed(seed), keys, only: None, now_ms: 1_000 }
+        Commands { rng: fastrand::Rng::with_seed(seed), keys, only: None, large: 0, now_ms: 1_000 }
     }
 
     fn key(&mut self) -> Vec<u8> {
@@ -84,6 +86,9 @@ impl Commands {
         shard.make_room();
         let key = self.key();
         let key = key.as_slice();
+        if self.large > 0 && self.rng.u8(..8) == 0 {
+            return self.large(shard, key);
+        }
         match self.rng.u8(..100) {
             0..10 => self.generic(shard, key),
             10..25 => self.string(shard, key),
@@ -176,6 +181,27 @@ impl Commands {
                 either(shard.add_members(key, many.iter().map(|member| &member[..])));
                 either(shard.pop_members(key, 9));
             }
+        }
+    }
+
+    /// Changes that record much, in one record or in many.
+    fn large(&mut self, shard: &mut Shard, key: &[u8]) {
+        let count = self.rng.usize(1..40);
+        let bytes = self.rng.usize(self.large / 4..self.large) / count;
+        let elements: Vec<Vec<u8>> = (0..count).map(|n| format!("{n:0bytes$}").into_bytes()).collect();
+        let words = elements.iter().map(|element| &element[..]);
+        let (long, end) = (&elements[0][..], self.end());
+        let target = self.key();
+        match self.rng.u8(..10) {
+            0 => either(shard.set(key, long)),
+            1 => either(shard.append(key, long)),
+            2 => either(shard.push(key, end, words)),
+            3 => either(shard.add_members(key, words)),
+            4 => either(shard.set_fields(key, words.map(|field| (field, &b"v"[..])))),
+            5 => either(shard.pop_many(key, end, count)),
+            6 => either(shard.pop_members(key, count)),
+            7 => either(shard.delete_fields(key, words)),
+            _ => either(Shards::One(shard).rename(key, &target, false)),
         }
     }
 

@@ -4,6 +4,7 @@ use super::random::{Commands, shard_with_ring, shard_without_ring, written};
 use super::*;
 use crate::event::EventType;
 use crate::keyspace::entry::Needed;
+use crate::limits::RING_BYTES_MIN;
 use crate::position::Revision;
 use crate::ring::{Data, Draft, Record, encode};
 use std::collections::HashSet;
@@ -43,6 +44,40 @@ fn a_shard_that_replays_anothers_records_is_that_shard() {
         assert!(types.contains(event_type) != never.contains(event_type), "{name}");
     }
     assert!(types.contains(&EventType::CUSTOM));
+}
+
+#[test]
+fn so_does_one_that_replays_changes_which_record_much() {
+    for seed in 0..40 {
+        let (writer, ring) = crate::ring::create(RING_BYTES_MIN).expect("there is memory for a small ring");
+        let mut live = Shard::new(ShardId(0), Arc::new(Sequencer::new(Position(1), 1)), Some(writer), usize::MAX);
+        live.set_now_ms(1_000);
+        let mut commands = Commands::new(seed, 12);
+        commands.large = 50_000;
+        let (mut shard, mut reader, mut at) = (shard_without_ring(usize::MAX), ring.reader(), RingOffset(0));
+        for _ in 0..300 {
+            commands.run(&mut live);
+            // A ring that is so small has room for one large change beside this.
+            if live.history_end().0 - at.0 < 10_000 {
+                continue;
+            }
+            live.commit();
+            let batch = reader.read(at, usize::MAX).expect("it is still there");
+            at = batch.end();
+            batch.for_each(|record| shard.replay(&record).unwrap_or_else(|error| panic!("{error}")));
+            assert!(live.turn.history_head() <= at);
+        }
+        live.commit();
+        let batch = reader.read(at, usize::MAX).expect("it is still there");
+        batch.for_each(|record| shard.replay(&record).unwrap_or_else(|error| panic!("{error}")));
+        // The ring has forgotten more of the keys that are gone.
+        let values = |shard: &Shard| {
+            let mut rows = written(shard).rows;
+            rows.retain(|_, row| row.value.is_some());
+            rows.into_iter().map(|(key, row)| (key, row.value, row.expire_at_ms, row.revision)).collect::<Vec<_>>()
+        };
+        assert_eq!(values(&shard), values(&live), "seed {seed}");
+    }
 }
 
 #[test]

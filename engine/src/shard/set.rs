@@ -37,12 +37,12 @@ impl Shard {
         members: impl Iterator<Item = &'k [u8]> + Clone,
     ) -> Result<usize, Refusal> {
         let bytes = |member: &[u8]| record_bytes(key.len(), member.len());
-        if self.turn.admit(members.clone().map(bytes).sum()).is_err() {
+        if self.turn.admit(members.clone().map(bytes).sum(), key.len()).is_err() {
             // Too much if all are new: those that are there cost nothing.
             let set = self.members(key)?;
             let new = members.clone().filter(|member| set.is_none_or(|set| !set.contains(*member)));
             let bytes = new.map(bytes).sum();
-            self.turn.admit(bytes)?;
+            self.turn.admit(bytes, key.len())?;
         }
         let mut entry = self.write(key);
         let mut added = 0;

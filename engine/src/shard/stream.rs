@@ -29,7 +29,7 @@ impl Shard {
         event: ClientEvent<'_>,
         expected: Expected,
     ) -> Result<(Position, Revision), Refusal> {
-        self.turn.admit(Turn::client_event_bytes(key, event))?;
+        self.turn.admit(Turn::client_event_bytes(key, event), key.len())?;
         // A key whose TTL is over ends first: its `Expire` is an event that the writer has to have expected.
         self.find(key);
         let hash = self.table.hash(key);

@@ -75,7 +75,7 @@ impl Shard {
     /// Sets a string whatever there was, without a TTL: the plain SET, and the one road of every other.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
-        self.turn.admit(Shard::set_record_bytes(key, value))?;
+        self.turn.admit(Shard::set_record_bytes(key, value), key.len())?;
         let mut entry = self.write(key);
         entry.set_string(value);
         entry.clear_ttl();
@@ -96,7 +96,7 @@ impl Shard {
         if !holds {
             return Ok(SetOutcome { set: false, previous });
         }
-        self.turn.admit(Shard::set_record_bytes(key, value))?;
+        self.turn.admit(Shard::set_record_bytes(key, value), key.len())?;
         let mut entry = self.write(key);
         entry.set_string(value);
         match options.ttl {
@@ -187,7 +187,7 @@ impl Shard {
 
     /// Sets the string of a key that is known to hold a string or nothing; the TTL stays.
     fn overwrite(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
-        self.turn.admit(record_bytes(key.len(), value.len()))?;
+        self.turn.admit(record_bytes(key.len(), value.len()), key.len())?;
         self.write(key).set_string(value);
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Shard {
         if length > STRING_BYTES_MAX {
             return Err(Refusal::StringTooLong);
         }
-        self.turn.admit(record_bytes(key.len(), length))
+        self.turn.admit(record_bytes(key.len(), length), key.len())
     }
 
     /// What the records of a plain SET take at the most, in bytes.

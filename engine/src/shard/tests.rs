@@ -4,7 +4,7 @@
 use super::*;
 use crate::error::Refusal;
 use crate::keyspace::entry::End;
-use crate::limits::{RING_BYTES_MIN, change_bytes_max};
+use crate::limits::{RING_BYTES_MIN, change_bytes_max, turn_bytes_due};
 use crate::position::Revision;
 use crate::ring::{self, record_bytes};
 use crate::shards::Shards;
@@ -19,6 +19,10 @@ fn shard(absent_max: usize) -> Shard {
     shard
 }
 
+/// At so many unpublished bytes a turn commits early.
+const DUE: u64 = turn_bytes_due(RING_BYTES_MIN);
+
+/// What one command may record.
 const MAX: u64 = change_bytes_max(RING_BYTES_MIN);
 
 /// Records that many bytes in the open turn, as far as they are whole small records.
@@ -31,16 +35,16 @@ fn fill(shard: &mut Shard, bytes: u64) {
 #[test]
 fn the_sweep_finds_room_for_long_keys_whatever_the_turn_holds() {
     let mut shard = shard(100);
-    let long = vec![b'k'; MAX as usize - 200];
+    let long = vec![b'k'; DUE as usize - 200];
     shard.push(&long, End::Tail, [&b"x"[..]].into_iter()).unwrap();
     shard.make_room();
     assert!(shard.expire_at(&long, 1_001, ExpireCondition::default()).unwrap());
     shard.commit();
     shard.set_now_ms(1_001);
-    fill(&mut shard, MAX - 1);
+    fill(&mut shard, DUE - 1);
     shard.make_room();
-    // Half of what one command may record, behind a turn that is as good as full: admitted, and it fits.
-    shard.push(b"l", End::Tail, [&vec![b'v'; MAX as usize / 2 - 100][..]].into_iter()).unwrap();
+    // Half of what a turn may hold, behind a turn that is as good as full: admitted, and it fits.
+    shard.push(b"l", End::Tail, [&vec![b'v'; DUE as usize / 2 - 100][..]].into_iter()).unwrap();
     while shard.expire_due() {
         shard.commit();
     }
@@ -72,7 +76,7 @@ fn commands_that_record_without_asking_fit_where_room_is_made_before_each() {
 #[test]
 fn a_turn_that_was_published_early_for_want_of_room_is_told_of_at_its_end() {
     let mut shard = shard(100);
-    fill(&mut shard, MAX + record_bytes(4, 0));
+    fill(&mut shard, DUE + record_bytes(4, 0));
     shard.make_room();
     assert!(!shard.turn.is_dirty() && shard.commit(), "who waits for these records has to be woken");
     assert!(!shard.commit(), "once");
@@ -121,11 +125,136 @@ fn an_append_expects_the_end_of_a_key_whose_ttl_is_over() {
     assert_eq!(shard.append_event(b"k", event, Expected::At(Revision(2))).map(|(_, at)| at), Ok(Revision(3)));
 }
 
+/// Builds a hash of so many fields, each with a value of 1,000 bytes, by commands of a few fields.
+fn build(shard: &mut Shard, key: &[u8], fields: usize) {
+    for n in 0..fields {
+        shard.begin_command();
+        shard.set_fields(key, [(format!("field:{n:02}").as_bytes(), &[b'v'; 1000][..])].into_iter()).unwrap();
+    }
+    shard.commit();
+}
+
+/// The types of the records of a turn that is published now, and how many bytes they take.
+fn publish(shard: &mut Shard) -> (Vec<EventType>, u64) {
+    let from = shard.published().expect("it records").tail;
+    shard.commit();
+    let tail = shard.published().expect("it records").tail;
+    (shard.published_from(from).expect("it records").map(|record| record.event_type()).collect(), tail.0 - from.0)
+}
+
+#[test]
+fn a_large_value_is_renamed_in_one_turn_whatever_the_turn_holds() {
+    let expected = [EventType::Expire, EventType::Rename, EventType::TtlSet, EventType::Del];
+    for filled in [0, DUE / 2, DUE - record_bytes(4, 0)] {
+        let mut shard = shard(100);
+        build(&mut shard, b"aside", 45);
+        shard.expire_at(b"aside", 9_000, ExpireCondition::default()).unwrap();
+        shard.set(b"live", b"").unwrap();
+        shard.expire_at(b"live", 2_000, ExpireCondition::default()).unwrap();
+        shard.commit();
+        shard.set_now_ms(2_000);
+        shard.begin_command();
+        fill(&mut shard, filled);
+        shard.begin_command();
+        let (from, before) = (shard.published().unwrap().tail, shard.history_end());
+        assert_eq!(Shards::One(&mut shard).rename(b"aside", b"live", false), Ok(true));
+        let published = shard.published().unwrap().tail;
+        assert!(published == from || published == before, "what was before, or nothing");
+        let (mut types, _) = publish(&mut shard);
+        types.retain(|event_type| *event_type != EventType::RPush);
+        assert_eq!(types, expected, "behind {filled} bytes");
+        assert_eq!(shard.fields(b"live").unwrap().map(|map| map.len()), Some(45));
+        assert!(shard.value(b"aside").is_none());
+    }
+}
+
+#[test]
+fn what_one_command_may_record_is_known_to_the_byte() {
+    let mut shard = shard(100);
+    // The key's end may be recorded as well.
+    let most = MAX - record_bytes(1, 0) - record_bytes(1, 0) + 7;
+    let value = vec![b'v'; most as usize + 1];
+    let refused = shard.push(b"l", End::Tail, [&value[..]].into_iter());
+    assert_eq!(refused, Err(Refusal::ChangeTooLarge { bytes: MAX + 8, max: MAX }));
+    assert!(shard.value(b"l").is_none() && !shard.turn.is_dirty());
+    assert_eq!(shard.push(b"l", End::Tail, [&value[1..]].into_iter()), Ok(1));
+    assert_eq!(publish(&mut shard), (vec![EventType::RPush], MAX - record_bytes(1, 0)));
+    // Of a key that is longer than a turn no end could be recorded.
+    let key = vec![b'k'; DUE as usize - 47];
+    let refused = shard.push(&key, End::Tail, [&b""[..]].into_iter());
+    assert_eq!(refused, Err(Refusal::ChangeTooLarge { bytes: DUE + 8, max: DUE }));
+    assert_eq!(shard.push(&key[1..], End::Tail, [&b""[..]].into_iter()), Ok(1));
+}
+
+#[test]
+fn the_parts_of_what_was_admitted_as_a_whole_stay_in_one_turn() {
+    let mut shard = shard(100);
+    let keys: Vec<String> = (0..30).map(|n| format!("key:{n}")).collect();
+    for key in &keys {
+        shard.begin_command();
+        shard.set(key.as_bytes(), b"").unwrap();
+        shard.expire_at(key.as_bytes(), 2_000, ExpireCondition::default()).unwrap();
+    }
+    shard.commit();
+    shard.set_now_ms(2_000);
+    shard.begin_command();
+    fill(&mut shard, DUE - record_bytes(4, 0));
+    shard.begin_command();
+    let value = [b'v'; 1_300];
+    let records = keys.iter().map(|key| (key.as_bytes(), Shard::set_record_bytes(key.as_bytes(), &value)));
+    Shards::One(&mut shard).admit(records).unwrap();
+    let from = shard.published().unwrap().tail;
+    // All of these keys end first, and have no TTL to be cleared.
+    keys.iter().for_each(|key| shard.set(key.as_bytes(), &value).unwrap());
+    assert_eq!(shard.published().unwrap().tail, from, "nothing is published on the way");
+    let (mut types, bytes) = publish(&mut shard);
+    types.retain(|event_type| *event_type != EventType::RPush);
+    assert_eq!(types, [EventType::Expire, EventType::Set].repeat(30));
+    assert!(bytes > MAX, "what was before is there too");
+}
+
+#[test]
+fn a_transaction_keeps_what_it_has_recorded_beside_a_large_change_that_fits() {
+    let mut shard = shard(100);
+    build(&mut shard, b"aside", 20);
+    shard.begin_command();
+    fill(&mut shard, DUE - record_bytes(4, 0));
+    shard.make_room();
+    let from = shard.published().unwrap().tail;
+    Shards::One(&mut shard).rename(b"aside", b"live", false).unwrap();
+    assert_eq!(shard.published().unwrap().tail, from);
+    assert!(shard.turn.is_due(), "what comes next gets a turn of its own");
+}
+
+#[test]
+fn keys_that_have_ended_are_deleted_within_what_one_command_may_record() {
+    let mut shard = shard(10_000);
+    let keys: Vec<String> = (0..3_000).map(|n| format!("key:{n}")).collect();
+    for key in &keys {
+        shard.begin_command();
+        shard.set(key.as_bytes(), b"").unwrap();
+        shard.expire_at(key.as_bytes(), 2_000, ExpireCondition::default()).unwrap();
+    }
+    shard.commit();
+    shard.set_now_ms(2_000);
+    let keys = || keys.iter().map(|key| key.as_bytes());
+    shard.begin_command();
+    let refused = Shards::One(&mut shard).delete(keys());
+    assert!(matches!(refused, Err(Refusal::ChangeTooLarge { .. })), "their ends take as much as their deletion");
+    shard.begin_command();
+    assert_eq!(Shards::One(&mut shard).delete(keys().take(500)), Ok(0));
+    while shard.expire_due() {
+        shard.commit();
+    }
+    assert_eq!(Shards::One(&mut shard).delete(keys()), Ok(0), "those that are not there leave no record");
+}
+
 #[test]
 fn a_rename_that_changes_nothing_is_never_too_large() {
     let mut shard = shard(100);
-    let half = vec![b'v'; MAX as usize / 2];
-    for _ in 0..3 {
+    let half = vec![b'v'; DUE as usize / 2];
+    for _ in 0..7 {
+        shard.begin_command();
         shard.push(b"large", End::Tail, [&half[..]].into_iter()).unwrap();
     }
     shard.set(b"k", b"").unwrap();

@@ -1,6 +1,5 @@
 //! What several commands parse alike.
 
-use super::KeysContext;
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::number::{parse_i64, parse_u64};
@@ -107,17 +106,6 @@ pub fn range(first: i64, last: i64, length: usize) -> Option<std::ops::Range<usi
 /// Splits a list of keys and values into pairs.
 pub fn pairs(args: Args<'_>) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
     (0..args.len() / 2).map(move |pair| (args.get(2 * pair), args.get(2 * pair + 1)))
-}
-
-/// Refuses a write of several keys whose records together take too much, before any of them is written.
-pub fn admit(context: &mut KeysContext<'_>, bytes: u64) -> Result<(), Refusal> {
-    let mut admitted = Ok(());
-    context.shards.each(|shard| {
-        if admitted.is_ok() {
-            admitted = shard.admit(bytes);
-        }
-    });
-    admitted
 }
 
 /// Answers a string, or nil.

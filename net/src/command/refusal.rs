@@ -19,6 +19,9 @@ pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
         Refusal::ChangeTooLarge { bytes, max } => reply.error(format!(
             "ERR change of {bytes} bytes exceeds the {max} bytes that one command may record; raise --ring-bytes"
         )),
+        Refusal::NoLogRoom { bytes } => reply.error(format!(
+            "ERR the log has no room for a change of {bytes} bytes; the disk is full or slow, try again once it has space"
+        )),
         // Only CDC.APPEND expects a revision; it answers this itself, for it knows what was expected.
         Refusal::WrongRevision { actual } => match actual {
             Some(revision) => reply.error(format!("WRONGREVISION stream is at {revision}")),

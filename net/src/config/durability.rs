@@ -7,6 +7,7 @@ use crate::limits::{
     SNAPSHOTS_DEFAULT,
 };
 use clap::Parser;
+use keytide_engine::limits::unpublished_bytes_max;
 use keytide_engine::log::Fsync;
 use keytide_engine::log::segment::HEADER_BYTES;
 use serde::Deserialize;
@@ -24,7 +25,7 @@ pub(super) struct DurabilityFlags {
     /// power is lost, `always` nothing that was answered [default: os]
     #[arg(long, env = "KEYTIDE_FSYNC", value_name = "WHEN")]
     fsync: Option<String>,
-    /// Bytes of each segment file, at least half of --ring-bytes; k, m and g may follow [default: 64m]
+    /// Bytes of each segment file, at least 15/16 of --ring-bytes; k, m and g may follow [default: 64m]
     #[arg(long, env = "KEYTIDE_SEGMENT_BYTES", value_name = "BYTES")]
     segment_bytes: Option<String>,
     /// Bytes of history that are kept, of all shards together; the oldest goes first [default: 16g]
@@ -51,7 +52,7 @@ pub struct Durability {
     pub dir: PathBuf,
     /// When what was written is synced.
     pub fsync: Fsync,
-    /// Bytes of a segment's file, a multiple of 4,096. Without its header it holds half a ring.
+    /// Bytes of a segment's file, a multiple of 4,096. Without its header it holds what the largest turn records.
     pub segment_bytes: u64,
     /// Bytes of history that are kept, of all shards together.
     pub retain_bytes: u64,
@@ -107,8 +108,8 @@ impl DurabilityFlags {
         };
         let bytes = |flag, text: &Option<String>, bounds| bytes_from(flag, text.as_deref(), bounds);
         let segment_bytes = bytes("segment-bytes", &self.segment_bytes, (SEGMENT_BYTES_MIN, SEGMENT_BYTES_DEFAULT))?
-            // What one turn records stands in one segment.
-            .max(ring_bytes / 2 + HEADER_BYTES)
+            // What one turn records fits into what is left of a segment and the next one.
+            .max(unpublished_bytes_max(ring_bytes) + HEADER_BYTES)
             .checked_next_multiple_of(4096)
             .ok_or_else(|| refused("segment-bytes", self.segment_bytes.as_deref().unwrap_or(""), "too many bytes"))?;
         if self.snapshots == Some(0) {
@@ -193,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_holds_half_a_ring_besides_its_header() {
+    fn a_segment_holds_the_largest_turn_besides_its_header() {
         assert_eq!(durability(&["--segment-bytes", "1m", "--ring-bytes", "1m"]).segment_bytes, 1 << 20);
         let segment_bytes = durability(&["--segment-bytes", "1m", "--ring-bytes", "256m"]).segment_bytes;
-        assert!(segment_bytes - HEADER_BYTES >= 128 << 20 && segment_bytes.is_multiple_of(4096));
+        assert!(segment_bytes - HEADER_BYTES >= 240 << 20 && segment_bytes.is_multiple_of(4096));
         assert_eq!(durability(&["--segment-bytes", "1048577", "--ring-bytes", "1m"]).segment_bytes, (1 << 20) + 4096);
         assert!(refusal(&["--segment-bytes", &u64::MAX.to_string()]).contains("too many"));
     }

@@ -117,7 +117,7 @@ pub(super) fn bytes_from(
     }
 }
 
-/// A record's length is a 32-bit number, and a record takes at most a quarter of a ring.
+/// A larger ring would not take larger changes: a record's length is a number of 32 bits.
 const RING_BYTES_MAX: u64 = 8 << 30;
 
 /// A number of bytes, with Redis's units: k, m and g are powers of 1,000, kb, mb and gb of 1,024 — but here both are

@@ -12,7 +12,7 @@ use crate::groups::core_of;
 use crate::mesh::message::ReplyTo;
 use crate::push::client_of;
 use crate::resp::{Args, OwnedArgs, Reply};
-use keytide_engine::limits::change_bytes_max;
+use keytide_engine::limits::turn_bytes_due;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
@@ -284,11 +284,12 @@ impl Core {
         false
     }
 
-    /// Whether a command's records might not fit what one command may record.
+    /// Whether a command's records might take more of a shard than is there for any command: it is refused where the log
+    /// has no room for so much, or where it is too large altogether.
     fn may_be_too_large(&self, args: Args<'_>) -> bool {
         /// More than a record's header, a TTL's record and a record for expiry take beside the arguments.
         const OVERHEAD: usize = 256;
         let bytes = args.bytes_total() * 2 + args.len() * OVERHEAD;
-        self.server.is_recording() && bytes as u64 > change_bytes_max(self.server.config.ring_bytes)
+        self.server.is_recording() && bytes as u64 > turn_bytes_due(self.server.config.ring_bytes)
     }
 }

@@ -1,6 +1,6 @@
 //! MGET, MSET, MSETNX.
 
-use crate::command::options::{admit, pairs, string_or_nil};
+use crate::command::options::{pairs, string_or_nil};
 use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply, error_text};
@@ -77,7 +77,7 @@ fn set_all(context: &mut KeysContext<'_>, args: Args<'_>) -> Result<(), Problem>
     if args.len().is_multiple_of(2) {
         return Err(Problem::Uneven);
     }
-    let bytes = pairs(args.rest(1)).map(|(key, value)| Shard::set_record_bytes(key, value)).sum();
-    admit(context, bytes).map_err(Problem::Refused)?;
+    let records = pairs(args.rest(1)).map(|(key, value)| (key, Shard::set_record_bytes(key, value)));
+    context.shards.admit(records).map_err(Problem::Refused)?;
     pairs(args.rest(1)).try_for_each(|(key, value)| context.shards.of(key).set(key, value)).map_err(Problem::Refused)
 }
