@@ -55,9 +55,9 @@ class Run:
     def path(self, name):
         return os.path.join(self.directory, name)
 
-    def start(self, *flags, shards=None, heap_bytes="0", environment=None, before=None, boot=None):
-        """A Keytide with these flags and a small heap, that finds `boot` as the number of the system's boot."""
-        flags = ["--shards", shards or self.shards, "--heap-bytes", heap_bytes, *flags]
+    def start(self, *flags, shards=None, environment=None, before=None, boot=None):
+        """A Keytide with these flags, that finds `boot` as the number of the system's boot."""
+        flags = ["--shards", shards or self.shards, *flags]
         log_path = self.path(f"server-{next(self.numbers)}.log")
         wrapper = self.with_boot(boot) if boot else ()
         server = start_keytide(self.arguments.server, flags, log_path, environment, before, wrapper)

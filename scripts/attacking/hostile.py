@@ -24,8 +24,10 @@ class Attack:
     prepare: callable = lambda wire, scale: None
     # Keys that it leaves by right, deleted before the memory is looked at again.
     leaves: tuple = ()
-    # How much the resident memory may grow meanwhile, MiB: what it stores, plus what documented bounds allow it.
-    grows_mib: int = 512
+    # How much the resident memory may grow meanwhile, MiB: what it stores, and what connections and their input take.
+    grows_mib: int = 256
+    # It leaves replies or events unread: they may take what --clients-output-bytes says, besides.
+    is_unread: bool = False
     # It is one long command, for which others wait on redis-server too: that runs beside it.
     is_long: bool = False
     # Whether redis-server has the commands.
@@ -106,13 +108,13 @@ def hold(connections, ready):
         time.sleep(1)
 
 
-@attack("lists-unread", prepare=large_list, is_long=True, in_redis=True)
+@attack("lists-unread", is_unread=True, prepare=large_list, is_long=True, in_redis=True)
 def lists_unread(port, scale, ready):
     """20 clients pipeline LRANGE of a list of 10 MB and read nothing"""
     flood([connect(port, 4096) for _ in range(20)], encode("LRANGE", "big", 0, -1) * 1000, ready)
 
 
-@attack("values-unread", prepare=large_values, in_redis=True, in_short=True)
+@attack("values-unread", is_unread=True, prepare=large_values, in_redis=True, in_short=True)
 def values_unread(port, scale, ready):
     """100 clients pipeline GET of values of 1 MB and read nothing"""
     flood([connect(port, 4096) for _ in range(100)], encode("GET", "mb0") * 500 + encode("GET", "mb1") * 500, ready)
@@ -156,7 +158,7 @@ def connection_storm(port, scale, ready):
             pass
 
 
-@attack("half-closed", prepare=large_values, in_redis=True)
+@attack("half-closed", is_unread=True, prepare=large_values, in_redis=True)
 def half_closed(port, scale, ready):
     """1,000 clients ask for 20 MB each, end their side, and read nothing"""
     clients = []
@@ -177,7 +179,7 @@ def large_transaction(port, scale, ready):
     flood([client], part * int(100 * scale) + encode("EXEC"), ready, drained=True)
 
 
-@attack("subscriptions")
+@attack("subscriptions", is_unread=True)
 def subscriptions(port, scale, ready):
     """100 clients subscribe to everything 1,000 times and read nothing"""
     flood([connect(port, 4096) for _ in range(100)], encode("HELLO", 3) + encode("CDC.SUBSCRIBE", "$all") * 1000, ready)
@@ -283,7 +285,7 @@ def long_pattern(port, scale, ready):
         hold([wire], lambda: None)
 
 
-@attack("window-of-another-core", prepare=large_lists, in_redis=True, in_short=True)
+@attack("window-of-another-core", is_unread=True, prepare=large_lists, in_redis=True, in_short=True)
 def window_of_another_core(port, scale, ready):
     """4 clients ask for much of other cores' shards after having asked for little, and read nothing"""
     clients = []
@@ -315,6 +317,34 @@ def large_values_written(port, scale, ready):
     for number in range(2):
         threading.Thread(target=write, args=(number,), daemon=True).start()
     hold([True], ready)
+
+
+@attack("large-argument", grows_mib=1100)
+def large_argument(port, scale, ready):
+    """2 clients make a group with a pattern of 400 MB"""
+
+    def create():
+        client, length = connect(port, timeout=60), int((400 << 20) * scale)
+        client.sendall(b"*5\r\n$9\r\nCDC.GROUP\r\n$6\r\nCREATE\r\n$%d\r\n" % length)
+        try:
+            for _ in range(0, length, 1 << 20):
+                client.sendall(b"[a]?" * (1 << 18))
+            client.sendall(b"a" * (length % (1 << 20)) + b"\r\n$1\r\ng\r\n$1\r\n0\r\n")
+            client.recv(200)
+        except OSError:
+            pass
+        hold([client], lambda: None)
+
+    for _ in range(2):
+        threading.Thread(target=create, daemon=True).start()
+    hold([True], ready)
+
+
+@attack("open-transactions", grows_mib=2300, in_redis=True)
+def open_transactions(port, scale, ready):
+    """8 clients queue SETs of 1 MB in transactions, up to 900 MB each, and never execute them"""
+    data = encode("MULTI") + encode("SET", "k", b"x" * 1_000_000) * int(900 * scale)
+    flood([connect(port) for _ in range(8)], data, ready, drained=True)
 
 
 @attack("flush-with-subscriptions")

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "operations.md"
 BEGIN, END = "<!-- attack: written by scripts/attack -->\n", "<!-- attack: end -->"
 HEAD = [
-    "attack", "p50 / p99 without", "during", "after", "redis-server, during", "memory before", "at the most",
+    "attack", "p50 / p99 without", "during", "at its end", "redis-server, during", "memory before", "at the most",
     f"{trial.BACK_SECONDS} s after",
 ]
 
@@ -23,11 +23,12 @@ def rows(outcomes):
     found = [HEAD]
     for name, (outcome, beside) in outcomes.items():
         attack = ATTACKS[name]
-        slow = not attack.is_long and outcome.during.p99 > trial.allowed_us(outcome.without)
-        grown = outcome.peak_mib - outcome.before_mib > attack.grows_mib
+        slow = [trial.is_slow(attack, outcome, figures) for figures in (outcome.during, outcome.after)]
+        grown = outcome.peak_mib - outcome.before_mib > outcome.grows_mib
         stays = outcome.after_mib - outcome.before_mib > trial.BACK_MIB
         found.append([
-            attack.about, str(outcome.without), str(outcome.during) + " !" * slow, str(outcome.after),
+            attack.about, str(outcome.without), str(outcome.during) + " !" * slow[0],
+            str(outcome.after) + " !" * slow[1],
             f"{beside.during}" if beside else "", f"{outcome.before_mib:,.0f}",
             f"{outcome.peak_mib:,.0f}" + " !" * grown, f"{outcome.after_mib:,.0f}" + " !" * stays,
         ])

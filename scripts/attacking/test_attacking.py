@@ -18,11 +18,12 @@ def figures(p99, errors=0, unanswered=0):
 
 
 def outcome(without=1_000.0, during=1_000.0, memory=(200, 300, 210), **options):
-    return trial.Outcome(figures(without), figures(during, **options), figures(without), *memory)
+    before, peak, after = memory
+    return trial.Outcome(figures(without), figures(during, **options), figures(without), before, 200, peak, after)
 
 
 def attack(**options):
-    return Attack("one", "what it does", lambda port, scale, ready: None, grows_mib=200, **options)
+    return Attack("one", "what it does", lambda port, scale, ready: None, **options)
 
 
 class Judgements(unittest.TestCase):
