@@ -132,7 +132,7 @@ class Flips:
         lost = [name for name in ("keys", "events", "groups") if before[name] != after[name]]
         if not lost:
             return "nothing lost, told" if is_told else "nothing lost"
-        warned = bool(server.log().strip())
+        warned = bool(server.warnings())
         expect(is_told and warned, f"{lost} differ; check told: {is_told}, the start warned: {warned}: {server.log()}")
         return "lost and told"
 

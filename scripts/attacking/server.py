@@ -35,6 +35,10 @@ class Server:
         """What it has said on stderr, since it was started."""
         return pathlib.Path(self.log_path).read_text(errors="replace")
 
+    def warnings(self):
+        """The lines of its log, without the one that its shards share cores."""
+        return [line for line in self.log().splitlines() if "share a core" not in line]
+
     def is_alive(self):
         return self.process.poll() is None
 

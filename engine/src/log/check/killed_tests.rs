@@ -155,3 +155,17 @@ fn what_is_cut_off_behind_a_kill_does_not_come_again_and_is_told_unless_it_was_n
         goes_on(name, &scratch.0, next, is_told);
     }
 }
+
+/// Of a file that was cut so few bytes may be left behind its last whole record that they are not even a length.
+#[test]
+fn what_is_less_than_a_record_is_damage_too() {
+    let (scratch, _) = killed("check-few-bytes", false, 0);
+    let segment = segment_path(&shard(&scratch.0), 2);
+    for left in [1, 7, 8, 47] {
+        change(&segment, |bytes| bytes.truncate(HEADER_BYTES as usize + 10 * 1056 + left));
+        let report = look(&scratch.0, false).expect("it can be looked at");
+        let told = problems(&report);
+        assert!(!report.is_sound() && told[0].contains(&format!("{left} bytes are left")), "{told:?}");
+        change(&segment, |bytes| bytes.resize(1 << 20, 1));
+    }
+}

@@ -10,7 +10,7 @@ use crate::log::streams::{StreamBlocks, streams_path};
 use crate::log::synced;
 use crate::log::writer::LogIdentity;
 use crate::position::{Position, RingOffset};
-use crate::ring::Record;
+use crate::ring::{Record, record};
 use crate::snapshot::{self, SnapshotError, SnapshotInfo, snapshot_files};
 use std::fs::{self, File};
 use std::io;
@@ -373,6 +373,10 @@ fn first_position(file: &SegmentFile) -> Result<u64, ScanError> {
 /// Why the records of a segment end where they do, although something follows.
 fn reason(file: &SegmentFile, extent: &Extent) -> io::Result<String> {
     let at = file.file_at(extent.end);
+    let left = file.file_bytes.saturating_sub(at);
+    if left < record::HEADER_BYTES {
+        return Ok(format!("{left} bytes are left, fewer than a record has"));
+    }
     let opened = File::open(&file.path)?;
     let mut head = [0; 8];
     opened.read_exact_at(&mut head, at)?;
@@ -380,7 +384,6 @@ fn reason(file: &SegmentFile, extent: &Extent) -> io::Result<String> {
     if length == 0 {
         return Ok("the record has no length".to_owned());
     }
-    let left = file.file_bytes - at;
     if length > left {
         return Ok(format!("the record would be {length} bytes long, and {left} are left"));
     }
