@@ -1,10 +1,12 @@
 //! A connection: bytes in, replies out, and why it stands still. Knows no command.
 
-use crate::limits::SHARED_APART_BYTES;
+use crate::limits::{SEND_BYTES, SHARED_APART_BYTES};
 use crate::net_ring::{ConnectionId, SendBuffer, SharedBytes};
 use crate::replies::Replies;
 use crate::resp::{Parser, ParserLimits};
 use crate::session::{Closing, Session};
+use crate::unread::ClientOutput;
+use keytide_engine::position::ShardId;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -38,6 +40,13 @@ pub struct Connection {
     /// that.
     queued: VecDeque<SendBuffer>,
     queued_bytes: usize,
+    /// What the client has not taken, as its core counts it.
+    pub unread: ClientOutput,
+    /// Large replies that other cores have made and their makers do not know to be within the client's limit, by core, in
+    /// bytes.
+    pub unacknowledged: Vec<(ShardId, usize)>,
+    /// Whether it is on the core's list of those with input left.
+    pub has_turn: bool,
     /// A send's buffer that came back.
     pub spare: Vec<u8>,
     /// Whether the client has ended its side: what it asked for is answered, and then it is closed.
@@ -53,8 +62,10 @@ pub enum Stall {
     Replies,
     /// Until this core's shard is back.
     Shard,
-    /// Until the client has taken enough of what was sent.
+    /// Until the client has taken enough of its output.
     Output,
+    /// Until its next turn: it has input left, and others wait.
+    Turn,
 }
 
 impl Connection {
@@ -75,6 +86,9 @@ impl Connection {
             wants_room: false,
             queued: VecDeque::new(),
             queued_bytes: 0,
+            unread: ClientOutput::default(),
+            unacknowledged: Vec::new(),
+            has_turn: false,
             spare: Vec::new(),
             has_ended: false,
             is_closed: false,
@@ -92,6 +106,48 @@ impl Connection {
     #[inline]
     pub fn unsent_bytes(&self) -> usize {
         self.queued_bytes + self.replies.ready().len() + if self.is_sending { self.sending_bytes } else { 0 }
+    }
+
+    /// The bytes of output that the kernel has not taken, but for replies that are still on their way.
+    #[inline]
+    pub fn output_bytes(&self) -> usize {
+        self.unsent_bytes() + self.replies.behind_bytes()
+    }
+
+    /// What of its output is no reply that could still grow: queued, and being sent.
+    #[inline]
+    pub fn queued_or_sending_bytes(&self) -> usize {
+        self.unsent_bytes() - self.replies.ready().len()
+    }
+
+    /// Queues what is ready, where that is much and has to wait for a send to end: so a send is never much longer than
+    /// what one turn adds to it, and its memory is given back when it is over.
+    #[inline]
+    pub fn cut_sends(&mut self) {
+        let bytes = self.replies.ready().len();
+        if !self.is_sending || bytes < SEND_BYTES {
+            return;
+        }
+        let mut ready = self.replies.take_ready(std::mem::take(&mut self.spare));
+        if ready.capacity() - bytes > bytes / 4 {
+            // It may wait for long, and would hold on to what it has grown into.
+            ready = ready.as_slice().to_vec();
+        }
+        self.queue(ready.into());
+    }
+
+    /// Whether commands of its client wait, here or on another core, until that has taken more.
+    #[inline]
+    pub fn is_stalled_by_output(&self) -> bool {
+        self.stall == Some(Stall::Output) || !self.unacknowledged.is_empty()
+    }
+
+    /// Counts a reply of another core until that core knows that the client has room for it.
+    pub fn owe_acknowledgement(&mut self, core: ShardId, bytes: usize) {
+        match self.unacknowledged.iter_mut().find(|owed| owed.0 == core) {
+            Some(owed) => owed.1 += bytes,
+            None => self.unacknowledged.push((core, bytes)),
+        }
     }
 
     /// Adds what others send as well. A little behind something of its own is copied behind it.
@@ -135,7 +191,7 @@ impl Connection {
 
     /// Whether there is something to do for it when its send is over.
     pub fn waits_for_sent(&self) -> bool {
-        self.stall == Some(Stall::Output)
+        self.is_stalled_by_output()
             || self.has_ended
             || self.session.closing != Closing::No
             || !self.has_nothing_to_send()

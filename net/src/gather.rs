@@ -26,6 +26,8 @@ pub struct Gather {
     protocol: Protocol,
     parts: Vec<Vec<u8>>,
     missing: usize,
+    /// The bytes of the parts that have come.
+    bytes: usize,
     /// With `InKeyOrder`: the part that each key went to.
     part_of_key: Vec<u16>,
 }
@@ -33,19 +35,25 @@ pub struct Gather {
 impl Gather {
     /// A reply of so many parts.
     pub fn new(merge: Merge, protocol: Protocol, parts: usize, part_of_key: Vec<u16>) -> Gather {
-        Gather { merge, protocol, parts: vec![Vec::new(); parts], missing: parts, part_of_key }
+        Gather { merge, protocol, parts: vec![Vec::new(); parts], missing: parts, bytes: 0, part_of_key }
     }
 
     /// The whole reply of parts that are all there.
     pub fn of(merge: Merge, protocol: Protocol, parts: Vec<Vec<u8>>) -> Vec<u8> {
-        Gather { merge, protocol, parts, missing: 0, part_of_key: Vec::new() }.merged()
+        Gather { merge, protocol, parts, missing: 0, bytes: 0, part_of_key: Vec::new() }.merged()
     }
 
     /// Takes one part; answers the whole reply with the last one.
     pub fn deliver(&mut self, part: u16, bytes: &[u8]) -> Option<Vec<u8>> {
         self.parts[part as usize] = bytes.to_vec();
+        self.bytes += bytes.len();
         self.missing -= 1;
         (self.missing == 0).then(|| self.merged())
+    }
+
+    /// The bytes of the parts that have come.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn merged(&self) -> Vec<u8> {

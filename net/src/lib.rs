@@ -11,6 +11,7 @@
 //! | [`wake`] | how a sleeping core is woken |
 //! | [`mesh`] | lanes and batches between cores |
 //! | [`connection`], [`session`], [`replies`] | one client: its bytes, what it is, its replies in order |
+//! | [`unread`] | how much output clients may leave unread |
 //! | [`resp`] | the Redis protocol on bytes |
 //! | [`command`] | the commands, a table of them |
 //! | [`gather`] | one reply made of several cores' parts |
@@ -51,4 +52,5 @@ pub mod start;
 mod sync;
 pub mod task_queues;
 pub mod turn_loop;
+pub mod unread;
 pub mod wake;

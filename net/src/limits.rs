@@ -15,8 +15,48 @@ pub const REMOTE_REPLIES_BYTES: usize = 4 << 20;
 /// A single longer one may.
 pub const FORWARDED_BYTES_MAX: usize = 4 << 20;
 
-/// Beyond so many bytes that the client has not taken, none of its further commands run.
-pub const OUTPUT_STALL_BYTES: usize = 1 << 20;
+/// A reply on its way from another core is taken to have at least so many bytes, and counts as output: from this size
+/// on replies between cores are counted one by one.
+pub const REMOTE_REPLY_BYTES_MIN: usize = 4 << 10;
+
+/// Beyond so many bytes of large replies to one connection that its core has not acknowledged, a core runs no further
+/// command of that connection.
+pub const UNACKNOWLEDGED_BYTES_MAX: usize = 256 << 10;
+
+/// Beyond so many bytes of batches that another core has not taken from the lane, a core runs no further command of
+/// that core.
+pub const LANE_BYTES_MAX: usize = 8 << 20;
+
+/// Beyond so many bytes of replies that were made here and wait behind one from another core, no further command of the
+/// connection runs before that one has come.
+pub const BEHIND_BYTES_MAX: usize = 1 << 20;
+
+/// A connection whose unread output passes this is stalled until the client has taken some, in bytes,
+/// `--client-output-bytes`.
+pub const CLIENT_OUTPUT_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// The unread output of all clients together above which those with the most are stalled, in bytes,
+/// `--clients-output-bytes`: this, or [`CLIENTS_OUTPUT_PART`] of the memory where that is less.
+pub const CLIENTS_OUTPUT_BYTES_DEFAULT: u64 = 1 << 30;
+
+/// See above: an eighth of the memory.
+pub const CLIENTS_OUTPUT_PART: u64 = 8;
+
+/// The least that either of the two may be, and what every client may leave unread however much the others do.
+pub const OUTPUT_BYTES_MIN: u64 = 64 << 10;
+
+/// How long a stalled client may take nothing before it is closed, seconds, `--output-stall-seconds`.
+pub const OUTPUT_STALL_SECONDS_DEFAULT: u64 = 60;
+
+/// However much output all clients have, the reply of a transaction may have so many bytes, unless its client's limit is
+/// less.
+pub const TRANSACTION_REPLY_BYTES_MIN: u64 = 4 << 20;
+
+/// Output that waits for a send to end is cut into sends of about so many bytes.
+pub const SEND_BYTES: usize = 1 << 20;
+
+/// After so many bytes of output a connection's commands look again at what it may leave unread.
+pub const OUTPUT_LOOK_BYTES: usize = 256 << 10;
 
 /// Beyond so many bytes of input behind a command that waits, nothing more is received from the client.
 pub const INPUT_PAUSE_BYTES: usize = 256 << 10;
@@ -170,3 +210,16 @@ pub const INPUT_CLAIM_BYTES: usize = 1 << 20;
 
 /// How often a line is logged that clients can cause.
 pub const LOG_PACE: Duration = Duration::from_secs(10);
+
+/// How much time of a turn, in nanoseconds, goes to commands just received, to commands of other cores, and to commands
+/// that clients have left, to each of the three. Only a single command may take longer.
+pub const TURN_PART_NS: u64 = 500_000;
+
+/// How many bytes of replies each of the three may make in a turn.
+pub const TURN_REPLY_BYTES: usize = 1 << 20;
+
+/// How many commands whose time is bounded by their bytes may run before the clock is looked at.
+pub const BUDGET_COMMANDS: u32 = 64;
+
+/// A command that takes longer, in nanoseconds, is counted as long.
+pub const COMMAND_LONG_NS: u64 = 1_000_000;

@@ -9,7 +9,9 @@
 //! core always do, goes straight to what is ready. So neither takes an allocation.
 
 use crate::gather::Gather;
-use crate::limits::{BUFFER_KEEP_BYTES, FORWARDED_BYTES_MAX, PIPELINE_MAX, PIPELINE_START, REMOTE_REPLIES_BYTES};
+use crate::limits::{
+    BUFFER_KEEP_BYTES, FORWARDED_BYTES_MAX, PIPELINE_MAX, PIPELINE_START, REMOTE_REPLIES_BYTES, REMOTE_REPLY_BYTES_MIN,
+};
 use std::collections::VecDeque;
 
 enum Place {
@@ -31,7 +33,7 @@ pub struct Replies {
     held_start: usize,
     /// The bytes of those whose length is known.
     closed_bytes: usize,
-    /// The bytes of all `Came` places.
+    /// The bytes of all `Came` places, and of the parts that have come of those that are gathered.
     came_bytes: usize,
     /// The number of the first place; numbers are never reused within a connection.
     first: u64,
@@ -99,13 +101,13 @@ impl Replies {
         let whole = match place {
             Place::Here(_) | Place::Came(_) => return,
             Place::Waiting => bytes,
-            Place::Gathering(gather) => match gather.deliver(part, bytes) {
-                None => return,
-                Some(whole) => {
-                    gathered = whole;
-                    &gathered
-                }
-            },
+            Place::Gathering(gather) => {
+                self.came_bytes += bytes.len();
+                let Some(whole) = gather.deliver(part, bytes) else { return };
+                self.came_bytes -= gather.bytes();
+                gathered = whole;
+                &gathered
+            }
         };
         self.remote_reply_bytes = whole.len().max(self.remote_reply_bytes - self.remote_reply_bytes / 16);
         self.delivered += 1;
@@ -173,8 +175,22 @@ impl Replies {
     }
 
     /// The bytes held for this connection, those that wait behind an unfinished reply included.
+    #[inline]
     pub fn held_bytes(&self) -> usize {
-        self.ready.len() + self.held.len() - self.held_start + self.came_bytes
+        self.ready.len() + self.behind_bytes()
+    }
+
+    /// The bytes that wait behind an unfinished reply, parts of it included.
+    #[inline]
+    pub fn behind_bytes(&self) -> usize {
+        self.held.len() - self.held_start + self.came_bytes
+    }
+
+    /// What the replies that are on their way are taken to have, in bytes: as much as one of the last had, at least what
+    /// no core counts.
+    #[inline]
+    pub fn reserved_bytes(&self) -> usize {
+        self.waiting * self.remote_reply_bytes.max(REMOTE_REPLY_BYTES_MIN)
     }
 
     /// Whether a command of so many bytes may be sent elsewhere; if not, it waits for all replies that are on their
@@ -211,7 +227,7 @@ mod tests {
         replies.deliver(fourth, 1, b":1\r\n");
         replies.deliver(second, 0, b"b");
         assert_eq!((replies.ready(), replies.waiting()), (&b"abc"[..], 1));
-        assert_eq!(replies.held_bytes(), 4);
+        assert_eq!((replies.held_bytes(), replies.behind_bytes()), (8, 5), "a part that has come counts");
         replies.deliver(fourth, 0, b":2\r\n");
         assert_eq!(replies.ready(), b"abc:3\r\ne");
         replies.deliver(fourth, 0, b"late");

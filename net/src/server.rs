@@ -2,6 +2,7 @@
 //! either never changed after the start or an atomic that is documented beside it.
 
 use crate::config::Config;
+use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
 use crate::snapshots::{Board, Order};
 use crate::wake::Waker;
@@ -52,6 +53,10 @@ pub struct Server {
     clients: AtomicU64,
     /// How many may be.
     maxclients: AtomicU64,
+    /// How many bytes of output a client may leave unread.
+    client_output_bytes: AtomicU64,
+    /// How long, in seconds, a client may take nothing of more.
+    output_stall_seconds: AtomicU64,
     /// What the figures were when CONFIG RESETSTAT was last asked for.
     stats_base: [AtomicU64; STATS.len()],
     longest_turn_us: AtomicU64,
@@ -132,6 +137,11 @@ stats! {
     SentBytes "bytes sent"
     Forwarded "commands sent to other cores"
     Turns "turns that had something to do"
+    CutTurns "those of them that have left something for the next"
+    LongCommands "commands that took long by themselves"
+    OutputBytes "bytes of output that clients have not taken"
+    StalledClients "clients whose commands wait because of that"
+    OutputClosed "clients closed because of it"
     Subscriptions "subscriptions of this core's clients"
     LiveSubscriptions "those of them that are live"
     DemotedSubscriptions "those of them that never are, for what they want costs the shards too much"
@@ -149,6 +159,8 @@ impl Server {
         let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
+            client_output_bytes: AtomicU64::new(config.client_output_bytes),
+            output_stall_seconds: AtomicU64::new(config.output_stall_seconds),
             stats_base: Default::default(),
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
@@ -218,6 +230,33 @@ impl Server {
     pub fn set_maxclients(&self, count: u64) {
         // Relaxed: as above.
         self.maxclients.store(count, Ordering::Relaxed);
+    }
+
+    /// How many bytes of output a client may leave unread; `u64::MAX` where only all clients' together are bounded.
+    pub fn client_output_bytes(&self) -> u64 {
+        // Relaxed: a number by itself; a core that sees the old one for a turn more does no harm.
+        self.client_output_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How long, in seconds, a stalled client may take nothing before it is closed; 0 = for ever.
+    pub fn output_stall_seconds(&self) -> u64 {
+        // Relaxed: as above.
+        self.output_stall_seconds.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes the reply of a transaction may have: as many as a client may leave unread, and fewer where all
+    /// clients' output is near its limit.
+    pub fn reply_bytes_max(&self) -> usize {
+        let room = self.config.clients_output_bytes.saturating_sub(self.total(Stat::OutputBytes));
+        room.max(TRANSACTION_REPLY_BYTES_MIN).min(self.client_output_bytes()) as usize
+    }
+
+    /// Changes both.
+    pub fn set_client_output(&self, bytes: u64, seconds: u64) {
+        // Relaxed, both: as above.
+        self.client_output_bytes.store(bytes, Ordering::Relaxed);
+        // Relaxed: as above.
+        self.output_stall_seconds.store(seconds, Ordering::Relaxed);
     }
 
     /// Lets the others wake this core.

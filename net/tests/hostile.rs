@@ -111,7 +111,8 @@ fn what_follows_the_end_of_a_login_is_a_strangers() {
 #[test]
 fn who_never_reads_costs_no_more_than_a_bounded_amount() {
     for shards in &numbers_of_shards() {
-        let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);
+        let flags = ["--shards", shards, "--ring-bytes", "1m", "--client-output-bytes", "4m"];
+        let server = Server::start(&flags);
         let mut client = server.client();
         // On two shards one of these is elsewhere.
         for key in ["a", "b", "c"] {

@@ -28,6 +28,8 @@ pub struct CommandIndex(u16);
 pub struct Table {
     /// Commands first, each followed by nothing; the subcommands of all containers behind them.
     all: Vec<&'static Command>,
+    /// Of each of `all`, whether the time that it takes is bounded by the bytes of its arguments and its reply.
+    short: Vec<bool>,
     /// How many of `all` are commands.
     commands: usize,
     /// Open addressing.
@@ -116,13 +118,22 @@ impl Table {
             }
             places[place] = new;
         }
-        Table { all, commands, places }
+        let is_short = |command: &&Command| command.is(Flag::Fast) || command.group == "string";
+        let short = all.iter().map(|command| is_short(command) && matches!(command.run, Run::Keys { .. })).collect();
+        Table { all, short, commands, places }
     }
 
     /// The command of an index.
     #[inline]
     pub fn get(&self, index: CommandIndex) -> &'static Command {
         self.all[index.0 as usize]
+    }
+
+    /// Whether the time that a command takes is bounded by the bytes of its arguments and its reply, so that the clock need
+    /// not be looked at after each one.
+    #[inline]
+    pub fn is_short(&self, index: CommandIndex) -> bool {
+        self.short[index.0 as usize]
     }
 
     /// The commands, without subcommands.

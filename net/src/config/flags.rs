@@ -70,6 +70,16 @@ pub struct Flags {
     /// Bytes of output from which on a subscriber is given no more events; k, m and g may follow [default: 256k]
     #[arg(long, env = "KEYTIDE_PUSH_BUFFER_BYTES", value_name = "BYTES")]
     pub(super) push_buffer_bytes: Option<String>,
+    /// Bytes of output that a client may leave unread before its commands wait; k, m and g may follow [default: 256m]
+    #[arg(long, env = "KEYTIDE_CLIENT_OUTPUT_BYTES", value_name = "BYTES")]
+    pub(super) client_output_bytes: Option<String>,
+    /// Bytes of output that all clients together may leave unread before those wait that have the most; k, m and g may
+    /// follow [default: 1g, or an eighth of the memory where that is less]
+    #[arg(long, env = "KEYTIDE_CLIENTS_OUTPUT_BYTES", value_name = "BYTES")]
+    pub(super) clients_output_bytes: Option<String>,
+    /// Seconds that a client whose commands wait may take nothing before it is closed; 0 = for ever [default: 60]
+    #[arg(long, env = "KEYTIDE_OUTPUT_STALL_SECONDS", value_name = "SECONDS")]
+    pub(super) output_stall_seconds: Option<u64>,
     /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50; 0 where
     /// shards share cores]
     #[arg(long, env = "KEYTIDE_SPIN_US", value_name = "US")]
@@ -160,6 +170,7 @@ impl Flags {
         }
         fill!(bind port grpc_port shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
         fill!(insecure log_level unauthenticated_clients auth_timeout);
+        fill!(client_output_bytes clients_output_bytes output_stall_seconds);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         macro_rules! fill_planned {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };

@@ -11,9 +11,12 @@ pub use flags::{Command, Flags};
 pub use origin::Origin;
 
 use crate::limits::{
-    AUTH_TIMEOUT_MS_DEFAULT, HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, PUSH_BUFFER_BYTES_DEFAULT,
-    PUSH_BUFFER_BYTES_MIN, UNAUTHENTICATED_CLIENTS_DEFAULT_MAX, UNAUTHENTICATED_CLIENTS_PART,
+    AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
+    HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN, OUTPUT_STALL_SECONDS_DEFAULT,
+    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, UNAUTHENTICATED_CLIENTS_DEFAULT_MAX,
+    UNAUTHENTICATED_CLIENTS_PART,
 };
+use crate::memory::MemoryLimit;
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
 use origin::Origins;
 use std::net::IpAddr;
@@ -49,6 +52,12 @@ pub struct Config {
     pub subscriptions: SubscriptionLimits,
     /// A subscriber has room for events while less output than this waits to leave, in bytes.
     pub push_buffer_bytes: usize,
+    /// How many bytes of output a client may leave unread before its commands wait.
+    pub client_output_bytes: u64,
+    /// How many all clients together may, before those wait that have the most.
+    pub clients_output_bytes: u64,
+    /// How long, in seconds, a client whose commands wait may take nothing before it is closed; 0 = for ever.
+    pub output_stall_seconds: u64,
     /// When an idle core sleeps.
     pub spin: Spin,
     /// The password, if one is asked.
@@ -226,10 +235,30 @@ impl Flags {
                 self.push_buffer_bytes.as_deref(),
                 (PUSH_BUFFER_BYTES_MIN, PUSH_BUFFER_BYTES_DEFAULT),
             )? as usize,
+            client_output_bytes: bytes_from(
+                "client-output-bytes",
+                self.client_output_bytes.as_deref(),
+                (OUTPUT_BYTES_MIN, CLIENT_OUTPUT_BYTES_DEFAULT),
+            )?,
+            clients_output_bytes: bytes_from(
+                "clients-output-bytes",
+                self.clients_output_bytes.as_deref(),
+                (OUTPUT_BYTES_MIN, clients_output_bytes_default()),
+            )?,
+            output_stall_seconds: self.output_stall_seconds.unwrap_or(OUTPUT_STALL_SECONDS_DEFAULT),
             spin: spin(self.spin_us.as_deref(), shares_cores)?,
             requirepass: self.requirepass,
             log_level: log_level(self.log_level.as_deref().unwrap_or("warn"))?,
         })
+    }
+}
+
+/// What all clients together may leave unread where nothing was said.
+fn clients_output_bytes_default() -> u64 {
+    match MemoryLimit::read().bytes() {
+        // The system does not say.
+        0 => CLIENTS_OUTPUT_BYTES_DEFAULT,
+        bytes => (bytes / CLIENTS_OUTPUT_PART).clamp(OUTPUT_BYTES_MIN, CLIENTS_OUTPUT_BYTES_DEFAULT),
     }
 }
 

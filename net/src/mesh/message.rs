@@ -2,8 +2,9 @@
 
 use crate::command::table::CommandIndex;
 use crate::net_ring::ConnectionId;
-use crate::resp::{Args, Protocol, Span};
+use crate::resp::{Args, OwnedArgs, Protocol, Span};
 use keytide_engine::fanout::{Ask, Fanned};
+use keytide_engine::position::ShardId;
 use keytide_engine::shard::LentShard;
 use std::ops::Range;
 
@@ -16,6 +17,22 @@ pub struct ReplyTo {
     pub number: u64,
     /// Which part of a reply that several cores make.
     pub part: u16,
+}
+
+/// A command that is kept until it can run.
+pub struct Request {
+    /// The core that asks; a core's own number for its own part.
+    pub from: ShardId,
+    /// Which command.
+    pub command: CommandIndex,
+    /// What the reply is encoded for.
+    pub protocol: Protocol,
+    /// The client that asks, by its number.
+    pub client: u64,
+    /// Where the reply goes.
+    pub to: ReplyTo,
+    /// Its arguments.
+    pub args: OwnedArgs,
 }
 
 /// One message. Its arguments or bytes lie in the batch.
@@ -46,8 +63,17 @@ pub enum Message {
     Lent(LentShard),
     /// The shard comes back.
     Return(LentShard),
-    /// A connection is gone; what waits here for it may go too.
+    /// Nobody listens on a connection any more; its commands that wait here reply at once.
     Gone(ConnectionId),
+    /// A connection is closed: of its commands here only those run that may change something.
+    Closed(ConnectionId),
+    /// A client has room again for replies of so many bytes that were counted.
+    Acknowledged {
+        /// Its connection.
+        connection: ConnectionId,
+        /// How many bytes.
+        bytes: usize,
+    },
     /// What the sender's subscriptions ask of this core's shard.
     Ask(Ask),
     /// What the sender's shard has for this core's subscriptions.
@@ -96,8 +122,9 @@ impl Batch {
         self.messages.push(Message::Run { command, protocol: asker.0, client: asker.1, to, args });
     }
 
-    /// Adds a reply, which `encode` writes. One that does not fit a batch, of 4 GiB, becomes an error.
-    pub fn reply(&mut self, to: ReplyTo, encode: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a reply, which `encode` writes. One that does not fit a batch, of 4 GiB, becomes an error. Answers its length
+    /// in bytes.
+    pub fn reply(&mut self, to: ReplyTo, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         let start = self.bytes.len() as u32;
         encode(&mut self.bytes);
         if self.bytes.len() > u32::MAX as usize {
@@ -105,6 +132,7 @@ impl Batch {
             self.bytes.extend_from_slice(b"-ERR reply exceeds 4 GiB\r\n");
         }
         self.messages.push(Message::Reply { to, bytes: start..self.bytes.len() as u32 });
+        self.bytes.len() - start as usize
     }
 
     /// Takes the messages out, to be read together with [`Batch::arena`].

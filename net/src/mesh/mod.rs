@@ -1,5 +1,6 @@
 //! What connects the cores: bounded lanes, one for each direction between two cores.
 
+pub mod credit;
 mod lane;
 pub mod message;
 mod outbound;

@@ -80,6 +80,12 @@ impl NetOps {
         self.connections.get(id).is_some_and(|connection| connection.sending.is_some())
     }
 
+    /// How many bytes of the connection's send in flight the kernel has taken, as far as it has said so: for a peer that
+    /// is slow, in steps of some hundred KiB. 0 where none is in flight.
+    pub fn taken_bytes(&self, id: ConnectionId) -> usize {
+        self.connections.get(id).and_then(|connection| connection.sending.as_ref()).map_or(0, |sending| sending.done)
+    }
+
     /// Asks the kernel to receive no more for this connection. What it has already received still arrives.
     pub fn pause_receive(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {

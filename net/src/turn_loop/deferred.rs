@@ -294,9 +294,19 @@ impl Core {
     /// Ends the waits of a connection whose client listens no more, here and on the other cores.
     pub(super) fn give_up_waiting(&mut self, connection: ConnectionId) {
         self.end_waits(self.id, connection);
+        self.tell_all(|| Message::Gone(connection));
+    }
+
+    /// Tells the other cores that a connection is closed which has commands there, and ends its waits here.
+    pub(super) fn tell_closed(&mut self, connection: ConnectionId) {
+        self.end_waits(self.id, connection);
+        self.tell_all(|| Message::Closed(connection));
+    }
+
+    fn tell_all(&mut self, message: impl Fn() -> Message) {
         for core in (0..self.server.shards()).map(ShardId) {
             if core != self.id {
-                self.outbound(core).push(Message::Gone(connection));
+                self.outbound(core).push(message());
             }
         }
     }

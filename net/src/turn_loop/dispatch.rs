@@ -1,15 +1,15 @@
 //! From a command to where it runs: here, on the core of its keys, on several, on all, or after the commit.
 
+use super::Core;
 use super::hold::HoldWork;
 use super::input::Client;
 use super::room::is_refused;
-use super::{Core, Request};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
-use crate::mesh::message::ReplyTo;
+use crate::mesh::message::{ReplyTo, Request};
 use crate::push::client_of;
 use crate::resp::{Args, OwnedArgs, Reply};
 use keytide_engine::limits::turn_bytes_due;
@@ -66,6 +66,9 @@ impl Core {
             }
             Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, command, run, args),
             Run::AllShards(_) => {
+                if !self.has_all_replies(client) {
+                    return false;
+                }
                 let all = (0..self.server.shards()).map(ShardId).collect();
                 self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), all);
                 true
@@ -159,6 +162,9 @@ impl Core {
                 merge
             }
             Spread::Split(_) | Spread::Hold => {
+                if !self.has_all_replies(client) {
+                    return false;
+                }
                 let mut shards: Vec<ShardId> = command.keys.of(args).map(|key| shard_of(key, total)).collect();
                 shards.sort_unstable();
                 shards.dedup();
@@ -270,7 +276,7 @@ impl Core {
     }
 
     /// Whether every earlier command of the connection is answered; if not, the connection waits for that.
-    fn has_all_replies(&self, client: &mut Client<'_>) -> bool {
+    pub(super) fn has_all_replies(&self, client: &mut Client<'_>) -> bool {
         if client.replies.waiting() > 0 {
             *client.stall = Some(Stall::Replies);
         }

@@ -12,6 +12,7 @@ use super::room::are_refused;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::{Step, Transaction};
 use crate::command::{Command, KeysContext, Run, RunKeys, SessionContext};
+use crate::connection::Stall;
 use crate::gather::{Gather, Merge};
 use crate::mesh::message::{Message, ReplyTo};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply, error_text};
@@ -49,8 +50,10 @@ pub(super) struct HoldRequest {
 }
 
 impl Core {
-    /// Queues a change over these shards, in ascending order; the connection waits for its reply.
+    /// Queues a change over these shards, in ascending order; the connection waits for its reply. To be called when all
+    /// of its earlier commands are answered: on other cores such commands may wait, and a loan of the shard passes them.
     pub(super) fn hold(&mut self, client: &mut Client<'_>, work: HoldWork, needed: Vec<ShardId>) {
+        debug_assert_eq!(client.replies.waiting(), 0);
         let to = self.wait_for_reply(client);
         self.hold_queue.push_back(HoldRequest { work, to, protocol: client.session.protocol, needed });
     }
@@ -132,7 +135,12 @@ impl Core {
                     run_one(&mut context, session, command, args.as_args(), &mut reply)
                 }
             }
-            HoldWork::Transaction(transaction) => run_transaction(&mut context, session, transaction, &mut reply),
+            HoldWork::Transaction(transaction) => {
+                let is_within = run_transaction(&mut context, session, transaction, &mut reply);
+                if !is_within {
+                    self.close_for_reply(session);
+                }
+            }
         }
         // All of them commit before any goes back, and before the reply leaves.
         let mut published = false;
@@ -156,20 +164,16 @@ impl Core {
         }
     }
 
-    /// Takes this core's own shard back, and goes on with what has waited for it: now, for when replies leave the
-    /// shard may be lent again.
+    /// Takes this core's own shard back. What has waited for it goes on in this turn or the next, before the shard can be
+    /// lent again.
     pub(super) fn take_back(&mut self, mut shard: Box<Shard>) {
         shard.set_now_ms(self.now_ms);
         self.shard = Some(shard);
-        for request in std::mem::take(&mut self.requests_for_shard) {
-            self.run_request(&request);
-        }
         for id in std::mem::take(&mut self.waiting_for_shard) {
-            let Some(mut connection) = self.connections.take(id) else { continue };
-            connection.stall = None;
-            self.run_input(&mut connection);
-            list(&mut self.listed, &mut connection);
-            self.connections.put(connection);
+            let Some(connection) = self.connections.get(id) else { continue };
+            connection.stall = Some(Stall::Turn);
+            connection.has_turn = true;
+            self.left.push_back(id);
         }
     }
 
@@ -212,6 +216,10 @@ impl Core {
         }
         let needed = self.shards_of(&transaction);
         if needed.iter().any(|shard| *shard != self.id) {
+            if !self.has_all_replies(client) {
+                client.session.transaction = Some(transaction);
+                return false;
+            }
             self.hold(client, HoldWork::Transaction(transaction), needed);
             return true;
         }
@@ -222,7 +230,9 @@ impl Core {
         let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
         let protocol = client.session.protocol;
         let mut reply = Reply::new(client.replies.here(), protocol);
-        run_transaction(&mut context, client.session, &transaction, &mut reply);
+        if !run_transaction(&mut context, client.session, &transaction, &mut reply) {
+            self.close_for_reply(client.session);
+        }
         true
     }
 
@@ -251,17 +261,21 @@ impl Core {
     }
 }
 
+/// Runs a transaction. False where its reply is larger than its client may leave unread: then nothing is left of the
+/// reply, though all commands have run.
 fn run_transaction(
     context: &mut KeysContext<'_>,
     session: &mut Session,
     transaction: &Transaction,
     reply: &mut Reply<'_>,
-) {
+) -> bool {
+    let (start, bytes_max) = (reply.len(), context.server.reply_bytes_max());
+    let mut is_within = true;
     // What its commands record belongs together.
     context.shards.each(|shard| shard.begin_command());
     let commands = transaction.commands().map(|(index, _)| TABLE.get(index));
     if are_refused(&mut context.shards, commands, reply) {
-        return;
+        return true;
     }
     reply.array(transaction.len());
     for (index, args) in transaction.commands() {
@@ -273,7 +287,12 @@ fn run_transaction(
             let mut reply = reply.for_protocol(session.protocol);
             run_one(context, session, command, args, &mut reply);
         }
+        if reply.len() - start > bytes_max {
+            is_within = false;
+            reply.truncate(start);
+        }
     }
+    is_within
 }
 
 /// Runs one command where all shards that it needs are at hand.

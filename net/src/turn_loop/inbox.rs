@@ -1,17 +1,51 @@
 //! What comes from other cores, and this core's own part of what every core was asked.
+//!
+//! A core always takes what its lanes bring. Replies, and shards that are lent, asked for or come back, are handled at
+//! once; commands run as far as the turn's budget goes, and otherwise wait here with their batch, in the order of their
+//! lane. No shard is asked for by a connection that has commands under way, so that a shard's loan may pass them.
 
+use super::Core;
+use super::budget::Part;
 use super::output::list;
 use super::room::is_refused;
-use super::{Core, Request};
-use crate::command::table::CommandIndex;
-use crate::command::table::TABLE;
+use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{CoreContext, KeysContext, Run};
-use crate::mesh::message::ReplyTo;
-use crate::mesh::message::{Arena, Message};
+use crate::limits::{BATCH_BYTES, REMOTE_REPLY_BYTES_MIN};
+use crate::mesh::LaneReceiver;
+use crate::mesh::message::{Arena, Batch, Message, ReplyTo, Request};
+use crate::net_ring::ConnectionId;
 use crate::resp::{Args, OwnedArgs, Protocol, Reply};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
+use std::collections::{HashSet, VecDeque};
+
+/// The lane from one other core.
+pub(super) struct Inbound {
+    from: ShardId,
+    receiver: LaneReceiver<Batch>,
+    /// Commands that have not run, oldest first.
+    waiting: VecDeque<Waiting>,
+    /// Connections that are closed and may have commands among those that wait.
+    closed: HashSet<ConnectionId>,
+}
+
+/// What has not run of a batch.
+struct Waiting {
+    batch: Batch,
+    messages: VecDeque<Message>,
+}
+
+impl Inbound {
+    pub fn new(from: ShardId, receiver: LaneReceiver<Batch>) -> Inbound {
+        Inbound { from, receiver, waiting: VecDeque::new(), closed: HashSet::new() }
+    }
+
+    /// Whether the lane has brought nothing new.
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+}
 
 /// A command from another core, its arguments borrowed from the batch.
 struct Asked<'a> {
@@ -24,36 +58,138 @@ struct Asked<'a> {
 }
 
 impl Core {
-    /// Handles all that the lanes have brought. Tells whether there was anything.
+    /// Handles all that the lanes have brought, and runs commands of other cores. Tells whether there was anything.
     pub(super) fn take_messages(&mut self) -> bool {
         let mut work = false;
+        self.budget.begin(Part::Asked);
         for request in std::mem::take(&mut self.own_requests) {
             self.run_request(&request);
             work = true;
         }
+        work |= self.run_waiting();
         for lane in 0..self.inbound.len() {
             // What is there now: a turn ends even if another core never stops sending.
-            for _ in 0..self.inbound[lane].1.len() {
-                let (from, receiver) = &mut self.inbound[lane];
-                let from = *from;
-                let Some(mut batch) = receiver.pop() else { break };
-                let mut messages = batch.take_messages();
-                let mut rest = messages.drain(..);
-                while !rest.as_slice().is_empty() {
-                    self.prefetch_asked(rest.as_slice(), batch.arena());
-                    for message in rest.by_ref().take(COMMANDS_AHEAD) {
-                        self.take_message(from, message, batch.arena());
-                    }
-                }
-                drop(rest);
-                let batch = batch.recycle(messages);
-                if let Some(outbound) = &mut self.outbound[from.0 as usize] {
-                    outbound.keep(batch);
-                }
+            for _ in 0..self.inbound[lane].receiver.len() {
+                let Some(batch) = self.inbound[lane].receiver.pop() else { break };
+                self.take_batch(lane, batch);
                 work = true;
             }
         }
+        // The shard may have come back.
+        work | self.run_waiting()
+    }
+
+    /// Whether commands of other cores wait that could run now.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.shard.is_some()
+            && (self.credit.has_ready() || self.inbound.iter().any(|inbound| !inbound.waiting.is_empty()))
+    }
+
+    /// Handles a batch, but for commands that have to wait.
+    fn take_batch(&mut self, lane: usize, mut batch: Batch) {
+        let from = self.inbound[lane].from;
+        let mut messages = batch.take_messages();
+        let mut rest = messages.drain(..);
+        while !rest.as_slice().is_empty() && self.inbound[lane].waiting.is_empty() && self.may_run_for(from) {
+            self.prefetch_asked(rest.as_slice(), batch.arena());
+            for message in rest.by_ref().take(COMMANDS_AHEAD) {
+                self.take_message(from, message, batch.arena());
+                if self.budget.is_over() {
+                    break;
+                }
+            }
+        }
+        let mut waiting = VecDeque::new();
+        for message in rest {
+            match message {
+                Message::Run { .. } => waiting.push_back(message),
+                // For what runs already now, and for what waits when it has run.
+                Message::Gone(connection) => {
+                    self.end_waits(from, connection);
+                    waiting.push_back(message);
+                }
+                Message::Closed(connection) => {
+                    self.end_connection(from, connection);
+                    self.inbound[lane].closed.insert(connection);
+                    waiting.push_back(message);
+                }
+                other => self.take_message(from, other, batch.arena()),
+            }
+        }
+        if waiting.is_empty() {
+            self.give_back(from, batch.recycle(messages));
+        } else {
+            self.inbound[lane].waiting.push_back(Waiting { batch, messages: waiting });
+        }
+    }
+
+    /// Whether commands of a core may run now.
+    fn may_run_for(&mut self, core: ShardId) -> bool {
+        let outbound = self.outbound[core.0 as usize].as_mut();
+        self.shard.is_some() && !self.budget.is_over() && !outbound.is_some_and(|outbound| outbound.is_congested())
+    }
+
+    /// Runs commands that wait, some of each lane in turn, as far as the budget goes. Tells whether there were any.
+    fn run_waiting(&mut self) -> bool {
+        let (lanes, mut work, mut idle) = (self.inbound.len(), false, 0);
+        // The last place is that of commands that have waited for their connection's replies to be taken.
+        while idle <= lanes && self.shard.is_some() && !self.budget.is_over() {
+            let place = self.next_lane;
+            self.next_lane = (place + 1) % (lanes + 1);
+            let has_run = if place < lanes { self.run_waiting_of(place) } else { self.run_acknowledged() };
+            idle = if has_run { 0 } else { idle + 1 };
+            work |= has_run;
+        }
         work
+    }
+
+    /// Runs the next commands that wait of a lane. Tells whether there were any.
+    fn run_waiting_of(&mut self, lane: usize) -> bool {
+        let from = self.inbound[lane].from;
+        if self.inbound[lane].waiting.is_empty() || !self.may_run_for(from) {
+            return false;
+        }
+        let Some(Waiting { batch, mut messages }) = self.inbound[lane].waiting.pop_front() else { return false };
+        self.prefetch_asked(messages.as_slices().0, batch.arena());
+        for _ in 0..COMMANDS_AHEAD {
+            let Some(message) = messages.pop_front() else { break };
+            let closed = &mut self.inbound[lane].closed;
+            match &message {
+                Message::Closed(connection) => drop(closed.remove(connection)),
+                Message::Run { command, to, .. } if closed.contains(&to.connection) && only_reads(*command) => continue,
+                _ => {}
+            }
+            self.take_message(from, message, batch.arena());
+            if self.budget.is_over() {
+                break;
+            }
+        }
+        if messages.is_empty() {
+            self.give_back(from, batch.recycle(Vec::new()));
+        } else {
+            self.inbound[lane].waiting.push_front(Waiting { batch, messages });
+        }
+        true
+    }
+
+    /// Runs the next commands of connections whose replies were taken.
+    fn run_acknowledged(&mut self) -> bool {
+        let mut work = false;
+        for _ in 0..COMMANDS_AHEAD {
+            if self.budget.is_over() {
+                break;
+            }
+            let Some(request) = self.credit.next_ready() else { break };
+            self.run_request(&request);
+            work = true;
+        }
+        work
+    }
+
+    fn give_back(&mut self, core: ShardId, batch: Batch) {
+        if let Some(outbound) = &mut self.outbound[core.0 as usize] {
+            outbound.keep(batch);
+        }
     }
 
     /// Asks for the memory that the next commands of a batch will touch, as is done for a connection's.
@@ -65,6 +201,8 @@ impl Core {
             | Message::Lent(_)
             | Message::Return(_)
             | Message::Gone(_)
+            | Message::Closed(_)
+            | Message::Acknowledged { .. }
             | Message::Ask(_)
             | Message::Fanned(_) => None,
         };
@@ -76,11 +214,23 @@ impl Core {
     fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {
         match message {
             Message::Run { command, protocol, client, to, args } => {
-                self.run_asked(Asked { from, command, protocol, client, to, args: arena.args(&args) });
+                let args = arena.args(&args);
+                if self.credit.has_blocked() && self.credit.is_blocked((from, to.connection)) {
+                    let args = OwnedArgs::from(args);
+                    self.credit.keep((from, to.connection), Request { from, command, protocol, client, to, args });
+                } else {
+                    self.run_asked(Asked { from, command, protocol, client, to, args });
+                }
             }
             Message::Reply { to, bytes } => {
-                if let Some(connection) = self.connections.get(to.connection) {
-                    connection.replies.deliver(to.number, to.part, arena.bytes(&bytes));
+                if let Some(connection) = self.connections.get(to.connection)
+                    && !connection.is_closed
+                {
+                    let bytes = arena.bytes(&bytes);
+                    connection.replies.deliver(to.number, to.part, bytes);
+                    if bytes.len() >= REMOTE_REPLY_BYTES_MIN {
+                        connection.owe_acknowledgement(from, bytes.len());
+                    }
                     list(&mut self.listed, connection);
                 }
             }
@@ -88,30 +238,38 @@ impl Core {
             Message::Lent(shard) => self.take_lent(shard.0),
             Message::Return(shard) => self.take_back(shard.0),
             Message::Gone(connection) => self.end_waits(from, connection),
+            Message::Closed(connection) => self.end_connection(from, connection),
+            Message::Acknowledged { connection, bytes } => self.credit.acknowledge((from, connection), bytes),
             Message::Ask(ask) => self.fanout.ask(from, ask),
             Message::Fanned(batch) => self.take_fanned(from, batch),
         }
     }
 
-    /// Runs a command that was kept.
-    pub(super) fn run_request(&mut self, request: &Request) {
+    /// Ends what there is here of a connection of another core that is closed. What it has asked to change is changed.
+    fn end_connection(&mut self, from: ShardId, connection: ConnectionId) {
+        self.end_waits(from, connection);
+        self.credit.close((from, connection), |request| !only_reads(request.command));
+    }
+
+    fn run_request(&mut self, request: &Request) {
         let &Request { from, command, protocol, client, to, ref args } = request;
         self.run_asked(Asked { from, command, protocol, client, to, args: args.as_args() });
     }
 
     fn run_asked(&mut self, asked: Asked<'_>) {
         let Asked { from, command: index, protocol, client, to, args } = asked;
+        let is_short = TABLE.is_short(index);
+        if !is_short {
+            self.budget.begin_command();
+        }
         match TABLE.get(index).run {
             Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. } => {
                 let Some(shard) = self.shard.as_deref_mut() else {
-                    let args = OwnedArgs::from(args);
-                    let request = Request { from, command: index, protocol, client, to, args };
-                    self.requests_for_shard.push_back(request);
-                    return;
+                    unreachable!("commands of other cores wait until the shard is back")
                 };
                 shard.begin_command();
                 let Some(outbound) = &mut self.outbound[from.0 as usize] else { return };
-                outbound.batch().reply(to, |out| {
+                let bytes = outbound.batch().reply(to, |out| {
                     let mut reply = Reply::new(out, protocol);
                     if !is_refused(shard, TABLE.get(index), &mut reply) {
                         let shards = Shards::One(shard);
@@ -119,6 +277,11 @@ impl Core {
                         run(&mut context, args, &mut reply);
                     }
                 });
+                self.credit.note_reply((from, to.connection), bytes);
+                if bytes >= BATCH_BYTES {
+                    self.reclaim.note_freed(bytes);
+                }
+                self.budget.spend(bytes);
             }
             Run::EachCore { run, .. } => {
                 let mut out = Vec::new();
@@ -150,5 +313,12 @@ impl Core {
                 unreachable!("it never leaves its client's core")
             }
         }
+        self.budget.note_command(is_short);
     }
+}
+
+/// Whether a command does nothing but answer.
+fn only_reads(index: CommandIndex) -> bool {
+    let command = TABLE.get(index);
+    matches!(command.run, Run::Keys { .. } | Run::Shards { .. } | Run::EachShard { .. }) && !command.may_write()
 }

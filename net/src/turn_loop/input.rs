@@ -1,12 +1,13 @@
 //! What comes from the net ring: connections, bytes, ends. Bytes become commands here.
 
 use super::Core;
+use super::budget::Part;
 use super::output::list;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Command, Flag, Run};
 use crate::connection::{Connection, Stall};
-use crate::limits::{BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES, OUTPUT_STALL_BYTES};
+use crate::limits::{BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES, OUTPUT_LOOK_BYTES};
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
 use crate::resp::{Ahead, Args, Next, ParserLimits, Reply, error_text, first_argument};
@@ -22,6 +23,12 @@ pub(super) struct Client<'a> {
     pub session: &'a mut Session,
     pub replies: &'a mut Replies,
     pub stall: &'a mut Option<Stall>,
+    /// Its output that is queued or being sent, bytes.
+    queued_bytes: usize,
+    /// How many bytes of replies it had when they were counted last.
+    counted_bytes: usize,
+    /// Beyond so many bytes of replies they are counted anew.
+    look_at_bytes: usize,
 }
 
 impl Client<'_> {
@@ -34,6 +41,12 @@ impl Client<'_> {
     /// Where a reply that is made here is written.
     pub fn reply(&mut self) -> Reply<'_> {
         Reply::new(self.replies.here(), self.session.protocol)
+    }
+
+    /// The bytes of its replies, those that are on their way as far as they can be told.
+    #[inline]
+    fn reply_bytes(&self) -> usize {
+        self.replies.held_bytes() + self.replies.reserved_bytes()
     }
 }
 
@@ -51,6 +64,7 @@ impl Core {
                 let mut memory = buffer.into_vec().unwrap_or_default();
                 memory.clear();
                 if memory.capacity() > BUFFER_KEEP_BYTES {
+                    self.reclaim.note_freed(memory.capacity());
                     self.pushes.keep(std::mem::take(&mut memory));
                 }
                 if let Some(connection) = self.connections.get(connection) {
@@ -58,6 +72,9 @@ impl Core {
                         connection.spare = memory;
                     }
                     connection.is_sending = false;
+                    connection.unread.has_taken = true;
+                    let bytes = connection.output_bytes();
+                    self.output.count(&mut connection.unread, bytes);
                     if result.is_err() {
                         connection.session.closing = Closing::Now;
                     }
@@ -111,17 +128,22 @@ impl Core {
 
     fn count_out(&mut self, connection: &mut Connection) {
         self.end_subscriptions(connection);
+        self.output.count(&mut connection.unread, 0);
+        self.reclaim.note_freed(connection.input.capacity());
         if connection.session.client != 0 {
             self.clients -= 1;
             self.server.dismiss_client();
         }
-        if connection.replies.waiting() > 0 {
-            self.give_up_waiting(connection.id);
+        if connection.replies.waiting() > 0 || !connection.unacknowledged.is_empty() {
+            self.tell_closed(connection.id);
         }
     }
 
     fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, bytes: &[u8]) {
         let Some(mut connection) = self.connections.take(id) else { return };
+        if connection.stall.is_none() && self.budget.is_over() {
+            connection.stall = Some(Stall::Turn);
+        }
         if connection.session.closing != Closing::No {
             // What comes after the last reply is of no interest.
         } else if connection.input.is_empty() && connection.stall.is_none() {
@@ -138,6 +160,30 @@ impl Core {
         self.connections.put(connection);
     }
 
+    /// Runs what clients have left, one after the other, as far as the budget goes. Tells whether anything was.
+    pub(super) fn run_left(&mut self) -> bool {
+        let count = self.left.len();
+        self.budget.begin(Part::Left);
+        // Who has something left again comes behind the others.
+        for _ in 0..count {
+            if self.budget.is_over() {
+                break;
+            }
+            let Some(id) = self.left.pop_front() else { break };
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            connection.has_turn = false;
+            if connection.stall == Some(Stall::Turn) {
+                connection.stall = None;
+                if connection.session.closing == Closing::No {
+                    self.run_input(&mut connection);
+                }
+            }
+            list(&mut self.listed, &mut connection);
+            self.connections.put(connection);
+        }
+        count > 0
+    }
+
     /// Runs what has been received and not been run.
     pub(super) fn run_input(&mut self, connection: &mut Connection) {
         if connection.stall.is_some() || connection.input.is_empty() {
@@ -148,7 +194,10 @@ impl Core {
         let end = start + self.run_commands(connection, &input[start..]);
         if end == input.len() {
             input.clear();
-            input.shrink_to(BUFFER_KEEP_BYTES);
+            if input.capacity() > BUFFER_KEEP_BYTES {
+                self.reclaim.note_freed(input.capacity());
+                input.shrink_to(BUFFER_KEEP_BYTES);
+            }
         } else if end > input.len() / 2 {
             // Moved only when less is left than was consumed, so each byte moves a bounded number of times.
             input.drain(..end);
@@ -164,8 +213,11 @@ impl Core {
 
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
     fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
+        let queued_bytes = connection.queued_or_sending_bytes();
         let Connection { id, session, parser, replies, stall, .. } = connection;
-        let mut client = Client { id: *id, session, replies, stall };
+        let counted_bytes = replies.held_bytes();
+        let mut client = Client { id: *id, session, replies, stall, queued_bytes, counted_bytes, look_at_bytes: 0 };
+        client.look_at_bytes = self.look_at_bytes(&client);
         let mut ahead = std::mem::take(&mut self.ahead);
         let mut at = 0;
         while client.may_go_on() {
@@ -213,7 +265,31 @@ impl Core {
             }
         }
         self.ahead = ahead;
+        self.budget.spend(client.replies.held_bytes().saturating_sub(client.counted_bytes));
         at
+    }
+
+    /// Beyond how many bytes of replies a client's are to be counted.
+    #[inline]
+    fn look_at_bytes(&self, client: &Client<'_>) -> usize {
+        let room = self.output.level().saturating_sub(client.queued_bytes);
+        room.min(client.reply_bytes() + OUTPUT_LOOK_BYTES.min(self.budget.bytes_left()))
+    }
+
+    /// Counts a client's output, and stalls it where that is too much.
+    #[cold]
+    fn count_replies(&mut self, client: &mut Client<'_>) {
+        let held = client.replies.held_bytes();
+        self.budget.spend(held.saturating_sub(client.counted_bytes));
+        client.counted_bytes = held;
+        // What is held behind a reply that is still on its way cannot be sent before that one has come.
+        let is_waiting = client.replies.waiting() > 0;
+        let is_full = client.queued_bytes + client.reply_bytes() > self.output.level()
+            || is_waiting && client.replies.behind_bytes() > BEHIND_BYTES_MAX;
+        if is_full && client.stall.is_none() {
+            *client.stall = Some(if is_waiting { Stall::Replies } else { Stall::Output });
+        }
+        client.look_at_bytes = self.look_at_bytes(client);
     }
 
     /// Asks for the memory that commands will touch here, and answers the shard of each one's first argument where there
@@ -250,10 +326,11 @@ impl Core {
         if !client.may_go_on() || !self.execute(client, args, first_shard) {
             return false;
         }
-        // What is held behind a reply that is still on its way cannot be sent before that one has come.
-        if client.stall.is_none() && client.replies.held_bytes() > OUTPUT_STALL_BYTES {
-            let is_behind = client.replies.waiting() > 0;
-            *client.stall = Some(if is_behind { Stall::Replies } else { Stall::Output });
+        if client.reply_bytes() > client.look_at_bytes {
+            self.count_replies(client);
+        }
+        if self.budget.is_over() && client.stall.is_none() {
+            *client.stall = Some(Stall::Turn);
         }
         true
     }
@@ -298,7 +375,12 @@ impl Core {
         // Before it runs: CLIENT LIST shows itself.
         client.session.last_command = command.name;
         client.session.active_ms = self.steady_ms;
+        let is_short = TABLE.is_short(index);
+        if !is_short {
+            self.budget.begin_command();
+        }
         let done = self.dispatch(client, (index, command), args, first_shard);
+        self.budget.note_command(is_short);
         self.commands += u64::from(done);
         done
     }

@@ -12,38 +12,45 @@
 //! Everything that was ready is executed, then committed together, and only then does anything leave: so no client
 //! reads a reply, and no other core a batch, that reveals a write which is not published.
 
+mod budget;
 mod deferred;
 mod dispatch;
 mod hold;
 mod inbox;
 mod input;
 mod output;
+mod reclaim;
 mod room;
 mod run;
 mod snapshot;
 mod subscriptions;
+mod unread;
 mod waits;
 
 pub(crate) use output::list;
 pub use run::{CoreError, run};
 
-use crate::command::table::CommandIndex;
 use crate::connection::Connections;
 use crate::groups::Groups;
-use crate::mesh::message::{Batch, ReplyTo};
+use crate::mesh::credit::Credit;
+use crate::mesh::message::{Batch, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetOps, NetRing};
 use crate::push::Pushes;
 use crate::reading_time::ReadingTime;
-use crate::resp::{Ahead, OwnedArgs, Protocol};
+use crate::resp::Ahead;
 use crate::server::{Server, Stat};
+use crate::unread::CoreOutput;
+use budget::Budget;
 use deferred::DeferredCommands;
 use hold::{Hold, HoldRequest};
+use inbox::Inbound;
 use keytide_engine::fanout::Fanout;
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::Shard;
 use keytide_engine::subscription::Hub;
+use reclaim::Reclaim;
 use snapshot::Snapshots;
 use std::collections::VecDeque;
 use std::io;
@@ -75,14 +82,28 @@ pub struct Core {
     ahead: Ahead,
     /// The lanes to the other cores, by their numbers; none at this core's own place.
     outbound: Vec<Option<Outbound>>,
-    /// The lanes from the other cores, each with its number.
-    inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
+    /// The lanes from the other cores.
+    inbound: Vec<Inbound>,
+    /// Which of them is the next whose waiting commands run; behind the last, `credit`.
+    next_lane: usize,
+    /// What other cores have not acknowledged of this core's replies, and commands that wait for that.
+    credit: Credit,
+    /// What the turn may still take.
+    budget: Budget,
+    /// What this core's clients have not taken.
+    output: CoreOutput,
+    /// Memory that was freed and may be given back.
+    reclaim: Reclaim,
+    /// Clients that are looked at from time to time, for they were stalled.
+    watched: Vec<ConnectionId>,
+    /// When they are.
+    watch_at: Instant,
+    /// Connections that have input left, in the order in which they go on.
+    left: VecDeque<ConnectionId>,
     /// Connections to look at before the turn ends: they have replies, or may go on.
     listed: Vec<ConnectionId>,
     /// Connections whose commands wait for the shard.
     waiting_for_shard: Vec<ConnectionId>,
-    /// Commands from other cores that wait for the shard, oldest first.
-    requests_for_shard: VecDeque<Request>,
     /// This core's part of commands that ask every core.
     own_requests: Vec<Request>,
     /// Commands that read the history, or a consumer group, and run after the commit.
@@ -104,6 +125,10 @@ pub struct Core {
     clients: u64,
     forwarded: u64,
     turns: u64,
+    /// Turns that have left something for the next.
+    cut_turns: u64,
+    /// Clients closed for their output.
+    output_closed: u64,
     /// When a stopping core gives up on what has not left, steady milliseconds.
     stop_at_ms: Option<u64>,
     /// Whether a stopping core has said that it has nothing left to do.
@@ -121,17 +146,6 @@ pub enum AfterTurn {
     Worked,
     /// There was nothing to do.
     Idle,
-}
-
-/// A command that is kept until it can run.
-struct Request {
-    /// The core that asks; this one's own number for its own part.
-    from: ShardId,
-    command: CommandIndex,
-    protocol: Protocol,
-    client: u64,
-    to: ReplyTo,
-    args: OwnedArgs,
 }
 
 impl Core {
@@ -158,10 +172,17 @@ impl Core {
             tell_from: Instant::now(),
             ahead: Ahead::default(),
             outbound,
-            inbound,
+            inbound: inbound.into_iter().map(|(from, receiver)| Inbound::new(from, receiver)).collect(),
+            next_lane: 0,
+            credit: Credit::default(),
+            budget: Budget::new(),
+            output: CoreOutput::new(server.client_output_bytes()),
+            reclaim: Reclaim::new(),
+            watched: Vec::new(),
+            watch_at: Instant::now(),
+            left: VecDeque::new(),
             listed: Vec::new(),
             waiting_for_shard: Vec::new(),
-            requests_for_shard: VecDeque::new(),
             own_requests: Vec::new(),
             deferred: DeferredCommands::default(),
             tried_frontier: Position(0),
@@ -176,6 +197,8 @@ impl Core {
             clients: 0,
             forwarded: 0,
             turns: 0,
+            cut_turns: 0,
+            output_closed: 0,
             stop_at_ms: None,
             is_through: false,
             has_met_failure: false,
@@ -194,8 +217,10 @@ impl Core {
         }
         let started = Instant::now();
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);
+        self.budget.begin_turn(started);
         let mut work = net.poll(&mut |ops, event| self.on_event(ops, event))? > 0;
         work |= self.take_messages();
+        work |= self.run_left();
         let mut again = self.expire();
         work |= self.commit();
         again |= self.lend_and_hold();
@@ -218,11 +243,17 @@ impl Core {
         self.look_at_groups();
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
-        again |= !self.own_requests.is_empty();
+        self.look_at_output(net.ops(), started);
+        let has_left = !self.left.is_empty() || self.has_waiting();
+        self.cut_turns += u64::from(work && has_left);
+        again |= has_left || !self.own_requests.is_empty() || !self.listed.is_empty();
         let takes_snapshot = self.take_snapshot(net, started, work)?;
         again |= takes_snapshot;
         if work || takes_snapshot {
             self.server.note_turn(started.elapsed());
+        }
+        if self.reclaim.is_due(started, work, self.output.bytes()) {
+            crate::heap::give_back();
         }
         Ok(match (again, work) {
             (true, _) => AfterTurn::Again,
@@ -264,6 +295,7 @@ impl Core {
     /// Delivers a reply to where it belongs, on this core or on another.
     fn deliver(&mut self, core: ShardId, to: ReplyTo, bytes: &[u8]) {
         if core != self.id {
+            // Not counted: what answers later has its connection to itself.
             self.outbound(core).reply(to, |out| out.extend_from_slice(bytes));
             return;
         }
@@ -288,6 +320,9 @@ impl Core {
             (Stat::SentBytes, counters.sent_bytes),
             (Stat::Forwarded, self.forwarded),
             (Stat::Turns, self.turns),
+            (Stat::CutTurns, self.cut_turns),
+            (Stat::LongCommands, self.budget.long_commands()),
+            (Stat::OutputClosed, self.output_closed),
             (Stat::Parks, counters.parks),
             (Stat::Subscriptions, subscriptions.subscriptions),
             (Stat::LiveSubscriptions, subscriptions.live),
@@ -315,7 +350,7 @@ impl Core {
     /// Whether another core has published something for this one, or the server is to stop: what is looked at once
     /// more before this core sleeps.
     fn is_idle(&self) -> bool {
-        self.inbound.iter().all(|(_, lane)| lane.is_empty())
+        self.inbound.iter().all(Inbound::is_empty)
             && (!self.waits_for_publication() || self.history.frontier() == self.tried_frontier)
             && (self.shard.is_none() || self.snapshots.is_idle(&self.server))
             && !(self.server.is_stopping() && (self.stop_at_ms.is_none() || self.server.all_are_through()))

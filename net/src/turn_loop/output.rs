@@ -2,7 +2,6 @@
 
 use super::Core;
 use crate::connection::{Connection, Stall};
-use crate::limits::OUTPUT_STALL_BYTES;
 use crate::net_ring::{ConnectionId, NetOps};
 use crate::push::client_of;
 use keytide_engine::position::ShardId;
@@ -17,7 +16,7 @@ pub(crate) fn list(listed: &mut Vec<ConnectionId>, connection: &mut Connection) 
 }
 
 impl Core {
-    /// Sends what may leave. Tells whether a connection went on, so that there is another turn to take at once.
+    /// Sends what may leave. Tells whether there is another turn to take at once.
     pub(super) fn send_all(&mut self, ops: &mut NetOps) -> bool {
         let mut work = false;
         let listed = std::mem::take(&mut self.listed);
@@ -27,16 +26,10 @@ impl Core {
             work |= self.settle(ops, &mut connection);
             self.connections.put(connection);
         }
-        // Whoever went on has listed itself anew; otherwise the list's memory serves the next turn.
+        // The list's memory serves the next turn.
         if self.listed.is_empty() {
             self.listed = listed;
             self.listed.clear();
-        }
-        // What has just gone on may have written. That is published before the batches leave: a command in them may read
-        // the history.
-        if work {
-            self.commit();
-            self.tell(ops);
         }
         for core in 0..self.outbound.len() {
             let Some(outbound) = &mut self.outbound[core] else { continue };
@@ -60,28 +53,32 @@ impl Core {
             connection.sending_bytes = buffer.len();
             connection.is_sending = ops.send(connection.id, buffer).is_ok();
         }
-        let waited = connection.stall.is_some();
+        connection.cut_sends();
+        self.count_output(connection);
+        let (bytes, level) = (connection.output_bytes(), self.output.level());
         let is_over = match connection.stall {
-            None => false,
+            None | Some(Stall::Turn) => false,
             Some(Stall::Replies) => connection.replies.waiting() == 0,
-            Some(Stall::Output) => connection.replies.ready().len() <= OUTPUT_STALL_BYTES,
-            // It goes on when the shard comes back, before that can be lent again.
+            // Not for every little that it takes.
+            Some(Stall::Output) => bytes <= level / 2,
+            // It goes on when the shard comes back.
             Some(Stall::Shard) => false,
         };
         if is_over {
-            connection.stall = None;
+            let goes_on = (connection.pending_input() > 0).then_some(Stall::Turn);
+            connection.stall = if bytes > level { Some(Stall::Output) } else { goes_on };
         }
-        let went_on = waited && connection.stall.is_none();
-        if went_on {
-            self.run_input(connection);
-            list(&mut self.listed, connection);
+        if connection.stall == Some(Stall::Turn) && !connection.has_turn {
+            connection.has_turn = true;
+            self.left.push_back(connection.id);
         }
+        self.settle_output(connection);
         // Whatever is left is the beginning of a command, which only more bytes can make whole, however long it is.
         if connection.is_paused && connection.stall.is_none() {
             connection.is_paused = false;
             ops.resume_receive(connection.id);
         }
-        if !went_on && connection.is_finished() {
+        if connection.is_finished() {
             self.close(ops, connection);
         }
         let has_room = connection.wants_room && !self.pushes.is_full(connection);
@@ -90,7 +87,7 @@ impl Core {
             self.hub.note_room(client_of(connection.id));
         }
         // The net ring may know already that the send is over, and tells only who asks.
-        went_on || has_room || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
+        has_room || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
     }
 
     /// Closes a connection, whatever is still to be sent.

@@ -1,5 +1,6 @@
 //! CONFIG: one table of rows, by Redis's names where it has one for the same thing.
 
+use super::output_limit;
 use crate::command::help::help;
 use crate::command::{Command, Flag, Keys, Run, SessionContext};
 use crate::config::{Durability, Spin};
@@ -69,6 +70,13 @@ const ROWS: &[Row] = &[
         None => "no".to_owned(),
     }),
     row("bind", Change::Same, |server| server.config.bind.to_string()),
+    row(
+        "client-output-buffer-limit",
+        Change::Free { check: output_limit::check, apply: output_limit::apply },
+        |server| output_limit::show(server.client_output_bytes(), server.output_stall_seconds()),
+    ),
+    row("client-output-bytes", Change::Never, |server| server.client_output_bytes().to_string()),
+    row("clients-output-bytes", Change::Never, |server| server.config.clients_output_bytes.to_string()),
     row("cluster-enabled", Change::Never, |_| "no".to_owned()),
     row("cores", Change::Never, |server| {
         let cores: Vec<String> = server.config.cores.iter().map(usize::to_string).collect();
@@ -85,6 +93,7 @@ const ROWS: &[Row] = &[
     row("maxmemory", Change::Same, |_| "0".to_owned()),
     row("maxmemory-policy", Change::Same, |_| "noeviction".to_owned()),
     row("notify-keyspace-events", Change::Same, |_| String::new()),
+    row("output-stall-seconds", Change::Never, |server| server.output_stall_seconds().to_string()),
     row("port", Change::Same, |server| server.address.port().to_string()),
     row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),
     row("push-buffer-bytes", Change::Never, |server| server.config.push_buffer_bytes.to_string()),

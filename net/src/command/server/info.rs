@@ -106,6 +106,8 @@ fn clients(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("maxclients", context.server.maxclients());
     text.row("blocked_clients", context.server.total(Stat::Blocked));
     text.row("tracking_clients", 0);
+    text.row("client_output_bytes", context.server.total(Stat::OutputBytes));
+    text.row("clients_stalled_by_output", context.server.total(Stat::StalledClients));
 }
 
 fn memory(context: &HistoryContext<'_>, text: &mut Text) {
@@ -180,6 +182,9 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("commands_forwarded_total", Stat::Forwarded),
         ("blocked_looks_total", Stat::BlockedLooks),
         ("turns_total", Stat::Turns),
+        ("turns_cut_total", Stat::CutTurns),
+        ("long_commands_total", Stat::LongCommands),
+        ("client_output_limit_disconnections", Stat::OutputClosed),
         ("parks_total", Stat::Parks),
     ] {
         text.row(name, server.since_reset(stat));

@@ -8,6 +8,7 @@ mod docs;
 mod flush;
 mod info;
 mod module;
+mod output_limit;
 pub(crate) mod process;
 mod save;
 mod scripting;

@@ -25,6 +25,9 @@ use crate::net_ring::{
 /// What one entry may send: its result is an i32.
 const ENTRY_BYTES_MAX: usize = 1 << 30;
 
+/// What an entry may send that waits for room: whoever asks how much a slow peer has taken is told in such steps.
+const LOUD_BYTES_MAX: usize = 256 << 10;
+
 /// Begins the connection's send.
 pub(in crate::net_ring) fn begin(ops: &mut NetOps, id: ConnectionId) {
     // What is over already is reported by the next poll, as a silent send is: there is no handler here.
@@ -69,19 +72,16 @@ fn submit(ops: &mut NetOps, id: ConnectionId) -> bool {
     }
     // WAITALL: the kernel goes on after a partial send by itself, and a silent send that is partial has failed.
     // NOSIGNAL: a peer that is gone is an error, not SIGPIPE.
-    let (how, flags) = match sending.way {
-        Way::Silent(_) => (libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS),
-        Way::Loud | Way::Room => (0, squeue::Flags::empty()),
+    let (how, flags, bytes_max) = match sending.way {
+        Way::Silent(_) => (libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS, ENTRY_BYTES_MAX),
+        Way::Loud | Way::Room => (0, squeue::Flags::empty(), LOUD_BYTES_MAX),
     };
-    let entry = opcode::Send::new(
-        types::Fd(connection.stream.as_raw_fd()),
-        rest.as_ptr(),
-        rest.len().min(ENTRY_BYTES_MAX) as u32,
-    )
-    .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL | how)
-    .build()
-    .flags(flags)
-    .user_data(connection_data(Kind::Send, id));
+    let entry =
+        opcode::Send::new(types::Fd(connection.stream.as_raw_fd()), rest.as_ptr(), rest.len().min(bytes_max) as u32)
+            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL | how)
+            .build()
+            .flags(flags)
+            .user_data(connection_data(Kind::Send, id));
     if let Way::Silent(number) = sending.way {
         ops.silent.push((id, number));
     }

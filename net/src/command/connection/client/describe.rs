@@ -11,7 +11,7 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |a| a.to_string());
     let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
     let text = |bytes| String::from_utf8_lossy(bytes);
-    let held = connection.replies.held_bytes();
+    let held = connection.output_bytes();
     let (queued, queued_bytes) = match &session.transaction {
         Some(transaction) => (transaction.len() as i64, transaction.bytes()),
         None => (-1, 0),

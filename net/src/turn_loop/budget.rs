@@ -1,0 +1,152 @@
+//! What a turn may take: each of its parts some time and some bytes of replies. What is left then waits for the next
+//! turn, behind what others have waiting.
+
+use crate::limits::{BUDGET_COMMANDS, COMMAND_LONG_NS, TURN_PART_NS, TURN_REPLY_BYTES};
+use std::time::{Duration, Instant};
+
+/// The parts of a turn in which commands run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Commands that have just been received from clients that had none left.
+    Received = 1,
+    /// Commands of other cores.
+    Asked = 2,
+    /// Commands that clients have left.
+    Left = 3,
+}
+
+/// What is left of the turn's part that is under way. The clock is read after each command that may be long, and once
+/// for many that are short.
+pub(super) struct Budget {
+    /// When the turn has begun.
+    started: Instant,
+    part: Part,
+    bytes_left: usize,
+    /// How many short commands may run before the clock is looked at.
+    commands_left: u32,
+    is_over: bool,
+    /// When the clock was read last, if that was in this part of the turn.
+    looked: Option<Instant>,
+    /// How many commands took long by themselves.
+    long_commands: u64,
+}
+
+impl Budget {
+    pub fn new() -> Budget {
+        Budget {
+            started: Instant::now(),
+            part: Part::Received,
+            bytes_left: TURN_REPLY_BYTES,
+            commands_left: BUDGET_COMMANDS,
+            is_over: false,
+            looked: None,
+            long_commands: 0,
+        }
+    }
+
+    /// How many commands have taken longer than [`COMMAND_LONG_NS`].
+    pub fn long_commands(&self) -> u64 {
+        self.long_commands
+    }
+
+    /// A turn begins.
+    #[inline]
+    pub fn begin_turn(&mut self, now: Instant) {
+        self.started = now;
+        self.begin(Part::Received);
+    }
+
+    /// A part begins. However late it is, something of it runs.
+    #[inline]
+    pub fn begin(&mut self, part: Part) {
+        (self.part, self.bytes_left, self.is_over, self.looked) = (part, TURN_REPLY_BYTES, false, None);
+    }
+
+    /// Whether the rest waits for the next turn.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// How many bytes of replies the part may still make.
+    #[inline]
+    pub fn bytes_left(&self) -> usize {
+        self.bytes_left
+    }
+
+    /// Counts bytes of replies.
+    #[inline]
+    pub fn spend(&mut self, bytes: usize) {
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.is_over |= self.bytes_left == 0;
+    }
+
+    /// Counts a command; `is_short` says that its time is bounded by its bytes.
+    #[inline]
+    pub fn note_command(&mut self, is_short: bool) {
+        self.commands_left -= 1;
+        if !is_short || self.commands_left == 0 {
+            self.look(Instant::now());
+        }
+    }
+
+    /// A command begins that may be long.
+    #[inline]
+    pub fn begin_command(&mut self) {
+        if self.looked.is_none() {
+            self.looked = Some(Instant::now());
+        }
+    }
+
+    fn look(&mut self, now: Instant) {
+        self.commands_left = BUDGET_COMMANDS;
+        // The few short commands in between do not count.
+        let is_long = |looked: Instant| now - looked >= Duration::from_nanos(COMMAND_LONG_NS);
+        self.long_commands += u64::from(self.looked.replace(now).is_some_and(is_long));
+        self.is_over |= now - self.started >= Duration::from_nanos(TURN_PART_NS) * self.part as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_over_by_time_or_by_bytes_and_the_next_one_begins_all_the_same() {
+        let mut budget = Budget::new();
+        let start = Instant::now();
+        budget.begin_turn(start);
+        budget.look(start + Duration::from_nanos(TURN_PART_NS - 1));
+        assert!(!budget.is_over());
+        budget.look(start + Duration::from_nanos(TURN_PART_NS));
+        assert!(budget.is_over());
+        budget.begin(Part::Asked);
+        assert!(!budget.is_over());
+        budget.look(start + Duration::from_nanos(2 * TURN_PART_NS - 1));
+        assert!(!budget.is_over());
+        budget.spend(TURN_REPLY_BYTES - 1);
+        assert!(!budget.is_over() && budget.bytes_left() == 1);
+        budget.spend(2);
+        assert!(budget.is_over());
+        budget.begin(Part::Left);
+        assert!(!budget.is_over() && budget.bytes_left() == TURN_REPLY_BYTES);
+    }
+
+    #[test]
+    fn the_clock_is_looked_at_after_a_long_command_or_many_short_ones() {
+        let mut budget = Budget::new();
+        budget.started = Instant::now().checked_sub(Duration::from_secs(1)).expect("the machine runs for longer");
+        budget.begin(Part::Received);
+        (1..BUDGET_COMMANDS).for_each(|_| budget.note_command(true));
+        assert!(!budget.is_over());
+        budget.note_command(true);
+        assert!(budget.is_over());
+        budget.begin(Part::Received);
+        budget.begin_command();
+        budget.note_command(false);
+        assert!(budget.is_over());
+        assert_eq!(budget.long_commands(), 0);
+        budget.look(Instant::now() + Duration::from_nanos(COMMAND_LONG_NS));
+        assert_eq!(budget.long_commands(), 1);
+    }
+}

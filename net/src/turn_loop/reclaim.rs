@@ -1,0 +1,93 @@
+//! When a core lets the allocator give freed memory back to the system. The allocator does so by itself only while it is
+//! used: an idle server would keep what its clients' output has taken.
+
+use std::time::{Duration, Instant};
+
+/// A core that has freed less large memory than this, in bytes, has nothing worth giving back.
+const FREED_BYTES_MIN: u64 = 1 << 20;
+
+/// Unread output that has fallen by so many bytes is given back on a busy core, too.
+const FALL_BYTES_MIN: u64 = 32 << 20;
+
+/// How long a core does nothing before it gives memory back, and how long after one round comes the next: what one has
+/// freed the allocator gives back a second later.
+const ROUND_EVERY: Duration = Duration::from_millis(1_100);
+
+/// How many rounds there are.
+const ROUNDS: u8 = 3;
+
+/// What one core has freed and not given back.
+pub(super) struct Reclaim {
+    freed_bytes: u64,
+    /// The most unread output since memory was given back, bytes.
+    peak_bytes: u64,
+    rounds: u8,
+    next: Instant,
+}
+
+impl Reclaim {
+    pub fn new() -> Reclaim {
+        Reclaim { freed_bytes: 0, peak_bytes: 0, rounds: 0, next: Instant::now() }
+    }
+
+    /// Counts large memory that was freed.
+    #[inline]
+    pub fn note_freed(&mut self, bytes: usize) {
+        self.freed_bytes += bytes as u64;
+    }
+
+    /// Whether it is time, at the end of a turn that has begun at `now` and in which there was work or not. The core's
+    /// clients have `output_bytes` of unread output.
+    #[inline]
+    pub fn is_due(&mut self, now: Instant, work: bool, output_bytes: u64) -> bool {
+        self.peak_bytes = self.peak_bytes.max(output_bytes);
+        let has_fallen = self.peak_bytes - output_bytes >= FALL_BYTES_MIN;
+        if work && !has_fallen && self.rounds == 0 {
+            self.next = now + ROUND_EVERY;
+            return false;
+        }
+        self.is_due_then(now, has_fallen, output_bytes)
+    }
+
+    #[cold]
+    fn is_due_then(&mut self, now: Instant, has_fallen: bool, output_bytes: u64) -> bool {
+        if now < self.next {
+            return false;
+        }
+        if has_fallen || self.freed_bytes >= FREED_BYTES_MIN {
+            (self.rounds, self.freed_bytes, self.peak_bytes) = (ROUNDS, 0, output_bytes);
+        }
+        self.next = now + ROUND_EVERY;
+        let is_due = self.rounds > 0;
+        self.rounds = self.rounds.saturating_sub(1);
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_core_gives_back_what_it_has_freed_and_then_rests() {
+        let (start, mut reclaim) = (Instant::now(), Reclaim::new());
+        let after = |rounds: u32| start + ROUND_EVERY * rounds;
+        assert!(!reclaim.is_due(start, true, 0));
+        assert!(!reclaim.is_due(after(1), false, 0), "nothing was freed");
+        reclaim.note_freed(2 << 20);
+        assert!(!reclaim.is_due(after(2), true, 0), "it is busy");
+        assert!(!reclaim.is_due(after(2), false, 0), "it was busy a moment ago");
+        let due: Vec<bool> = (3..8).map(|round| reclaim.is_due(after(round), false, 0)).collect();
+        assert_eq!(due, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_busy_core_gives_back_much_output_that_was_taken() {
+        let (start, mut reclaim) = (Instant::now(), Reclaim::new());
+        let after = |rounds: u32| start + ROUND_EVERY * rounds;
+        assert!(!reclaim.is_due(after(1), true, FALL_BYTES_MIN));
+        assert!(!reclaim.is_due(after(2), true, 1));
+        let due: Vec<bool> = (3..8).map(|round| reclaim.is_due(after(round), true, 0)).collect();
+        assert_eq!(due, [true, true, true, false, false]);
+    }
+}

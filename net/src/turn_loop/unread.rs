@@ -1,0 +1,118 @@
+//! Clients that do not take their output: how much each may have, who is stalled, and who is closed for it.
+
+use super::Core;
+use super::output::list;
+use crate::connection::{Connection, Stall};
+use crate::mesh::message::Message;
+use crate::net_ring::NetOps;
+use crate::server::Stat;
+use crate::session::{Closing, Session};
+use crate::unread::Level;
+use std::time::{Duration, Instant};
+
+/// How often stalled clients are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a stalled client may take nothing while all clients' output is more than a quarter above its limit: single
+/// replies are that large, or that many.
+const OVERFULL_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Counts a connection's output.
+    #[inline]
+    pub(super) fn count_output(&mut self, connection: &mut Connection) {
+        let bytes = connection.output_bytes();
+        self.output.count(&mut connection.unread, bytes);
+    }
+
+    /// Acknowledges to other cores what the client has room for, and has the connection watched where its commands wait
+    /// because of its output.
+    #[inline]
+    pub(super) fn settle_output(&mut self, connection: &mut Connection) {
+        // What waits behind a reply of another core does not count: that reply may be one that waits for this.
+        if !connection.unacknowledged.is_empty() && connection.unsent_bytes() <= self.output.level() {
+            self.acknowledge(connection);
+        }
+        if connection.is_stalled_by_output() && !connection.unread.is_watched {
+            connection.unread.is_watched = true;
+            self.watched.push(connection.id);
+            self.server.tell(self.id, Stat::StalledClients, self.watched.len() as u64);
+        }
+    }
+
+    fn acknowledge(&mut self, connection: &mut Connection) {
+        for (core, bytes) in std::mem::take(&mut connection.unacknowledged) {
+            self.outbound(core).push(Message::Acknowledged { connection: connection.id, bytes });
+        }
+    }
+
+    /// Fits what clients may leave unread to what all of them do, and from time to time looks at those that are stalled.
+    /// To be called after the connections were settled.
+    pub(super) fn look_at_output(&mut self, ops: &NetOps, now: Instant) {
+        let client_bytes = self.server.client_output_bytes();
+        if let Some(bytes) = self.output.news() {
+            self.server.tell(self.id, Stat::OutputBytes, bytes);
+        }
+        if self.output.is_small(client_bytes) && self.watched.is_empty() {
+            return;
+        }
+        let all_bytes = self.server.total(Stat::OutputBytes);
+        let clients_bytes = self.server.config.clients_output_bytes;
+        if self.output.look(all_bytes, client_bytes, clients_bytes) == Level::Risen {
+            for id in &self.watched {
+                if let Some(connection) = self.connections.get(*id) {
+                    list(&mut self.listed, connection);
+                }
+            }
+        }
+        if now >= self.watch_at {
+            self.watch_at = now + WATCH_EVERY;
+            let patience = match self.server.output_stall_seconds() {
+                _ if all_bytes > clients_bytes.saturating_add(clients_bytes / 4) => OVERFULL_PATIENCE,
+                0 => Duration::MAX,
+                seconds => Duration::from_secs(seconds),
+            };
+            self.watch(ops, now, client_bytes, patience);
+        }
+    }
+
+    fn watch(&mut self, ops: &NetOps, now: Instant, client_bytes: u64, patience: Duration) {
+        if self.output.is_short(client_bytes) {
+            // Whoever has sent its commands long ago, and holds what others need, is one of them.
+            let level = self.output.level();
+            for connection in self.connections.iter() {
+                if connection.stall.is_none() && connection.output_bytes() > level {
+                    connection.stall = Some(Stall::Output);
+                    list(&mut self.listed, connection);
+                }
+            }
+        }
+        let Core { watched, connections, listed, output_closed, .. } = self;
+        watched.retain(|&id| {
+            let Some(connection) = connections.get(id).filter(|connection| !connection.is_closed) else { return false };
+            if !connection.is_stalled_by_output() {
+                connection.unread.end_watch();
+                return false;
+            }
+            let idle = connection.unread.idle_for(ops.taken_bytes(id), now);
+            if idle >= patience {
+                let (client, bytes) = (connection.session.client, connection.output_bytes());
+                let address = connection.session.peer.map(|address| address.to_string()).unwrap_or_default();
+                tracing::warn!(client, address, bytes, seconds = idle.as_secs(), "closed: it takes none of its output");
+                *output_closed += 1;
+                connection.session.closing = Closing::Now;
+                list(listed, connection);
+            }
+            true
+        });
+        self.server.tell(self.id, Stat::StalledClients, self.watched.len() as u64);
+    }
+
+    /// Closes a client whose transaction's reply is larger than it may leave unread.
+    pub(super) fn close_for_reply(&mut self, session: &mut Session) {
+        let address = session.peer.map(|address| address.to_string()).unwrap_or_default();
+        tracing::warn!(client = session.client, address, "closed: the reply of its transaction is too large");
+        self.output_closed += 1;
+        session.closing = Closing::Now;
+    }
+}
