@@ -57,6 +57,7 @@ fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failur
     let ended = match directory.start() {
         Start::New | Start::Clean => "ended in order",
         Start::SameBoot => "was killed",
+        Start::Synced => "ended with the system and `--fsync always`",
         Start::PowerLoss => "ended with the system, or this is a copy",
     };
     writeln!(out, "{}: history {}, the last run {ended}", dir.display(), directory.history_id())?;

@@ -10,7 +10,8 @@
 //! | there was none | microseconds since 2025 × 16, beyond every run in memory ([`Position::first_of_run`]) |
 //! | ended in order | where it ended: the limit was set to that |
 //! | was killed, the system runs on | behind the last record: a position is published after its record is written, so one that was never written was never seen |
-//! | the power was lost | the limit: positions below it may have been seen although their records are gone |
+//! | the power was lost, and every turn was on the disk before anyone saw it (`--fsync always`) | as if it had been killed |
+//! | the power was lost otherwise | the limit: positions below it may have been seen although their records are gone |
 //! | this is a copy (`--restored`) | the limit or microseconds × 16, whichever is more: the original may have gone on |
 
 use super::found::Seen;
@@ -44,6 +45,8 @@ pub enum Start {
     Clean,
     /// The process ended, by itself or killed. Whatever it wrote is there.
     SameBoot,
+    /// So did the system. Every turn was on the disk before anyone saw it: whatever was seen is there.
+    Synced,
     /// So did the system, or the directory is a copy, or its log had failed. What was not synced may be gone, in any part.
     PowerLoss,
 }
@@ -55,6 +58,8 @@ pub struct DirectoryOptions {
     pub restored: bool,
     /// What names this boot of the system.
     pub boot_id: String,
+    /// Whether the run that begins has every turn on the disk before anyone sees it.
+    pub fsync_always: bool,
     /// How files are written.
     pub storage: Arc<dyn Storage>,
 }
@@ -63,7 +68,7 @@ impl Default for DirectoryOptions {
     fn default() -> DirectoryOptions {
         // Where the system doesn't tell, every start that finds no orderly end is taken for one after a power loss.
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-        DirectoryOptions { restored: false, boot_id, storage: Arc::new(RealStorage) }
+        DirectoryOptions { restored: false, boot_id, fsync_always: false, storage: Arc::new(RealStorage) }
     }
 }
 
@@ -128,6 +133,7 @@ pub struct Directory {
     storage: Arc<dyn Storage>,
     boot_id: String,
     restored: bool,
+    fsync_always: bool,
     start: Mutex<Start>,
     /// What this start has cut off the logs.
     cut: Mutex<Seen>,
@@ -143,7 +149,7 @@ impl Directory {
     /// # Errors
     /// Where another server uses it, where it is of another version or damaged, and where the system refuses.
     pub fn open(path: &Path, shards: u16, options: DirectoryOptions) -> Result<Directory, DirectoryError> {
-        let DirectoryOptions { restored, boot_id, storage } = options;
+        let DirectoryOptions { restored, boot_id, fsync_always, storage } = options;
         storage.create_directory(path).map_err(system(path, "make the directory"))?;
         let lock = lock(path)?;
         let mut meta = read_or_make(path, shards, &*storage)?;
@@ -152,14 +158,17 @@ impl Directory {
             Meta { limit: Position(0), .. } => Start::New,
             Meta { clean: true, .. } => Start::Clean,
             // A copy of a directory in use is what a power loss would leave, even on the same system.
-            _ if is_same_boot && !restored => Start::SameBoot,
+            _ if restored => Start::PowerLoss,
+            _ if is_same_boot => Start::SameBoot,
+            Meta { fsync_always: true, .. } => Start::Synced,
             _ => Start::PowerLoss,
         };
         if restored {
             meta.history = new_history_id();
         }
-        let (start, cut, meta) = (Mutex::new(start), Mutex::default(), Mutex::new(meta));
-        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, cut, meta, _lock: lock })
+        let (path, start, meta) = (path.to_owned(), Mutex::new(start), Mutex::new(meta));
+        let cut = Mutex::default();
+        Ok(Directory { path, storage, boot_id, restored, fsync_always, start, cut, meta, _lock: lock })
     }
 
     /// Where it is.
@@ -226,7 +235,8 @@ impl Directory {
 
     /// Begins a run whose records go on at `next`, the position behind the last one that was recovered. Answers the
     /// first position of the run, which is that or a later one. After a power loss the positions between are noted as
-    /// lost. It has to be called when what recovery repaired is durable: from now on a killed process is told from a
+    /// lost. It has to be called when what recovery repaired is durable, and with
+    /// [`fsync_always`](DirectoryOptions::fsync_always) all that it found: from now on a killed process is told from a
     /// power loss by this run.
     ///
     /// # Errors
@@ -255,7 +265,7 @@ impl Directory {
                 Start::Clean | Start::PowerLoss => next.max(meta.limit),
                 // Where a run began stands in no record if it was killed before its first one. The limit was always set
                 // one step from a position that was next.
-                Start::SameBoot => next.max(Position(meta.limit.0.saturating_sub(LIMIT_STEP))),
+                Start::SameBoot | Start::Synced => next.max(Position(meta.limit.0.saturating_sub(LIMIT_STEP))),
             };
             if self.restored {
                 first = first.max(meta.limit).max(jump);
@@ -272,7 +282,7 @@ impl Directory {
                 meta.add_lost(Lost { from, to: first });
             }
             meta.boot.clone_from(&self.boot_id);
-            meta.clean = false;
+            (meta.clean, meta.fsync_always) = (false, self.fsync_always);
             meta.limit = meta.limit.max(Position(first.0 + LIMIT_STEP));
         })?;
         Ok(first)

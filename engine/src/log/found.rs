@@ -55,6 +55,15 @@ impl FoundLog {
         self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
     }
 
+    /// Has all of it on the disk: recovery has seen to it for all segments but the last.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn sync(&self) -> Result<(), RecoveryError> {
+        let Some(active) = &self.end.active else { return Ok(()) };
+        active.file.sync().map_err(|source| RecoveryError::Io { path: active.segment.path.clone(), source })
+    }
+
     /// Offsets with the positions behind which they lie: where the segments begin, and the end. In order.
     pub fn landmarks(&self) -> Vec<(RingOffset, Position)> {
         let starts = self.files.iter().map(|(file, _)| (file.header.base, file.header.after));

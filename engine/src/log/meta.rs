@@ -54,6 +54,9 @@ pub(super) struct Meta {
     pub boot: String,
     /// Whether the last run ended in order, with everything synced; true until the first one begins.
     pub clean: bool,
+    /// Whether the last run had every turn on the disk before anyone saw it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fsync_always: bool,
     #[serde(rename = "generation")]
     pub generations: Vec<Generation>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,6 +87,7 @@ impl Meta {
             limit: Position(0),
             boot: String::new(),
             clean: true,
+            fsync_always: false,
             generations: vec![first],
             lost: Vec::new(),
         }
@@ -207,6 +211,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let mut meta = meta();
+        assert_eq!(Meta::read(&meta.text()), Ok(meta.clone()));
+        meta.fsync_always = true;
         assert_eq!(Meta::read(&meta.text()), Ok(meta.clone()));
         meta.generations[0].end = Some(Position(300));
         meta.generations.push(Generation { number: 2, shards: 4, first: Position(300), end: None });

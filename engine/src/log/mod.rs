@@ -69,6 +69,8 @@ mod damage_tests;
 #[cfg(all(test, not(loom)))]
 mod large_tests;
 #[cfg(all(test, not(loom)))]
+mod loss_tests;
+#[cfg(all(test, not(loom)))]
 mod power_tests;
 #[cfg(all(test, not(loom)))]
 mod reshard_tests;

@@ -37,7 +37,8 @@ impl Event {
 }
 
 pub(super) fn store_options(path: &Path, shards: u16) -> StoreOptions {
-    let directory = DirectoryOptions { storage: unsynced(), boot_id: "a boot".to_owned(), restored: false };
+    let (storage, boot_id) = (unsynced(), "a boot".to_owned());
+    let directory = DirectoryOptions { storage, boot_id, ..DirectoryOptions::default() };
     let log = options(Fsync::Os);
     StoreOptions { path: path.to_owned(), directory, shards, log, ring_bytes: RING_BYTES, absent_streams: usize::MAX }
 }
@@ -50,12 +51,12 @@ pub(super) fn open(path: &Path, shards: u16) -> Store {
     open_with(&store_options(path, shards))
 }
 
-fn history(store: &Store) -> History {
+pub(super) fn history(store: &Store) -> History {
     History::new(store.sequencer.clone(), &store.histories).with_older(&store.older)
 }
 
 /// Everything of a source from a position on, so many events at a time, and the gaps that were told.
-fn events(store: &Store, from: u64, source: &Source, count: usize) -> (Vec<Event>, Vec<Gap>) {
+pub(super) fn events(store: &Store, from: u64, source: &Source, count: usize) -> (Vec<Event>, Vec<Gap>) {
     events_of(&mut history(store), store.shards.len() as u16, from, source, count)
 }
 

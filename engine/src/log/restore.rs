@@ -100,6 +100,14 @@ impl Restored {
         self.log.cut
     }
 
+    /// Has all of the log on the disk.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn sync(&self) -> Result<(), RestoreError> {
+        Ok(self.log.sync()?)
+    }
+
     /// Ends the shard's log, for good if what comes next succeeds, and gives its keys away.
     ///
     /// # Errors

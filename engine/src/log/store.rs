@@ -7,7 +7,7 @@ use super::older::{self, Retirement};
 use super::recovery::{Opening, RecoveryError};
 use super::reshard::reshard;
 use super::restore::{RestoreError, Restored, restore};
-use super::writer::{LogIdentity, LogOptions};
+use super::writer::{Fsync, LogIdentity, LogOptions};
 use crate::clock;
 use crate::history::{OlderHistory, ShardHistory};
 use crate::position::{Position, ShardId};
@@ -117,7 +117,9 @@ impl Report {
 /// # Errors
 /// Why it cannot be used.
 pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) -> Result<Store, StoreError> {
-    let directory = Directory::open(&options.path, options.shards, options.directory.clone())?;
+    let fsync_always = options.log.fsync == Fsync::Always;
+    let directory_options = DirectoryOptions { fsync_always, ..options.directory.clone() };
+    let directory = Directory::open(&options.path, options.shards, directory_options)?;
     let resharded = match directory.current_generation().shards == options.shards {
         true => None,
         false => Some(reshard(options, &directory, progress)?),
@@ -125,6 +127,12 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
     let generation = directory.current_generation();
     directory.create_shard_directories(generation.number, generation.shards)?;
     let restored = restore_all(options, &directory, progress)?;
+    if fsync_always {
+        // Readers are about to be shown what a run before has written and may not have synced.
+        for (number, shard) in restored.iter().enumerate() {
+            shard.sync().map_err(|source| StoreError::Shard { shard: ShardId(number as u16), source })?;
+        }
+    }
     note_lost(&directory, &restored)?;
     let older = older::open_all(&directory)?;
     let found = resharded.unwrap_or_else(|| Report::of(&directory, &restored));

@@ -17,7 +17,7 @@ impl Directory {
     /// Where there is none, where a server uses it, where it is of another version or damaged, and where the system
     /// refuses.
     pub fn open_existing(path: &Path, changes: bool, options: DirectoryOptions) -> Result<Directory, DirectoryError> {
-        let DirectoryOptions { restored, boot_id, storage } = options;
+        let DirectoryOptions { restored, boot_id, fsync_always, storage } = options;
         fs::read_dir(path).map_err(system(path, "list the directory"))?;
         let held = if changes { lock(path)? } else { hold(path)? };
         let file = path.join(META);
@@ -35,10 +35,12 @@ impl Directory {
         let start = match meta.clean || meta.limit == Position(0) {
             true => Start::Clean,
             false if !boot_id.is_empty() && meta.boot == boot_id => Start::SameBoot,
+            false if meta.fsync_always => Start::Synced,
             false => Start::PowerLoss,
         };
-        let (start, cut, meta) = (Mutex::new(start), Mutex::default(), Mutex::new(meta));
-        Ok(Directory { path: path.to_owned(), storage, boot_id, restored, start, cut, meta, _lock: held })
+        let (path, start, meta) = (path.to_owned(), Mutex::new(start), Mutex::new(meta));
+        let cut = Mutex::default();
+        Ok(Directory { path, storage, boot_id, restored, fsync_always, start, cut, meta, _lock: held })
     }
 }
 

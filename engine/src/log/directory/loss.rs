@@ -18,7 +18,7 @@ impl Directory {
         match self.start() {
             Start::Clean => Trust::All,
             Start::New | Start::SameBoot => Trust::Written,
-            Start::PowerLoss => Trust::Synced,
+            Start::Synced | Start::PowerLoss => Trust::Synced,
         }
     }
 
@@ -29,7 +29,7 @@ impl Directory {
     /// Where the system refuses.
     pub fn expect_loss(&self) -> Result<(), DirectoryError> {
         self.change(|meta| {
-            meta.clean = false;
+            (meta.clean, meta.fsync_always) = (false, false);
             meta.boot.clear();
         })?;
         *held(&self.start) = Start::PowerLoss;
@@ -61,7 +61,10 @@ impl Directory {
     /// # Errors
     /// Where the system refuses.
     pub fn note_failure(&self) -> Result<(), DirectoryError> {
-        self.change(|meta| meta.boot.clear())
+        self.change(|meta| {
+            meta.fsync_always = false;
+            meta.boot.clear();
+        })
     }
 
     /// Notes that events may have been lost at the positions from `from` up to but without `to`. Ranges that touch
