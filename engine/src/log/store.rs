@@ -9,7 +9,7 @@ use super::reshard::reshard;
 use super::restore::{RestoreError, Restored, restore};
 use super::writer::{Fsync, LogIdentity, LogOptions};
 use crate::clock;
-use crate::history::{OlderHistory, ShardHistory};
+use crate::history::{History, OlderHistory, ShardHistory};
 use crate::position::{Position, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::LentShard;
@@ -157,13 +157,17 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
         shards.push(shard);
         histories.push(history);
     }
-    let histories_before = older.iter().map(|older| older.history.clone()).collect();
+    let histories_before: Vec<_> = older.iter().map(|older| older.history.clone()).collect();
     let mut retirement = Retirement::new(directory.clone(), older, histories.clone(), options.log);
     retirement.run();
+    // Readers of what retention has taken are told of that.
+    let first = History::new(sequencer.clone(), &histories).with_older(&histories_before).first_available();
+    directory.forget_lost_before(first)?;
     Ok(Store { shards, histories, older: histories_before, retirement, sequencer, directory, failure, found })
 }
 
-/// How many ranges of lost positions one power loss is told by, beside the one behind everything that is left.
+/// How many ranges of lost positions one power loss is told by, beside the one behind everything that is left. Where
+/// there are more, the last one reaches up to the end of all of them: what is there between them is told as lost too.
 const LOST_RANGES_MAX: usize = 1_000;
 
 /// Notes what a power loss has taken between what is left, before the run begins: who is interrupted does it again.
@@ -172,10 +176,17 @@ pub(super) fn note_lost(directory: &Directory, restored: &[Restored]) -> Result<
         return Ok(());
     }
     let first = directory.current_generation().first;
-    for lost in lost_between(restored, first)?.iter().take(LOST_RANGES_MAX) {
-        directory.record_lost(lost.start, lost.end)?;
+    Ok(directory.record_lost(&join_beyond(lost_between(restored, first)?, LOST_RANGES_MAX))?)
+}
+
+/// So many ranges at the most: those beyond are joined with the last one.
+fn join_beyond(mut ranges: Vec<Range<Position>>, max: usize) -> Vec<Range<Position>> {
+    let end = ranges.last().map(|last| last.end);
+    ranges.truncate(max);
+    if let (Some(last), Some(end)) = (ranges.last_mut(), end) {
+        last.end = end;
     }
-    Ok(())
+    ranges
 }
 
 /// The positions that are missing between those that are there: after a power loss one shard may have lost what came
@@ -305,5 +316,14 @@ mod tests {
         assert_eq!(holes(Position(5), ranges.clone()), [range(12, 30)]);
         assert_eq!(holes(Position(3), ranges), [range(3, 5), range(12, 30)]);
         assert_eq!(holes(Position(3), Vec::new()), []);
+    }
+
+    #[test]
+    fn what_is_lost_beyond_so_many_ranges_is_told_by_the_last_of_them() {
+        let range = |start, end| Position(start)..Position(end);
+        let ranges = vec![range(1, 2), range(4, 5), range(7, 9)];
+        assert_eq!(join_beyond(ranges.clone(), 3), ranges);
+        assert_eq!(join_beyond(ranges.clone(), 2), [range(1, 2), range(4, 9)]);
+        assert_eq!(join_beyond(Vec::new(), 2), []);
     }
 }

@@ -13,6 +13,7 @@ use crate::log::scan::SegmentFile;
 use crate::log::store::holes;
 use crate::position::{Position, RingOffset};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// How many ranges of lost positions are noted apart; more become one.
@@ -66,10 +67,9 @@ pub(super) fn repair(directory: &Directory, seen: &[Seen]) -> Result<Vec<String>
             lost.truncate(1);
             lost.iter_mut().for_each(|range| range.end = last);
         }
-        for range in lost {
-            directory.record_lost(range.start, range.end)?;
-            told.push(format!("positions {} to {} may be lost", range.start, range.end.0 - 1));
-        }
+        directory.record_lost(&lost)?;
+        let line = |range: &Range<Position>| format!("positions {} to {} may be lost", range.start, range.end.0 - 1);
+        told.extend(lost.iter().map(line));
         if generation.end.is_some() {
             for (log, shard) in logs.into_iter().zip(&shards) {
                 log.close(&shard.identity.directory, &**directory.storage())?;

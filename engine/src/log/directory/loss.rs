@@ -6,6 +6,7 @@ use crate::log::found::Seen;
 use crate::log::meta::Lost;
 use crate::log::recovery::Trust;
 use crate::position::Position;
+use std::ops::Range;
 
 impl Directory {
     /// The ranges of which events may have been lost in power losses, in order, apart from each other.
@@ -67,15 +68,18 @@ impl Directory {
         })
     }
 
-    /// Notes that events may have been lost at the positions from `from` up to but without `to`. Ranges that touch
-    /// become one, so that saying it again after an interruption changes nothing.
+    /// Notes that events may have been lost at these positions. Ranges that touch become one, so that saying it again
+    /// after an interruption changes nothing.
     ///
     /// # Errors
     /// Where the system refuses.
-    pub fn record_lost(&self, from: Position, to: Position) -> Result<(), DirectoryError> {
-        match from < to {
-            true => self.change(|meta| meta.add_lost(Lost { from, to })),
-            false => Ok(()),
+    pub fn record_lost(&self, ranges: &[Range<Position>]) -> Result<(), DirectoryError> {
+        let lost = || ranges.iter().filter(|range| !range.is_empty());
+        match lost().next() {
+            Some(_) => {
+                self.change(|meta| lost().for_each(|lost| meta.add_lost(Lost { from: lost.start, to: lost.end })))
+            }
+            None => Ok(()),
         }
     }
 

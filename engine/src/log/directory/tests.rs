@@ -137,12 +137,12 @@ fn after_a_power_loss_positions_jump_to_the_limit() {
     assert_eq!(directory.start(), Start::SameBoot);
     let lost = Lost { from: lost_from, to: limit };
     assert_eq!(directory.lost(), [lost]);
-    directory.record_lost(next, limit).expect("said again");
+    directory.record_lost(&[next..limit, next..next]).expect("said again");
     assert_eq!(directory.lost(), [lost]);
     directory.forget_lost_before(Position(limit.0 - 1)).expect("nothing to forget");
     assert_eq!(directory.lost().len(), 1);
     directory.forget_lost_before(limit).expect("written");
-    directory.record_lost(limit, limit).expect("nothing to note");
+    directory.record_lost(&[limit..limit]).expect("nothing to note");
     drop(directory);
     assert_eq!(open(&scratch, "b").lost(), []);
 }
