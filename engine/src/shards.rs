@@ -99,7 +99,7 @@ impl Shards<'_> {
         if self.of(source).find(source).is_none() {
             return Err(Refusal::NoSuchKey);
         }
-        // Before the value is copied and its record counted: what changes nothing is never too large.
+        // Before its record is counted: what changes nothing is never too large.
         if if_absent && self.of(target).find(target).is_some() {
             return Ok(false);
         }
@@ -109,10 +109,10 @@ impl Shards<'_> {
         let entry = self.of(source).read(source).ok_or(Refusal::NoSuchKey)?;
         let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
         let parts = [source.len(), 8].into_iter().chain(value.parts().into_iter().map(<[u8]>::len));
-        // The source's `Del` and a TTL come on top of the copy.
-        let copy_bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(target);
-        let value = value.clone();
-        self.admit([(target, copy_bytes), (source, record_bytes(source.len(), 0))].into_iter())?;
+        // The source's `Del` and a TTL come on top of the value.
+        let value_bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(target);
+        self.admit([(target, value_bytes), (source, record_bytes(source.len(), 0))].into_iter())?;
+        let value = self.of(source).find(source).and_then(|mut entry| entry.move_out()).ok_or(Refusal::NoSuchKey)?;
         let mut entry = self.of(target).write(target);
         entry.take_over(source, value);
         if let Some(at_ms) = expire_at_ms {

@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 use keytide_engine::event::EventType;
+use keytide_engine::limits::unpublished_bytes_max;
 use keytide_engine::position::{Position, Revision, RingOffset, ShardId};
 use keytide_engine::ring::{Data, Draft, Record, Ring, RingWriter, create};
 use keytide_engine::sequencer::Sequencer;
@@ -21,12 +22,17 @@ fn append(writer: &mut RingWriter, number: u64) {
     writer.append(&Draft { revision: Revision(number), timestamp_ms: !number, ..draft });
 }
 
-/// Numbers from 0, in turns of one to eight records, at positions from 1.
-fn write(mut writer: RingWriter) {
+/// Numbers from 0, in turns of one record to `most`, as far as they fit, at positions from 1.
+fn write(mut writer: RingWriter, most: u64) {
+    /// No record is longer.
+    const RECORD_BYTES_MAX: u64 = 208;
     let mut number = 0;
     while number < RECORDS {
         let first = number;
-        for _ in 0..first % 8 + 1 {
+        for _ in 0..first % most + 1 {
+            if writer.unpublished_bytes() + RECORD_BYTES_MAX > unpublished_bytes_max(writer.capacity()) {
+                break;
+            }
             append(&mut writer, number);
             number += 1;
         }
@@ -81,15 +87,18 @@ fn follow(ring: Ring, budget: usize) -> (u64, u64) {
 
 #[test]
 fn readers_that_are_lapped_all_the_time_never_see_a_wrong_byte() {
-    let (writer, ring) = create(4096).unwrap();
-    let readers = [100, 1500].map(|budget| {
-        let ring = ring.clone();
-        thread::spawn(move || follow(ring, budget))
-    });
-    write(writer);
-    for reader in readers {
-        let (lapped, read) = reader.join().unwrap();
-        println!("lapped {lapped} times, read {read} of {RECORDS}");
+    // Small turns, and turns that take nearly all of the ring.
+    for most in [8, 64] {
+        let (writer, ring) = create(4096).unwrap();
+        let readers = [100, 1500].map(|budget| {
+            let ring = ring.clone();
+            thread::spawn(move || follow(ring, budget))
+        });
+        write(writer, most);
+        for reader in readers {
+            let (lapped, read) = reader.join().unwrap();
+            println!("lapped {lapped} times, read {read} of {RECORDS}");
+        }
     }
 }
 

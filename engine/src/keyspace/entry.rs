@@ -266,6 +266,12 @@ impl<'a> EntryMut<'a> {
         Some(value)
     }
 
+    /// Moves the value out, for another key that takes it over, and leaves an empty string in its place. The caller deletes
+    /// this key next.
+    pub(crate) fn move_out(&mut self) -> Option<Value> {
+        self.entry.value.as_mut().map(|value| std::mem::replace(value, Value::Str(Vec::new())))
+    }
+
     /// Puts a whole value in place of whatever there is, as a `Rename` of `source` records it; no TTL is kept.
     pub(crate) fn take_over(&mut self, source: &[u8], value: Value) {
         let mut parts = vec![source, value.kind().name().as_bytes()];
