@@ -5,7 +5,7 @@ use crate::model::Wanted;
 use crate::{Seed, number};
 use keytide_engine::fanout::{Ask, Fanned, Fanout, Notice};
 use keytide_engine::filter::{Filter, Pattern, Target};
-use keytide_engine::history::{History, Request};
+use keytide_engine::history::{History, Scan};
 use keytide_engine::limits::SubscriptionLimits;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
@@ -74,6 +74,8 @@ struct World {
     cores: Vec<Core>,
     lanes: Vec<Vec<VecDeque<Message>>>,
     lane_max: usize,
+    /// How far the frontier by which is read is behind the one by which was merged: it may step back.
+    lag: u64,
     next_id: u64,
     counts: Counts,
 }
@@ -92,11 +94,12 @@ impl World {
         };
         let lanes = (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect();
         let cores = (0..shards).zip(writers).map(core).collect();
-        World { cores, lanes, lane_max, next_id: 0, counts: Counts::default() }
+        World { cores, lanes, lane_max, lag: 0, next_id: 0, counts: Counts::default() }
     }
 
     fn step(&mut self, rng: &mut fastrand::Rng) {
         let (core, other) = (rng.usize(..self.cores.len()), rng.usize(..self.cores.len()));
+        self.lag = if rng.u8(..3) == 0 { rng.u64(1..6) } else { 0 };
         match rng.u8(..40) {
             0..8 => self.write(KEYS[rng.usize(..KEYS.len())]),
             8..13 => _ = self.cores[core].shard.commit(),
@@ -245,7 +248,8 @@ impl World {
                 waiter.cursor = passed.end;
             }
             let found = first(history, waiter.start, waiter.cursor, &waiter.interest.filter);
-            match read(history, waiter.cursor, &waiter.interest.filter) {
+            let until = Position(history.frontier().0.saturating_sub(self.lag)).max(waiter.cursor);
+            match read_until(history, waiter.cursor, until, &waiter.interest.filter) {
                 Read::Nothing(next) => {
                     assert_eq!(found, None, "passed over, between {} and {next}", waiter.start);
                     self.counts.in_vain += 1;
@@ -267,6 +271,7 @@ impl World {
 
     /// Lets everything happen that is under way.
     fn settle(&mut self) {
+        self.lag = 0;
         for _ in 0..10_000 {
             let mut again = false;
             for core in 0..self.cores.len() {
@@ -282,7 +287,7 @@ impl World {
                 again |= self.cores[core].waiters.values().any(|waiter| waiter.reads);
                 again |= self.cores[core].fanout.has_unsent();
             }
-            if !again {
+            if !again && self.lanes.iter().flatten().all(VecDeque::is_empty) {
                 return;
             }
         }
@@ -312,13 +317,17 @@ enum Read {
 }
 
 fn read(history: &mut History, cursor: Position, filter: &Filter) -> Read {
+    read_until(history, cursor, history.frontier(), filter)
+}
+
+fn read_until(history: &mut History, cursor: Position, until: Position, filter: &Filter) -> Read {
+    let (source, records) = (&Source::All, usize::MAX);
     let mut found = None;
-    let request = Request { cursor, count: 1, bytes: 1, filter };
-    let page = history.read(&request, |_, record| {
+    let scan = Scan { cursor, until: Some(until), count: 1, bytes: 1, records, source, filter };
+    let page = history.scan(&scan, |_, _, record| {
         found = Some(record.position());
         1
     });
-    let page = page.expect("the cursor is not beyond the head");
     match found {
         Some(position) => Read::Event(position),
         None if page.gap.is_some() => Read::Gap,
