@@ -3,6 +3,7 @@
 use crate::group_store;
 use keytide_engine::log::check::{self, CheckError, CheckReport, Problem};
 use keytide_engine::log::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use keytide_engine::log::recovery::Trust;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -19,7 +20,8 @@ pub fn run(dir: &Path, repair: bool, out: &mut dyn Write) -> u8 {
         Ok(true) => SOUND,
         Ok(false) => DAMAGED,
         Err(Failure::Check(CheckError::Directory(
-            error @ (DirectoryError::MetaMissing { .. } | DirectoryError::Meta { .. }),
+            error
+            @ (DirectoryError::MetaMissing { .. } | DirectoryError::Meta { .. } | DirectoryError::MetaLost { .. }),
         ))) => {
             eprintln!("keytide: {error}");
             DAMAGED
@@ -53,6 +55,9 @@ impl From<CheckError> for Failure {
 /// Whether everything is sound in the end.
 fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failure> {
     let refused = |error| Failure::Check(CheckError::Directory(error));
+    if repair && let Some(done) = Directory::repair_meta(dir, &DirectoryOptions::default()).map_err(refused)? {
+        writeln!(out, "repaired: {done}")?;
+    }
     let directory = Directory::open_existing(dir, repair, DirectoryOptions::default()).map_err(refused)?;
     let ended = match directory.start() {
         Start::New | Start::Clean => "ended in order",
@@ -61,12 +66,26 @@ fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failur
         Start::PowerLoss => "ended with the system, or this is a copy",
     };
     writeln!(out, "{}: history {}, the last run {ended}", dir.display(), directory.history_id())?;
+    if let Some(problem) = directory.copy_problem() {
+        writeln!(out, "  note: {problem}; a start makes it anew")?;
+    }
+    let trust = directory.trust();
     let report = look(&directory, repair, out)?;
-    let groups = group_problems(dir);
+    let mut groups = group_problems(dir, trust);
     for problem in &groups {
         writeln!(out, "  {problem}")?;
     }
-    for line in &report.repaired {
+    let mut repaired = report.repaired.clone();
+    if repair && groups.iter().any(|problem| problem.is_damage) {
+        match group_store::repair(dir, &directory.history_id(), trust) {
+            Ok(done) => {
+                repaired.extend(done);
+                groups = group_problems(dir, trust);
+            }
+            Err(error) => writeln!(out, "  damage: {error}")?,
+        }
+    }
+    for line in &repaired {
         writeln!(out, "repaired: {line}")?;
     }
     let are_groups_sound = groups.iter().all(|problem| !problem.is_damage);
@@ -116,14 +135,8 @@ fn summary(report: &CheckReport, is_sound: bool, out: &mut dyn Write) -> io::Res
     }
 }
 
-fn group_problems(dir: &Path) -> Vec<Problem> {
-    let problem = |what: String, is_damage| Problem { path: dir.join("groups"), place: None, what, is_damage };
-    match group_store::is_whole(dir) {
-        Ok(true) => Vec::new(),
-        Ok(false) => {
-            let what = "a journal's end is torn; a start takes the groups as they were before";
-            vec![problem(what.to_owned(), false)]
-        }
-        Err(error) => vec![problem(error.to_string(), true)],
-    }
+fn group_problems(dir: &Path, trust: Trust) -> Vec<Problem> {
+    group_store::look(dir, trust).unwrap_or_else(|error| {
+        vec![Problem { path: dir.join("groups"), place: None, what: error.to_string(), is_damage: true }]
+    })
 }

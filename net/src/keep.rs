@@ -46,6 +46,10 @@ impl OpenStore {
         if self.failure.is_set() {
             return Ok(self.directory.note_failure()?);
         }
+        if !group_store::has_ended(self.directory.path()) {
+            tracing::warn!("consumer groups are not written to the end: the next start takes the server for killed");
+            return Ok(());
+        }
         Ok(self.directory.close_clean(sequencer.next())?)
     }
 }
@@ -91,6 +95,7 @@ fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result
             let _ = write!(std::io::stderr(), "\rkeytide: shard {shard}: {records} records recovered");
         }
     };
+    look_at_groups(options)?;
     let opened = store::open(options, &progress).map_err(StartError::Store)?;
     tell(&opened.found, shows_progress);
     let store::Store { shards, histories, older, retirement, sequencer, directory, failure, .. } = opened;
@@ -103,6 +108,7 @@ fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result
         history_id: &history_id,
         next: sequencer.next(),
         cores: options.shards,
+        trust: directory.trust(),
     })?;
     let snapshots =
         SnapshotThread::start(options.shards).map_err(|error| StartError::Store(StoreError::Thread(error)))?;
@@ -118,6 +124,17 @@ fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result
     let store = Some(OpenStore { directory, limit, failure: failure.clone(), snapshots });
     let kept = Kept { sequencer, histories, older, log_failure: Some(failure), history_id, on_disk };
     Ok(Begun { kept, shards, groups, store })
+}
+
+/// Refuses damaged consumer groups before anything is begun: a start that refuses has changed nothing, and the next one
+/// knows as well as this one how the run before has ended.
+fn look_at_groups(options: &StoreOptions) -> Result<(), StartError> {
+    if !options.path.join("groups").exists() {
+        return Ok(());
+    }
+    let directory = Directory::open_existing(&options.path, false, options.directory.clone())
+        .map_err(|error| StartError::Store(error.into()))?;
+    Ok(group_store::check(&options.path, directory.trust())?)
 }
 
 /// Says what was found where that is more than the orderly end of the run before.

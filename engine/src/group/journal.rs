@@ -1,13 +1,18 @@
 //! What outlives the process of a core's groups: every change of a turn as one frame, and groups made of frames again.
 //!
 //! ```text
-//!   frame:  length, 4 bytes │ CRC-32C of length and changes, 4 bytes │ changes, `length` bytes      little-endian
+//!   frame:  length, 4 bytes │ checksum, 4 bytes │ changes, `length` bytes      little-endian
 //! ```
+//!
+//! The checksum is CRC-32C of length and changes; in a file it is combined (exclusive or) with that of the byte at which
+//! the frame begins: so a frame that is missing makes all behind it none. Frames are made without their place and
+//! [placed](place_frames) where they are written.
 //!
 //! A journal is the whole state, a frame for each group, and then a frame for each turn that changed something. Frames
 //! are whole or nothing: what a turn delivered and how far the cursor moved for it stand or fall together, so that no
-//! crash lets the cursor pass what nobody was given. A frame that is not what it was ends the journal; what comes behind
-//! it is lost, which for a frame that was being written is what its clients were never told.
+//! crash lets the cursor pass what nobody was given. A frame that is not what it was ends the journal. Where nothing that
+//! is a frame comes behind it, it was being written, and its clients were never told. Where something does, it is damage:
+//! [`GroupTable::salvage`] makes of such a journal what is sure.
 //!
 //! Kept are options, cursor, pending and parked entries, consumers and what was counted. When a consumer was last heard
 //! of is kept only as its last delivery; and a cursor that passes over events that are not for the group only now and
@@ -19,6 +24,8 @@ use super::codec::{Damaged, Input, distance, put_bytes, put_number};
 use super::pending::Entry;
 use super::table::{GroupTable, NamedGroup};
 use crate::position::Position;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The changes of a table that no group has noted itself, and which groups may have noted some.
 #[derive(Default)]
@@ -95,17 +102,53 @@ impl GroupTable {
         }
     }
 
-    /// Makes of frames what they were made of, on top of what the table has; answers how many of the bytes were frames.
-    /// The first that is none ends it.
-    pub fn replay(&mut self, bytes: &[u8]) -> usize {
-        let mut rest = bytes;
-        while let Some((changes, behind)) = split_frame(rest) {
-            if self.apply(changes).is_err() {
+    /// Makes of frames what they were made of, on top of what the table has. The first that is none ends it. The frames
+    /// begin at byte `place` of their file; none where they are not placed.
+    pub fn replay(&mut self, bytes: &[u8], place: Option<u64>) -> Replayed {
+        let mut replayed = Replayed::default();
+        while let Some((changes, behind)) = split_frame(bytes, replayed.bytes, place) {
+            replayed.is_ended = changes == ENDED;
+            if !replayed.is_ended && self.apply(changes).is_err() {
                 break;
             }
-            rest = behind;
+            replayed.bytes = behind;
+            replayed.frames += 1;
         }
-        bytes.len() - rest.len()
+        replayed
+    }
+
+    /// Makes of damaged frames what is sure, on top of what the table has; answers the bytes that were no frames. Groups
+    /// that were there before the damage are as they were then, for it may have changed any of them: what they were given
+    /// later is delivered again. Groups that were created behind it are as they were at the end.
+    pub fn salvage(&mut self, bytes: &[u8], place: Option<u64>) -> Vec<Range<usize>> {
+        let (mut at, mut lost) = (0, Vec::new());
+        // By number, each group as it was before the first damage that it has met.
+        let mut held: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        while at < bytes.len() {
+            let frame = split_frame(bytes, at, place);
+            if let Some((changes, behind)) = frame
+                && (changes == ENDED || self.apply(changes).is_ok())
+            {
+                at = behind;
+                continue;
+            }
+            for (number, named) in &self.groups {
+                held.entry(*number).or_insert_with(|| {
+                    let mut state = Vec::new();
+                    put_group(&mut state, *number, (&named.key_pattern, &named.name), &named.group);
+                    state
+                });
+            }
+            let from = at;
+            at = frame.map_or_else(|| first_frame(bytes, at + 1, place).unwrap_or(bytes.len()), |(_, behind)| behind);
+            lost.push(from..at);
+        }
+        for (number, state) in held {
+            if self.groups.contains_key(&number) && self.apply(&state).is_err() {
+                debug_assert!(false, "what was just written can be read");
+            }
+        }
+        lost
     }
 
     fn apply(&mut self, changes: &[u8]) -> Result<(), Damaged> {
@@ -168,13 +211,73 @@ pub(super) fn end_frame(out: &mut Vec<u8>, start: usize) -> bool {
     true
 }
 
-/// The changes of the first frame, and what comes behind it; none where it is not whole.
-fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
+/// What was made of frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// How many bytes they were.
+    pub bytes: usize,
+    /// How many frames.
+    pub frames: usize,
+    /// Whether the last of them says that the server stopped in order.
+    pub is_ended: bool,
+}
+
+/// The changes of the frame that says that the server stopped in order. No change has this tag.
+const ENDED: &[u8] = &[0xff];
+
+/// Writes the frame behind `out` that says that nothing follows.
+pub fn write_end(out: &mut Vec<u8>) {
+    let start = begin_frame(out);
+    out.extend_from_slice(ENDED);
+    end_frame(out, start);
+}
+
+/// Has the checksums of frames tell where each begins, the first at byte `place` of its file. To be called once for
+/// frames that were just made.
+pub fn place_frames(frames: &mut [u8], place: u64) {
+    let mut at = 0;
+    while let Some(length) = frames.get(at..).and_then(<[u8]>::first_chunk::<4>).copied() {
+        let Some(sum) = frames.get_mut(at + 4..at + FRAME_HEADER_BYTES) else { return };
+        for (byte, placed) in sum.iter_mut().zip(placed([0; 4], place + at as u64)) {
+            *byte ^= placed;
+        }
+        at += FRAME_HEADER_BYTES + u32::from_le_bytes(length) as usize;
+    }
+}
+
+/// The sum of a frame that begins at byte `place` of its file, of its sum without it.
+fn placed(sum: [u8; 4], place: u64) -> [u8; 4] {
+    let place = crc32c::crc32c(&place.to_le_bytes()).to_le_bytes();
+    std::array::from_fn(|at| sum[at] ^ place[at])
+}
+
+/// The changes of the frame that begins at byte `at`, and where the next one does; none where it is not whole.
+pub(super) fn split_frame(bytes: &[u8], at: usize, place: Option<u64>) -> Option<(&[u8], usize)> {
+    let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
-    let (changes, behind) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    let is_whole = crc32c::crc32c_append(crc32c::crc32c(length), changes) == u32::from_le_bytes(*sum);
-    (is_whole && !changes.is_empty()).then_some((changes, behind))
+    let changes = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    let expected = crc32c::crc32c_append(crc32c::crc32c(length), changes).to_le_bytes();
+    let expected = place.map_or(expected, |place| placed(expected, place + at as u64));
+    (expected == *sum && !changes.is_empty()).then_some((changes, at + FRAME_HEADER_BYTES + changes.len()))
+}
+
+/// Where the first whole frame begins at byte `from` or later; none where there is none. The arguments are those of
+/// [`GroupTable::replay`].
+pub fn first_frame(bytes: &[u8], from: usize, place: Option<u64>) -> Option<usize> {
+    /// Sums at most so many bytes of what may be frames. What takes more was made to look like frames, and counts as such.
+    const SUMMED_BYTES_MAX: usize = 1 << 30;
+    let mut summed = 0;
+    (from..bytes.len().saturating_sub(FRAME_HEADER_BYTES)).find(|at| {
+        let frame = &bytes[*at..];
+        let length = frame.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        let first = frame[FRAME_HEADER_BYTES];
+        let is_plausible =
+            (1..=frame.len() - FRAME_HEADER_BYTES).contains(&length) && (Tag::of(first).is_some() || ENDED == [first]);
+        if is_plausible {
+            summed += length;
+        }
+        is_plausible && (summed > SUMMED_BYTES_MAX || split_frame(bytes, *at, place).is_some())
+    })
 }
 
 /// A group, whole: see `apply_group` in `restore` for how it is read.

@@ -1,6 +1,6 @@
 //! What a journal promises: the same groups again, whatever was cut off it or spoiled in it.
 
-use super::journal::{begin_frame, end_frame, put_group};
+use super::journal::{begin_frame, end_frame, first_frame, place_frames, put_group, split_frame, write_end};
 use super::model::{IDLE_MS, World, history_and_shards, op};
 use super::*;
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ pub(super) fn keep_changes(group: &mut Group, journal: &mut Vec<u8>) {
 /// The group again.
 pub(super) fn restored(journal: &[u8]) -> Group {
     let mut table = GroupTable::default();
-    assert_eq!(table.replay(journal), journal.len());
+    assert_eq!(table.replay(journal, None).bytes, journal.len());
     table.groups.pop_first().unwrap().1.group
 }
 
@@ -47,7 +47,7 @@ fn dump_table(table: &GroupTable) -> Dump {
 
 fn replayed(journal: &[u8]) -> (GroupTable, usize) {
     let mut table = GroupTable::default();
-    let bytes = table.replay(journal);
+    let bytes = table.replay(journal, None).bytes;
     (table, bytes)
 }
 
@@ -283,4 +283,56 @@ fn a_clock_that_was_put_back_does_not_put_redelivery_off() {
     assert_eq!(group.next_due_ms(), Some(now_ms + IDLE_MS));
     assert!(group.pending(now_ms).all(|row| row.idle_ms == 0));
     assert_eq!(group.consumers(now_ms + 5)[0].idle_ms, 5);
+}
+
+#[test]
+fn a_frame_in_another_place_or_behind_one_that_is_missing_is_none() {
+    let story = Story::new();
+    let mut placed = story.journal.clone();
+    place_frames(&mut placed, 64);
+    let table = |bytes: &[u8], place| {
+        let mut table = GroupTable::default();
+        (table.replay(bytes, place), dump_table(&table))
+    };
+    let (all, groups) = table(&placed, Some(64));
+    assert_eq!((all.bytes, all.is_ended, &groups), (placed.len(), false, &dump_table(&replayed(&story.journal).0)));
+    assert_eq!(table(&placed, Some(65)).0.frames, 0);
+    assert_eq!(table(&placed, None).0.frames, 0);
+    let second = split_frame(&placed, 0, Some(64)).unwrap().1;
+    let third = split_frame(&placed, second, Some(64)).unwrap().1;
+    assert_eq!(first_frame(&placed, 1, Some(64)), Some(second));
+    placed.drain(second..third);
+    assert_eq!(table(&placed, Some(64)).0.frames, 1, "a frame that is missing is noticed");
+    assert_eq!(first_frame(&placed, second + 1, Some(64)), None);
+    let mut ended = story.journal.clone();
+    write_end(&mut ended);
+    assert!(table(&ended, None).0.is_ended);
+}
+
+#[test]
+fn of_a_damaged_journal_no_group_is_further_than_before_the_damage_and_later_ones_are_whole() {
+    let story = Story::new();
+    let whole = dump_table(&replayed(&story.journal).0);
+    let mut at = 0;
+    while let Some((_, behind)) = split_frame(&story.journal, at, None) {
+        for byte in [at, at + 5, behind - 1] {
+            let mut damaged = story.journal.clone();
+            damaged[byte] ^= 4;
+            let mut table = GroupTable::default();
+            let lost = table.salvage(&damaged, None);
+            assert!(lost.iter().any(|lost| lost.contains(&at)), "{lost:?}");
+            // Each is as it was before the damage, or once behind it.
+            let before = dump_table(&replayed(&story.journal[..at]).0);
+            for group in &dump_table(&table) {
+                let names = |(key, name, ..): &(Vec<u8>, Vec<u8>, Position, Vec<String>)| (key.clone(), name.clone());
+                let was = story.frames.iter().any(|(_, groups)| groups.contains(group));
+                let is_held = before.iter().all(|other| names(other) != names(group) || other == group);
+                let was_later = whole.contains(group);
+                assert!(was && (is_held || was_later), "byte {byte}: {group:?}");
+            }
+        }
+        at = behind;
+    }
+    let mut table = GroupTable::default();
+    assert_eq!((table.salvage(&story.journal, None), dump_table(&table)), (Vec::new(), whole));
 }

@@ -42,6 +42,7 @@ mod tests;
 
 pub use changes::Urgency;
 pub use consume::{GroupRead, Nack, Row};
+pub use journal::{Replayed, first_frame, place_frames, write_end};
 pub use manage::{ConsumerInfo, GroupInfo, PendingRow};
 pub use table::GroupTable;
 

@@ -87,7 +87,7 @@ impl SegmentFile {
     }
 
     /// Whether the record that is not whole at `at` looks as a write leaves it that was under way when the process was
-    /// killed: the system takes it page by page, and what is behind the last page that it took is zeros.
+    /// killed: the system takes it page by page, up to the end of one, and what is behind that is zeros.
     ///
     /// # Errors
     /// Whatever reading meets.
@@ -100,8 +100,13 @@ impl SegmentFile {
         }
         self.read(at, limit, record::HEADER_BYTES as usize, &mut head)?;
         let length = record::length(&head);
-        let page = self.file_at(self.used_end(at)?).next_multiple_of(PAGE_BYTES);
-        // Up to seven zeros end a record that is there as a whole.
-        Ok(length.is_multiple_of(8) && length <= limit.0 - at.0 && page + 8 <= self.file_at(at) + length)
+        let used = self.file_at(self.used_end(at)?);
+        let page = used.next_multiple_of(PAGE_BYTES);
+        // Up to seven zeros end a record that is there as a whole, whatever its damaged length says.
+        let is_page_full = page - used < 8;
+        Ok(is_page_full
+            && length.is_multiple_of(8)
+            && length <= limit.0 - at.0
+            && page + 8 <= self.file_at(at) + length)
     }
 }

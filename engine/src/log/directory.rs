@@ -34,6 +34,8 @@ pub const LIMIT_AHEAD: u64 = LIMIT_STEP / 2;
 
 const LOCK: &str = "lock";
 const META: &str = "meta.toml";
+/// The same once more, written before it: for a repair.
+const META_COPY: &str = "meta-copy.toml";
 const GENERATION: &str = "generation-";
 
 /// How the last run ended.
@@ -84,7 +86,7 @@ pub enum DirectoryError {
         pid: Option<u32>,
     },
     /// `meta.toml` is not what it should be.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", remedy(.path, .source))]
     Meta {
         /// The file.
         path: PathBuf,
@@ -92,12 +94,20 @@ pub enum DirectoryError {
         source: MetaError,
     },
     /// There is history, and nothing that says what it is.
-    #[error("{path} is missing, but {found} is there: put it back from a copy, or give an empty directory")]
+    #[error("{path} is missing, but {found} is there: run `keytide check --repair {}`, put it back from a backup, or give an empty directory", dir(.path))]
     MetaMissing {
         /// Where `meta.toml` should be.
         path: PathBuf,
         /// What stands beside it.
         found: String,
+    },
+    /// `meta.toml` is damaged or missing, and so is its copy.
+    #[error(
+        "{path} and {META_COPY} beside it are damaged or missing: put one of them back from a backup of the same directory"
+    )]
+    MetaLost {
+        /// Where `meta.toml` is, or should be.
+        path: PathBuf,
     },
     /// There is nothing of ours.
     #[error("{path}: there is no meta.toml: this is no directory of keytide")]
@@ -119,6 +129,19 @@ pub enum DirectoryError {
 
 fn process(pid: &Option<u32>) -> String {
     pid.map_or(String::new(), |pid| format!(" (process {pid})"))
+}
+
+/// The directory that a file of it is in.
+fn dir(path: &Path) -> std::path::Display<'_> {
+    path.parent().unwrap_or(path).display()
+}
+
+/// What helps against damage, behind what is wrong.
+fn remedy(path: &Path, source: &MetaError) -> String {
+    match source {
+        MetaError::Damaged(_) => format!("; run `keytide check --repair {}`", dir(path)),
+        MetaError::Format { .. } => String::new(),
+    }
 }
 
 /// A failure of the system, as `map_err` takes it.
@@ -439,21 +462,27 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
 
 fn read_or_make(directory: &Path, shards: u16, storage: &dyn Storage) -> Result<Meta, DirectoryError> {
     let path = directory.join(META);
-    match fs::read_to_string(&path) {
-        Ok(text) => Meta::read(&text).map_err(|source| DirectoryError::Meta { path, source }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(found) = first_generation_name(directory)? {
-                return Err(DirectoryError::MetaMissing { path, found });
-            }
-            let meta = Meta::new(shards, new_history_id());
-            write(directory, &meta, storage)?;
-            Ok(meta)
-        }
+    if let Some(meta) = read(&path)? {
+        return Ok(meta);
+    }
+    if let Some(found) = first_generation_name(directory)? {
+        return Err(DirectoryError::MetaMissing { path, found });
+    }
+    let meta = Meta::new(shards, new_history_id());
+    write(directory, &meta, storage)?;
+    Ok(meta)
+}
+
+/// Reads a file; none where there is none.
+fn read(path: &Path) -> Result<Option<Meta>, DirectoryError> {
+    let damaged = |source| DirectoryError::Meta { path: path.to_owned(), source };
+    match fs::read_to_string(path) {
+        Ok(text) => Meta::read(&text).map(Some).map_err(damaged),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            let source = MetaError::Damaged("it is no text".to_owned());
-            Err(DirectoryError::Meta { path, source })
+            Err(damaged(MetaError::Damaged("it is no text".to_owned())))
         }
-        Err(source) => Err(system(&path, "read the file")(source)),
+        Err(source) => Err(system(path, "read the file")(source)),
     }
 }
 
@@ -470,11 +499,16 @@ fn first_generation_name(directory: &Path) -> Result<Option<String>, DirectoryEr
 }
 
 fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), DirectoryError> {
-    let path = directory.join(META);
-    storage.replace(&path, meta.text().as_bytes()).map_err(system(&path, "write the file"))
+    let text = meta.text();
+    for name in [META_COPY, META] {
+        let path = directory.join(name);
+        storage.replace(&path, text.as_bytes()).map_err(system(&path, "write the file"))?;
+    }
+    Ok(())
 }
 
 mod existing;
 mod loss;
+mod repair;
 #[cfg(test)]
 mod tests;

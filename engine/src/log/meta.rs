@@ -3,14 +3,20 @@
 use crate::position::Position;
 use serde::{Deserialize, Serialize};
 
-/// The version of the directory's format that this program writes. It reads no other.
-pub const FORMAT: u32 = 1;
+/// The version of the directory's format that this program writes. It also reads version 1, whose file has no checksum.
+pub const FORMAT: u32 = 2;
+
+/// The version without a checksum.
+const FIRST_FORMAT: u32 = 1;
 
 /// How many hexadecimal digits a history's id has.
 pub const HISTORY_ID_DIGITS: usize = 40;
 
 /// What stands at the top of the file.
 const HEADER: &str = "# Written by keytide; do not edit.\n";
+
+/// What stands before and behind the checksum, CRC-32C of all other lines in eight hexadecimal digits.
+const CHECKSUM: (&str, &str) = ("checksum = \"", "\"\n");
 
 /// Shards by one number of them, from one position to another. A change of `--shards` begins a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +73,7 @@ pub(super) struct Meta {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
     /// It is of another version.
-    #[error("it has format {found}, and this keytide knows format {FORMAT} only: start the keytide that wrote it")]
+    #[error("it has format {found}, and this keytide knows formats up to {FORMAT}: start the keytide that wrote it")]
     Format {
         /// The version that it says.
         found: i64,
@@ -96,21 +102,30 @@ impl Meta {
     /// Reads the file's text. The version comes first, so that a newer file is told to be one, whatever is in it.
     pub fn read(text: &str) -> Result<Meta, MetaError> {
         let damaged = |error: toml::de::Error| MetaError::Damaged(error.to_string().trim_end().replace('\n', " "));
-        let table: toml::Table = text.parse().map_err(damaged)?;
+        let summed = split_checksum(text);
+        if summed.is_some_and(|(sum, body)| sum != checksum(body)) {
+            return Err(MetaError::Damaged("its checksum does not fit: it is damaged, or was edited".to_owned()));
+        }
+        let body = summed.map_or(text, |(_, body)| body);
+        let table: toml::Table = body.parse().map_err(damaged)?;
         match table.get("format") {
-            Some(toml::Value::Integer(found)) if *found == i64::from(FORMAT) => {}
+            Some(toml::Value::Integer(found)) if *found == i64::from(FORMAT) && summed.is_none() => {
+                return Err(MetaError::Damaged("its checksum is missing".to_owned()));
+            }
+            Some(toml::Value::Integer(found)) if (FIRST_FORMAT.into()..=FORMAT.into()).contains(found) => {}
             Some(toml::Value::Integer(found)) => return Err(MetaError::Format { found: *found }),
             _ => return Err(MetaError::Damaged("`format` is not there or no number".to_owned())),
         }
-        let meta: Meta = toml::from_str(text).map_err(damaged)?;
+        let meta: Meta = toml::from_str(body).map_err(damaged)?;
         meta.check().map_err(MetaError::Damaged)?;
-        Ok(meta)
+        Ok(Meta { format: FORMAT, ..meta })
     }
 
     /// The file's text.
     pub fn text(&self) -> String {
         let body = toml::to_string(self).expect("numbers below 2^53 and plain texts can be written");
-        HEADER.to_owned() + &body
+        let (before, behind) = CHECKSUM;
+        format!("{HEADER}{before}{}{behind}{body}", checksum(&body))
     }
 
     /// The generation that is written to.
@@ -163,6 +178,17 @@ impl Meta {
             None => Ok(()),
         }
     }
+}
+
+/// The digits of the checksum of a file with these lines behind it.
+fn checksum(body: &str) -> String {
+    format!("{:08x}", crc32c::crc32c_append(crc32c::crc32c(HEADER.as_bytes()), body.as_bytes()))
+}
+
+/// The digits of a text's checksum, and the lines behind it; none where it has no checksum.
+fn split_checksum(text: &str) -> Option<(&str, &str)> {
+    let (before, behind) = CHECKSUM;
+    text.strip_prefix(HEADER)?.strip_prefix(before)?.split_once(behind)
 }
 
 /// A position as the number it is.
@@ -224,12 +250,43 @@ mod tests {
     fn the_text_is_the_one_that_is_documented() {
         let mut meta = meta();
         meta.add_lost(lost(10, 20));
-        let text = "# Written by keytide; do not edit.\nformat = 1\n\
+        let text = "# Written by keytide; do not edit.\nchecksum = \"CHECKSUM\"\nformat = 2\n\
                     history = \"0123456789abcdef0123456789abcdef01234567\"\n\
                     limit = 5000\nboot = \"a boot\"\nclean = true\n\n\
                     [[generation]]\nnumber = 1\nshards = 2\nfirst = 0\n\n\
                     [[lost]]\nfrom = 10\nto = 20\n";
-        assert_eq!(meta.text(), text);
+        let sum = meta.text()[HEADER.len() + CHECKSUM.0.len()..][..8].to_owned();
+        assert_eq!(meta.text(), text.replace("CHECKSUM", &sum));
+        let read: toml::Table = meta.text().parse().expect("it is TOML");
+        assert_eq!(read["checksum"].as_str(), Some(&*sum));
+    }
+
+    #[test]
+    fn with_any_byte_changed_or_missing_it_is_another_file_or_none() {
+        let mut meta = meta();
+        meta.add_lost(lost(10, 20));
+        let text = meta.text().into_bytes();
+        let read = |bytes: &[u8]| std::str::from_utf8(bytes).map_or_else(|_| Meta::read(""), Meta::read);
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut changed = text.clone();
+                changed[at] ^= 1 << bit;
+                assert!(read(&changed).is_err(), "byte {at}, bit {bit}");
+            }
+            assert!(read(&text[..at]).is_err(), "cut to {at}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_read_and_written_in_this_one() {
+        let text = meta().text();
+        let (_, body) = split_checksum(&text).expect("it has one");
+        let first = HEADER.to_owned() + &body.replace("format = 2", "format = 1");
+        assert_eq!(Meta::read(&first), Ok(meta()));
+        assert_eq!(
+            Meta::read(&format!("{HEADER}{body}")).map_err(|error| error.to_string()).err().as_deref(),
+            Some("its checksum is missing")
+        );
     }
 
     #[test]
@@ -241,7 +298,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
+        // Of the first format, so that what is wrong is not told by the checksum.
         let text = meta().text();
+        let (_, body) = split_checksum(&text).expect("it has one");
+        let text = HEADER.to_owned() + &body.replace("format = 2", "format = 1");
         let broken = |from: &str, to: &str| {
             assert!(text.contains(from), "{from}");
             Meta::read(&text.replace(from, to)).expect_err(to).to_string()

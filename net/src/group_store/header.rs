@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!    0  magic, 8 bytes    8  version, 4    12  core, 2    14  cores, 2    16  history id, 40, zeros behind it
-//!   56  zeros, 4         60  CRC-32C of the bytes before, 4
+//!   56  frames, 4        60  CRC-32C of the bytes before, 4
 //! ```
+//!
+//! `frames` is how many the journal had when it got its name: these were on the disk. Version 1 has 0 there, and the
+//! checksums of its frames do not tell their places.
 
 use thiserror::Error;
 
@@ -11,8 +14,10 @@ use thiserror::Error;
 pub(super) const HEADER_BYTES: usize = 64;
 
 const MAGIC: &[u8; 8] = b"KTGROUPS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+const FIRST_VERSION: u32 = 1;
 const HISTORY: std::ops::Range<usize> = 16..56;
+const FRAMES: usize = 56;
 const SUM: usize = 60;
 
 /// What a header says.
@@ -24,6 +29,10 @@ pub struct Header {
     pub cores: u16,
     /// The name of the history that its positions are of.
     pub history_id: String,
+    /// The version of the format.
+    pub version: u32,
+    /// How many frames it began with.
+    pub frames: u32,
 }
 
 /// Why bytes are no header.
@@ -41,14 +50,30 @@ pub enum HeaderError {
 }
 
 impl Header {
+    /// A journal of this version, with which a core begins.
+    pub(super) fn new(core: u16, cores: u16, history_id: &str) -> Header {
+        Header { core, cores, history_id: history_id.to_owned(), version: VERSION, frames: 0 }
+    }
+
+    /// The byte of the file at which frames begin whose checksums tell their places; none where they do not.
+    pub(super) fn place(&self) -> Option<u64> {
+        (self.version > FIRST_VERSION).then_some(HEADER_BYTES as u64)
+    }
+
+    /// Whether a server that stops in order says so at the journal's end.
+    pub(super) fn has_end(&self) -> bool {
+        self.version > FIRST_VERSION
+    }
+
     /// The bytes; none where the history's name is too long.
     pub(super) fn bytes(&self) -> Option<[u8; HEADER_BYTES]> {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..14].copy_from_slice(&self.core.to_le_bytes());
         bytes[14..16].copy_from_slice(&self.cores.to_le_bytes());
         bytes[HISTORY].get_mut(..self.history_id.len())?.copy_from_slice(self.history_id.as_bytes());
+        bytes[FRAMES..SUM].copy_from_slice(&self.frames.to_le_bytes());
         let sum = crc32c::crc32c(&bytes[..SUM]);
         bytes[SUM..].copy_from_slice(&sum.to_le_bytes());
         Some(bytes)
@@ -62,12 +87,13 @@ impl Header {
         if &bytes[..8] != MAGIC || four(SUM) != crc32c::crc32c(&bytes[..SUM]) {
             return Err(HeaderError::Damaged);
         }
-        if four(8) != VERSION {
-            return Err(HeaderError::Version { version: four(8) });
+        let version = four(8);
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
+            return Err(HeaderError::Version { version });
         }
         let history_id = String::from_utf8(bytes[HISTORY].to_vec()).map_err(|_| HeaderError::Damaged)?;
         let history_id = history_id.trim_end_matches('\0').to_owned();
-        Ok(Header { core: two(12), cores: two(14), history_id })
+        Ok(Header { core: two(12), cores: two(14), history_id, version, frames: four(FRAMES) })
     }
 }
 
@@ -77,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written_and_not_at_all_with_any_byte_spoiled() {
-        let header = Header { core: 3, cores: 8, history_id: "0123456789abcdef0123456789abcdef01234567".into() };
+        let header = Header { frames: 5, ..Header::new(3, 8, "0123456789abcdef0123456789abcdef01234567") };
         let bytes = header.bytes().unwrap();
         assert_eq!(Header::parse(&bytes), Ok(header.clone()));
         for at in 0..HEADER_BYTES {
@@ -91,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_journal_of_a_later_version_is_told_by_its_version() {
-        let header = Header { core: 0, cores: 1, history_id: String::new() };
+        let header = Header::new(0, 1, "");
         let mut bytes = header.bytes().unwrap();
         bytes[8] = 9;
         let sum = crc32c::crc32c(&bytes[..SUM]);

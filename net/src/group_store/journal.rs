@@ -5,10 +5,10 @@
 //! writes and syncs it beside the journal, and a later turn appends what has changed meanwhile and renames it. Until then
 //! the journal goes on, so that there is a whole one at any moment.
 
-use super::header::Header;
+use super::header::{HEADER_BYTES, Header};
 use super::helper::{Helper, JournalFile};
 use super::sync_directory;
-use keytide_engine::group::{GroupTable, Urgency};
+use keytide_engine::group::{GroupTable, Urgency, place_frames, write_end};
 use keytide_engine::log::Fsync;
 use std::fs::{self, File};
 use std::io;
@@ -49,7 +49,7 @@ struct Anew {
     path: PathBuf,
     begins_with: u64,
     written: Receiver<io::Result<File>>,
-    /// The frames that the state has not.
+    /// The frames that the state has not, which are not placed yet.
     since: Vec<u8>,
 }
 
@@ -61,8 +61,11 @@ pub(super) fn file_name(core: u16) -> String {
 /// What a journal begins with.
 pub(super) fn content(header: &Header, table: &GroupTable) -> io::Result<Vec<u8>> {
     let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the name of the history is longer than 40 bytes");
+    let frames = u32::try_from(table.len()).unwrap_or(u32::MAX);
+    let header = Header { frames, ..header.clone() };
     let mut content = header.bytes().ok_or_else(too_long)?.to_vec();
     table.write_state(&mut content);
+    place_frames(&mut content[HEADER_BYTES..], HEADER_BYTES as u64);
     Ok(content)
 }
 
@@ -123,11 +126,12 @@ impl GroupJournal {
     }
 
     fn append(&mut self, urgency: Urgency) -> io::Result<()> {
-        self.file.file.write_all_at(&self.buffer, self.bytes)?;
-        self.bytes += self.buffer.len() as u64;
         if let Some(anew) = &mut self.anew {
             anew.since.extend_from_slice(&self.buffer);
         }
+        place_frames(&mut self.buffer, self.bytes);
+        self.file.file.write_all_at(&self.buffer, self.bytes)?;
+        self.bytes += self.buffer.len() as u64;
         match (self.fsync, urgency) {
             (Fsync::Os, _) => {}
             (Fsync::Always, Urgency::Now) => self.file.sync()?,
@@ -138,7 +142,7 @@ impl GroupJournal {
 
     /// Begins a new journal, or goes on in one that was begun. Errors where that leaves it open what is on disk.
     fn grow_anew(&mut self, table: &GroupTable) -> io::Result<()> {
-        let Some(anew) = self.anew.take() else {
+        let Some(mut anew) = self.anew.take() else {
             if self.bytes >= self.bytes_max {
                 let content = content(&self.header, table)?;
                 let path = self.path.with_extension("journal.new");
@@ -150,7 +154,7 @@ impl GroupJournal {
         };
         match anew.written.try_recv() {
             Err(TryRecvError::Empty) => self.anew = Some(anew),
-            Ok(Ok(file)) => match self.prepare(&anew, &file) {
+            Ok(Ok(file)) => match self.prepare(&mut anew, &file) {
                 Ok(()) => return self.go_on_in(&anew, file),
                 Err(error) => self.give_up(&anew, &error),
             },
@@ -160,7 +164,8 @@ impl GroupJournal {
         Ok(())
     }
 
-    fn prepare(&self, anew: &Anew, file: &File) -> io::Result<()> {
+    fn prepare(&self, anew: &mut Anew, file: &File) -> io::Result<()> {
+        place_frames(&mut anew.since, anew.begins_with);
         file.write_all_at(&anew.since, anew.begins_with)?;
         if self.fsync == Fsync::Always {
             file.sync_data()?;
@@ -191,13 +196,16 @@ impl GroupJournal {
         self.bytes_max = self.bytes + self.bytes / 2 + GROWTH_BYTES;
     }
 
-    /// Writes what there is to write and syncs it, unless that is left to the system: for a server that stops.
+    /// Writes what there is to write, and that this is the end, and syncs it: for a server that stops.
     pub fn close(&mut self, table: &mut GroupTable) {
         table.note_cursors();
-        if self.write(table)
-            && self.fsync != Fsync::Os
-            && let Err(error) = self.file.sync()
-        {
+        if !self.write(table) {
+            return;
+        }
+        write_end(&mut self.buffer);
+        let ended = self.append(Urgency::Soon).and_then(|()| self.file.sync());
+        self.buffer.clear();
+        if let Err(error) = ended {
             self.fail(&error);
         }
     }

@@ -13,6 +13,8 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `read` | the journals of a run read, and looked at: what is torn, what is damaged |
+//! | `repair` | a damaged run made usable |
 //! | [`journal`] | one core's journal: written, synced as asked, begun anew when it has grown |
 //! | `header` | the first bytes of a journal |
 //! | `helper` | the thread that syncs, and writes journals anew |
@@ -20,19 +22,25 @@
 mod header;
 mod helper;
 pub mod journal;
+mod read;
+mod repair;
 #[cfg(test)]
 mod tests;
 
 pub use journal::GroupJournal;
+pub use read::{has_ended, look};
+pub use repair::repair;
 
 use crate::groups::{Groups, core_of};
-use header::{HEADER_BYTES, Header, HeaderError};
+use header::{Header, HeaderError};
 use helper::Helper;
 use journal::file_name;
 use keytide_engine::clock;
 use keytide_engine::group::GroupTable;
 use keytide_engine::log::Fsync;
+use keytide_engine::log::recovery::Trust;
 use keytide_engine::position::Position;
+use read::read_run;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,6 +61,8 @@ pub struct GroupStoreOptions<'a> {
     pub next: Position,
     /// How many cores there are now.
     pub cores: u16,
+    /// What of the journals is surely there.
+    pub trust: Trust,
 }
 
 /// Why groups cannot be read, or not be written.
@@ -67,7 +77,10 @@ pub enum GroupStoreError {
         source: io::Error,
     },
     /// A journal does not begin as one.
-    #[error("{path}: {source}; restore the file, or move {run} away to start without groups")]
+    #[error(
+        "{path}: {source}; run `keytide check --repair {}`, restore the file, or move {run} away to start without groups",
+        root(.run).display()
+    )]
     Header {
         /// The file.
         path: PathBuf,
@@ -78,7 +91,9 @@ pub enum GroupStoreError {
     },
     /// A journal is not there.
     #[error(
-        "{run}: the journals of {found} of {cores} cores are there; restore the others, or move the directory away to start without groups"
+        "{run}: the journals of {found} of {cores} cores are there; run `keytide check --repair {}`, restore the others, \
+         or move the directory away to start without groups",
+        root(.run).display()
     )]
     Missing {
         /// The directory of the run.
@@ -88,6 +103,28 @@ pub enum GroupStoreError {
         /// How many there were.
         cores: u16,
     },
+    /// A journal is not as it was written.
+    #[error(
+        "{path}: {what} at byte {at}, {why}; run `keytide check {}`, then `keytide check --repair {0}` to go on without it",
+        root(.run).display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        at: usize,
+        /// How it is known that this is no torn end.
+        why: String,
+        /// The directory of its run.
+        run: PathBuf,
+    },
+}
+
+/// The server's directory that a run is in.
+fn root(run: &Path) -> &Path {
+    run.ancestors().nth(2).unwrap_or(run)
 }
 
 fn refused(path: &Path) -> impl FnOnce(io::Error) -> GroupStoreError {
@@ -106,36 +143,30 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
     let runs = runs(&root)?;
     let (mut rest, mut is_whole) = (GroupTable::default(), true);
     if let Some((_, latest)) = runs.last() {
-        (rest, is_whole) = read_run(latest, options.history_id)?;
+        let read = read_run(latest, options.history_id, options.trust)?;
+        read.torn.iter().for_each(|(path, torn)| tracing::warn!("{}: {torn}", path.display()));
+        (rest, is_whole) = (read.groups, read.torn.is_empty());
     }
     rest.hold_below(options.next);
     rest.bound_times(clock::steady_millis());
     let number = runs.last().map_or(1, |(number, _)| number + 1);
-    let tables = (0..options.cores).map(|core| {
-        let mut table = GroupTable::default();
-        let others =
-            table.take_wanted(std::mem::take(&mut rest), |key, name| core_of(key, name, options.cores).0 == core);
-        rest = others;
-        table
-    });
-    let groups = begin_run(&root, number, tables.collect(), options)?;
+    let groups = begin_run(&root, number, rest, options)?;
     for (_, run) in &runs {
         put_away(run, is_whole);
     }
     Ok(groups)
 }
 
-/// Whether the journals of the latest run below a server's directory can be read to their ends. Nothing is changed.
+/// Looks whether groups can be read, and changes nothing.
 ///
 /// # Errors
-/// A file that cannot be read, or that is not what it should be: no server starts with it.
-pub fn is_whole(dir: &Path) -> Result<bool, GroupStoreError> {
-    let root = dir.join("groups");
-    if !root.exists() {
-        return Ok(true);
+/// Why [`open`] would refuse them.
+pub fn check(dir: &Path, trust: Trust) -> Result<(), GroupStoreError> {
+    match runs(&dir.join("groups"))?.last() {
+        // Of which history they are is no matter here.
+        Some((_, latest)) => read_run(latest, "", trust).map(drop),
+        None => Ok(()),
     }
-    // Of which history they are is no matter here: `read_run` would begin them anew, in memory.
-    runs(&root)?.last().map_or(Ok(true), |(_, latest)| Ok(read_run(latest, "")?.1))
 }
 
 /// The directories of earlier runs with their numbers, the latest last.
@@ -152,47 +183,11 @@ fn runs(root: &Path) -> Result<Vec<(u64, PathBuf)>, GroupStoreError> {
     Ok(runs)
 }
 
-/// All groups of a run, and whether its journals were whole.
-fn read_run(run: &Path, history_id: &str) -> Result<(GroupTable, bool), GroupStoreError> {
-    let (mut all, mut is_whole, mut found, mut cores) = (GroupTable::default(), true, 0, 0);
-    for entry in fs::read_dir(run).map_err(refused(run))? {
-        let path = entry.map_err(refused(run))?.path();
-        if path.extension().is_none_or(|extension| extension != "journal") {
-            continue;
-        }
-        let bytes = fs::read(&path).map_err(refused(&path))?;
-        let bad = |source| GroupStoreError::Header { path: path.clone(), source, run: run.to_owned() };
-        let header = Header::parse(&bytes).map_err(bad)?;
-        let mut table = GroupTable::default();
-        let frames = &bytes[HEADER_BYTES..];
-        let read = table.replay(frames);
-        if read < frames.len() {
-            is_whole = false;
-            let (path, at, bytes) = (path.display(), HEADER_BYTES + read, frames.len() - read);
-            tracing::warn!(
-                "{path}: from byte {at} on {bytes} bytes are no changes of consumer groups: they were being written when the \
-                 server ended, or were damaged since; groups are as they were before"
-            );
-        }
-        if header.history_id != history_id && !table.is_empty() {
-            tracing::warn!("{}: the consumer groups are those of another history: they begin anew", path.display());
-            table.forget_positions();
-        }
-        (found, cores) = (found + 1, header.cores);
-        // A group is in one journal of a run.
-        all.take_wanted(table, |_, _| true);
-    }
-    if found != usize::from(cores) || found == 0 {
-        return Err(GroupStoreError::Missing { run: run.to_owned(), found, cores });
-    }
-    Ok((all, is_whole))
-}
-
 /// Writes the journals that a run begins with, all of them or none.
 fn begin_run(
     root: &Path,
     number: u64,
-    tables: Vec<GroupTable>,
+    mut rest: GroupTable,
     options: &GroupStoreOptions<'_>,
 ) -> Result<Vec<Groups>, GroupStoreError> {
     let (run, aside) = (root.join(format!("run-{number:08}")), root.join(format!("run-{number:08}.new")));
@@ -203,8 +198,10 @@ fn begin_run(
     fs::create_dir(&aside).map_err(refused(&aside))?;
     let helper = Helper::start().map_err(refused(root))?;
     let mut groups = Vec::new();
-    for (core, mut table) in tables.into_iter().enumerate() {
-        let header = Header { core: core as u16, cores: options.cores, history_id: options.history_id.to_owned() };
+    for core in 0..options.cores {
+        let mut table = GroupTable::default();
+        rest = table.take_wanted(rest, |key, name| core_of(key, name, options.cores).0 == core);
+        let header = Header::new(core, options.cores, options.history_id);
         let path = aside.join(file_name(header.core));
         let content = journal::content(&header, &table).map_err(refused(&path))?;
         let file = helper::write_file(&path, &content).map_err(refused(&path))?;

@@ -53,7 +53,14 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn options(dir: &Path, cores: u16) -> GroupStoreOptions<'_> {
-    GroupStoreOptions { dir, fsync: Fsync::Os, history_id: "one", next: Position(1 << 50), cores }
+    GroupStoreOptions {
+        dir,
+        fsync: Fsync::Os,
+        history_id: "one",
+        next: Position(1 << 50),
+        cores,
+        trust: Trust::Written,
+    }
 }
 
 /// The events, which outlive the groups' process here.
@@ -262,7 +269,7 @@ fn what_cannot_be_written_is_told_and_nothing_is_written_after_it() {
     let scratch = Scratch::new("failed");
     let path = scratch.join("core-0.journal");
     fs::write(&path, b"").unwrap();
-    let header = Header { core: 0, cores: 1, history_id: "one".into() };
+    let header = Header::new(0, 1, "one");
     let file = File::open(&path).unwrap();
     let helper = Helper::start().unwrap();
     let journal = GroupJournal::new(path.clone(), header, file, 0, Fsync::Always, helper);
@@ -308,4 +315,93 @@ fn a_journal_that_has_grown_is_written_anew_and_loses_nothing() {
         assert!(longest < 4 << 20);
         assert!(!path.with_extension("journal.new").exists());
     }
+}
+
+/// A directory with three groups of one core, each created in a turn of its own, and how long its journal was after each.
+fn three(scratch: &Scratch, ends: bool) -> (PathBuf, Vec<u64>, BTreeSet<String>) {
+    let dir = scratch.join("dir");
+    let mut world = World::new();
+    (0..6).for_each(|_| world.write(0));
+    // The first two are what the journal of the second run begins with.
+    let mut groups = open(&options(&dir, 1)).unwrap();
+    NAMES[..2].iter().for_each(|names| create(&mut groups, *names, &world.history).unwrap());
+    write(&mut groups);
+    drop(groups);
+    let mut groups = open(&options(&dir, 1)).unwrap();
+    let path = dir.join("groups/run-00000002/core-0.journal");
+    let mut lengths = vec![fs::metadata(&path).unwrap().len()];
+    world.read(&mut groups, NAMES[0], 2);
+    for step in 0..2 {
+        if step == 1 {
+            create(&mut groups, NAMES[2], &world.history).unwrap();
+        }
+        write(&mut groups);
+        lengths.push(fs::metadata(&path).unwrap().len());
+    }
+    if ends {
+        groups.iter_mut().for_each(Groups::close);
+    }
+    (path, lengths, dump(&groups, 0))
+}
+
+#[test]
+fn a_change_with_others_behind_it_is_damage_and_a_repair_loses_no_group_but_the_one_that_it_hit() {
+    for ends in [true, false] {
+        let trust = if ends { Trust::All } else { Trust::Written };
+        let scratch = Scratch::new(&format!("damaged-{ends}"));
+        let (path, lengths, whole) = three(&scratch, ends);
+        let dir = scratch.join("dir");
+        let options = GroupStoreOptions { trust, ..options(&dir, 1) };
+        let bytes = fs::read(&path).unwrap();
+        assert!(look(&dir, trust).unwrap().is_empty() && has_ended(&dir) == ends);
+        for at in (0..lengths[1] as usize).step_by(3) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            fs::write(&path, &damaged).unwrap();
+            let problems = look(&dir, trust).unwrap();
+            assert!(problems.len() == 1 && problems[0].is_damage, "byte {at}: {problems:?}");
+            let refused = check(&dir, trust).expect_err("damage").to_string();
+            assert!(refused.contains("core-0.journal") && refused.contains("keytide check"), "{refused}");
+            assert!(open(&options).is_err(), "byte {at}");
+            let told = repair(&dir, "one", trust).unwrap();
+            assert!(told.iter().any(|line| line.contains("groups are kept")), "{told:?}");
+            assert!(look(&dir, Trust::All).unwrap().is_empty() && has_ended(&dir));
+            let again = open(&options).unwrap();
+            let kept = dump(&again, 0);
+            // Of two that the journal began with, damage hits one, or what they have changed since.
+            assert!(kept.len() >= whole.len() - 1, "byte {at}: {kept:#?}");
+            assert!(again[0].table.get(NAMES[2].0, NAMES[2].1).is_ok(), "byte {at}: created behind the damage");
+            drop(again);
+            fs::remove_dir_all(dir.join("groups")).unwrap();
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        // A journal that ends too early.
+        for at in 0..bytes.len() {
+            fs::write(&path, &bytes[..at]).unwrap();
+            let is_refused = check(&dir, trust).is_err();
+            let is_begun = at >= lengths[0] as usize;
+            assert_eq!(is_refused, ends || !is_begun, "cut to {at} bytes");
+            assert_eq!(look(&dir, trust).unwrap().iter().any(|problem| problem.is_damage), is_refused);
+        }
+    }
+}
+
+#[test]
+fn after_a_power_loss_any_part_of_what_was_not_synced_may_be_missing() {
+    let scratch = Scratch::new("power");
+    let (path, lengths, _) = three(&scratch, false);
+    let dir = scratch.join("dir");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[lengths[0] as usize + 9] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(check(&dir, Trust::Written).is_err() && check(&dir, Trust::Synced).is_ok());
+    let problems = look(&dir, Trust::Synced).unwrap();
+    assert!(problems.len() == 1 && !problems[0].is_damage, "{problems:?}");
+    assert_eq!(open(&GroupStoreOptions { trust: Trust::Synced, ..options(&dir, 1) }).unwrap()[0].table.len(), 2);
+    bytes[70] ^= 1;
+    // What the journal began with was on the disk.
+    let _ = fs::remove_dir_all(dir.join("groups/run-00000003"));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, &bytes).unwrap();
+    assert!(check(&dir, Trust::Synced).is_err());
 }

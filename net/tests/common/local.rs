@@ -49,7 +49,9 @@ impl Local {
             address = listener.local_addr().expect("it is bound");
             listeners.push(listener);
         }
-        let options = GroupStoreOptions { dir, fsync, history_id: "history", next: Position(next), cores: shards };
+        let trust = keytide_engine::log::recovery::Trust::Written;
+        let options =
+            GroupStoreOptions { dir, fsync, history_id: "history", next: Position(next), cores: shards, trust };
         let groups = group_store::open(&options).expect("groups that can be read");
         let kept = Kept {
             sequencer,

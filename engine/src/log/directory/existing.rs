@@ -1,7 +1,7 @@
 //! A directory that is there, opened by who looks at it and serves nobody.
 
 use super::{
-    Directory, DirectoryError, DirectoryOptions, LOCK, META, Meta, Start, first_generation_name, lock, system,
+    Directory, DirectoryError, DirectoryOptions, LOCK, META, Start, first_generation_name, lock, read, system,
 };
 use crate::position::Position;
 use std::fs::{self, File, TryLockError};
@@ -21,17 +21,12 @@ impl Directory {
         fs::read_dir(path).map_err(system(path, "list the directory"))?;
         let held = if changes { lock(path)? } else { hold(path)? };
         let file = path.join(META);
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(match first_generation_name(path)? {
-                    Some(found) => DirectoryError::MetaMissing { path: file, found },
-                    None => DirectoryError::NotOurs { path: path.to_owned() },
-                });
-            }
-            Err(source) => return Err(system(&file, "read the file")(source)),
+        let Some(meta) = read(&file)? else {
+            return Err(match first_generation_name(path)? {
+                Some(found) => DirectoryError::MetaMissing { path: file, found },
+                None => DirectoryError::NotOurs { path: path.to_owned() },
+            });
         };
-        let meta = Meta::read(&text).map_err(|source| DirectoryError::Meta { path: file, source })?;
         let start = match meta.clean || meta.limit == Position(0) {
             true => Start::Clean,
             false if !boot_id.is_empty() && meta.boot == boot_id => Start::SameBoot,

@@ -232,8 +232,20 @@ fn what_is_wrong_with_a_directory_is_told_with_its_path() {
         assert!(told.starts_with(&format!("{}: ", meta.display())), "{told}");
         told
     };
-    let newer = told(text.replace("format = 1", "format = 2").as_bytes());
-    assert!(newer.ends_with("it has format 2, and this keytide knows format 1 only: start the keytide that wrote it"));
+    let damaged = told(text.replace("clean = true", "clean = yes ").as_bytes());
+    let remedy = format!(
+        "its checksum does not fit: it is damaged, or was edited; run `keytide check --repair {}`",
+        path.display()
+    );
+    assert!(damaged.ends_with(&remedy), "{damaged}");
+    // Of the first format, which has no checksum.
+    let text: String =
+        text.lines().filter(|line| !line.starts_with("checksum")).map(|line| format!("{line}\n")).collect();
+    let text = text.replace("format = 2", "format = 1");
+    let newer = told(text.replace("format = 1", "format = 3").as_bytes());
+    assert!(
+        newer.ends_with("it has format 3, and this keytide knows formats up to 2: start the keytide that wrote it")
+    );
     assert!(told(text.replace("history", "histories").as_bytes()).contains("histories"));
     assert!(told(text.split("limit").next().unwrap_or("").as_bytes()).contains("limit"));
     assert!(told(b"\xff\xfe").contains("no text"));
@@ -242,8 +254,10 @@ fn what_is_wrong_with_a_directory_is_told_with_its_path() {
     assert_eq!(
         refusal(&path),
         format!(
-            "{} is missing, but generation-0001 is there: put it back from a copy, or give an empty directory",
-            meta.display()
+            "{} is missing, but generation-0001 is there: run `keytide check --repair {}`, put it back from a backup, or \
+             give an empty directory",
+            meta.display(),
+            path.display()
         )
     );
     fs::write(scratch.path("file"), b"").expect("written");
