@@ -143,7 +143,7 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
     let runs = runs(&root)?;
     let (mut rest, mut is_whole) = (GroupTable::default(), true);
     if let Some((_, latest)) = runs.last() {
-        let read = read_run(latest, options.history_id, options.trust)?;
+        let read = read_run(latest, Some(options.history_id), options.trust)?;
         read.torn.iter().for_each(|(path, torn)| tracing::warn!("{}: {torn}", path.display()));
         (rest, is_whole) = (read.groups, read.torn.is_empty());
     }
@@ -163,8 +163,7 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
 /// Why [`open`] would refuse them.
 pub fn check(dir: &Path, trust: Trust) -> Result<(), GroupStoreError> {
     match runs(&dir.join("groups"))?.last() {
-        // Of which history they are is no matter here.
-        Some((_, latest)) => read_run(latest, "", trust).map(drop),
+        Some((_, latest)) => read_run(latest, None, trust).map(drop),
         None => Ok(()),
     }
 }

@@ -88,12 +88,12 @@ fn read_journal(run: &Path, path: &Path, trust: Trust) -> Result<(GroupTable, He
     Ok((table, header, torn))
 }
 
-/// All groups of a run.
-pub(super) fn read_run(run: &Path, history_id: &str, trust: Trust) -> Result<ReadRun, GroupStoreError> {
+/// All groups of a run. With the name of a history those of another one begin anew.
+pub(super) fn read_run(run: &Path, history_id: Option<&str>, trust: Trust) -> Result<ReadRun, GroupStoreError> {
     let (mut all, mut found, mut cores) = (ReadRun::default(), 0, 0);
     for path in journals(run)? {
         let (mut table, header, torn) = read_journal(run, &path, trust)?;
-        if header.history_id != history_id && !table.is_empty() {
+        if history_id.is_some_and(|history_id| header.history_id != history_id) && !table.is_empty() {
             tracing::warn!("{}: the consumer groups are those of another history: they begin anew", path.display());
             table.forget_positions();
         }
@@ -152,5 +152,5 @@ pub fn look(dir: &Path, trust: Trust) -> Result<Vec<Problem>, GroupStoreError> {
 /// Whether all journals of the latest run say that they have ended in order.
 pub fn has_ended(dir: &Path) -> bool {
     let latest = runs(&dir.join("groups")).ok().and_then(|mut runs| runs.pop());
-    latest.is_some_and(|(_, run)| read_run(&run, "", Trust::All).is_ok())
+    latest.is_some_and(|(_, run)| read_run(&run, None, Trust::All).is_ok())
 }
