@@ -19,6 +19,7 @@ use super::meta::{Generation, Lost, Meta, MetaError};
 use super::storage::{RealStorage, Storage};
 use crate::clock::{self, Clocks};
 use crate::position::{Position, ShardId};
+use files::{META_COPY, read_or_make, write};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -33,9 +34,6 @@ pub const LIMIT_STEP: u64 = 1 << 28;
 pub const LIMIT_AHEAD: u64 = LIMIT_STEP / 2;
 
 const LOCK: &str = "lock";
-const META: &str = "meta.toml";
-/// The same once more, written before it: for a repair.
-const META_COPY: &str = "meta-copy.toml";
 const GENERATION: &str = "generation-";
 
 /// How the last run ended.
@@ -460,54 +458,8 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
-fn read_or_make(directory: &Path, shards: u16, storage: &dyn Storage) -> Result<Meta, DirectoryError> {
-    let path = directory.join(META);
-    if let Some(meta) = read(&path)? {
-        return Ok(meta);
-    }
-    if let Some(found) = first_generation_name(directory)? {
-        return Err(DirectoryError::MetaMissing { path, found });
-    }
-    let meta = Meta::new(shards, new_history_id());
-    write(directory, &meta, storage)?;
-    Ok(meta)
-}
-
-/// Reads a file; none where there is none.
-fn read(path: &Path) -> Result<Option<Meta>, DirectoryError> {
-    let damaged = |source| DirectoryError::Meta { path: path.to_owned(), source };
-    match fs::read_to_string(path) {
-        Ok(text) => Meta::read(&text).map(Some).map_err(damaged),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(damaged(MetaError::Damaged("it is no text".to_owned())))
-        }
-        Err(source) => Err(system(path, "read the file")(source)),
-    }
-}
-
-/// The name of a generation's directory, if there is any.
-fn first_generation_name(directory: &Path) -> Result<Option<String>, DirectoryError> {
-    for entry in fs::read_dir(directory).map_err(system(directory, "list the directory"))? {
-        let entry = entry.map_err(system(directory, "list the directory"))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(GENERATION) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
-}
-
-fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), DirectoryError> {
-    let text = meta.text();
-    for name in [META_COPY, META] {
-        let path = directory.join(name);
-        storage.replace(&path, text.as_bytes()).map_err(system(&path, "write the file"))?;
-    }
-    Ok(())
-}
-
 mod existing;
+mod files;
 mod loss;
 mod repair;
 #[cfg(test)]

@@ -472,31 +472,6 @@ fn what_a_server_uses_or_is_not_ours_is_left_alone() {
     assert!(matches!(look(&scratch.0, true), Err(CheckError::Directory(DirectoryError::Meta { .. }))));
     fs::remove_file(&meta).expect("it is there");
     assert!(matches!(look(&scratch.0, true), Err(CheckError::Directory(DirectoryError::MetaMissing { .. }))));
-    let copy = scratch.0.join("meta-copy.toml");
-    assert_eq!(fs::read(&copy).expect("it is there"), text, "it says the same");
-    for damage in [Some(&b"format = 1"[..]), None] {
-        damage.map_or_else(
-            || fs::remove_file(&meta).expect("it is there"),
-            |text| fs::write(&meta, text).expect("it is ours"),
-        );
-        let error = open(&scratch.0).err().expect("it is damaged or missing").to_string();
-        assert!(error.contains("run `keytide check --repair "), "{error}");
-        let done = Directory::repair_meta(&scratch.0, &directory_options()).expect("the copy is sound");
-        assert!(done.is_some_and(|done| done.contains("put back")));
-        assert_eq!(fs::read(&meta).expect("it is there"), text);
-    }
-    fs::write(&copy, "format = 2\n").expect("it is ours");
-    assert!(
-        Directory::open_existing(&scratch.0, false, directory_options()).expect("it is sound").copy_problem().is_some()
-    );
-    let done = Directory::repair_meta(&scratch.0, &directory_options()).expect("the other is sound");
-    assert!(done.is_some_and(|done| done.contains("made anew")));
-    fs::remove_file(&copy).expect("it is there");
-    fs::remove_file(&meta).expect("it is there");
-    assert!(Directory::repair_meta(&scratch.0, &directory_options()).expect("nothing to repair").is_none());
-    fs::write(&copy, "").expect("it is ours");
-    let lost = Directory::repair_meta(&scratch.0, &directory_options());
-    assert!(matches!(lost, Err(DirectoryError::MetaLost { .. })));
     fs::write(&meta, text).expect("it is ours");
     fs::remove_file(scratch.0.join("lock")).expect("it is there");
     assert!(look(&scratch.0, false).expect("a copy without the lock").is_sound());

@@ -1,8 +1,7 @@
 //! A directory that is there, opened by who looks at it and serves nobody.
 
-use super::{
-    Directory, DirectoryError, DirectoryOptions, LOCK, META, Start, first_generation_name, lock, read, system,
-};
+use super::files::{META, first_generation_name, read};
+use super::{Directory, DirectoryError, DirectoryOptions, LOCK, Start, lock, system};
 use crate::position::Position;
 use std::fs::{self, File, TryLockError};
 use std::io;
