@@ -23,9 +23,11 @@
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the floats that INCRBYFLOAT adds |
 //! | [`error`] | why a command is refused |
+//! | [`account`] | memory that clients have the server keep, counted |
 //! | [`limits`] | every bound, with its default |
 //! | [`clock`] | the time |
 
+pub mod account;
 pub mod clock;
 pub mod error;
 pub mod event;

@@ -194,6 +194,12 @@ pub const CHECKPOINT_LOOKS: u32 = 256;
 /// How many checkpoints a turn tells to live subscriptions that it tells nothing else.
 pub const CHECKPOINTS_PER_TURN: usize = 64;
 
+/// What a subscription takes beside its filter and what waits for it, in bytes.
+pub const SUBSCRIPTION_BYTES: u64 = 512;
+
+/// How many subscriptions of clients that have gone a turn removes; the next ones are removed in the next turn.
+pub const CLOSED_PER_TURN: usize = 256;
+
 /// The bounds of subscriptions, each a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriptionLimits {

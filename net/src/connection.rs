@@ -1,11 +1,12 @@
 //! A connection: bytes in, replies out, and why it stands still. Knows no command.
 
-use crate::limits::{SEND_BYTES, SHARED_APART_BYTES};
+use crate::limits::{INPUT_COUNTED_BYTES, SEND_BYTES, SHARED_APART_BYTES};
 use crate::net_ring::{ConnectionId, SendBuffer, SharedBytes};
 use crate::replies::Replies;
 use crate::resp::{Parser, ParserLimits};
 use crate::session::{Closing, Session};
 use crate::unread::ClientOutput;
+use keytide_engine::account::{OverLimit, Share};
 use keytide_engine::position::ShardId;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -22,6 +23,8 @@ pub struct Connection {
     pub input: Vec<u8>,
     /// Where in `input` that is.
     pub input_start: usize,
+    /// The memory that `input` takes, in multiples of [`INPUT_COUNTED_BYTES`].
+    input_share: Share,
     /// Its replies, in order.
     pub replies: Replies,
     /// Why none of its commands run.
@@ -70,13 +73,14 @@ pub enum Stall {
 
 impl Connection {
     /// A new connection.
-    pub fn new(id: ConnectionId, session: Session, limits: ParserLimits) -> Connection {
+    pub fn new(id: ConnectionId, session: Session, limits: ParserLimits, input_share: Share) -> Connection {
         Connection {
             id,
             session,
             parser: Parser::new(limits),
             input: Vec::new(),
             input_start: 0,
+            input_share,
             replies: Replies::default(),
             stall: None,
             is_listed: false,
@@ -97,6 +101,28 @@ impl Connection {
 }
 
 impl Connection {
+    /// Counts the memory that the input takes; tells whether it is anything to speak of.
+    #[inline]
+    pub fn count_input(&mut self) -> bool {
+        let counted = (self.input.len() / INPUT_COUNTED_BYTES * INPUT_COUNTED_BYTES) as u64;
+        self.input_share.set(counted);
+        counted > 0
+    }
+
+    /// Where all input takes as much memory as it may, and this connection's more than its share among so many clients:
+    /// the error. What it has is freed then.
+    #[cold]
+    pub fn drop_input(&mut self, clients: u64) -> Option<OverLimit> {
+        let account = self.input_share.account();
+        if !account.is_full() || self.input_share.bytes() <= account.limit() / clients.max(1) {
+            return None;
+        }
+        let error = account.refuse(false);
+        (self.input, self.input_start) = (Vec::new(), 0);
+        self.count_input();
+        Some(error)
+    }
+
     /// The bytes of input that wait.
     pub fn pending_input(&self) -> usize {
         self.input.len() - self.input_start

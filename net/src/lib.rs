@@ -27,6 +27,7 @@
 //! | `paced` | log lines that clients can cause |
 //! | [`limits`] | every bound that is no flag |
 
+pub mod accounts;
 pub mod check;
 pub mod command;
 pub mod config;

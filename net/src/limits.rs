@@ -100,6 +100,30 @@ pub const LANE_BATCHES: usize = 256;
 /// How many messages, or bytes of arguments and replies, make a batch; what goes beyond begins the next one.
 pub const BATCH_BYTES: usize = 256 << 10;
 
+/// How many bytes consumer groups may take, `--groups-bytes`.
+pub const GROUPS_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// How many bytes subscriptions may take, `--subscriptions-bytes`.
+pub const SUBSCRIPTIONS_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// How many bytes commands queued by MULTI may take, `--transactions-bytes`.
+pub const TRANSACTIONS_BYTES_DEFAULT: u64 = 1 << 30;
+
+/// How many bytes of input may wait to arrive as a whole, or to run, `--input-bytes`.
+pub const INPUT_BYTES_DEFAULT: u64 = 1 << 30;
+
+/// The least that each of these may be.
+pub const ACCOUNT_BYTES_MIN: u64 = 64 << 10;
+
+/// Input of a connection is counted in multiples of so many bytes, so that what a pipeline leaves over is not.
+pub const INPUT_COUNTED_BYTES: usize = 16 << 10;
+
+/// What a command takes in a transaction's queue beside its arguments, in bytes.
+pub const QUEUED_COMMAND_BYTES: usize = 96;
+
+/// What an argument takes there beside its bytes.
+pub const QUEUED_ARGUMENT_BYTES: usize = 8;
+
 /// How many commands one transaction may queue.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 20;
 

@@ -1,6 +1,7 @@
 //! What all cores share: the configuration, the order of events, the rings, and a few counters. Everything here is
 //! either never changed after the start or an atomic that is documented beside it.
 
+use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
@@ -25,6 +26,8 @@ use std::time::Duration;
 pub struct Server {
     /// What was configured.
     pub config: Config,
+    /// Memory that clients have the server keep.
+    pub accounts: Accounts,
     /// The order of all events.
     pub sequencer: Arc<Sequencer>,
     /// The history of each shard; none where recording is off.
@@ -164,6 +167,7 @@ impl Server {
             stats_base: Default::default(),
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
+            accounts: Accounts::new(&config.memory),
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
             config,
             sequencer,

@@ -145,6 +145,9 @@ impl Group {
 
     /// The consumer of this name, which has just been heard of.
     fn member(&mut self, name: &[u8], now_ms: u64) -> Result<ConsumerId, GroupError> {
+        if let Some(over) = self.no_room.filter(|_| self.consumers.id(name).is_none()) {
+            return Err(over.into());
+        }
         let (id, is_new) = self.consumers.seen(name, now_ms)?;
         if is_new {
             self.changes.consumer(id, name, now_ms);
@@ -240,7 +243,7 @@ impl Group {
         S: FnMut(Row<'_>) -> u64,
     {
         let room = self.options.max_pending.saturating_sub(self.pending.len());
-        if room == 0 {
+        if room == 0 || self.no_room.is_some() {
             delivery.read.held_back = true;
             return Ok(());
         }

@@ -7,11 +7,16 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConsumerId(pub(super) u64);
 
+/// What a consumer takes beside its names, in bytes.
+const CONSUMER_BYTES: usize = 128;
+
 #[derive(Default)]
 pub(super) struct Consumers {
     by_name: BTreeMap<Box<[u8]>, ConsumerId>,
     by_id: BTreeMap<ConsumerId, Consumer>,
     next: u64,
+    /// The bytes of all names.
+    name_bytes: usize,
 }
 
 pub(super) struct Consumer {
@@ -39,6 +44,7 @@ impl Consumers {
     /// Takes in a consumer whose number is known.
     pub(super) fn put(&mut self, id: ConsumerId, name: &[u8], seen_ms: u64) {
         self.next = self.next.max(id.0 + 1);
+        self.name_bytes += name.len();
         self.by_name.insert(name.into(), id);
         self.by_id.insert(id, Consumer { name: name.into(), seen_ms });
     }
@@ -72,6 +78,7 @@ impl Consumers {
     pub(super) fn remove(&mut self, id: ConsumerId) {
         if let Some(consumer) = self.by_id.remove(&id) {
             self.by_name.remove(&consumer.name);
+            self.name_bytes -= consumer.name.len();
         }
     }
 
@@ -87,5 +94,10 @@ impl Consumers {
 
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
+    }
+
+    /// About the memory that they take, in bytes: each has its name twice.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.name_bytes * 2 + self.by_name.len() * CONSUMER_BYTES
     }
 }

@@ -46,6 +46,7 @@ pub use journal::{Replayed, first_frame, place_frames, write_end};
 pub use manage::{ConsumerInfo, GroupInfo, PendingRow};
 pub use table::GroupTable;
 
+use crate::account::OverLimit;
 use crate::filter::{Filter, FilterError, Pattern, Target};
 use crate::history::{BeyondHead, History, ReadError};
 use crate::log::SegmentError;
@@ -65,8 +66,14 @@ pub const GROUP_IDLE_MS_DEFAULT: u64 = 30_000;
 /// How many entries may be pending before new events are held back, MAXPENDING.
 pub const GROUP_PENDING_DEFAULT: usize = 65_536;
 
-/// What MAXPENDING can be raised to. An entry takes about a hundred bytes.
+/// What MAXPENDING can be raised to.
 pub const GROUP_PENDING_MAX: usize = 1 << 20;
+
+/// About the memory that a pending entry takes, in bytes.
+const GROUP_PENDING_BYTES: usize = 128;
+
+/// About the memory that a parked entry takes, in bytes.
+const GROUP_PARKED_BYTES: usize = 96;
 
 /// How many entries of one group may be parked. Beyond it an entry that should be parked stays pending.
 pub const GROUP_PARKED_MAX: usize = 65_536;
@@ -152,6 +159,9 @@ pub enum GroupError {
     /// The group has [`GROUP_CONSUMERS_MAX`] consumers.
     #[error("the group has {GROUP_CONSUMERS_MAX} consumers already")]
     TooManyConsumers,
+    /// All groups take as much memory as they may.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
 }
 
 impl From<ReadError> for GroupError {
@@ -176,6 +186,8 @@ pub struct Group {
     counts: GroupCounts,
     /// What a journal is still to be told.
     changes: Changes,
+    /// Why nothing more may be kept for it; none where something may.
+    no_room: Option<OverLimit>,
     /// Whether it was told to somebody that the history is about to lose what the group has not read.
     is_warned_of: bool,
 }
@@ -241,8 +253,15 @@ impl Group {
             parked: BTreeMap::new(),
             counts: GroupCounts::default(),
             changes: Changes::default(),
+            no_room: None,
             is_warned_of: false,
         })
+    }
+
+    /// About the memory that it takes, in bytes.
+    fn memory_bytes(&self) -> usize {
+        let entries = self.pending.len() * GROUP_PENDING_BYTES + self.parked.len() * GROUP_PARKED_BYTES;
+        size_of::<Group>() + self.interest.memory_bytes() as usize + self.consumers.memory_bytes() + entries
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::journal::Journal;
 use super::{GROUPS_MAX, Group, GroupError, GroupOptions, Start, check_name};
+use crate::account::{Account, Share};
 use crate::history::History;
 use crate::position::Position;
 use crate::subscription::Interest;
@@ -23,6 +24,10 @@ pub struct GroupTable {
     pub(super) journal: Option<Journal>,
     /// Which group's retention is looked at next.
     next_look: u64,
+    /// What all groups of the server together may take.
+    account: Account,
+    /// The group that was worked on last: what it takes is counted before the next one is worked on.
+    worked_on: Option<u64>,
 }
 
 /// A group with its names.
@@ -30,13 +35,26 @@ pub(super) struct NamedGroup {
     pub(super) key_pattern: Arc<[u8]>,
     pub(super) name: Arc<[u8]>,
     pub(super) group: Group,
+    /// The memory that it takes.
+    share: Share,
+}
+
+/// What a group takes in the table, beside its names, in bytes.
+const NAMED_BYTES: usize = 512;
+
+impl NamedGroup {
+    fn count(&mut self) {
+        let names = self.key_pattern.len() + self.name.len();
+        self.share.set((NAMED_BYTES + names + self.group.memory_bytes()) as u64);
+    }
 }
 
 impl GroupTable {
     /// Creates a group.
     ///
     /// # Errors
-    /// One that is there already, too many, a name that is too long, and what [`Group::new`] refuses.
+    /// One that is there already, too many or too much memory for all of them, a name that is too long, and what
+    /// [`Group::new`] refuses.
     pub fn create(
         &mut self,
         key_pattern: &[u8],
@@ -52,7 +70,12 @@ impl GroupTable {
         if self.groups.len() >= GROUPS_MAX {
             return Err(GroupError::TooManyGroups);
         }
+        self.settle();
         let group = Group::new(key_pattern, start, options, history)?;
+        let bytes = NAMED_BYTES + key_pattern.len() + name.len() + group.memory_bytes();
+        if self.account.over(bytes as u64).is_some() {
+            return Err(self.account.refuse(false).into());
+        }
         let number = self.next;
         self.put(number, key_pattern, name, group);
         if let (Some(journal), Some(created)) = (&mut self.journal, self.groups.get_mut(&number)) {
@@ -66,7 +89,9 @@ impl GroupTable {
         self.remove(key_pattern, name);
         let (key_pattern, name): (Arc<[u8]>, Arc<[u8]>) = (key_pattern.into(), name.into());
         self.numbers.entry(key_pattern.clone()).or_default().insert(name.clone(), number);
-        self.groups.insert(number, NamedGroup { key_pattern, name, group });
+        let mut named = NamedGroup { key_pattern, name, group, share: self.account.share() };
+        named.count();
+        self.groups.insert(number, named);
         self.next = self.next.max(number + 1);
     }
 
@@ -93,7 +118,29 @@ impl GroupTable {
         if let Some(journal) = &mut self.journal {
             journal.touched(number);
         }
-        self.groups.get_mut(&number).map(|named| &mut named.group).ok_or(GroupError::NoGroup)
+        self.settle();
+        self.worked_on = Some(number);
+        let no_room = self.account.over(1);
+        let named = self.groups.get_mut(&number).ok_or(GroupError::NoGroup)?;
+        named.group.no_room = no_room;
+        Ok(&mut named.group)
+    }
+
+    /// Counts what the groups take on this account from now on, which all tables of a server share. What is there is
+    /// never refused.
+    pub fn set_account(&mut self, account: Account) {
+        for named in self.groups.values_mut() {
+            named.share = account.share();
+            named.count();
+        }
+        self.account = account;
+    }
+
+    /// Counts what the group takes that was worked on last.
+    fn settle(&mut self) {
+        if let Some(named) = self.worked_on.take().and_then(|number| self.groups.get_mut(&number)) {
+            named.count();
+        }
     }
 
     /// The events that the group of a number shares out, if there is one.
@@ -141,7 +188,7 @@ impl GroupTable {
     /// names; answers the others. For tables whose changes nobody keeps yet; there may be more than [`GROUPS_MAX`] then.
     pub fn take_wanted(&mut self, other: GroupTable, mut wants: impl FnMut(&[u8], &[u8]) -> bool) -> GroupTable {
         let mut others = GroupTable::default();
-        for NamedGroup { key_pattern, name, group } in other.groups.into_values() {
+        for NamedGroup { key_pattern, name, group, .. } in other.groups.into_values() {
             let target = if wants(&key_pattern, &name) { &mut *self } else { &mut others };
             target.put(target.next, &key_pattern, &name, group);
         }

@@ -8,6 +8,11 @@ use crate::ring::Record;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
 
+impl ClientId {
+    /// No client's.
+    pub const NOBODY: ClientId = ClientId(u64::MAX);
+}
+
 /// Where a subscription starts: the first event is the one after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {

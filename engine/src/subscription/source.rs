@@ -1,7 +1,7 @@
 //! What a subscription is to: one stream, all events, one shard's, or a computed stream of links.
 
 use crate::event::EventType;
-use crate::filter::Filter;
+use crate::filter::{Filter, Pattern};
 use crate::number::parse_u64;
 use crate::position::{Revision, ShardId};
 use crate::ring::Record;
@@ -109,6 +109,17 @@ pub struct Interest {
 }
 
 impl Interest {
+    /// About the memory that it takes, in bytes. A regex counts twice: it caches what it has matched.
+    pub fn memory_bytes(&self) -> u64 {
+        let name = match &self.source {
+            Source::Stream(name) | Source::Category(name) | Source::Type(name) => name.len(),
+            Source::All | Source::Shard(_) | Source::Streams => 0,
+        };
+        let pattern = self.filter.pattern();
+        let times = if matches!(pattern, Pattern::Regex(_)) { 2 } else { 1 };
+        (size_of::<Interest>() + name + pattern.memory_bytes() * times) as u64
+    }
+
     /// Whether an event is wanted. A flush always is.
     pub fn wants(&self, record: &Record<'_>, shard: ShardId) -> bool {
         wants(&self.source, &self.filter, record, shard)

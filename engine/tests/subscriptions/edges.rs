@@ -1,9 +1,10 @@
 //! Moments that the model's worlds hardly ever meet, each brought about by hand.
 
+use keytide_engine::account::Account;
 use keytide_engine::fanout::{Fanned, Fanout, Notice};
 use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::history::History;
-use keytide_engine::limits::SubscriptionLimits;
+use keytide_engine::limits::{CLOSED_PER_TURN, SubscriptionLimits};
 use keytide_engine::position::{Position, Revision, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
@@ -80,6 +81,10 @@ impl Small {
     }
 
     fn subscribe_to(&mut self, interest: Interest, start: Start, checkpoint_events: Option<u64>) {
+        self.subscribe_as(ClientId(1), interest, start, checkpoint_events);
+    }
+
+    fn subscribe_as(&mut self, client: ClientId, interest: Interest, start: Start, checkpoint_events: Option<u64>) {
         let wanted = Subscribe {
             interest,
             start,
@@ -89,7 +94,7 @@ impl Small {
             on_slow: OnSlow::Fallback,
             on_gap: OnGap::Skip,
         };
-        self.hub.subscribe(ClientId(1), wanted, &self.history).expect("one of a few");
+        self.hub.subscribe(client, wanted, &self.history).expect("one of a few");
     }
 
     /// What is asked of the shards, what they have published, and a turn of the hub.
@@ -260,4 +265,53 @@ fn a_checkpoint_for_which_there_was_no_room_is_told_once_there_is() {
     small.hub.note_room(ClientId(1));
     small.turn();
     assert_eq!(small.client.told, ["1: checkpoint"]);
+}
+
+#[test]
+fn subscriptions_that_end_at_once_are_removed_over_several_turns() {
+    let account = Account::new("test-bytes", 1 << 20);
+    let mut small = Small::new(1);
+    small.hub = small.hub.with_account(account.clone());
+    let interest = Interest { source: Source::All, filter: Default::default() };
+    for client in 1..=100 {
+        for _ in 0..8 {
+            small.subscribe_as(ClientId(client), interest.clone(), Start::End, None);
+        }
+    }
+    small.settle();
+    assert_eq!(small.hub.counts().live, 800);
+    (1..=100).for_each(|client| small.hub.close_client(ClientId(client)));
+    let mut left = small.hub.counts().subscriptions;
+    assert_eq!(left, 800 - CLOSED_PER_TURN as u64);
+    small.client.told.clear();
+    small.set(0, "a");
+    while left > 0 {
+        let more = small.turn();
+        let now = small.hub.counts().subscriptions;
+        assert!(now < left && left - now <= CLOSED_PER_TURN as u64 && more == (now > 0), "{left}, {now}");
+        left = now;
+    }
+    assert!(small.hub.is_idle() || !small.hub.take_asks().is_empty());
+    assert_eq!(account.used(), 0);
+}
+
+#[test]
+fn where_no_memory_is_left_for_what_waits_it_is_read_again() {
+    let account = Account::new("test-bytes", 1 << 20);
+    let mut small = Small::new(1);
+    small.hub = small.hub.with_account(account.clone());
+    small.subscribe("$all", Start::End);
+    small.settle();
+    small.client.is_full = true;
+    let mut others = account.share();
+    others.set(account.limit());
+    small.set(0, "a");
+    small.settle();
+    assert_eq!(small.client.told.last().map(String::as_str), Some("1: fell behind"));
+    drop(others);
+    small.client.is_full = false;
+    small.client.told.clear();
+    small.hub.note_room(ClientId(1));
+    small.settle();
+    assert_eq!(small.client.told, ["1: 1000", "1: caught up"]);
 }

@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::durability::DurabilityFlags;
+use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
@@ -98,6 +99,9 @@ pub struct Flags {
     pub(super) durability: DurabilityFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) memory: MemoryFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     planned: Planned,
     /// Where the settings came from that are not from the command line.
     #[arg(skip)]
@@ -176,6 +180,7 @@ impl Flags {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };
         }
         self.durability.fill_from(file.durability);
+        self.memory.fill_from(file.memory);
         fill_planned!(maxmemory maxmemory_policy user acl_file);
         fill_planned!(tls_port tls_cert_file tls_key_file);
     }

@@ -3,11 +3,13 @@
 mod durability;
 mod file;
 mod flags;
+mod memory;
 mod origin;
 mod values;
 
 pub use durability::Durability;
 pub use flags::{Command, Flags};
+pub use memory::MemoryLimits;
 pub use origin::Origin;
 
 use crate::limits::{
@@ -50,6 +52,8 @@ pub struct Config {
     pub auth_timeout_ms: Option<u64>,
     /// The bounds of subscriptions.
     pub subscriptions: SubscriptionLimits,
+    /// Memory that all clients together may have the server keep.
+    pub memory: MemoryLimits,
     /// A subscriber has room for events while less output than this waits to leave, in bytes.
     pub push_buffer_bytes: usize,
     /// How many bytes of output a client may leave unread before its commands wait.
@@ -230,6 +234,7 @@ impl Flags {
                     (1, limits.queue_bytes),
                 )?,
             },
+            memory: self.memory.decide()?,
             push_buffer_bytes: bytes_from(
                 "push-buffer-bytes",
                 self.push_buffer_bytes.as_deref(),
@@ -345,6 +350,8 @@ mod tests {
         assert_eq!(decide(&["--push-buffer-bytes", "64k"]).map(|c| c.push_buffer_bytes), Ok(64 << 10));
         assert!(decide(&["--push-buffer-bytes", "10"]).unwrap_err().contains("at least 1024"));
         assert!(decide(&["--subscription-queue-bytes", "x"]).unwrap_err().contains("128k"));
+        assert_eq!(decide(&["--groups-bytes", "1m"]).map(|c| c.memory.groups), Ok(1 << 20));
+        assert!(decide(&["--input-bytes", "10"]).unwrap_err().contains("at least 65536"));
         let limits = decide(&["--subscriptions-per-client", "3", "--subscription-queue-events", "7"]);
         assert_eq!(limits.map(|c| (c.subscriptions.per_client, c.subscriptions.queue_events)), Ok((3, 7)));
     }

@@ -192,6 +192,7 @@ mod tests {
     use crate::net_ring::SendBuffer;
     use crate::resp::{ParserLimits, Protocol};
     use crate::session::Session;
+    use keytide_engine::account::Account;
     use keytide_engine::position::Position;
     use keytide_engine::subscription::Reason;
 
@@ -199,7 +200,12 @@ mod tests {
         let mut connections = Connections::default();
         for &id in ids {
             let session = Session::new(id, true, (None, None), 0);
-            let connection = Connection::new(ConnectionId::from_u64(id), session, ParserLimits::default());
+            let connection = Connection::new(
+                ConnectionId::from_u64(id),
+                session,
+                ParserLimits::default(),
+                Account::default().share(),
+            );
             assert!(connections.insert(connection).is_none());
         }
         connections

@@ -182,7 +182,7 @@ impl Core {
         let Some(transaction) = &mut client.session.transaction else { return };
         match transaction.queue(index, args) {
             Ok(()) => client.reply().simple("QUEUED"),
-            Err(text) => client.reply().error(text),
+            Err(error) => client.reply().error(error_text::err(&error)),
         }
     }
 
@@ -194,7 +194,7 @@ impl Core {
                 client.reply().error(error_text::MULTI_NESTED);
             }
             Step::Multi => {
-                client.session.transaction = Some(Transaction::default());
+                client.session.transaction = Some(Transaction::new(&self.server.accounts.transactions));
                 client.reply().ok();
             }
             Step::Discard if open => {

@@ -105,7 +105,7 @@ impl Core {
         let limits = ParserLimits { authenticated, ..ParserLimits::default() };
         let mut session = Session::new(number.unwrap_or(0), authenticated, addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
-        let mut connection = Connection::new(id, session, limits);
+        let mut connection = Connection::new(id, session, limits, self.server.accounts.input.share());
         if number.is_some() {
             self.clients += 1;
         } else {
@@ -151,6 +151,15 @@ impl Core {
             self.keep_input(&mut connection, &bytes[consumed..]);
         } else if self.keep_input(&mut connection, bytes) {
             self.run_input(&mut connection);
+        }
+        let held = connection.input.capacity();
+        if connection.count_input()
+            && let Some(error) = connection.drop_input(self.server.client_count())
+        {
+            self.reclaim.note_freed(held);
+            tracing::warn!(client = connection.session.client, "a client is disconnected: {error}");
+            Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::err(&error));
+            connection.session.closing = Closing::AfterReplies;
         }
         if connection.stall.is_some() && !connection.is_paused && connection.pending_input() > INPUT_PAUSE_BYTES {
             connection.is_paused = true;
@@ -205,6 +214,7 @@ impl Core {
             connection.input_start = end;
         }
         connection.input = input;
+        connection.count_input();
         // A wait that begins now has missed the news that nobody listens.
         if connection.has_ended && connection.stall.is_some() {
             self.give_up_waiting(connection.id);

@@ -153,11 +153,12 @@ impl Core {
     pub fn new(
         server: Arc<Server>,
         shard: Box<Shard>,
-        groups: Groups,
+        mut groups: Groups,
         outbound: Vec<Option<Outbound>>,
         inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
     ) -> Core {
         let id = shard.id();
+        groups.table.set_account(server.accounts.groups.clone());
         Core {
             id,
             snapshots: Snapshots::new(&shard),
@@ -165,7 +166,8 @@ impl Core {
             connections: Connections::default(),
             history: History::new(server.sequencer.clone(), &server.histories).with_older(&server.older),
             groups,
-            hub: Hub::new(&server.rings(), server.config.subscriptions),
+            hub: Hub::new(&server.rings(), server.config.subscriptions)
+                .with_account(server.accounts.subscriptions.clone()),
             fanout: Fanout::new(id, server.shards()),
             pushes: Pushes::new(server.config.push_buffer_bytes),
             reading_time: ReadingTime::default(),

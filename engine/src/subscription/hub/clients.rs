@@ -2,8 +2,10 @@
 
 use super::member::{Member, Phase, before};
 use super::{Hub, Slot};
+use crate::account::OverLimit;
 use crate::fanout::Ask;
 use crate::history::History;
+use crate::limits::SUBSCRIPTION_BYTES;
 use crate::subscription::{ClientId, Outlet, Push, Reason, Start, Subscribe};
 use thiserror::Error;
 
@@ -12,14 +14,22 @@ pub(super) struct Client {
     last_id: u64,
     /// Its subscriptions, by number.
     pub members: Vec<(u64, u32)>,
+    /// What they take, in bytes.
+    pub bytes: u64,
 }
 
-/// A client has as many subscriptions as it may have.
+/// Why a client gets no further subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a client may have {max} subscriptions")]
-pub struct TooMany {
-    /// How many it may have.
-    pub max: usize,
+pub enum TooMany {
+    /// It has as many as it may have.
+    #[error("a client may have {max} subscriptions")]
+    Subscriptions {
+        /// How many it may have.
+        max: usize,
+    },
+    /// Its own, or those of all clients, take as much memory as they may.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
 }
 
 /// The client has no subscription of this number.
@@ -32,25 +42,37 @@ impl Hub {
     /// turn of the hub.
     ///
     /// # Errors
-    /// Where the client has as many as it may have.
+    /// Where the client has as many as it may have, or subscriptions take as much memory as they may.
     pub fn subscribe(&mut self, client: ClientId, wanted: Subscribe, history: &History) -> Result<u64, TooMany> {
         let owner = self.clients.entry(client).or_default();
         if owner.members.len() >= self.limits.per_client {
-            return Err(TooMany { max: self.limits.per_client });
+            return Err(TooMany::Subscriptions { max: self.limits.per_client });
         }
+        let account = self.interests.account();
+        let interest_bytes = wanted.interest.memory_bytes();
+        let bytes = SUBSCRIPTION_BYTES + interest_bytes;
+        if owner.bytes + bytes > account.part() {
+            return Err(account.refuse(true).into());
+        }
+        let mut share = account.share();
+        // What others want as well is there already.
+        let is_new = !self.interests.is_known(&wanted.interest);
+        share.take(SUBSCRIPTION_BYTES + if is_new { interest_bytes } else { 0 })?;
+        share.set(SUBSCRIPTION_BYTES);
+        owner.bytes += bytes;
         owner.last_id += 1;
         let id = owner.last_id;
         let (start, interest) = (wanted.start, wanted.interest.clone());
         let shard = interest.source.shard(self.interests.shards());
         let stream: Box<[u8]> = interest.source.name().into();
         let next = history.head().next();
-        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted, next));
+        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted, next, share));
         owner.members.push((id, index));
         self.counts.subscriptions += 1;
-        let number = self.interests.enter(interest, index);
+        let (number, place) = self.interests.enter(interest, index);
         self.counts.demoted += u64::from(self.interests.row(number).is_demoted);
         let member = &mut self.members[index];
-        member.interest = number;
+        (member.interest, member.interest_place) = (number, place);
         if start == Start::End {
             member.cursor = history.frontier();
             member.checkpointed = member.cursor;
@@ -88,10 +110,29 @@ impl Hub {
         Ok(())
     }
 
-    /// Ends all subscriptions of a client that is gone. It is told nothing.
+    /// Ends all subscriptions of a client that is gone. It is told nothing. So many are removed at once as a turn
+    /// removes, the others in the next turns.
     pub fn close_client(&mut self, client: ClientId) {
         let Some(gone) = self.clients.remove(&client) else { return };
-        gone.members.iter().for_each(|(_, index)| self.remove(*index));
+        for (_, index) in gone.members {
+            let member = &mut self.members[index];
+            // The connection may still be there, and is told nothing any more.
+            member.client = ClientId::NOBODY;
+            self.closed.push_back(Slot { index, serial: member.serial });
+        }
+        self.remove_closed();
+    }
+
+    /// Removes subscriptions of clients that are gone, as many as the turn still may.
+    pub(super) fn remove_closed(&mut self) {
+        while self.may_remove > 0
+            && let Some(slot) = self.closed.pop_front()
+        {
+            if let Some(index) = self.members.at(slot) {
+                self.remove(index);
+                self.may_remove -= 1;
+            }
+        }
     }
 
     /// Notes that a client that had no room has some.

@@ -2,6 +2,7 @@
 
 use super::queue::Queue;
 use super::watches::WatcherId;
+use crate::account::{Account, Share};
 use crate::fanout::Ask;
 use crate::position::{Position, ShardId};
 use crate::subscription::Interest;
@@ -15,6 +16,8 @@ pub(super) struct Interests {
     free: Vec<u32>,
     by_interest: HashMap<Arc<Interest>, u32>,
     shards: u16,
+    /// What all subscriptions of the server may take.
+    account: Account,
     next_token: u64,
     /// On how many interests' answers the merge relies, for each shard.
     pub live_on: Vec<u32>,
@@ -27,6 +30,8 @@ pub(super) struct Interests {
 /// One interest.
 pub(super) struct Row {
     pub interest: Arc<Interest>,
+    /// The memory that it takes.
+    _share: Share,
     /// The shards that can have something for it.
     shards: Range<u16>,
     /// The subscriptions that want it, by their places in the hub.
@@ -67,6 +72,7 @@ impl Interests {
             free: Vec::new(),
             by_interest: HashMap::new(),
             shards,
+            account: Account::default(),
             next_token: 0,
             live_on: vec![0; shards as usize],
             touched: Vec::new(),
@@ -79,16 +85,33 @@ impl Interests {
         self.shards
     }
 
+    /// What all subscriptions may take.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Counts what is wanted from now on on this account.
+    pub fn set_account(&mut self, account: Account) {
+        self.account = account;
+    }
+
+    /// Whether somebody wants the same.
+    pub fn is_known(&self, interest: &Interest) -> bool {
+        self.by_interest.contains_key(interest)
+    }
+
     /// Whether a shard can have something for an interest.
     pub fn looks_on(&self, number: u32, shard: ShardId) -> bool {
         self.row(number).shards.contains(&shard.0)
     }
 
-    /// Adds a member to an interest, which is made where nobody shares it; answers its number.
-    pub fn enter(&mut self, interest: Interest, member: u32) -> u32 {
+    /// Adds a member to an interest, which is made where nobody shares it; answers its number, and the member's place
+    /// in it.
+    pub fn enter(&mut self, interest: Interest, member: u32) -> (u32, u32) {
         let number = self.number_of(Arc::new(interest));
-        self.row_mut(number).members.push(member);
-        number
+        let members = &mut self.row_mut(number).members;
+        members.push(member);
+        (number, members.len() as u32 - 1)
     }
 
     /// The number of an interest, which is made where nobody shares it.
@@ -96,9 +119,12 @@ impl Interests {
         if let Some(&number) = self.by_interest.get(&interest) {
             return number;
         }
+        let mut share = self.account.share();
+        share.set(interest.memory_bytes());
         let row = Row {
             shards: interest.source.shards(self.shards),
             interest: interest.clone(),
+            _share: share,
             members: Vec::new(),
             watchers: Vec::new(),
             joined: 0,
@@ -109,7 +135,7 @@ impl Interests {
             noted: None,
             is_demoted: false,
             found: Vec::new(),
-            queue: Queue::default(),
+            queue: Queue::new(self.account.share()),
         };
         let number = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
@@ -120,13 +146,14 @@ impl Interests {
         number
     }
 
-    /// Takes a member out. It has not joined, or has left before.
-    pub fn leave(&mut self, number: u32, member: u32) {
+    /// Takes the member at a place out. It has not joined, or has left before. Answers the member that is at this place
+    /// now, if one is.
+    pub fn leave(&mut self, number: u32, place: u32) -> Option<u32> {
         let row = self.row_mut(number);
-        if let Some(place) = row.members.iter().position(|one| *one == member) {
-            row.members.swap_remove(place);
-        }
+        row.members.swap_remove(place as usize);
+        let moved = row.members.get(place as usize).copied();
         self.free_unused(number);
+        moved
     }
 
     /// Forgets an interest that nobody shares any more.

@@ -2,6 +2,7 @@
 
 use super::live::Alike;
 use super::queue::Part;
+use crate::account::Share;
 use crate::event::EventType;
 use crate::position::{Position, Revision};
 use crate::ring::Record;
@@ -48,6 +49,10 @@ pub(super) struct Member {
     pub serial: u32,
     /// The interest that it shares.
     pub interest: u32,
+    /// Its place among those who share it.
+    pub interest_place: u32,
+    /// The memory that it takes.
+    _share: Share,
     /// The stream that its links are in, where it is told links or resolves them.
     link: Option<Box<[u8]>>,
     resolves: bool,
@@ -87,7 +92,7 @@ pub(super) struct Member {
 
 impl Member {
     /// A subscription that is made when `next` is the position that would be handed out next.
-    pub fn new(client: ClientId, id: u64, serial: u32, wanted: Subscribe, next: Position) -> Member {
+    pub fn new(client: ClientId, id: u64, serial: u32, wanted: Subscribe, next: Position, share: Share) -> Member {
         let source = &wanted.interest.source;
         let (cursor, after) = match wanted.start {
             Start::Start | Start::End | Start::Position(Position(0)) => (Position(0), None),
@@ -101,6 +106,8 @@ impl Member {
             id,
             serial,
             interest: 0,
+            interest_place: 0,
+            _share: share,
             link: source.is_links().then(|| source.name().into()),
             resolves: wanted.resolve_links,
             checkpoint_events: wanted.checkpoint_events,

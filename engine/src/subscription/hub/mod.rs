@@ -37,9 +37,10 @@ mod together;
 mod watches;
 
 use super::{ClientId, OnSlow, Outlet, Push, Reason};
+use crate::account::Account;
 use crate::fanout::{Ask, Fanned, Notice};
 use crate::history::History;
-use crate::limits::SubscriptionLimits;
+use crate::limits::{CLOSED_PER_TURN, SUBSCRIPTION_BYTES, SubscriptionLimits};
 use crate::position::{Position, Revision, ShardId};
 use crate::ring::{Ring, RingLookup};
 use checkpoints::Checkpoints;
@@ -77,6 +78,9 @@ pub struct Hub {
     queue_lookups: Vec<RingLookup>,
     /// What is told at the moment.
     chunk: Chunk,
+    /// Subscriptions of clients that are gone, to be removed, and how many the turn may still remove.
+    closed: VecDeque<Slot>,
+    may_remove: usize,
     counts: HubCounts,
 }
 
@@ -144,8 +148,16 @@ impl Hub {
             live_lookups: rings.iter().map(RingLookup::new).collect(),
             queue_lookups: rings.iter().map(RingLookup::new).collect(),
             chunk: Chunk::default(),
+            closed: VecDeque::new(),
+            may_remove: CLOSED_PER_TURN,
             counts: HubCounts::default(),
         }
+    }
+
+    /// Counts the memory of its subscriptions on this account, which all hubs of a server share.
+    pub fn with_account(mut self, account: Account) -> Hub {
+        self.interests.set_account(account);
+        self
     }
 
     /// Drops all subscriptions because the server stops.
@@ -231,8 +243,10 @@ impl Hub {
         if self.members.is_empty() && self.watches.is_empty() {
             return false;
         }
+        self.may_remove = CLOSED_PER_TURN;
+        self.remove_closed();
         // What is published now and not merged waits for a turn that nothing else need bring.
-        let mut again = !tells_live;
+        let mut again = !tells_live || !self.closed.is_empty();
         let mut frontier = Position::END;
         if tells_live {
             frontier = self.merge_all(history, outlet);
@@ -395,19 +409,25 @@ impl Hub {
     fn remove(&mut self, index: u32) {
         self.leave_live(index);
         let member = &self.members[index];
-        let (client, id) = (member.client, member.id);
-        self.counts.demoted -= u64::from(self.interests.row(member.interest).is_demoted);
-        self.interests.leave(member.interest, index);
+        let (client, id, place) = (member.client, member.id, member.interest_place);
+        let row = self.interests.row(member.interest);
+        let bytes = SUBSCRIPTION_BYTES + row.interest.memory_bytes();
+        self.counts.demoted -= u64::from(row.is_demoted);
+        if let Some(moved) = self.interests.leave(member.interest, place) {
+            self.members[moved].interest_place = place;
+        }
         self.members.remove(index);
         self.counts.subscriptions -= 1;
         if let Some(owner) = self.clients.get_mut(&client) {
             owner.members.retain(|row| row.0 != id);
+            owner.bytes -= bytes;
         }
         if self.members.is_empty() {
             // Nobody is left who would look at these.
             self.line.clear();
             self.demoted_line.clear();
             self.pollers.clear();
+            self.closed.clear();
         }
     }
 

@@ -1,6 +1,7 @@
 //! What waits for those who share an interest. It is kept once, however many they are: all are told the same events in
 //! the same order, so what waits for one is a part of this, up to the last event that it was offered.
 
+use crate::account::Share;
 use crate::limits::{CHUNK_EVENTS, SubscriptionLimits};
 use crate::position::{Position, RingOffset, ShardId};
 use std::collections::VecDeque;
@@ -34,8 +35,9 @@ impl Told<'_> {
 ///
 /// Whoever something waits for is offered every further event, so all parts end with the same one once a chunk has been
 /// told. That bounds what is kept: a part's limit, and the chunk.
-#[derive(Default)]
 pub(super) struct Queue {
+    /// The memory that `events` take.
+    share: Share,
     events: VecDeque<Waiting>,
     /// The number of the first one; they are numbered through.
     first: u64,
@@ -60,12 +62,17 @@ impl Part {
 }
 
 impl Queue {
+    /// Without an event. Its memory is counted by `share`, which has none yet.
+    pub fn new(share: Share) -> Queue {
+        Queue { share, events: VecDeque::new(), first: 0, waiters: 0 }
+    }
+
     fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }
 
     /// Lets the event at `place` of those that are being told wait, which comes behind all of the part's. False where too
-    /// much waits already.
+    /// much waits already, for it or for all.
     #[inline]
     pub fn add(&mut self, part: &mut Part, told: &Told<'_>, place: usize, limits: &SubscriptionLimits) -> bool {
         let waiting = told.get(place);
@@ -74,8 +81,8 @@ impl Queue {
         if part.end - part.start >= limits.queue_events as u64 || !fits {
             return false;
         }
-        if self.events.back().is_none_or(|last| last.position < waiting.position) {
-            self.hold(told, limits);
+        if self.events.back().is_none_or(|last| last.position < waiting.position) && !self.hold(told, limits) {
+            return false;
         }
         if part.is_empty() {
             self.waiters += 1;
@@ -89,15 +96,26 @@ impl Queue {
         true
     }
 
-    /// Takes all that is being told: who is told it later than others may have to wait for more of it.
+    /// Takes all that is being told: who is told it later than others may have to wait for more of it. False where it
+    /// takes more memory, and there is none left for subscriptions.
     #[cold]
-    fn hold(&mut self, told: &Told<'_>, limits: &SubscriptionLimits) {
+    fn hold(&mut self, told: &Told<'_>, limits: &SubscriptionLimits) -> bool {
+        let is_larger = self.events.len() + told.places.len() > self.events.capacity();
+        if is_larger && self.share.account().is_full() {
+            return false;
+        }
         let last = self.events.back().map(|waiting| waiting.position);
         let all = (0..told.places.len()).map(|place| told.get(place));
         self.events.extend(all.filter(|waiting| Some(waiting.position) > last));
         let surplus = self.events.len().saturating_sub(limits.queue_events + CHUNK_EVENTS + 1);
         self.events.drain(..surplus);
         self.first += surplus as u64;
+        self.count();
+        true
+    }
+
+    fn count(&mut self) {
+        self.share.set((self.events.capacity() * size_of::<Waiting>()) as u64);
     }
 
     fn get(&self, number: u64) -> Option<Waiting> {
@@ -134,6 +152,10 @@ impl Queue {
         if self.waiters == 0 {
             self.first = self.end();
             self.events.clear();
+            // Others may need the memory.
+            if self.share.account().is_full() {
+                self.shrink();
+            }
         }
     }
 
@@ -141,6 +163,7 @@ impl Queue {
     pub fn shrink(&mut self) {
         if self.waiters == 0 {
             self.events = VecDeque::new();
+            self.count();
         }
     }
 }
@@ -148,6 +171,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Account;
     use proptest::prelude::*;
 
     const LIMITS: SubscriptionLimits = SubscriptionLimits { per_client: 1, queue_events: 5, queue_bytes: 40 };
@@ -162,7 +186,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_part_is_like_a_queue_of_its_own(steps in proptest::collection::vec((0usize..4, 0u8..4, 1u64..12), 1..2000)) {
-            let (mut queue, mut pairs) = (Queue::default(), [(); 4].map(|()| Pair::default()));
+            let (mut queue, mut pairs) = (Queue::new(Account::default().share()), [(); 4].map(|()| Pair::default()));
             let mut next = 0;
             for (n, what, size) in steps {
                 let pair = &mut pairs[n];

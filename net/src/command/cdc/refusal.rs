@@ -69,7 +69,8 @@ impl CdcError {
             GroupError::Damaged(_)
             | GroupError::NameTooLong { .. }
             | GroupError::TooManyGroups
-            | GroupError::TooManyConsumers => CdcError(format!("ERR {error}").into()),
+            | GroupError::TooManyConsumers
+            | GroupError::OverLimit(_) => CdcError(format!("ERR {error}").into()),
         }
     }
 

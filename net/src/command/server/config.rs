@@ -85,7 +85,9 @@ const ROWS: &[Row] = &[
     row("databases", Change::Never, |_| "1".to_owned()),
     row("dir", Change::Same, |server| of_durability(server, |kept| kept.dir.display().to_string())),
     row("fsync", Change::Never, |server| of_durability(server, |kept| kept.fsync_name().to_owned())),
+    row("groups-bytes", Change::Never, |server| server.config.memory.groups.to_string()),
     row("heap-bytes", Change::Never, |server| server.config.heap_bytes.to_string()),
+    row("input-bytes", Change::Never, |server| server.config.memory.input.to_string()),
     row("io-threads", Change::Never, |_| "1".to_owned()),
     row("maxclients", Change::Free { check: check_maxclients, apply: set_maxclients }, |server| {
         server.maxclients().to_string()
@@ -114,10 +116,12 @@ const ROWS: &[Row] = &[
     }),
     row("subscription-queue-bytes", Change::Never, |server| server.config.subscriptions.queue_bytes.to_string()),
     row("subscription-queue-events", Change::Never, |server| server.config.subscriptions.queue_events.to_string()),
+    row("subscriptions-bytes", Change::Never, |server| server.config.memory.subscriptions.to_string()),
     row("subscriptions-per-client", Change::Never, |server| server.config.subscriptions.per_client.to_string()),
     row("tcp-backlog", Change::Never, |_| crate::start::BACKLOG.to_string()),
     row("tcp-keepalive", Change::Same, |_| "0".to_owned()),
     row("timeout", Change::Same, |_| "0".to_owned()),
+    row("transactions-bytes", Change::Never, |server| server.config.memory.transactions.to_string()),
 ];
 
 /// A value about history on disk; empty where there is none.

@@ -130,6 +130,11 @@ fn memory(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("memory_refusal_bytes", crate::memory::watch::bound(limit));
     text.row("memory_is_short", u8::from(watch.is_short()));
     text.row("memory_refused_total", watch.refused());
+    let accounts = context.server.accounts.all();
+    for account in accounts {
+        text.row(&account.name().replace('-', "_"), account.used());
+    }
+    text.row("over_limit_refused_total", accounts.iter().map(|account| account.refused()).sum::<u64>());
 }
 
 fn persistence(context: &HistoryContext<'_>, text: &mut Text) {
