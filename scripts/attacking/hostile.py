@@ -22,8 +22,8 @@ class Attack:
     run: callable
     # Before anything is measured, over a connection.
     prepare: callable = lambda wire, scale: None
-    # Keys that it leaves by right, deleted before the memory is looked at again.
-    leaves: tuple = ()
+    # Removes what it leaves by right, before the memory is looked at again.
+    clean: callable = None
     # How much the resident memory may grow meanwhile, MiB: what it stores, and what connections and their input take.
     grows_mib: int = 256
     # It leaves replies or events unread: they may take what --clients-output-bytes says, besides.
@@ -72,6 +72,17 @@ def many_long_keys(wire, scale):
 
 def long_list(wire, scale):
     wire.ask_all(("RPUSH", "long", *["x" * 8] * 1000) for _ in range(int(1000 * scale)))
+
+
+def delete(*names):
+    """What deletes keys."""
+    return lambda wire: wire.ask_all(("DEL", *names[first : first + 1000]) for first in range(0, len(names), 1000))
+
+
+def destroy_groups(wire):
+    # One by one: their patterns together are large.
+    for row in wire.ask("CDC.GROUP", "LIST"):
+        wire.ask("CDC.GROUP", "DESTROY", row[0], row[1])
 
 
 def flood(connections, data, ready, drained=False):
@@ -170,7 +181,7 @@ def half_closed(port, scale, ready):
     hold(clients, ready)
 
 
-@attack("large-transaction", leaves=tuple(f"m{number}" for number in range(10_000)), grows_mib=1024, is_long=True, in_redis=True)
+@attack("large-transaction", clean=delete(*(f"m{number}" for number in range(10_000))), grows_mib=1024, is_long=True, in_redis=True)
 def large_transaction(port, scale, ready):
     """A transaction of 1,000,000 SETs"""
     client = connect(port)
@@ -221,7 +232,7 @@ def costly_globs(port, scale, ready):
             wire.ask_all([("SET", "a" * 8000, "1")] * 20)
 
 
-@attack("groups", grows_mib=1024)
+@attack("groups", clean=destroy_groups, grows_mib=1024)
 def groups(port, scale, ready):
     """8 clients make groups with patterns of 48 KB until they are refused"""
 
@@ -298,7 +309,7 @@ def window_of_another_core(port, scale, ready):
     flood([wire.socket for wire in clients], data, ready)
 
 
-@attack("large-values", leaves=("huge0", "huge1"), grows_mib=2300, is_long=True, in_redis=True)
+@attack("large-values", clean=delete("huge0", "huge1"), grows_mib=2300, is_long=True, in_redis=True)
 def large_values_written(port, scale, ready):
     """2 clients write a value of 512 MB each"""
 

@@ -139,9 +139,12 @@ def try_on(run, server, attack):
         ending.cancel()
         attacker.end()
         peak_mib = peak.end()
-    if attack.leaves:
-        remove(server, attack.leaves)
-    after_mib = wait_until_less(server, before_mib + BACK_MIB)
+    is_over_s = time.monotonic() - seconds + END_AFTER_SECONDS
+    if attack.clean:
+        with Wire(server.port, timeout=120) as wire:
+            attack.clean(wire)
+        is_over_s = time.monotonic()
+    after_mib = wait_until_less(server, before_mib + BACK_MIB, is_over_s + BACK_SECONDS - time.monotonic())
     return Outcome(without, worst(during), after, before_mib, may_grow_mib(attack, server), peak_mib, after_mib)
 
 
@@ -152,12 +155,6 @@ def may_grow_mib(attack, server):
     with Wire(server.port, timeout=120) as wire:
         found = wire.ask("CONFIG", "GET", "clients-output-bytes")
     return attack.grows_mib + (int(found[1]) >> 20 if found else 0)
-
-
-def remove(server, names):
-    """Deletes keys."""
-    with Wire(server.port, timeout=120) as wire:
-        wire.ask_all(("DEL", *names[first : first + 1000]) for first in range(0, len(names), 1000))
 
 
 def hostile_case(attack):
