@@ -26,7 +26,8 @@ class Attack:
     clean: callable = None
     # How much the resident memory may grow meanwhile, MiB: what it stores, and what connections and their input take.
     grows_mib: int = 256
-    # It leaves replies or events unread: they may take what --clients-output-bytes says, besides.
+    # It leaves replies or events unread: they may take what --clients-output-bytes says, and one reply for each client,
+    # which `grows_mib` has.
     is_unread: bool = False
     # It is one long command, for which others wait on redis-server too: that runs beside it.
     is_long: bool = False
@@ -119,13 +120,13 @@ def hold(connections, ready):
         time.sleep(1)
 
 
-@attack("lists-unread", is_unread=True, prepare=large_list, is_long=True, in_redis=True)
+@attack("lists-unread", is_unread=True, grows_mib=456, prepare=large_list, is_long=True, in_redis=True)
 def lists_unread(port, scale, ready):
     """20 clients pipeline LRANGE of a list of 10 MB and read nothing"""
     flood([connect(port, 4096) for _ in range(20)], encode("LRANGE", "big", 0, -1) * 1000, ready)
 
 
-@attack("values-unread", is_unread=True, prepare=large_values, in_redis=True, in_short=True)
+@attack("values-unread", is_unread=True, grows_mib=356, prepare=large_values, in_redis=True, in_short=True)
 def values_unread(port, scale, ready):
     """100 clients pipeline GET of values of 1 MB and read nothing"""
     flood([connect(port, 4096) for _ in range(100)], encode("GET", "mb0") * 500 + encode("GET", "mb1") * 500, ready)
@@ -169,7 +170,7 @@ def connection_storm(port, scale, ready):
             pass
 
 
-@attack("half-closed", is_unread=True, prepare=large_values, in_redis=True)
+@attack("half-closed", is_unread=True, grows_mib=1256, prepare=large_values, in_redis=True)
 def half_closed(port, scale, ready):
     """1,000 clients ask for 20 MB each, end their side, and read nothing"""
     clients = []

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import subprocess
 
 RATE, CONNECTIONS, KEYS = 1000, 4, 1000
@@ -26,6 +27,8 @@ class Figures:
 
 def milliseconds(micros):
     """For a table: three digits."""
+    if math.isinf(micros):
+        return "no reply"
     millis = micros / 1000
     return f"{millis:.2f}" if millis < 10 else f"{millis:.1f}" if millis < 100 else f"{millis:,.0f}"
 
@@ -51,6 +54,8 @@ def measure(bench, port, seconds, fills=False):
         [str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=seconds + GRACE_SECONDS,
     )
+    if "no command was answered" in done.stderr:
+        return Figures(math.inf, math.inf, math.inf, int(RATE * seconds), 0)
     if done.returncode:
         raise RuntimeError(f"the innocent client ended: {done.stderr.strip().splitlines()[-1:]}")
     return figures(json.loads(done.stdout))

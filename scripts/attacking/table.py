@@ -29,7 +29,7 @@ def rows(outcomes):
         found.append([
             attack.about, str(outcome.without), str(outcome.during) + " !" * slow[0],
             str(outcome.after) + " !" * slow[1],
-            f"{beside.during}" if beside else "", f"{outcome.before_mib:,.0f}",
+            beside, f"{outcome.before_mib:,.0f}",
             f"{outcome.peak_mib:,.0f}" + " !" * grown, f"{outcome.after_mib:,.0f}" + " !" * stays,
         ])
     return found

@@ -54,8 +54,7 @@ class Judgements(unittest.TestCase):
 class Tables(unittest.TestCase):
     def test_a_row_has_all_figures_and_marks_what_is_not_right(self):
         name = next(name for name, each in ATTACKS.items() if not each.is_long)
-        beside = outcome(during=77_000)
-        rows = table.rows({name: (outcome(during=20_000, memory=(200, 9_000, 201)), beside)})
+        rows = table.rows({name: (outcome(during=20_000, memory=(200, 9_000, 201)), "0.10 / 77.0")})
         self.assertEqual(rows[0], table.HEAD)
         self.assertEqual(rows[1][1:], ["0.10 / 1.00", "0.10 / 20.0 !", "0.10 / 1.00", "0.10 / 77.0", "200", "9,000 !", "201"])
 
@@ -86,8 +85,8 @@ class Figures(unittest.TestCase):
         self.assertEqual(found, innocent.Figures(1.0, 2.0, 3.0, 4, 5))
 
     def test_milliseconds_have_three_digits(self):
-        shown = [innocent.milliseconds(micros) for micros in (12, 1_234, 12_340, 123_456, 1_234_567)]
-        self.assertEqual(shown, ["0.01", "1.23", "12.3", "123", "1,235"])
+        shown = [innocent.milliseconds(micros) for micros in (12, 1_234, 12_340, 123_456, 1_234_567, float("inf"))]
+        self.assertEqual(shown, ["0.01", "1.23", "12.3", "123", "1,235", "no reply"])
 
 
 class Wires(unittest.TestCase):

@@ -157,6 +157,17 @@ def may_grow_mib(attack, server):
     return attack.grows_mib + (int(found[1]) >> 20 if found else 0)
 
 
+def on_redis(run, attack):
+    """What the attack does to redis-server, for a table: the innocent client's latencies in ms, or its end."""
+    server = run.start_redis()
+    try:
+        return str(try_on(run, server, attack).during)
+    except AssertionError:
+        if server.is_alive():
+            raise
+        return f"ended at {KILLED_AT_MIB:,} MiB"
+
+
 def hostile_case(attack):
     """An attack as a case. What it has measured goes to `run.arguments.outcomes`, for the table."""
 
@@ -164,15 +175,15 @@ def hostile_case(attack):
         server = run.start()
         outcome = try_on(run, server, attack)
         server.check()
-        beside = None
-        if attack.is_long and attack.in_redis and not run.short:
-            beside = try_on(run, run.start_redis(), attack)
+        beside = ""
+        if attack.in_redis and (run.arguments.redis or attack.is_long and not run.short):
+            beside = on_redis(run, attack)
         run.arguments.outcomes[attack.name] = outcome, beside
         found = failures(attack, outcome, judges_time=not run.short)
         seen = f"p50 / p99 {outcome.without}, during {outcome.during}, after {outcome.after} ms; "
         seen += f"{outcome.before_mib:.0f}, {outcome.peak_mib:.0f}, {outcome.after_mib:.0f} MiB"
         if beside:
-            seen += f"; redis-server during: {beside.during} ms"
+            seen += f"; redis-server during: {beside}"
         expect(not found, f"{'; '.join(found)} ({seen})")
         return seen
 
