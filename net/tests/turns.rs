@@ -133,3 +133,164 @@ fn who_has_hung_up_before_its_reader_begins_to_wait_is_let_go() {
         watcher.call(&["info", "clients"]).text().contains("connected_clients:1\r\n")
     });
 }
+
+/// A figure of INFO.
+fn figure(client: &mut Client, field: &str) -> u64 {
+    let info = client.call(&["info", "stats"]).text();
+    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.and_then(|value| value.trim().parse().ok()).expect("INFO has it")
+}
+
+/// A list of so many elements that each look through it takes a while, on each of two shards.
+fn long_lists(server: &Server) -> [String; 2] {
+    let lists = a_key_each(server);
+    let mut client = server.client();
+    let elements = vec!["x"; 1000];
+    for list in &lists {
+        let push: Vec<&str> = ["rpush", list].into_iter().chain(elements.iter().copied()).collect();
+        let batch = encode(&push).repeat(100);
+        client.send_raw(&batch);
+        (0..100).for_each(|_| assert!(client.read().integer() > 0));
+    }
+    lists
+}
+
+/// No client's pipeline runs to its end while others wait, wherever its commands run.
+#[test]
+fn others_are_answered_while_a_long_pipeline_of_expensive_commands_runs() {
+    const COMMANDS: u64 = 20_000;
+    let server = Server::start(&["--ring-bytes", "16m"]);
+    let lists = long_lists(&server);
+    // Connections land on any core.
+    let mut others: Vec<Client> = (0..8).map(|_| server.client()).collect();
+    for list in &lists {
+        let before = figure(&mut others[0], "total_commands_processed");
+        let cut_before = figure(&mut others[0], "turns_cut_total");
+        let mut busy = server.client();
+        busy.send_raw(&encode(&["lpos", list, "y"]).repeat(COMMANDS as usize));
+        // One of them has run, so the rest waits.
+        assert_eq!(busy.read(), Value::Nil);
+        for other in &mut others {
+            assert_eq!(other.call(&["llen", list]), Value::Integer(100_000));
+        }
+        let run = figure(&mut others[0], "total_commands_processed") - before;
+        assert!(run < COMMANDS, "{run} commands have run before eight others were answered");
+        eventually("they take many turns", || figure(&mut others[0], "turns_cut_total") > cut_before + 20);
+    }
+}
+
+/// A pipeline that takes many turns is answered in order, also for who has ended its side; what takes turns includes
+/// transactions, changes over several shards and reads of the history.
+#[test]
+fn a_pipeline_over_many_turns_is_answered_in_order() {
+    let server = Server::start(&["--ring-bytes", "16m"]);
+    let lists = long_lists(&server);
+    let [a, b] = a_key_each(&server);
+    let (a, b) = (format!("{{{a}}}n"), format!("{{{b}}}n"));
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    for client in &mut clients {
+        let mut all = Vec::new();
+        for _ in 0..20 {
+            for list in &lists {
+                all.extend(encode(&["lpos", list, "y"]));
+            }
+            all.extend([encode(&["incr", &a]), encode(&["incr", &b])].concat());
+            all.extend([encode(&["multi"]), encode(&["incr", &a]), encode(&["incr", &b]), encode(&["exec"])].concat());
+            all.extend(encode(&["msetnx", &a, "0", &b, "0"]));
+            all.extend(encode(&["cdcpoll", "0", "1"]));
+        }
+        client.send_raw(&all);
+        client.stream().shutdown(Shutdown::Write).expect("it is connected");
+    }
+    for mut client in clients {
+        let mut last = [0, 0];
+        let mut grows = |place: usize, value: &Value| {
+            assert!(value.integer() > last[place], "{value:?} after {}", last[place]);
+            last[place] = value.integer();
+        };
+        for _ in 0..20 {
+            (0..2).for_each(|_| assert_eq!(client.read(), Value::Nil));
+            grows(0, &client.read());
+            grows(1, &client.read());
+            (0..3).for_each(|_| drop(client.read().text()));
+            let exec = client.read();
+            grows(0, &exec.values()[0]);
+            grows(1, &exec.values()[1]);
+            assert_eq!(client.read(), Value::Integer(0));
+            let Value::Array(_) = client.read() else { panic!("CDCPOLL answers an array") };
+        }
+        assert!(client.is_closed());
+    }
+}
+
+/// Commands that wait on another core for their replies to be taken come before a change over both shards that their
+/// connection asks for behind them.
+#[test]
+fn a_change_over_several_shards_does_not_pass_commands_that_wait_on_another_core() {
+    let server = Server::start(&["--ring-bytes", "16m"]);
+    let [a, b] = a_key_each(&server);
+    let value = "x".repeat(200_000);
+    for _ in 0..4 {
+        let mut client = server.client();
+        let mut all = Vec::new();
+        for round in 0..20 {
+            for key in [&a, &b] {
+                all.extend(encode(&["set", key, &format!("{round}{value}")]));
+                all.extend(encode(&["get", key]).repeat(5));
+            }
+            all.extend(encode(&["del", &a, &b]));
+            all.extend(encode(&["mset", &a, "gone", &b, "gone"]));
+            all.extend([encode(&["rename", &a, &b]), encode(&["get", &b]), encode(&["flushall"])].concat());
+        }
+        client.send_raw(&all);
+        for round in 0..20 {
+            for _ in 0..2 {
+                assert_eq!(client.read().text(), "OK");
+                (0..5).for_each(|_| assert_eq!(client.read().text(), format!("{round}{value}")));
+            }
+            assert_eq!(client.read(), Value::Integer(if a == b { 1 } else { 2 }));
+            (0..2).for_each(|_| assert_eq!(client.read().text(), "OK"));
+            assert_eq!(client.read().text(), "gone");
+            assert_eq!(client.read().text(), "OK");
+        }
+    }
+}
+
+/// What a client has asked to change is changed though it leaves, also where that waits on another core behind replies
+/// that nobody takes.
+#[test]
+fn writes_of_who_has_left_are_done_in_their_order() {
+    let server = Server::start(&["--ring-bytes", "16m", "--client-output-bytes", "64k"]);
+    let keys = a_key_each(&server);
+    let mut watcher = server.client();
+    for (round, key) in keys.iter().chain(&keys).enumerate() {
+        assert_eq!(watcher.call(&["set", key, &"x".repeat(100_000)]).text(), "OK");
+        let counter = format!("{{{key}}}{round}");
+        let mut client = server.client();
+        let mut all = encode(&["get", key]).repeat(8);
+        (0..20).for_each(|n| all.extend(encode(&["set", &counter, &n.to_string()])));
+        client.send_raw(&all);
+        // It is there when the first reply is; whether the rest has run or waits does not matter.
+        assert_eq!(client.read().text().len(), 100_000);
+        drop(client);
+        eventually("it is gone", || watcher.call(&["info", "clients"]).text().contains("connected_clients:1\r\n"));
+        // Either nothing of them was received when it left, or all that came before it.
+        let last = watcher.call(&["get", &counter]);
+        assert!(last == Value::Nil || last.text().parse::<u32>().is_ok(), "{last:?}");
+        assert_eq!(watcher.call(&["ping"]).text(), "PONG");
+    }
+}
+
+/// A server stops within its grace though pipelines have not run to their end.
+#[test]
+fn a_server_stops_while_clients_have_commands_left() {
+    let server = Server::start(&["--ring-bytes", "16m"]);
+    let lists = long_lists(&server);
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.send_raw(&encode(&["lpos", &lists[n % 2], "y"]).repeat(5_000));
+        assert_eq!(client.read(), Value::Nil);
+    }
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success());
+}
