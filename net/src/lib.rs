@@ -21,6 +21,7 @@
 //! | [`check`] | `keytide check`: a directory looked at without serving it |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`push`] | what subscriptions tell their clients, put into their output |
+//! | [`rate`] | commands per second |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | `heap` | heap memory prefaulted at the start |
 //! | [`memory`] | how much memory there is, and whether writes are still taken |
@@ -43,6 +44,7 @@ pub mod mesh;
 pub mod net_ring;
 mod paced;
 pub mod push;
+pub mod rate;
 pub mod reading_time;
 pub mod replies;
 pub mod resp;

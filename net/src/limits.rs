@@ -247,3 +247,6 @@ pub const BUDGET_COMMANDS: u32 = 64;
 
 /// A command that takes longer, in nanoseconds, is counted as long.
 pub const COMMAND_LONG_NS: u64 = 1_000_000;
+
+/// How many kinds of errors INFO counts, by their codes; further kinds are not counted.
+pub const ERROR_KINDS_MAX: usize = 128;

@@ -2,9 +2,11 @@
 //! either never changed after the start or an atomic that is documented beside it.
 
 use crate::accounts::Accounts;
+use crate::command::statistics::{CommandStatistics, Totals};
 use crate::config::Config;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
+use crate::rate::Rate;
 use crate::snapshots::{Board, Order};
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
@@ -19,7 +21,7 @@ use keytide_engine::shard::Shard;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The server, as every core sees it.
@@ -62,6 +64,8 @@ pub struct Server {
     output_stall_seconds: AtomicU64,
     /// What the figures were when CONFIG RESETSTAT was last asked for.
     stats_base: [AtomicU64; STATS.len()],
+    /// What the cores had counted of commands when CONFIG RESETSTAT was last asked for.
+    commands_base: Mutex<Totals>,
     longest_turn_us: AtomicU64,
     stopping: AtomicBool,
     /// How many cores have nothing left to do before they stop.
@@ -109,6 +113,8 @@ pub struct CoreShared {
     /// Whether the core has readers that wait for something to be published.
     waits: AtomicBool,
     stats: [AtomicU64; STATS.len()],
+    /// What the core has counted of each command.
+    commands: CommandStatistics,
 }
 
 macro_rules! stats {
@@ -154,6 +160,9 @@ stats! {
     Parks "times the core went to sleep"
     Blocked "commands that wait for something"
     BlockedLooks "times one of them was looked at again"
+    RateSecond "the second of the clock in which it last ran commands"
+    RateRunning "commands run in that second"
+    RateLast "commands run in the second before that one"
 }
 
 impl Server {
@@ -165,6 +174,7 @@ impl Server {
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
             output_stall_seconds: AtomicU64::new(config.output_stall_seconds),
             stats_base: Default::default(),
+            commands_base: Mutex::default(),
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
             accounts: Accounts::new(&config.memory),
@@ -391,6 +401,32 @@ impl Server {
             // Relaxed: as above.
             self.stats_base[*stat as usize].store(self.total(*stat), Ordering::Relaxed);
         }
+        *self.commands_base.lock().unwrap_or_else(PoisonError::into_inner) = self.all_command_totals();
+    }
+
+    /// What a core counts of commands. Only that core writes to it.
+    #[inline]
+    pub fn statistics(&self, core: ShardId) -> &CommandStatistics {
+        &self.cores[core.0 as usize].commands
+    }
+
+    fn all_command_totals(&self) -> Totals {
+        Totals::of(self.cores.iter().map(|core| &core.commands))
+    }
+
+    /// What the cores have counted of commands since the counters were last reset.
+    pub fn command_totals(&self) -> Totals {
+        let totals = self.all_command_totals();
+        totals.since(&self.commands_base.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The commands that clients have sent in the last whole second.
+    pub fn commands_per_second(&self, now_ms: u64) -> u64 {
+        let [second, running, last] = [Stat::RateSecond, Stat::RateRunning, Stat::RateLast];
+        let cores = (0..self.shards()).map(ShardId);
+        let rate =
+            |core| Rate::per_second(self.stat(core, second), self.stat(core, running), self.stat(core, last), now_ms);
+        cores.map(rate).sum()
     }
 
     /// Tells the figures of a core's shard.

@@ -13,6 +13,7 @@ pub mod options;
 mod refusal;
 pub mod server;
 pub mod set;
+pub mod statistics;
 pub mod string;
 pub mod table;
 pub mod transaction;

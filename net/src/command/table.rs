@@ -24,6 +24,14 @@ pub static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandIndex(u16);
 
+impl CommandIndex {
+    /// The place as a number, below [`Table::len`].
+    #[inline]
+    pub fn place(self) -> usize {
+        self.0.into()
+    }
+}
+
 /// Every command and subcommand, found by name in any case of letters.
 pub struct Table {
     /// Commands first, each followed by nothing; the subcommands of all containers behind them.
@@ -167,6 +175,26 @@ impl Table {
             return Err(error_text::wrong_arguments(command.name).into());
         }
         Ok(CommandIndex(index as u16))
+    }
+
+    /// How many commands and subcommands there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The name of the command at a place, as INFO shows it.
+    pub fn name_at(&self, place: usize) -> &'static str {
+        self.all[place].name.trim_end_matches('|')
+    }
+
+    /// The command of a name, whatever its arguments.
+    pub fn index_of(&self, name: &[u8]) -> Option<CommandIndex> {
+        self.find(name).map(|index| CommandIndex(index as u16))
     }
 
     /// A command by the name that `COMMAND INFO` shows.

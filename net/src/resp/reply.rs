@@ -58,6 +58,12 @@ impl<'a> Reply<'a> {
         self.out.len()
     }
 
+    /// The text of the error, its code first, if one was written since the output was `len` bytes long.
+    #[inline]
+    pub fn error_at(&self, len: usize) -> Option<&[u8]> {
+        if self.out.get(len) == Some(&b'-') { self.out[len + 1..].strip_suffix(b"\r\n") } else { None }
+    }
+
     /// Takes back what was written since the output was `len` bytes long, so that an error can stand in its place.
     #[inline]
     pub fn truncate(&mut self, len: usize) {

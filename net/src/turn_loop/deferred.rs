@@ -132,8 +132,11 @@ impl Core {
                 continue;
             }
             let mut out = Vec::new();
+            let started = Instant::now();
             match self.run_one(id, &mut deferred, &mut out) {
                 Progress::Done => {
+                    let reply = Reply::new(&mut out, deferred.protocol);
+                    self.server.statistics(self.id).note_timed(deferred.command, started.elapsed(), &reply);
                     self.deferred.of_connection.remove(&(deferred.from, deferred.to.connection));
                     self.hub.unwatch(Watcher::Command(id).id());
                     let looks_for = deferred.looks_for;

@@ -37,7 +37,7 @@ impl Core {
     ) -> bool {
         match command.run {
             Run::Keys { run, spread } => match self.place(command, args, first_shard) {
-                Place::Here => self.run_here(client, command, run, args),
+                Place::Here => self.run_here(client, (index, command), run, args),
                 Place::There(shard) => self.forward(client, shard, index, args),
                 Place::Several => self.run_spread(client, index, command, spread, args),
             },
@@ -46,7 +46,9 @@ impl Core {
                 let protocol = session.protocol;
                 let mut context = SessionContext { session, server: &self.server, now_ms: self.now_ms };
                 let subscriptions = context.session.subscriptions;
-                run(&mut context, args, &mut Reply::new(replies.here(), protocol));
+                let mut reply = Reply::new(replies.here(), protocol);
+                let statistics = self.server.statistics(self.id);
+                statistics.run(index, &mut reply, |reply| run(&mut context, args, reply));
                 if context.session.subscriptions < subscriptions {
                     self.hub.close_client(client_of(client.id));
                 }
@@ -56,15 +58,17 @@ impl Core {
                 let shards = shards(args, &self.server);
                 match ShardId(shards.start) {
                     _ if shards.len() > 1 => self.ask_each(client, index, merge, shards, args),
-                    shard if shard == self.id => self.run_here(client, command, run, args),
+                    shard if shard == self.id => self.run_here(client, (index, command), run, args),
                     shard => self.forward(client, shard, index, args),
                 }
             }
-            Run::EachShard { run, .. } if self.server.shards() == 1 => self.run_here(client, command, run, args),
+            Run::EachShard { run, .. } if self.server.shards() == 1 => {
+                self.run_here(client, (index, command), run, args)
+            }
             Run::EachShard { merge, .. } | Run::EachCore { merge, .. } => {
                 self.ask_each(client, index, merge, 0..self.server.shards(), args)
             }
-            Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, command, run, args),
+            Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, (index, command), run, args),
             Run::AllShards(_) => {
                 if !self.has_all_replies(client) {
                     return false;
@@ -82,7 +86,15 @@ impl Core {
                 true
             }
             Run::Group { names, .. } => self.ask_group(client, index, names, args),
-            Run::Transaction(step) => self.step_transaction(client, step),
+            Run::Transaction(step) => {
+                let from = client.reply().len();
+                let done = self.step_transaction(client, step);
+                // What is held by other shards is answered later, and then counted.
+                if client.stall.is_none() {
+                    self.server.statistics(self.id).note_reply(index, &client.reply(), from);
+                }
+                done
+            }
             Run::Container(_) => unreachable!("a container resolves to one of its subcommands"),
         }
     }
@@ -109,14 +121,21 @@ impl Core {
 
     /// Runs a command on this core's shard.
     #[inline]
-    fn run_here(&mut self, client: &mut Client<'_>, command: &Command, run: RunKeys, args: Args<'_>) -> bool {
+    fn run_here(
+        &mut self,
+        client: &mut Client<'_>,
+        (index, command): (CommandIndex, &Command),
+        run: RunKeys,
+        args: Args<'_>,
+    ) -> bool {
         let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
         shard.begin_command();
-        if is_refused(shard, command, &mut client.reply()) {
-            return true;
-        }
-        let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
-        run(&mut context, args, &mut client.reply());
+        self.server.statistics(self.id).run(index, &mut client.reply(), |reply| {
+            if !is_refused(shard, command, reply) {
+                let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
+                run(&mut context, args, reply);
+            }
+        });
         true
     }
 
@@ -235,12 +254,13 @@ impl Core {
             (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
                 shard.begin_command();
                 let mut out = Vec::new();
-                let mut reply = Reply::new(&mut out, protocol);
-                if !is_refused(shard, TABLE.get(command), &mut reply) {
-                    let shards = Shards::One(shard);
-                    let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
-                    run(&mut context, args.as_args(), &mut reply);
-                }
+                self.server.statistics(core).run(command, &mut Reply::new(&mut out, protocol), |reply| {
+                    if !is_refused(shard, TABLE.get(command), reply) {
+                        let shards = Shards::One(shard);
+                        let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
+                        run(&mut context, args.as_args(), reply);
+                    }
+                });
                 client.replies.deliver(to.number, to.part, &out);
             }
             _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),

@@ -131,12 +131,14 @@ impl Core {
             HoldWork::Command(index, args) => {
                 let command = TABLE.get(*index);
                 context.shards.each(|shard| shard.begin_command());
-                if !are_refused(&mut context.shards, std::iter::once(command), &mut reply) {
-                    run_one(&mut context, session, command, args.as_args(), &mut reply)
-                }
+                self.server.statistics(self.id).run(*index, &mut reply, |reply| {
+                    if !are_refused(&mut context.shards, std::iter::once(command), reply) {
+                        run_one(&mut context, session, command, args.as_args(), reply);
+                    }
+                });
             }
             HoldWork::Transaction(transaction) => {
-                let is_within = run_transaction(&mut context, session, transaction, &mut reply);
+                let is_within = run_transaction(&mut context, self.id, session, transaction, &mut reply);
                 if !is_within {
                     self.close_for_reply(session);
                 }
@@ -230,7 +232,7 @@ impl Core {
         let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
         let protocol = client.session.protocol;
         let mut reply = Reply::new(client.replies.here(), protocol);
-        if !run_transaction(&mut context, client.session, &transaction, &mut reply) {
+        if !run_transaction(&mut context, self.id, client.session, &transaction, &mut reply) {
             self.close_for_reply(client.session);
         }
         true
@@ -261,10 +263,11 @@ impl Core {
     }
 }
 
-/// Runs a transaction. False where its reply is larger than its client may leave unread: then nothing is left of the
+/// Runs a transaction on a core. False where its reply is larger than its client may leave unread: then nothing is left of the
 /// reply, though all commands have run.
 fn run_transaction(
     context: &mut KeysContext<'_>,
+    core: ShardId,
     session: &mut Session,
     transaction: &Transaction,
     reply: &mut Reply<'_>,
@@ -275,18 +278,26 @@ fn run_transaction(
     context.shards.each(|shard| shard.begin_command());
     let commands = transaction.commands().map(|(index, _)| TABLE.get(index));
     if are_refused(&mut context.shards, commands, reply) {
+        // EXEC itself is refused then, as Redis does it.
+        let refusal = error_text::exec_abort(reply.error_at(start).unwrap_or_default());
+        reply.truncate(start);
+        reply.error(refusal);
         return true;
     }
+    let server = context.server;
     reply.array(transaction.len());
     for (index, args) in transaction.commands() {
         let command = TABLE.get(index);
         context.shards.each(|shard| shard.make_room());
         // Room was made sure of for one turn; a transaction may take several.
-        if !are_refused(&mut context.shards, std::iter::once(command), reply) {
-            // HELLO among the commands changes the protocol of those behind it.
-            let mut reply = reply.for_protocol(session.protocol);
-            run_one(context, session, command, args, &mut reply);
-        }
+        // HELLO among the commands changes the protocol of those behind it.
+        let mut reply = reply.for_protocol(session.protocol);
+        server.statistics(core).call(index);
+        server.statistics(core).run(index, &mut reply, |reply| {
+            if !are_refused(&mut context.shards, std::iter::once(command), reply) {
+                run_one(context, session, command, args, reply);
+            }
+        });
         if reply.len() - start > bytes_max {
             is_within = false;
             reply.truncate(start);

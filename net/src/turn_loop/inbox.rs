@@ -270,12 +270,13 @@ impl Core {
                 shard.begin_command();
                 let Some(outbound) = &mut self.outbound[from.0 as usize] else { return };
                 let bytes = outbound.batch().reply(to, |out| {
-                    let mut reply = Reply::new(out, protocol);
-                    if !is_refused(shard, TABLE.get(index), &mut reply) {
-                        let shards = Shards::One(shard);
-                        let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
-                        run(&mut context, args, &mut reply);
-                    }
+                    self.server.statistics(self.id).run(index, &mut Reply::new(out, protocol), |reply| {
+                        if !is_refused(shard, TABLE.get(index), reply) {
+                            let shards = Shards::One(shard);
+                            let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
+                            run(&mut context, args, reply);
+                        }
+                    });
                 });
                 self.credit.note_reply((from, to.connection), bytes);
                 if bytes >= BATCH_BYTES {
@@ -294,7 +295,8 @@ impl Core {
                     now_ms: self.now_ms,
                     steady_ms: self.steady_ms,
                 };
-                run(&mut context, args, &mut Reply::new(&mut out, protocol));
+                let statistics = self.server.statistics(self.id);
+                statistics.run(index, &mut Reply::new(&mut out, protocol), |reply| run(&mut context, args, reply));
                 // It may have ended some of them.
                 self.connections.iter().for_each(|connection| {
                     if connection.is_finished() {

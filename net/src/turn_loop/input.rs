@@ -5,7 +5,7 @@ use super::budget::Part;
 use super::output::list;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
-use crate::command::{Command, Flag, Run};
+use crate::command::{Flag, Run};
 use crate::connection::{Connection, Stall};
 use crate::limits::{BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES, OUTPUT_LOOK_BYTES};
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
@@ -16,6 +16,7 @@ use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
 use keytide_engine::system_stream::is_computed;
+use std::borrow::Cow;
 
 /// A connection without what its commands are parsed from, so that they can run while their bytes are borrowed.
 pub(super) struct Client<'a> {
@@ -267,7 +268,9 @@ impl Core {
                 }
                 Next::Error(error) if client.may_go_on() => {
                     if !error.is_silent() {
-                        client.reply().error(error.wire_text());
+                        let text = error.wire_text();
+                        self.server.statistics(self.id).reject(None, text.as_ref());
+                        client.reply().error(text);
                     }
                     client.session.closing = Closing::AfterReplies;
                 }
@@ -391,7 +394,10 @@ impl Core {
         }
         let done = self.dispatch(client, (index, command), args, first_shard);
         self.budget.note_command(is_short);
-        self.commands += u64::from(done);
+        if done {
+            self.commands += 1;
+            self.server.statistics(self.id).call(index);
+        }
         done
     }
 
@@ -399,14 +405,15 @@ impl Core {
     /// and one that EXEC was to run is discarded, whatever is wrong with the EXEC.
     #[cold]
     pub(super) fn reject(&self, client: &mut Client<'_>, args: Args<'_>, text: &[u8]) {
-        let command = TABLE.by_name(&args[0]);
-        if let Some(Command { run: Run::Transaction(Step::Exec), .. }) = command {
-            client.session.transaction = None;
-            return client.reply().error(error_text::exec_abort(text));
+        let command = TABLE.index_of(&args[0]);
+        let is_exec = command.is_some_and(|index| matches!(TABLE.get(index).run, Run::Transaction(Step::Exec)));
+        let text = if is_exec { Cow::from(error_text::exec_abort(text)) } else { Cow::from(text) };
+        match &mut client.session.transaction {
+            transaction if is_exec => *transaction = None,
+            Some(transaction) => transaction.fail(),
+            None => {}
         }
-        if let Some(transaction) = &mut client.session.transaction {
-            transaction.fail();
-        }
+        self.server.statistics(self.id).reject(command, &text);
         client.reply().error(text);
     }
 }

@@ -37,6 +37,7 @@ use crate::mesh::message::{Batch, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetOps, NetRing};
 use crate::push::Pushes;
+use crate::rate::Rate;
 use crate::reading_time::ReadingTime;
 use crate::resp::Ahead;
 use crate::server::{Server, Stat};
@@ -120,6 +121,8 @@ pub struct Core {
     /// The same on the clock for durations.
     steady_ms: u64,
     commands: u64,
+    /// How many of them in a second.
+    rate: Rate,
     accepted: u64,
     rejected: u64,
     clients: u64,
@@ -194,6 +197,7 @@ impl Core {
             now_ms: 0,
             steady_ms: 0,
             commands: 0,
+            rate: Rate::default(),
             accepted: 0,
             rejected: 0,
             clients: 0,
@@ -313,8 +317,12 @@ impl Core {
             self.server.tell_shard(shard);
         }
         let (counters, subscriptions) = (ops.counters(), self.hub.counts());
+        self.rate.note(self.now_ms, self.commands);
         for (stat, value) in [
             (Stat::Commands, self.commands),
+            (Stat::RateSecond, self.rate.second),
+            (Stat::RateRunning, self.rate.running),
+            (Stat::RateLast, self.rate.last),
             (Stat::Connections, self.accepted),
             (Stat::Rejected, self.rejected),
             (Stat::Clients, self.clients),

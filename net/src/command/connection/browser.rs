@@ -10,8 +10,8 @@ const fn browser(name: &'static str, summary: &'static str) -> Command {
     Command {
         name,
         arity: -1,
-        // Before AUTH and within MULTI too: what comes behind it must not run in any state of the connection.
-        flags: &[Flag::Readonly, Flag::NoAuth, Flag::Immediate, Flag::WhileSubscribed],
+        // Before AUTH and within MULTI too. A connection that only has subscriptions runs nothing of a body anyway.
+        flags: &[Flag::Readonly, Flag::NoAuth, Flag::Immediate],
         keys: Keys::None,
         summary,
         group: "server",

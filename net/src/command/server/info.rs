@@ -1,5 +1,7 @@
 //! INFO: the server's figures, by section.
 
+mod commands;
+
 use super::process::{Usage, total_memory_bytes};
 use crate::command::options::is;
 use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
@@ -22,21 +24,25 @@ pub static INFO: Command = Command {
     run: Run::History(info),
 };
 
-type Section = (&'static str, fn(&HistoryContext<'_>, &mut Text));
+/// A section's name, whether INFO alone shows it, and what writes it.
+type Section = (&'static str, bool, fn(&HistoryContext<'_>, &mut Text));
 
 const SECTIONS: &[Section] = &[
-    ("Server", server),
-    ("Clients", clients),
-    ("Memory", memory),
-    ("Persistence", persistence),
-    ("Stats", stats),
-    ("Replication", replication),
-    ("CPU", cpu),
-    ("Modules", |_, _| {}),
-    ("Cluster", |_, text| text.row("cluster_enabled", 0)),
-    ("CDC", cdc),
-    ("Subscriptions", subscriptions),
-    ("Keyspace", keyspace),
+    ("Server", true, server),
+    ("Clients", true, clients),
+    ("Memory", true, memory),
+    ("Persistence", true, persistence),
+    ("Stats", true, stats),
+    ("Replication", true, replication),
+    ("CPU", true, cpu),
+    ("Commandstats", false, commands::commandstats),
+    ("Latencystats", false, commands::latencystats),
+    ("Modules", true, |_, _| {}),
+    ("Errorstats", true, commands::errorstats),
+    ("Cluster", true, |_, text| text.row("cluster_enabled", 0)),
+    ("CDC", true, cdc),
+    ("Subscriptions", true, subscriptions),
+    ("Keyspace", true, keyspace),
 ];
 
 /// The text so far.
@@ -57,14 +63,14 @@ impl Text {
 
 fn info(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     let names = args.rest(1);
-    let is_wanted = |name: &str| {
-        names.is_empty()
-            || names
-                .iter()
-                .any(|word| is(word, name) || ["default", "all", "everything"].iter().any(|all| is(word, all)))
+    let is_wanted = |&&(name, is_default, _): &&Section| {
+        let is_asked = |word| {
+            is(word, name) || ["all", "everything"].iter().any(|all| is(word, all)) || is_default && is(word, "default")
+        };
+        if names.is_empty() { is_default } else { names.iter().any(is_asked) }
     };
     let mut text = Text::default();
-    for (name, write) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
+    for (name, _, write) in SECTIONS.iter().filter(is_wanted) {
         if !text.0.is_empty() {
             text.0 += "\r\n";
         }
@@ -194,6 +200,8 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
     ] {
         text.row(name, server.since_reset(stat));
     }
+    text.row("instantaneous_ops_per_sec", server.commands_per_second(context.now_ms));
+    text.row("total_error_replies", server.command_totals().errors.values().sum::<u64>());
     text.row("longest_turn_us", server.longest_turn_us());
     for name in ["evicted_keys", "pubsub_channels", "pubsub_patterns", "latest_fork_usec"] {
         text.row(name, 0);

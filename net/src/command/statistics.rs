@@ -1,0 +1,324 @@
+//! What INFO says of each command: how often it was called, refused, or failed, and how long it took.
+//!
+//! Each core counts for itself and is the only writer of its numbers; any core reads them. Time is sampled: the first of
+//! every [`SAMPLED_RUNS`] runs of a command is timed, for reading the clock twice costs as much as a fast command.
+
+use super::table::{CommandIndex, TABLE};
+use crate::limits::ERROR_KINDS_MAX;
+use crate::resp::Reply;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// One of so many runs of a command is timed.
+pub const SAMPLED_RUNS: u64 = 128;
+
+/// One core's numbers.
+pub struct CommandStatistics {
+    commands: Box<[Counters]>,
+    /// How many errors were sent, by their code.
+    errors: Mutex<BTreeMap<String, u64>>,
+}
+
+/// On a cache line of its own, which a command touches anyway for its calls.
+#[derive(Default)]
+#[repr(align(64))]
+struct Counters {
+    calls: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    /// How often a shard, or the core, ran it. A call of several shards is several runs, a call in a transaction too.
+    runs: AtomicU64,
+    /// How long the sampled runs took, nanoseconds.
+    nanos: AtomicU64,
+    /// How many sampled runs took how long; made with the first sample.
+    latency: OnceLock<Box<[AtomicU32; Latency::BUCKETS]>>,
+}
+
+/// Adds to a number of which the caller is the only writer.
+#[inline]
+fn add(counter: &AtomicU64, count: u64) {
+    // Relaxed: there is one writer, and readers want the number alone, at any moment.
+    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+}
+
+impl Default for CommandStatistics {
+    fn default() -> CommandStatistics {
+        let commands = (0..TABLE.len()).map(|_| Counters::default()).collect();
+        CommandStatistics { commands, errors: Mutex::default() }
+    }
+}
+
+impl CommandStatistics {
+    #[inline]
+    fn of(&self, command: CommandIndex) -> &Counters {
+        &self.commands[command.place()]
+    }
+
+    /// Counts a call. For the core of the client.
+    #[inline]
+    pub fn call(&self, command: CommandIndex) {
+        add(&self.of(command).calls, 1);
+    }
+
+    /// Counts a command that was answered with an error before it ran; none where its name is unknown.
+    #[cold]
+    pub fn reject(&self, command: Option<CommandIndex>, text: &[u8]) {
+        if let Some(command) = command {
+            add(&self.of(command).rejected, 1);
+        }
+        self.note_error(text);
+    }
+
+    /// Runs a command, and counts it as failed if its reply is an error. For the core that runs it.
+    #[inline]
+    pub fn run<R>(&self, command: CommandIndex, reply: &mut Reply<'_>, run: impl FnOnce(&mut Reply<'_>) -> R) -> R {
+        let counters = self.of(command);
+        // Relaxed: this core is the only writer.
+        let runs = counters.runs.load(Ordering::Relaxed);
+        counters.runs.store(runs + 1, Ordering::Relaxed);
+        let started = runs.is_multiple_of(SAMPLED_RUNS).then(Instant::now);
+        let from = reply.len();
+        let done = run(reply);
+        if let Some(started) = started {
+            counters.sample(started.elapsed().as_nanos() as u64);
+        }
+        self.note_reply(command, reply, from);
+        done
+    }
+
+    /// Counts a command as failed if its reply, which begins at `from`, is an error.
+    #[inline]
+    pub fn note_reply(&self, command: CommandIndex, reply: &Reply<'_>, from: usize) {
+        if let Some(text) = reply.error_at(from) {
+            self.fail(command, text);
+        }
+    }
+
+    /// Counts a run that was timed, and as failed if its reply is an error. For commands that run after the commit.
+    pub fn note_timed(&self, command: CommandIndex, took: Duration, reply: &Reply<'_>) {
+        let counters = self.of(command);
+        add(&counters.runs, 1);
+        counters.sample(took.as_nanos() as u64);
+        self.note_reply(command, reply, 0);
+    }
+
+    #[cold]
+    fn fail(&self, command: CommandIndex, text: &[u8]) {
+        add(&self.of(command).failed, 1);
+        self.note_error(text);
+    }
+
+    fn note_error(&self, text: &[u8]) {
+        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = errors.get_mut(&*String::from_utf8_lossy(code)) {
+            *count += 1;
+        } else if errors.len() < ERROR_KINDS_MAX {
+            errors.insert(String::from_utf8_lossy(code).into_owned(), 1);
+        }
+    }
+}
+
+impl Counters {
+    #[cold]
+    fn sample(&self, nanos: u64) {
+        add(&self.nanos, nanos);
+        let latency = self.latency.get_or_init(|| Box::new([const { AtomicU32::new(0) }; Latency::BUCKETS]));
+        let bucket = &latency[Latency::bucket(nanos)];
+        // Relaxed: as in `add`.
+        bucket.store(bucket.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+/// The numbers of all cores together.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Each command's, by its place in the table.
+    pub commands: Vec<CommandTotals>,
+    /// How many errors were sent, by their code.
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// One command's numbers.
+#[derive(Clone, Debug, Default)]
+pub struct CommandTotals {
+    /// How often clients have called it.
+    pub calls: u64,
+    /// How often it was answered with an error before it ran.
+    pub rejected: u64,
+    /// How often it ran and answered an error.
+    pub failed: u64,
+    /// How long the timed runs took, nanoseconds.
+    nanos: u64,
+    latency: Latency,
+}
+
+impl Totals {
+    /// Adds up what the cores have counted.
+    pub fn of<'a>(cores: impl Iterator<Item = &'a CommandStatistics>) -> Totals {
+        let mut totals = Totals { commands: vec![CommandTotals::default(); TABLE.len()], errors: BTreeMap::new() };
+        for core in cores {
+            for (total, counters) in totals.commands.iter_mut().zip(&core.commands) {
+                // Relaxed, all: figures to be shown.
+                total.calls += counters.calls.load(Ordering::Relaxed);
+                total.rejected += counters.rejected.load(Ordering::Relaxed);
+                total.failed += counters.failed.load(Ordering::Relaxed);
+                total.nanos += counters.nanos.load(Ordering::Relaxed);
+                if let Some(latency) = counters.latency.get() {
+                    total.latency.add(latency);
+                }
+            }
+            for (code, count) in &*core.errors.lock().unwrap_or_else(PoisonError::into_inner) {
+                *totals.errors.entry(code.clone()).or_default() += count;
+            }
+        }
+        totals
+    }
+
+    /// What was counted since `earlier`.
+    pub fn since(mut self, earlier: &Totals) -> Totals {
+        for (total, before) in self.commands.iter_mut().zip(&earlier.commands) {
+            total.calls -= before.calls;
+            total.rejected -= before.rejected;
+            total.failed -= before.failed;
+            total.nanos -= before.nanos;
+            total.latency.subtract(&before.latency);
+        }
+        for (code, count) in &earlier.errors {
+            self.errors.entry(code.clone()).and_modify(|total| *total -= count);
+        }
+        self.errors.retain(|_, count| *count > 0);
+        self
+    }
+
+    /// The commands that were called or refused, with their names.
+    pub fn used(&self) -> impl Iterator<Item = (&'static str, &CommandTotals)> {
+        let named = self.commands.iter().enumerate().map(|(place, totals)| (TABLE.name_at(place), totals));
+        named.filter(|(_, totals)| totals.calls + totals.rejected > 0)
+    }
+}
+
+impl CommandTotals {
+    /// How long a call took on average, microseconds, as the samples say.
+    pub fn micros_per_call(&self) -> f64 {
+        self.nanos as f64 / 1000.0 / self.latency.samples().max(1) as f64
+    }
+
+    /// The microseconds within which this part of the timed runs ended; none where none was timed.
+    pub fn percentile(&self, part: f64) -> Option<f64> {
+        self.latency.percentile(part)
+    }
+}
+
+/// How many samples took how long, in steps of a sixteenth of an octave.
+#[derive(Clone, Debug, Default)]
+struct Latency(Vec<u64>);
+
+impl Latency {
+    /// Steps to an octave, as bits.
+    const STEP_BITS: u32 = 4;
+    /// From 2^36 ns, 69 seconds, on they are one.
+    const OCTAVES: u32 = 36;
+    const BUCKETS: usize = ((Latency::OCTAVES - Latency::STEP_BITS + 1) << Latency::STEP_BITS) as usize;
+
+    /// The bucket of a time.
+    fn bucket(nanos: u64) -> usize {
+        let nanos = nanos.min((1 << Latency::OCTAVES) - 1);
+        let octave = (u64::BITS - nanos.leading_zeros()).saturating_sub(Latency::STEP_BITS + 1);
+        ((u64::from(octave) << Latency::STEP_BITS) + (nanos >> octave)) as usize
+    }
+
+    /// The longest time of a bucket, nanoseconds.
+    fn longest(bucket: usize) -> u64 {
+        let octave = (bucket >> Latency::STEP_BITS).saturating_sub(1) as u32;
+        let steps = bucket as u64 - (u64::from(octave) << Latency::STEP_BITS);
+        ((steps + 1) << octave) - 1
+    }
+
+    fn add(&mut self, counts: &[AtomicU32; Latency::BUCKETS]) {
+        self.0.resize(Latency::BUCKETS, 0);
+        // Relaxed: figures to be shown.
+        self.0.iter_mut().zip(counts).for_each(|(sum, count)| *sum += u64::from(count.load(Ordering::Relaxed)));
+    }
+
+    fn subtract(&mut self, earlier: &Latency) {
+        self.0.iter_mut().zip(&earlier.0).for_each(|(sum, before)| *sum -= before);
+    }
+
+    fn samples(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    fn percentile(&self, part: f64) -> Option<f64> {
+        let wanted = (self.samples() as f64 * part).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        let bucket = self.0.iter().position(|count| {
+            seen += count;
+            seen >= wanted
+        })?;
+        Some(Latency::longest(bucket) as f64 / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Protocol;
+
+    #[test]
+    fn each_time_is_in_the_bucket_that_ends_within_a_sixteenth_of_it() {
+        for nanos in (0..5_000).chain((12..36).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 1])) {
+            let bucket = Latency::bucket(nanos);
+            let longest = Latency::longest(bucket);
+            assert!(longest >= nanos && longest <= nanos + nanos / 16 + 1, "{nanos}: {bucket} up to {longest}");
+            assert_eq!(Latency::bucket(longest), bucket);
+            assert!(bucket == 0 || Latency::longest(bucket - 1) < nanos);
+        }
+        assert_eq!(Latency::bucket(u64::MAX), Latency::BUCKETS - 1);
+    }
+
+    #[test]
+    fn what_cores_count_is_added_up_and_counted_from_a_reset_on() {
+        let cores = [CommandStatistics::default(), CommandStatistics::default()];
+        let command = TABLE.index_of(b"get").expect("there is a GET");
+        let run = |core: &CommandStatistics, text: &str| {
+            let mut out = b"+earlier\r\n".to_vec();
+            core.call(command);
+            core.run(command, &mut Reply::new(&mut out, Protocol::Resp2), |reply| match text {
+                "" => reply.ok(),
+                text => reply.error(text),
+            });
+        };
+        run(&cores[0], "");
+        run(&cores[1], "");
+        run(&cores[1], "WRONGTYPE no");
+        cores[0].reject(Some(command), b"ERR wrong number");
+        cores[0].reject(None, b"ERR unknown command");
+        let of = |totals: &Totals| {
+            let get = totals.used().find(|(name, _)| *name == "get").map(|(_, get)| get.clone());
+            get.map(|get| (get.calls, get.failed, get.rejected, get.latency.samples()))
+        };
+        let before = Totals::of(cores.iter());
+        assert_eq!(of(&before), Some((3, 1, 1, 2)), "the first run of each core is timed");
+        assert_eq!(before.errors, BTreeMap::from([("ERR".to_owned(), 2), ("WRONGTYPE".to_owned(), 1)]));
+        (0..SAMPLED_RUNS).for_each(|_| run(&cores[0], ""));
+        let since = Totals::of(cores.iter()).since(&before);
+        assert_eq!(of(&since), Some((SAMPLED_RUNS, 0, 0, 1)));
+        assert!(since.errors.is_empty());
+    }
+
+    #[test]
+    fn a_part_of_the_samples_ends_within_its_percentile() {
+        let counters = Counters::default();
+        (1..=1000).for_each(|micros| counters.sample(micros * 1000));
+        let mut latency = Latency::default();
+        latency.add(counters.latency.get().expect("there are samples"));
+        for (part, micros) in [(0.5, 500.0), (0.99, 990.0), (0.999, 999.0)] {
+            let found = latency.percentile(part).expect("there are samples");
+            assert!((micros..micros * 1.07).contains(&found), "{part}: {found}");
+        }
+        assert_eq!(Latency::default().percentile(0.5), None);
+    }
+}
