@@ -68,10 +68,10 @@ pub enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Synced(synced) => write!(f, "though everything up to offset {synced} was on the disk"),
-            Why::Made => f.write_str("though it was on the disk as a whole"),
-            Why::Record(behind) => write!(f, "though {behind}"),
-            Why::Segment(path) => write!(f, "though {} was begun behind it", path.display()),
+            Why::Synced(synced) => write!(f, "everything up to offset {synced} was on the disk"),
+            Why::Made => f.write_str("it was on the disk as a whole"),
+            Why::Record(behind) => write!(f, "{behind}"),
+            Why::Segment(path) => write!(f, "{} was begun behind it", path.display()),
         }
     }
 }
@@ -92,7 +92,7 @@ pub enum RecoveryError {
     Scan(#[from] ScanError),
     /// Something is not as it was written.
     #[error(
-        "{path}: {what} at offset {offset}, {why}; run `keytide check {root}`, then `keytide check --repair {root}` to \
+        "{path}: {what} at offset {offset}, though {why}; run `keytide check {root}`, then `keytide check --repair {root}` to \
          cut it off", root = root(path, 3).display()
     )]
     Damaged {

@@ -105,7 +105,7 @@ pub enum GroupStoreError {
     },
     /// A journal is not as it was written.
     #[error(
-        "{path}: {what} at byte {at}, {why}; run `keytide check {}`, then `keytide check --repair {0}` to go on without it",
+        "{path}: {what} at byte {at}, though {why}; run `keytide check {}`, then `keytide check --repair {0}` to go on without it",
         root(.run).display()
     )]
     Damaged {

@@ -72,17 +72,17 @@ fn read_journal(run: &Path, path: &Path, trust: Trust) -> Result<(GroupTable, He
     let is_whole = replayed.bytes == frames.len();
     let what = if is_whole { "the journal ends" } else { "there is no change of consumer groups" };
     if replayed.frames < header.frames as usize {
-        return damaged(what, &format!("though it began with {} groups", header.frames));
+        return damaged(what, &format!("it began with {} groups", header.frames));
     }
     let is_trusted = matches!(trust, Trust::All | Trust::Written);
     if !is_whole
         && is_trusted
         && let Some(behind) = first_frame(frames, replayed.bytes + 1, place)
     {
-        return damaged(what, &format!("though changes follow at byte {}", HEADER_BYTES + behind));
+        return damaged(what, &format!("changes follow at byte {}", HEADER_BYTES + behind));
     }
     if trust == Trust::All && header.has_end() && !(is_whole && replayed.is_ended) {
-        return damaged(what, "though the server stopped in order, and that is written at the end");
+        return damaged(what, "the server stopped in order, and that is written at the end");
     }
     let torn = (!is_whole).then(|| Torn { at, bytes: bytes.len() - at });
     Ok((table, header, torn))
@@ -131,7 +131,7 @@ pub fn look(dir: &Path, trust: Trust) -> Result<Vec<Problem>, GroupStoreError> {
                 }
             }
             Err(GroupStoreError::Damaged { path, what, at, why, .. }) => {
-                tell(path, format!("byte {at}: {what}, {why}"), true);
+                tell(path, format!("byte {at}: {what}, though {why}"), true);
             }
             Err(GroupStoreError::Header {
                 path,

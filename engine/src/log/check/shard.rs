@@ -278,9 +278,9 @@ impl Seen {
                 match self.report.problems.iter_mut().find(is_it) {
                     Some(problem) => {
                         problem.is_damage = true;
-                        problem.what.push_str(&format!("; it is damage, {why}"));
+                        problem.what.push_str(&format!("; it is no torn end, for {why}"));
                     }
-                    None => self.damage(&path, Some((offset, 0)), format!("{what}, {why}")),
+                    None => self.damage(&path, Some((offset, 0)), format!("{what}, though {why}")),
                 }
             }
             Err(RecoveryError::Mark { .. }) => {}
