@@ -211,3 +211,20 @@ fn many_subscriptions_that_end_at_once_all_end() {
     }
     assert_eq!(events, 1);
 }
+
+#[test]
+fn what_no_shard_would_take_is_not_copied_to_another_core() {
+    let server = server(&[]);
+    let mut client = server.client();
+    // The ring is of 4 MiB.
+    let value = "x".repeat(4_000_000);
+    let before = figure(&mut client, "commands_forwarded_total");
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        let text = client.call(&["set", key, &value]).error().to_owned();
+        assert!(text.ends_with("bytes that one command may record; raise --ring-bytes"), "{text}");
+    }
+    assert_eq!(figure(&mut client, "commands_forwarded_total"), before);
+    // What might be taken is asked for where it would be.
+    assert_eq!(client.call(&["mset", "a", "1", "b", "1", "c", "1", "d", "1"]).text(), "OK");
+    assert_eq!(client.call(&["lpos", "list", &value]), Value::Nil);
+}

@@ -5,18 +5,22 @@ use super::hold::HoldWork;
 use super::input::Client;
 use super::room::is_refused;
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionContext, Spread};
+use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionContext, Spread, refuse};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
 use crate::mesh::message::{ReplyTo, Request};
 use crate::push::client_of;
 use crate::resp::{Args, OwnedArgs, Reply};
-use keytide_engine::limits::turn_bytes_due;
+use keytide_engine::error::Refusal;
+use keytide_engine::limits::{change_bytes_max, turn_bytes_due};
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
 use std::ops::Range;
+
+/// Commands that are longer than this are looked at before they are copied to another core, in bytes.
+const LOOKED_AT_BYTES: usize = 1 << 20;
 
 /// Where a command's keys are.
 pub(super) enum Place {
@@ -143,6 +147,12 @@ impl Core {
     fn forward(&mut self, client: &mut Client<'_>, shard: ShardId, index: CommandIndex, args: Args<'_>) -> bool {
         if !self.may_forward(client, args) {
             return false;
+        }
+        if args.bytes_total() > LOOKED_AT_BYTES
+            && let Some(refusal) = self.surely_too_large(TABLE.get(index), args)
+        {
+            refuse(&mut client.reply(), refusal);
+            return true;
         }
         let to = ReplyTo { connection: client.id, number: client.replies.reserve(), part: 0 };
         let asker = (client.session.protocol, client.session.client);
@@ -308,6 +318,17 @@ impl Core {
         *client.stall = Some(Stall::Shard);
         self.waiting_for_shard.push(client.id);
         false
+    }
+
+    /// What a command is refused with that would record all of its arguments, where they are more than one command may
+    /// record: so they need not be copied to another core first.
+    #[cold]
+    fn surely_too_large(&self, command: &Command, args: Args<'_>) -> Option<Refusal> {
+        let max = change_bytes_max(self.server.config.ring_bytes);
+        // Those that may use more memory keep what they are given.
+        let longest = args.iter().map(<[u8]>::len).max().unwrap_or(0) as u64;
+        let is_kept = self.server.is_recording() && command.is(Flag::Denyoom) && longest > max;
+        is_kept.then_some(Refusal::ChangeTooLarge { bytes: args.bytes_total() as u64, max })
     }
 
     /// Whether a command's records might take more of a shard than is there for any command: it is refused where the log

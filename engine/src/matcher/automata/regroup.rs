@@ -16,9 +16,11 @@ impl Automata {
 
     #[cold]
     fn swap_in(&mut self, place: u32, made: Made) {
+        // Of all places: each source that is subscribed to is one.
+        let seats = self.places.iter().flat_map(|place| &place.seats);
+        let mut bytes: usize = seats.map(|seat| seat.group.memory_bytes()).sum();
         let here = &mut self.places[place as usize];
         let mut alone = made.alone;
-        let mut bytes: usize = here.seats.iter().map(|seat| seat.group.memory_bytes()).sum();
         for group in made.groups {
             bytes += group.memory_bytes();
             if bytes > GROUPS_BYTES_MAX {
