@@ -28,6 +28,7 @@ pub fn connect(addr: &str, connections: usize, burst_bytes: usize) -> Result<(Ne
         receive_buffers: buffers as u16,
         receive_buffer_bytes: buffer_bytes as u32,
         connections_max: connections,
+        shared_files_max: 0,
     })?;
     let failed = |source| BenchError::Connect { addr: addr.to_owned(), source };
     let mut ids = Vec::with_capacity(connections);

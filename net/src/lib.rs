@@ -23,6 +23,8 @@
 //! | [`push`] | what subscriptions tell their clients, put into their output |
 //! | [`rate`] | commands per second |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
+//! | `descriptors` | open files: for clients, and kept for everything else |
+//! | `strangers` | clients that have not given the password |
 //! | `heap` | heap memory prefaulted at the start |
 //! | [`memory`] | how much memory there is, and whether writes are still taken |
 //! | `paced` | log lines that clients can cause |
@@ -33,6 +35,7 @@ pub mod check;
 pub mod command;
 pub mod config;
 pub mod connection;
+mod descriptors;
 pub mod gather;
 pub mod group_store;
 pub mod groups;
@@ -52,6 +55,7 @@ pub mod server;
 pub mod session;
 pub mod snapshots;
 pub mod start;
+mod strangers;
 mod sync;
 pub mod task_queues;
 pub mod turn_loop;

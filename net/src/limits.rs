@@ -250,3 +250,31 @@ pub const COMMAND_LONG_NS: u64 = 1_000_000;
 
 /// How many kinds of errors INFO counts, by their codes; further kinds are not counted.
 pub const ERROR_KINDS_MAX: usize = 128;
+
+/// Descriptors that are kept for the process as a whole: standard streams, signals, the directory, `/proc`, and what its
+/// threads open for a moment.
+pub const DESCRIPTORS_FOR_SERVER: u64 = 32;
+
+/// Those that are kept for each shard: its rings, its listener, its eventfd, the pipe of what many are sent.
+pub const DESCRIPTORS_FOR_SHARD: u64 = 16;
+
+/// Those that are kept for each shard's log: active, next and sealed segment, the marks, a snapshot, the journal of its
+/// groups, and segments that readers open to map them.
+pub const DESCRIPTORS_FOR_LOG: u64 = 16;
+
+/// What part of the descriptors that are left clients do not get: a quarter. The system accepts a backlog at once, and with
+/// a short one clients that come together wait for a second.
+pub const DESCRIPTORS_SLACK_PART: u64 = 4;
+
+/// The least number of connections that may wait to be accepted on each core.
+pub const BACKLOG_MIN: u64 = 16;
+
+/// The most.
+pub const BACKLOG_MAX: u64 = 1024;
+
+/// How long the oldest client without the password is left alone when another one comes and there are too many.
+pub const LOGIN_GRACE: Duration = Duration::from_secs(1);
+
+/// How many bytes a client without the password may send that are no whole command yet, and may leave unread: far more
+/// than a login takes.
+pub const UNAUTHENTICATED_BYTES_MAX: usize = 32 << 10;

@@ -4,6 +4,7 @@
 use crate::accounts::Accounts;
 use crate::command::statistics::{CommandStatistics, Totals};
 use crate::config::Config;
+use crate::descriptors::Descriptors;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
 use crate::rate::Rate;
@@ -62,8 +63,12 @@ pub struct Server {
     client_output_bytes: AtomicU64,
     /// How long, in seconds, a client may take nothing of more.
     output_stall_seconds: AtomicU64,
+    /// How many of them have not given the password.
+    pub(crate) strangers: AtomicU64,
+    /// How open files are divided; none where nobody has divided them.
+    pub(crate) descriptors: Option<Descriptors>,
     /// What the figures were when CONFIG RESETSTAT was last asked for.
-    stats_base: [AtomicU64; STATS.len()],
+    stats_base: Figures,
     /// What the cores had counted of commands when CONFIG RESETSTAT was last asked for.
     commands_base: Mutex<Totals>,
     longest_turn_us: AtomicU64,
@@ -112,9 +117,18 @@ pub struct CoreShared {
     waker: OnceLock<Waker>,
     /// Whether the core has readers that wait for something to be published.
     waits: AtomicBool,
-    stats: [AtomicU64; STATS.len()],
+    stats: Figures,
     /// What the core has counted of each command.
     commands: CommandStatistics,
+}
+
+/// A number for each figure.
+struct Figures([AtomicU64; STATS.len()]);
+
+impl Default for Figures {
+    fn default() -> Figures {
+        Figures(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
 }
 
 macro_rules! stats {
@@ -141,6 +155,10 @@ stats! {
     Commands "commands run for this core's clients"
     Connections "connections accepted"
     Rejected "connections refused because there were too many"
+    AcceptErrors "times no connection could be accepted, for want of descriptors for example"
+    StrangersTooMany "of the refused, and of those closed: those without the password, of whom there were too many"
+    StrangersTooSlow "clients closed that did not give the password in time"
+    StrangersTooMuch "clients closed that sent, or left unread, too much without the password"
     Clients "clients connected"
     ReceivedBytes "bytes received"
     SentBytes "bytes sent"
@@ -191,6 +209,8 @@ impl Server {
             on_disk,
             next_client: AtomicU64::new(1),
             clients: AtomicU64::new(0),
+            strangers: AtomicU64::new(0),
+            descriptors: None,
             stopping: AtomicBool::new(false),
             through: AtomicU64::new(0),
         }
@@ -356,19 +376,19 @@ impl Server {
     #[inline]
     pub fn tell(&self, core: ShardId, stat: Stat, value: u64) {
         // Relaxed: a figure that is read a moment later, by itself.
-        self.cores[core.0 as usize].stats[stat as usize].store(value, Ordering::Relaxed);
+        self.cores[core.0 as usize].stats.0[stat as usize].store(value, Ordering::Relaxed);
     }
 
     /// A figure of a core.
     pub fn stat(&self, core: ShardId, stat: Stat) -> u64 {
         // Relaxed: see above.
-        self.cores[core.0 as usize].stats[stat as usize].load(Ordering::Relaxed)
+        self.cores[core.0 as usize].stats.0[stat as usize].load(Ordering::Relaxed)
     }
 
     /// A figure, summed over the cores.
     pub fn total(&self, stat: Stat) -> u64 {
         // Relaxed: see above.
-        self.cores.iter().map(|core| core.stats[stat as usize].load(Ordering::Relaxed)).sum()
+        self.cores.iter().map(|core| core.stats.0[stat as usize].load(Ordering::Relaxed)).sum()
     }
 
     /// Notes how long a turn took.
@@ -390,7 +410,7 @@ impl Server {
     /// How much a figure has grown since the counters were last reset.
     pub fn since_reset(&self, stat: Stat) -> u64 {
         // Relaxed: as above.
-        self.total(stat).saturating_sub(self.stats_base[stat as usize].load(Ordering::Relaxed))
+        self.total(stat).saturating_sub(self.stats_base.0[stat as usize].load(Ordering::Relaxed))
     }
 
     /// Lets the counters begin at 0 again.
@@ -399,7 +419,7 @@ impl Server {
         self.longest_turn_us.store(0, Ordering::Relaxed);
         for (stat, _) in STATS {
             // Relaxed: as above.
-            self.stats_base[*stat as usize].store(self.total(*stat), Ordering::Relaxed);
+            self.stats_base.0[*stat as usize].store(self.total(*stat), Ordering::Relaxed);
         }
         *self.commands_base.lock().unwrap_or_else(PoisonError::into_inner) = self.all_command_totals();
     }

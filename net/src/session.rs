@@ -3,6 +3,7 @@
 use crate::command::transaction::Transaction;
 use crate::resp::Protocol;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// The session of one connection.
 pub struct Session {
@@ -12,6 +13,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it has given the password, or none is asked.
     pub authenticated: bool,
+    /// Since when it is counted among the clients that have not given the password; none where it is not.
+    pub stranger_since: Option<Instant>,
     /// How many subscriptions it has.
     pub subscriptions: usize,
     /// Its transaction, from MULTI to EXEC or DISCARD.
@@ -59,6 +62,7 @@ impl Session {
             client,
             protocol: Protocol::Resp2,
             authenticated,
+            stranger_since: None,
             subscriptions: 0,
             transaction: None,
             name: Vec::new(),

@@ -1,6 +1,7 @@
 //! From a configuration to a serving process: sockets, rings, cores, signals; and the end.
 
 use crate::config::Config;
+use crate::descriptors::{Descriptors, TooFew, Wanted};
 use crate::group_store::GroupStoreError;
 use crate::heap;
 use crate::keep::{self, Begun};
@@ -56,6 +57,9 @@ pub enum StartError {
     /// The system does not say how much memory is in use, or has no thread for looking at it.
     #[error("memory in use: {0}")]
     Watch(io::Error),
+    /// There are too few descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The consumer groups of an earlier run cannot be had.
     #[error("consumer groups: {0}")]
     Groups(#[from] GroupStoreError),
@@ -81,9 +85,6 @@ fn in_use_remedy(source: &io::Error) -> &'static str {
 /// How long a port that is in use is waited for.
 const PORT_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How many connections may wait to be accepted on each core.
-pub const BACKLOG: i32 = 1024;
-
 /// Serves until a signal or SHUTDOWN ends it. `ready` is told what is served once it is.
 ///
 /// # Errors
@@ -94,12 +95,13 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     let limit = MemoryLimit::read();
     tell_what_starts(&config, limit);
     check_memory(&config, limit)?;
-    let (address, listeners) = listen(&config)?;
+    let descriptors = divide_descriptors(&config)?;
+    let (address, listeners) = listen(&config, descriptors.backlog)?;
     if let Err(error) = heap::populate(config.heap_bytes) {
         tracing::warn!(%error, bytes = config.heap_bytes, "the heap is not prefaulted: turns wait for its first pages");
     }
     let Begun { kept, shards, groups, store } = keep::begin(&config)?;
-    let server = Arc::new(Server::new(config, kept, address));
+    let server = Arc::new(Server::new(config, kept, address).with_descriptors(descriptors));
     let watcher = Watcher::start(server.memory.clone()).map_err(StartError::Watch)?;
     heed_signals(signals, server.clone()).map_err(StartError::Signals)?;
     turn_loop::run(&server, shards, groups, listeners, || {
@@ -140,6 +142,23 @@ fn tell_what_starts(config: &Config, limit: MemoryLimit) {
     }
 }
 
+/// Divides the open files that the process may have, and says where fewer clients find one than were asked for.
+fn divide_descriptors(config: &Config) -> Result<Descriptors, TooFew> {
+    let Config { shards, maxclients, .. } = *config;
+    let wanted = Wanted { shards, has_log: config.durability.is_some(), maxclients };
+    let descriptors = Descriptors::of_this_process(wanted)?;
+    if descriptors.maxclients < maxclients {
+        tracing::warn!(
+            "--maxclients is reduced from {maxclients} to {}: the limit of open files is {}, and {} would be needed \
+             (ulimit -n, LimitNOFILE= of the unit)",
+            descriptors.maxclients,
+            descriptors.limit,
+            Descriptors::limit_for(wanted)
+        );
+    }
+    Ok(descriptors)
+}
+
 /// Refuses what does not fit into memory, and warns of what leaves too little for keys.
 fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
     let &Config { shards, ring_bytes, heap_bytes, .. } = config;
@@ -159,7 +178,7 @@ fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
 
 /// A listener for each core on one address. A plain bind comes first: sharing the port would succeed beside another
 /// server that shares it too, and each would get some of the clients.
-fn listen(config: &Config) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+fn listen(config: &Config, backlog: u64) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
     let mut address = SocketAddr::new(config.bind, config.port);
     let refused = |address, source| StartError::Listen { address, source };
     let open = |address: SocketAddr, shared: bool| -> io::Result<Socket> {
@@ -186,7 +205,7 @@ fn listen(config: &Config) -> Result<(SocketAddr, Vec<TcpListener>), StartError>
     let mut listeners = Vec::new();
     for _ in 0..config.shards {
         let socket = open(address, true).map_err(|source| refused(address, source))?;
-        socket.listen(BACKLOG).map_err(|source| refused(address, source))?;
+        socket.listen(backlog as i32).map_err(|source| refused(address, source))?;
         listeners.push(socket.into());
     }
     Ok((address, listeners))

@@ -11,7 +11,7 @@ use super::segments::{Segment, Segments};
 use super::storage::{LogFile, Prepare, Storage};
 use super::streams::{StreamBlocks, streams_path};
 use super::synced::{self, Mark};
-use super::writer::{Fsync, LogError, LogIdentity, LogOptions};
+use super::writer::{Fsync, LogIdentity, LogOptions};
 use crate::clock;
 use crate::position::RingOffset;
 use std::collections::VecDeque;
@@ -37,9 +37,9 @@ pub enum Request {
         /// What is known of it.
         sealed: Sealed,
         /// Its file.
-        old: Box<dyn LogFile>,
+        old: Arc<dyn LogFile>,
         /// The file of the segment that is active now.
-        file: Box<dyn LogFile>,
+        file: Arc<dyn LogFile>,
     },
     /// Sync what was written so far, and say so when it is done.
     Sync(Sender<Result<RingOffset, String>>),
@@ -50,7 +50,7 @@ pub enum Request {
         /// Its segments.
         segments: Segments,
         /// The file of the active one.
-        file: Box<dyn LogFile>,
+        file: Arc<dyn LogFile>,
     },
 }
 
@@ -59,7 +59,7 @@ pub struct Prepared {
     /// Its number.
     pub number: u64,
     /// It.
-    pub file: Box<dyn LogFile>,
+    pub file: Arc<dyn LogFile>,
 }
 
 /// What a keeper and its core tell each other.
@@ -190,11 +190,9 @@ impl Keeper {
         self.prepared.recv_timeout(patience).ok()
     }
 
-    pub(super) fn begin(&self, segments: &Segments, file: &dyn LogFile, end: RingOffset) -> Result<(), LogError> {
+    pub(super) fn begin(&self, segments: &Segments, file: &Arc<dyn LogFile>, end: RingOffset) {
         self.note_written(end, false);
-        let file = file.try_clone().map_err(|error| LogError::Failed { reason: error.to_string() })?;
-        self.ask(Request::Begin { segments: segments.clone(), file });
-        Ok(())
+        self.ask(Request::Begin { segments: segments.clone(), file: file.clone() });
     }
 
     /// Whether something has failed for good.
@@ -245,7 +243,7 @@ fn prepare(storage: &dyn Storage, directory: &Path, number: u64, options: &LogOp
         Fsync::Always => Prepare::Zero,
     };
     let file = storage.create(&segment_path(directory, number), options.segment_bytes, prepare)?;
-    Ok(Prepared { number, file })
+    Ok(Prepared { number, file: file.into() })
 }
 
 /// The thread's side.
@@ -257,7 +255,7 @@ struct Work {
     status: LogStatus,
     segments: Option<Segments>,
     /// The active segment's.
-    file: Option<Box<dyn LogFile>>,
+    file: Option<Arc<dyn LogFile>>,
     /// The durable mark, as far as this thread has written it.
     marked: Mark,
     /// Sealed segments whose streams are to be noted.

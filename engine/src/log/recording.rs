@@ -301,10 +301,6 @@ impl LogFile for RecordingFile {
         self.storage.journal().operations.push(Operation::Sync { file: self.file, began });
         Ok(())
     }
-
-    fn try_clone(&self) -> io::Result<Box<dyn LogFile>> {
-        Ok(self.storage.file(self.file, self.real.try_clone()?))
-    }
 }
 
 /// All files at one moment of a run.

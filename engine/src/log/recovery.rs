@@ -257,7 +257,7 @@ impl Apply<'_> {
             let refused = |source| RecoveryError::Io { path: last.file.path.clone(), source };
             // It is active again.
             remove_made(storage, &last.file.path).map_err(refused)?;
-            let file = storage.open(&last.file.path).map_err(refused)?;
+            let file = storage.open(&last.file.path).map_err(refused)?.into();
             let segment = Arc::new(Segment::new(&last.file.header, last.file.path.clone(), last.file.file_bytes));
             files.push((last.file, end.0));
             active = Some(Resumed { segment, index: last.index, file });

@@ -75,7 +75,7 @@ pub trait Storage: Send + Sync + 'static {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A file that is open for writing. Clones write to the same file.
+/// A file that is open for writing.
 pub trait LogFile: Send + Sync {
     /// Writes the parts, one after the other, from byte `at` on: all of them unless there is an error.
     ///
@@ -89,12 +89,6 @@ pub trait LogFile: Send + Sync {
     /// Whatever the system says. After an error nobody knows what is on the disk, and a second sync that succeeds
     /// doesn't tell: the kernel reports a page that it failed to write only once.
     fn sync(&self) -> io::Result<()>;
-
-    /// The same file once more, to be synced from another thread, say.
-    ///
-    /// # Errors
-    /// Whatever the system says.
-    fn try_clone(&self) -> io::Result<Box<dyn LogFile>>;
 }
 
 /// The files of the system.
@@ -114,7 +108,9 @@ impl Storage for RealStorage {
                 Prepare::Zero => write_zeros(file, bytes)?,
             }
             file.sync_all()
-        })?;
+        });
+        // A name that is not known to be on the disk would stand in the way of the next attempt.
+        let file = file.inspect_err(|_| drop(fs::remove_file(path)))?;
         Ok(Box::new(RealFile(file)))
     }
 
@@ -131,8 +127,9 @@ impl Storage for RealStorage {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let directory = directory_of(to)?;
         fs::rename(from, to)?;
-        sync_directory_of(to)
+        directory.sync_all()
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -189,10 +186,6 @@ impl LogFile for RealFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
-
-    fn try_clone(&self) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(RealFile(self.0.try_clone()?)))
-    }
 }
 
 /// The name under which a file stands until it is complete.
@@ -222,6 +215,8 @@ pub fn is_aside(path: &Path) -> bool {
 
 /// Has `fill` make a file aside, and gives it its name. `fill` syncs it.
 fn publish(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
+    // Opened before there is anything to sync: without a descriptor nothing happens at all.
+    let directory = directory_of(path)?;
     let aside = aside(path);
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(&aside)?;
     if let Err(error) = fill(&file).and_then(|()| fs::rename(&aside, path)) {
@@ -230,7 +225,7 @@ fn publish(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Resul
         let _ = fs::remove_file(&aside);
         return Err(error);
     }
-    sync_directory_of(path)?;
+    directory.sync_all()?;
     Ok(file)
 }
 
@@ -258,8 +253,11 @@ fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
 
 /// Makes the names in the directory that `path` stands in durable.
 fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+    directory_of(path)?.sync_all()
+}
+
+fn directory_of(path: &Path) -> io::Result<File> {
+    File::open(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]
@@ -315,7 +313,7 @@ pub(crate) mod tests {
         file.write_at(&[b"", b""], 0).expect("nothing to write");
         let letters: Vec<[u8; 1]> = (b'a'..=b'z').map(|letter| [letter]).collect();
         let parts: Vec<&[u8]> = letters.iter().map(|letter| letter.as_slice()).collect();
-        file.try_clone().expect("cloned").write_at(&parts, 20).expect("written");
+        file.write_at(&parts, 20).expect("written");
         file.sync().expect("synced");
         let found = fs::read(scratch.path("f")).expect("read");
         assert_eq!(&found[..8], b"\0\0\0abcd\0");

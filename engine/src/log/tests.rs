@@ -114,10 +114,6 @@ impl LogFile for UnsyncedFile {
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
-
-    fn try_clone(&self) -> io::Result<Box<dyn LogFile>> {
-        self.0.try_clone()
-    }
 }
 
 pub(super) fn start(restored: Restored, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {

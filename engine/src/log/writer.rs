@@ -115,7 +115,7 @@ pub enum LogError {
 struct Active {
     segment: Arc<Segment>,
     index: Arc<SparseIndex>,
-    file: Box<dyn LogFile>,
+    file: Arc<dyn LogFile>,
     /// What is written behind the records; none with [`Fsync::Always`], which makes its segments by writing them.
     ahead: Option<Ahead>,
     /// The offset at which the file ends.
@@ -164,7 +164,7 @@ pub struct Resumed {
     /// Its index so far.
     pub index: Arc<SparseIndex>,
     /// Its file.
-    pub file: Box<dyn LogFile>,
+    pub file: Arc<dyn LogFile>,
 }
 
 /// Where a log goes on.
@@ -214,7 +214,7 @@ impl LogWriter {
         };
         sealed.push(active.segment.clone());
         let segments = Segments::new(sealed);
-        keeper.begin(&segments, &*active.file, end)?;
+        keeper.begin(&segments, &active.file, end);
         let mut writer =
             LogWriter { identity, options, segments, active, end, last, keeper, next: ASKED, room: 0, reader: None };
         writer.measure_room();
@@ -410,7 +410,8 @@ impl LogWriter {
         let before = std::mem::replace(&mut self.active, next);
         before.segment.seal(sealed);
         self.segments.push(self.active.segment.clone());
-        let file = self.active.file.try_clone().map_err(|error| self.describe("open", &error))?;
+        // The same descriptor: where none is left for another one, a log that could go on would fail.
+        let file = self.active.file.clone();
         let Active { segment, index, file: old, .. } = before;
         self.keeper.ask(Request::Seal { segment, index, sealed, old, file });
         Ok(())

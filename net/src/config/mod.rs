@@ -15,8 +15,7 @@ pub use origin::Origin;
 use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
     HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN, OUTPUT_STALL_SECONDS_DEFAULT,
-    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, UNAUTHENTICATED_CLIENTS_DEFAULT_MAX,
-    UNAUTHENTICATED_CLIENTS_PART,
+    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN,
 };
 use crate::memory::MemoryLimit;
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
@@ -46,8 +45,8 @@ pub struct Config {
     pub absent_streams: usize,
     /// Clients at once; the limit of open files may allow fewer.
     pub maxclients: u64,
-    /// Clients at once that have not given the password, where one is asked.
-    pub unauthenticated_clients: u64,
+    /// Clients at once that have not given the password, where one is asked; none where nothing was said.
+    pub unauthenticated_clients: Option<u64>,
     /// How long a client may take to give the password, milliseconds; none for ever.
     pub auth_timeout_ms: Option<u64>,
     /// The bounds of subscriptions.
@@ -205,7 +204,6 @@ impl Flags {
             return Err(refused("subscription-queue-events", "0", "at least 1 event"));
         }
         let maxclients = count_from("maxclients", self.maxclients, (1, MAXCLIENTS_MAX, MAXCLIENTS_DEFAULT))?;
-        let unauthenticated = (maxclients / UNAUTHENTICATED_CLIENTS_PART).clamp(1, UNAUTHENTICATED_CLIENTS_DEFAULT_MAX);
         let (shards, cores) = placement(self.shards, self.cores.as_deref())?;
         let shares_cores = has_repeats(&cores);
         let ring_bytes = ring_bytes(self.ring_bytes.as_deref())?;
@@ -219,11 +217,10 @@ impl Flags {
             durability: self.durability.decide(ring_bytes)?,
             absent_streams: self.absent_streams.unwrap_or(ABSENT_STREAMS_DEFAULT),
             maxclients,
-            unauthenticated_clients: count_from(
-                "unauthenticated-clients",
-                self.unauthenticated_clients,
-                (1, MAXCLIENTS_MAX, unauthenticated),
-            )?,
+            unauthenticated_clients: match self.unauthenticated_clients {
+                None => None,
+                given => Some(count_from("unauthenticated-clients", given, (1, MAXCLIENTS_MAX, 1))?),
+            },
             auth_timeout_ms: patience_ms("auth-timeout", self.auth_timeout.as_deref(), AUTH_TIMEOUT_MS_DEFAULT)?,
             subscriptions: SubscriptionLimits {
                 per_client: self.subscriptions_per_client.unwrap_or(limits.per_client),
@@ -327,10 +324,8 @@ mod tests {
             assert!(decide(&[flag, "0"]).unwrap_err().starts_with(&format!("{flag} 0: from 1 to")));
         }
         let strangers = |words: &[&str]| decide(words).map(|config| config.unauthenticated_clients);
-        assert_eq!(strangers(&[]), Ok(1000));
-        assert_eq!(strangers(&["--maxclients", "100"]), Ok(25));
-        assert_eq!(strangers(&["--maxclients", "1"]), Ok(1));
-        assert_eq!(strangers(&["--unauthenticated-clients", "7"]), Ok(7));
+        assert_eq!(strangers(&[]), Ok(None));
+        assert_eq!(strangers(&["--unauthenticated-clients", "7"]), Ok(Some(7)));
         let timeout = |words: &[&str]| decide(words).map(|config| config.auth_timeout_ms);
         assert_eq!(timeout(&[]), Ok(Some(60_000)));
         assert_eq!(timeout(&["--auth-timeout", "5s"]), Ok(Some(5_000)));

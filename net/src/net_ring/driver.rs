@@ -33,13 +33,14 @@ pub struct NetOps {
     pub(super) silent_sends: u64,
     /// Through what pages go that several connections send; made when needed.
     pub(super) spool: Option<Rc<Spool>>,
+    pub(super) shared_files_max: usize,
     /// Connections that are gone and whose `Closed` has not been handed out.
     pub(super) released: Vec<ConnectionId>,
     pub(super) counters: NetCounters,
 }
 
 impl NetOps {
-    pub(super) fn new(uring: IoUring, connections_max: usize) -> NetOps {
+    pub(super) fn new(uring: IoUring, connections_max: usize, shared_files_max: usize) -> NetOps {
         NetOps {
             uring,
             backlog: VecDeque::new(),
@@ -50,6 +51,7 @@ impl NetOps {
             silent: Vec::new(),
             silent_sends: 0,
             spool: None,
+            shared_files_max,
             released: Vec::new(),
             counters: NetCounters::default(),
         }
@@ -126,6 +128,17 @@ impl NetOps {
             op::cancel::send(self, id);
         }
         self.settle(id);
+    }
+
+    /// Closes a connection that has just come in, of which nothing was received or sent: its descriptor is free when this
+    /// returns. `text` goes to the client if the socket takes it at once.
+    pub fn refuse(&mut self, id: ConnectionId, text: &[u8]) {
+        if let Some(connection) = self.connections.get(id) {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+            // Where it fails the client has gone, or learns from the end of the stream.
+            let _ = socket2::SockRef::from(&connection.stream).send_with_flags(text, flags);
+        }
+        self.close(id);
     }
 
     /// Takes over a connected stream, as if it had been accepted here, but without an `Accepted`.

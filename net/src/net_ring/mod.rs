@@ -27,6 +27,7 @@ pub use pages::SharedBytes;
 pub use park::{Parked, executor_rings};
 pub use slab::{ConnectionId, SendBuffer};
 
+use crate::limits::SHARED_FILES_MAX;
 use crate::wake::Waker;
 use buffers::ReceiveBuffers;
 use op::Kind;
@@ -48,6 +49,8 @@ pub struct NetRingOptions {
     pub receive_buffer_bytes: u32,
     /// Connections, at most [`ConnectionId::INDEX_MAX`]. Above it, accepted sockets are closed at once and counted.
     pub connections_max: usize,
+    /// Memory files for what many connections send, each with a descriptor; further buffers are copied.
+    pub shared_files_max: usize,
 }
 
 impl Default for NetRingOptions {
@@ -58,6 +61,7 @@ impl Default for NetRingOptions {
             receive_buffers: 1024,
             receive_buffer_bytes: 16 * 1024,
             connections_max: 65_536,
+            shared_files_max: SHARED_FILES_MAX,
         }
     }
 }
@@ -107,7 +111,7 @@ impl NetRingOptions {
 /// What a net ring reports.
 #[derive(Debug)]
 pub enum NetEvent<'a> {
-    /// A connection has come in and receives already.
+    /// A connection has come in, and receives from now on.
     Accepted {
         /// Its id; the peer's address is [`NetOps::peer`].
         connection: ConnectionId,
@@ -237,7 +241,7 @@ impl NetRing {
         let mut buffers = ReceiveBuffers::new(options.receive_buffers, options.receive_buffer_bytes)?;
         buffers.register(&uring.submitter())?;
         let waker = Waker::new().map_err(|source| NetRingError::Event { source })?;
-        let mut ops = NetOps::new(uring, options.connections_max);
+        let mut ops = NetOps::new(uring, options.connections_max, options.shared_files_max);
         op::watch::watch(&mut ops, waker.event());
         Ok(NetRing { ops, buffers, waker, completions: Vec::new(), submitted: Vec::new(), not_send: PhantomData })
     }

@@ -8,7 +8,7 @@
 //! after the send is over, and nobody tells when. So a page is never written again. Each buffer has a file of its own,
 //! which is closed when no send needs it any more; the kernel frees a page when no socket does either. (One file for all,
 //! out of which holes are punched, would not do: where the system has large pages for such files, a hole in one is
-//! zeroed in place, under the sockets.) What is held is bounded by [`SHARED_FILES_MAX`] and by the sockets' buffers, which
+//! zeroed in place, under the sockets.) What is held is bounded in number and by the sockets' buffers, which
 //! count the bytes that they refer to as their own.
 
 use std::{
@@ -26,7 +26,7 @@ use rustix::{
     process::Resource,
 };
 
-use crate::limits::{SHARED_APART_BYTES, SHARED_FILES_MAX};
+use crate::limits::SHARED_APART_BYTES;
 
 /// For fewer connections it is copied: the pages have to be made and freed.
 const CONNECTIONS_MIN: usize = 4;
@@ -62,24 +62,27 @@ impl SharedBytes {
     }
 
     /// The pages to hand on, where that is cheaper than copying.
-    pub(super) fn pages(self: &Rc<Self>, spool: &mut Option<Rc<Spool>>) -> Option<&Pages> {
+    pub(super) fn pages(self: &Rc<Self>, spool: &mut Option<Rc<Spool>>, files_max: usize) -> Option<&Pages> {
         let is_worth_it = || self.bytes.len() >= SHARED_APART_BYTES && Rc::strong_count(self) >= CONNECTIONS_MIN;
         if self.pages.get().is_none() && !is_worth_it() {
             return None;
         }
         let make = || {
-            let made = self.make_pages(spool);
+            let made = self.make_pages(spool, files_max);
             made.inspect_err(|error| tracing::debug!(%error, "what many connections send is copied for each")).ok()
         };
         self.pages.get_or_init(make).as_ref()
     }
 
-    fn make_pages(&self, spool: &mut Option<Rc<Spool>>) -> io::Result<Pages> {
+    fn make_pages(&self, spool: &mut Option<Rc<Spool>>, files_max: usize) -> io::Result<Pages> {
+        if files_max == 0 {
+            return Err(Errno::MFILE.into());
+        }
         let spool = match spool {
             Some(spool) if !spool.is_broken.get() => spool,
             _ => spool.insert(Rc::new(Spool::new()?)),
         };
-        Pages::write(spool, &self.bytes)
+        Pages::write(spool, files_max, &self.bytes)
     }
 }
 
@@ -135,8 +138,8 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    fn write(spool: &Rc<Spool>, bytes: &[u8]) -> io::Result<Pages> {
-        if spool.files() >= SHARED_FILES_MAX || bytes.len() as u64 > spool.file_bytes_max {
+    fn write(spool: &Rc<Spool>, files_max: usize, bytes: &[u8]) -> io::Result<Pages> {
+        if spool.files() >= files_max || bytes.len() as u64 > spool.file_bytes_max {
             return Err(Errno::MFILE.into());
         }
         let mut file = std::fs::File::from(rustix::fs::memfd_create("keytide-shared-send", MemfdFlags::CLOEXEC)?);
@@ -208,6 +211,9 @@ fn splice((from, place): (&OwnedFd, Option<&mut u64>), to: impl AsFd, length: us
 mod tests {
     use super::*;
 
+    /// How many files there may be.
+    const FILES: usize = 8;
+
     #[test]
     fn pages_are_made_for_what_is_long_and_goes_to_many_and_no_more_of_them_than_allowed() {
         let mut spool = None;
@@ -215,26 +221,27 @@ mod tests {
             let shared = Rc::new(SharedBytes::from(vec![7; length]));
             vec![shared; connections]
         };
-        assert!(shared(SHARED_APART_BYTES - 1, CONNECTIONS_MIN)[0].pages(&mut spool).is_none());
-        assert!(shared(SHARED_APART_BYTES, CONNECTIONS_MIN - 1)[0].pages(&mut spool).is_none());
+        assert!(shared(SHARED_APART_BYTES - 1, CONNECTIONS_MIN)[0].pages(&mut spool, FILES).is_none());
+        assert!(shared(SHARED_APART_BYTES, CONNECTIONS_MIN - 1)[0].pages(&mut spool, FILES).is_none());
+        assert!(shared(SHARED_APART_BYTES, CONNECTIONS_MIN)[0].pages(&mut spool, 0).is_none());
         assert!(spool.is_none(), "it was not needed");
-        let all: Vec<_> = (0..SHARED_FILES_MAX).map(|_| shared(SHARED_APART_BYTES, CONNECTIONS_MIN)).collect();
-        assert!(all.iter().all(|shared| shared[0].pages(&mut spool).is_some()));
+        let all: Vec<_> = (0..FILES).map(|_| shared(SHARED_APART_BYTES, CONNECTIONS_MIN)).collect();
+        assert!(all.iter().all(|shared| shared[0].pages(&mut spool, FILES).is_some()));
         // Once made they serve the last connection too.
         let last = all[0].last().unwrap().clone();
         drop(all);
-        assert!(last.pages(&mut spool).is_some());
+        assert!(last.pages(&mut spool, FILES).is_some());
         // One that is broken is made anew.
         spool.as_ref().unwrap().is_broken.set(true);
         let next = shared(SHARED_APART_BYTES, CONNECTIONS_MIN);
-        assert!(next[0].pages(&mut spool).is_some());
+        assert!(next[0].pages(&mut spool, FILES).is_some());
         let spool = spool.unwrap();
         assert!(!spool.is_broken.get() && spool.files() == 1);
         drop((last, next));
         assert_eq!(spool.files(), 0);
-        let all: Vec<_> = (0..SHARED_FILES_MAX).map(|_| Pages::write(&spool, b"x").unwrap()).collect();
-        assert!(Pages::write(&spool, b"x").is_err());
+        let all: Vec<_> = (0..FILES).map(|_| Pages::write(&spool, FILES, b"x").unwrap()).collect();
+        assert!(Pages::write(&spool, FILES, b"x").is_err());
         drop(all);
-        assert!(Pages::write(&spool, b"x").is_ok());
+        assert!(Pages::write(&spool, FILES, b"x").is_ok());
     }
 }

@@ -10,7 +10,7 @@ use crate::connection::{Connection, Stall};
 use crate::limits::{BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES, OUTPUT_LOOK_BYTES};
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
-use crate::resp::{Ahead, Args, Next, ParserLimits, Reply, error_text, first_argument};
+use crate::resp::{Ahead, Args, Next, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
@@ -98,36 +98,14 @@ impl Core {
         }
     }
 
-    fn accept(&mut self, ops: &mut NetOps, id: ConnectionId) {
-        let addresses = (ops.peer(id).ok(), ops.local(id).ok());
-        self.accepted += 1;
-        let number = self.server.admit_client();
-        let authenticated = self.server.config.requirepass.is_none();
-        let limits = ParserLimits { authenticated, ..ParserLimits::default() };
-        let mut session = Session::new(number.unwrap_or(0), authenticated, addresses, self.steady_ms);
-        session.descriptor = ops.descriptor(id).unwrap_or(-1);
-        let mut connection = Connection::new(id, session, limits, self.server.accounts.input.share());
-        if number.is_some() {
-            self.clients += 1;
-        } else {
-            self.rejected += 1;
-            // Number 0 is nobody's: it is not counted out again.
-            Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::MAX_CLIENTS);
-            connection.session.closing = Closing::AfterReplies;
-        }
-        list(&mut self.listed, &mut connection);
-        if let Some(mut closed) = self.connections.insert(connection) {
-            self.count_out(&mut closed);
-        }
-    }
-
     fn forget(&mut self, id: ConnectionId) {
         if let Some(mut connection) = self.connections.remove(id) {
             self.count_out(&mut connection);
         }
     }
 
-    fn count_out(&mut self, connection: &mut Connection) {
+    pub(super) fn count_out(&mut self, connection: &mut Connection) {
+        self.forget_stranger(&mut connection.session);
         self.end_subscriptions(connection);
         self.output.count(&mut connection.unread, 0);
         self.reclaim.note_freed(connection.input.capacity());
@@ -279,6 +257,12 @@ impl Core {
         }
         self.ahead = ahead;
         self.budget.spend(client.replies.held_bytes().saturating_sub(client.counted_bytes));
+        if client.session.authenticated == client.session.stranger_since.is_some() {
+            self.note_authentication(client.id, client.session);
+        }
+        if client.session.stranger_since.is_some() {
+            self.ends_for_bytes(client.session, client.replies.held_bytes());
+        }
         at
     }
 

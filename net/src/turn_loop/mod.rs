@@ -12,6 +12,7 @@
 //! Everything that was ready is executed, then committed together, and only then does anything leave: so no client
 //! reads a reply, and no other core a batch, that reveals a write which is not published.
 
+mod admission;
 mod budget;
 mod deferred;
 mod dispatch;
@@ -36,11 +37,13 @@ use crate::mesh::credit::Credit;
 use crate::mesh::message::{Batch, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetOps, NetRing};
+use crate::paced::Paced;
 use crate::push::Pushes;
 use crate::rate::Rate;
 use crate::reading_time::ReadingTime;
 use crate::resp::Ahead;
 use crate::server::{Server, Stat};
+use crate::strangers::{Dismissal, Strangers};
 use crate::unread::CoreOutput;
 use budget::Budget;
 use deferred::DeferredCommands;
@@ -125,6 +128,9 @@ pub struct Core {
     rate: Rate,
     accepted: u64,
     rejected: u64,
+    rejection_told: Paced,
+    /// Clients that have not given the password.
+    strangers: Strangers,
     clients: u64,
     forwarded: u64,
     turns: u64,
@@ -200,6 +206,8 @@ impl Core {
             rate: Rate::default(),
             accepted: 0,
             rejected: 0,
+            rejection_told: Paced::default(),
+            strangers: Strangers::default(),
             clients: 0,
             forwarded: 0,
             turns: 0,
@@ -227,6 +235,7 @@ impl Core {
         let mut work = net.poll(&mut |ops, event| self.on_event(ops, event))? > 0;
         work |= self.take_messages();
         work |= self.run_left();
+        self.end_slow_strangers(started);
         let mut again = self.expire();
         work |= self.commit();
         again |= self.lend_and_hold();
@@ -325,6 +334,10 @@ impl Core {
             (Stat::RateLast, self.rate.last),
             (Stat::Connections, self.accepted),
             (Stat::Rejected, self.rejected),
+            (Stat::AcceptErrors, counters.accept_errors),
+            (Stat::StrangersTooMany, self.strangers.dismissed(Dismissal::Number)),
+            (Stat::StrangersTooSlow, self.strangers.dismissed(Dismissal::Time)),
+            (Stat::StrangersTooMuch, self.strangers.dismissed(Dismissal::Bytes)),
             (Stat::Clients, self.clients),
             (Stat::ReceivedBytes, counters.received_bytes),
             (Stat::SentBytes, counters.sent_bytes),

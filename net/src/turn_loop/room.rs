@@ -56,7 +56,11 @@ impl Core {
 
     /// Keeps bytes that were received and cannot run yet. Where there is no memory for them the client is told so, and
     /// is closed: what follows of its command could not be told from the next one. Tells whether they are kept.
-    pub(super) fn keep_input(&self, connection: &mut Connection, bytes: &[u8]) -> bool {
+    pub(super) fn keep_input(&mut self, connection: &mut Connection, bytes: &[u8]) -> bool {
+        let bytes_kept = connection.input.len() + bytes.len();
+        if connection.session.stranger_since.is_some() && self.ends_for_bytes(&mut connection.session, bytes_kept) {
+            return false;
+        }
         let input = &mut connection.input;
         let needed = input.len() + bytes.len();
         let has_room = needed <= input.capacity() || needed < INPUT_CLAIM_BYTES || {

@@ -3,7 +3,7 @@
 use super::{AfterTurn, Core};
 use crate::config::Spin;
 use crate::groups::Groups;
-use crate::limits::{LANE_BATCHES, STOP_GRACE_MS};
+use crate::limits::{LANE_BATCHES, SHARED_FILES_MAX, STOP_GRACE_MS};
 use crate::mesh::message::Batch;
 use crate::mesh::{LaneReceiver, LaneSender, Outbound, lane};
 use crate::net_ring::{NetRing, NetRingError, NetRingOptions};
@@ -183,7 +183,9 @@ const EXECUTOR_IO_BYTES: usize = 64 << 10;
 async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Receiver<()>) -> Result<(), CoreError> {
     let core = start.id;
     let broken = |source| CoreError::Ring { core, source };
-    let mut net = NetRing::new(NetRingOptions::default()).map_err(|source| CoreError::NetRing { core, source })?;
+    let shared_files_max = server.descriptors().map_or(SHARED_FILES_MAX, |descriptors| descriptors.shared_files);
+    let options = NetRingOptions { shared_files_max, ..NetRingOptions::default() };
+    let mut net = NetRing::new(options).map_err(|source| CoreError::NetRing { core, source })?;
     server.set_waker(core, net.waker());
     let LentShard(shard) = start.shard;
     shard.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;

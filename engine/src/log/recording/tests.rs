@@ -63,7 +63,7 @@ fn a_sync_covers_what_was_written_before_it_began() {
     let file = recording.create(&scratch.path("f"), PAGE, Prepare::Allocate).expect("created");
     file.write_at(&[b"x"], 0).expect("written");
     let before = recording.operations();
-    file.try_clone().expect("cloned").sync().expect("synced");
+    file.sync().expect("synced");
     let after = recording.operations();
     let looks =
         |operations| worlds(|seed| rebuilt(&recording, operations, End::PowerLoss { seed }, "f").expect("created")[0]);

@@ -51,7 +51,7 @@ enum Change {
     /// Set it to what it is: clients do so to make sure.
     Same,
     /// Set it, once `check` has found nothing wrong with it.
-    Free { check: fn(&[u8]) -> Result<(), String>, apply: fn(&Server, &[u8]) },
+    Free { check: fn(&Server, &[u8]) -> Result<(), String>, apply: fn(&Server, &[u8]) },
 }
 
 const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -> Row {
@@ -69,10 +69,11 @@ const ROWS: &[Row] = &[
         Some(_) => "yes".to_owned(),
         None => "no".to_owned(),
     }),
+    row("auth-timeout", Change::Never, |server| format!("{}s", server.config.auth_timeout_ms.unwrap_or(0) / 1000)),
     row("bind", Change::Same, |server| server.config.bind.to_string()),
     row(
         "client-output-buffer-limit",
-        Change::Free { check: output_limit::check, apply: output_limit::apply },
+        Change::Free { check: |_, value| output_limit::check(value), apply: output_limit::apply },
         |server| output_limit::show(server.client_output_bytes(), server.output_stall_seconds()),
     ),
     row("client-output-bytes", Change::Never, |server| server.client_output_bytes().to_string()),
@@ -118,10 +119,13 @@ const ROWS: &[Row] = &[
     row("subscription-queue-events", Change::Never, |server| server.config.subscriptions.queue_events.to_string()),
     row("subscriptions-bytes", Change::Never, |server| server.config.memory.subscriptions.to_string()),
     row("subscriptions-per-client", Change::Never, |server| server.config.subscriptions.per_client.to_string()),
-    row("tcp-backlog", Change::Never, |_| crate::start::BACKLOG.to_string()),
+    row("tcp-backlog", Change::Never, |server| {
+        server.descriptors().map_or(0, |descriptors| descriptors.backlog).to_string()
+    }),
     row("tcp-keepalive", Change::Same, |_| "0".to_owned()),
     row("timeout", Change::Same, |_| "0".to_owned()),
     row("transactions-bytes", Change::Never, |server| server.config.memory.transactions.to_string()),
+    row("unauthenticated-clients", Change::Never, |server| server.strangers_max().to_string()),
 ];
 
 /// A value about history on disk; empty where there is none.
@@ -129,8 +133,16 @@ fn of_durability(server: &Server, value: fn(&Durability) -> String) -> String {
     server.config.durability.as_ref().map_or(String::new(), value)
 }
 
-fn check_maxclients(value: &[u8]) -> Result<(), String> {
+fn check_maxclients(server: &Server, value: &[u8]) -> Result<(), String> {
+    check_client_count(value, server.clients_max())
+}
+
+/// Checks a number of clients, of whom the open files allow so many. The texts are Redis's.
+fn check_client_count(value: &[u8], clients_max: u64) -> Result<(), String> {
     match parse_i64(value) {
+        Some(count @ 1..=0xffff_ffff) if count as u64 > clients_max => Err(format!(
+            "The operating system is not able to handle the specified number of clients, try with {clients_max}"
+        )),
         None => Err("argument couldn't be parsed into an integer".to_owned()),
         Some(1..=0xffff_ffff) => Ok(()),
         Some(_) => Err(format!("argument must be between 1 and {} inclusive", u32::MAX)),
@@ -183,7 +195,7 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         let is_double = changes.iter().any(|(other, _)| other.name == row.name);
         let checked = match row.change {
             _ if is_double => Err("duplicate parameter".to_owned()),
-            Change::Free { check, .. } => check(value),
+            Change::Free { check, .. } => check(context.server, value),
             Change::Same if (row.value)(context.server).as_bytes() == value => Ok(()),
             Change::Same | Change::Never => Err("can't set immutable config".to_owned()),
         };
@@ -221,7 +233,10 @@ mod tests {
 
     #[test]
     fn a_number_of_clients_is_checked() {
+        let check_maxclients = |value| check_client_count(value, 100);
         assert_eq!(check_maxclients(b"1"), Ok(()));
+        assert_eq!(check_maxclients(b"100"), Ok(()));
+        assert!(check_maxclients(b"101").is_err_and(|text| text.ends_with("try with 100")));
         assert_eq!(check_maxclients(b"0"), Err("argument must be between 1 and 4294967295 inclusive".into()));
         assert_eq!(check_maxclients(b"x"), Err("argument couldn't be parsed into an integer".into()));
     }

@@ -110,6 +110,8 @@ fn clients(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("connected_clients", context.server.client_count());
     text.row("cluster_connections", 0);
     text.row("maxclients", context.server.maxclients());
+    text.row("unauthenticated_clients", context.server.stranger_count());
+    text.row("unauthenticated_clients_max", context.server.strangers_max());
     text.row("blocked_clients", context.server.total(Stat::Blocked));
     text.row("tracking_clients", 0);
     text.row("client_output_bytes", context.server.total(Stat::OutputBytes));
@@ -187,6 +189,10 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("total_net_input_bytes", Stat::ReceivedBytes),
         ("total_net_output_bytes", Stat::SentBytes),
         ("rejected_connections", Stat::Rejected),
+        ("accept_errors_total", Stat::AcceptErrors),
+        ("unauthenticated_too_many_total", Stat::StrangersTooMany),
+        ("unauthenticated_too_slow_total", Stat::StrangersTooSlow),
+        ("unauthenticated_too_much_total", Stat::StrangersTooMuch),
         ("expired_keys", Stat::Expired),
         ("keyspace_hits", Stat::Hits),
         ("keyspace_misses", Stat::Misses),

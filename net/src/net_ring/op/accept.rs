@@ -1,6 +1,7 @@
 //! Accepting: one multishot operation per listener.
 
 use std::{
+    io,
     net::{TcpListener, TcpStream},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
@@ -9,6 +10,7 @@ use io_uring::{cqueue, opcode, types};
 
 use super::{Kind, user_data};
 use crate::net_ring::{NetEvent, driver::NetOps, slab::Connection};
+use crate::paced::Paced;
 
 /// Pause after an error that would come again at once, such as having no descriptors left.
 static RETRY: types::Timespec = types::Timespec::new().nsec(100_000_000);
@@ -19,11 +21,12 @@ pub(in crate::net_ring) struct Listener {
     stopping: bool,
     /// The pause after an error is with the kernel, not the accept.
     pausing: bool,
+    told: Paced,
 }
 
 pub(in crate::net_ring) fn listen(ops: &mut NetOps, socket: TcpListener) {
     let index = ops.listeners.len() as u32;
-    ops.listeners.push(Listener { socket: Some(socket), stopping: false, pausing: false });
+    ops.listeners.push(Listener { socket: Some(socket), stopping: false, pausing: false, told: Paced::default() });
     submit(ops, index);
 }
 
@@ -90,9 +93,14 @@ pub(in crate::net_ring) fn complete(
     match -result {
         // Errors of the one connection that was to be accepted, and ends of a multishot without an error.
         ..=0 | libc::ECONNABORTED | libc::EINTR | libc::EAGAIN | libc::EPROTO | libc::ECANCELED => submit(ops, index),
-        _ => {
+        errno => {
             ops.counters.accept_errors += 1;
-            ops.listeners[index as usize].pausing = true;
+            let listener = &mut ops.listeners[index as usize];
+            listener.pausing = true;
+            if listener.told.is_due() {
+                let (error, total) = (io::Error::from_raw_os_error(errno), ops.counters.accept_errors);
+                tracing::warn!(%error, total, "connections cannot be accepted, tried again every 100 ms");
+            }
             let entry =
                 opcode::Timeout::new(&raw const RETRY).build().user_data(user_data(Kind::AcceptRetry, index, 0));
             // SAFETY: the entry points to a static.
@@ -108,8 +116,9 @@ fn accepted(ops: &mut NetOps, index: u32, stream: TcpStream, handler: &mut impl 
     }
     ops.counters.accepted += 1;
     let connection = ops.connections.insert(Connection::new(stream));
-    ops.settle(connection);
+    // Before anything is received: a handler that refuses the connection has it closed at once.
     handler(ops, NetEvent::Accepted { connection, listener: index as usize });
+    ops.settle(connection);
 }
 
 /// The pause after an error is over, or was cancelled by `stop`.

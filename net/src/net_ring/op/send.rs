@@ -45,7 +45,7 @@ fn submit(ops: &mut NetOps, id: ConnectionId) -> bool {
     let Some(sending) = &mut connection.sending else { return false };
     if sending.way != Way::Loud
         && let SendBuffer::Shared(shared) = &sending.buffer
-        && let Some(pages) = shared.pages(&mut ops.spool)
+        && let Some(pages) = shared.pages(&mut ops.spool, ops.shared_files_max)
     {
         let before = sending.done;
         let handed_on = pages.hand_on(&mut sending.done, connection.stream.as_fd());

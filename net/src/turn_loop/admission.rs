@@ -1,0 +1,117 @@
+//! Who is let in: a connection for which there is a place, and a stranger, which has not given the password yet, for as
+//! long as it stays within the bounds of strangers.
+
+use super::Core;
+use super::output::list;
+use crate::connection::Connection;
+use crate::limits::UNAUTHENTICATED_BYTES_MAX;
+use crate::net_ring::{ConnectionId, NetOps};
+use crate::resp::{ParserLimits, Protocol, Reply, error_text};
+use crate::session::{Closing, Session};
+use crate::strangers::Dismissal;
+use std::time::{Duration, Instant};
+
+impl Core {
+    /// Lets a connection in, or closes it at once: what is too many must not keep a descriptor.
+    pub(super) fn accept(&mut self, ops: &mut NetOps, id: ConnectionId) {
+        self.accepted += 1;
+        let authenticated = self.server.config.requirepass.is_none();
+        let now = if authenticated { None } else { Some(Instant::now()) };
+        let Some(number) = self.server.admit_client() else {
+            self.refuse(ops, id);
+            if self.rejection_told.is_due() {
+                let (maxclients, total) = (self.server.maxclients(), self.rejected);
+                tracing::warn!(
+                    maxclients,
+                    total,
+                    "connections are closed: there are as many clients as --maxclients allows"
+                );
+            }
+            return;
+        };
+        if now.is_some_and(|now| !self.has_place_for_stranger(now)) {
+            self.server.dismiss_client();
+            self.strangers.note(Dismissal::Number);
+            return self.refuse(ops, id);
+        }
+        let addresses = (ops.peer(id).ok(), ops.local(id).ok());
+        let limits = ParserLimits { authenticated, ..ParserLimits::default() };
+        let mut session = Session::new(number, authenticated, addresses, self.steady_ms);
+        session.descriptor = ops.descriptor(id).unwrap_or(-1);
+        if let Some(now) = now {
+            self.strangers.add(id, &mut session, now);
+        }
+        let mut connection = Connection::new(id, session, limits, self.server.accounts.input.share());
+        self.clients += 1;
+        list(&mut self.listed, &mut connection);
+        if let Some(mut closed) = self.connections.insert(connection) {
+            self.count_out(&mut closed);
+        }
+    }
+
+    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId) {
+        self.rejected += 1;
+        let mut text = Vec::new();
+        Reply::new(&mut text, Protocol::Resp2).error(error_text::MAX_CLIENTS);
+        ops.refuse(id, &text);
+    }
+
+    /// Whether there is a place for one more stranger: free, or the oldest one's, which goes.
+    fn has_place_for_stranger(&mut self, now: Instant) -> bool {
+        if self.server.admit_stranger() {
+            return true;
+        }
+        let Some(oldest) = self.strangers.oldest_to_go(now) else { return false };
+        self.dismiss(oldest, Dismissal::Number);
+        self.server.admit_stranger()
+    }
+
+    /// Closes the strangers that have not given the password in time.
+    #[inline]
+    pub(super) fn end_slow_strangers(&mut self, now: Instant) {
+        let Some(timeout_ms) = self.server.config.auth_timeout_ms else { return };
+        while let Some(id) = self.strangers.oldest_after(Duration::from_millis(timeout_ms), now) {
+            self.dismiss(id, Dismissal::Time);
+        }
+    }
+
+    /// Closes a stranger.
+    fn dismiss(&mut self, id: ConnectionId, dismissal: Dismissal) {
+        self.strangers.note(dismissal);
+        let Some(mut connection) = self.connections.take(id) else { return };
+        connection.session.closing = Closing::Now;
+        self.forget_stranger(&mut connection.session);
+        list(&mut self.listed, &mut connection);
+        self.connections.put(connection);
+    }
+
+    /// Counts a stranger out, which is none any more.
+    pub(super) fn forget_stranger(&mut self, session: &mut Session) {
+        if self.strangers.remove(session) {
+            self.server.dismiss_stranger();
+        }
+    }
+
+    /// Counts a client that has given the password among those who may, or, after RESET, among the strangers.
+    #[cold]
+    pub(super) fn note_authentication(&mut self, id: ConnectionId, session: &mut Session) {
+        if session.authenticated {
+            self.forget_stranger(session);
+        } else if session.stranger_since.is_none() {
+            // It is here already: it counts even if it is one too many.
+            self.server.count_stranger();
+            self.strangers.add(id, session, Instant::now());
+        }
+    }
+
+    /// Closes a stranger that has sent, or left unread, more than it may. Tells whether it has.
+    #[cold]
+    pub(super) fn ends_for_bytes(&mut self, session: &mut Session, bytes: usize) -> bool {
+        let is_too_much = bytes > UNAUTHENTICATED_BYTES_MAX;
+        if is_too_much && session.closing != Closing::Now {
+            self.strangers.note(Dismissal::Bytes);
+            session.closing = Closing::Now;
+        }
+        is_too_much
+    }
+}
