@@ -27,6 +27,9 @@ pub enum Target {
     Type,
 }
 
+/// Up to so many prefixes are compared one by one.
+const FEW_PREFIXES: usize = 8;
+
 /// Which names a filter lets through.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
@@ -225,6 +228,10 @@ impl Pattern {
     fn matches(&self, name: &[u8], shard: ShardId) -> bool {
         match self {
             Pattern::All => true,
+            // A few are compared one by one, which takes fewer instructions than a search.
+            Pattern::Prefixes(prefixes) if prefixes.len() <= FEW_PREFIXES => {
+                prefixes.iter().any(|prefix| name.starts_with(prefix))
+            }
             Pattern::Prefixes(prefixes) => {
                 // Nothing is between a name and its prefix: that would begin with the prefix too.
                 let place = prefixes.partition_point(|prefix| **prefix <= *name);
@@ -362,6 +369,16 @@ mod tests {
         let filter = on_streams(Pattern::prefixes([&b"b"[..], b"ab", b"abc", b"b", b"ca"]));
         for (name, passes) in [("abx", true), ("abcd", true), ("aa", false), ("b", true), ("c", false), ("caz", true)] {
             assert_eq!(filter.matches(name.as_bytes(), b"", SHARD), passes, "{name}");
+        }
+        // Few are compared one by one, many are searched.
+        for count in [1, FEW_PREFIXES, FEW_PREFIXES + 1, 100] {
+            let prefixes: Vec<Vec<u8>> = (0..count).map(|n| format!("p{n:02}:").into_bytes()).collect();
+            let filter = on_streams(Pattern::prefixes(prefixes.iter().map(Vec::as_slice)));
+            for n in 0..100 {
+                let name = format!("p{n:02}:x").into_bytes();
+                assert_eq!(filter.matches(&name, b"Set", SHARD), n < count, "{n} of {count}");
+                assert!(!filter.matches(&name[..3], b"Set", SHARD));
+            }
         }
         assert_eq!(Pattern::prefixes([]).unwrap_err(), FilterError::NoPrefix);
     }
