@@ -72,6 +72,8 @@ impl Server {
 
     /// Starts a server by this command, which writes to a pipe, and waits until it is ready.
     pub fn spawn(command: &mut Command) -> Server {
+        // Tests start many servers, and measure none.
+        command.env("KEYTIDE_HEAP_BYTES", "0");
         let mut child = command.spawn().expect("the binary was built for this test");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its standard output is a pipe");
