@@ -7,13 +7,13 @@
 
 use keytide_bench::{NOW_MS, Order, VALUE, empty_shard, key, pin};
 use keytide_engine::limits::{COMMANDS_AHEAD, RING_BYTES_DEFAULT, turn_bytes_max};
-use keytide_engine::log::recovery::{Opening, Trust};
-use keytide_engine::log::restore::restore;
 use keytide_engine::log::storage::{RealStorage, Storage};
 use keytide_engine::log::{Fsync, LogFailure, LogIdentity, LogOptions};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{LentShard, Shard};
+use keytide_engine::store::recovery::{Opening, Trust};
+use keytide_engine::store::restore::restore;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -19,7 +19,8 @@
 //! | [`subscription`] | from any position to what happens now |
 //! | [`matcher`] | all live interests of a shard, each record looked at once |
 //! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
-//! | [`log`] | history that outlives the process: segments, snapshots, what a start finds |
+//! | [`log`] | the history of a shard that outlives the process: segments, written, sealed, read |
+//! | [`store`] | the directory around the logs: what a start finds and brings back, check and repair |
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the floats that INCRBYFLOAT adds |
 //! | [`error`] | why a command is refused |
@@ -49,6 +50,7 @@ pub mod shard;
 pub mod shards;
 pub mod slot;
 pub mod snapshot;
+pub mod store;
 pub mod subscription;
 pub(crate) mod sync;
 pub mod system_stream;

@@ -1,9 +1,9 @@
 //! `keytide check DIR`: a directory looked at and, if asked, repaired; told line by line.
 
 use crate::group_store;
-use keytide_engine::log::check::{self, CheckError, CheckReport, Problem};
-use keytide_engine::log::directory::{Directory, DirectoryError, DirectoryOptions, Start};
-use keytide_engine::log::recovery::Trust;
+use keytide_engine::store::check::{self, CheckError, CheckReport, Problem};
+use keytide_engine::store::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use keytide_engine::store::recovery::Trust;
 use std::io::{self, Write};
 use std::path::Path;
 

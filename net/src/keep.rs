@@ -8,13 +8,13 @@ use crate::snapshots::{Board, SnapshotThread};
 use crate::start::StartError;
 use keytide_engine::clock;
 use keytide_engine::limits::turn_bytes_max;
-use keytide_engine::log::directory::{Directory, DirectoryOptions};
-use keytide_engine::log::store::{self, LimitKeeper, Report, StoreError, StoreOptions};
 use keytide_engine::log::{LogFailure, LogOptions};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{LentShard, Shard};
+use keytide_engine::store::directory::{Directory, DirectoryOptions};
+use keytide_engine::store::{self, LimitKeeper, Report, StoreError, StoreOptions};
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 

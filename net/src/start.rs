@@ -9,7 +9,7 @@ use crate::memory::MemoryLimit;
 use crate::memory::watch::{self, Watcher};
 use crate::server::Server;
 use crate::turn_loop::{self, CoreError};
-use keytide_engine::log::store::StoreError;
+use keytide_engine::store::StoreError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::{Domain, Socket, Type};

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Whatever the system says.
-pub(in crate::log) fn remove_segment(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
+pub(crate) fn remove_segment(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
     remove_made(storage, segment)?;
     storage.remove(segment)
 }
@@ -21,14 +21,14 @@ pub(in crate::log) fn remove_segment(storage: &dyn Storage, segment: &Path) -> i
 ///
 /// # Errors
 /// Whatever the system says.
-pub(in crate::log) fn remove_made(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
+pub(crate) fn remove_made(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
     storage.remove(&index_path(segment))?;
     storage.remove(&streams_path(segment))
 }
 
 /// Segments that are still to be removed, in the order in which retention has taken them.
 #[derive(Default)]
-pub(super) struct Removal {
+pub(crate) struct Removal {
     segments: VecDeque<PathBuf>,
     /// Whether it was said that the first of them cannot be removed.
     is_told: bool,

@@ -115,7 +115,7 @@ impl SegmentFile {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub(super) fn assume(path: &Path, header: SegmentHeader) -> Result<SegmentFile, ScanError> {
+    pub(crate) fn assume(path: &Path, header: SegmentHeader) -> Result<SegmentFile, ScanError> {
         let refused = |source| ScanError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(refused)?;
         let file_bytes = file.metadata().map_err(refused)?.len();

@@ -206,11 +206,6 @@ pub fn segment_number(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// The directory of `--dir` that a path lies in, so many levels down.
-pub(super) fn root(path: &Path, levels: usize) -> &Path {
-    path.ancestors().nth(levels).unwrap_or(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

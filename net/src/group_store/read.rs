@@ -11,8 +11,8 @@
 use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::{GroupStoreError, refused, runs};
 use keytide_engine::group::{GroupTable, first_frame};
-use keytide_engine::log::check::Problem;
-use keytide_engine::log::recovery::Trust;
+use keytide_engine::store::check::Problem;
+use keytide_engine::store::recovery::Trust;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,8 +7,8 @@ use super::{GroupStoreError, GroupStoreOptions, begin_run, put_away, refused, ru
 use crate::groups::Groups;
 use keytide_engine::group::GroupTable;
 use keytide_engine::log::Fsync;
-use keytide_engine::log::recovery::Trust;
 use keytide_engine::position::Position;
+use keytide_engine::store::recovery::Trust;
 use std::fs;
 use std::path::Path;
 

@@ -49,7 +49,7 @@ impl Local {
             address = listener.local_addr().expect("it is bound");
             listeners.push(listener);
         }
-        let trust = keytide_engine::log::recovery::Trust::Written;
+        let trust = keytide_engine::store::recovery::Trust::Written;
         let options =
             GroupStoreOptions { dir, fsync, history_id: "history", next: Position(next), cores: shards, trust };
         let groups = group_store::open(&options).expect("groups that can be read");

@@ -2,13 +2,13 @@
 //! what lies behind that is torn or damaged. A start and `keytide check` look with the same eyes.
 
 use super::found::{Cut, Seen};
-use super::index::{Sealed, SparseIndex};
 use super::recovery::{RecoveryError, Trust, Why};
-use super::scan::{Extent, ScanError, SegmentFile, is_zero};
-use super::segment::{FORMAT_VERSION, HeaderError, SegmentHeader, segment_number, segment_path};
-use super::storage::is_aside;
-use super::synced::{self, Mark};
-use super::writer::LogIdentity;
+use crate::log::index::{Sealed, SparseIndex};
+use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
+use crate::log::segment::{FORMAT_VERSION, HeaderError, SegmentHeader, segment_number, segment_path};
+use crate::log::storage::is_aside;
+use crate::log::synced::{self, Mark};
+use crate::log::writer::LogIdentity;
 use crate::position::{Position, RingOffset};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,13 +1,13 @@
 //! The power goes, or the process is killed, at any moment of a run: what was acknowledged is there afterwards, what is
 //! there is a state that was, and the shard goes on from it.
 
-use super::keeper::Request;
-use super::recording::{End, Fault, RecordingStorage};
-use super::segment::{index_path, segment_path};
-use super::storage::Storage;
-use super::tests::{RING_BYTES, Scratch, eventually, found, found_with, identity, options, start_with, written_lines};
-use super::*;
+use super::{RING_BYTES, Scratch, eventually, found, found_with, identity, options, start_with, written_lines};
 use crate::history::ShardHistory;
+use crate::log::keeper::Request;
+use crate::log::recording::{End, Fault, RecordingStorage};
+use crate::log::segment::{index_path, segment_path};
+use crate::log::storage::Storage;
+use crate::log::{Fsync, LogError};
 use crate::position::RingOffset;
 use crate::sequencer::Sequencer;
 use crate::shard::Shard;
@@ -91,7 +91,7 @@ fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bo
             let known = states.iter().filter(is_it).any(|state| state.lines == recovered);
             assert!(known, "run {run_number}, operation {at}, seed {seed}: {recovered:#?} is not {:#?}", state.lines);
             // It goes on, and nothing of what was cut off comes back.
-            let (mut shard, _, _) = start_with(restored, &super::tests::unsynced(), options(fsync));
+            let (mut shard, _, _) = start_with(restored, &super::unsynced(), options(fsync));
             shard.begin_command();
             shard.set(b"after", b"the end").unwrap();
             shard.commit();
@@ -207,7 +207,7 @@ fn refused_and_taken_again(name: &str, fault: Fault) -> LogError {
         written += 1;
         assert!(written < 10 * options(Fsync::Os).segment_bytes / 1000, "the disk is full");
     };
-    assert_eq!(tests::events(&history, &sequencer, 0).len() as u64, written, "all of it can be read");
+    assert_eq!(super::events(&history, &sequencer, 0).len() as u64, written, "all of it can be read");
     storage.set_fault(Fault::None);
     assert!(shard.check_log().is_err(), "it is left alone for a while");
     // However the clock is put.
@@ -220,7 +220,7 @@ fn refused_and_taken_again(name: &str, fault: Fault) -> LogError {
         shard.commit();
         written += 1;
     }
-    assert_eq!(tests::events(&history, &sequencer, 0).len() as u64, written);
+    assert_eq!(super::events(&history, &sequencer, 0).len() as u64, written);
     assert_eq!(shard.turn().log().unwrap().identity(), &identity(&scratch.0));
     error
 }

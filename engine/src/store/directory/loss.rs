@@ -2,10 +2,10 @@
 //! readers are told.
 
 use super::{Directory, DirectoryError, LIMIT_STEP, Start, held};
-use crate::log::found::Seen;
-use crate::log::meta::Lost;
-use crate::log::recovery::Trust;
 use crate::position::Position;
+use crate::store::found::Seen;
+use crate::store::meta::Lost;
+use crate::store::recovery::Trust;
 use std::ops::Range;
 
 impl Directory {

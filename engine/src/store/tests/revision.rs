@@ -1,11 +1,11 @@
 //! Revisions of streams while the number of shards changes: they go on as long as the key exists or any of its events is
 //! kept, whoever has recorded those.
 
-use super::reshard_tests::{Event, all_events, flush, open, open_with, run, store_options};
-use super::store::Store;
-use super::tests::Scratch;
+use super::Scratch;
+use super::reshard::{Event, all_events, flush, open, open_with, run, store_options};
 use crate::shard::random::Commands;
 use crate::slot::shard_of;
+use crate::store::open::Store;
 use std::collections::BTreeMap;
 
 /// The number of events of each stream, whose revisions have to be dense from 0.

@@ -1,15 +1,14 @@
 //! A shard brought back from its directory, and set going again.
 
 use super::damaged::set_aside;
-use super::failure::LogFailure;
 use super::found::{Cut, FoundLog};
-use super::keeper::Keeper;
-use super::recovery::{Opening, RecoveryError, find_log};
-use super::segment::root;
-use super::storage::Storage;
-use super::writer::{LogError, LogIdentity, LogOptions, LogWriter};
+use super::recovery::{Opening, RecoveryError, find_log, root};
 use crate::event::EventType;
 use crate::history::ShardHistory;
+use crate::log::failure::LogFailure;
+use crate::log::keeper::Keeper;
+use crate::log::storage::Storage;
+use crate::log::writer::{LogError, LogIdentity, LogOptions, LogWriter};
 use crate::position::{Position, RingOffset};
 use crate::ring::{self, RingStart};
 use crate::sequencer::Sequencer;

@@ -1,23 +1,32 @@
 //! A shard with a log in a directory: written, ended in every way, and brought back.
 
-use super::recovery::{Opening, Trust};
-use super::restore::{RestoreError, Restored, restore};
-use super::segment::{HEADER_BYTES, segment_path};
-use super::storage::{LogFile, Prepare, RealStorage, Storage};
-use super::*;
 use crate::filter::Filter;
 use crate::history::{History, Request, Scan, ShardHistory};
 use crate::keyspace::entry::End;
+use crate::log::segment::{HEADER_BYTES, segment_path};
+use crate::log::storage::{LogFile, Prepare, RealStorage, Storage};
+use crate::log::synced;
+use crate::log::{Fsync, LogFailure, LogIdentity, LogOptions};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::random::{Commands, written};
 use crate::shard::{LentShard, Shard};
 use crate::shards::Shards;
+use crate::store::recovery::{Opening, Trust};
+use crate::store::restore::{RestoreError, Restored, restore};
 use crate::subscription::Source;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+mod damage;
+mod large;
+mod loss;
+mod power;
+mod reshard;
+mod revision;
+mod snapshot;
 
 pub(super) const RING_BYTES: u64 = 64 << 10;
 

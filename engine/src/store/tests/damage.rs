@@ -1,18 +1,18 @@
 //! What a start makes of logs that lack something, and what it leaves to the runs after it.
 
-use super::recording::{End, RecordingStorage};
-use super::recovery::{Trust, find_log};
-use super::restore::RestoreError;
-use super::scan::{ScanError, SegmentFile};
-use super::segment::{HEADER_BYTES, index_path, segment_path};
-use super::storage::{Prepare, RealStorage, Storage};
-use super::streams::streams_path;
-use super::synced::Mark;
-use super::tests::{Scratch, found, found_with, identity, options, start_with, trusting, unsynced, written_lines};
-use super::*;
+use super::{Scratch, found, found_with, identity, options, start_with, trusting, unsynced, written_lines};
 use crate::history::History;
+use crate::log::Fsync;
+use crate::log::recording::{End, RecordingStorage};
+use crate::log::scan::{ScanError, SegmentFile};
+use crate::log::segment::{HEADER_BYTES, index_path, segment_path};
+use crate::log::storage::{Prepare, RealStorage, Storage};
+use crate::log::streams::streams_path;
+use crate::log::synced::{self, Mark};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::shard::Shard;
+use crate::store::recovery::{RecoveryError, Trust, find_log};
+use crate::store::restore::RestoreError;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -184,7 +184,7 @@ fn a_scan_from_behind_the_end_of_a_file_that_was_cut_finds_nothing() {
     // With its index beside it the segment is not looked through before it is needed.
     assert!(index_path(&first).exists() && streams_path(&first).exists());
     let refused = found(&scratch.0).err().expect("damage");
-    assert!(matches!(refused, RestoreError::Log(recovery::RecoveryError::Damaged { .. })), "{refused}");
+    assert!(matches!(refused, RestoreError::Log(RecoveryError::Damaged { .. })), "{refused}");
 }
 
 #[test]

@@ -16,8 +16,8 @@
 
 use super::found::Seen;
 use super::meta::{Generation, Lost, Meta, MetaError};
-use super::storage::{RealStorage, Storage};
 use crate::clock::{self, Clocks};
+use crate::log::storage::{RealStorage, Storage};
 use crate::position::{Position, ShardId};
 use files::{META_COPY, read_or_make, write};
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -1,13 +1,13 @@
 //! The log of one shard, as recovery has found it: what a start reads of it before anything is appended.
 
-use super::index::Sealed;
 use super::recovery::{RecoveryError, Why};
-use super::scan::{ScanError, SegmentFile};
-use super::segment::index_path;
-use super::storage::Storage;
-use super::streams::{StreamBlocks, streams_path};
-use super::synced::{self, Mark};
-use super::writer::LogEnd;
+use crate::log::index::Sealed;
+use crate::log::scan::{ScanError, SegmentFile};
+use crate::log::segment::index_path;
+use crate::log::storage::Storage;
+use crate::log::streams::{StreamBlocks, streams_path};
+use crate::log::synced::{self, Mark};
+use crate::log::writer::LogEnd;
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use std::ops::Range;

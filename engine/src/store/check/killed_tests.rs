@@ -2,13 +2,13 @@
 
 use super::tests::*;
 use super::*;
-use crate::log::found::Seen;
-use crate::log::recovery::{Opening, find_log};
 use crate::log::scan::SegmentFile;
 use crate::log::segment::{HEADER_BYTES, index_path, segment_path};
 use crate::log::streams::streams_path;
 use crate::log::synced;
-use crate::log::tests::{Scratch, identity, unsynced};
+use crate::store::found::Seen;
+use crate::store::recovery::{Opening, find_log};
+use crate::store::tests::{Scratch, identity, unsynced};
 use std::fs;
 use std::path::Path;
 

@@ -6,15 +6,15 @@
 
 use super::directory::Directory;
 use super::meta::Generation;
+use super::open::StoreError;
 use super::recovery::{RecoveryError, find_closed};
-use super::removal::Removal;
-use super::segments::{SegmentList, Segments};
-use super::storage::Storage;
-use super::store::StoreError;
-use super::synced::{self, Mark};
-use super::writer::{LogIdentity, LogOptions};
 use crate::clock;
 use crate::history::{OlderHistory, ShardHistory};
+use crate::log::removal::Removal;
+use crate::log::segments::{SegmentList, Segments};
+use crate::log::storage::Storage;
+use crate::log::synced::{self, Mark};
+use crate::log::writer::{LogIdentity, LogOptions};
 use crate::position::{Position, ShardId};
 use crate::ring::{self, RingStart};
 use crate::snapshot::snapshot_files;

@@ -10,22 +10,22 @@
 //!
 //! First all is [looked at](super::examine), then what has to be is cut off: a start that refuses has changed nothing.
 
-use super::behind::Behind;
 use super::damaged::set_aside;
 use super::examine::{Examined, Looked, examine};
 use super::found::{Cut, FoundLog, Seen};
-use super::index::SparseIndex;
-use super::removal::{remove_made, remove_segment};
-use super::scan::{ScanError, SegmentFile};
-use super::segment::{index_path, root, segment_number, segment_path};
-use super::segments::Segment;
-use super::storage::Storage;
-use super::synced::{self, Mark};
-use super::writer::{LogEnd, LogIdentity, Resumed};
+use crate::log::behind::Behind;
+use crate::log::index::SparseIndex;
+use crate::log::removal::{remove_made, remove_segment};
+use crate::log::scan::{ScanError, SegmentFile};
+use crate::log::segment::{index_path, segment_number, segment_path};
+use crate::log::segments::Segment;
+use crate::log::storage::Storage;
+use crate::log::synced::{self, Mark};
+use crate::log::writer::{LogEnd, LogIdentity, Resumed};
 use crate::position::{Position, RingOffset};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -111,6 +111,11 @@ pub enum RecoveryError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// The directory of `--dir` that a path lies in, so many levels down.
+pub(super) fn root(path: &Path, levels: usize) -> &Path {
+    path.ancestors().nth(levels).unwrap_or(path)
 }
 
 /// Finds the log of a shard in its directory, and cuts off what was torn.

@@ -1,15 +1,15 @@
 //! What a start says of a run that ended with the system: a gap up to the limit, unless nothing can be lost that anyone
 //! has seen.
 
-use super::directory::{LIMIT_STEP, Start};
-use super::recording::{End, Fault, RecordingStorage};
-use super::reshard_tests::{all_events, events, open_with, run, store_options};
-use super::store::{Store, StoreOptions};
-use super::tests::Scratch;
-use super::*;
+use super::Scratch;
+use super::reshard::{all_events, events, open_with, run, store_options};
 use crate::history::Gap;
+use crate::log::Fsync;
+use crate::log::recording::{End, Fault, RecordingStorage};
 use crate::position::Position;
 use crate::shard::random::Commands;
+use crate::store::directory::{LIMIT_STEP, Start};
+use crate::store::open::{Store, StoreOptions};
 use crate::subscription::Source;
 use std::path::Path;
 use std::sync::Arc;

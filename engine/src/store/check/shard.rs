@@ -2,7 +2,6 @@
 
 use super::{CheckError, Problem, ShardReport};
 use crate::log::index::{Sealed, SparseIndex};
-use crate::log::recovery::{RecoveryError, Trust, find_closed, look_at_log};
 use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
 use crate::log::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
 use crate::log::storage::is_aside;
@@ -12,6 +11,7 @@ use crate::log::writer::LogIdentity;
 use crate::position::{Position, RingOffset};
 use crate::ring::{Record, record};
 use crate::snapshot::{self, SnapshotError, SnapshotInfo, snapshot_files};
+use crate::store::recovery::{RecoveryError, Trust, find_closed, look_at_log};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -17,7 +17,7 @@ mod tests;
 
 use super::directory::{Directory, DirectoryError};
 use super::recovery::RecoveryError;
-use super::writer::LogIdentity;
+use crate::log::LogIdentity;
 use crate::position::{Position, RingOffset, ShardId};
 use shard::Seen;
 use std::fmt;

@@ -1,15 +1,15 @@
 //! All shards of a directory, brought back together and set going.
 
 use super::directory::{Directory, DirectoryError, DirectoryOptions, LIMIT_AHEAD, Start};
-use super::failure::LogFailure;
 use super::meta::Generation;
 use super::older::{self, Retirement};
 use super::recovery::{Opening, RecoveryError};
 use super::reshard::reshard;
 use super::restore::{RestoreError, Restored, restore};
-use super::writer::{Fsync, LogIdentity, LogOptions};
 use crate::clock;
 use crate::history::{History, OlderHistory, ShardHistory};
+use crate::log::failure::LogFailure;
+use crate::log::writer::{Fsync, LogIdentity, LogOptions};
 use crate::position::{Position, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::LentShard;

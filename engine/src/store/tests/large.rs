@@ -1,21 +1,21 @@
 //! A command that records more than a turn that commits early: in the log it is whole, or it is not there.
 
-use super::power_tests::wait_for_room;
-use super::recording::{Fault, RecordingStorage};
-use super::recovery::Trust;
-use super::restore::restore;
-use super::segment::{HEADER_BYTES, segment_path};
-use super::storage::Storage;
-use super::tests::{
+use super::power::wait_for_room;
+use super::{
     Scratch, events, eventually, found, found_with, identity, options, start, start_with, state_at, trusting, unsynced,
     written_lines,
 };
-use super::*;
 use crate::error::Refusal;
 use crate::keyspace::entry::End;
+use crate::log::Fsync;
+use crate::log::recording::{Fault, RecordingStorage};
+use crate::log::segment::{HEADER_BYTES, segment_path};
+use crate::log::storage::Storage;
 use crate::position::RingOffset;
 use crate::shard::{ExpireCondition, Shard};
 use crate::shards::Shards;
+use crate::store::recovery::Trust;
+use crate::store::restore::restore;
 use std::path::PathBuf;
 use std::sync::Arc;
 

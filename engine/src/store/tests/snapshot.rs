@@ -1,9 +1,9 @@
 //! A log with snapshots beside it: which of them a start takes, and what retention leaves for them.
 
-use super::keeper::Request;
-use super::segment::{HEADER_BYTES, segment_path};
-use super::tests::{Scratch, found, options, start_with, unsynced, written_lines};
-use super::*;
+use super::{Scratch, found, options, start_with, unsynced, written_lines};
+use crate::log::keeper::Request;
+use crate::log::segment::{HEADER_BYTES, segment_path};
+use crate::log::{Fsync, LogOptions};
 use crate::position::RingOffset;
 use crate::shard::{Shard, SnapshotProgress};
 use crate::snapshot::{SnapshotFile, keep_newest, remove_unfinished, snapshot_files, snapshot_path};

@@ -1,7 +1,7 @@
 //! Files that are taken out of use because they are damaged. They keep what they hold under another name, for whoever
 //! wants to know what it was.
 
-use super::storage::Storage;
+use crate::log::storage::Storage;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Whatever the system says.
-pub(in crate::log) fn set_aside(storage: &dyn Storage, path: &Path) -> io::Result<PathBuf> {
+pub(in crate::store) fn set_aside(storage: &dyn Storage, path: &Path) -> io::Result<PathBuf> {
     let to = free_name(path);
     storage.rename(path, &to)?;
     Ok(to)
 }
 
 /// `<name>.damaged`, or `<name>.damaged-2` and so on where earlier ones have that name.
-pub(in crate::log) fn free_name(path: &Path) -> PathBuf {
+pub(in crate::store) fn free_name(path: &Path) -> PathBuf {
     let name = |number: u32| {
         let mut name = path.as_os_str().to_owned();
         name.push(".damaged");

@@ -4,14 +4,14 @@
 
 use super::CheckError;
 use super::shard::{Run, Seen};
-use crate::log::damaged::{free_name, set_aside};
-use crate::log::directory::Directory;
-use crate::log::found::FoundLog;
-use crate::log::recovery::{Opening, Trust, find_log};
 use crate::log::removal::remove_made;
 use crate::log::scan::SegmentFile;
-use crate::log::store::holes;
 use crate::position::{Position, RingOffset};
+use crate::store::damaged::{free_name, set_aside};
+use crate::store::directory::Directory;
+use crate::store::found::FoundLog;
+use crate::store::open::holes;
+use crate::store::recovery::{Opening, Trust, find_log};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

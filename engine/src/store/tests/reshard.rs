@@ -1,18 +1,18 @@
 //! A directory whose number of shards changes from run to run: keys, and all of the history, against a list of it.
 
-use super::directory::DirectoryOptions;
-use super::storage::{LogFile, Prepare, Storage};
-use super::store::{self, Store, StoreOptions};
-use super::tests::{RING_BYTES, Scratch, options, unsynced};
-use super::*;
+use super::{RING_BYTES, Scratch, options, unsynced};
 use crate::filter::Filter;
 use crate::group::{Group, GroupOptions, Row as GroupRow, Start};
 use crate::history::{Gap, History, Scan};
+use crate::log::Fsync;
+use crate::log::storage::{LogFile, Prepare, Storage};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::shard::LentShard;
 use crate::shard::random::{Commands, Row, written};
 use crate::shards::Shards;
 use crate::slot::shard_of;
+use crate::store::directory::DirectoryOptions;
+use crate::store::open::{Store, StoreOptions};
 use crate::subscription::Source;
 use std::collections::BTreeMap;
 use std::io;
@@ -44,7 +44,7 @@ pub(super) fn store_options(path: &Path, shards: u16) -> StoreOptions {
 }
 
 pub(super) fn open_with(options: &StoreOptions) -> Store {
-    store::open(options, &|_, _| {}).unwrap_or_else(|error| panic!("{error}"))
+    crate::store::open(options, &|_, _| {}).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(super) fn open(path: &Path, shards: u16) -> Store {
@@ -472,7 +472,7 @@ fn a_change_that_was_interrupted_at_any_moment_loses_nothing() {
         copy(&scratch.0, &path);
         let mut options = store_options(&path, 3);
         options.directory.storage = Arc::new(Stops { storage: unsynced(), left: AtomicUsize::new(moment) });
-        if store::open(&options, &|_, _| {}).is_ok() {
+        if crate::store::open(&options, &|_, _| {}).is_ok() {
             break;
         }
         let meta = std::fs::read_to_string(path.join("meta.toml")).unwrap();

@@ -4,14 +4,14 @@ use super::*;
 use crate::clock;
 use crate::filter::Filter;
 use crate::history::{History, Request};
-use crate::log::directory::DirectoryOptions;
 use crate::log::segment::{index_path, segment_path};
-use crate::log::store::{self, Store, StoreError, StoreOptions};
 use crate::log::streams::streams_path;
-use crate::log::tests::{RING_BYTES, Scratch, options, unsynced};
 use crate::log::{Fsync, LogOptions};
 use crate::shard::SnapshotProgress;
 use crate::snapshot::{SnapshotFile, snapshot_path};
+use crate::store::directory::DirectoryOptions;
+use crate::store::open::{Store, StoreError, StoreOptions};
+use crate::store::tests::{RING_BYTES, Scratch, options, unsynced};
 use std::fs;
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
         ring_bytes: RING_BYTES,
         absent_streams: 1_000,
     };
-    store::open(&options, &|_, _| {})
+    crate::store::open(&options, &|_, _| {})
 }
 
 pub(super) fn write(store: &mut Store, keys: std::ops::Range<u64>) {

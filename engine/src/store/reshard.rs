@@ -12,10 +12,10 @@
 //! an id that a client gives an event is looked for among the events since the change only.
 
 use super::directory::Directory;
-use super::failure::LogFailure;
+use super::open::{Report, StoreError, StoreOptions, note_lost, restore_all};
 use super::restore::{RestoreError, Restored};
-use super::store::{Report, StoreError, StoreOptions, note_lost, restore_all};
 use crate::clock;
+use crate::log::failure::LogFailure;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::sequencer::Sequencer;
 use crate::shard::{LentShard, Shard, SnapshotProgress, StoredEntry};

@@ -3,7 +3,7 @@
 
 use super::files::{META, META_COPY, read, write};
 use super::{Directory, DirectoryError, DirectoryOptions, MetaError, lock, system};
-use crate::log::damaged::set_aside;
+use crate::store::damaged::set_aside;
 use std::path::Path;
 
 impl Directory {
