@@ -204,6 +204,16 @@ impl Connection {
         self.queued.is_empty() && self.replies.ready().is_empty()
     }
 
+    /// How many bytes the kernel copies for the next send: those of buffers that others send as well are handed on.
+    #[inline]
+    pub fn next_send_copied_bytes(&self) -> usize {
+        match self.queued.front() {
+            Some(SendBuffer::Shared(_)) => 0,
+            Some(SendBuffer::Own(buffer)) => buffer.len(),
+            None => self.replies.ready().len(),
+        }
+    }
+
     /// What it sends next.
     #[inline]
     pub fn next_send(&mut self) -> Option<SendBuffer> {

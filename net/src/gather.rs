@@ -44,9 +44,9 @@ impl Gather {
     }
 
     /// Takes one part; answers the whole reply with the last one.
-    pub fn deliver(&mut self, part: u16, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.parts[part as usize] = bytes.to_vec();
+    pub fn deliver(&mut self, part: u16, bytes: Vec<u8>) -> Option<Vec<u8>> {
         self.bytes += bytes.len();
+        self.parts[part as usize] = bytes;
         self.missing -= 1;
         (self.missing == 0).then(|| self.merged())
     }
@@ -149,7 +149,7 @@ mod tests {
         let mut whole = None;
         for (index, part) in parts.iter().enumerate().rev() {
             assert!(whole.is_none());
-            whole = gather.deliver(index as u16, part);
+            whole = gather.deliver(index as u16, part.to_vec());
         }
         whole.expect("the last part makes the reply")
     }

@@ -240,6 +240,20 @@ pub const LOG_PACE: Duration = Duration::from_secs(10);
 /// that clients have left, to each of the three. Only a single command may take longer.
 pub const TURN_PART_NS: u64 = 500_000;
 
+/// After so long in a turn, completions of the net ring wait for the next turn: connections that come, end, or send by
+/// the thousand.
+pub const TURN_EVENTS: Duration = Duration::from_millis(1);
+
+/// After so many bytes of replies from other cores, what else a lane brings waits for the next turn.
+pub const TURN_DELIVERED_BYTES: usize = 1 << 20;
+
+/// After so many bytes of sends that were begun in a turn, further ones of [`SMALL_SEND_BYTES`] or more wait for the next
+/// turn: the kernel copies them into pages of its own before it returns.
+pub const TURN_SEND_BYTES: usize = 1 << 20;
+
+/// A send of less bytes never waits for the next turn.
+pub const SMALL_SEND_BYTES: usize = 16 << 10;
+
 /// How many bytes of replies each of the three may make in a turn.
 pub const TURN_REPLY_BYTES: usize = 1 << 20;
 

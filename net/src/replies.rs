@@ -12,6 +12,7 @@ use crate::gather::Gather;
 use crate::limits::{
     BUFFER_KEEP_BYTES, FORWARDED_BYTES_MAX, PIPELINE_MAX, PIPELINE_START, REMOTE_REPLIES_BYTES, REMOTE_REPLY_BYTES_MIN,
 };
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 enum Place {
@@ -93,20 +94,24 @@ impl Replies {
         self.held.len() - self.held_start - self.closed_bytes
     }
 
-    /// Puts a reply, or a part of one, into its place. A number whose place is gone is ignored.
-    pub fn deliver(&mut self, number: u64, part: u16, bytes: &[u8]) {
+    /// Puts a reply, or a part of one, into its place. A number whose place is gone is ignored. Bytes that are owned are
+    /// moved where that is possible, all others are copied.
+    #[inline]
+    pub fn deliver<'a>(&mut self, number: u64, part: u16, bytes: impl Into<Cow<'a, [u8]>>) {
+        self.put(number, part, bytes.into());
+    }
+
+    fn put(&mut self, number: u64, part: u16, bytes: Cow<'_, [u8]>) {
         let Some(index) = number.checked_sub(self.first).map(|index| index as usize) else { return };
         let Some(place) = self.places.get_mut(index) else { return };
-        let gathered;
         let whole = match place {
             Place::Here(_) | Place::Came(_) => return,
             Place::Waiting => bytes,
             Place::Gathering(gather) => {
                 self.came_bytes += bytes.len();
-                let Some(whole) = gather.deliver(part, bytes) else { return };
+                let Some(whole) = gather.deliver(part, bytes.into_owned()) else { return };
                 self.came_bytes -= gather.bytes();
-                gathered = whole;
-                &gathered
+                Cow::Owned(whole)
             }
         };
         self.remote_reply_bytes = whole.len().max(self.remote_reply_bytes - self.remote_reply_bytes / 16);
@@ -116,13 +121,16 @@ impl Replies {
             self.forwarded_bytes = 0;
         }
         if index == 0 {
-            self.ready.extend_from_slice(whole);
+            match whole {
+                Cow::Owned(whole) if self.ready.is_empty() => self.ready = whole,
+                whole => self.ready.extend_from_slice(&whole),
+            }
             self.places.pop_front();
             self.first += 1;
             self.release();
         } else {
             self.came_bytes += whole.len();
-            *place = Place::Came(whole.to_vec());
+            *place = Place::Came(whole.into_owned());
         }
     }
 
@@ -138,7 +146,11 @@ impl Replies {
                 }
                 Some(Place::Came(bytes)) => {
                     self.came_bytes -= bytes.len();
-                    self.ready.append(bytes);
+                    if self.ready.is_empty() {
+                        self.ready = std::mem::take(bytes);
+                    } else {
+                        self.ready.append(bytes);
+                    }
                 }
                 Some(Place::Waiting | Place::Gathering(_)) | None => break,
             }
@@ -224,13 +236,13 @@ mod tests {
         let fourth = replies.reserve_gather(Gather::new(Merge::Sum, Protocol::Resp2, 2, Vec::new()));
         replies.here().extend_from_slice(b"e");
         assert_eq!((replies.ready(), replies.waiting()), (&b"a"[..], 2));
-        replies.deliver(fourth, 1, b":1\r\n");
-        replies.deliver(second, 0, b"b");
+        replies.deliver(fourth, 1, &b":1\r\n"[..]);
+        replies.deliver(second, 0, &b"b"[..]);
         assert_eq!((replies.ready(), replies.waiting()), (&b"abc"[..], 1));
         assert_eq!((replies.held_bytes(), replies.behind_bytes()), (8, 5), "a part that has come counts");
-        replies.deliver(fourth, 0, b":2\r\n");
+        replies.deliver(fourth, 0, &b":2\r\n"[..]);
         assert_eq!(replies.ready(), b"abc:3\r\ne");
-        replies.deliver(fourth, 0, b"late");
+        replies.deliver(fourth, 0, &b"late"[..]);
         replies.here().extend_from_slice(b"f");
         assert_eq!(replies.held_bytes(), 9);
         assert_eq!(replies.take_ready(Vec::new()), b"abc:3\r\nef");
@@ -243,7 +255,7 @@ mod tests {
             steps in proptest::collection::vec((proptest::option::of(0usize..5), proptest::option::of(any::<prop::sample::Index>())), 0..60),
         ) {
             let (mut replies, mut waiting, mut wanted, mut sent) = (Replies::default(), Vec::new(), Vec::new(), Vec::new());
-            let deliver = |replies: &mut Replies, (number, reply): (u64, u8)| replies.deliver(number, 0, &[reply]);
+            let deliver = |replies: &mut Replies, (number, reply): (u64, u8)| replies.deliver(number, 0, &[reply][..]);
             for (n, (here, arrival)) in steps.iter().enumerate() {
                 let reply = n as u8;
                 match here {
@@ -286,7 +298,7 @@ mod tests {
             numbers.push(replies.reserve());
         }
         assert_eq!(numbers.len(), 2);
-        numbers.drain(..).for_each(|number| replies.deliver(number, 0, b"+OK\r\n"));
+        numbers.drain(..).for_each(|number| replies.deliver(number, 0, &b"+OK\r\n"[..]));
         assert!(replies.may_forward(FORWARDED_BYTES_MAX * 2), "one long command may always go");
         replies.reserve();
         assert!(!replies.may_forward(1));

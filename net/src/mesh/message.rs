@@ -1,6 +1,7 @@
 //! What crosses from core to core: one batch per turn and pair of cores, its messages with their bytes in one arena.
 
 use crate::command::table::CommandIndex;
+use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, OwnedArgs, Protocol, Span};
 use keytide_engine::fanout::{Ask, Fanned};
@@ -57,6 +58,13 @@ pub enum Message {
         /// The reply, as a range of the batch's bytes.
         bytes: Range<u32>,
     },
+    /// A large reply, or a large part of one: its memory goes on to the client as it is.
+    LargeReply {
+        /// Where it goes.
+        to: ReplyTo,
+        /// The reply.
+        bytes: Box<Vec<u8>>,
+    },
     /// The sender coordinates a change over several shards and asks for this core's.
     Lend,
     /// The shard that was asked for.
@@ -86,6 +94,8 @@ pub struct Batch {
     messages: Vec<Message>,
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    /// The bytes of its large replies.
+    large_bytes: usize,
 }
 
 impl Batch {
@@ -96,7 +106,7 @@ impl Batch {
 
     /// The bytes of arguments and replies in it.
     pub fn byte_count(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.large_bytes
     }
 
     /// Adds a message without arguments.
@@ -131,8 +141,16 @@ impl Batch {
             self.bytes.truncate(start as usize);
             self.bytes.extend_from_slice(b"-ERR reply exceeds 4 GiB\r\n");
         }
-        self.messages.push(Message::Reply { to, bytes: start..self.bytes.len() as u32 });
-        self.bytes.len() - start as usize
+        let length = self.bytes.len() - start as usize;
+        if length >= BATCH_BYTES {
+            // Most are alone in their batch, and their memory can go as it is.
+            let bytes = if start == 0 { std::mem::take(&mut self.bytes) } else { self.bytes.split_off(start as usize) };
+            self.large_bytes += length;
+            self.messages.push(Message::LargeReply { to, bytes: Box::new(bytes) });
+        } else {
+            self.messages.push(Message::Reply { to, bytes: start..self.bytes.len() as u32 });
+        }
+        length
     }
 
     /// Takes the messages out, to be read together with [`Batch::arena`].
@@ -150,9 +168,10 @@ impl Batch {
         self.messages = messages;
         self.messages.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(crate::limits::BATCH_BYTES);
+        self.bytes.shrink_to(BATCH_BYTES);
+        self.large_bytes = 0;
         self.spans.clear();
-        self.spans.shrink_to(crate::limits::BATCH_BYTES / size_of::<Span>());
+        self.spans.shrink_to(BATCH_BYTES / size_of::<Span>());
         self
     }
 }

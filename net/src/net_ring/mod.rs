@@ -215,7 +215,7 @@ pub struct NetRing {
     ops: NetOps,
     buffers: ReceiveBuffers,
     waker: Waker,
-    /// Completions that were taken together: memory that serves again.
+    /// Completions that were collected and not handed out yet, oldest first.
     completions: Vec<cqueue::Entry>,
     /// Silent sends that were submitted.
     submitted: Vec<(ConnectionId, u64)>,
@@ -299,12 +299,25 @@ impl NetRing {
         if self.ops.is_all_submitted() { Ok(()) } else { self.ops.enter() }
     }
 
-    /// Submits what is queued, collects what has completed, and hands it to the handler. Doesn't wait. Returns how many
-    /// completions there were (also those without an event) and how many sends were over without one.
+    /// Submits what is queued, collects what has completed, and hands all of it to the handler. Doesn't wait. Returns how
+    /// many completions there were (also those without an event) and how many sends were over without one.
     ///
     /// # Errors
     /// Those of `io_uring_enter` that don't pass by themselves: the ring is unusable.
     pub fn poll(&mut self, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) -> io::Result<usize> {
+        self.poll_while(handler, || true)
+    }
+
+    /// As [`NetRing::poll`], but asks `may_go_on` after every [`COMMANDS_AHEAD`] completions: once that says no, the
+    /// rest is left for the next poll. Ends of sends are always reported, and at least one completion is handed out.
+    ///
+    /// # Errors
+    /// As [`NetRing::poll`].
+    pub fn poll_while(
+        &mut self,
+        handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>),
+        mut may_go_on: impl FnMut() -> bool,
+    ) -> io::Result<usize> {
         if self.ops.wants_enter() {
             self.ops.enter()?;
         }
@@ -314,17 +327,23 @@ impl NetRing {
         }
         // Only what is there now: a turn ends even if the handler's own operations complete at once.
         let mut completions = std::mem::take(&mut self.completions);
+        let left = completions.len();
         completions.extend(self.ops.uring.completion());
-        let count = completions.len();
         let reported = self.submitted.len();
         let starved = self.ops.counters.receive_without_buffer;
         // Sends first: who answers what comes in finds the connection free again.
         let is_send = |entry: &&cqueue::Entry| op::is_of(entry.user_data(), Kind::Send);
-        completions.iter().filter(is_send).for_each(|entry| self.complete(entry, handler));
+        // Those of earlier polls are reported already.
+        completions[left..].iter().filter(is_send).for_each(|entry| self.complete(entry, handler));
         let mut submitted = std::mem::take(&mut self.submitted);
         submitted.drain(..).for_each(|send| op::send::report(&mut self.ops, send, handler));
         self.submitted = submitted;
+        let mut count = 0;
         for together in completions.chunks(COMMANDS_AHEAD) {
+            if count > 0 && !may_go_on() {
+                break;
+            }
+            count += together.len();
             let announced = Announced { completions: together, buffers: &self.buffers };
             if together.len() > 1 && announced.iter().next().is_some() {
                 handler(&mut self.ops, NetEvent::Announced(announced));
@@ -338,12 +357,18 @@ impl NetRing {
         if self.ops.counters.receive_without_buffer > starved {
             self.buffers.double();
         }
-        completions.clear();
+        completions.drain(..count);
         self.completions = completions;
         while let Some(connection) = self.ops.released.pop() {
             handler(&mut self.ops, NetEvent::Closed { connection });
         }
         Ok(count + reported)
+    }
+
+    /// Whether the last poll has left completions for the next one.
+    #[inline]
+    pub fn has_left(&self) -> bool {
+        !self.completions.is_empty()
     }
 
     #[inline]

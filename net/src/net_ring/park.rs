@@ -30,7 +30,7 @@ impl NetRing {
     /// Those of `io_uring_enter` that don't pass by themselves: the ring is unusable.
     pub fn park(&mut self, timeout: Option<Duration>, nothing_to_do: impl FnOnce() -> bool) -> io::Result<Parked> {
         self.waker.flag().announce();
-        let parked = if self.ops.has_events() || !nothing_to_do() {
+        let parked = if self.has_left() || self.ops.has_events() || !nothing_to_do() {
             Ok(Parked::Busy)
         } else {
             self.ops.counters.parks += 1;

@@ -1,7 +1,10 @@
 //! What a turn may take: each of its parts some time and some bytes of replies. What is left then waits for the next
 //! turn, behind what others have waiting.
 
-use crate::limits::{BUDGET_COMMANDS, COMMAND_LONG_NS, TURN_PART_NS, TURN_REPLY_BYTES};
+use crate::limits::{
+    BUDGET_COMMANDS, COMMAND_LONG_NS, SMALL_SEND_BYTES, TURN_DELIVERED_BYTES, TURN_PART_NS, TURN_REPLY_BYTES,
+    TURN_SEND_BYTES,
+};
 use std::time::{Duration, Instant};
 
 /// The parts of a turn in which commands run, in their order.
@@ -22,6 +25,10 @@ pub(super) struct Budget {
     started: Instant,
     part: Part,
     bytes_left: usize,
+    /// How many bytes of replies from other cores the turn may still take.
+    delivered_left: usize,
+    /// How many bytes of sends the turn may still begin.
+    sends_left: usize,
     /// How many short commands may run before the clock is looked at.
     commands_left: u32,
     is_over: bool,
@@ -37,6 +44,8 @@ impl Budget {
             started: Instant::now(),
             part: Part::Received,
             bytes_left: TURN_REPLY_BYTES,
+            delivered_left: TURN_DELIVERED_BYTES,
+            sends_left: TURN_SEND_BYTES,
             commands_left: BUDGET_COMMANDS,
             is_over: false,
             looked: None,
@@ -53,6 +62,7 @@ impl Budget {
     #[inline]
     pub fn begin_turn(&mut self, now: Instant) {
         self.started = now;
+        (self.delivered_left, self.sends_left) = (TURN_DELIVERED_BYTES, TURN_SEND_BYTES);
         self.begin(Part::Received);
     }
 
@@ -79,6 +89,28 @@ impl Budget {
     pub fn spend(&mut self, bytes: usize) {
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
         self.is_over |= self.bytes_left == 0;
+    }
+
+    /// Counts a reply from another core, in bytes.
+    #[inline]
+    pub fn spend_delivered(&mut self, bytes: usize) {
+        self.delivered_left = self.delivered_left.saturating_sub(bytes);
+    }
+
+    /// Whether the rest of what lanes bring waits for the next turn.
+    #[inline]
+    pub fn is_delivery_over(&self) -> bool {
+        self.delivered_left == 0
+    }
+
+    /// Whether a send of so many bytes may begin in this turn; counts it then.
+    #[inline]
+    pub fn may_send(&mut self, bytes: usize) -> bool {
+        let may = bytes < SMALL_SEND_BYTES || self.sends_left > 0;
+        if may {
+            self.sends_left = self.sends_left.saturating_sub(bytes);
+        }
+        may
     }
 
     /// Counts a command; `is_short` says that its time is bounded by its bytes.
@@ -130,6 +162,23 @@ mod tests {
         assert!(budget.is_over());
         budget.begin(Part::Left);
         assert!(!budget.is_over() && budget.bytes_left() == TURN_REPLY_BYTES);
+    }
+
+    #[test]
+    fn large_sends_wait_for_the_next_turn_and_small_ones_never_do() {
+        let mut budget = Budget::new();
+        assert!(budget.may_send(TURN_SEND_BYTES - 1) && budget.may_send(SMALL_SEND_BYTES));
+        assert!(!budget.may_send(SMALL_SEND_BYTES));
+        assert!(budget.may_send(SMALL_SEND_BYTES - 1));
+        budget.begin(Part::Left);
+        assert!(!budget.may_send(SMALL_SEND_BYTES), "no part of a turn has sends of its own");
+        budget.spend_delivered(TURN_DELIVERED_BYTES - 1);
+        assert!(!budget.is_delivery_over());
+        budget.spend_delivered(2);
+        assert!(budget.is_delivery_over());
+        budget.begin_turn(Instant::now());
+        assert!(budget.may_send(10 * TURN_SEND_BYTES), "however long one is");
+        assert!(!budget.is_delivery_over());
     }
 
     #[test]

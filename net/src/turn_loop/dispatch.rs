@@ -271,7 +271,7 @@ impl Core {
                         run(&mut context, args.as_args(), reply);
                     }
                 });
-                client.replies.deliver(to.number, to.part, &out);
+                client.replies.deliver(to.number, to.part, out);
             }
             _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),
         }

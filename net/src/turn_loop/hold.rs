@@ -152,7 +152,7 @@ impl Core {
         }
         // Before the shard is back: what has waited for it may have replies for the same connection.
         if let Some(mut connection) = connection {
-            connection.replies.deliver(to.number, to.part, &out);
+            connection.replies.deliver(to.number, to.part, out);
             list(&mut self.listed, &mut connection);
             self.connections.put(connection);
         }

@@ -18,6 +18,7 @@ use crate::resp::{Args, OwnedArgs, Protocol, Reply};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 
 /// The lane from one other core.
@@ -69,7 +70,10 @@ impl Core {
         work |= self.run_waiting();
         for lane in 0..self.inbound.len() {
             // What is there now: a turn ends even if another core never stops sending.
-            for _ in 0..self.inbound[lane].receiver.len() {
+            for count in 0..self.inbound[lane].receiver.len() {
+                if count > 0 && self.budget.is_delivery_over() {
+                    break;
+                }
                 let Some(batch) = self.inbound[lane].receiver.pop() else { break };
                 self.take_batch(lane, batch);
                 work = true;
@@ -197,6 +201,7 @@ impl Core {
         let key = |message: &Message| match message {
             Message::Run { args, .. } => arena.args(args).try_get(1),
             Message::Reply { .. }
+            | Message::LargeReply { .. }
             | Message::Lend
             | Message::Lent(_)
             | Message::Return(_)
@@ -222,18 +227,8 @@ impl Core {
                     self.run_asked(Asked { from, command, protocol, client, to, args });
                 }
             }
-            Message::Reply { to, bytes } => {
-                if let Some(connection) = self.connections.get(to.connection)
-                    && !connection.is_closed
-                {
-                    let bytes = arena.bytes(&bytes);
-                    connection.replies.deliver(to.number, to.part, bytes);
-                    if bytes.len() >= REMOTE_REPLY_BYTES_MIN {
-                        connection.owe_acknowledgement(from, bytes.len());
-                    }
-                    list(&mut self.listed, connection);
-                }
-            }
+            Message::Reply { to, bytes } => self.take_reply(from, to, arena.bytes(&bytes).into()),
+            Message::LargeReply { to, bytes } => self.take_reply(from, to, (*bytes).into()),
             Message::Lend => self.lend_queue.push_back(from),
             Message::Lent(shard) => self.take_lent(shard.0),
             Message::Return(shard) => self.take_back(shard.0),
@@ -243,6 +238,21 @@ impl Core {
             Message::Ask(ask) => self.fanout.ask(from, ask),
             Message::Fanned(batch) => self.take_fanned(from, batch),
         }
+    }
+
+    /// Delivers a reply that another core has made.
+    #[inline]
+    fn take_reply(&mut self, from: ShardId, to: ReplyTo, bytes: Cow<'_, [u8]>) {
+        let length = bytes.len();
+        self.budget.spend_delivered(length);
+        let Some(connection) = self.connections.get(to.connection).filter(|connection| !connection.is_closed) else {
+            return;
+        };
+        connection.replies.deliver(to.number, to.part, bytes);
+        if length >= REMOTE_REPLY_BYTES_MIN {
+            connection.owe_acknowledgement(from, length);
+        }
+        list(&mut self.listed, connection);
     }
 
     /// Ends what there is here of a connection of another core that is closed. What it has asked to change is changed.

@@ -33,6 +33,7 @@ pub use run::{CoreError, run};
 
 use crate::connection::Connections;
 use crate::groups::Groups;
+use crate::limits::TURN_EVENTS;
 use crate::mesh::credit::Credit;
 use crate::mesh::message::{Batch, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
@@ -232,7 +233,8 @@ impl Core {
         let started = Instant::now();
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);
         self.budget.begin_turn(started);
-        let mut work = net.poll(&mut |ops, event| self.on_event(ops, event))? > 0;
+        let mut work =
+            net.poll_while(&mut |ops, event| self.on_event(ops, event), || started.elapsed() < TURN_EVENTS)? > 0;
         work |= self.take_messages();
         work |= self.run_left();
         self.end_slow_strangers(started);
@@ -261,7 +263,7 @@ impl Core {
         self.look_at_output(net.ops(), started);
         let has_left = !self.left.is_empty() || self.has_waiting();
         self.cut_turns += u64::from(work && has_left);
-        again |= has_left || !self.own_requests.is_empty() || !self.listed.is_empty();
+        again |= has_left || net.has_left() || !self.own_requests.is_empty() || !self.listed.is_empty();
         let takes_snapshot = self.take_snapshot(net, started, work)?;
         again |= takes_snapshot;
         if work || takes_snapshot {

@@ -47,11 +47,13 @@ impl Core {
         if connection.is_closed {
             return false;
         }
-        if !connection.is_sending
-            && let Some(buffer) = connection.next_send()
-        {
-            connection.sending_bytes = buffer.len();
-            connection.is_sending = ops.send(connection.id, buffer).is_ok();
+        if !connection.is_sending && !connection.has_nothing_to_send() {
+            if self.budget.may_send(connection.next_send_copied_bytes()) {
+                self.begin_send(ops, connection);
+            } else {
+                // Behind those that have waited for a turn already.
+                list(&mut self.listed, connection);
+            }
         }
         connection.cut_sends();
         self.count_output(connection);
@@ -88,6 +90,13 @@ impl Core {
         }
         // The net ring may know already that the send is over, and tells only who asks.
         has_room || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
+    }
+
+    fn begin_send(&self, ops: &mut NetOps, connection: &mut Connection) {
+        if let Some(buffer) = connection.next_send() {
+            connection.sending_bytes = buffer.len();
+            connection.is_sending = ops.send(connection.id, buffer).is_ok();
+        }
     }
 
     /// Closes a connection, whatever is still to be sent.
