@@ -6,6 +6,7 @@ use crate::replies::Replies;
 use crate::resp::{Parser, ParserLimits};
 use crate::session::{Closing, Session};
 use crate::unread::ClientOutput;
+use crate::weight::ClientWeight;
 use keytide_engine::account::{OverLimit, Share};
 use keytide_engine::position::ShardId;
 use std::collections::VecDeque;
@@ -48,6 +49,8 @@ pub struct Connection {
     /// Large replies that other cores have made and their makers do not know to be within the client's limit, by core, in
     /// bytes.
     pub unacknowledged: Vec<(ShardId, usize)>,
+    /// How much its last commands took.
+    pub weight: ClientWeight,
     /// Whether it is on the core's list of those with input left.
     pub has_turn: bool,
     /// A send's buffer that came back.
@@ -92,6 +95,7 @@ impl Connection {
             queued_bytes: 0,
             unread: ClientOutput::default(),
             unacknowledged: Vec::new(),
+            weight: ClientWeight::default(),
             has_turn: false,
             spare: Vec::new(),
             has_ended: false,

@@ -61,3 +61,4 @@ pub mod task_queues;
 pub mod turn_loop;
 pub mod unread;
 pub mod wake;
+pub mod weight;

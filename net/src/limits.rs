@@ -257,6 +257,12 @@ pub const SMALL_SEND_BYTES: usize = 16 << 10;
 /// How many bytes of replies each of the three may make in a turn.
 pub const TURN_REPLY_BYTES: usize = 1 << 20;
 
+/// A client whose last commands took more bytes of input and replies than this goes behind others when it has to wait.
+pub const HEAVY_BYTES: usize = 64 << 10;
+
+/// The same for the time that they took.
+pub const HEAVY_TIME: Duration = Duration::from_micros(100);
+
 /// How many commands whose time is bounded by their bytes may run before the clock is looked at.
 pub const BUDGET_COMMANDS: u32 = 64;
 

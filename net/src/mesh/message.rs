@@ -4,6 +4,7 @@ use crate::command::table::CommandIndex;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, OwnedArgs, Protocol, Span};
+use crate::weight::Weight;
 use keytide_engine::fanout::{Ask, Fanned};
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::LentShard;
@@ -18,6 +19,17 @@ pub struct ReplyTo {
     pub number: u64,
     /// Which part of a reply that several cores make.
     pub part: u16,
+}
+
+/// For whom a command runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// What the reply is encoded for.
+    pub protocol: Protocol,
+    /// The client, by its number.
+    pub client: u64,
+    /// How much its last commands took.
+    pub weight: Weight,
 }
 
 /// A command that is kept until it can run.
@@ -42,6 +54,8 @@ pub enum Message {
     Run {
         /// Which one.
         command: CommandIndex,
+        /// How much the client's last commands took.
+        weight: Weight,
         /// What the reply is encoded for.
         protocol: Protocol,
         /// The client that asks, by its number.
@@ -65,6 +79,8 @@ pub enum Message {
         /// The reply.
         bytes: Box<Vec<u8>>,
     },
+    /// A command of this connection took long, whatever its reply was.
+    Heavy(ConnectionId),
     /// The sender coordinates a change over several shards and asks for this core's.
     Lend,
     /// The shard that was asked for.
@@ -115,13 +131,7 @@ impl Batch {
     }
 
     /// Adds a command with these arguments.
-    pub fn run<'a>(
-        &mut self,
-        command: CommandIndex,
-        asker: (Protocol, u64),
-        to: ReplyTo,
-        args: impl Iterator<Item = &'a [u8]>,
-    ) {
+    pub fn run<'a>(&mut self, command: CommandIndex, asker: Asker, to: ReplyTo, args: impl Iterator<Item = &'a [u8]>) {
         let first = self.spans.len() as u32;
         for argument in args {
             let start = self.bytes.len();
@@ -129,7 +139,8 @@ impl Batch {
             self.spans.push(Span::new(start, self.bytes.len()));
         }
         let args = first..self.spans.len() as u32;
-        self.messages.push(Message::Run { command, protocol: asker.0, client: asker.1, to, args });
+        let Asker { protocol, client, weight } = asker;
+        self.messages.push(Message::Run { command, weight, protocol, client, to, args });
     }
 
     /// Adds a reply, which `encode` writes. One that does not fit a batch, of 4 GiB, becomes an error. Answers its length

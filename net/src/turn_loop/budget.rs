@@ -5,6 +5,7 @@ use crate::limits::{
     BUDGET_COMMANDS, COMMAND_LONG_NS, SMALL_SEND_BYTES, TURN_DELIVERED_BYTES, TURN_PART_NS, TURN_REPLY_BYTES,
     TURN_SEND_BYTES,
 };
+use crate::weight::Weight;
 use std::time::{Duration, Instant};
 
 /// The parts of a turn in which commands run, in their order.
@@ -36,6 +37,10 @@ pub(super) struct Budget {
     looked: Option<Instant>,
     /// How many commands took long by themselves.
     long_commands: u64,
+    /// The time of all commands that may be long, of all turns.
+    spent: Duration,
+    /// The number of the turn.
+    turn: u64,
 }
 
 impl Budget {
@@ -50,6 +55,8 @@ impl Budget {
             is_over: false,
             looked: None,
             long_commands: 0,
+            spent: Duration::ZERO,
+            turn: 0,
         }
     }
 
@@ -62,6 +69,7 @@ impl Budget {
     #[inline]
     pub fn begin_turn(&mut self, now: Instant) {
         self.started = now;
+        self.turn += 1;
         (self.delivered_left, self.sends_left) = (TURN_DELIVERED_BYTES, TURN_SEND_BYTES);
         self.begin(Part::Received);
     }
@@ -70,6 +78,35 @@ impl Budget {
     #[inline]
     pub fn begin(&mut self, part: Part) {
         (self.part, self.bytes_left, self.is_over, self.looked) = (part, TURN_REPLY_BYTES, false, None);
+    }
+
+    /// Commands of a weight begin to run. The light ones have their part of a turn, however late it is. Others run as long
+    /// as its time is not over, but for one that runs all the same: of another weight and part each turn, so that all of
+    /// them go on and no turn has many that are long.
+    pub fn begin_weight(&mut self, weight: Weight) {
+        let place = match (self.part, weight) {
+            (_, Weight::Light) | (Part::Received, _) => return,
+            (Part::Asked, Weight::Unknown) => 0,
+            (Part::Asked, Weight::Heavy) => 1,
+            (Part::Left, Weight::Unknown) => 2,
+            (Part::Left, Weight::Heavy) => 3,
+        };
+        let runs_all_the_same = self.turn % 4 == place;
+        if runs_all_the_same {
+            self.is_over = false;
+        } else if !self.is_over {
+            self.is_over = self.is_late(Instant::now());
+        }
+    }
+
+    /// The time of all commands that may be long, since the program has begun.
+    #[inline]
+    pub fn spent(&self) -> Duration {
+        self.spent
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        now - self.started >= Duration::from_nanos(TURN_PART_NS) * self.part as u32
     }
 
     /// Whether the rest waits for the next turn.
@@ -133,9 +170,10 @@ impl Budget {
     fn look(&mut self, now: Instant) {
         self.commands_left = BUDGET_COMMANDS;
         // The few short commands in between do not count.
-        let is_long = |looked: Instant| now - looked >= Duration::from_nanos(COMMAND_LONG_NS);
-        self.long_commands += u64::from(self.looked.replace(now).is_some_and(is_long));
-        self.is_over |= now - self.started >= Duration::from_nanos(TURN_PART_NS) * self.part as u32;
+        let took = self.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
+        self.spent += took;
+        self.long_commands += u64::from(took >= Duration::from_nanos(COMMAND_LONG_NS));
+        self.is_over |= self.is_late(now);
     }
 }
 
@@ -162,6 +200,29 @@ mod tests {
         assert!(budget.is_over());
         budget.begin(Part::Left);
         assert!(!budget.is_over() && budget.bytes_left() == TURN_REPLY_BYTES);
+    }
+
+    #[test]
+    fn of_what_is_late_one_part_and_weight_goes_on_in_each_turn() {
+        let mut budget = Budget::new();
+        let late = Instant::now().checked_sub(Duration::from_secs(1)).expect("the machine runs for longer");
+        let mut runs = [[0; 3]; 3];
+        for _ in 0..8 {
+            budget.begin_turn(late);
+            for part in [Part::Asked, Part::Left] {
+                budget.begin(part);
+                for weight in Weight::ALL {
+                    budget.begin_weight(weight);
+                    runs[part as usize - 1][weight as usize] += u32::from(!budget.is_over());
+                    budget.look(Instant::now());
+                }
+            }
+        }
+        assert_eq!(runs, [[0, 0, 0], [8, 2, 2], [8, 2, 2]]);
+        budget.begin_turn(Instant::now() + Duration::from_secs(1));
+        budget.begin(Part::Asked);
+        budget.begin_weight(Weight::Heavy);
+        assert!(!budget.is_over(), "its time is not over");
     }
 
     #[test]

@@ -155,8 +155,7 @@ impl Core {
             return true;
         }
         let to = ReplyTo { connection: client.id, number: client.replies.reserve(), part: 0 };
-        let asker = (client.session.protocol, client.session.client);
-        self.outbound(shard).run(index, asker, to, args.iter());
+        self.outbound(shard).run(index, client.asker(), to, args.iter());
         self.forwarded += 1;
         true
     }
@@ -255,7 +254,7 @@ impl Core {
     ) {
         let (protocol, number) = (client.session.protocol, client.session.client);
         if core != self.id {
-            self.outbound(core).run(command, (protocol, number), to, args);
+            self.outbound(core).run(command, client.asker(), to, args);
             self.forwarded += 1;
             return;
         }
@@ -293,8 +292,7 @@ impl Core {
         if core == self.id {
             self.defer(core, index, client.session.protocol, to, OwnedArgs::from(args));
         } else {
-            let asker = (client.session.protocol, client.session.client);
-            self.outbound(core).run(index, asker, to, args.iter());
+            self.outbound(core).run(index, client.asker(), to, args.iter());
         }
         true
     }

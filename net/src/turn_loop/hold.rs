@@ -17,6 +17,7 @@ use crate::gather::{Gather, Merge};
 use crate::mesh::message::{Message, ReplyTo};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply, error_text};
 use crate::session::Session;
+use crate::weight::Weight;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::shards::Shards;
@@ -175,7 +176,8 @@ impl Core {
             let Some(connection) = self.connections.get(id) else { continue };
             connection.stall = Some(Stall::Turn);
             connection.has_turn = true;
-            self.left.push_back(id);
+            // Before all others: the shard may be lent again.
+            self.left.of(Weight::Light).push_back(id);
         }
     }
 

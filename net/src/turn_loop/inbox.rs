@@ -10,36 +10,39 @@ use super::output::list;
 use super::room::is_refused;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{CoreContext, KeysContext, Run};
-use crate::limits::{BATCH_BYTES, REMOTE_REPLY_BYTES_MIN};
+use crate::limits::{BATCH_BYTES, HEAVY_BYTES, HEAVY_TIME, REMOTE_REPLY_BYTES_MIN};
 use crate::mesh::LaneReceiver;
 use crate::mesh::message::{Arena, Batch, Message, ReplyTo, Request};
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, OwnedArgs, Protocol, Reply};
+use crate::weight::{ByWeight, Weight};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 
 /// The lane from one other core.
 pub(super) struct Inbound {
     from: ShardId,
     receiver: LaneReceiver<Batch>,
-    /// Commands that have not run, oldest first.
-    waiting: VecDeque<Waiting>,
+    /// Commands that have not run, oldest first. Those of one connection keep their order: they weigh alike, or the
+    /// earlier ones less.
+    waiting: ByWeight<Waiting>,
     /// Connections that are closed and may have commands among those that wait.
     closed: HashSet<ConnectionId>,
 }
 
-/// What has not run of a batch.
+/// What has not run of a batch, of one weight.
 struct Waiting {
-    batch: Batch,
+    batch: Rc<Batch>,
     messages: VecDeque<Message>,
 }
 
 impl Inbound {
     pub fn new(from: ShardId, receiver: LaneReceiver<Batch>) -> Inbound {
-        Inbound { from, receiver, waiting: VecDeque::new(), closed: HashSet::new() }
+        Inbound { from, receiver, waiting: ByWeight::default(), closed: HashSet::new() }
     }
 
     /// Whether the lane has brought nothing new.
@@ -67,7 +70,6 @@ impl Core {
             self.run_request(&request);
             work = true;
         }
-        work |= self.run_waiting();
         for lane in 0..self.inbound.len() {
             // What is there now: a turn ends even if another core never stops sending.
             for count in 0..self.inbound[lane].receiver.len() {
@@ -79,7 +81,6 @@ impl Core {
                 work = true;
             }
         }
-        // The shard may have come back.
         work | self.run_waiting()
     }
 
@@ -103,27 +104,32 @@ impl Core {
                 }
             }
         }
-        let mut waiting = VecDeque::new();
+        let mut waiting: [VecDeque<Message>; Weight::ALL.len()] = Default::default();
         for message in rest {
             match message {
-                Message::Run { .. } => waiting.push_back(message),
-                // For what runs already now, and for what waits when it has run.
+                Message::Run { weight, .. } => waiting[weight as usize].push_back(message),
+                // For what runs already now, and, behind all others, for what waits when it has run.
                 Message::Gone(connection) => {
                     self.end_waits(from, connection);
-                    waiting.push_back(message);
+                    waiting[Weight::Heavy as usize].push_back(message);
                 }
                 Message::Closed(connection) => {
                     self.end_connection(from, connection);
                     self.inbound[lane].closed.insert(connection);
-                    waiting.push_back(message);
+                    waiting[Weight::Heavy as usize].push_back(message);
                 }
                 other => self.take_message(from, other, batch.arena()),
             }
         }
-        if waiting.is_empty() {
+        if waiting.iter().all(VecDeque::is_empty) {
             self.give_back(from, batch.recycle(messages));
-        } else {
-            self.inbound[lane].waiting.push_back(Waiting { batch, messages: waiting });
+            return;
+        }
+        let batch = Rc::new(batch);
+        for (weight, messages) in Weight::ALL.into_iter().zip(waiting) {
+            if !messages.is_empty() {
+                self.inbound[lane].waiting.of(weight).push_back(Waiting { batch: batch.clone(), messages });
+            }
         }
     }
 
@@ -133,27 +139,50 @@ impl Core {
         self.shard.is_some() && !self.budget.is_over() && !outbound.is_some_and(|outbound| outbound.is_congested())
     }
 
-    /// Runs commands that wait, some of each lane in turn, as far as the budget goes. Tells whether there were any.
+    /// Runs commands that wait, the lightest first and some of each lane in turn, as far as the budget goes. Tells whether
+    /// there were any.
     fn run_waiting(&mut self) -> bool {
+        let mut work = false;
+        for weight in Weight::ALL {
+            if self.has_waiting_of(weight) {
+                self.budget.begin_weight(weight);
+                work |= self.run_waiting_of(weight);
+            }
+        }
+        work
+    }
+
+    fn has_waiting_of(&self, weight: Weight) -> bool {
+        let has_acknowledged = weight == Weight::Heavy && self.credit.has_ready();
+        has_acknowledged || self.inbound.iter().any(|inbound| inbound.waiting.lightest() == Some(weight))
+    }
+
+    fn run_waiting_of(&mut self, weight: Weight) -> bool {
         let (lanes, mut work, mut idle) = (self.inbound.len(), false, 0);
-        // The last place is that of commands that have waited for their connection's replies to be taken.
+        // The last place is that of commands that have waited for their connection's replies to be taken: large ones.
         while idle <= lanes && self.shard.is_some() && !self.budget.is_over() {
             let place = self.next_lane;
             self.next_lane = (place + 1) % (lanes + 1);
-            let has_run = if place < lanes { self.run_waiting_of(place) } else { self.run_acknowledged() };
+            let has_run = if place < lanes {
+                self.run_waiting_in(place, weight)
+            } else {
+                weight == Weight::Heavy && self.run_acknowledged()
+            };
             idle = if has_run { 0 } else { idle + 1 };
             work |= has_run;
         }
         work
     }
 
-    /// Runs the next commands that wait of a lane. Tells whether there were any.
-    fn run_waiting_of(&mut self, lane: usize) -> bool {
+    /// Runs the next commands that wait in a lane, if none that are lighter do. Tells whether there were any.
+    fn run_waiting_in(&mut self, lane: usize, weight: Weight) -> bool {
         let from = self.inbound[lane].from;
-        if self.inbound[lane].waiting.is_empty() || !self.may_run_for(from) {
+        if self.inbound[lane].waiting.lightest() != Some(weight) || !self.may_run_for(from) {
             return false;
         }
-        let Some(Waiting { batch, mut messages }) = self.inbound[lane].waiting.pop_front() else { return false };
+        let Some(Waiting { batch, mut messages }) = self.inbound[lane].waiting.of(weight).pop_front() else {
+            return false;
+        };
         self.prefetch_asked(messages.as_slices().0, batch.arena());
         for _ in 0..COMMANDS_AHEAD {
             let Some(message) = messages.pop_front() else { break };
@@ -168,10 +197,10 @@ impl Core {
                 break;
             }
         }
-        if messages.is_empty() {
+        if !messages.is_empty() {
+            self.inbound[lane].waiting.of(weight).push_front(Waiting { batch, messages });
+        } else if let Some(batch) = Rc::into_inner(batch) {
             self.give_back(from, batch.recycle(Vec::new()));
-        } else {
-            self.inbound[lane].waiting.push_front(Waiting { batch, messages });
         }
         true
     }
@@ -202,6 +231,7 @@ impl Core {
             Message::Run { args, .. } => arena.args(args).try_get(1),
             Message::Reply { .. }
             | Message::LargeReply { .. }
+            | Message::Heavy(_)
             | Message::Lend
             | Message::Lent(_)
             | Message::Return(_)
@@ -218,7 +248,7 @@ impl Core {
 
     fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {
         match message {
-            Message::Run { command, protocol, client, to, args } => {
+            Message::Run { command, protocol, client, to, args, weight: _ } => {
                 let args = arena.args(&args);
                 if self.credit.has_blocked() && self.credit.is_blocked((from, to.connection)) {
                     let args = OwnedArgs::from(args);
@@ -229,6 +259,11 @@ impl Core {
             }
             Message::Reply { to, bytes } => self.take_reply(from, to, arena.bytes(&bytes).into()),
             Message::LargeReply { to, bytes } => self.take_reply(from, to, (*bytes).into()),
+            Message::Heavy(connection) => {
+                if let Some(connection) = self.connections.get(connection) {
+                    connection.weight.note_heavy();
+                }
+            }
             Message::Lend => self.lend_queue.push_back(from),
             Message::Lent(shard) => self.take_lent(shard.0),
             Message::Return(shard) => self.take_back(shard.0),
@@ -249,6 +284,9 @@ impl Core {
             return;
         };
         connection.replies.deliver(to.number, to.part, bytes);
+        if length > HEAVY_BYTES {
+            connection.weight.note_heavy();
+        }
         if length >= REMOTE_REPLY_BYTES_MIN {
             connection.owe_acknowledgement(from, length);
         }
@@ -268,7 +306,7 @@ impl Core {
 
     fn run_asked(&mut self, asked: Asked<'_>) {
         let Asked { from, command: index, protocol, client, to, args } = asked;
-        let is_short = TABLE.is_short(index);
+        let (is_short, spent) = (TABLE.is_short(index), self.budget.spent());
         if !is_short {
             self.budget.begin_command();
         }
@@ -326,6 +364,9 @@ impl Core {
             }
         }
         self.budget.note_command(is_short);
+        if self.budget.spent() - spent > HEAVY_TIME && from != self.id {
+            self.outbound(from).push(Message::Heavy(to.connection));
+        }
     }
 }
 

@@ -7,11 +7,16 @@ use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Flag, Run};
 use crate::connection::{Connection, Stall};
-use crate::limits::{BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES, OUTPUT_LOOK_BYTES};
+use crate::limits::{
+    BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES,
+    OUTPUT_LOOK_BYTES,
+};
+use crate::mesh::message::Asker;
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
 use crate::resp::{Ahead, Args, Next, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
+use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
@@ -24,6 +29,7 @@ pub(super) struct Client<'a> {
     pub session: &'a mut Session,
     pub replies: &'a mut Replies,
     pub stall: &'a mut Option<Stall>,
+    weight: Weight,
     /// Its output that is queued or being sent, bytes.
     queued_bytes: usize,
     /// How many bytes of replies it had when they were counted last.
@@ -42,6 +48,12 @@ impl Client<'_> {
     /// Where a reply that is made here is written.
     pub fn reply(&mut self) -> Reply<'_> {
         Reply::new(self.replies.here(), self.session.protocol)
+    }
+
+    /// For whom its commands run on other cores.
+    #[inline]
+    pub fn asker(&self) -> Asker {
+        Asker { protocol: self.session.protocol, client: self.session.client, weight: self.weight }
     }
 
     /// The bytes of its replies, those that are on their way as far as they can be told.
@@ -120,8 +132,13 @@ impl Core {
 
     fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, bytes: &[u8]) {
         let Some(mut connection) = self.connections.take(id) else { return };
-        if connection.stall.is_none() && self.budget.is_over() {
-            connection.stall = Some(Stall::Turn);
+        if connection.stall.is_none() {
+            if connection.input.is_empty() && connection.replies.waiting() == 0 {
+                connection.weight.begin();
+            }
+            if self.budget.is_over() {
+                connection.stall = Some(Stall::Turn);
+            }
         }
         if connection.session.closing != Closing::No {
             // What comes after the last reply is of no interest.
@@ -150,26 +167,35 @@ impl Core {
 
     /// Runs what clients have left, one after the other, as far as the budget goes. Tells whether anything was.
     pub(super) fn run_left(&mut self) -> bool {
-        let count = self.left.len();
-        self.budget.begin(Part::Left);
-        // Who has something left again comes behind the others.
-        for _ in 0..count {
-            if self.budget.is_over() {
-                break;
-            }
-            let Some(id) = self.left.pop_front() else { break };
-            let Some(mut connection) = self.connections.take(id) else { continue };
-            connection.has_turn = false;
-            if connection.stall == Some(Stall::Turn) {
-                connection.stall = None;
-                if connection.session.closing == Closing::No {
-                    self.run_input(&mut connection);
-                }
-            }
-            list(&mut self.listed, &mut connection);
-            self.connections.put(connection);
+        if self.left.is_empty() {
+            return false;
         }
-        count > 0
+        self.budget.begin(Part::Left);
+        for weight in Weight::ALL {
+            self.budget.begin_weight(weight);
+            // Those that have something left again come behind the others.
+            for _ in 0..self.left.of(weight).len() {
+                if self.budget.is_over() {
+                    break;
+                }
+                let Some(id) = self.left.of(weight).pop_front() else { break };
+                self.run_left_of(id);
+            }
+        }
+        true
+    }
+
+    fn run_left_of(&mut self, id: ConnectionId) {
+        let Some(mut connection) = self.connections.take(id) else { return };
+        connection.has_turn = false;
+        if connection.stall == Some(Stall::Turn) {
+            connection.stall = None;
+            if connection.session.closing == Closing::No {
+                self.run_input(&mut connection);
+            }
+        }
+        list(&mut self.listed, &mut connection);
+        self.connections.put(connection);
     }
 
     /// Runs what has been received and not been run.
@@ -203,9 +229,18 @@ impl Core {
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
     fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
         let queued_bytes = connection.queued_or_sending_bytes();
-        let Connection { id, session, parser, replies, stall, .. } = connection;
-        let counted_bytes = replies.held_bytes();
-        let mut client = Client { id: *id, session, replies, stall, queued_bytes, counted_bytes, look_at_bytes: 0 };
+        let Connection { id, session, parser, replies, stall, weight, .. } = connection;
+        let (counted_bytes, spent) = (replies.held_bytes(), self.budget.spent());
+        let mut client = Client {
+            id: *id,
+            session,
+            replies,
+            stall,
+            weight: weight.now(),
+            queued_bytes,
+            counted_bytes,
+            look_at_bytes: 0,
+        };
         client.look_at_bytes = self.look_at_bytes(&client);
         let mut ahead = std::mem::take(&mut self.ahead);
         let mut at = 0;
@@ -256,6 +291,10 @@ impl Core {
             }
         }
         self.ahead = ahead;
+        let made = client.replies.held_bytes().saturating_sub(counted_bytes);
+        if at + made > HEAVY_BYTES || self.budget.spent() - spent > HEAVY_TIME {
+            weight.note_heavy();
+        }
         self.budget.spend(client.replies.held_bytes().saturating_sub(client.counted_bytes));
         if client.session.authenticated == client.session.stranger_since.is_some() {
             self.note_authentication(client.id, client.session);

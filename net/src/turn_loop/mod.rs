@@ -46,6 +46,7 @@ use crate::resp::Ahead;
 use crate::server::{Server, Stat};
 use crate::strangers::{Dismissal, Strangers};
 use crate::unread::CoreOutput;
+use crate::weight::ByWeight;
 use budget::Budget;
 use deferred::DeferredCommands;
 use hold::{Hold, HoldRequest};
@@ -104,7 +105,7 @@ pub struct Core {
     /// When they are.
     watch_at: Instant,
     /// Connections that have input left, in the order in which they go on.
-    left: VecDeque<ConnectionId>,
+    left: ByWeight<ConnectionId>,
     /// Connections to look at before the turn ends: they have replies, or may go on.
     listed: Vec<ConnectionId>,
     /// Connections whose commands wait for the shard.
@@ -192,7 +193,7 @@ impl Core {
             reclaim: Reclaim::new(),
             watched: Vec::new(),
             watch_at: Instant::now(),
-            left: VecDeque::new(),
+            left: ByWeight::default(),
             listed: Vec::new(),
             waiting_for_shard: Vec::new(),
             own_requests: Vec::new(),

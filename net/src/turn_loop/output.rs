@@ -72,7 +72,7 @@ impl Core {
         }
         if connection.stall == Some(Stall::Turn) && !connection.has_turn {
             connection.has_turn = true;
-            self.left.push_back(connection.id);
+            self.left.of(connection.weight.now()).push_back(connection.id);
         }
         self.settle_output(connection);
         // Whatever is left is the beginning of a command, which only more bytes can make whole, however long it is.
