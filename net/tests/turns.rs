@@ -89,6 +89,53 @@ fn who_waits_for_a_lent_shard_is_served_though_it_is_lent_again_at_once() {
     });
 }
 
+/// Clients whose last commands were light go before others that wait. A client that changes between light and heavy
+/// commands, on its own core's shard and the other, must not overtake itself.
+#[test]
+fn a_client_that_changes_between_heavy_and_light_commands_keeps_its_order() {
+    let server = server();
+    let keys = a_key_each(&server);
+    let elements: Vec<String> = (0..2_000).map(|number| format!("{number:0>100}")).collect();
+    for key in &keys {
+        let list = format!("list{{{key}}}");
+        let words: Vec<&str> = ["rpush", &list].into_iter().chain(elements.iter().map(String::as_str)).collect();
+        server.client().call(&words);
+    }
+    std::thread::scope(|scope| {
+        for number in 0..12usize {
+            let (mut client, keys) = (server.client(), &keys);
+            scope.spawn(move || {
+                let counter = |key: usize| format!("n{number}{{{}}}", keys[key % 2]);
+                let (mut counts, mut unread) = ([0; 2], std::collections::VecDeque::new());
+                for round in 0..60 {
+                    for at in 0..1 + (round * 7 + number) % 9 {
+                        let kind = (round / 3 + at) % 4;
+                        client.send_raw(&match kind {
+                            0 => encode(&["lrange", &format!("list{{{}}}", keys[at % 2]), "0", "-1"]),
+                            1 => encode(&["lpos", &format!("list{{{}}}", keys[(at + 1) % 2]), "nobody"]),
+                            _ => encode(&["incr", &counter(at)]),
+                        });
+                        unread.push_back((kind, at));
+                    }
+                    // In some rounds everything is answered before the next, in others commands are still under way.
+                    let leave = if round % 4 == 0 { 0 } else { 5 };
+                    while unread.len() > leave {
+                        match (unread.pop_front(), client.read()) {
+                            (Some((0, _)), Value::Array(elements)) => assert_eq!(elements.len(), 2_000),
+                            (Some((1, _)), reply) => assert_eq!(reply, Value::Nil),
+                            (Some((_, at)), reply) => {
+                                counts[at % 2] += 1;
+                                assert_eq!(reply, Value::Integer(counts[at % 2]));
+                            }
+                            (None, _) => unreachable!("there was one"),
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
 /// What follows a command that had to wait runs at the end of a turn, after its commit.
 #[test]
 fn a_group_on_any_core_sees_the_write_before_its_reader() {
