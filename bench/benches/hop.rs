@@ -6,11 +6,12 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keytide_bench::{VALUE, cores, key, pin};
 use keytide_net::command::table::{CommandIndex, TABLE};
-use keytide_net::mesh::message::{Batch, Message, ReplyTo};
+use keytide_net::mesh::message::{Asker, Batch, Message, ReplyTo};
 use keytide_net::mesh::{LaneReceiver, LaneSender, Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
 use keytide_net::resp::{OwnedArgs, Protocol, Reply};
 use keytide_net::wake::Waker;
+use keytide_net::weight::Weight;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,6 +21,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Messages that go together.
 const COUNTS: [usize; 3] = [1, 16, 64];
+
+/// For whom commands run on the other core.
+const ASKER: Asker = Asker { protocol: Protocol::Resp2, client: 1, weight: Weight::Light };
 
 /// Runs `echo` again and again on the second core while `measure` runs on the first.
 fn between_two_cores(echo: impl FnMut() + Send, measure: impl FnOnce()) {
@@ -116,7 +120,7 @@ impl Side {
     fn ask(&mut self, get: CommandIndex, args: &OwnedArgs, count: usize) -> usize {
         for number in 0..count as u64 {
             let to = ReplyTo { connection: ConnectionId::from_u64(1), number, part: 0 };
-            self.outbound.batch().run(get, (Protocol::Resp2, 1), to, args.as_args().iter());
+            self.outbound.batch().run(get, ASKER, to, args.as_args().iter());
         }
         self.send();
         let (mut replies, mut bytes) = (0, 0);

@@ -15,10 +15,11 @@ use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
 use keytide_engine::slot::Slot;
 use keytide_net::command::table::TABLE;
-use keytide_net::mesh::message::{Message, ReplyTo};
+use keytide_net::mesh::message::{Asker, Message, ReplyTo};
 use keytide_net::mesh::{Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
 use keytide_net::resp::{OwnedArgs, Parsed, Parser, ParserLimits, Protocol, Reply};
+use keytide_net::weight::Weight;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,6 +37,9 @@ const LAP: u64 = 8 * RING_BYTES / 128;
 const TURN: u64 = 16;
 
 const ONE: ShardId = ShardId(0);
+
+/// For whom commands run on the other core.
+const ASKER: Asker = Asker { protocol: Protocol::Resp2, client: 1, weight: Weight::Light };
 
 /// A name, and what does it so many times.
 type Case = (&'static str, fn(u64));
@@ -211,7 +215,7 @@ fn hop(count: u64) {
     repeat(count / TURN, || {
         for number in 0..TURN {
             let to = ReplyTo { connection: ConnectionId::from_u64(1), number, part: 0 };
-            near.batch().run(get, (Protocol::Resp2, 1), to, black_box(args.as_args()).iter());
+            near.batch().run(get, ASKER, to, black_box(args.as_args()).iter());
         }
         near.flush();
         let mut batch = inbound.pop().expect("just sent");
