@@ -4,6 +4,7 @@
 
 use super::failure::LogFailure;
 use super::index::{Sealed, SparseIndex};
+use super::options::{Fsync, LogIdentity, LogOptions};
 use super::removal::Removal;
 use super::scan::SegmentFile;
 use super::segment::{index_path, segment_path};
@@ -11,7 +12,6 @@ use super::segments::{Segment, Segments};
 use super::storage::{LogFile, Prepare, Storage};
 use super::streams::{StreamBlocks, streams_path};
 use super::synced::{self, Mark};
-use super::writer::{Fsync, LogIdentity, LogOptions};
 use crate::clock;
 use crate::position::RingOffset;
 use std::collections::VecDeque;

@@ -9,70 +9,21 @@
 //! A turn is sure of its space before it executes: there is room for the largest turn in the active segment, or the
 //! next segment is there. Where the disk has no room for that one, writes are refused until it has.
 
-use super::ahead::Ahead;
 use super::index::{Sealed, SparseIndex};
 use super::keeper::{Keeper, Prepared, Request};
+use super::options::{Fsync, LogIdentity, LogOptions};
 use super::reader::SegmentReader;
 use super::segment::{FORMAT_VERSION, HEADER_BYTES, SegmentHeader, segment_path};
 use super::segments::{Segment, Segments};
 use super::storage::LogFile;
-use crate::position::{Position, RingOffset, ShardId};
+use super::zero_padding::ZeroPadding;
+use crate::position::{Position, RingOffset};
 use crate::ring::{Record, RingWriter};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-
-/// When what was written is synced to the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fsync {
-    /// Whenever the system likes, and when a segment is sealed. Survives the end of the process, not of the system.
-    #[default]
-    Os,
-    /// Every second, in the background.
-    EverySecond,
-    /// Before anything that a turn did is seen by anybody.
-    Always,
-}
-
-/// Whose log it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogIdentity {
-    /// The directory of the shard's files.
-    pub directory: PathBuf,
-    /// The generation of shards.
-    pub generation: u32,
-    /// The shard.
-    pub shard: ShardId,
-    /// How many shards the generation has.
-    pub shards: u16,
-}
-
-impl LogIdentity {
-    /// Whether a file of this number with this header is a segment of it.
-    pub fn owns(&self, header: &SegmentHeader, number: u64) -> bool {
-        (header.generation, header.shard, header.shards, header.number)
-            == (self.generation, self.shard, self.shards, number)
-    }
-}
-
-/// How a log is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogOptions {
-    /// When it is synced.
-    pub fsync: Fsync,
-    /// The bytes of a segment's file. Without its header it holds what the unpublished records of a turn take at the
-    /// most: [`unpublished_bytes_max`](crate::limits::unpublished_bytes_max).
-    pub segment_bytes: u64,
-    /// What the records of one turn take at the most, in bytes, unless more is asked for: see
-    /// [`LogWriter::check_room_for`].
-    pub turn_bytes: u64,
-    /// How many bytes of segments are kept.
-    pub retain_bytes: u64,
-    /// How long records are kept, milliseconds; none for ever.
-    pub retain_ms: Option<u64>,
-}
 
 /// Why a shard takes no writes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -117,7 +68,7 @@ struct Active {
     index: Arc<SparseIndex>,
     file: Arc<dyn LogFile>,
     /// What is written behind the records; none with [`Fsync::Always`], which makes its segments by writing them.
-    ahead: Option<Ahead>,
+    ahead: Option<ZeroPadding>,
     /// The offset at which the file ends.
     limit: RingOffset,
     /// The header, until it is written.
@@ -440,7 +391,8 @@ impl Active {
     fn new(options: &LogOptions, resumed: Resumed, end: RingOffset, header: Option<SegmentHeader>) -> Active {
         let Resumed { segment, index, file } = resumed;
         segment.set_index(&index);
-        let ahead = (options.fsync != Fsync::Always).then(|| Ahead::new(segment.file_at(end), segment.file_bytes));
+        let ahead =
+            (options.fsync != Fsync::Always).then(|| ZeroPadding::new(segment.file_at(end), segment.file_bytes));
         Active { limit: segment.limit(), segment, index, file, ahead, header }
     }
 }

@@ -180,6 +180,11 @@ impl Meta {
     }
 }
 
+/// A new history's id, by chance.
+pub(super) fn new_history_id() -> String {
+    format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..))
+}
+
 /// The digits of the checksum of a file with these lines behind it.
 fn checksum(body: &str) -> String {
     format!("{:08x}", crc32c::crc32c_append(crc32c::crc32c(HEADER.as_bytes()), body.as_bytes()))

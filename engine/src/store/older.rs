@@ -5,8 +5,8 @@
 //! nothing, and what is listed of a generation is without holes from its first segment on.
 
 use super::directory::Directory;
+use super::error::StoreError;
 use super::meta::Generation;
-use super::open::StoreError;
 use super::recovery::{RecoveryError, find_closed};
 use crate::clock;
 use crate::history::{OlderHistory, ShardHistory};
@@ -14,7 +14,7 @@ use crate::log::removal::Removal;
 use crate::log::segments::{SegmentList, Segments};
 use crate::log::storage::Storage;
 use crate::log::synced::{self, Mark};
-use crate::log::writer::{LogIdentity, LogOptions};
+use crate::log::{LogIdentity, LogOptions};
 use crate::position::{Position, ShardId};
 use crate::ring::{self, RingStart};
 use crate::snapshot::snapshot_files;

@@ -12,8 +12,12 @@
 //! an id that a client gives an event is looked for among the events since the change only.
 
 use super::directory::Directory;
-use super::open::{Report, StoreError, StoreOptions, note_lost, restore_all};
+use super::error::StoreError;
+use super::lost::note_lost;
+use super::options::StoreOptions;
+use super::report::Report;
 use super::restore::{RestoreError, Restored};
+use super::restore_all::{next_position, restore_all};
 use crate::clock;
 use crate::log::failure::LogFailure;
 use crate::position::{Position, RingOffset, ShardId};
@@ -46,7 +50,7 @@ pub(super) fn reshard(
         finish_flush(options, directory, restored)?;
         restored = restore_all(options, directory, progress)?;
     }
-    let next = Report::next(&old, &restored);
+    let next = next_position(&old, &restored);
     let landmarks: Vec<_> = restored.iter().map(|shard| shard.log().landmarks()).collect();
     let close = |(number, shard): (usize, Restored)| {
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };

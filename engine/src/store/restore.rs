@@ -1,14 +1,13 @@
 //! A shard brought back from its directory, and set going again.
 
-use super::damaged::set_aside;
-use super::found::{Cut, FoundLog};
-use super::recovery::{Opening, RecoveryError, find_log, root};
+use super::recovery::{Cut, FoundLog, Opening, RecoveryError, find_log, root};
+use super::set_aside::set_aside;
 use crate::event::EventType;
 use crate::history::ShardHistory;
 use crate::log::failure::LogFailure;
 use crate::log::keeper::Keeper;
 use crate::log::storage::Storage;
-use crate::log::writer::{LogError, LogIdentity, LogOptions, LogWriter};
+use crate::log::{LogError, LogIdentity, LogOptions, LogWriter};
 use crate::position::{Position, RingOffset};
 use crate::ring::{self, RingStart};
 use crate::sequencer::Sequencer;

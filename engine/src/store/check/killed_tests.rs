@@ -6,10 +6,12 @@ use crate::log::scan::SegmentFile;
 use crate::log::segment::{HEADER_BYTES, index_path, segment_path};
 use crate::log::streams::streams_path;
 use crate::log::synced;
-use crate::store::found::Seen;
+use crate::position::RingOffset;
+use crate::store::recovery::Seen;
 use crate::store::recovery::{Opening, find_log};
 use crate::store::tests::{Scratch, identity, unsynced};
 use std::fs;
+use std::io;
 use std::path::Path;
 
 /// A directory with four segments, and the position behind its last record, as a process leaves it that was killed before

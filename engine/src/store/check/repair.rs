@@ -2,16 +2,15 @@
 //! is taken out of use stays under another name, and the positions that are missing are noted, so that readers are told
 //! of them and none comes twice.
 
-use super::CheckError;
+use super::report::CheckError;
 use super::shard::{Run, Seen};
 use crate::log::removal::remove_made;
 use crate::log::scan::SegmentFile;
 use crate::position::{Position, RingOffset};
-use crate::store::damaged::{free_name, set_aside};
 use crate::store::directory::Directory;
-use crate::store::found::FoundLog;
-use crate::store::open::holes;
-use crate::store::recovery::{Opening, Trust, find_log};
+use crate::store::lost::holes;
+use crate::store::recovery::{FoundLog, Opening, Trust, find_log};
+use crate::store::set_aside::{free_name, set_aside};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

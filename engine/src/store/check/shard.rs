@@ -1,13 +1,13 @@
 //! One shard looked at: what of its log hangs together, and what its snapshots can begin from.
 
-use super::{CheckError, Problem, ShardReport};
+use super::report::{CheckError, Problem, ShardReport};
+use crate::log::LogIdentity;
 use crate::log::index::{Sealed, SparseIndex};
 use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
 use crate::log::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
 use crate::log::storage::is_aside;
 use crate::log::streams::{StreamBlocks, streams_path};
 use crate::log::synced;
-use crate::log::writer::LogIdentity;
 use crate::position::{Position, RingOffset};
 use crate::ring::{Record, record};
 use crate::snapshot::{self, SnapshotError, SnapshotInfo, snapshot_files};

@@ -7,13 +7,14 @@ use crate::history::{History, Request};
 use crate::log::segment::{index_path, segment_path};
 use crate::log::streams::streams_path;
 use crate::log::{Fsync, LogOptions};
+use crate::position::RingOffset;
 use crate::shard::SnapshotProgress;
 use crate::snapshot::{SnapshotFile, snapshot_path};
-use crate::store::directory::DirectoryOptions;
-use crate::store::open::{Store, StoreError, StoreOptions};
+use crate::store::directory::{DirectoryError, DirectoryOptions};
 use crate::store::tests::{RING_BYTES, Scratch, options, unsynced};
+use crate::store::{Store, StoreError, StoreOptions};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How many keys the log has, each with one record of some 1,000 bytes.
 pub(super) const KEYS: u64 = 230;

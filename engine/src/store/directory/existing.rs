@@ -1,10 +1,12 @@
 //! A directory that is there, opened by who looks at it and serves nobody.
 
-use super::files::{META, first_generation_name, read};
-use super::{Directory, DirectoryError, DirectoryOptions, LOCK, Start, lock, system};
+use super::error::{DirectoryError, system};
+use super::layout::META;
+use super::lock::{hold, lock};
+use super::meta_file::{first_generation_name, read};
+use super::{Directory, DirectoryOptions, Start};
 use crate::position::Position;
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -35,24 +37,5 @@ impl Directory {
         let (path, start, meta) = (path.to_owned(), Mutex::new(start), Mutex::new(meta));
         let cut = Mutex::default();
         Ok(Directory { path, storage, boot_id, restored, fsync_always, start, cut, meta, _lock: held })
-    }
-}
-
-/// Locks the directory without a word in it about who did. A copy may lack the file; then nobody else has it.
-fn hold(directory: &Path) -> Result<File, DirectoryError> {
-    let path = directory.join(LOCK);
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return File::open(directory).map_err(system(directory, "open the directory"));
-        }
-        open => open.map_err(system(&path, "open the file"))?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-            Err(DirectoryError::InUse { path: directory.to_owned(), pid })
-        }
-        Err(TryLockError::Error(source)) => Err(system(&path, "lock the file")(source)),
     }
 }

@@ -3,8 +3,8 @@
 
 use super::{Directory, DirectoryError, LIMIT_STEP, Start, held};
 use crate::position::Position;
-use crate::store::found::Seen;
 use crate::store::meta::Lost;
+use crate::store::recovery::Seen;
 use crate::store::recovery::Trust;
 use std::ops::Range;
 

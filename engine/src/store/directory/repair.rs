@@ -1,9 +1,13 @@
 //! `meta.toml` put back from its copy. The copy is written first, so it says the same, or what a change was about to say
 //! that was interrupted: nobody has acted on either.
 
-use super::files::{META, META_COPY, read, write};
-use super::{Directory, DirectoryError, DirectoryOptions, MetaError, lock, system};
-use crate::store::damaged::set_aside;
+use super::error::{DirectoryError, system};
+use super::layout::{META, META_COPY};
+use super::lock::lock;
+use super::meta_file::{read, write};
+use super::{Directory, DirectoryOptions};
+use crate::store::meta::MetaError;
+use crate::store::set_aside::set_aside;
 use std::path::Path;
 
 impl Directory {

@@ -9,7 +9,7 @@ use crate::log::recording::{End, Fault, RecordingStorage};
 use crate::position::Position;
 use crate::shard::random::Commands;
 use crate::store::directory::{LIMIT_STEP, Start};
-use crate::store::open::{Store, StoreOptions};
+use crate::store::{Store, StoreOptions};
 use crate::subscription::Source;
 use std::path::Path;
 use std::sync::Arc;

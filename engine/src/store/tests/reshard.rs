@@ -12,7 +12,7 @@ use crate::shard::random::{Commands, Row, written};
 use crate::shards::Shards;
 use crate::slot::shard_of;
 use crate::store::directory::DirectoryOptions;
-use crate::store::open::{Store, StoreOptions};
+use crate::store::{Store, StoreOptions};
 use crate::subscription::Source;
 use std::collections::BTreeMap;
 use std::io;

@@ -5,7 +5,7 @@ use super::Scratch;
 use super::reshard::{Event, all_events, flush, open, open_with, run, store_options};
 use crate::shard::random::Commands;
 use crate::slot::shard_of;
-use crate::store::open::Store;
+use crate::store::Store;
 use std::collections::BTreeMap;
 
 /// The number of events of each stream, whose revisions have to be dense from 0.

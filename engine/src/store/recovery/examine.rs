@@ -1,14 +1,14 @@
 //! A shard's log looked at before anything is changed: which segments follow each other, where the log ends, and whether
 //! what lies behind that is torn or damaged. A start and `keytide check` look with the same eyes.
 
-use super::found::{Cut, Seen};
-use super::recovery::{RecoveryError, Trust, Why};
+use super::error::{RecoveryError, Why};
+use super::trust::{Cut, Seen, Trust};
+use crate::log::LogIdentity;
 use crate::log::index::{Sealed, SparseIndex};
 use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
 use crate::log::segment::{FORMAT_VERSION, HeaderError, SegmentHeader, segment_number, segment_path};
 use crate::log::storage::is_aside;
 use crate::log::synced::{self, Mark};
-use crate::log::writer::LogIdentity;
 use crate::position::{Position, RingOffset};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,15 +1,12 @@
 //! The files in which a directory says of itself what it is.
 
-use super::{DirectoryError, GENERATION, Meta, MetaError, Storage, new_history_id, system};
+use super::error::{DirectoryError, system};
+use super::layout::{GENERATION, META, META_COPY};
+use crate::log::storage::Storage;
+use crate::store::meta::{Meta, MetaError, new_history_id};
 use std::fs;
 use std::io;
 use std::path::Path;
-
-/// What a directory says of itself.
-pub(super) const META: &str = "meta.toml";
-
-/// The same once more, written before it: for a repair.
-pub(super) const META_COPY: &str = "meta-copy.toml";
 
 /// What a directory says of itself; one that is new is made for so many shards.
 pub(super) fn read_or_make(directory: &Path, shards: u16, storage: &dyn Storage) -> Result<Meta, DirectoryError> {
@@ -38,6 +35,15 @@ pub(super) fn read(path: &Path) -> Result<Option<Meta>, DirectoryError> {
     }
 }
 
+pub(super) fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), DirectoryError> {
+    let text = meta.text();
+    for name in [META_COPY, META] {
+        let path = directory.join(name);
+        storage.replace(&path, text.as_bytes()).map_err(system(&path, "write the file"))?;
+    }
+    Ok(())
+}
+
 /// The name of a generation's directory, if there is any.
 pub(super) fn first_generation_name(directory: &Path) -> Result<Option<String>, DirectoryError> {
     for entry in fs::read_dir(directory).map_err(system(directory, "list the directory"))? {
@@ -48,13 +54,4 @@ pub(super) fn first_generation_name(directory: &Path) -> Result<Option<String>, 
         }
     }
     Ok(None)
-}
-
-pub(super) fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), DirectoryError> {
-    let text = meta.text();
-    for name in [META_COPY, META] {
-        let path = directory.join(name);
-        storage.replace(&path, text.as_bytes()).map_err(system(&path, "write the file"))?;
-    }
-    Ok(())
 }

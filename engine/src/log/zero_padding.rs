@@ -13,17 +13,17 @@ static ZEROS: [u8; AHEAD_BYTES] = [0; AHEAD_BYTES];
 
 /// How far a segment's file has been written.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct ZeroPadding {
     /// The byte of the file up to which pages have been taken: a boundary, or the file's end.
     taken: u64,
     /// The file's length in bytes.
     file_bytes: u64,
 }
 
-impl Ahead {
+impl ZeroPadding {
     /// Of a file of `file_bytes` that goes on at byte `at`.
-    pub fn new(at: u64, file_bytes: u64) -> Ahead {
-        Ahead { taken: boundary(at, file_bytes), file_bytes }
+    pub fn new(at: u64, file_bytes: u64) -> ZeroPadding {
+        ZeroPadding { taken: boundary(at, file_bytes), file_bytes }
     }
 
     /// What to write behind a write that ends at byte `end` of the file.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_write_that_passes_a_boundary_goes_on_to_the_next() {
-        let mut ahead = Ahead::new(4096, 1 << 20);
+        let mut ahead = ZeroPadding::new(4096, 1 << 20);
         assert_eq!(ahead.behind(AHEAD - 1).len(), 0, "the pages of the file's first bytes are taken as they come");
         assert_eq!(ahead.behind(AHEAD).len(), 0);
         assert_eq!(ahead.behind(AHEAD + 1).len(), AHEAD_BYTES - 1);
@@ -61,9 +61,9 @@ mod tests {
 
     #[test]
     fn nothing_is_written_behind_the_files_end() {
-        let mut ahead = Ahead::new(0, AHEAD + 10_000);
+        let mut ahead = ZeroPadding::new(0, AHEAD + 10_000);
         assert_eq!(ahead.behind(AHEAD + 1_000).len(), 9_000);
         assert_eq!(ahead.behind(AHEAD + 10_000).len(), 0);
-        assert_eq!(Ahead::new(AHEAD + 500, AHEAD + 10_000).behind(AHEAD + 9_999).len(), 0);
+        assert_eq!(ZeroPadding::new(AHEAD + 500, AHEAD + 10_000).behind(AHEAD + 9_999).len(), 0);
     }
 }

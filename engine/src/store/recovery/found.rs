@@ -1,6 +1,7 @@
 //! The log of one shard, as recovery has found it: what a start reads of it before anything is appended.
 
-use super::recovery::{RecoveryError, Why};
+use super::error::{RecoveryError, Why};
+use super::trust::Cut;
 use crate::log::index::Sealed;
 use crate::log::scan::{ScanError, SegmentFile};
 use crate::log::segment::index_path;
@@ -23,30 +24,6 @@ pub struct FoundLog {
     pub cut: Cut,
     /// The files, oldest first, for the replay.
     pub(super) files: Vec<(SegmentFile, RingOffset)>,
-}
-
-/// What was cut off the end of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
-    /// Bytes that were no whole record.
-    pub bytes: u64,
-    /// Whole records: of a command whose last one is missing, or behind what is missing.
-    pub records: u64,
-    /// Whether anybody can have seen it.
-    pub seen: Seen,
-}
-
-/// Whether what was cut off a log can have been published. If so its positions must not come again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
-    /// It cannot.
-    #[default]
-    Never,
-    /// It looks like a write that was under way when the process was killed. Its positions are passed over, without a
-    /// word to readers.
-    Hardly,
-    /// It can. Readers are told of a gap.
-    Maybe,
 }
 
 impl FoundLog {

@@ -1,46 +1,23 @@
-//! What a start finds of a shard: its newest snapshot that the log still reaches, and the log behind it.
-//!
-//! ```text
-//!   segments, oldest first ─► each whole? ─► the end of the log ─► snapshot ─► replay ─► keys, and where to go on
-//!                                 │ no
-//!                                 ├─ nothing behind it, or the power was lost and it lies above the mark of what was
-//!                                 │  synced: a torn end, cut off and told
-//!                                 └─ else it is damage, and the start stops
-//! ```
-//!
-//! First all is [looked at](super::examine), then what has to be is cut off: a start that refuses has changed nothing.
+//! The log of a shard found in its directory, and what is torn or damaged cut off it. First all is
+//! [examined](super::examine), then something changes: a start that refuses has changed nothing.
 
-use super::damaged::set_aside;
+use super::error::RecoveryError;
 use super::examine::{Examined, Looked, examine};
-use super::found::{Cut, FoundLog, Seen};
-use crate::log::behind::Behind;
-use crate::log::index::SparseIndex;
+use super::found::FoundLog;
+use super::trust::{Cut, Seen, Trust};
+use crate::log::LogIdentity;
 use crate::log::removal::{remove_made, remove_segment};
-use crate::log::scan::{ScanError, SegmentFile};
-use crate::log::segment::{index_path, segment_number, segment_path};
+use crate::log::scan::ScanError;
+use crate::log::segment::index_path;
 use crate::log::segments::Segment;
 use crate::log::storage::Storage;
 use crate::log::synced::{self, Mark};
-use crate::log::writer::{LogEnd, LogIdentity, Resumed};
+use crate::log::writer::{LogEnd, Resumed};
 use crate::position::{Position, RingOffset};
-use std::fmt;
+use crate::store::set_aside::set_aside;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use thiserror::Error;
-
-/// What of a log is surely in its files, by how the run before ended; the first is the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trust {
-    /// Everything: the run ended in order.
-    All,
-    /// Everything that was written: the process ended, and the system went on. The last write may be there in part.
-    Written,
-    /// What was synced: the system ended too, or this is a copy. What came later may be there in any part.
-    Synced,
-    /// Nothing: it is to be repaired. What is damaged is cut off, with everything behind it.
-    Nothing,
-}
 
 /// How a log is to be found.
 #[derive(Clone, Copy)]
@@ -50,72 +27,6 @@ pub struct Opening<'n> {
     /// Called before anything is cut off that somebody can have seen, and has to make durable that positions go on
     /// beyond it.
     pub note_cut: &'n (dyn Fn(Seen) -> io::Result<()> + Sync),
-}
-
-/// How it is known that something is damaged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Everything up to this offset was on the disk.
-    Synced(RingOffset),
-    /// It was on the disk as a whole when it got its name.
-    Made,
-    /// This record follows.
-    Record(Behind),
-    /// This segment follows.
-    Segment(PathBuf),
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::Synced(synced) => write!(f, "everything up to offset {synced} was on the disk"),
-            Why::Made => f.write_str("it was on the disk as a whole"),
-            Why::Record(behind) => write!(f, "{behind}"),
-            Why::Segment(path) => write!(f, "{} was begun behind it", path.display()),
-        }
-    }
-}
-
-/// Why the history of a shard cannot be used as it is.
-#[derive(Debug, Error)]
-pub enum RecoveryError {
-    /// The system refuses.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file cannot be scanned.
-    #[error(transparent)]
-    Scan(#[from] ScanError),
-    /// Something is not as it was written.
-    #[error(
-        "{path}: {what} at offset {offset}, though {why}; run `keytide check {root}`, then `keytide check --repair {root}` to \
-         cut it off", root = root(path, 3).display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-        /// Where.
-        offset: RingOffset,
-        /// How that is known.
-        why: Why,
-    },
-    /// The mark of what was on the disk is damaged.
-    #[error("{path}: damaged; run `keytide check {root}`, then `keytide check --repair {root}`", root = root(path, 3).display())]
-    Mark {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-/// The directory of `--dir` that a path lies in, so many levels down.
-pub(super) fn root(path: &Path, levels: usize) -> &Path {
-    path.ancestors().nth(levels).unwrap_or(path)
 }
 
 /// Finds the log of a shard in its directory, and cuts off what was torn.
@@ -141,73 +52,6 @@ pub fn find_log(
 /// Why a start would refuse it.
 pub fn look_at_log(identity: &LogIdentity, trust: Trust) -> Result<Cut, RecoveryError> {
     Ok(examine(identity, trust)?.cut)
-}
-
-/// The log of a shard that was [closed](FoundLog::close), its segments listed, the oldest first, with where it ends.
-/// Nothing is changed.
-///
-/// # Errors
-/// Damage, and whatever the system says.
-pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOffset, Position), RecoveryError> {
-    let directory = &identity.directory;
-    let refused = |source| RecoveryError::Io { path: directory.clone(), source };
-    let mark = match synced::read(directory) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(RecoveryError::Mark { path: directory.join("synced") });
-        }
-        mark => mark.map_err(refused)?,
-    };
-    let segments = mark.and_then(|mark| mark.segments);
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(refused)? {
-        let path = entry.map_err(refused)?.path();
-        let number = segment_number(&path).filter(|number| segments.is_none_or(|(first, _)| *number >= first));
-        paths.extend(number.map(|number| (number, path)));
-    }
-    paths.sort_unstable();
-    if let Some((first, _)) = segments
-        && paths.first().is_none_or(|(number, _)| *number > first)
-    {
-        let path = segment_path(directory, first);
-        let (what, offset) = ("the segment is missing".to_owned(), RingOffset(0));
-        return Err(RecoveryError::Damaged { path, what, offset, why: Why::Made });
-    }
-    let mut found = Vec::new();
-    let (mut end, mut last) = (RingOffset(0), Position(0));
-    for (number, path) in paths {
-        let damaged = |what: String, offset, why| RecoveryError::Damaged { path: path.clone(), what, offset, why };
-        let file = SegmentFile::open(&path)?;
-        let header = &file.header;
-        if !identity.owns(header, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
-            let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
-            return Err(damaged(what, end, Why::Synced(end)));
-        }
-        if !header.has_length(file.file_bytes) {
-            let what = format!("the file has {} of its {} bytes, cut", file.file_bytes, header.file_bytes);
-            return Err(damaged(what, header.base, Why::Made));
-        }
-        let sealed = match SparseIndex::beside(&path, header.base) {
-            Some((_, sealed)) => sealed,
-            None => {
-                let (extent, _) = file.measure()?;
-                if extent.residue > 0 {
-                    return Err(damaged("a damaged record".to_owned(), extent.end, Why::Synced(extent.end)));
-                }
-                extent.sealed()
-            }
-        };
-        (end, last) = (sealed.end, sealed.last);
-        let segment = Segment::new(header, path, file.file_bytes);
-        segment.seal(sealed);
-        found.push(Arc::new(segment));
-    }
-    match mark.filter(|mark| end < mark.synced) {
-        Some(mark) => {
-            let (path, what) = (directory.join("synced"), "the log ends".to_owned());
-            Err(RecoveryError::Damaged { path, what, offset: end, why: Why::Synced(mark.synced) })
-        }
-        None => Ok((found, end, last)),
-    }
 }
 
 /// Makes of what was looked at a log that goes on.

@@ -14,14 +14,29 @@
 //! | the power was lost otherwise | the limit: positions below it may have been seen although their records are gone |
 //! | this is a copy (`--restored`) | the limit or microseconds × 16, whichever is more: the original may have gone on |
 
-use super::found::Seen;
-use super::meta::{Generation, Lost, Meta, MetaError};
+mod error;
+mod existing;
+mod layout;
+mod lock;
+mod loss;
+mod meta_file;
+mod repair;
+#[cfg(test)]
+mod tests;
+
+pub use error::DirectoryError;
+
+use super::meta::{Generation, Lost, Meta, new_history_id};
+use super::recovery::Seen;
 use crate::clock::{self, Clocks};
 use crate::log::storage::{RealStorage, Storage};
 use crate::position::{Position, ShardId};
-use files::{META_COPY, read_or_make, write};
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use error::system;
+use layout::GENERATION;
+use lock::lock;
+use meta_file::{read_or_make, write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -32,9 +47,6 @@ pub const LIMIT_STEP: u64 = 1 << 28;
 /// With fewer positions left than this below the limit it is to be raised: at 16 million events per second there are
 /// eight seconds for it.
 pub const LIMIT_AHEAD: u64 = LIMIT_STEP / 2;
-
-const LOCK: &str = "lock";
-const GENERATION: &str = "generation-";
 
 /// How the last run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,82 +82,6 @@ impl Default for DirectoryOptions {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
         DirectoryOptions { restored: false, boot_id, fsync_always: false, storage: Arc::new(RealStorage) }
     }
-}
-
-/// Why a directory cannot be used. The text says what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// Another server has it.
-    #[error("{path}: another keytide{} uses this directory: stop it, or give another one", process(.pid))]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-        /// The other server's process, if it is known.
-        pid: Option<u32>,
-    },
-    /// `meta.toml` is not what it should be.
-    #[error("{path}: {source}{}", remedy(.path, .source))]
-    Meta {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: MetaError,
-    },
-    /// There is history, and nothing that says what it is.
-    #[error("{path} is missing, but {found} is there: run `keytide check --repair {}`, put it back from a backup, or give an empty directory", dir(.path))]
-    MetaMissing {
-        /// Where `meta.toml` should be.
-        path: PathBuf,
-        /// What stands beside it.
-        found: String,
-    },
-    /// `meta.toml` is damaged or missing, and so is its copy.
-    #[error(
-        "{path} and {META_COPY} beside it are damaged or missing: put one of them back from a backup of the same directory"
-    )]
-    MetaLost {
-        /// Where `meta.toml` is, or should be.
-        path: PathBuf,
-    },
-    /// There is nothing of ours.
-    #[error("{path}: there is no meta.toml: this is no directory of keytide")]
-    NotOurs {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The system refuses something.
-    #[error("{path}: cannot {what}: {source}")]
-    System {
-        /// The file or directory.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-fn process(pid: &Option<u32>) -> String {
-    pid.map_or(String::new(), |pid| format!(" (process {pid})"))
-}
-
-/// The directory that a file of it is in.
-fn dir(path: &Path) -> std::path::Display<'_> {
-    path.parent().unwrap_or(path).display()
-}
-
-/// What helps against damage, behind what is wrong.
-fn remedy(path: &Path, source: &MetaError) -> String {
-    match source {
-        MetaError::Damaged(_) => format!("; run `keytide check --repair {}`", dir(path)),
-        MetaError::Format { .. } => String::new(),
-    }
-}
-
-/// A failure of the system, as `map_err` takes it.
-fn system(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> DirectoryError {
-    let path = path.to_owned();
-    move |source| DirectoryError::System { path, what, source }
 }
 
 /// A directory that this process alone uses, as long as this lives.
@@ -433,34 +369,3 @@ impl Directory {
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
-
-fn new_history_id() -> String {
-    format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..))
-}
-
-/// Takes the directory for this process, and says in the file which one that is.
-fn lock(directory: &Path) -> Result<File, DirectoryError> {
-    let path = directory.join(LOCK);
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open.map_err(system(&path, "open the file"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(DirectoryError::InUse { path: directory.to_owned(), pid });
-        }
-        Err(TryLockError::Error(source)) => return Err(system(&path, "lock the file")(source)),
-    }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(system(&path, "write to the file"))?;
-    Ok(file)
-}
-
-mod existing;
-mod files;
-mod loss;
-mod repair;
-#[cfg(test)]
-mod tests;
