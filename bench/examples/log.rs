@@ -12,7 +12,7 @@ use keytide_engine::log::{Fsync, LogFailure, LogIdentity, LogOptions};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{LentShard, Shard};
-use keytide_engine::store::recovery::{Opening, Trust};
+use keytide_engine::store::recovery::{RecoveryOptions, Trust};
 use keytide_engine::store::restore::restore;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ fn logged(name: &'static str, directory: PathBuf) -> Variant {
     std::fs::create_dir_all(&directory).expect("a directory for a log");
     let identity = LogIdentity { directory, generation: 1, shard: ShardId(0), shards: 1 };
     let storage: Arc<dyn Storage> = Arc::new(RealStorage);
-    let opening = Opening { trust: Trust::All, note_cut: &|_| Ok(()) };
+    let opening = RecoveryOptions { trust: Trust::All, note_cut: &|_| Ok(()) };
     let restored = restore(identity, &*storage, opening, 0, |_| {}).expect("an empty directory");
     let sequencer = Arc::new(Sequencer::new(Position(1), 1));
     let options = LogOptions {

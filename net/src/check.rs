@@ -2,7 +2,7 @@
 
 use crate::group_store;
 use keytide_engine::store::check::{self, CheckError, CheckReport, Problem};
-use keytide_engine::store::directory::{Directory, DirectoryError, DirectoryOptions, Start};
+use keytide_engine::store::directory::{Directory, DirectoryError, DirectoryOptions, PreviousShutdown};
 use keytide_engine::store::recovery::Trust;
 use std::io::{self, Write};
 use std::path::Path;
@@ -59,14 +59,14 @@ fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failur
         writeln!(out, "repaired: {done}")?;
     }
     let directory = Directory::open_existing(dir, repair, DirectoryOptions::default()).map_err(refused)?;
-    let ended = match directory.start() {
-        Start::New | Start::Clean => "ended in order",
-        Start::SameBoot => "was killed",
-        Start::Synced => "ended with the system and `--fsync always`",
-        Start::PowerLoss => "ended with the system, or this is a copy",
+    let ended = match directory.previous_shutdown() {
+        PreviousShutdown::None | PreviousShutdown::Clean => "ended in order",
+        PreviousShutdown::Killed => "was killed",
+        PreviousShutdown::SyncedPowerLoss => "ended with the system and `--fsync always`",
+        PreviousShutdown::PowerLoss => "ended with the system, or this is a copy",
     };
     writeln!(out, "{}: history {}, the last run {ended}", dir.display(), directory.history_id())?;
-    if let Some(problem) = directory.copy_problem() {
+    if let Some(problem) = directory.meta_copy_error() {
         writeln!(out, "  note: {problem}; a start makes it anew")?;
     }
     let trust = directory.trust();

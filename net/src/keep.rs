@@ -14,7 +14,7 @@ use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::store::directory::{Directory, DirectoryOptions};
-use keytide_engine::store::{self, LimitKeeper, Report, StoreError, StoreOptions};
+use keytide_engine::store::{self, LimitKeeper, StartReport, StoreError, StoreOptions};
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
@@ -138,16 +138,16 @@ fn look_at_groups(options: &StoreOptions) -> Result<(), StartError> {
 }
 
 /// Says what was found where that is more than the orderly end of the run before.
-fn tell(found: &Report, shows_progress: bool) {
+fn tell(found: &StartReport, shows_progress: bool) {
     if shows_progress && found.replayed > 0 {
         let _ = writeln!(std::io::stderr(), "\rkeytide: {} records recovered{:24}", found.replayed, "");
     }
-    tracing::info!(start = ?found.start, replayed = found.replayed, "history recovered");
+    tracing::info!(previous_shutdown = ?found.previous_shutdown, replayed = found.replayed, "history recovered");
     if let Some(shards) = found.resharded_from {
         tracing::info!(from = shards, "the number of shards has changed: all keys were given to the new ones");
     }
     if found.cut_records > 0 || found.cut_bytes > 0 {
-        let Report { cut_records: records, cut_bytes: bytes, .. } = found;
+        let StartReport { cut_records: records, cut_bytes: bytes, .. } = found;
         tracing::warn!(records, bytes, "the end of the log was torn and is cut off");
     }
 }

@@ -1,10 +1,10 @@
-//! The one failure after which no shard of a directory takes writes: a write or a sync that the system refused. Nothing
-//! is tried again, for nobody knows what is on the disk then, and a second sync that succeeds does not tell.
+//! The failure that ends all writes to a directory: a write or a sync that the system refused. Nothing is retried: the
+//! content of the disk is unknown from then on, and a later sync that succeeds does not prove that earlier data is on it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Whether a log of the directory has failed, and how. Shared by all its shards.
+/// Whether a log of the directory has failed, and why. All shards of a directory share one; clones are cheap.
 #[derive(Clone, Debug, Default)]
 pub struct LogFailure(Arc<Failure>);
 
@@ -15,7 +15,7 @@ struct Failure {
 }
 
 impl LogFailure {
-    /// Says that a log has failed. Only the first reason is kept: it is the one that says what is wrong.
+    /// Records that a log has failed. Only the first reason is kept: the later ones follow from it.
     pub fn set(&self, reason: &str) {
         let _ = self.0.reason.set(reason.to_owned());
         // Release, paired with the acquire in `is_set`.
@@ -29,7 +29,7 @@ impl LogFailure {
         self.0.is_set.load(Ordering::Acquire)
     }
 
-    /// What has failed, and how.
+    /// What has failed, and how; none while nothing has.
     pub fn reason(&self) -> Option<String> {
         self.0.reason.get().cloned()
     }

@@ -1,11 +1,11 @@
-//! The sparse index of a segment: for about every [`BLOCK_BYTES`] of it, where the first record starts and at which
-//! position. That of the active segment grows in memory while readers use it; a sealed one's lies in a file beside the
-//! segment and is loaded by whoever reads there. One that is missing or damaged is made anew from the segment.
+//! The sparse index of a segment: the offset and position of the first record of about every [`BLOCK_BYTES`] of the
+//! segment. The index of the active segment grows in memory while readers use it; the index of a sealed segment is a file
+//! beside it, which readers load. A missing or damaged index is rebuilt from the segment.
 //!
-//! # Why readers see whole entries
+//! # Why readers see complete entries
 //!
-//! There is one writer, the shard's core. It stores an entry (relaxed), then the number of entries (release); a reader
-//! loads the number (acquire) and then only entries below it. Entries are never changed.
+//! The only writer is the shard's core. It stores an entry (relaxed), then the number of entries (release); a reader loads
+//! the number (acquire) and then only entries below it. Entries never change.
 
 use super::segment::index_path;
 use crate::position::{Position, RingOffset};
@@ -13,17 +13,17 @@ use crate::sync::{AtomicU64, Ordering};
 use std::path::Path;
 use thiserror::Error;
 
-/// How far apart the entries are, in bytes of the segment.
+/// The distance of two entries, in bytes of the segment.
 pub const BLOCK_BYTES: u64 = 16 << 10;
 
-/// The version of the format of these files.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"KEYTINDX";
 const HEAD_BYTES: usize = 56;
 const ENTRY_BYTES: usize = 16;
 
-struct Entry {
+struct IndexEntry {
     offset: AtomicU64,
     position: AtomicU64,
 }
@@ -31,35 +31,35 @@ struct Entry {
 /// The index of one segment.
 pub struct SparseIndex {
     base: RingOffset,
-    entries: Box<[Entry]>,
+    entries: Box<[IndexEntry]>,
     count: AtomicU64,
 }
 
-/// What the index of a sealed segment says of it beside its entries.
+/// The end of a sealed segment, as its index states it beside the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// The offset behind its last record: where the next segment begins.
+    /// The offset behind the last record: where the next segment begins.
     pub end: RingOffset,
-    /// The position of its last record.
+    /// The position of the last record.
     pub last: Position,
-    /// When its last record happened, Unix milliseconds.
+    /// The time of the last record in Unix milliseconds.
     pub last_ms: u64,
 }
 
-/// Why the bytes are not the index of the segment.
+/// The bytes are not the index of the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not the index of this segment, or damaged")]
 pub struct IndexError;
 
 impl SparseIndex {
-    /// An empty index for a segment of so many bytes that begins at `base`.
+    /// An empty index for a segment of `segment_bytes` bytes whose first record is at `base`.
     pub fn new(base: RingOffset, segment_bytes: u64) -> SparseIndex {
-        let entry = |_| Entry { offset: AtomicU64::new(0), position: AtomicU64::new(0) };
+        let entry = |_| IndexEntry { offset: AtomicU64::new(0), position: AtomicU64::new(0) };
         let entries = (0..segment_bytes.div_ceil(BLOCK_BYTES)).map(entry).collect();
         SparseIndex { base, entries, count: AtomicU64::new(0) }
     }
 
-    /// For the writer: the offset from which on the first record gets the next entry.
+    /// For the writer: the next entry is for the first record at or after this offset.
     pub fn due(&self) -> RingOffset {
         // Relaxed: only the writer stores to it.
         let count = self.count.load(Ordering::Relaxed);
@@ -69,8 +69,8 @@ impl SparseIndex {
         RingOffset(self.base.0 + last.map_or(0, |last| (last / BLOCK_BYTES + 1) * BLOCK_BYTES))
     }
 
-    /// For the writer: notes a record at or after [`SparseIndex::due`].
-    pub fn note(&self, offset: RingOffset, position: Position) {
+    /// For the writer: adds an entry for a record at or after [`SparseIndex::due`]. Ignored when the index is full.
+    pub fn add(&self, offset: RingOffset, position: Position) {
         debug_assert!(offset >= self.due());
         // Relaxed: only the writer stores to it.
         let count = self.count.load(Ordering::Relaxed);
@@ -84,7 +84,7 @@ impl SparseIndex {
     }
 
     fn len(&self) -> usize {
-        // Acquire, paired with the release in `note`: the entries below it are stored.
+        // Acquire, paired with the release in `add`: the entries below it are stored.
         self.count.load(Ordering::Acquire) as usize
     }
 
@@ -94,8 +94,8 @@ impl SparseIndex {
         (RingOffset(entry.offset.load(Ordering::Relaxed)), Position(entry.position.load(Ordering::Relaxed)))
     }
 
-    /// The last noted record whose position is below `position`, or the segment's start: the first record at or beyond
-    /// `position` does not lie before it.
+    /// The offset of the last entry whose position is below `position`, or the start of the segment. The first record at or
+    /// beyond `position` is not before this offset.
     pub fn before(&self, position: Position) -> RingOffset {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -105,8 +105,8 @@ impl SparseIndex {
         low.checked_sub(1).map_or(self.base, |index| self.get(index).0)
     }
 
-    /// The first noted record that starts at `offset` or later; none where none was noted. Of a multiple of
-    /// [`BLOCK_BYTES`] behind the base it is the first there is.
+    /// The offset of the first entry at or after `offset`; none where there is no entry. Where `offset` is a multiple of
+    /// [`BLOCK_BYTES`] behind the base, this is the first record at or after `offset`.
     pub fn first_from(&self, offset: RingOffset) -> Option<RingOffset> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -116,7 +116,7 @@ impl SparseIndex {
         (low < self.len()).then(|| self.get(low).0)
     }
 
-    /// The index of a segment that is sealed, as it is written beside it.
+    /// Encodes the index of a sealed segment as the file beside it.
     pub fn encode(&self, sealed: &Sealed) -> Vec<u8> {
         let count = self.len();
         let mut bytes = Vec::with_capacity(HEAD_BYTES + count * ENTRY_BYTES + 4);
@@ -136,16 +136,16 @@ impl SparseIndex {
         bytes
     }
 
-    /// The index beside a segment that begins at `base`, with what it says of the segment; none where there is none that
-    /// can be used.
-    pub fn beside(segment: &Path, base: RingOffset) -> Option<(SparseIndex, Sealed)> {
+    /// Loads the index beside a segment whose first record is at `base`, with the end of the segment; none where the file is
+    /// missing or invalid.
+    pub fn load(segment: &Path, base: RingOffset) -> Option<(SparseIndex, Sealed)> {
         SparseIndex::decode(&std::fs::read(index_path(segment)).ok()?, base).ok()
     }
 
-    /// Reads what [`SparseIndex::encode`] has written for the segment that begins at `base`.
+    /// Decodes the bytes that [`SparseIndex::encode`] made for the segment whose first record is at `base`.
     ///
     /// # Errors
-    /// Where it is not that.
+    /// Where the bytes are damaged or belong to another segment.
     pub fn decode(bytes: &[u8], base: RingOffset) -> Result<(SparseIndex, Sealed), IndexError> {
         let (bytes, checksum) = bytes.split_last_chunk::<4>().ok_or(IndexError)?;
         if bytes.len() < HEAD_BYTES || crc32c::crc32c(bytes) != u32::from_le_bytes(*checksum) {
@@ -161,9 +161,9 @@ impl SparseIndex {
         let entry = |row: &[u8; ENTRY_BYTES]| {
             let (offset, position) = row.split_at(8);
             let number = |half: &[u8]| half.first_chunk::<8>().map_or(0, |half| u64::from_le_bytes(*half));
-            Entry { offset: AtomicU64::new(number(offset)), position: AtomicU64::new(number(position)) }
+            IndexEntry { offset: AtomicU64::new(number(offset)), position: AtomicU64::new(number(position)) }
         };
-        let entries: Box<[Entry]> = rows.iter().map(entry).collect();
+        let entries: Box<[IndexEntry]> = rows.iter().map(entry).collect();
         let count = AtomicU64::new(entries.len() as u64);
         let sealed = Sealed { end: RingOffset(word(24)), last: Position(word(32)), last_ms: word(40) };
         Ok((SparseIndex { base, entries, count }, sealed))
@@ -178,7 +178,7 @@ mod tests {
         let index = SparseIndex::new(RingOffset(1000), 10 * BLOCK_BYTES);
         for (offset, position) in [(1000, 5), (1000 + BLOCK_BYTES + 8, 70), (1000 + 4 * BLOCK_BYTES, 90)] {
             assert!(offset >= index.due().0);
-            index.note(RingOffset(offset), Position(position));
+            index.add(RingOffset(offset), Position(position));
         }
         index
     }

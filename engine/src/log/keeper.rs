@@ -1,6 +1,6 @@
-//! What the disk is asked for beside the path of a write, by two threads for each shard. One makes the next segment
-//! before it is needed. The other may take its time: sealed segments are synced and get their index; with `everysec` the
-//! active one is synced; what retention no longer keeps is removed.
+//! Disk work off the write path, on two threads per shard. One creates the next segment before it is needed. The other does
+//! what is less urgent: it syncs sealed segments and writes their index, syncs the active segment with `everysec`, and
+//! removes the segments that retention drops.
 
 use super::failure::LogFailure;
 use super::index::{Sealed, SparseIndex};
@@ -23,89 +23,89 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often what was written is synced with [`Fsync::EverySecond`], and retention by age is looked at.
+/// The period of the sync with [`Fsync::EverySecond`] and of retention by age.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a core asks of its keeper.
-pub enum Request {
-    /// A segment is full.
+/// A request of a core to its keeper.
+pub enum KeeperRequest {
+    /// A segment is full: sync it and write its index.
     Seal {
-        /// It.
+        /// The sealed segment.
         segment: Arc<Segment>,
-        /// Its index.
+        /// The index of the sealed segment.
         index: Arc<SparseIndex>,
-        /// What is known of it.
+        /// The end of the sealed segment.
         sealed: Sealed,
-        /// Its file.
+        /// The file of the sealed segment.
         old: Arc<dyn LogFile>,
         /// The file of the segment that is active now.
         file: Arc<dyn LogFile>,
     },
-    /// Sync what was written so far, and say so when it is done.
+    /// Sync everything written so far, and send the offset up to which the log is synced, or the failure of the log.
     Sync(Sender<Result<RingOffset, String>>),
-    /// Look at what retention keeps.
+    /// Apply retention.
     Retain,
-    /// The first requests are answered; the log is in use.
+    /// The writer has started.
     Begin {
-        /// Its segments.
+        /// The segments of the log.
         segments: Segments,
-        /// The file of the active one.
+        /// The file of the active segment.
         file: Arc<dyn LogFile>,
     },
 }
 
-/// The file of a segment that nothing was written to.
-pub struct Prepared {
-    /// Its number.
+/// A segment's file that was created ahead of time.
+pub struct PreparedSegment {
+    /// The number of the segment.
     pub number: u64,
-    /// It.
+    /// The file, all zeros.
     pub file: Arc<dyn LogFile>,
 }
 
-/// What a keeper and its core tell each other.
-struct Shared {
-    /// The offset behind what was written.
+/// The progress of a log, shared by the core, its keeper and everybody with a [`LogStatus`].
+struct Progress {
+    /// The offset behind the last written record.
     written: AtomicU64,
-    /// The offset behind what is surely on the disk.
+    /// The offset up to which the log is on the disk.
     synced: AtomicU64,
     /// Recovery needs everything from this offset on.
     floor: AtomicU64,
     failure: LogFailure,
 }
 
-/// The core's end of a keeper. When it is dropped the keeper ends, after it has done what it was asked.
+/// The core's handle of a keeper. Dropping it ends the threads after they have completed all requests.
 pub struct Keeper {
-    requests: Option<Sender<Request>>,
+    requests: Option<Sender<KeeperRequest>>,
     numbers: Option<Sender<u64>>,
-    prepared: Receiver<io::Result<Prepared>>,
-    shared: Arc<Shared>,
+    prepared: Receiver<io::Result<PreparedSegment>>,
+    progress: Arc<Progress>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What others may know of a log, and how they tell how much of it recovery needs.
+/// The state of a log for other threads: how far it is written and synced, and from where on recovery needs it.
 #[derive(Clone)]
-pub struct LogStatus(Arc<Shared>);
+pub struct LogStatus(Arc<Progress>);
 
 impl LogStatus {
-    /// The offset behind what was written.
+    /// The offset behind the last written record.
     pub fn written(&self) -> RingOffset {
-        // Acquire, paired with the release in `note_written`: the write is over.
+        // Acquire, paired with the release in `note_written`: the write has completed.
         RingOffset(self.0.written.load(Ordering::Acquire))
     }
 
-    /// The offset behind what is surely on the disk.
+    /// The offset up to which the log is on the disk.
     pub fn synced(&self) -> RingOffset {
         // Acquire, paired with the release in `note_synced`.
         RingOffset(self.0.synced.load(Ordering::Acquire))
     }
 
-    /// Lets retention take what lies before `floor`, which no snapshot that is kept needs any more.
+    /// Allows retention to drop segments that end at or before `floor`: no retained snapshot needs them. Never lowers it.
     pub fn raise_floor(&self, floor: RingOffset) {
-        // Relaxed: a number by itself; the files before it are whole either way.
+        // Relaxed: no other memory depends on the number.
         self.0.floor.fetch_max(floor.0, Ordering::Relaxed);
     }
 
-    /// What has failed for good.
+    /// Why the log has failed; none while it has not.
     pub fn failure(&self) -> Option<String> {
         self.0.failure.reason()
     }
@@ -117,10 +117,10 @@ impl LogStatus {
 }
 
 impl Keeper {
-    /// Starts the thread that keeps a log. Before `floor` recovery needs nothing; up to `synced` the disk has all.
+    /// Starts the threads of a log. Recovery needs nothing before `floor`; the log is on the disk up to `synced`.
     ///
     /// # Errors
-    /// Where the system has no thread left.
+    /// Where the system cannot start a thread.
     pub fn start(
         storage: Arc<dyn Storage>,
         identity: LogIdentity,
@@ -128,7 +128,7 @@ impl Keeper {
         (floor, synced): (RingOffset, RingOffset),
         failure: LogFailure,
     ) -> io::Result<Keeper> {
-        let shared = Arc::new(Shared {
+        let progress = Arc::new(Progress {
             written: AtomicU64::new(synced.0),
             synced: AtomicU64::new(synced.0),
             floor: AtomicU64::new(floor.0),
@@ -141,43 +141,43 @@ impl Keeper {
         let mut threads = Vec::new();
         let (directory, files) = (identity.directory.clone(), storage.clone());
         threads.push(spawn(name("-next"), move || {
-            // Until the core is gone, or nobody listens.
+            // Until the core's handle is dropped.
             while let Ok(number) = wanted.recv()
                 && answers.send(prepare(&*files, &directory, number, &options)).is_ok()
             {}
         })?);
         let name = name("");
-        let work = Work {
+        let worker = KeeperThread {
             requests: received,
             storage,
             identity,
             options,
-            status: LogStatus(shared.clone()),
+            status: LogStatus(progress.clone()),
             segments: None,
             file: None,
             marked: Mark { synced, segments: None },
-            unnoted: VecDeque::new(),
+            without_streams: VecDeque::new(),
             sealed: 0,
             removal: Removal::default(),
         };
-        threads.push(spawn(name, move || work.run())?);
-        Ok(Keeper { requests: Some(requests), numbers: Some(numbers), prepared, shared, threads })
+        threads.push(spawn(name, move || worker.run())?);
+        Ok(Keeper { requests: Some(requests), numbers: Some(numbers), prepared, progress, threads })
     }
 
-    /// Asks for the file of the segment with this number.
+    /// Requests the file of the segment with this number; see [`Keeper::wait`].
     pub(super) fn prepare(&self, number: u64) {
         if self.numbers.as_ref().is_some_and(|numbers| numbers.send(number).is_err()) {
-            self.fail("the thread that makes segments has ended");
+            self.fail("the thread that creates segments has ended");
         }
     }
 
-    /// What others may know of the log.
+    /// The state of the log for other threads.
     pub fn status(&self) -> LogStatus {
-        LogStatus(self.shared.clone())
+        LogStatus(self.progress.clone())
     }
 
-    /// Asks for something.
-    pub fn ask(&self, request: Request) {
+    /// Sends a request.
+    pub fn ask(&self, request: KeeperRequest) {
         if let Some(requests) = &self.requests
             && requests.send(request).is_err()
         {
@@ -185,38 +185,38 @@ impl Keeper {
         }
     }
 
-    /// Waits for the segment that was asked for; none where it takes too long.
-    pub(super) fn wait(&self, patience: Duration) -> Option<io::Result<Prepared>> {
+    /// Waits at most `patience` for the file requested by [`Keeper::prepare`]; none where it is not ready by then.
+    pub(super) fn wait(&self, patience: Duration) -> Option<io::Result<PreparedSegment>> {
         self.prepared.recv_timeout(patience).ok()
     }
 
     pub(super) fn begin(&self, segments: &Segments, file: &Arc<dyn LogFile>, end: RingOffset) {
         self.note_written(end, false);
-        self.ask(Request::Begin { segments: segments.clone(), file: file.clone() });
+        self.ask(KeeperRequest::Begin { segments: segments.clone(), file: file.clone() });
     }
 
-    /// Whether something has failed for good.
+    /// Whether the log has failed.
     #[inline]
     pub fn has_failed(&self) -> bool {
-        self.shared.failure.is_set()
+        self.progress.failure.is_set()
     }
 
-    /// What has failed for good.
+    /// Why the log has failed; none while it has not.
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.reason()
+        self.progress.failure.reason()
     }
 
     pub(super) fn fail(&self, reason: &str) {
-        self.shared.failure.set(reason);
+        self.progress.failure.set(reason);
     }
 
     #[inline]
     pub(super) fn note_written(&self, end: RingOffset, is_synced: bool) {
         // Release, paired with the acquire in `written`.
-        self.shared.written.store(end.0, Ordering::Release);
+        self.progress.written.store(end.0, Ordering::Release);
         if is_synced {
             // Release, paired with the acquire in `synced`.
-            self.shared.synced.store(end.0, Ordering::Release);
+            self.progress.synced.store(end.0, Ordering::Release);
         }
     }
 }
@@ -225,7 +225,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         (self.requests, self.numbers) = (None, None);
         for thread in self.threads.drain(..) {
-            // A panic was told where it happened.
+            // A panic was reported by its own thread.
             let _ = thread.join();
         }
     }
@@ -235,51 +235,51 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinH
     std::thread::Builder::new().name(name).spawn(work)
 }
 
-/// Makes the file of a segment.
-fn prepare(storage: &dyn Storage, directory: &Path, number: u64, options: &LogOptions) -> io::Result<Prepared> {
+/// Creates the file of a segment.
+fn prepare(storage: &dyn Storage, directory: &Path, number: u64, options: &LogOptions) -> io::Result<PreparedSegment> {
     let prepare = match options.fsync {
         Fsync::Os | Fsync::EverySecond => Prepare::Allocate,
-        // Each sync is then one of data only.
+        // Each sync then writes data only.
         Fsync::Always => Prepare::Zero,
     };
     let file = storage.create(&segment_path(directory, number), options.segment_bytes, prepare)?;
-    Ok(Prepared { number, file: file.into() })
+    Ok(PreparedSegment { number, file: file.into() })
 }
 
-/// The thread's side.
-struct Work {
-    requests: Receiver<Request>,
+/// The thread that seals, syncs and removes segments.
+struct KeeperThread {
+    requests: Receiver<KeeperRequest>,
     storage: Arc<dyn Storage>,
     identity: LogIdentity,
     options: LogOptions,
     status: LogStatus,
     segments: Option<Segments>,
-    /// The active segment's.
+    /// The file of the active segment.
     file: Option<Arc<dyn LogFile>>,
-    /// The durable mark, as far as this thread has written it.
+    /// The durable mark that this thread wrote last.
     marked: Mark,
-    /// Sealed segments whose streams are to be noted.
-    unnoted: VecDeque<Arc<Segment>>,
-    /// How many were sealed since the last tick.
+    /// Sealed segments without a file of their streams, oldest first.
+    without_streams: VecDeque<Arc<Segment>>,
+    /// How many segments were sealed since the last tick.
     sealed: usize,
-    /// Segments that retention has taken.
+    /// The segments that retention has dropped.
     removal: Removal,
 }
 
-/// In a second in which more segments are sealed than this, streams are not noted: the shard needs its core, and whoever
-/// reads a stream meanwhile reads such a segment whole.
-const SEALED_MAX: usize = 1;
+/// After a tick in which more segments were sealed than this, no streams are written: the shard needs its core, and readers
+/// of one stream read such a segment completely meanwhile.
+const SEALED_PER_TICK_MAX: usize = 1;
 
-/// Of how many segments streams are noted at a tick, and before an orderly end. Each takes some 50 ms.
-const NOTED_AT_A_TICK: usize = 4;
+/// For how many segments streams are written per tick, and at the end. Each takes about 50 ms.
+const STREAMS_PER_TICK: usize = 4;
 
-impl Work {
+impl KeeperThread {
     fn run(mut self) {
         let mut tick_at = clock::monotonic_ns() + TICK.as_nanos() as u64;
         loop {
             let patience = Duration::from_nanos(tick_at.saturating_sub(clock::monotonic_ns()));
             match self.requests.recv_timeout(patience) {
-                Ok(request) => self.answer(request),
+                Ok(request) => self.handle(request),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -291,35 +291,35 @@ impl Work {
                     Fsync::Always => self.mark(),
                 }
                 self.retain();
-                if std::mem::take(&mut self.sealed) <= SEALED_MAX {
-                    self.note_streams();
+                if std::mem::take(&mut self.sealed) <= SEALED_PER_TICK_MAX {
+                    self.write_streams();
                 }
             }
         }
-        // An orderly end: everything is on the disk, whatever the mode.
+        // An orderly end: everything is synced, in every mode.
         self.sync();
-        self.note_streams();
+        self.write_streams();
     }
 
-    fn answer(&mut self, request: Request) {
+    fn handle(&mut self, request: KeeperRequest) {
         match request {
-            Request::Seal { segment, index, sealed, old, file } => {
+            KeeperRequest::Seal { segment, index, sealed, old, file } => {
                 self.file = Some(file);
                 self.seal(&segment, &index, &sealed, &*old);
-                self.unnoted.push_back(segment);
+                self.without_streams.push_back(segment);
                 self.sealed += 1;
                 self.retain();
             }
-            Request::Sync(done) => {
+            KeeperRequest::Sync(done) => {
                 self.sync();
-                // Who asked may have lost patience.
+                // The receiver may have timed out.
                 let _ = done.send(self.status.failure().map_or(Ok(self.status.synced()), Err));
             }
-            Request::Retain => self.retain(),
-            Request::Begin { segments, file } => {
+            KeeperRequest::Retain => self.retain(),
+            KeeperRequest::Begin { segments, file } => {
                 let (_, list) = segments.list();
-                let is_unnoted = |segment: &&Arc<Segment>| !streams_path(&segment.path).exists();
-                self.unnoted.extend(list.iter().filter(is_unnoted).cloned());
+                let lacks_streams = |segment: &&Arc<Segment>| !streams_path(&segment.path).exists();
+                self.without_streams.extend(list.iter().filter(lacks_streams).cloned());
                 self.segments = Some(segments);
                 self.file = Some(file);
                 self.mark();
@@ -328,8 +328,8 @@ impl Work {
     }
 
     fn seal(&mut self, segment: &Segment, index: &SparseIndex, sealed: &Sealed, file: &dyn LogFile) {
-        // After a sync that failed the next one may succeed without having written what the first was to write. An index
-        // would say that all of the segment is on the disk.
+        // After a failed sync a later one may succeed without having written the same data, and an index would state that all
+        // of the segment is on the disk.
         if self.status.failure().is_some() {
             return;
         }
@@ -338,41 +338,41 @@ impl Work {
         }
         self.status.note_synced(sealed.end);
         self.mark();
-        // Without it readers of the segment search from its start, and the next recovery makes it.
+        // Without an index readers search from the start of the segment, and the next recovery writes it.
         if let Err(error) = self.storage.replace(&index_path(&segment.path), &index.encode(sealed)) {
-            tracing::warn!(path = %segment.path.display(), %error, "no index beside the segment");
+            tracing::warn!(path = %segment.path.display(), %error, "the index of the segment cannot be written");
         }
     }
 
-    /// Writes down which streams are where in some sealed segments, the oldest first.
-    fn note_streams(&mut self) {
-        for _ in 0..NOTED_AT_A_TICK {
-            let Some(segment) = self.unnoted.pop_front() else { return };
-            // The active one comes when it is sealed; one that retention has taken not at all.
+    /// Writes the streams of some sealed segments, oldest first.
+    fn write_streams(&mut self) {
+        for _ in 0..STREAMS_PER_TICK {
+            let Some(segment) = self.without_streams.pop_front() else { return };
+            // The active segment follows when it is sealed; one that retention has dropped needs none.
             if let Some(sealed) = segment.as_sealed().filter(|_| segment.path.exists()) {
-                self.note_streams_of(&segment, sealed);
+                self.write_streams_of(&segment, sealed);
             }
         }
     }
 
-    fn note_streams_of(&self, segment: &Segment, sealed: &Sealed) {
-        let blocks = SegmentFile::open(&segment.path).and_then(|file| StreamBlocks::make(&file, sealed.end));
+    fn write_streams_of(&self, segment: &Segment, sealed: &Sealed) {
+        let blocks = SegmentFile::open(&segment.path).and_then(|file| StreamBlocks::build(&file, sealed.end));
         let written = blocks
             .map_err(io::Error::other)
             .and_then(|blocks| self.storage.replace(&streams_path(&segment.path), &blocks.encode()));
-        // Without it who reads a stream reads all of the segment.
+        // Without the file readers of one stream read the whole segment.
         if let Err(error) = written {
-            tracing::warn!(path = %segment.path.display(), %error, "the segment's streams are not noted");
+            tracing::warn!(path = %segment.path.display(), %error, "the streams of the segment cannot be written");
         }
     }
 
-    /// Syncs what was written so far.
+    /// Syncs everything written so far.
     fn sync(&mut self) {
         let written = self.status.written();
-        // A segment that was sealed before that was announced before: the file that is synced below is then the one
-        // behind it.
+        // A segment that was sealed before `written` was read was announced before: after these requests `file` is the
+        // segment behind it.
         while let Ok(request) = self.requests.try_recv() {
-            self.answer(request);
+            self.handle(request);
         }
         let Some(file) =
             self.file.as_ref().filter(|_| written > self.status.synced() && self.status.failure().is_none())
@@ -383,14 +383,14 @@ impl Work {
             Ok(()) => self.status.note_synced(written),
             Err(error) => {
                 let directory = self.identity.directory.display();
-                tracing::error!(%directory, %error, "sync has failed, no more writes");
+                tracing::error!(%directory, %error, "sync has failed, writes are refused from now on");
                 self.status.0.failure.set(&format!("sync of the log in {directory}: {error}"));
             }
         }
         self.mark();
     }
 
-    /// Writes down how far the log is on the disk, and which segments it has.
+    /// Writes the durable mark: how far the log is on the disk, and which segments it has.
     fn mark(&mut self) {
         let list = self.segments.as_ref().map(|segments| segments.list().1);
         let segments = list.and_then(|list| Some((list.first()?.number, list.last()?.number)));
@@ -401,12 +401,12 @@ impl Work {
         match synced::write(&*self.storage, &self.identity.directory, mark) {
             Ok(()) => self.marked = mark,
             Err(error) => {
-                tracing::warn!(shard = %self.identity.shard, %error, "the mark of what is synced stays behind")
+                tracing::warn!(shard = %self.identity.shard, %error, "the mark of what is synced cannot be written")
             }
         }
     }
 
-    /// Removes the oldest segments that are too many or too old, and that recovery does not need.
+    /// Drops the oldest segments that exceed the bounds of retention and that recovery does not need.
     fn retain(&mut self) {
         let Some(segments) = &self.segments else { return };
         // Relaxed: see `raise_floor`.
@@ -427,9 +427,9 @@ impl Work {
             segments.drop_before(list[gone].number);
             list[..gone].iter().for_each(|segment| self.removal.push(&segment.path));
         }
-        // Nothing goes before the mark says that it may be missing.
+        // No file is removed before the durable mark allows it to be missing.
         let first = segments.list().1.first().map(|segment| segment.number);
-        let is_marked = |this: &Work| this.marked.segments.map(|(first, _)| first) == first;
+        let is_marked = |this: &KeeperThread| this.marked.segments.map(|(first, _)| first) == first;
         if !is_marked(self) {
             self.mark();
         }

@@ -1,33 +1,33 @@
-//! A file that is read through a mapping, and survives what happens to the file.
+//! A file that is read through a memory mapping, by a process that survives damage to the file.
 //!
-//! Where a mapped page cannot be had — the file was cut shorter, the disk does not give it back — the kernel sends the
-//! reader SIGBUS, which ends a process. So a handler is installed with the first mapping. It looks the address up in a
-//! table of all mappings, and where it finds it:
+//! Where a mapped page cannot be read (the file was cut, the disk reports an error), the kernel sends SIGBUS to the reader,
+//! which ends a process by default. So a handler is installed with the first mapping. It searches a table of all mappings
+//! for the faulting address. Where the address is in a mapping, the handler
 //!
-//! 1. it sets the mapping's `damaged`;
-//! 2. it maps anonymous zeros over the whole mapping, in one system call, and returns: the reader goes on, with zeros.
+//! 1. sets the `damaged` flag of the mapping;
+//! 2. maps anonymous zeros over the whole mapping, in one system call, and returns: the reader continues, with zeros.
 //!
-//! [`MappedFile::copy`] looks at `damaged` after it has copied, and where it is set reads again with `pread`, which has
-//! errors where a mapping has signals. So does every later copy; what can still be read of a damaged file is read.
-//! Any other address goes to the handler that was there before.
+//! [`MappedFile::copy`] checks `damaged` after it has copied. Where the flag is set it reads again with `pread`, which
+//! reports errors instead of signals, as every later copy does: what can still be read of a damaged file is read. A fault at
+//! any other address goes to the previous handler.
 //!
-//! # Why the handler may do what it does
+//! # Why the handler is sound
 //!
-//! * It runs on the thread that copies, in the middle of [`MappedFile::copy`], which borrows the mapping. So the entry
-//!   it looks for is in the table, and stays what it is. Other entries may come and go meanwhile; each is one atomic
-//!   word, start and length together, so it finds no range that never was.
-//! * It calls `mmap`, `sigaction` and `raise` only, plain system calls, and takes no lock.
-//! * The zeros take no memory: nobody writes to them, so every page of them is the kernel's one page of zeros. Nor do
-//!   they take a place in the kernel's list of mappings, for all of one is replaced.
+//! * It runs on the thread that copies, inside [`MappedFile::copy`], which borrows the mapping. So the slot of that mapping
+//!   is in the table and does not change. Other entries may come and go meanwhile; each is one atomic word with start and
+//!   length together, so the handler never sees a range that did not exist.
+//! * It calls only `mmap`, `sigaction` and `raise`, plain system calls, and takes no lock.
+//! * The zeros take no memory: nothing writes to them, so every page is the kernel's shared zero page. They take no
+//!   additional mapping of the kernel either, since a whole mapping is replaced.
 //!
-//! # Why no zeros are taken for the file
+//! # Why zeros are never taken for content of the file
 //!
-//! Whoever's copy meets zeros finds `damaged` set after it: it was set before the zeros were mapped. The thread that
-//! mapped them is ordered by its own program; another thread by the fences in `on_bus_error` and `copy` and by the
-//! kernel, which changes the mapping under a lock that a reader's page fault takes too.
+//! A copy that reads such zeros finds `damaged` set afterwards: it was set before the zeros were mapped. On the thread that
+//! mapped them this is program order; on another thread it follows from the fences in `on_bus_error` and `copy` and from
+//! the kernel, which changes the mapping under a lock that a reader's page fault takes too.
 //!
-//! One thing no signal tells of: between the end of a file that was cut and the end of that page there are zeros. Records
-//! have checksums.
+//! No signal reports the zeros between the end of a file that was cut and the end of its last page. The checksums of the
+//! records do.
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::fs::File;
@@ -36,60 +36,60 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::ptr;
-// Those of std under loom too: they are static, and loom knows no signals.
+// The atomics of std under loom too: they are static, and loom has no signals.
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-/// How many files are mapped at once; what is opened beyond that is read by `pread`. A system allows 65,530 mappings
-/// unless it is told otherwise.
+/// The most files that are mapped at once; further ones are read by `pread`. The default limit of Linux is 65,530 mappings
+/// per process.
 pub const MAPPINGS_MAX: usize = 4096;
 
-/// Why bytes of a file cannot be had.
+/// Why bytes of a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
-    /// The file was never that long.
+    /// The file was shorter when it was opened.
     #[error("bytes {at} to {end} are beyond the file's {length}", end = .at.saturating_add(*.bytes))]
     Beyond {
-        /// From which byte on.
+        /// The first byte that was requested.
         at: u64,
-        /// How many bytes.
+        /// How many bytes were requested.
         bytes: u64,
-        /// The file's length when it was opened, in bytes.
+        /// The length of the file when it was opened, in bytes.
         length: u64,
     },
-    /// The file was longer when it was opened.
+    /// The file was cut after it was opened.
     #[error("the file has been cut: it ends before byte {end}, and had {length}")]
     Cut {
-        /// The end of what was wanted.
+        /// The byte behind the last requested one.
         end: u64,
-        /// The file's length when it was opened, in bytes.
+        /// The length of the file when it was opened, in bytes.
         length: u64,
     },
-    /// The system cannot read it.
+    /// The kernel reports an error.
     #[error("bytes from {at} on cannot be read: {source}")]
     Unreadable {
-        /// From which byte on.
+        /// The first byte that was requested.
         at: u64,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// A file for reading, of the length that it had when it was opened.
+/// A file open for reading, with the length that it had when it was opened.
 pub struct MappedFile {
-    /// Before `file`, and in it the entry before the mapping: so they are dropped in this order.
+    /// Declared before `file`, and in it the table's slot before the mapping: they are dropped in this order.
     mapping: Option<Mapping>,
     file: File,
     length: u64,
 }
 
 struct Mapping {
-    entry: Registered,
+    slot: RegisteredSlot,
     bytes: MmapRaw,
 }
 
 impl MappedFile {
-    /// Opens a file and maps it; where it cannot be mapped it is read by `pread`.
+    /// Opens a file and maps it. A file that cannot be mapped is read by `pread`.
     ///
     /// # Errors
     /// Where the file cannot be opened.
@@ -97,7 +97,7 @@ impl MappedFile {
         MappedFile::new(File::open(path)?, &MAPPINGS)
     }
 
-    fn new(file: File, table: &'static [Entry]) -> io::Result<MappedFile> {
+    fn new(file: File, table: &'static [MappingSlot]) -> io::Result<MappedFile> {
         let length = file.metadata()?.len();
         Ok(MappedFile { mapping: map(&file, length, table), file, length })
     }
@@ -107,31 +107,31 @@ impl MappedFile {
         self.length
     }
 
-    /// Whether it is read through a mapping: not beyond [`MAPPINGS_MAX`], nor once a part of it could not be read.
+    /// Whether the file is read through a mapping: not when [`MAPPINGS_MAX`] was reached, and not once a fault occurred.
     pub fn is_mapped(&self) -> bool {
-        self.mapping.as_ref().is_some_and(|mapping| !mapping.entry.is_damaged())
+        self.mapping.as_ref().is_some_and(|mapping| !mapping.slot.is_damaged())
     }
 
-    /// Copies the file's bytes from `at` on into `out`. What is in `out` means nothing if the answer is an error.
+    /// Fills `out` with the bytes of the file from byte `at` on. After an error the content of `out` is unspecified.
     ///
     /// # Errors
-    /// Where the file does not have them, or no longer, or the system cannot read them.
+    /// Where the file does not have the bytes, has them no longer, or cannot be read.
     pub fn copy(&self, at: u64, out: &mut [u8]) -> Result<(), MapError> {
         let bytes = out.len() as u64;
         if at.checked_add(bytes).is_none_or(|end| end > self.length) {
             return Err(MapError::Beyond { at, bytes, length: self.length });
         }
-        if let Some(mapping) = self.mapping.as_ref().filter(|mapping| !mapping.entry.is_damaged()) {
-            // SAFETY: the range was checked: it lies within the file's length, which is the mapping's.
+        if let Some(mapping) = self.mapping.as_ref().filter(|mapping| !mapping.slot.is_damaged()) {
+            // SAFETY: the range was checked to be within the length of the file, which is the length of the mapping.
             let from = unsafe { mapping.bytes.as_ptr().add(at as usize) };
-            // SAFETY: the mapping is borrowed, so it stays, or is zeros; and `out` is no part of it, for it is lent
-            // mutably and the mapping is lent to nobody.
+            // SAFETY: the mapping is borrowed, so it stays mapped, to the file or to zeros; `out` does not overlap it, since
+            // `out` is borrowed mutably and nothing else has a reference into the mapping.
             unsafe { copy_out(from, out) };
-            // Acquire, paired with the fence in `on_bus_error`: if the copy met zeros that another thread's handler
-            // mapped, the load below sees the flag that it set before. For this thread's own handler, which ran in the
-            // middle of the copy, it keeps the compiler from asking earlier.
+            // Acquire, paired with the fence in `on_bus_error`: if the copy has read zeros that another thread's handler
+            // mapped, the load below sees the flag that was set before. For this thread's own handler, which ran during the
+            // copy, the fence keeps the compiler from moving the load up.
             fence(Ordering::Acquire);
-            if !mapping.entry.is_damaged() {
+            if !mapping.slot.is_damaged() {
                 return Ok(());
             }
         }
@@ -141,16 +141,16 @@ impl MappedFile {
         })
     }
 
-    /// Says that these bytes are wanted soon, so that the system reads them ahead. A hint: what is beyond the end is
-    /// left out, and nothing tells whether it helped.
+    /// Asks the kernel to read ahead `bytes` bytes from byte `at` on. A hint: what is beyond the end is ignored, and so is any
+    /// error.
     pub fn advise_will_need(&self, at: u64, bytes: u64) {
         let at = at.min(self.length);
         let bytes = bytes.min(self.length - at);
         if bytes == 0 {
             return;
         }
-        // A hint that is not taken changes nothing: so no error is of interest.
-        match self.mapping.as_ref().filter(|mapping| !mapping.entry.is_damaged()) {
+        // A hint that fails changes nothing.
+        match self.mapping.as_ref().filter(|mapping| !mapping.slot.is_damaged()) {
             Some(mapping) => {
                 let _ = mapping.bytes.advise_range(Advice::WillNeed, at as usize, bytes as usize);
             }
@@ -162,10 +162,10 @@ impl MappedFile {
     }
 }
 
-/// Copies bytes that others may change: by volatile reads, each once, of words where they stand at words.
+/// Copies bytes that may change meanwhile: by volatile reads, one per byte, or one per word where `from` is aligned.
 ///
 /// # Safety
-/// `out.len()` bytes from `from` on may be read, and are no part of `out`.
+/// `out.len()` bytes from `from` on must be readable, and must not overlap `out`.
 unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
     let (words, rest) = match from.cast::<u64>().is_aligned() {
         true => out.as_chunks_mut::<8>(),
@@ -173,28 +173,28 @@ unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
     };
     let done = words.len() * 8;
     for (index, word) in words.iter_mut().enumerate() {
-        // SAFETY: the caller's promise; it is aligned, and the words lie within `out.len()` bytes.
+        // SAFETY: promised by the caller; `from` is aligned, and the words are within `out.len()` bytes.
         *word = unsafe { from.cast::<u64>().add(index).read_volatile() }.to_ne_bytes();
     }
     for (index, byte) in rest.iter_mut().enumerate() {
-        // SAFETY: the caller's promise; `done + rest.len()` is `out.len()`.
+        // SAFETY: promised by the caller; `done + rest.len()` is `out.len()`.
         *byte = unsafe { from.add(done + index).read_volatile() };
     }
 }
 
-fn map(file: &File, length: u64, table: &'static [Entry]) -> Option<Mapping> {
-    // Without a handler nothing is mapped; nor is an empty file, which cannot be.
+fn map(file: &File, length: u64, table: &'static [MappingSlot]) -> Option<Mapping> {
+    // Without the handler no file is mapped; an empty file cannot be.
     if length == 0 || !is_handler_installed() {
         return None;
     }
     let bytes = MmapOptions::new().len(usize::try_from(length).ok()?).map_raw_read_only(file).ok()?;
-    let entry = Registered::new(bytes.as_ptr() as u64, length, table)?;
-    Some(Mapping { entry, bytes })
+    let slot = RegisteredSlot::new(bytes.as_ptr() as u64, length, table)?;
+    Some(Mapping { slot, bytes })
 }
 
-/// A place in the table of mappings.
-struct Entry {
-    /// The start's 4-KiB page in the upper 36 bits, the number of pages in the lower 28; 0 where the place is free.
+/// A slot of the table of mappings.
+struct MappingSlot {
+    /// The number of the first 4-KiB page in the upper 36 bits, the count of pages in the lower 28; 0 where the slot is free.
     range: AtomicU64,
     damaged: AtomicBool,
 }
@@ -202,38 +202,38 @@ struct Entry {
 const PAGE_BITS: u32 = 12;
 const COUNT_BITS: u32 = 28;
 
-static MAPPINGS: [Entry; MAPPINGS_MAX] =
-    [const { Entry { range: AtomicU64::new(0), damaged: AtomicBool::new(false) } }; MAPPINGS_MAX];
+static MAPPINGS: [MappingSlot; MAPPINGS_MAX] =
+    [const { MappingSlot { range: AtomicU64::new(0), damaged: AtomicBool::new(false) } }; MAPPINGS_MAX];
 
-impl Entry {
-    /// Start and end of what is mapped there, as addresses. Both 0 where nothing is.
+impl MappingSlot {
+    /// The start and end address of the mapping; both 0 where the slot is free.
     fn range(&self) -> (u64, u64) {
-        // Acquire, paired with the exchange in `Registered::new`; the entry that the handler looks for was put there
-        // before the reading that failed, by this thread or one that handed the mapping over.
+        // Acquire, paired with the exchange in `RegisteredSlot::new`. The slot that the handler searches for was registered
+        // before the read that failed, by this thread or by one that handed the mapping over.
         let range = self.range.load(Ordering::Acquire);
         let (first, count) = (range >> COUNT_BITS, range & ((1 << COUNT_BITS) - 1));
         (first << PAGE_BITS, (first + count) << PAGE_BITS)
     }
 }
 
-/// A mapping's entry in the table. It is free again once this is dropped.
-struct Registered(&'static Entry);
+/// A slot that one mapping uses; free again when this is dropped.
+struct RegisteredSlot(&'static MappingSlot);
 
-impl Registered {
-    /// Takes a free place; none where there is no more, or where the numbers don't fit an entry.
-    fn new(start: u64, length: u64, table: &'static [Entry]) -> Option<Registered> {
+impl RegisteredSlot {
+    /// Takes a free slot; none where the table is full, or where the range does not fit into a slot.
+    fn new(start: u64, length: u64, table: &'static [MappingSlot]) -> Option<RegisteredSlot> {
         let (first, count) = (start >> PAGE_BITS, length.div_ceil(1 << PAGE_BITS));
         if start == 0 || first >> (64 - COUNT_BITS) != 0 || count >> COUNT_BITS != 0 {
             return None;
         }
         let range = first << COUNT_BITS | count;
-        // Acquire, paired with the release in `drop`: `damaged` is as the former owner left it, false. Release, paired
-        // with the load in `Entry::range`. Relaxed where it fails: nothing is read then.
-        let take = |entry: &&Entry| {
-            entry.range.load(Ordering::Relaxed) == 0
-                && entry.range.compare_exchange(0, range, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        // Acquire, paired with the release in `drop`: `damaged` is false, as the previous owner left it. Release, paired
+        // with the load in `MappingSlot::range`. Relaxed where it fails: nothing is read then.
+        let take = |slot: &&MappingSlot| {
+            slot.range.load(Ordering::Relaxed) == 0
+                && slot.range.compare_exchange(0, range, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
-        table.iter().find(take).map(Registered)
+        table.iter().find(take).map(RegisteredSlot)
     }
 
     fn is_damaged(&self) -> bool {
@@ -242,65 +242,65 @@ impl Registered {
     }
 }
 
-impl Drop for Registered {
+impl Drop for RegisteredSlot {
     fn drop(&mut self) {
         // Relaxed: the store below publishes it.
         self.0.damaged.store(false, Ordering::Relaxed);
-        // Release, paired with the exchange in `new`. The memory is unmapped after this, so that no entry stands for
-        // memory that is someone else's.
+        // Release, paired with the exchange in `new`. The memory is unmapped after this, so that no slot ever covers memory
+        // of somebody else.
         self.0.range.store(0, Ordering::Release);
     }
 }
 
-/// What SIGBUS did before.
+/// The action of SIGBUS before the handler was installed.
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// Installs the handler, once.
+/// Whether the handler is installed; the first call installs it.
 fn is_handler_installed() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
         let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: it only asks, and `previous` is a place for the answer.
+        // SAFETY: the call only queries the action, and `previous` has room for it.
         if unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), previous.as_mut_ptr()) } != 0 {
             return false;
         }
-        // SAFETY: the call has filled it, and zeros are a valid value anyway.
+        // SAFETY: the call has filled `previous`, and zeros are a valid value anyway.
         let previous = unsafe { previous.assume_init() };
-        // Before the handler can run, which asks for it.
+        // Set before the handler can run, which reads it.
         PREVIOUS.get_or_init(|| previous);
         // SAFETY: zeros are a valid `sigaction`.
         let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
         action.sa_sigaction = on_bus_error as *const () as usize;
-        // On the thread's signal stack, if it has one: another part of the process may overflow its own.
+        // On the thread's signal stack, if it has one: the fault may be an overflow of the thread's own stack.
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: `action` is whole, with an empty mask, and its handler is of the kind that SA_SIGINFO says and does
-        // only what a handler may.
+        // SAFETY: `action` is complete, with an empty mask; its handler has the signature that SA_SIGINFO requires and is
+        // async-signal-safe.
         unsafe { libc::sigaction(libc::SIGBUS, &action, ptr::null_mut()) == 0 }
     })
 }
 
 extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel calls a handler with SA_SIGINFO with a valid `info`.
+    // SAFETY: the kernel passes a valid `info` to a handler with SA_SIGINFO.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as u64) };
-    // Codes up to 0 mean that somebody sent the signal; there is no address then.
+    // Codes up to 0 mean that a process sent the signal; there is no address then.
     let is_fault = code > 0;
-    let holds = |entry: &&Entry| {
-        let (start, end) = entry.range();
+    let contains_address = |slot: &&MappingSlot| {
+        let (start, end) = slot.range();
         (start..end).contains(&address)
     };
-    if is_fault && let Some(entry) = MAPPINGS.iter().find(holds) {
-        // Relaxed, with the fence behind it: the flag is set before there are zeros to be met.
-        entry.damaged.store(true, Ordering::Relaxed);
+    if is_fault && let Some(slot) = MAPPINGS.iter().find(contains_address) {
+        // Relaxed, with the fence below: the flag is set before a reader can see zeros.
+        slot.damaged.store(true, Ordering::Relaxed);
         // Release, paired with the fence in `copy`; the system call below comes after it.
         fence(Ordering::Release);
-        let (start, end) = entry.range();
+        let (start, end) = slot.range();
         let flags = libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: errno is this thread's, and the place is valid as long as the thread.
+        // SAFETY: errno is thread-local and valid as long as the thread.
         let errno = unsafe { *libc::__errno_location() };
-        // SAFETY: the range is that of a mapping that the interrupted `copy` borrows, so it is ours and nothing else's;
-        // it is read only through raw pointers, by volatile reads that expect it to change.
+        // SAFETY: the range is a mapping that the interrupted `copy` borrows, so it belongs to this module alone; it is read
+        // only through raw pointers, by volatile reads that expect changes.
         let zeros = unsafe { libc::mmap(start as *mut _, (end - start) as usize, libc::PROT_READ, flags, -1, 0) };
-        // SAFETY: as above. What was interrupted may be about to look at its own error.
+        // SAFETY: as above. The interrupted code may be about to read errno.
         unsafe { *libc::__errno_location() = errno };
         if zeros != libc::MAP_FAILED {
             return;
@@ -309,7 +309,7 @@ extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, cont
     pass_on(signal, info, context, is_fault);
 }
 
-/// Does with the signal what would have been done without this handler.
+/// Handles the signal as it would have been handled without this module.
 fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void, is_fault: bool) {
     let (handler, flags) =
         PREVIOUS.get().map_or((libc::SIG_DFL, 0), |previous| (previous.sa_sigaction, previous.sa_flags));
@@ -317,8 +317,8 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
         libc::SIG_IGN if !is_fault => {}
         // A fault cannot be ignored.
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: the default action needs nothing. Back from here, the access fails once more and ends the
-            // process, with the address where it was; a signal that was sent is sent again.
+            // SAFETY: the default action has no requirements. After the return the access faults again and ends the process,
+            // with the original address; a signal that was sent is sent again.
             unsafe {
                 libc::signal(signal, libc::SIG_DFL);
                 if !is_fault {
@@ -328,12 +328,12 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
         }
         handler if flags & libc::SA_SIGINFO != 0 => {
             type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
-            // SAFETY: whoever installed it said by SA_SIGINFO that it is such a function.
+            // SAFETY: the previous handler was installed with SA_SIGINFO, so it has this signature.
             let handler = unsafe { std::mem::transmute::<usize, Handler>(handler) };
             handler(signal, info, context);
         }
         handler => {
-            // SAFETY: whoever installed it said, without SA_SIGINFO, that it is such a function.
+            // SAFETY: the previous handler was installed without SA_SIGINFO, so it has this signature.
             let handler = unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler) };
             handler(signal);
         }

@@ -1,25 +1,26 @@
 //! The log of one shard: its history in files below `--dir`, written once and read at the same offsets. It holds exactly
-//! the bytes that the shard's ring holds. What stands around it (directory, recovery, repair) is [`store`](crate::store).
+//! the bytes that the shard's ring holds. The directory around the logs, recovery and repair are in
+//! [`store`](crate::store), which uses this module and is not used by it.
 //!
-//! | file | what is in it |
+//! | file | content |
 //! |---|---|
-//! | [`segment`] | a file of records: its header and its name |
+//! | [`segment`] | the format of a segment: its header and its name |
 //! | [`index`] | the sparse index of a segment, from position to offset |
 //! | [`streams`] | which streams are in which part of a segment |
-//! | [`segments`] | the segments of a shard as its readers hold them |
-//! | [`options`] | whose log it is, and how it is kept |
-//! | [`writer`] | a turn's records written, from one segment into the next |
-//! | `zero_padding` | zeros behind the records, for the sake of the pages' size |
-//! | [`keeper`] | the threads that make segments, sync, seal, and remove what is not kept |
-//! | [`failure`] | what ends all writing |
-//! | [`reader`] | seek and read |
-//! | [`scan`] | a segment read from record to record, each checked |
-//! | [`torn_end`] | what lies behind a record that is not whole |
-//! | `removal` | segments on their way off the disk |
-//! | [`map`] | a file mapped for reading that may fail under its readers |
-//! | [`synced`] | the mark of what is surely there |
-//! | [`storage`] | the write side of files, behind a trait |
-//! | `recording` | a write side that can lose the power, for tests |
+//! | [`segments`] | the list of a shard's segments that its readers share |
+//! | [`options`] | which shard a log belongs to, how it is written and retained |
+//! | [`writer`] | writes the records of a turn, from one segment into the next |
+//! | `zero_padding` | zeros behind the records, so that pages are allocated in groups |
+//! | [`keeper`] | threads that create segments, seal, sync, and remove |
+//! | `removal` | removes segments in order |
+//! | [`failure`] | the failure that ends all writes |
+//! | [`reader`] | seeks and reads, for the history |
+//! | [`map`] | a mapped file that may be damaged under its readers |
+//! | [`scan`] | reads a segment from record to record, each checked |
+//! | [`torn_end`] | tells a torn end from damage |
+//! | [`synced`] | the durable mark: up to where the log is on the disk |
+//! | [`storage`] | how files are written, behind a trait |
+//! | `recording` | a storage for tests that simulates power losses |
 
 pub mod failure;
 pub mod index;

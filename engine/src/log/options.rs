@@ -1,27 +1,28 @@
-//! Whose log it is, and how it is kept.
+//! Which shard a log belongs to, and how the log is written and retained.
 
 use super::segment::SegmentHeader;
 use crate::position::ShardId;
 use std::path::PathBuf;
 
-/// When what was written is synced to the disk.
+/// When written records are synced to the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
-    /// Whenever the system likes, and when a segment is sealed. Survives the end of the process, not of the system.
+    /// When the operating system decides, and when a segment is sealed. Records survive the end of the process, but not a
+    /// crash of the system.
     #[default]
     Os,
-    /// Every second, in the background.
+    /// Once a second, in the background.
     EverySecond,
-    /// Before anything that a turn did is seen by anybody.
+    /// Before the turn that wrote them is published.
     Always,
 }
 
-/// Whose log it is.
+/// Which shard a log belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogIdentity {
-    /// The directory of the shard's files.
+    /// The directory with the shard's files.
     pub directory: PathBuf,
-    /// The generation of shards.
+    /// The number of the generation.
     pub generation: u32,
     /// The shard.
     pub shard: ShardId,
@@ -30,26 +31,26 @@ pub struct LogIdentity {
 }
 
 impl LogIdentity {
-    /// Whether a file of this number with this header is a segment of it.
+    /// Whether a file with this number in its name and this header is a segment of the log.
     pub fn owns(&self, header: &SegmentHeader, number: u64) -> bool {
         (header.generation, header.shard, header.shards, header.number)
             == (self.generation, self.shard, self.shards, number)
     }
 }
 
-/// How a log is kept.
+/// How a log is written and retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// When it is synced.
+    /// When records are synced.
     pub fsync: Fsync,
-    /// The bytes of a segment's file. Without its header it holds what the unpublished records of a turn take at the
-    /// most: [`unpublished_bytes_max`](crate::limits::unpublished_bytes_max).
+    /// The size of a segment's file in bytes. What it holds beside its header is at least the most that the unpublished
+    /// records of a turn take: [`unpublished_bytes_max`](crate::limits::unpublished_bytes_max).
     pub segment_bytes: u64,
-    /// What the records of one turn take at the most, in bytes, unless more is asked for: see
+    /// The most that the records of one turn take, in bytes, unless the turn reserves more with
     /// [`LogWriter::check_room_for`](super::LogWriter::check_room_for).
     pub turn_bytes: u64,
-    /// How many bytes of segments are kept.
+    /// How many bytes of segments retention keeps.
     pub retain_bytes: u64,
-    /// How long records are kept, milliseconds; none for ever.
+    /// How long retention keeps records, in milliseconds; none: without limit.
     pub retain_ms: Option<u64>,
 }

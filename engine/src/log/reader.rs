@@ -1,4 +1,4 @@
-//! Reading a shard's segments: find a position, copy a run of whole records, check each, lend them.
+//! Reading a shard's segments: seek to a position, copy a run of complete records, check each, lend them.
 
 use super::index::SparseIndex;
 use super::map::MappedFile;
@@ -12,32 +12,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// A reader of one shard's segments. It keeps one of them open, and what it copied last.
+/// A reader of one shard's segments. It keeps one of them open, and the records that it copied last.
 pub struct SegmentReader {
     segments: Segments,
     list: SegmentList,
     version: u64,
-    open: Option<Open>,
+    open: Option<OpenSegment>,
     scratch: Vec<u8>,
-    /// Up to which byte of the open file the system was asked to read ahead.
-    ahead: u64,
+    /// The byte of the open file up to which the kernel was asked to read ahead.
+    requested: u64,
 }
 
-struct Open {
+struct OpenSegment {
     segment: Arc<Segment>,
     map: MappedFile,
     index: Option<Arc<SparseIndex>>,
-    /// Which streams are where; loaded when somebody reads one.
+    /// The streams of the segment; loaded by the first reader of one stream.
     streams: OnceCell<Option<StreamBlocks>>,
 }
 
-/// Why records cannot be read from a log.
+/// Why records of a log cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SegmentError {
-    /// Retention has taken them.
+    /// Retention has dropped them.
     #[error(transparent)]
     Lapped(#[from] Lapped),
-    /// The file cannot be read, or holds something else than what was written.
+    /// The file cannot be read, or its content is not what was written.
     #[error("{path}: {reason}; run `keytide check` on the directory")]
     Damaged {
         /// The segment's file.
@@ -47,22 +47,22 @@ pub enum SegmentError {
     },
 }
 
-/// How much is asked of the system ahead of the reader, in bytes.
-const AHEAD_BYTES: u64 = 2 << 20;
+/// How far ahead of the reader the kernel is asked to read, in bytes.
+const READAHEAD_BYTES: u64 = 2 << 20;
 
 impl SegmentReader {
-    /// A reader that has nothing open yet.
+    /// A reader that has no segment open yet.
     pub fn new(segments: &Segments) -> SegmentReader {
         let (version, list) = segments.list();
-        SegmentReader { segments: segments.clone(), list, version, open: None, scratch: Vec::new(), ahead: 0 }
+        SegmentReader { segments: segments.clone(), list, version, open: None, scratch: Vec::new(), requested: 0 }
     }
 
-    /// Hands out what was copied last, for memory that the next copy may use.
+    /// Exchanges the buffer with the records copied last for one that the next copy may reuse.
     pub fn swap_scratch(&mut self, other: &mut Vec<u8>) {
         std::mem::swap(&mut self.scratch, other);
     }
 
-    /// What was copied last.
+    /// The records copied last, as bytes.
     pub fn scratch(&self) -> &[u8] {
         &self.scratch
     }
@@ -73,29 +73,29 @@ impl SegmentReader {
         }
     }
 
-    /// The start of the oldest record, and what was lost before it.
+    /// The offset of the oldest record, and the position of the newest record dropped before it.
     fn lapped(&self) -> Lapped {
         let head = self.list.first().map_or(RingOffset(0), |segment| segment.base);
         Lapped { head, evicted_through: self.segments.evicted_through().unwrap_or_default() }
     }
 
     /// Opens a segment, unless it is open.
-    fn open(&mut self, at: usize) -> Result<&Open, SegmentError> {
+    fn open(&mut self, at: usize) -> Result<&OpenSegment, SegmentError> {
         if self.open.as_ref().is_none_or(|open| open.segment.number != self.list[at].number) {
             let segment = self.list[at].clone();
             self.open = None;
-            self.ahead = 0;
+            self.requested = 0;
             let map = match MappedFile::open(&segment.path) {
                 Ok(map) => map,
                 Err(error) => {
                     self.refresh();
-                    // Retention takes a segment from the list first, then its file.
+                    // Retention drops a segment from the list before it removes the file.
                     let is_gone = self.list.first().is_none_or(|oldest| segment.number < oldest.number);
                     return Err(if is_gone { self.lapped().into() } else { damaged(&segment, error.to_string()) });
                 }
             };
             let index = segment.index();
-            self.open = Some(Open { segment, map, index, streams: OnceCell::new() });
+            self.open = Some(OpenSegment { segment, map, index, streams: OnceCell::new() });
         }
         match &self.open {
             Some(open) => Ok(open),
@@ -103,8 +103,8 @@ impl SegmentReader {
         }
     }
 
-    /// Where the first record is, among those before `tail`, whose position is `position` or more; `tail` where there
-    /// is none. Whether something before it was lost is for [`Segments::evicted_through`] to say.
+    /// The offset of the first record before `tail` whose position is at least `position`; `tail` where there is none.
+    /// Whether records before it were dropped, [`Segments::evicted_through`] tells.
     ///
     /// # Errors
     /// Where a segment cannot be read.
@@ -113,7 +113,7 @@ impl SegmentReader {
         if self.list.is_empty() {
             return Ok(tail);
         }
-        // The records of a segment are beyond what came before it.
+        // All records of a segment are beyond `after`.
         let mut at = self.list.partition_point(|segment| segment.after < position).saturating_sub(1);
         loop {
             let open = self.open(at)?;
@@ -135,13 +135,13 @@ impl SegmentReader {
         }
     }
 
-    /// Where to go on from `from`, where a record starts, for who wants the records of one stream and flushes: at `from` or
-    /// later, with none of them between. Looks at a few segments at the most.
+    /// Skips records for a reader of one stream: an offset of a record at or after `from`, where a record starts, with no
+    /// record of the stream and no flush in between. Examines a few segments at the most.
     ///
     /// # Errors
     /// Where a segment cannot be read.
     pub fn skip(&mut self, from: RingOffset, stream: StreamBits, tail: RingOffset) -> Result<RingOffset, SegmentError> {
-        /// Each takes about a millisecond.
+        /// How many segments one call examines; each takes about a millisecond.
         const SEGMENTS_MAX: usize = 2;
         self.refresh();
         let mut from = from;
@@ -163,18 +163,19 @@ impl SegmentReader {
         Ok(from)
     }
 
-    /// Copies whole records from `from` on, about `max_bytes` of them and at least one where there is one before
-    /// `tail`; answers how many bytes they take. A run ends where its segment does. `from` is where a record starts.
+    /// Copies complete records from `from`, where a record starts: about `max_bytes` bytes, and at least one record where
+    /// there is one before `tail`. Returns how many bytes of [`SegmentReader::scratch`] they take. A run ends at the end of
+    /// its segment.
     ///
     /// # Errors
-    /// Where the record at `from` was taken by retention, or a segment cannot be read.
+    /// Where retention has dropped the record at `from`, or a segment cannot be read.
     pub fn read(&mut self, from: RingOffset, max_bytes: usize, tail: RingOffset) -> Result<usize, SegmentError> {
         if from >= tail {
             return Ok(0);
         }
         self.refresh();
-        // Who is in the middle of a segment goes on to its end, even if retention has taken it meanwhile.
-        let is_here = |open: &Open| from >= open.segment.base && from < open.segment.end(tail);
+        // A reader inside a segment may read it to its end, even if retention has dropped it meanwhile.
+        let is_here = |open: &OpenSegment| from >= open.segment.base && from < open.segment.end(tail);
         if !self.open.as_ref().is_some_and(is_here) {
             let at = self.list.partition_point(|segment| segment.base <= from).checked_sub(1);
             let Some(at) = at else { return Err(self.lapped().into()) };
@@ -187,9 +188,9 @@ impl SegmentReader {
         let end = open.segment.end(tail);
         let available = end.0 - from.0;
         let file_at = open.segment.file_at(from);
-        if file_at + AHEAD_BYTES / 2 > self.ahead {
-            self.ahead = file_at + AHEAD_BYTES;
-            open.map.advise_will_need(file_at, AHEAD_BYTES);
+        if file_at + READAHEAD_BYTES / 2 > self.requested {
+            self.requested = file_at + READAHEAD_BYTES;
+            open.map.advise_will_need(file_at, READAHEAD_BYTES);
         }
         let budget = (max_bytes as u64).max(record::HEADER_BYTES).min(available);
         if self.scratch.capacity() > SCRATCH_KEEP_BYTES && budget as usize <= SCRATCH_KEEP_BYTES {
@@ -217,7 +218,7 @@ impl SegmentReader {
     }
 }
 
-impl Open {
+impl OpenSegment {
     fn streams(&self) -> Option<&StreamBlocks> {
         let load = || {
             let bytes = std::fs::read(streams_path(&self.segment.path)).ok()?;
@@ -231,13 +232,13 @@ fn damaged(segment: &Segment, reason: String) -> SegmentError {
     SegmentError::Damaged { path: segment.path.clone(), reason }
 }
 
-fn copy(open: &Open, from: RingOffset, out: &mut [u8]) -> Result<(), SegmentError> {
+fn copy(open: &OpenSegment, from: RingOffset, out: &mut [u8]) -> Result<(), SegmentError> {
     let at = open.segment.file_at(from);
     open.map.copy(at, out).map_err(|error| damaged(&open.segment, error.to_string()))
 }
 
-/// A length that a record before `end` can have.
-fn check_length(open: &Open, from: RingOffset, length: u64, end: RingOffset) -> Result<u64, SegmentError> {
+/// The length of a record at `from`, checked to be possible before `end`.
+fn check_length(open: &OpenSegment, from: RingOffset, length: u64, end: RingOffset) -> Result<u64, SegmentError> {
     if length < record::HEADER_BYTES || !length.is_multiple_of(8) || length > end.0 - from.0 {
         return Err(damaged(&open.segment, format!("there is no record at offset {from}")));
     }
@@ -253,7 +254,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn a_segment_that_retention_takes_while_it_is_opened_is_gone_and_not_damaged() {
+    fn a_segment_that_retention_drops_while_it_is_opened_is_gone_and_not_damaged() {
         let scratch = Scratch::new();
         let segment = |number: u64| {
             let (base, after) = (RingOffset(number * 100), Position(number * 10));
@@ -264,8 +265,8 @@ mod tests {
         };
         let segments = Segments::new(vec![segment(1), segment(2)]);
         let mut reader = SegmentReader::new(&segments);
-        assert!(matches!(reader.open(0).err(), Some(SegmentError::Damaged { .. })), "it is not there, and should be");
-        // The reader has the list of before.
+        assert!(matches!(reader.open(0).err(), Some(SegmentError::Damaged { .. })), "a listed segment is missing");
+        // The reader still has the old list.
         segments.drop_before(2);
         let gone = Lapped { head: RingOffset(200), evicted_through: Position(20) };
         assert_eq!(reader.open(0).err(), Some(SegmentError::Lapped(gone)));

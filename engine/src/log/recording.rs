@@ -1,15 +1,15 @@
-//! For tests: files that are written as usual while a journal is kept, from which the files as they are after a power
-//! loss can be made, wherever in the run it comes.
+//! A storage for tests that writes files as usual and records every operation. From the record it rebuilds the files as a
+//! power loss or a kill would leave them, at any moment of the run.
 //!
-//! What a power loss leaves is what the system promises and no more:
+//! A power loss leaves what the operating system guarantees and no more:
 //!
-//! * What was synced is there, and so is what [`Storage`] says is durable when it returns.
-//! * Of what was written and not synced, each page of 4,096 bytes stands as it was at some moment between the last sync
-//!   and the end, each at a moment of its own: so any subset of the pages of any write is there. Now and then a page is
-//!   torn, and the same goes for each 512 bytes of it.
-//! * An operation on names that was under way has happened, or not.
+//! * Synced data, and everything that [`Storage`] defines as durable on return.
+//! * Of unsynced writes, each page of 4,096 bytes as it was at some moment between the last sync and the end, each page at a
+//!   moment of its own: so any subset of the pages of any write. Some pages are torn: each 512 bytes of them have a moment
+//!   of their own.
+//! * An operation on names that was in progress has happened or not.
 //!
-//! A process that is killed loses nothing that was written; of the write that was under way a first part is there.
+//! A kill loses nothing that was written; the write in progress is there up to some byte.
 
 use super::storage::{LogFile, Prepare, RealStorage, Storage};
 use std::collections::BTreeMap;
@@ -18,50 +18,50 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What the page cache writes at once, in bytes.
+/// The unit in which the page cache writes, in bytes.
 const PAGE_BYTES: usize = 4096;
 
-/// What a disk writes all or none of, in bytes.
+/// The unit that a disk writes atomically, in bytes.
 const SECTOR_BYTES: usize = 512;
 
-/// One page in so many is torn.
+/// One of this many pages is torn.
 const TORN_ONE_IN: u32 = 16;
 
-/// What ended the run.
+/// How the run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The power was lost. The seed decides what is left of what was not synced.
+pub enum RunEnd {
+    /// The power is lost. The seed decides what is left of unsynced writes.
     PowerLoss {
         /// Any number.
         seed: u64,
     },
-    /// The process was killed. The seed decides what happened of the operation that was under way.
+    /// The process is killed. The seed decides how far the operation in progress got.
     Kill {
         /// Any number.
         seed: u64,
     },
 }
 
-/// What goes wrong from now on.
+/// A fault to inject from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// No new file and no new contents: the disk is full.
+    /// No file can be created or replaced: the disk is full.
     Full,
-    /// No new file: there are no descriptors left.
+    /// No file can be created: no descriptor is left.
     Create,
-    /// A write to an open file writes half of the bytes and fails.
+    /// A write to an open file writes the first half of the bytes and fails.
     Write,
-    /// A sync fails, and what was written before it is not safe.
+    /// A sync fails, and makes nothing durable.
     Sync,
 }
 
-/// A file, whatever its name is at the moment.
+/// Identifies a file, independent of its current name.
 type FileId = usize;
 
 enum Operation {
-    /// A file of that content has that name, instead of any other.
+    /// A file with this content gets this name, replacing any other.
     Put(PathBuf, FileId, Vec<u8>),
     Rename(PathBuf, PathBuf),
     Remove(PathBuf),
@@ -71,7 +71,7 @@ enum Operation {
         at: usize,
         bytes: Vec<u8>,
     },
-    /// What was written to the file by the operations before `began` is durable.
+    /// The writes to the file among the operations before `began` are durable.
     Sync {
         file: FileId,
         began: usize,
@@ -79,46 +79,46 @@ enum Operation {
 }
 
 #[derive(Default)]
-struct Journal {
+struct OperationJournal {
     operations: Vec<Operation>,
-    /// Names now, for those who open a file.
+    /// The current names of the files.
     names: BTreeMap<PathBuf, FileId>,
     files: usize,
     fault: Option<Fault>,
 }
 
-/// Files below one directory, written as usual, with a journal. Clones share it.
+/// Files below one directory, written as usual, with a journal of all operations. Clones share the journal.
 #[derive(Clone)]
 pub struct RecordingStorage {
     root: PathBuf,
-    journal: Arc<Mutex<Journal>>,
+    journal: Arc<Mutex<OperationJournal>>,
 }
 
-/// A file as a run leaves it: what is durable, and what was written to it since.
+/// The content of a file at one moment of a run: the durable bytes, and the writes since.
 #[derive(Clone, Default)]
 struct Content {
     durable: Vec<u8>,
-    /// By the number of the operation, in its order.
+    /// The number of the operation, the byte of the file, and the bytes; in order.
     unsynced: Vec<(usize, usize, Vec<u8>)>,
 }
 
 impl RecordingStorage {
-    /// Records what happens below `root`. What is there already is taken to be durable.
+    /// Records the operations below `root`. The files that exist already count as durable.
     ///
     /// # Errors
-    /// Where what is there cannot be read.
+    /// Where they cannot be read.
     pub fn new(root: &Path) -> io::Result<RecordingStorage> {
         let recording = RecordingStorage { root: root.to_owned(), journal: Arc::default() };
-        recording.take_in(root)?;
+        recording.record_existing(root)?;
         Ok(recording)
     }
 
-    fn take_in(&self, directory: &Path) -> io::Result<()> {
+    fn record_existing(&self, directory: &Path) -> io::Result<()> {
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             if path.is_dir() {
                 self.journal().operations.push(Operation::Directory(self.inner(&path)));
-                self.take_in(&path)?;
+                self.record_existing(&path)?;
             } else {
                 let contents = fs::read(&path)?;
                 self.journal().put(self.inner(&path), contents);
@@ -127,39 +127,39 @@ impl RecordingStorage {
         Ok(())
     }
 
-    /// How many operations there were. The number is a moment to give to [`RecordingStorage::rebuild`].
+    /// How many operations were recorded: the current moment of the run, for [`RecordingStorage::rebuild`].
     pub fn operations(&self) -> usize {
         self.journal().operations.len()
     }
 
-    /// What goes wrong from now on.
+    /// Injects a fault from now on.
     pub fn set_fault(&self, fault: Fault) {
         self.journal().fault = Some(fault);
     }
 
-    /// Makes, in the directory `into`, the files as they are when the run ends after `operations`, while the next one
-    /// is under way. More than there were means after the last.
+    /// Writes into the directory `into` the files as they are when the run ends after `operations` operations, with the next
+    /// one in progress. A number beyond the last operation means after the last.
     ///
     /// # Errors
-    /// Where they cannot be written.
-    pub fn rebuild(&self, operations: usize, end: End, into: &Path) -> io::Result<()> {
+    /// Where the files cannot be written.
+    pub fn rebuild(&self, operations: usize, end: RunEnd, into: &Path) -> io::Result<()> {
         let journal = self.journal();
         let whole = operations.min(journal.operations.len());
         let mut rng = fastrand::Rng::with_seed(match end {
-            End::PowerLoss { seed } | End::Kill { seed } => seed,
+            RunEnd::PowerLoss { seed } | RunEnd::Kill { seed } => seed,
         });
-        let mut world = World::default();
+        let mut state = FileState::default();
         for (number, operation) in journal.operations[..whole].iter().enumerate() {
-            world.apply(number, operation);
+            state.apply(number, operation);
         }
         match journal.operations.get(whole) {
             None | Some(Operation::Sync { .. }) => {}
             Some(Operation::Write { file, at, bytes }) => {
                 let bytes = match end {
-                    End::PowerLoss { .. } => bytes.clone(),
-                    End::Kill { .. } => bytes[..rng.usize(..=bytes.len())].to_vec(),
+                    RunEnd::PowerLoss { .. } => bytes.clone(),
+                    RunEnd::Kill { .. } => bytes[..rng.usize(..=bytes.len())].to_vec(),
                 };
-                world.apply(whole, &Operation::Write { file: *file, at: *at, bytes });
+                state.apply(whole, &Operation::Write { file: *file, at: *at, bytes });
             }
             Some(
                 operation @ (Operation::Put(..)
@@ -168,27 +168,27 @@ impl RecordingStorage {
                 | Operation::Directory(_)),
             ) => {
                 if rng.bool() {
-                    world.apply(whole, operation);
+                    state.apply(whole, operation);
                 }
             }
         }
         fs::create_dir_all(into)?;
-        for directory in &world.directories {
+        for directory in &state.directories {
             fs::create_dir_all(into.join(directory))?;
         }
-        for (name, file) in &world.names {
-            let content = &world.files[file];
+        for (name, file) in &state.names {
+            let content = &state.files[file];
             let found = match end {
-                End::PowerLoss { .. } => content.after_power_loss(&mut rng),
-                End::Kill { .. } => content.written(),
+                RunEnd::PowerLoss { .. } => content.after_power_loss(&mut rng),
+                RunEnd::Kill { .. } => content.written(),
             };
             fs::write(into.join(name), found)?;
         }
         Ok(())
     }
 
-    fn journal(&self) -> MutexGuard<'_, Journal> {
-        // A test that panicked while it held the journal has failed already.
+    fn journal(&self) -> MutexGuard<'_, OperationJournal> {
+        // A test that panicked with the lock has failed already.
         self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -208,7 +208,7 @@ impl RecordingStorage {
     }
 }
 
-impl Journal {
+impl OperationJournal {
     fn put(&mut self, path: PathBuf, contents: Vec<u8>) -> FileId {
         let file = self.files;
         self.files += 1;
@@ -284,7 +284,7 @@ impl LogFile for RecordingFile {
             bytes.truncate(bytes.len() / 2);
         }
         self.real.write_at(&[&bytes], at)?;
-        // A sync that begins from here on covers it; one that is under way may or may not, and so it is not counted on.
+        // A sync that begins from here on covers this write; one in progress need not, and the model assumes the worst.
         self.storage.journal().operations.push(Operation::Write { file: self.file, at: at as usize, bytes });
         if fails { Err(io::Error::other("a write that is to fail")) } else { Ok(()) }
     }
@@ -303,15 +303,15 @@ impl LogFile for RecordingFile {
     }
 }
 
-/// All files at one moment of a run.
+/// The files at one moment of a run.
 #[derive(Default)]
-struct World {
+struct FileState {
     directories: Vec<PathBuf>,
     names: BTreeMap<PathBuf, FileId>,
     files: BTreeMap<FileId, Content>,
 }
 
-impl World {
+impl FileState {
     fn apply(&mut self, number: usize, operation: &Operation) {
         match operation {
             Operation::Put(path, file, contents) => {
@@ -336,7 +336,7 @@ impl World {
 }
 
 impl Content {
-    /// What was written by the operations before `began` is durable.
+    /// Makes the writes among the operations before `began` durable.
     fn sync(&mut self, began: usize) {
         let covered = self.unsynced.partition_point(|(number, ..)| *number < began);
         for (_, at, bytes) in self.unsynced.drain(..covered) {
@@ -358,7 +358,7 @@ impl Content {
                 pages.entry(at / PAGE_BYTES).or_default().push((at, bytes));
             }
         }
-        // Some losses leave almost all, some next to nothing.
+        // Some losses leave almost everything, some next to nothing.
         let chance = rng.f64();
         for writes in pages.values() {
             let mut moment = || if rng.f64() < chance { writes.len() } else { rng.usize(..writes.len()) };
@@ -378,13 +378,13 @@ impl Content {
     }
 }
 
-/// Writes beyond the end make the file longer, with zeros between.
+/// Writes into a file's content; a write beyond the end extends it with zeros.
 fn put(found: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     found.resize(found.len().max(at + bytes.len()), 0);
     found[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// The bytes cut at every multiple of `size` of the file.
+/// The bytes, cut at every multiple of `size` of the file.
 fn pieces(at: usize, bytes: &[u8], size: usize) -> impl Iterator<Item = (usize, &[u8])> {
     let mut from = 0;
     std::iter::from_fn(move || {

@@ -1,5 +1,5 @@
-//! Segments that retention has taken, on their way off the disk: the oldest first, and none before the one ahead of it is
-//! gone. So what is left at any moment is one log without holes, however often the system refuses to remove a file.
+//! Removal of the segments that retention has dropped, oldest first, each only after the one before it is gone. So the
+//! segments on the disk are one log without holes at any moment, however often the system refuses to remove a file.
 
 use super::segment::index_path;
 use super::storage::Storage;
@@ -8,48 +8,48 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Removes a segment's file, after what was made from it.
+/// Removes a segment's file, after the files derived from it.
 ///
 /// # Errors
-/// Whatever the system says.
+/// Any error of the file system but a missing file.
 pub(crate) fn remove_segment(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
-    remove_made(storage, segment)?;
+    remove_derived(storage, segment)?;
     storage.remove(segment)
 }
 
-/// Removes what was made from a segment and stands beside it.
+/// Removes the files derived from a segment: its index and its streams.
 ///
 /// # Errors
-/// Whatever the system says.
-pub(crate) fn remove_made(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
+/// Any error of the file system but a missing file.
+pub(crate) fn remove_derived(storage: &dyn Storage, segment: &Path) -> io::Result<()> {
     storage.remove(&index_path(segment))?;
     storage.remove(&streams_path(segment))
 }
 
-/// Segments that are still to be removed, in the order in which retention has taken them.
+/// The segments that are still to be removed, in the order in which retention dropped them.
 #[derive(Default)]
 pub(crate) struct Removal {
     segments: VecDeque<PathBuf>,
-    /// Whether it was said that the first of them cannot be removed.
-    is_told: bool,
+    /// Whether the failure to remove the first of them was logged.
+    is_logged: bool,
 }
 
 impl Removal {
-    /// Adds the next segment.
+    /// Appends a segment.
     pub fn push(&mut self, segment: &Path) {
         self.segments.push_back(segment.to_owned());
     }
 
-    /// Removes what can be removed. To be called again.
+    /// Removes segments until one cannot be removed; that one is tried first at the next call.
     pub fn run(&mut self, storage: &dyn Storage) {
         while let Some(segment) = self.segments.front() {
             if let Err(error) = remove_segment(storage, segment) {
-                if !std::mem::replace(&mut self.is_told, true) {
-                    tracing::warn!(path = %segment.display(), %error, "cannot remove what retention no longer keeps");
+                if !std::mem::replace(&mut self.is_logged, true) {
+                    tracing::warn!(path = %segment.display(), %error, "cannot remove a segment that retention has dropped");
                 }
                 return;
             }
-            self.is_told = false;
+            self.is_logged = false;
             self.segments.pop_front();
         }
     }
@@ -64,7 +64,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_segment_that_cannot_be_removed_keeps_those_behind_it() {
+    fn a_segment_that_cannot_be_removed_holds_back_the_later_ones() {
         let scratch = Scratch::new();
         let path = |number| segment_path(&scratch.0, number);
         let mut removal = Removal::default();

@@ -1,5 +1,5 @@
-//! A segment read from one record to the next, each checked: what a start does with the log, and what `keytide check`
-//! does. By read calls, not through a map: everything is looked at once, in order.
+//! A segment read from record to record, each checked: as a start and `keytide check` read a log. By read calls, not
+//! through a map, since every byte is read once and in order.
 
 use super::index::{Sealed, SparseIndex};
 use super::segment::{self, HEADER_BYTES, HeaderError, SegmentHeader};
@@ -11,51 +11,51 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// How much is read at a time, in bytes.
-pub(super) const RUN_BYTES: usize = 1 << 20;
+/// How much one read call reads, in bytes.
+pub(super) const READ_BYTES: usize = 1 << 20;
 
-/// A segment's file, open for scanning.
+/// The file of a segment, open for scanning.
 pub struct SegmentFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What its header says.
+    /// The header of the segment.
     pub header: SegmentHeader,
-    /// How long it is, in bytes.
+    /// The length of the file in bytes.
     pub file_bytes: u64,
-    /// Whether both copies of the header are there.
+    /// Whether both copies of the header are valid.
     pub is_header_whole: bool,
     file: File,
 }
 
-/// How far the records of a segment go.
+/// Where the valid records of a segment end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The offset behind the last whole record.
     pub end: RingOffset,
-    /// The position of that record; that of the record before the segment where it has none.
+    /// The position of that record; where the segment has none, of the last record before the segment.
     pub last: Position,
-    /// When it happened, Unix milliseconds; 0 where there is none.
+    /// The time of that record in Unix milliseconds; 0 where there is none.
     pub last_ms: u64,
-    /// The offset behind the last whole command, and the position of its last record. Differs from `end` where the last
-    /// record says that more of its command follows.
+    /// The offset behind the last complete command, and the position of its last record. Differs from `end` where the last
+    /// record is marked as followed by more records of its command.
     pub whole: (RingOffset, Position),
-    /// How many records there are.
+    /// The number of records.
     pub records: u64,
-    /// How many bytes that are not zero follow, up to the end of the file: what was torn or damaged.
+    /// The number of nonzero bytes from `end` to the end of the file: torn or damaged records.
     pub residue: u64,
 }
 
 impl Extent {
-    /// What is known of a segment that ends so.
+    /// The end of the segment, as its index states it.
     pub fn sealed(&self) -> Sealed {
         Sealed { end: self.end, last: self.last, last_ms: self.last_ms }
     }
 }
 
-/// Why a file cannot be scanned.
+/// Why a segment cannot be scanned.
 #[derive(Debug, Error)]
 pub enum ScanError {
-    /// The system refuses.
+    /// The file cannot be read.
     #[error("{path}: {source}")]
     Io {
         /// The file.
@@ -63,7 +63,7 @@ pub enum ScanError {
         /// Why.
         source: io::Error,
     },
-    /// It is no segment.
+    /// The header is invalid.
     #[error("{path}: {source}")]
     Header {
         /// The file.
@@ -73,14 +73,14 @@ pub enum ScanError {
     },
 }
 
-/// Whether a file holds nothing but zeros.
+/// Whether a file has nothing but zeros.
 ///
 /// # Errors
-/// Whatever reading meets.
+/// Any error of reading the file.
 pub fn is_zero(path: &Path) -> Result<bool, ScanError> {
     let refused = |source| ScanError::Io { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(refused)?;
-    let mut run = vec![0; RUN_BYTES];
+    let mut run = vec![0; READ_BYTES];
     loop {
         match file.read(&mut run).map_err(refused)? {
             0 => return Ok(true),
@@ -91,10 +91,10 @@ pub fn is_zero(path: &Path) -> Result<bool, ScanError> {
 }
 
 impl SegmentFile {
-    /// Opens a segment.
+    /// Opens the file of a segment.
     ///
     /// # Errors
-    /// Where it cannot be read or its header is none.
+    /// Where the file cannot be read or its header is invalid.
     pub fn open(path: &Path) -> Result<SegmentFile, ScanError> {
         let refused = |source| ScanError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(refused)?;
@@ -111,22 +111,22 @@ impl SegmentFile {
         Ok(SegmentFile { path: path.to_owned(), header, file_bytes, is_header_whole, file })
     }
 
-    /// Opens a file as if it had this header.
+    /// Opens a file whose header is gone as if it had `header`.
     ///
     /// # Errors
-    /// Where it cannot be read.
-    pub(crate) fn assume(path: &Path, header: SegmentHeader) -> Result<SegmentFile, ScanError> {
+    /// Where the file cannot be read.
+    pub(crate) fn open_with_header(path: &Path, header: SegmentHeader) -> Result<SegmentFile, ScanError> {
         let refused = |source| ScanError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(refused)?;
         let file_bytes = file.metadata().map_err(refused)?.len();
         Ok(SegmentFile { path: path.to_owned(), header, file_bytes, is_header_whole: false, file })
     }
 
-    /// Visits the records from `from`, where one starts, up to `until`, or to the first that is not whole: because there
-    /// is none, it is cut off, or its checksum or position does not fit.
+    /// Visits the records from `from`, where one starts, to `until` (exclusive) or to the first invalid one: zeros, a record
+    /// that is cut off, or one whose checksum or position does not match. Positions must exceed `after`.
     ///
     /// # Errors
-    /// Whatever reading meets, and whatever the visitor answers.
+    /// Any error of reading the file, and errors of the visitor, which end the scan.
     pub fn scan<E: From<ScanError>>(
         &self,
         (from, after): (RingOffset, Position),
@@ -136,9 +136,9 @@ impl SegmentFile {
         let until = until.map_or(self.limit(), |until| until.min(self.limit()));
         let mut extent = Extent { end: from, last: after, last_ms: 0, whole: (from, after), records: 0, residue: 0 };
         let mut run = Vec::new();
-        // Of a file that was cut, `from` may lie behind the end.
+        // In a file that was cut, `from` may be beyond the end.
         while extent.end < until {
-            self.read_records(extent.end, until, RUN_BYTES, &mut run)?;
+            self.read_records(extent.end, until, READ_BYTES, &mut run)?;
             let before = extent.end;
             let mut rest = &run[..];
             while let Some(record) = Record::parse(rest, extent.end) {
@@ -167,12 +167,12 @@ impl SegmentFile {
         segment::limit(self.header.base, self.file_bytes)
     }
 
-    /// The byte of the file at which what is at `offset` stands.
+    /// The byte of the file that corresponds to `offset`.
     pub fn file_at(&self, offset: RingOffset) -> u64 {
         segment::file_at(self.header.base, offset)
     }
 
-    /// Reads about so many bytes, and the first record whole where there is one.
+    /// Reads about `bytes` bytes, and always the first record completely where its length fits.
     fn read_records(
         &self,
         from: RingOffset,
@@ -201,18 +201,18 @@ impl SegmentFile {
             .map_err(|source| ScanError::Io { path: self.path.clone(), source })
     }
 
-    /// Visits the records up to `end`, which this process has written itself: whether they are still intact is found out
-    /// by whoever reads them.
+    /// Visits the records up to `end` without checking them. For records that this process has written itself; readers of
+    /// the log check them again.
     ///
     /// # Errors
-    /// Whatever reading meets.
-    pub fn skim(&self, end: RingOffset, mut visit: impl FnMut(&Record<'_>)) -> Result<(), ScanError> {
-        /// What a core's own cache holds.
-        const SKIM_BYTES: usize = 128 << 10;
+    /// Any error of reading the file.
+    pub fn scan_unchecked(&self, end: RingOffset, mut visit: impl FnMut(&Record<'_>)) -> Result<(), ScanError> {
+        /// How much one read call reads, in bytes: less than a core's second-level cache.
+        const UNCHECKED_READ_BYTES: usize = 128 << 10;
         let (mut at, mut run) = (self.header.base, Vec::new());
         let end = end.min(self.limit());
         while at < end {
-            self.read_records(at, end, SKIM_BYTES, &mut run)?;
+            self.read_records(at, end, UNCHECKED_READ_BYTES, &mut run)?;
             let (before, mut rest) = (at, &run[..]);
             while let Some(record) = Record::parse(rest, at) {
                 visit(&record);
@@ -226,16 +226,16 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Goes through the whole segment: how far its records go, the index of them, and what lies behind.
+    /// Scans the whole segment: where its valid records end, and their index.
     ///
     /// # Errors
-    /// Whatever reading meets.
+    /// Any error of reading the file.
     pub fn measure(&self) -> Result<(Extent, SparseIndex), ScanError> {
         let index = SparseIndex::new(self.header.base, self.file_bytes);
         let start = (self.header.base, self.header.after);
         let mut extent = self.scan::<ScanError>(start, None, |record| {
             if record.offset() >= index.due() {
-                index.note(record.offset(), record.position());
+                index.add(record.offset(), record.position());
             }
             Ok(())
         })?;
@@ -243,15 +243,15 @@ impl SegmentFile {
         Ok((extent, index))
     }
 
-    /// How many bytes from `from` on are not zero.
+    /// The number of nonzero bytes from `from` to the end of the file.
     ///
     /// # Errors
-    /// Whatever reading meets.
+    /// Any error of reading the file.
     pub fn residue(&self, from: RingOffset) -> Result<u64, ScanError> {
         let limit = self.limit();
         let (mut at, mut residue, mut run) = (from, 0, Vec::new());
         while at < limit {
-            self.read(at, limit, RUN_BYTES, &mut run)?;
+            self.read(at, limit, READ_BYTES, &mut run)?;
             residue += run.iter().filter(|byte| **byte != 0).count() as u64;
             at.0 += run.len() as u64;
         }

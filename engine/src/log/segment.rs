@@ -1,23 +1,23 @@
-//! One segment of a shard's log: a preallocated file with a header of one page, then records exactly as the ring holds
-//! them, then zeros. The record at offset `X` of the shard's history stands at byte `X - base` behind the header, so a
-//! place is found without a search, and a back link leads from one file into another.
+//! The format of one segment of a shard's log: a preallocated file with a header of one page, then records exactly as the
+//! ring holds them, then zeros. The record at offset `X` of the shard's history is at byte `X - base` behind the header, so
+//! a record is located without a search, and a back link may lead from one file into another.
 //!
 //! ```text
-//!   00000042.segment │ header (4096 bytes) │ record │ record │ … │ zeros │     a record never lies in two files
+//!   00000042.segment │ header (4096 bytes) │ record │ record │ … │ zeros │     no record spans two files
 //! ```
 //!
-//! The file is numbered, not named by its base: it is made before it is known where the segment before it will end.
+//! The name has the segment's number, not its base: the file is created before the end of the previous segment is known.
 
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::Checksum;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// What the header takes of a segment's file, in bytes.
+/// The size of the header in bytes.
 pub const HEADER_BYTES: u64 = 4096;
 
-/// The version of the format that this program writes. It reads version 1 as well, whose records have checksums that do
-/// not tell where they lie, and whose headers do not tell how long the file is; such a segment gets no more records.
+/// The version of the format that this program writes. It reads version 1 as well, where checksums of records do not cover
+/// the offset and headers do not have the length of the file; nothing is appended to such a segment.
 pub const FORMAT_VERSION: u32 = 2;
 
 /// The first version of the format.
@@ -25,68 +25,68 @@ const FIRST_VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"KEYTSEGM";
 
-/// What the header says takes so many bytes. It stands twice in its page, so that one damaged sector does not make a
-/// whole segment unreadable; the rest is zero.
-const HEADER_USED: usize = 64;
+/// The size of one copy of the header's fields in bytes. The page has two copies, so that one damaged sector does not make
+/// the segment unreadable; the rest of the page is zero.
+const COPY_BYTES: usize = 64;
 
-/// What the checksum of a header is made of, in bytes, by version. It stands behind them.
+/// How many bytes of a copy its checksum covers, by version. The checksum follows them.
 const fn summed(version: u32) -> usize {
     if version == FIRST_VERSION { 48 } else { 56 }
 }
 
-/// Where the second copy of the header stands.
+/// The byte of the page at which the second copy begins.
 const SECOND_COPY: usize = HEADER_BYTES as usize / 2;
 
-/// What a segment's header says.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// The version of the format.
     pub version: u32,
-    /// The generation of shards that it belongs to.
+    /// The generation that the segment belongs to.
     pub generation: u32,
-    /// Whose records it holds.
+    /// The shard whose records the segment holds.
     pub shard: ShardId,
-    /// How many shards that generation has.
+    /// How many shards the generation has.
     pub shards: u16,
-    /// The file's number.
+    /// The number in the name of the file.
     pub number: u64,
-    /// The offset of its first record.
+    /// The offset of the first record.
     pub base: RingOffset,
-    /// The position of the last record before; 0 where there is none.
+    /// The position of the last record of the previous segment; 0 where there is none.
     pub after: Position,
-    /// How long the file is, in bytes; 0 in version 1, which does not say.
+    /// The length of the file in bytes; 0 in version 1, which does not have it.
     pub file_bytes: u64,
 }
 
-/// Why a file is not a segment that can be read.
+/// Why the header of a segment cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HeaderError {
-    /// The header is all zeros: the file was made beforehand and never used.
+    /// The header is all zeros: the file was created ahead of time and never used.
     #[error("never used")]
     Unused,
-    /// It begins with something else.
+    /// The file begins with something else.
     #[error("not a segment of a keytide log")]
     NotASegment,
-    /// It was written by another version.
+    /// The file was written by a later version.
     #[error(
         "format version {found}, and this keytide reads versions up to {FORMAT_VERSION}: start the keytide that wrote it"
     )]
     Version {
-        /// The version that the file says.
+        /// The version in the file.
         found: u32,
     },
-    /// Its checksum does not fit.
+    /// The checksum of the header does not match.
     #[error("the header is damaged")]
     Damaged,
-    /// The file is shorter than a header, which no segment ever was.
+    /// The file is shorter than a header. No segment is ever created that short.
     #[error("the file was cut: {bytes} bytes are left")]
     Cut {
-        /// Its length.
+        /// The length of the file in bytes.
         bytes: u64,
     },
 }
 
-/// The byte of a segment's file at which what is at `offset` stands, in a segment whose first record is at `base`.
+/// The byte of a segment's file that corresponds to `offset`, in a segment whose first record is at `base`.
 pub fn file_at(base: RingOffset, offset: RingOffset) -> u64 {
     HEADER_BYTES + (offset.0 - base.0)
 }
@@ -97,17 +97,17 @@ pub fn limit(base: RingOffset, file_bytes: u64) -> RingOffset {
 }
 
 impl SegmentHeader {
-    /// The page of the header as it is written.
+    /// Encodes the header as a page of [`HEADER_BYTES`] bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut page = vec![0; HEADER_BYTES as usize];
         for at in [0, SECOND_COPY] {
-            page[at..at + HEADER_USED].copy_from_slice(&self.copy());
+            page[at..at + COPY_BYTES].copy_from_slice(&self.copy());
         }
         page
     }
 
-    fn copy(&self) -> [u8; HEADER_USED] {
-        let mut bytes = [0; HEADER_USED];
+    fn copy(&self) -> [u8; COPY_BYTES] {
+        let mut bytes = [0; COPY_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.generation.to_le_bytes());
@@ -125,26 +125,26 @@ impl SegmentHeader {
         bytes
     }
 
-    /// What the checksums of the segment's records are made of.
+    /// What the checksums of the segment's records cover.
     pub fn checksum(&self) -> Checksum {
         if self.version == FIRST_VERSION { Checksum::Alone } else { Checksum::Placed }
     }
 
-    /// Whether the segment gets more records: what this program writes has one form in a file.
+    /// Whether records may be appended to the segment: a file never mixes versions of the format.
     pub fn is_writable(&self) -> bool {
         self.version == FORMAT_VERSION
     }
 
-    /// Whether a file of so many bytes is as long as the header says, if it does. It always was: it got its name when it
-    /// had its length on the disk.
+    /// Whether a file of `file_bytes` bytes has the length that the header states; true for version 1, which states none. A
+    /// file gets its name only after it has its full length on the disk, so a shorter one was cut later.
     pub fn has_length(&self, file_bytes: u64) -> bool {
         self.version == FIRST_VERSION || self.file_bytes == file_bytes
     }
 
-    /// Reads the header from the first page of a file.
+    /// Decodes the header from the first page of a file; from the second copy where the first is damaged.
     ///
     /// # Errors
-    /// Why there is none that this version understands.
+    /// Where neither copy is a valid header of a known version.
     pub fn decode(page: &[u8]) -> Result<SegmentHeader, HeaderError> {
         if page.len() as u64 == HEADER_BYTES && page.iter().all(|byte| *byte == 0) {
             return Err(HeaderError::Unused);
@@ -155,12 +155,12 @@ impl SegmentHeader {
             .or_else(|error| copy(SECOND_COPY).and_then(Self::decode_copy).map_err(|_| error))
     }
 
-    fn decode_copy(bytes: &[u8; HEADER_USED]) -> Result<SegmentHeader, HeaderError> {
+    fn decode_copy(bytes: &[u8; COPY_BYTES]) -> Result<SegmentHeader, HeaderError> {
         if &bytes[..8] != MAGIC {
             return Err(HeaderError::NotASegment);
         }
         let version = number(bytes, 8, 4) as u32;
-        // A later version may have its checksum elsewhere.
+        // A later version may place its checksum elsewhere.
         if version > FORMAT_VERSION {
             return Err(HeaderError::Version { found: version });
         }
@@ -198,7 +198,7 @@ pub fn index_path(segment: &Path) -> PathBuf {
     segment.with_extension("index")
 }
 
-/// The number in the name of a segment's file; none where it is another file.
+/// The number in the name of a segment's file; none for any other file.
 pub fn segment_number(path: &Path) -> Option<u64> {
     if path.extension()? != "segment" {
         return None;
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn one_damaged_copy_is_made_good_by_the_other_and_two_are_refused() {
-        for at in 0..HEADER_USED {
+        for at in 0..COPY_BYTES {
             let mut page = header().encode();
             page[at] ^= 0x10;
             assert_eq!(SegmentHeader::decode(&page), Ok(header()), "byte {at}");

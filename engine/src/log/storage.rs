@@ -1,10 +1,10 @@
-//! The write side of files, behind a trait, so that a test can stand between and take the power away.
+//! How files are written, behind a trait, so that a test can simulate a power loss.
 //!
-//! Every operation but a write to an open file is durable when it returns: contents, length, and the name in its
-//! directory. What was written to an open file is durable once a [`LogFile::sync`] that began after it has returned.
+//! Every operation but a write to an open file is durable when it returns: content, length, and the name in its directory.
+//! A write to an open file is durable once a [`LogFile::sync`] that began after it has returned.
 //!
-//! A file gets its name only when it is complete. Until then it stands beside it, under the name with [`ASIDE`]
-//! behind it; a process that ends meanwhile leaves it there, and the next attempt overwrites it.
+//! A file gets its name only when it is complete. Until then its name has the suffix [`UNFINISHED`]; a process that ends
+//! meanwhile leaves such a file behind, and the next attempt overwrites it.
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, pwritev};
@@ -13,95 +13,95 @@ use std::io::{self, IoSlice, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What a new file leaves of the disk, for the small ones that have to be written while it is full: marks, `meta.toml`,
-/// journals of consumer groups.
-const SMALL_FILES_BYTES: u64 = 1 << 20;
+/// How many bytes of the disk a new file leaves free, for the small files that are written even when the disk is full:
+/// marks, `meta.toml`, journals of consumer groups.
+const RESERVED_BYTES: u64 = 1 << 20;
 
-/// What the name of a file that is not complete yet ends with.
-pub const ASIDE: &str = ".new";
+/// The suffix of the name of a file that is not complete yet.
+pub const UNFINISHED: &str = ".new";
 
-/// How many zeros are written at a time.
+/// How many zeros one write has, in bytes.
 const ZEROS_BYTES: usize = 1 << 20;
 
-/// How many parts one write takes at the most; there are rarely more than two.
+/// The most parts of one system call; there are rarely more than three.
 const PARTS_MAX: usize = 8;
 
 /// How the space of a new file is prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prepare {
-    /// Set aside, and read as zeros. Fast; but the first sync after a write to it also writes the file's layout.
-    /// Where the file system can't, zeros are written.
+    /// The space is allocated and reads as zeros. Fast; but the first sync after a write into it also writes metadata of the
+    /// file. Where the file system cannot allocate, zeros are written.
     Allocate,
-    /// Zeros written, so that a later sync writes nothing but data.
+    /// Zeros are written, so that a later sync writes nothing but data.
     Zero,
 }
 
-/// Files, as they are written.
+/// The operations that change files.
 pub trait Storage: Send + Sync + 'static {
-    /// A new file of `bytes` zeros.
+    /// Creates a file of `bytes` zeros and opens it for writing.
     ///
     /// # Errors
-    /// `AlreadyExists`, and whatever the system says, as `StorageFull`; nothing is left of the file then.
+    /// `AlreadyExists`, `StorageFull`, or any other error of the file system; no file is left then.
     fn create(&self, path: &Path, bytes: u64, prepare: Prepare) -> io::Result<Box<dyn LogFile>>;
 
-    /// An existing file, to write to.
+    /// Opens an existing file for writing.
     ///
     /// # Errors
-    /// `NotFound`, and whatever the system says.
+    /// `NotFound`, or any other error of the file system.
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
 
-    /// Makes a small file, or gives it new contents: all of them or, on an error, none.
+    /// Creates a small file or replaces its content: completely or, on an error, not at all.
     ///
     /// # Errors
-    /// Whatever the system says. Where the directory could not be synced, the new contents may stand there.
+    /// Any error of the file system. Where only the sync of the directory fails, the file may have the new content.
     fn replace(&self, path: &Path, contents: &[u8]) -> io::Result<()>;
 
-    /// Gives a file another name in the same directory. A file that had that name is gone.
+    /// Renames a file within its directory, replacing a file that has the new name.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any error of the file system.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file. It is not an error where there is none: who was interrupted after a removal tries again.
+    /// Removes a file. A missing file is no error: an interrupted removal is repeated.
     ///
     /// # Errors
-    /// Whatever else the system says.
+    /// Any other error of the file system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a directory, and those above it that are missing.
+    /// Creates a directory and its missing parents. An existing directory is no error.
     ///
     /// # Errors
-    /// Whatever the system says, unless the directory is there already.
+    /// Any other error of the file system.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
 }
 
 /// A file that is open for writing.
 pub trait LogFile: Send + Sync {
-    /// Writes the parts, one after the other, from byte `at` on: all of them unless there is an error.
+    /// Writes all bytes of the parts, one part after the other, from byte `at` of the file on.
     ///
     /// # Errors
-    /// Whatever the system says; any part of the bytes may have been written then.
+    /// Any error of the file system; some of the bytes may have been written then.
     fn write_at(&self, parts: &[&[u8]], at: u64) -> io::Result<()>;
 
     /// Returns once everything that was written before is on the disk (`fdatasync`).
     ///
     /// # Errors
-    /// Whatever the system says. After an error nobody knows what is on the disk, and a second sync that succeeds
-    /// doesn't tell: the kernel reports a page that it failed to write only once.
+    /// Any error of the file system. The content of the disk is unknown then, and a later sync that succeeds proves nothing:
+    /// the kernel reports a page that it failed to write only once.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// The files of the system.
+/// The files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealStorage;
 
 impl Storage for RealStorage {
     fn create(&self, path: &Path, bytes: u64, prepare: Prepare) -> io::Result<Box<dyn LogFile>> {
-        // There is one writer, who holds the directory's lock: nobody makes the file between this look and the rename.
+        // The holder of the directory's lock is the only writer: the file cannot appear between this check and the rename.
         if path.try_exists()? {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} exists", path.display())));
         }
-        leave_space(path, bytes)?;
+        check_space(path, bytes)?;
         let file = publish(path, |file| {
             match prepare {
                 Prepare::Allocate => allocate(file, bytes)?,
@@ -109,7 +109,7 @@ impl Storage for RealStorage {
             }
             file.sync_all()
         });
-        // A name that is not known to be on the disk would stand in the way of the next attempt.
+        // A file whose name may not be durable would make the next attempt fail.
         let file = file.inspect_err(|_| drop(fs::remove_file(path)))?;
         Ok(Box::new(RealFile(file)))
     }
@@ -166,7 +166,7 @@ impl LogFile for RealFile {
                 *slice = IoSlice::new(part);
             }
             let mut left = &mut slices[..parts.len()];
-            // Takes the empty ones off the front, so that nothing left means nothing to write.
+            // Drops empty slices from the front, so that no slice left means no byte left.
             IoSlice::advance_slices(&mut left, 0);
             while !left.is_empty() {
                 match pwritev(&self.0, left, at) {
@@ -188,41 +188,41 @@ impl LogFile for RealFile {
     }
 }
 
-/// The name under which a file stands until it is complete.
-fn aside(path: &Path) -> PathBuf {
+/// The name of a file until it is complete.
+fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(ASIDE);
+    name.push(UNFINISHED);
     PathBuf::from(name)
 }
 
-/// Refuses a file for which there is no space, before it is begun: until the system finds that out by itself, it would
-/// have taken from everyone else what there is.
-fn leave_space(path: &Path, bytes: u64) -> io::Result<()> {
+/// Refuses a file for which the disk has no space before anything is allocated: a failing allocation would take all space
+/// from everybody else until it fails.
+fn check_space(path: &Path, bytes: u64) -> io::Result<()> {
     let Some(directory) = path.parent() else { return Ok(()) };
     let disk = rustix::fs::statvfs(directory)?;
-    // Some file systems know no bounds, and say that they have nothing.
+    // File systems without bounds report no blocks at all.
     let is_bounded = disk.f_blocks > 0;
-    match is_bounded && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes.saturating_add(SMALL_FILES_BYTES) {
+    match is_bounded && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes.saturating_add(RESERVED_BYTES) {
         true => Err(io::ErrorKind::StorageFull.into()),
         false => Ok(()),
     }
 }
 
-/// Whether the file of this name was never completed: the remains of a process that ended.
-pub fn is_aside(path: &Path) -> bool {
-    path.as_os_str().as_bytes().ends_with(ASIDE.as_bytes())
+/// Whether a file of this name was never completed: it is left by a process that ended meanwhile.
+pub fn is_unfinished(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(UNFINISHED.as_bytes())
 }
 
-/// Has `fill` make a file aside, and gives it its name. `fill` syncs it.
+/// Creates a file under its unfinished name, lets `fill` write and sync it, and renames it to `path`.
 fn publish(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
-    // Opened before there is anything to sync: without a descriptor nothing happens at all.
+    // Opened first: without a descriptor left, nothing is changed.
     let directory = directory_of(path)?;
-    let aside = aside(path);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&aside)?;
-    if let Err(error) = fill(&file).and_then(|()| fs::rename(&aside, path)) {
+    let unfinished = unfinished(path);
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished)?;
+    if let Err(error) = fill(&file).and_then(|()| fs::rename(&unfinished, path)) {
         drop(file);
-        // The first error is the one to tell. What is left of the file has a name that nobody takes for a file's.
-        let _ = fs::remove_file(&aside);
+        // The first error is the one to report. A file that stays has an unfinished name, which no reader uses.
+        let _ = fs::remove_file(&unfinished);
         return Err(error);
     }
     directory.sync_all()?;
@@ -251,7 +251,7 @@ fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the names in the directory that `path` stands in durable.
+/// Makes the names in the directory of `path` durable.
 fn sync_directory_of(path: &Path) -> io::Result<()> {
     directory_of(path)?.sync_all()
 }
@@ -265,13 +265,13 @@ pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// A directory of a test's own, removed at its end.
+    /// A directory for one test, removed at its end.
     pub(crate) struct Scratch(pub PathBuf);
 
     impl Scratch {
         pub(crate) fn new() -> Scratch {
             static NEXT: AtomicU32 = AtomicU32::new(0);
-            // Relaxed: only its own value is used.
+            // Relaxed: only the number itself is used.
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = std::env::temp_dir().join(format!("keytide-log-{}-{number}", std::process::id()));
             fs::create_dir_all(&path).expect("a directory for the test");
@@ -285,7 +285,7 @@ pub(crate) mod tests {
 
     impl Drop for Scratch {
         fn drop(&mut self) {
-            // What is left is the next reboot's.
+            // A directory that cannot be removed stays in the temporary directory.
             let _ = fs::remove_dir_all(&self.0);
         }
     }
@@ -301,11 +301,11 @@ pub(crate) mod tests {
         }
         let again = RealStorage.create(&scratch.path("a"), 8, Prepare::Zero).err().map(|error| error.kind());
         assert_eq!(again, Some(io::ErrorKind::AlreadyExists));
-        assert_eq!(fs::read_dir(&scratch.0).expect("listed").count(), 2, "nothing is left aside");
+        assert_eq!(fs::read_dir(&scratch.0).expect("listed").count(), 2, "no unfinished file is left");
     }
 
     #[test]
-    fn parts_are_written_one_after_the_other_however_many() {
+    fn any_number_of_parts_is_written_one_after_the_other() {
         let scratch = Scratch::new();
         let file = RealStorage.create(&scratch.path("f"), 64, Prepare::Allocate).expect("created");
         file.write_at(&[b"", b"ab", b"", b"cd"], 3).expect("written");
@@ -321,7 +321,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_file_that_exists_is_opened_and_another_is_not_made() {
+    fn an_existing_file_is_opened_and_a_missing_one_is_an_error() {
         let scratch = Scratch::new();
         RealStorage.replace(&scratch.path("f"), b"12345").expect("written");
         RealStorage.open(&scratch.path("f")).expect("opened").write_at(&[b"x"], 2).expect("written");
@@ -339,7 +339,7 @@ pub(crate) mod tests {
         RealStorage.rename(&scratch.path("f"), &scratch.path("g")).expect("renamed");
         assert_eq!(fs::read(scratch.path("g")).expect("read"), b"2nd");
         RealStorage.remove(&scratch.path("g")).expect("removed");
-        RealStorage.remove(&scratch.path("g")).expect("not there is what was wanted");
+        RealStorage.remove(&scratch.path("g")).expect("a missing file is no error");
         assert_eq!(fs::read_dir(&scratch.0).expect("listed").count(), 0);
     }
 
@@ -357,7 +357,7 @@ pub(crate) mod tests {
     #[test]
     fn a_file_that_finds_no_space_leaves_nothing() {
         let scratch = Scratch::new();
-        // More than any file system gives one file.
+        // More than any file system supports.
         let refused = RealStorage.create(&scratch.path("f"), i64::MAX as u64, Prepare::Allocate);
         assert!(refused.is_err());
         assert_eq!(fs::read_dir(&scratch.0).expect("listed").count(), 0);

@@ -1,43 +1,43 @@
-//! Which streams have records in which part of a sealed segment, so that who reads one stream does not read everything.
-//! For every [`BLOCK_BYTES`] of the segment, 16 bits of each stream's name, sorted: a stream whose bits are not there
-//! has no record there; where they are, it nearly always has. It lies in a file beside the segment, made when that is
-//! sealed. Without it all of the segment is read.
+//! Which streams have records in which part of a sealed segment, so that the reader of one stream can skip the rest. For
+//! every [`BLOCK_BYTES`] of the segment, a sorted list of a 16-bit hash of each stream's name: a stream whose hash is not in
+//! the list has no record in the block; one whose hash is in the list nearly always has. The lists are a file beside the
+//! segment, written some time after it is sealed. Without the file readers read the whole segment.
 
 use super::scan::{ScanError, SegmentFile};
 use crate::event::EventType;
 use crate::position::RingOffset;
 use std::path::{Path, PathBuf};
 
-/// How large the parts are, in bytes of the segment: a few hundred small records.
+/// The size of a block, in bytes of the segment: a few hundred small records.
 pub const BLOCK_BYTES: u64 = 64 << 10;
 
-/// The version of the format of these files.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"KEYTSTRM";
 const HEAD_BYTES: usize = 24;
 
-/// 16 bits of a stream's name.
+/// A 16-bit hash of a stream's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamBits(u16);
 
 impl StreamBits {
-    /// Those of a stream.
+    /// The hash of a stream's name.
     pub fn of(stream: &[u8]) -> StreamBits {
         let sum = crc32c::crc32c(stream);
         StreamBits((sum ^ sum >> 16) as u16)
     }
 }
 
-/// What is known of the streams of one segment.
+/// The streams of one segment, block by block.
 pub struct StreamBlocks {
     base: RingOffset,
-    /// Where each block's bits end among all; a block without bits holds a flush, which is of every stream.
+    /// For each block, where its hashes end in `bits`. A block without hashes has a flush, which belongs to every stream.
     ends: Vec<u32>,
     bits: Vec<u16>,
 }
 
-/// The block that is being read: a set of bits, so that sorting costs nothing.
+/// The block that is being read: a bitmap of hashes, which sorts them at no cost.
 struct Block {
     words: Box<[u64]>,
     has_flush: bool,
@@ -54,7 +54,7 @@ impl Block {
         self.words[bits as usize / 64] |= 1 << (bits % 64);
     }
 
-    /// Puts what was noted at the end of `bits`, nothing where there was a flush, and begins anew.
+    /// Appends the sorted hashes to `bits`, none where the block has a flush, and clears the block.
     fn take(&mut self, bits: &mut Vec<u16>) {
         for (place, word) in self.words.iter_mut().enumerate() {
             let mut left = std::mem::take(word);
@@ -73,15 +73,15 @@ pub fn streams_path(segment: &Path) -> PathBuf {
 }
 
 impl StreamBlocks {
-    /// Reads a segment through, up to `end`, and notes its streams.
+    /// Reads a segment from its start to `end` and collects its streams.
     ///
     /// # Errors
-    /// Whatever reading meets.
-    pub fn make(file: &SegmentFile, end: RingOffset) -> Result<StreamBlocks, ScanError> {
+    /// Any error of reading the file.
+    pub fn build(file: &SegmentFile, end: RingOffset) -> Result<StreamBlocks, ScanError> {
         let base = file.header.base;
         let mut blocks = StreamBlocks { base, ends: Vec::new(), bits: Vec::new() };
         let mut block = Block::default();
-        file.skim(end, |record| {
+        file.scan_unchecked(end, |record| {
             while blocks.ends.len() < blocks.block_of(record.offset()) {
                 blocks.push(&mut block);
             }
@@ -92,7 +92,7 @@ impl StreamBlocks {
         Ok(blocks)
     }
 
-    /// Ends a block.
+    /// Completes a block.
     fn push(&mut self, block: &mut Block) {
         block.take(&mut self.bits);
         self.ends.push(self.bits.len() as u32);
@@ -109,14 +109,14 @@ impl StreamBlocks {
         bits.is_empty() || bits.binary_search(&stream.0).is_ok()
     }
 
-    /// The start of the first block, from that of `offset` on, in which the stream may have a record; `offset` itself
-    /// where it lies in that block. None where there is no such block.
+    /// The start of the first block, from the one with `offset` on, in which the stream may have a record; `offset` itself
+    /// where that is its own block. None where there is no such block.
     pub fn next(&self, offset: RingOffset, stream: StreamBits) -> Option<RingOffset> {
         let found = (self.block_of(offset)..self.ends.len()).find(|&block| self.may_have(block, stream))?;
         Some(offset.max(RingOffset(self.base.0 + found as u64 * BLOCK_BYTES)))
     }
 
-    /// As it is written beside the segment.
+    /// Encodes the lists as the file beside the segment.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + 4 * self.ends.len() + 2 * self.bits.len() + 4);
         bytes.extend_from_slice(MAGIC);
@@ -130,7 +130,8 @@ impl StreamBlocks {
         bytes
     }
 
-    /// Reads what [`StreamBlocks::encode`] has written of the segment that begins at `base`; none where it is not that.
+    /// Decodes the bytes that [`StreamBlocks::encode`] made for the segment whose first record is at `base`; none where they
+    /// are damaged or belong to another segment.
     pub fn decode(bytes: &[u8], base: RingOffset) -> Option<StreamBlocks> {
         let (bytes, checksum) = bytes.split_last_chunk::<4>()?;
         let (head, rows) = bytes.split_first_chunk::<HEAD_BYTES>()?;
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_looked_for_in_the_blocks_that_it_is_in_and_in_those_with_a_flush() {
+    fn a_stream_may_be_in_its_own_blocks_and_in_those_with_a_flush() {
         let read = StreamBlocks::decode(&blocks().encode(), RingOffset(800)).unwrap();
         for blocks in [blocks(), read] {
             let next = |offset: u64, stream: &str| {
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn with_any_byte_changed_or_missing_it_is_not_used() {
+    fn with_any_byte_changed_or_missing_the_file_is_not_used() {
         let bytes = blocks().encode();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

@@ -1,5 +1,5 @@
-//! The durable mark of a shard's log: how far it is surely on the disk, and which segments it has. Damage below the mark
-//! is damage, whatever has ended the run; so is a segment that is missing.
+//! The durable mark of a shard's log, the file `synced`: up to which offset the log is known to be on the disk, and which
+//! segments it has. Below the mark an unreadable record or a missing segment is damage, however the last run ended.
 
 use super::storage::Storage;
 use crate::position::RingOffset;
@@ -8,16 +8,16 @@ use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"KEYTSYN2";
 
-/// What a mark of the first version begins with. It does not tell of segments.
+/// The magic number of the first version, which has no segment numbers.
 const FIRST_MAGIC: &[u8; 8] = b"KEYTSYNC";
 
-/// What a mark says.
+/// The content of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Everything before it is on the disk.
+    /// Everything before this offset is on the disk.
     pub synced: RingOffset,
-    /// The numbers of the first and the last of the segments that surely are there; none where there is none, and where
-    /// the mark does not tell. Later ones may be there too.
+    /// The numbers of the first and the last segment that must exist; none where the log has no segment, and in a mark of
+    /// the first version. Later segments may exist too.
     pub segments: Option<(u64, u64)>,
 }
 
@@ -52,19 +52,19 @@ impl Mark {
     }
 }
 
-/// Writes the mark.
+/// Writes the mark into the directory of a shard; durable on return.
 ///
 /// # Errors
-/// Whatever the system says.
+/// Any error of the file system.
 pub fn write(storage: &dyn Storage, directory: &Path, mark: Mark) -> io::Result<()> {
     storage.replace(&directory.join("synced"), &mark.encode())
 }
 
-/// Reads the mark; none where the file is missing: nothing was written yet, or the directory is a copy that was made
-/// without it.
+/// Reads the mark from the directory of a shard; none where the file is missing: nothing was written yet, or the directory
+/// is a copy made without it.
 ///
 /// # Errors
-/// Whatever the system says, and `InvalidData` where the file is damaged.
+/// `InvalidData` where the file is damaged, else any error of the file system.
 pub fn read(directory: &Path) -> io::Result<Option<Mark>> {
     let path = directory.join("synced");
     let bytes = match std::fs::read(&path) {
@@ -80,22 +80,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_read_as_it_was_written_and_not_at_all_with_any_byte_spoiled() {
+    fn a_mark_is_read_back_and_refused_with_any_byte_changed_or_missing() {
         for segments in [None, Some((3, 7))] {
             let mark = Mark { synced: RingOffset(1 << 40), segments };
             let bytes = mark.encode();
             assert_eq!(Mark::decode(&bytes), Some(mark));
             for at in 0..bytes.len() {
-                let mut spoiled = bytes.clone();
-                spoiled[at] ^= 1;
-                assert_eq!(Mark::decode(&spoiled), None, "byte {at}");
+                let mut changed = bytes.clone();
+                changed[at] ^= 1;
+                assert_eq!(Mark::decode(&changed), None, "byte {at}");
                 assert_eq!(Mark::decode(&bytes[..at]), None, "cut to {at}");
             }
         }
     }
 
     #[test]
-    fn a_mark_of_the_first_version_tells_what_is_synced() {
+    fn a_mark_of_the_first_version_has_an_offset_and_no_segments() {
         let mut bytes = FIRST_MAGIC.to_vec();
         bytes.extend_from_slice(&77_u64.to_le_bytes());
         let checksum = crc32c::crc32c(&bytes);

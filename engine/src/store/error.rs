@@ -1,25 +1,25 @@
-//! Why a directory cannot be used.
+//! Why the shards of a directory cannot be restored and started.
 
 use super::directory::DirectoryError;
 use super::restore::RestoreError;
 use crate::position::ShardId;
 use thiserror::Error;
 
-/// Why a directory cannot be used.
+/// Why the shards of a directory cannot be restored and started.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The directory.
+    /// The directory cannot be opened or changed.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// A shard.
+    /// A shard cannot be restored or started.
     #[error("shard {shard}: {source}")]
     Shard {
-        /// Its number.
+        /// The shard.
         shard: ShardId,
-        /// Why it cannot be brought back.
+        /// Why.
         source: RestoreError,
     },
-    /// The system has no thread left.
+    /// A thread cannot be started.
     #[error("no thread left: {0}")]
     Thread(std::io::Error),
 }

@@ -1,4 +1,4 @@
-//! The thread that works for a directory in use: it raises the limit of positions and retires older generations.
+//! The background thread of a directory in use: it raises the limit of positions and applies retention to older generations.
 
 use super::directory::{Directory, LIMIT_AHEAD};
 use super::error::StoreError;
@@ -10,7 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Raises the limit of positions in time and retires older generations, as long as it lives.
+/// Raises the limit of positions in time and applies retention to older generations, until it is dropped.
 pub struct LimitKeeper {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -20,16 +20,16 @@ impl LimitKeeper {
     /// Starts the thread.
     ///
     /// # Errors
-    /// Where the system has none left.
+    /// Where the system cannot start one.
     pub fn start(
         directory: Arc<Directory>,
         sequencer: Arc<Sequencer>,
         failure: LogFailure,
         mut retirement: Retirement,
     ) -> Result<LimitKeeper, StoreError> {
-        /// With fewer positions left than this the limit has to be raised, or writing ends: some seconds' worth.
-        const LEAST_AHEAD: u64 = LIMIT_AHEAD / 4;
-        /// Far more often than the limit is reached: see [`LIMIT_AHEAD`].
+        /// Writes end where the limit cannot be raised and fewer positions than this are left: those of some seconds.
+        const POSITIONS_LEFT_MIN: u64 = LIMIT_AHEAD / 4;
+        /// How often the limit is checked: far more often than it is reached, see [`LIMIT_AHEAD`].
         const PERIOD: Duration = Duration::from_millis(200);
         let (stop, stopped) = channel::<()>();
         let mut is_failure_noted = false;
@@ -39,16 +39,16 @@ impl LimitKeeper {
                     && let Err(error) = directory.raise_limit(limit)
                 {
                     tracing::error!(%error, "the limit of positions cannot be raised");
-                    if sequencer.next().0 + LEAST_AHEAD > directory.limit().0 {
+                    if sequencer.next().0 + POSITIONS_LEFT_MIN > directory.limit().0 {
                         failure.set(&format!("the limit of positions cannot be raised: {error}"));
                     }
                 }
                 retirement.run();
                 if failure.is_set() && !is_failure_noted {
                     is_failure_noted = true;
-                    // Tried once more when the run ends.
+                    // Retried when the run ends.
                     if let Err(error) = directory.note_failure() {
-                        tracing::error!(%error, "the directory cannot say that its log has failed");
+                        tracing::error!(%error, "the failure of the log cannot be recorded in the directory");
                     }
                 }
             }
@@ -62,7 +62,7 @@ impl Drop for LimitKeeper {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // A panic was told where it happened.
+            // A panic was reported by its own thread.
             let _ = thread.join();
         }
     }

@@ -1,26 +1,27 @@
-//! Positions that a power loss has taken between those that are left.
+//! The positions whose events a power loss has lost.
 
-use super::directory::{Directory, Start};
+use super::directory::{Directory, PreviousShutdown};
 use super::error::StoreError;
 use super::recovery::RecoveryError;
-use super::restore::Restored;
+use super::restore::RestoredShard;
 use crate::position::{Position, ShardId};
 use std::ops::Range;
 
-/// How many ranges of lost positions one power loss is told by, beside the one behind everything that is left. Where
-/// there are more, the last one reaches up to the end of all of them: what is there between them is told as lost too.
+/// The most ranges of lost positions that are recorded for one power loss, beside the one behind all recovered records. Where
+/// there are more, the last range extends to the end of all of them, and what is left in between counts as lost.
 const LOST_RANGES_MAX: usize = 1_000;
 
-/// Notes what a power loss has taken between what is left, before the run begins: who is interrupted does it again.
-pub(super) fn note_lost(directory: &Directory, restored: &[Restored]) -> Result<(), StoreError> {
-    if directory.start() != Start::PowerLoss {
+/// Records the positions that a power loss has lost between recovered records. Done before the run begins, so that an
+/// interrupted start repeats it.
+pub(super) fn note_lost(directory: &Directory, restored: &[RestoredShard]) -> Result<(), StoreError> {
+    if directory.previous_shutdown() != PreviousShutdown::PowerLoss {
         return Ok(());
     }
     let first = directory.current_generation().first;
     Ok(directory.record_lost(&join_beyond(lost_between(restored, first)?, LOST_RANGES_MAX))?)
 }
 
-/// So many ranges at the most: those beyond are joined with the last one.
+/// Limits the number of ranges to `max` by merging all further ones into the last.
 fn join_beyond(mut ranges: Vec<Range<Position>>, max: usize) -> Vec<Range<Position>> {
     let end = ranges.last().map(|last| last.end);
     ranges.truncate(max);
@@ -30,20 +31,20 @@ fn join_beyond(mut ranges: Vec<Range<Position>>, max: usize) -> Vec<Range<Positi
     ranges
 }
 
-/// The positions that are missing between those that are there: after a power loss one shard may have lost what came
-/// before another's last records. A log loses its end only, so up to the least of the shards' last positions all is there.
-/// `first` is where the history begins.
-fn lost_between(restored: &[Restored], first: Position) -> Result<Vec<Range<Position>>, StoreError> {
-    let after = restored.iter().map(Restored::last).min().unwrap_or_default();
+/// The missing positions between those that were recovered: after a power loss one shard may have lost records that precede
+/// another shard's last ones. A log loses only its end, so everything up to the lowest of the shards' last positions is
+/// there. `first` is the first position of the generation.
+fn lost_between(restored: &[RestoredShard], first: Position) -> Result<Vec<Range<Position>>, StoreError> {
+    let after = restored.iter().map(RestoredShard::last).min().unwrap_or_default();
     let mut ranges = Vec::new();
     for (number, shard) in restored.iter().enumerate() {
         let failed = |error: RecoveryError| StoreError::Shard { shard: ShardId(number as u16), source: error.into() };
-        ranges.extend(shard.log().positions_behind(after).map_err(failed)?);
+        ranges.extend(shard.log().positions_after(after).map_err(failed)?);
     }
     Ok(holes(after.next().max(first), ranges))
 }
 
-/// What lies from `from` on before and between ranges, which may overlap.
+/// The holes before and between ranges, from `from` on. The ranges may overlap, in any order.
 pub(super) fn holes(from: Position, mut ranges: Vec<Range<Position>>) -> Vec<Range<Position>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let (mut holes, mut end) = (Vec::new(), from);
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_beyond_so_many_ranges_is_told_by_the_last_of_them() {
+    fn ranges_beyond_the_maximum_are_merged_into_the_last() {
         let range = |start, end| Position(start)..Position(end);
         let ranges = vec![range(1, 2), range(4, 5), range(7, 9)];
         assert_eq!(join_beyond(ranges.clone(), 3), ranges);

@@ -1,66 +1,66 @@
-//! `meta.toml`: what a directory says of itself. Small, written rarely, and always as a whole.
+//! `meta.toml`: the metadata of a directory. Small, written rarely, and always as a whole.
 
 use crate::position::Position;
 use serde::{Deserialize, Serialize};
 
-/// The version of the directory's format that this program writes. It also reads version 1, whose file has no checksum.
+/// The version of the directory's format that this program writes. It also reads version 1, which has no checksum.
 pub const FORMAT: u32 = 2;
 
-/// The version without a checksum.
+/// The first version of the format.
 const FIRST_FORMAT: u32 = 1;
 
-/// How many hexadecimal digits a history's id has.
+/// The length of a history's id, in hexadecimal digits.
 pub const HISTORY_ID_DIGITS: usize = 40;
 
-/// What stands at the top of the file.
+/// The first line of the file.
 const HEADER: &str = "# Written by keytide; do not edit.\n";
 
-/// What stands before and behind the checksum, CRC-32C of all other lines in eight hexadecimal digits.
+/// The text before and after the checksum, which is the CRC-32C of all other lines in eight hexadecimal digits.
 const CHECKSUM: (&str, &str) = ("checksum = \"", "\"\n");
 
-/// Shards by one number of them, from one position to another. A change of `--shards` begins a new one.
+/// A generation: the events of one number of shards, from one position to another. A change of `--shards` begins a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generation {
     /// From 1, ascending.
     pub number: u32,
-    /// How many shards it has.
+    /// The number of shards.
     pub shards: u16,
-    /// No event of it is before this position.
+    /// All events of the generation are at or after this position.
     #[serde(with = "number")]
     pub first: Position,
-    /// Every event of it is before this position. `None`: it is the one that is written to.
+    /// All events of the generation are before this position; none for the current generation.
     #[serde(with = "optional_number", default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Position>,
 }
 
-/// Positions of which events may have been lost in a power loss.
+/// A range of positions whose events may have been lost in a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lost {
-    /// The first of them.
+    /// The first position of the range.
     #[serde(with = "number")]
     pub from: Position,
-    /// The one after the last of them.
+    /// The position after the last one of the range.
     #[serde(with = "number")]
     pub to: Position,
 }
 
-/// The file.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Meta {
     pub format: u32,
-    /// Names this history: a cursor from another one means nothing here.
+    /// The id of this history. A cursor with another id does not belong to it.
     pub history: String,
-    /// No position from here on was ever handed out. 0 until the first run begins.
+    /// No position at or beyond this one was ever handed out. 0 until the first run begins.
     #[serde(with = "number")]
     pub limit: Position,
-    /// The boot of the system during which the last run began; empty where the system doesn't tell.
+    /// The boot id of the system when the last run began; empty where it is unknown.
     pub boot: String,
-    /// Whether the last run ended in order, with everything synced; true until the first one begins.
+    /// Whether the last run ended in order, with everything synced; true until the first run begins.
     pub clean: bool,
-    /// Whether the last run had every turn on the disk before anyone saw it.
+    /// Whether the last run synced every turn before it was published.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fsync_always: bool,
     #[serde(rename = "generation")]
@@ -69,22 +69,22 @@ pub(super) struct Meta {
     pub lost: Vec<Lost>,
 }
 
-/// Why a text is not a `meta.toml` of this version.
+/// Why a `meta.toml` cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
-    /// It is of another version.
+    /// The file has another version of the format.
     #[error("it has format {found}, and this keytide knows formats up to {FORMAT}: start the keytide that wrote it")]
     Format {
-        /// The version that it says.
+        /// The version in the file.
         found: i64,
     },
-    /// It is no such file, or was damaged.
+    /// The file is damaged, or is something else.
     #[error("{0}")]
     Damaged(String),
 }
 
 impl Meta {
-    /// What a new directory says.
+    /// The metadata of a new directory for `shards` shards.
     pub fn new(shards: u16, history: String) -> Meta {
         let first = Generation { number: 1, shards, first: Position(0), end: None };
         Meta {
@@ -99,7 +99,7 @@ impl Meta {
         }
     }
 
-    /// Reads the file's text. The version comes first, so that a newer file is told to be one, whatever is in it.
+    /// Parses the text of the file. The version is checked first, so that a newer file is recognized whatever else it has.
     pub fn read(text: &str) -> Result<Meta, MetaError> {
         let damaged = |error: toml::de::Error| MetaError::Damaged(error.to_string().trim_end().replace('\n', " "));
         let summed = split_checksum(text);
@@ -121,19 +121,19 @@ impl Meta {
         Ok(Meta { format: FORMAT, ..meta })
     }
 
-    /// The file's text.
+    /// The text of the file.
     pub fn text(&self) -> String {
         let body = toml::to_string(self).expect("numbers below 2^53 and plain texts can be written");
         let (before, behind) = CHECKSUM;
         format!("{HEADER}{before}{}{behind}{body}", checksum(&body))
     }
 
-    /// The generation that is written to.
+    /// The current generation.
     pub fn current(&self) -> &Generation {
         self.generations.last().expect("checked when it was read, and none but older ones are removed")
     }
 
-    /// Adds a range; what overlaps or touches becomes one.
+    /// Adds a range of lost positions; ranges that overlap or touch are merged.
     pub fn add_lost(&mut self, mut lost: Lost) {
         self.lost.retain(|other| {
             let is_apart = other.to < lost.from || lost.to < other.from;
@@ -180,23 +180,23 @@ impl Meta {
     }
 }
 
-/// A new history's id, by chance.
+/// A random id for a new history.
 pub(super) fn new_history_id() -> String {
     format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..))
 }
 
-/// The digits of the checksum of a file with these lines behind it.
+/// The digits of the checksum of a file with these lines after it.
 fn checksum(body: &str) -> String {
     format!("{:08x}", crc32c::crc32c_append(crc32c::crc32c(HEADER.as_bytes()), body.as_bytes()))
 }
 
-/// The digits of a text's checksum, and the lines behind it; none where it has no checksum.
+/// The digits of the checksum of a text and the lines after it; none where the text has no checksum.
 fn split_checksum(text: &str) -> Option<(&str, &str)> {
     let (before, behind) = CHECKSUM;
     text.strip_prefix(HEADER)?.strip_prefix(before)?.split_once(behind)
 }
 
-/// A position as the number it is.
+/// Serializes a position as a number.
 mod number {
     use super::{Deserialize, Position};
     use serde::{Deserializer, Serializer};
@@ -210,7 +210,7 @@ mod number {
     }
 }
 
-/// The same, or nothing.
+/// Serializes an optional position as a number.
 mod optional_number {
     use super::{Deserialize, Position};
     use serde::{Deserializer, Serialize, Serializer};

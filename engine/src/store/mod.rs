@@ -1,21 +1,21 @@
-//! What stands around the logs: the directory of `--dir` as a whole, from which a start brings all shards back, and which
-//! `keytide check` examines and repairs. The logs themselves are [`log`](crate::log).
+//! The directory of `--dir` around the logs: a start restores all shards from it, and `keytide check` examines and repairs
+//! it. The logs themselves are in [`log`](crate::log).
 //!
-//! | file | what is in it |
+//! | file | content |
 //! |---|---|
-//! | [`directory`] | the directory: its lock, how the last run ended, where positions go on |
-//! | [`meta`] | `meta.toml`: what a directory says of itself |
-//! | [`recovery`] | what a start finds of a log, and where it goes on |
-//! | [`restore`] | a shard brought back and set going |
-//! | `restore_all` | all shards of the current generation brought back |
-//! | `lost` | positions that a power loss has taken |
-//! | [`open`](mod@open) | all shards of a directory set going |
-//! | `reshard` | the keys given to shards of another number |
-//! | [`older`] | the history of shards of another number, and its end |
-//! | `limit_keeper` | the thread that works for a directory in use |
-//! | `options`, `report`, `error` | how a directory is used, what a start has found, why it cannot be used |
-//! | [`check`] | a directory looked at without a server, and repaired |
-//! | `set_aside` | files taken out of use |
+//! | [`directory`] | the directory: its lock and layout, how the previous run ended, where positions continue |
+//! | [`meta`] | `meta.toml`, the metadata of a directory |
+//! | [`recovery`] | the log of one shard: examined, its torn end cut off |
+//! | [`restore`] | one shard: its log, its snapshot, the replay |
+//! | `restore_all` | all shards of the current generation |
+//! | `lost` | the positions that a power loss has lost |
+//! | `reshard` | the keys distributed over another number of shards |
+//! | [`older`] | older generations, and their retention |
+//! | [`open`](mod@open) | a directory opened, its shards restored and started |
+//! | `limit_keeper` | the background thread of an open directory |
+//! | `options`, `report`, `error` | how a directory is used, what a start found, why it cannot be used |
+//! | [`check`](mod@check) | a directory checked without a server, and repaired |
+//! | `set_aside` | damaged files taken out of use |
 
 pub mod check;
 pub mod directory;
@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use limit_keeper::LimitKeeper;
 pub use open::{Store, open};
 pub use options::StoreOptions;
-pub use report::Report;
+pub use report::StartReport;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -1,13 +1,13 @@
-//! The generations before the one that is written to: their segments are read, and taken away by retention, the oldest
-//! first. Recovery needs none of them: the newer generation began with snapshots of all keys.
+//! Older generations: their segments are read, and dropped by retention, oldest first. Recovery does not need them, since
+//! the next generation began with snapshots of all keys.
 //!
-//! A shard's last segment goes only with its whole generation. So a shard without segments is one that has recorded
-//! nothing, and what is listed of a generation is without holes from its first segment on.
+//! A shard's last segment is dropped only with its whole generation. So a shard without segments has no events, and the
+//! segments of a generation have no holes from the first one on.
 
 use super::directory::Directory;
 use super::error::StoreError;
 use super::meta::Generation;
-use super::recovery::{RecoveryError, find_closed};
+use super::recovery::{RecoveryError, open_closed_log};
 use crate::clock;
 use crate::history::{OlderHistory, ShardHistory};
 use crate::log::removal::Removal;
@@ -22,21 +22,21 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A generation that is history only.
+/// An older generation, which is only read.
 #[derive(Clone)]
 pub struct OlderGeneration {
-    /// Its number.
+    /// The number of the generation.
     pub number: u32,
-    /// Its shards.
+    /// The histories of its shards.
     pub history: OlderHistory,
 }
 
-/// Lists the older generations of a directory, the oldest first. Those in which nothing was recorded are removed.
+/// Opens the older generations of a directory, oldest first. Generations without events are removed.
 ///
 /// # Errors
-/// Damage, and whatever the system says.
+/// Damage, and any error of the file system.
 pub(super) fn open_all(directory: &Directory) -> Result<Vec<OlderGeneration>, StoreError> {
-    directory.clear_removed()?;
+    directory.remove_leftover_generations()?;
     let mut found = Vec::new();
     for generation in directory.generations() {
         let Some(end) = generation.end else { continue };
@@ -58,22 +58,22 @@ fn open(directory: &Directory, generation: &Generation, shard: ShardId) -> Resul
         let source = RecoveryError::Io { path: path.clone(), source };
         StoreError::Shard { shard, source: source.into() }
     };
-    drop_snapshots(directory, &path);
+    remove_snapshots(directory, &path);
     let identity = LogIdentity { directory: path.clone(), generation: number, shard, shards };
     let (list, end, last) =
-        find_closed(&identity).map_err(|source| StoreError::Shard { shard, source: source.into() })?;
-    // An empty ring behind the log, as a shard has it that was just restored: nothing is ever written to it.
+        open_closed_log(&identity).map_err(|source| StoreError::Shard { shard, source: source.into() })?;
+    // An empty ring behind the log, like that of a shard that was just restored. Nothing is ever written to it.
     let start = RingStart { offset: end, last: (last != Position(0)).then_some(last) };
     let (_, ring) = ring::create_after(ring::CAPACITY_BYTES_MIN, start).map_err(refused)?;
     Ok(ShardHistory::with_log(ring, Segments::new(list)))
 }
 
-/// Removes the snapshots of an older generation, which nobody needs any more.
-fn drop_snapshots(directory: &Directory, path: &Path) {
+/// Removes the snapshots of a shard of an older generation, which recovery does not need.
+fn remove_snapshots(directory: &Directory, path: &Path) {
     let remove = |path: &Path| directory.storage().remove(path);
     let removed = snapshot_files(path).and_then(|found| found.iter().try_for_each(|(_, path)| remove(path)));
     if let Err(error) = removed {
-        tracing::warn!(path = %path.display(), %error, "cannot remove snapshots that nobody needs");
+        tracing::warn!(path = %path.display(), %error, "cannot remove snapshots of an older generation");
     }
 }
 
@@ -81,20 +81,20 @@ fn segments(shard: &ShardHistory) -> SegmentList {
     shard.segments().map(|segments| segments.list().1).unwrap_or_default()
 }
 
-/// Takes from the older generations what retention no longer keeps.
+/// Applies retention to the older generations.
 pub struct Retirement {
     directory: Arc<Directory>,
-    /// The oldest first.
+    /// Oldest first.
     older: Vec<OlderGeneration>,
     current: Vec<ShardHistory>,
-    /// Of all generations together.
+    /// The bound of all generations together, in bytes.
     retain_bytes: u64,
     retain_ms: Option<u64>,
     removal: Removal,
 }
 
 impl Retirement {
-    /// For a directory with these generations; the options are those of each shard of the current one.
+    /// Retention for a directory with these generations, under the options of each shard of the current one.
     pub(super) fn new(
         directory: Arc<Directory>,
         older: Vec<OlderGeneration>,
@@ -117,9 +117,9 @@ impl Retirement {
         self.retain_ms = retain_ms;
     }
 
-    /// Looks at what is kept. To be called now and then.
+    /// Applies retention once. To be called periodically.
     pub fn run(&mut self) {
-        // What could not be removed the last time.
+        // Segments that could not be removed at the last call.
         self.removal.run(&**self.directory.storage());
         if self.older.is_empty() {
             return;
@@ -131,7 +131,7 @@ impl Retirement {
         while let Some(oldest) = self.older.first() {
             let freed = match next_segment(oldest) {
                 Some((shard, last_ms)) => {
-                    if !self.is_over(bytes, last_ms, oldest_ms) {
+                    if !self.exceeds_bounds(bytes, last_ms, oldest_ms) {
                         return;
                     }
                     match self.drop_first_segment(shard) {
@@ -144,7 +144,7 @@ impl Retirement {
                     let lasts =
                         lists.filter_map(|list| Some((list.first()?.file_bytes, list.first()?.as_sealed()?.last_ms)));
                     let (freed, last_ms) = lasts.fold((0, 0), |all, one| (all.0 + one.0, all.1.max(one.1)));
-                    if freed > 0 && !self.is_over(bytes, last_ms, oldest_ms) {
+                    if freed > 0 && !self.exceeds_bounds(bytes, last_ms, oldest_ms) {
                         return;
                     }
                     if !self.drop_oldest() {
@@ -157,20 +157,21 @@ impl Retirement {
         }
     }
 
-    fn is_over(&self, bytes: u64, last_ms: u64, oldest_ms: Option<u64>) -> bool {
+    fn exceeds_bounds(&self, bytes: u64, last_ms: u64, oldest_ms: Option<u64>) -> bool {
         bytes > self.retain_bytes || oldest_ms.is_some_and(|oldest_ms| last_ms < oldest_ms)
     }
 
-    /// Removes the first segment of a shard of the oldest generation; answers what it took, none where it cannot go.
+    /// Removes the first segment of a shard of the oldest generation. Returns the size of the file in bytes; none where it
+    /// cannot be removed.
     fn drop_first_segment(&mut self, shard: usize) -> Option<u64> {
         let all = self.older[0].history.shards[shard].segments()?;
         let (_, list) = all.list();
         let [first, second, ..] = &list[..] else { return None };
         let last = list.last().map_or(second.number, |last| last.number);
         let storage = &**self.directory.storage();
-        // Nothing goes before the mark says that it may be missing.
-        if let Err(error) = raise_first(storage, &first.path, (second.number, last)) {
-            tracing::warn!(path = %first.path.display(), %error, "cannot remove what retention no longer keeps");
+        // No file is removed before the durable mark allows it to be missing.
+        if let Err(error) = set_marked_segments(storage, &first.path, (second.number, last)) {
+            tracing::warn!(path = %first.path.display(), %error, "cannot remove a segment or generation that retention has dropped");
             return None;
         }
         all.drop_before(second.number);
@@ -179,13 +180,13 @@ impl Retirement {
         Some(first.file_bytes)
     }
 
-    /// Removes what is left of the oldest generation; tells whether it could.
+    /// Removes the oldest generation. Returns whether that succeeded.
     fn drop_oldest(&mut self) -> bool {
         let OlderGeneration { number, history } = &self.older[0];
         let through = Position(history.end.0.saturating_sub(1));
         history.shards.iter().filter_map(ShardHistory::segments).for_each(|segments| segments.drop_all(through));
         if let Err(error) = self.directory.remove_generation(*number) {
-            tracing::warn!(%error, "cannot remove what retention no longer keeps");
+            tracing::warn!(%error, "cannot remove a segment or generation that retention has dropped");
             return false;
         }
         self.older.remove(0);
@@ -193,8 +194,8 @@ impl Retirement {
     }
 }
 
-/// Has the mark beside a segment tell that its shard has only these segments from now on.
-fn raise_first(storage: &dyn Storage, segment: &Path, segments: (u64, u64)) -> io::Result<()> {
+/// Sets the first and last segment in the durable mark beside a segment.
+fn set_marked_segments(storage: &dyn Storage, segment: &Path, segments: (u64, u64)) -> io::Result<()> {
     let Some(directory) = segment.parent() else { return Ok(()) };
     match synced::read(directory)? {
         Some(mark) => synced::write(storage, directory, Mark { segments: Some(segments), ..mark }),
@@ -202,8 +203,8 @@ fn raise_first(storage: &dyn Storage, segment: &Path, segments: (u64, u64)) -> i
     }
 }
 
-/// The segment that goes first of a generation, of those behind which their shard has another: its shard, and when its
-/// last record happened.
+/// The segment of a generation that retention drops next, of those that are not the last of their shard: the shard, and the
+/// time of the last record in Unix milliseconds.
 fn next_segment(generation: &OlderGeneration) -> Option<(usize, u64)> {
     let lists = generation.history.shards.iter().map(segments).enumerate();
     let firsts = lists.filter(|(_, list)| list.len() > 1);

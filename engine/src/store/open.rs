@@ -1,13 +1,13 @@
-//! All shards of a directory, brought back together and set going.
+//! Opens a directory: restores all its shards and starts them.
 
 use super::directory::{Directory, DirectoryOptions};
 use super::error::StoreError;
 use super::lost::note_lost;
 use super::older::{self, Retirement};
 use super::options::StoreOptions;
-use super::report::Report;
+use super::report::StartReport;
 use super::reshard::reshard;
-use super::restore::Restored;
+use super::restore::RestoredShard;
 use super::restore_all::{next_position, restore_all};
 use crate::clock;
 use crate::history::{History, OlderHistory, ShardHistory};
@@ -17,31 +17,31 @@ use crate::sequencer::Sequencer;
 use crate::shard::LentShard;
 use std::sync::Arc;
 
-/// A directory in use, with its shards.
+/// An open directory with its started shards.
 pub struct Store {
     /// The shards, in order.
     pub shards: Vec<LentShard>,
-    /// Their histories.
+    /// The histories of the shards, in order.
     pub histories: Vec<ShardHistory>,
-    /// What shards of other numbers have recorded before, the oldest first.
+    /// The histories of older generations, oldest first.
     pub older: Vec<OlderHistory>,
-    /// Takes that away as retention wants it; for the [`LimitKeeper`].
+    /// Applies retention to the older generations; for the [`LimitKeeper`](super::LimitKeeper).
     pub retirement: Retirement,
-    /// The order of all events.
+    /// The sequencer of all shards.
     pub sequencer: Arc<Sequencer>,
-    /// The directory; it stays locked as long as this lives.
+    /// The directory, locked until it is dropped.
     pub directory: Arc<Directory>,
     /// Whether a log has failed.
     pub failure: LogFailure,
-    /// What was found.
-    pub found: Report,
+    /// What the start found.
+    pub found: StartReport,
 }
 
-/// Opens a directory and brings its shards back, each on a thread of its own. `progress` is told of a shard how many
-/// records were replayed so far.
+/// Opens a directory, restores its shards, each on a thread of its own, and starts them. `progress` is called with the number
+/// of records that a shard has replayed so far.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// Why the directory cannot be used, or a shard not restored or started.
 pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) -> Result<Store, StoreError> {
     let fsync_always = options.log.fsync == Fsync::Always;
     let directory_options = DirectoryOptions { fsync_always, ..options.directory.clone() };
@@ -54,21 +54,21 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
     directory.create_shard_directories(generation.number, generation.shards)?;
     let restored = restore_all(options, &directory, progress)?;
     if fsync_always {
-        // Readers are about to be shown what a run before has written and may not have synced.
+        // Readers will see records that the previous run has written and may not have synced.
         for (number, shard) in restored.iter().enumerate() {
             shard.sync().map_err(|source| StoreError::Shard { shard: ShardId(number as u16), source })?;
         }
     }
     note_lost(&directory, &restored)?;
     let older = older::open_all(&directory)?;
-    let found = resharded.unwrap_or_else(|| Report::of(&directory, &restored));
+    let found = resharded.unwrap_or_else(|| StartReport::of(&directory, &restored));
     let next = directory.begin_run(next_position(&generation, &restored), clock::unix_micros())?;
     let first = directory.generations().first().map_or(next, |generation| generation.first);
     let lost: Vec<_> = directory.lost().iter().map(|lost| lost.from..lost.to).collect();
     let sequencer = Arc::new(Sequencer::resumed(first, &lost, next, options.shards as usize));
     let (directory, failure) = (Arc::new(directory), LogFailure::default());
     let (mut shards, mut histories) = (Vec::new(), Vec::new());
-    let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
+    let flush = restored.iter().map(RestoredShard::last_flush).max().unwrap_or_default();
     for (number, shard) in restored.into_iter().enumerate() {
         let is_flushed = shard.last() >= flush;
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
@@ -76,7 +76,7 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
             .start(directory.storage(), options.log, (&sequencer, &failure), options.ring_bytes)
             .map_err(failed)?;
         if !is_flushed {
-            // The process ended between two shards' records of the one flush.
+            // The process ended between two shards' records of one flush.
             shard.0.set_now_ms(clock::unix_millis());
             shard.0.flush_again(flush);
         }
@@ -86,7 +86,7 @@ pub fn open(options: &StoreOptions, progress: &(dyn Fn(ShardId, u64) + Sync)) ->
     let histories_before: Vec<_> = older.iter().map(|older| older.history.clone()).collect();
     let mut retirement = Retirement::new(directory.clone(), older, histories.clone(), options.log);
     retirement.run();
-    // Readers of what retention has taken are told of that.
+    // Readers of positions that retention has dropped get a gap for those anyway.
     let first = History::new(sequencer.clone(), &histories).with_older(&histories_before).first_available();
     directory.forget_lost_before(first)?;
     Ok(Store { shards, histories, older: histories_before, retirement, sequencer, directory, failure, found })

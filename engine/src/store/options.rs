@@ -7,16 +7,16 @@ use std::path::PathBuf;
 /// How a directory is used.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// Where it is.
+    /// The path of the directory.
     pub path: PathBuf,
-    /// How it is opened.
+    /// How the directory is opened.
     pub directory: DirectoryOptions,
-    /// How many shards there are to be.
+    /// The number of shards. Keys are resharded where the directory has another number.
     pub shards: u16,
-    /// How each shard's log is kept.
+    /// How each shard's log is written and retained.
     pub log: LogOptions,
-    /// The bytes of each shard's ring.
+    /// The size of each shard's ring in bytes.
     pub ring_bytes: u64,
-    /// The streams of absent keys whose revision counter each shard keeps.
+    /// The most streams of absent keys whose revision counter each shard retains.
     pub absent_streams: usize,
 }

@@ -1,27 +1,27 @@
-//! What a start has found.
+//! What a start found in a directory, for the server's messages.
 
-use super::directory::{Directory, Start};
-use super::restore::Restored;
+use super::directory::{Directory, PreviousShutdown};
+use super::restore::RestoredShard;
 
-/// What a start has found.
+/// What a start found in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// How the run before ended.
-    pub start: Start,
-    /// How many records were replayed.
+pub struct StartReport {
+    /// How the previous run ended.
+    pub previous_shutdown: PreviousShutdown,
+    /// The number of replayed records, over all shards.
     pub replayed: u64,
-    /// How many whole records were cut off the ends of logs.
+    /// The number of valid records that were cut off the ends of logs.
     pub cut_records: u64,
-    /// How many bytes that were no record.
+    /// The number of nonzero bytes outside valid records that were cut off.
     pub cut_bytes: u64,
-    /// How many shards the directory had, where that was another number.
+    /// The number of shards that the directory had, if it was not the one wanted.
     pub resharded_from: Option<u16>,
 }
 
-impl Report {
-    pub(super) fn of(directory: &Directory, restored: &[Restored]) -> Report {
-        Report {
-            start: directory.start(),
+impl StartReport {
+    pub(super) fn of(directory: &Directory, restored: &[RestoredShard]) -> StartReport {
+        StartReport {
+            previous_shutdown: directory.previous_shutdown(),
             replayed: restored.iter().map(|shard| shard.replayed).sum(),
             cut_records: restored.iter().map(|shard| shard.cut().records).sum(),
             cut_bytes: restored.iter().map(|shard| shard.cut().bytes).sum(),

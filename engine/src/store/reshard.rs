@@ -1,22 +1,22 @@
-//! Another number of shards than the directory has: all keys are given to shards of the new number, each of which begins
-//! with a snapshot and an empty log, in a generation of its own.
+//! Resharding: where the directory has another number of shards than is wanted, all keys are distributed over new shards,
+//! each of which begins with a snapshot and an empty log, in a new generation.
 //!
 //! ```text
-//!   old shards, as a start finds them ─► a flush that some have and some not: recorded by all
-//!      ─► their logs on the disk, closed ─► taken apart ─► snapshots of the new shards ─► the generation is added
-//!                                                                                           │ one file replaced
-//!                        interrupted before: the old generation is in use ◄─────────────────┴──► after: the new one
+//!   old shards, restored ─► a flush that only some have recorded: recorded by all
+//!      ─► their logs synced and closed ─► entries distributed ─► snapshots of the new shards ─► the generation is added
+//!                                                                                                │ one file replaced
+//!                          interrupted before: the old generation is in use ◄────────────────────┴──► after: the new one
 //! ```
 //!
-//! A key keeps its value, its TTL and its revision. Where its latest record lies means nothing in another generation, so
-//! an id that a client gives an event is looked for among the events since the change only.
+//! A key keeps its value, its TTL and its revision. The offset of its latest record is meaningless in another generation, so
+//! an id that a client gives an event is searched among the events since the change only.
 
 use super::directory::Directory;
 use super::error::StoreError;
 use super::lost::note_lost;
 use super::options::StoreOptions;
-use super::report::Report;
-use super::restore::{RestoreError, Restored};
+use super::report::StartReport;
+use super::restore::{RestoreError, RestoredShard};
 use super::restore_all::{next_position, restore_all};
 use crate::clock;
 use crate::log::failure::LogFailure;
@@ -29,30 +29,30 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How many bytes of a snapshot are put together before they are written.
+/// How many bytes of a snapshot are encoded before they are written.
 const SLICE_BYTES: usize = 1 << 20;
 
-/// Gives the keys of the current generation to so many shards as are wanted, in a new one. Answers what it has found of
-/// the old one.
+/// Distributes the keys of the current generation over the wanted number of shards, in a new generation. Returns what was
+/// found in the old one.
 ///
 /// # Errors
-/// Why it cannot be done. The old generation is in use then, as it was.
+/// Why that is not possible. The old generation stays in use then.
 pub(super) fn reshard(
     options: &StoreOptions,
     directory: &Directory,
     progress: &(dyn Fn(ShardId, u64) + Sync),
-) -> Result<Report, StoreError> {
+) -> Result<StartReport, StoreError> {
     let old = directory.current_generation();
     let mut restored = restore_all(options, directory, progress)?;
     note_lost(directory, &restored)?;
-    let report = Report { resharded_from: Some(old.shards), ..Report::of(directory, &restored) };
+    let report = StartReport { resharded_from: Some(old.shards), ..StartReport::of(directory, &restored) };
     if has_unfinished_flush(&restored) {
         finish_flush(options, directory, restored)?;
         restored = restore_all(options, directory, progress)?;
     }
     let next = next_position(&old, &restored);
     let landmarks: Vec<_> = restored.iter().map(|shard| shard.log().landmarks()).collect();
-    let close = |(number, shard): (usize, Restored)| {
+    let close = |(number, shard): (usize, RestoredShard)| {
         let failed = |source| StoreError::Shard { shard: ShardId(number as u16), source };
         shard.close(&**directory.storage()).map_err(failed)
     };
@@ -80,14 +80,14 @@ pub(super) fn reshard(
 }
 
 /// Whether the process ended between two shards' records of one flush.
-fn has_unfinished_flush(restored: &[Restored]) -> bool {
-    let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
+fn has_unfinished_flush(restored: &[RestoredShard]) -> bool {
+    let flush = restored.iter().map(RestoredShard::last_flush).max().unwrap_or_default();
     restored.iter().any(|shard| shard.last() < flush)
 }
 
-/// Lets all shards record the flush that one has, as a start with as many shards as before would.
-fn finish_flush(options: &StoreOptions, directory: &Directory, restored: Vec<Restored>) -> Result<(), StoreError> {
-    let flush = restored.iter().map(Restored::last_flush).max().unwrap_or_default();
+/// Starts all shards and records the last flush in those that lack it, as a start with the same number of shards would.
+fn finish_flush(options: &StoreOptions, directory: &Directory, restored: Vec<RestoredShard>) -> Result<(), StoreError> {
+    let flush = restored.iter().map(RestoredShard::last_flush).max().unwrap_or_default();
     let sequencer = Arc::new(Sequencer::new(flush.next(), restored.len()));
     let shared = (&sequencer, &LogFailure::default());
     for (number, shard) in restored.into_iter().enumerate() {
@@ -107,24 +107,25 @@ fn finish_flush(options: &StoreOptions, directory: &Directory, restored: Vec<Res
     Ok(())
 }
 
-/// An entry without a value: only what is known of its stream.
+/// An entry without a value, which retains only the revision counter of its stream.
 struct Absent {
-    /// About where its latest event is.
+    /// The approximate position of its latest event.
     position: u64,
     key: Vec<u8>,
     next_revision: u64,
 }
 
-/// About where the record at an offset is among all shards' events, by offsets whose positions are known, in order. What
-/// has no offset was recorded by a generation before.
-fn position_about(offset: RingOffset, landmarks: &[(RingOffset, Position)]) -> u64 {
+/// The approximate position of the record at an offset, interpolated between `landmarks`, offsets with known positions in
+/// order. 0 without an offset: the record is of an older generation.
+fn approximate_position(offset: RingOffset, landmarks: &[(RingOffset, Position)]) -> u64 {
     let behind = landmarks.partition_point(|(known, _)| *known <= offset);
     let (Some((from, after)), Some((to, last))) = (landmarks[..behind].last(), landmarks.get(behind)) else { return 0 };
     let share = u128::from(offset.0 - from.0) * u128::from(last.0 - after.0) / u128::from(to.0 - from.0);
     after.0 + share as u64
 }
 
-/// Gives the entries of all these shards to new ones. Of those without a value each keeps the newest, as many as it may.
+/// Distributes the entries of the old shards over new ones. Of the entries without a value each new shard retains the newest,
+/// up to the bound of the options.
 fn distribute(
     old: Vec<LentShard>,
     landmarks: &[Vec<(RingOffset, Position)>],
@@ -139,7 +140,7 @@ fn distribute(
         flushes = flushes.max(shard.turn().db_stream().0);
         shard.into_entries(|entry| {
             if entry.value.is_none() {
-                let position = position_about(entry.last, landmarks);
+                let position = approximate_position(entry.last, landmarks);
                 absent.push(Absent { position, key: entry.key.to_vec(), next_revision: entry.next_revision });
                 return;
             }
@@ -167,7 +168,7 @@ fn distribute(
     shards.into_iter().map(|shard| LentShard(Box::new(shard))).collect()
 }
 
-/// Writes all that a shard has, which is not going, to a file that is there when it is on the disk.
+/// Writes a snapshot of a shard that is not started; durable on return.
 fn write_snapshot(shard: &mut Shard, shards: u16, path: &Path) -> io::Result<()> {
     let mut file = SnapshotFile::create(path)?;
     let mut out = Vec::with_capacity(2 * SLICE_BYTES);

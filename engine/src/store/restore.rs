@@ -1,6 +1,6 @@
-//! A shard brought back from its directory, and set going again.
+//! Restores one shard from its directory: recovers its log, loads its newest snapshot, replays the rest, and starts it.
 
-use super::recovery::{Cut, FoundLog, Opening, RecoveryError, find_log, root};
+use super::recovery::{Cut, RecoveredLog, RecoveryError, RecoveryOptions, recover_log, root};
 use super::set_aside::set_aside;
 use crate::event::EventType;
 use crate::history::ShardHistory;
@@ -18,21 +18,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why a shard cannot be brought back.
+/// Why a shard cannot be restored or started.
 #[derive(Debug, Error)]
 pub enum RestoreError {
-    /// Its log.
+    /// The log cannot be recovered.
     #[error(transparent)]
     Log(#[from] RecoveryError),
-    /// A record of the log makes no sense on what was before it.
+    /// A record cannot be replayed: it contradicts the records before it.
     #[error("{directory}: {source}; run `keytide check {root}`", root = root(directory, 2).display())]
     Replay {
         /// The shard's directory.
         directory: PathBuf,
-        /// Which, and why.
+        /// Which record, and why.
         source: ReplayError,
     },
-    /// What came before the log is not there.
+    /// The records before the start of the log are gone, and no snapshot has their keys.
     #[error(
         "{directory}: the log begins at offset {head}, and there is no snapshot to begin from; run `keytide check {root}`",
         root = root(directory, 2).display()
@@ -40,51 +40,51 @@ pub enum RestoreError {
     NoSnapshot {
         /// The shard's directory.
         directory: PathBuf,
-        /// Where the log begins.
+        /// The offset where the log begins.
         head: RingOffset,
     },
-    /// There is no memory for its ring, or no thread for its log.
+    /// There is no memory for the ring, or no thread for the log.
     #[error("{what}: {source}")]
     Start {
-        /// What was asked for.
+        /// What is missing, for the text.
         what: &'static str,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// Its log cannot go on.
+    /// The log cannot be continued.
     #[error(transparent)]
     Write(#[from] LogError),
 }
 
-/// A shard as its directory has it: its keys are there, and its log knows where to go on.
-pub struct Restored {
+/// A restored shard that is not started yet.
+pub struct RestoredShard {
     shard: LentShard,
     identity: LogIdentity,
-    log: FoundLog,
+    log: RecoveredLog,
     floor: RingOffset,
     last_flush: Position,
-    /// How many records were replayed.
+    /// The number of replayed records.
     pub replayed: u64,
 }
 
-impl Restored {
+impl RestoredShard {
     /// The position of the last record; 0 where there is none.
     pub fn last(&self) -> Position {
         self.log.end.last
     }
 
-    /// The position of the last flush, as far as the log still has it; 0 where it has none.
+    /// The position of the last flush that the log still has; 0 where it has none.
     pub fn last_flush(&self) -> Position {
         self.last_flush
     }
 
-    /// The shard, which is not going yet.
+    /// The shard.
     pub fn shard(&self) -> &Shard {
         &self.shard.0
     }
 
     /// The log.
-    pub fn log(&self) -> &FoundLog {
+    pub fn log(&self) -> &RecoveredLog {
         &self.log
     }
 
@@ -98,27 +98,27 @@ impl Restored {
         self.log.cut
     }
 
-    /// Has all of the log on the disk.
+    /// Syncs the log.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any error of the file system.
     pub fn sync(&self) -> Result<(), RestoreError> {
         Ok(self.log.sync()?)
     }
 
-    /// Ends the shard's log, for good if what comes next succeeds, and gives its keys away.
+    /// Closes the log, for a change to another generation, and returns the shard with its keys.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any error of the file system.
     pub fn close(self, storage: &dyn Storage) -> Result<LentShard, RestoreError> {
         self.log.close(&self.identity.directory, storage)?;
         Ok(self.shard)
     }
 
-    /// Sets the shard going again, with an empty ring of so many bytes behind its log.
+    /// Starts the shard with an empty ring of `ring_bytes` bytes that continues at the end of the log.
     ///
     /// # Errors
-    /// Where there is no memory, no thread, or no space.
+    /// Where there is no memory for the ring, no thread for the log, or no space for a segment.
     pub fn start(
         self,
         storage: &Arc<dyn Storage>,
@@ -126,7 +126,7 @@ impl Restored {
         (sequencer, failure): (&Arc<Sequencer>, &LogFailure),
         ring_bytes: u64,
     ) -> Result<(LentShard, ShardHistory), RestoreError> {
-        let Restored { mut shard, identity, log, floor, .. } = self;
+        let RestoredShard { mut shard, identity, log, floor, .. } = self;
         let (end, last) = (log.end.end, log.end.last);
         let start = RingStart { offset: end, last: (last != Position(0)).then_some(last) };
         let (writer, ring) = ring::create_after(ring_bytes, start)
@@ -140,23 +140,24 @@ impl Restored {
     }
 }
 
-/// Brings a shard back from its directory. `progress` is told now and then how many records were replayed.
+/// Restores a shard from its directory. The shard retains at most `absent_max` revision counters of absent keys. `progress` is
+/// called from time to time with the number of records replayed so far.
 ///
 /// # Errors
-/// Why it cannot be.
+/// Damage, and any error of the file system.
 pub fn restore(
     identity: LogIdentity,
     storage: &dyn Storage,
-    opening: Opening<'_>,
+    recovery: RecoveryOptions<'_>,
     absent_max: usize,
     mut progress: impl FnMut(u64),
-) -> Result<Restored, RestoreError> {
-    /// How many records are replayed between two words on progress.
+) -> Result<RestoredShard, RestoreError> {
+    /// How many records are replayed between two calls of `progress`.
     const PROGRESS_RECORDS: u64 = 100_000;
-    let log = find_log(&identity, storage, opening)?;
+    let log = recover_log(&identity, storage, recovery)?;
     let (mut shard, from) = load_snapshot(&identity, &log, storage, absent_max)?;
     let floor = floor(&identity, &log, from).map_err(|source| in_directory(&identity, source))?;
-    // A flush before the snapshot is in it; others may have to make up for it all the same.
+    // A flush before the snapshot is part of it, but other shards may still have to repeat the flush.
     let (_, flushed_at) = shard.turn().db_stream();
     let mut last_flush = log.position_at(flushed_at).unwrap_or_default();
     let mut replayed = 0;
@@ -171,13 +172,14 @@ pub fn restore(
         let directory = || identity.directory.clone();
         shard.replay(record).map_err(|source| RestoreError::Replay { directory: directory(), source })
     })?;
-    Ok(Restored { shard: LentShard(Box::new(shard)), identity, log, floor, last_flush, replayed })
+    Ok(RestoredShard { shard: LentShard(Box::new(shard)), identity, log, floor, last_flush, replayed })
 }
 
-/// The keys of the newest snapshot that can be read and that the log reaches, and from where the log is to be replayed.
+/// Loads the newest valid snapshot whose end the log reaches. Returns the shard, and the offset from which the log is
+/// replayed.
 fn load_snapshot(
     identity: &LogIdentity,
-    log: &FoundLog,
+    log: &RecoveredLog,
     storage: &dyn Storage,
     absent_max: usize,
 ) -> Result<(Shard, RingOffset), RestoreError> {
@@ -198,26 +200,26 @@ fn load_snapshot(
             Ok(None) => {
                 tracing::warn!(path = %path.display(), "the log does not reach this snapshot, an older one is used");
             }
-            // It may be there the next time.
+            // The snapshot may be readable at the next start.
             Err(SnapshotError::Io(error)) => {
                 tracing::warn!(path = %path.display(), %error, "an older snapshot is used");
                 continue;
             }
             Err(error) => tracing::warn!(path = %path.display(), %error, "an older snapshot is used"),
         }
-        // The log goes on with other records at the offsets of which it tells: nobody may ever load it again.
+        // The log continues with other records at the offsets that the snapshot refers to: it must never be loaded.
         set_aside(storage, path).map_err(refused)?;
     }
     match log.head() {
-        // A later generation begins with a snapshot of what was before it.
+        // A later generation begins with a snapshot of the keys before it.
         RingOffset(0) if identity.generation == 1 => Ok((empty(), RingOffset(0))),
         head => Err(RestoreError::NoSnapshot { directory: identity.directory.clone(), head }),
     }
 }
 
-/// From where on the log is needed: by the snapshot that was loaded, whose replay begins at `from`, and by older ones
-/// that are kept in case that one is damaged.
-fn floor(identity: &LogIdentity, log: &FoundLog, from: RingOffset) -> io::Result<RingOffset> {
+/// The offset from which on the log is needed: by the loaded snapshot, whose replay begins at `from`, and by older snapshots,
+/// which are retained in case that one is damaged.
+fn floor(identity: &LogIdentity, log: &RecoveredLog, from: RingOffset) -> io::Result<RingOffset> {
     let starts = snapshot_files(&identity.directory)?.into_iter().map(|(start, _)| start);
     Ok(starts.filter(|start| *start >= log.head()).min().map_or(from, |oldest| oldest.min(from)))
 }

@@ -1,21 +1,20 @@
-//! Files that are taken out of use because they are damaged. They keep what they hold under another name, for whoever
-//! wants to know what it was.
+//! Takes a damaged file out of use by renaming it. Its content stays, for a later analysis.
 
 use crate::log::storage::Storage;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Renames a file to its [`free_name`], which it answers.
+/// Renames a file to its [`free_name`], and returns the new path.
 ///
 /// # Errors
-/// Whatever the system says.
+/// Any error of the file system.
 pub(in crate::store) fn set_aside(storage: &dyn Storage, path: &Path) -> io::Result<PathBuf> {
     let to = free_name(path);
     storage.rename(path, &to)?;
     Ok(to)
 }
 
-/// `<name>.damaged`, or `<name>.damaged-2` and so on where earlier ones have that name.
+/// `<name>.damaged`, or `<name>.damaged-2` and so on where that name is taken.
 pub(in crate::store) fn free_name(path: &Path) -> PathBuf {
     let name = |number: u32| {
         let mut name = path.as_os_str().to_owned();
@@ -38,7 +37,7 @@ mod tests {
     use crate::log::storage::{RealStorage, tests::Scratch};
 
     #[test]
-    fn none_takes_the_place_of_an_earlier_one() {
+    fn no_file_replaces_one_that_was_set_aside_before() {
         let scratch = Scratch::new();
         let path = scratch.0.join("00000003.segment");
         for (content, name) in [("a", "segment.damaged"), ("b", "segment.damaged-2"), ("c", "segment.damaged-3")] {

@@ -113,7 +113,7 @@ pub(super) fn are_refused<'c>(
 fn refuse(error: &LogError, reply: &mut Reply<'_>) -> bool {
     match error {
         LogError::Full { .. } => reply.error(format!("ERR {error}; writes go on once there is space")),
-        LogError::Unmade { .. } => reply.error(format!("ERR {error}; it is tried again when writes come")),
+        LogError::CreationFailed { .. } => reply.error(format!("ERR {error}; it is tried again when writes come")),
         LogError::Late { .. } => reply.error(format!("ERR {error}; try again")),
         LogError::Failed { reason } => {
             reply.error(format!("ERR the log has failed, writes are refused until a restart: {reason}"));

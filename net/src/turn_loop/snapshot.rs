@@ -8,7 +8,7 @@ use crate::server::{OnDisk, Server};
 use crate::snapshots::{Order, Pace, Report};
 use keytide_engine::clock;
 use keytide_engine::log::LogWriter;
-use keytide_engine::log::keeper::Request;
+use keytide_engine::log::keeper::KeeperRequest;
 use keytide_engine::position::{RingOffset, ShardId};
 use keytide_engine::shard::{Shard, SnapshotProgress};
 use keytide_engine::snapshot::snapshot_files;
@@ -152,7 +152,7 @@ impl Snapshots {
         if let (Some(end), Some(log)) = (end, shard.turn().log()) {
             // What it has seen is written, so the keeper's next sync has it.
             let (done, synced) = channel();
-            log.keeper().ask(Request::Sync(done));
+            log.keeper().ask(KeeperRequest::Sync(done));
             let (log, keep) = (log.keeper().status(), disk.snapshots);
             self.order(&disk.orders, Order::Finish { shard: self.shard, end: end.end, synced, log, keep });
             self.running.iter_mut().for_each(|running| running.is_taken = true);
@@ -176,7 +176,7 @@ impl Snapshots {
                     disk.board.succeed(self.shard, request, recorded, clock::unix_millis());
                     tracing::info!(shard = %self.shard, bytes, offset = %start, "snapshot complete");
                     if let Some(log) = shard.turn().log() {
-                        log.keeper().ask(Request::Retain);
+                        log.keeper().ask(KeeperRequest::Retain);
                     }
                 }
                 Ok(Report::Failed(reason)) => self.fail(shard, disk, &reason, now_ms),

@@ -296,7 +296,7 @@ pub fn look(dir: &Path, boot: &str, repair: bool) -> Look {
         }
     };
     let trust = directory.trust();
-    directory.copy_problem().into_iter().for_each(|problem| tell(problem.to_string(), false));
+    directory.meta_copy_error().into_iter().for_each(|problem| tell(problem.to_string(), false));
     match check(&directory, repair, |_| {}) {
         Ok(report) => {
             let problems = report.shards.iter().flat_map(|shard| &shard.problems);

@@ -8,7 +8,7 @@ use std::process::Command;
 
 const PAGE: usize = 4096;
 
-/// A file in which no byte is 0, and each tells its place.
+/// A file without zeros, whose bytes depend on their place.
 fn contents(pages: usize) -> Vec<u8> {
     (0..pages * PAGE).map(|at| (at % 251 + 1) as u8).collect()
 }
@@ -68,7 +68,7 @@ fn a_file_that_is_cut_is_an_error_and_others_are_unharmed() {
     let error = copied(&file, PAGE, 4 * PAGE).unwrap_err();
     assert_eq!(error.to_string(), "the file has been cut: it ends before byte 20480, and had 32768");
     assert!(!file.is_mapped());
-    // What is left of it can still be had, now and for good.
+    // What is left of it can still be read.
     assert_eq!(copied(&file, 0, 2 * PAGE).expect("not cut"), whole[..2 * PAGE]);
     assert!(matches!(copied(&file, 7 * PAGE, 1), Err(MapError::Cut { .. })));
     file.advise_will_need(0, 4 * PAGE as u64);
@@ -77,7 +77,7 @@ fn a_file_that_is_cut_is_an_error_and_others_are_unharmed() {
     assert_eq!(copied(&twice, 0, 2 * PAGE).expect("not cut"), whole[..2 * PAGE]);
     drop(file);
     let again = MappedFile::open(&other_path).expect("opened");
-    assert!(again.is_mapped(), "the place in the table is as new");
+    assert!(again.is_mapped(), "the slot in the table is free again");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn many_threads_that_read_a_file_while_it_is_cut_see_its_bytes_or_an_error() {
 
 #[test]
 fn beyond_the_table_files_are_read_without_a_mapping() {
-    static NONE: [Entry; 0] = [];
+    static NONE: [MappingSlot; 0] = [];
     let scratch = Scratch::new();
     let (path, contents) = file(&scratch, "f", 2);
     let file = MappedFile::new(File::open(&path).expect("opened"), &NONE).expect("opened");
@@ -120,18 +120,19 @@ fn beyond_the_table_files_are_read_without_a_mapping() {
 }
 
 #[test]
-fn a_place_in_the_table_is_taken_once_and_free_again() {
-    static TWO: [Entry; 2] = [const { Entry { range: AtomicU64::new(0), damaged: AtomicBool::new(false) } }; 2];
-    let first = Registered::new(PAGE as u64, 1, &TWO).expect("free");
+fn a_slot_of_the_table_is_taken_once_and_free_again() {
+    static TWO: [MappingSlot; 2] =
+        [const { MappingSlot { range: AtomicU64::new(0), damaged: AtomicBool::new(false) } }; 2];
+    let first = RegisteredSlot::new(PAGE as u64, 1, &TWO).expect("free");
     assert_eq!(first.0.range(), (PAGE as u64, 2 * PAGE as u64));
-    let second = Registered::new(16 * PAGE as u64, 2 * PAGE as u64 + 1, &TWO).expect("free");
+    let second = RegisteredSlot::new(16 * PAGE as u64, 2 * PAGE as u64 + 1, &TWO).expect("free");
     assert_eq!(second.0.range(), (16 * PAGE as u64, 19 * PAGE as u64));
-    assert!(Registered::new(PAGE as u64, 1, &TWO).is_none());
+    assert!(RegisteredSlot::new(PAGE as u64, 1, &TWO).is_none());
     // Relaxed: there is one thread.
     second.0.damaged.store(true, Ordering::Relaxed);
     drop(second);
-    assert!(Registered::new(1 << 48, 1, &TWO).is_none(), "an address that does not fit");
-    let third = Registered::new((1 << 47) - PAGE as u64, PAGE as u64, &TWO).expect("free again");
+    assert!(RegisteredSlot::new(1 << 48, 1, &TWO).is_none(), "an address that does not fit");
+    let third = RegisteredSlot::new((1 << 47) - PAGE as u64, PAGE as u64, &TWO).expect("free again");
     assert!(!third.is_damaged() && third.0.range() == ((1 << 47) - PAGE as u64, 1 << 47));
 }
 
@@ -151,7 +152,7 @@ fn an_access_that_is_not_ours_ends_the_process_as_before() {
         let mut child = Command::new(std::env::current_exe().expect("this test"));
         child.args(["--exact", name]).env(CHILD[0], how).env(CHILD[1], &path);
         let ended = child.output().expect("started");
-        // Under AddressSanitizer the handler before ours is its own: it tells of the signal and ends the process.
+        // Under AddressSanitizer the previous handler is its own: it reports the signal and ends the process.
         let is_told = String::from_utf8_lossy(&ended.stderr).contains("AddressSanitizer: BUS");
         let is_ended = ended.status.signal() == Some(libc::SIGBUS) || is_told && !ended.status.success();
         assert!(is_ended, "{how}: {ended:?}");

@@ -5,7 +5,7 @@ use crate::log::storage::tests::Scratch;
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
-fn rebuilt(recording: &RecordingStorage, operations: usize, end: End, name: &str) -> Option<Vec<u8>> {
+fn rebuilt(recording: &RecordingStorage, operations: usize, end: RunEnd, name: &str) -> Option<Vec<u8>> {
     let into = Scratch::new();
     recording.rebuild(operations, end, &into.0).expect("rebuilt");
     fs::read(into.path(name)).ok()
@@ -25,15 +25,15 @@ fn what_was_synced_is_there_and_of_the_rest_any_pages() {
     file.write_at(&[&[2; PAGE_BYTES], &[2; PAGE_BYTES]], PAGE).expect("written");
     let end = recording.operations();
     let found = worlds(|seed| {
-        let bytes = rebuilt(&recording, end, End::PowerLoss { seed }, "f").expect("the file was created");
+        let bytes = rebuilt(&recording, end, RunEnd::PowerLoss { seed }, "f").expect("the file was created");
         assert_eq!(bytes.len() as u64, 4 * PAGE);
         assert!(bytes[..PAGE_BYTES].iter().all(|byte| *byte == 1), "synced");
         assert!(bytes[3 * PAGE_BYTES..].iter().all(|byte| *byte == 0), "never written");
         (bytes[PAGE_BYTES], bytes[2 * PAGE_BYTES])
     });
     assert!(found.is_superset(&[(0, 0), (0, 2), (2, 0), (2, 2)].into()), "{found:?}");
-    let killed = rebuilt(&recording, end, End::Kill { seed: 1 }, "f").expect("created");
-    assert_eq!(killed, fs::read(scratch.path("f")).expect("read"), "written is enough for those who outlive");
+    let killed = rebuilt(&recording, end, RunEnd::Kill { seed: 1 }, "f").expect("created");
+    assert_eq!(killed, fs::read(scratch.path("f")).expect("read"), "a kill loses nothing that was written");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_page_is_as_it_was_at_one_moment_unless_it_is_torn() {
         file.write_at(&[&[byte; 8]], at).expect("written");
     }
     let found = worlds(|seed| {
-        let end = End::PowerLoss { seed };
+        let end = RunEnd::PowerLoss { seed };
         let bytes = rebuilt(&recording, usize::MAX, end, "f").expect("created");
         (bytes[0], bytes[8], bytes[1024])
     });
@@ -65,8 +65,9 @@ fn a_sync_covers_what_was_written_before_it_began() {
     let before = recording.operations();
     file.sync().expect("synced");
     let after = recording.operations();
-    let looks =
-        |operations| worlds(|seed| rebuilt(&recording, operations, End::PowerLoss { seed }, "f").expect("created")[0]);
+    let looks = |operations| {
+        worlds(|seed| rebuilt(&recording, operations, RunEnd::PowerLoss { seed }, "f").expect("created")[0])
+    };
     assert_eq!(looks(before), [0, b'x'].into());
     assert_eq!(looks(after), [b'x'].into());
     recording.set_fault(Fault::Sync);
@@ -86,7 +87,7 @@ fn what_happens_to_names_has_happened_when_it_returns_and_perhaps_before() {
     recording.remove(&scratch.path("d/g")).expect("removed");
     let looks = |operations| {
         worlds(|seed| {
-            let look = |name| rebuilt(&recording, operations, End::PowerLoss { seed }, name);
+            let look = |name| rebuilt(&recording, operations, RunEnd::PowerLoss { seed }, name);
             (look("d/f"), look("d/g"))
         })
     };
@@ -105,7 +106,7 @@ fn a_killed_process_leaves_a_first_part_of_the_write_under_way() {
     let file = recording.create(&scratch.path("f"), 8, Prepare::Zero).expect("created");
     let before = recording.operations();
     file.write_at(&[b"abcd"], 0).expect("written");
-    let found = worlds(|seed| rebuilt(&recording, before, End::Kill { seed }, "f").expect("created")[..4].to_vec());
+    let found = worlds(|seed| rebuilt(&recording, before, RunEnd::Kill { seed }, "f").expect("created")[..4].to_vec());
     let parts = ["\0\0\0\0", "a\0\0\0", "ab\0\0", "abc\0", "abcd"];
     assert_eq!(found, parts.map(|part| part.as_bytes().to_vec()).into());
 }
@@ -118,13 +119,13 @@ fn what_was_there_before_is_durable_and_written_to_as_usual() {
     let recording = RecordingStorage::new(&scratch.0).expect("read");
     let before = recording.operations();
     recording.open(&scratch.path("d/f")).expect("opened").write_at(&[b"B"], 0).expect("written");
-    let loss = End::PowerLoss { seed: 7 };
+    let loss = RunEnd::PowerLoss { seed: 7 };
     assert!(rebuilt(&recording, before, loss, "d/f").is_some_and(|found| found.ends_with(b"efore")));
     assert_eq!(fs::read(scratch.path("d/f")).expect("read"), b"Before");
 }
 
 #[test]
-fn faults_are_told_and_leave_what_they_leave() {
+fn faults_are_reported_and_have_their_documented_effect() {
     let scratch = Scratch::new();
     let recording = RecordingStorage::new(&scratch.0).expect("an empty directory");
     let file = recording.create(&scratch.path("f"), 8, Prepare::Zero).expect("created");

@@ -7,8 +7,7 @@ use crate::log::segment::{HEADER_BYTES, index_path, segment_path};
 use crate::log::streams::streams_path;
 use crate::log::synced;
 use crate::position::RingOffset;
-use crate::store::recovery::Seen;
-use crate::store::recovery::{Opening, find_log};
+use crate::store::recovery::{RecoveryOptions, Visibility, recover_log};
 use crate::store::tests::{Scratch, identity, unsynced};
 use std::fs;
 use std::io;
@@ -44,7 +43,7 @@ fn killed(name: &str, with_snapshot: bool, last: usize) -> (Scratch, Position) {
     (scratch, next)
 }
 
-/// Who has read to the end, and who reads from the beginning, is told of what is missing, and no position comes twice.
+/// A reader at the end and one from the start get a gap for what is missing, and no position is reused.
 fn goes_on(name: &str, path: &Path, next: Position, is_told: bool) {
     let mut store = open(path).unwrap_or_else(|error| panic!("{name}: {error}"));
     let after = store.sequencer.next();
@@ -69,7 +68,7 @@ fn a_killed_server_has_lost_nothing_so_what_is_missing_before_anything_else_is_d
         let Case { name, with_snapshot, damage, .. } = case;
         let (scratch, next) = killed(&format!("check-killed-{number}"), *with_snapshot, 0);
         damage(&shard(&scratch.0));
-        let report = look(&scratch.0, false).expect("it can be looked at");
+        let report = look(&scratch.0, false).expect("it can be checked");
         let copied = Scratch::new(&format!("check-killed-{number}-copy"));
         copy(&scratch.0, &copied.0);
         match open(&copied.0) {
@@ -115,20 +114,20 @@ fn a_log_of_the_first_format_is_read_as_it_is_and_goes_on_in_a_segment_of_this_o
         (1..=4).for_each(|number| as_of_the_first_format(&segment_path(&directory, number)));
         let mark = synced::read(&directory).expect("it can be read").expect("it is there");
         synced::write(&*unsynced(), &directory, synced::Mark { segments: None, ..mark }).expect("it can be written");
-        let report = look(&scratch.0, false).expect("it can be looked at");
+        let report = look(&scratch.0, false).expect("it can be checked");
         assert!(report.is_sound(), "{:?}", problems(&report));
         goes_on(&name, &scratch.0, next, false);
         let versions =
             [4, 5].map(|n| SegmentFile::open(&segment_path(&directory, n)).expect("a segment").header.version);
         assert_eq!(versions, [1, 2]);
-        assert!(look(&scratch.0, false).expect("it can be looked at").is_sound());
+        assert!(look(&scratch.0, false).expect("it can be checked").is_sound());
         flip(&segment_path(&directory, 4), MIDDLE);
-        assert!(!look(&scratch.0, false).expect("it can be looked at").is_sound());
+        assert!(!look(&scratch.0, false).expect("it can be checked").is_sound());
     }
 }
 
 #[test]
-fn what_is_cut_off_behind_a_kill_does_not_come_again_and_is_told_unless_it_was_never_finished() {
+fn positions_cut_off_after_a_kill_are_not_reused_and_reported_unless_the_write_was_unfinished() {
     // A byte of the last record, and one more record of which the system took a first part only.
     for (name, is_told, last, keys) in [("damaged", true, 0, KEYS - 1), ("unfinished", false, 6_000, KEYS)] {
         let (scratch, next) = killed(&format!("check-last-{name}"), false, last);
@@ -140,16 +139,16 @@ fn what_is_cut_off_behind_a_kill_does_not_come_again_and_is_told_unless_it_was_n
                 false => bytes[(used - 100) / 4096 * 4096..].fill(0),
             }
         });
-        let report = look(&scratch.0, false).expect("it can be looked at");
+        let report = look(&scratch.0, false).expect("it can be checked");
         let told = problems(&report);
-        assert!(report.is_sound() && told[0].contains("positions that nobody has seen"), "{told:?}");
-        // A start that is interrupted when it has cut, and before it goes on, changes nothing about that.
+        assert!(report.is_sound() && told[0].contains("positions that were never published"), "{told:?}");
+        // A start that is interrupted between the cut and the begin of the run does not change that.
         let directory = Directory::open(&scratch.0, 1, directory_options()).expect("it is sound");
         let identity = identity(&shard(&scratch.0));
-        let note_cut = |seen| directory.note_cut(seen).map_err(io::Error::other);
-        let opening = Opening { trust: directory.trust(), note_cut: &note_cut };
-        let cut = find_log(&identity, &**directory.storage(), opening).expect("a torn end").cut;
-        assert_eq!(cut.seen, if is_told { Seen::Maybe } else { Seen::Hardly });
+        let note_cut = |visibility| directory.note_cut(visibility).map_err(io::Error::other);
+        let opening = RecoveryOptions { trust: directory.trust(), note_cut: &note_cut };
+        let cut = recover_log(&identity, &**directory.storage(), opening).expect("a torn end").cut;
+        assert_eq!(cut.visibility, if is_told { Visibility::Possible } else { Visibility::Unlikely });
         drop(directory);
         let store = open(&scratch.0).expect("what was torn is cut off");
         assert_eq!(store.shards[0].0.key_count() as u64, keys, "{name}");
@@ -165,7 +164,7 @@ fn what_is_less_than_a_record_is_damage_too() {
     let segment = segment_path(&shard(&scratch.0), 2);
     for left in [1, 7, 8, 47] {
         change(&segment, |bytes| bytes.truncate(HEADER_BYTES as usize + 10 * 1056 + left));
-        let report = look(&scratch.0, false).expect("it can be looked at");
+        let report = look(&scratch.0, false).expect("it can be checked");
         let told = problems(&report);
         assert!(!report.is_sound() && told[0].contains(&format!("{left} bytes are left")), "{told:?}");
         change(&segment, |bytes| bytes.resize(1 << 20, 1));

@@ -1,12 +1,13 @@
-//! A directory looked at without a server: every byte of every log and snapshot. Nothing is changed, unless it is to be
-//! repaired; and then what is taken out of use stays there under another name.
+//! Checks a directory that no server uses: every byte of every log and snapshot. Changes nothing unless a repair is
+//! requested; a repair renames the files that it takes out of use.
 //!
-//! | file | what is in it |
+//! | file | content |
 //! |---|---|
-//! | `shard` | one shard: segments, records, indexes, snapshots, mark |
-//! | `repair` | what is left of a damaged shard made usable |
+//! | `shard` | checks one shard: segments, records, indexes, snapshots, durable mark |
+//! | `repair` | makes the intact part of a damaged shard usable |
+//! | `report` | what a check found, and why it could not be made |
 //!
-//! What a start rebuilds or cuts off by itself is no damage: an index that is missing, the torn end behind a power loss.
+//! What a start rebuilds or cuts off by itself is not damage: a missing index, the torn end after a power loss.
 
 #[cfg(all(test, not(loom)))]
 mod killed_tests;
@@ -21,20 +22,20 @@ pub use report::{CheckError, CheckReport, Problem, ShardReport};
 use crate::log::LogIdentity;
 use crate::position::{Position, ShardId};
 use crate::store::directory::Directory;
-use shard::Seen;
+use shard::CheckedShard;
 
-/// Looks at all of a directory that is opened already; with `repair`, makes usable what is left of damaged shards. `tell`
-/// hears of each shard when it was looked at.
+/// Checks all shards of an open directory. With `repair`, makes the intact part of damaged shards usable. `on_shard` is called
+/// with the report of each shard as soon as it is checked.
 ///
 /// # Errors
-/// Where that is not possible.
+/// Where the directory cannot be read, or not be repaired.
 pub fn check(
     directory: &Directory,
     repair: bool,
-    mut tell: impl FnMut(&ShardReport),
+    mut on_shard: impl FnMut(&ShardReport),
 ) -> Result<CheckReport, CheckError> {
     let mut report = CheckReport::default();
-    let mut seen: Vec<Seen> = Vec::new();
+    let mut shards: Vec<CheckedShard> = Vec::new();
     let current = directory.current_generation().number;
     for generation in directory.generations() {
         for shard in (0..generation.shards).map(ShardId) {
@@ -44,16 +45,16 @@ pub fn check(
                 shard,
                 shards: generation.shards,
             };
-            // A start that was interrupted has begun nothing.
+            // Before the first run begins, an interrupted start may have left a shard without a directory.
             let is_begun = directory.limit() > Position(0);
-            let looked = Seen::look(identity, is_begun, generation.number == current, directory.trust())?;
-            tell(&looked.report);
-            report.shards.push(looked.report.clone());
-            seen.push(looked);
+            let checked = CheckedShard::check(identity, is_begun, generation.number == current, directory.trust())?;
+            on_shard(&checked.report);
+            report.shards.push(checked.report.clone());
+            shards.push(checked);
         }
     }
     if repair && !report.is_sound() {
-        report.repaired = repair::repair(directory, &seen)?;
+        report.repaired = repair::repair(directory, &shards)?;
     }
     Ok(report)
 }

@@ -1,4 +1,4 @@
-//! What a check has found, and why one cannot be made.
+//! What a check found, and why it could not be made.
 
 use crate::position::{Position, RingOffset, ShardId};
 use crate::store::directory::DirectoryError;
@@ -8,16 +8,16 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Something that is not as it was written.
+/// A file or directory that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file or directory.
     pub path: PathBuf,
-    /// Where in the shard's history, and at which byte of the file.
+    /// The offset in the shard's log, and the byte of the file.
     pub place: Option<(RingOffset, u64)>,
-    /// What is wrong, and what that means.
+    /// What is wrong, and its consequence.
     pub what: String,
-    /// Whether it is damage; else a start makes it good by itself and loses nothing that was surely on the disk.
+    /// Whether it is damage. Otherwise a start corrects it by itself, and nothing that was synced is lost.
     pub is_damage: bool,
 }
 
@@ -32,26 +32,26 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One shard of one generation.
+/// What a check found of one shard of one generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardReport {
     /// The generation.
     pub generation: u32,
     /// The shard.
     pub shard: ShardId,
-    /// How many segments hold records, or could.
+    /// The number of valid segments.
     pub segments: usize,
-    /// How many snapshots there are.
+    /// The number of snapshots.
     pub snapshots: usize,
-    /// How many whole records there are.
+    /// The number of valid records.
     pub records: u64,
-    /// What they take, in bytes.
+    /// The size of the valid records in bytes.
     pub bytes: u64,
-    /// The positions of the first and the last of them.
+    /// The positions of the first and the last valid record; none where there is none.
     pub positions: Option<(Position, Position)>,
-    /// How far the log is surely on the disk, as the shard's mark says.
+    /// The offset up to which the log was on the disk, by the durable mark.
     pub synced: RingOffset,
-    /// What is not as it was written.
+    /// The problems, in the order in which they were found.
     pub problems: Vec<Problem>,
 }
 
@@ -66,12 +66,12 @@ impl fmt::Display for ShardReport {
     }
 }
 
-/// What was found, and what was done about it.
+/// What a check found, and what a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
-    /// The shards of all generations, the oldest first.
+    /// The shards of all generations, oldest generation first.
     pub shards: Vec<ShardReport>,
-    /// What a repair has done and what is lost, in words.
+    /// What a repair did and what is lost, as texts.
     pub repaired: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ impl CheckReport {
         self.shards.iter().all(|shard| shard.problems.iter().all(|problem| !problem.is_damage))
     }
 
-    /// All records, what they take, and the first and the last position among them.
+    /// Of all shards together: the number of records, their size in bytes, and the first and last position.
     pub fn totals(&self) -> (u64, u64, Option<(Position, Position)>) {
         let positions = self.shards.iter().filter_map(|shard| shard.positions);
         let positions = positions.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)));
@@ -90,24 +90,24 @@ impl CheckReport {
     }
 }
 
-/// Why a directory cannot be looked at, or not be repaired.
+/// Why a directory cannot be checked or repaired.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// The directory.
+    /// The directory cannot be changed.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The system refuses a file.
+    /// An error of the file system.
     #[error("{path}: {source}")]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// A log that cannot be repaired.
+    /// A log cannot be read or repaired.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
-    /// There is nothing to begin from.
+    /// No part of a shard's log is usable: no snapshot has the keys before it.
     #[error("{directory}: no snapshot is left that the log goes on from: put the directory back from a copy")]
     NothingLeft {
         /// The shard's directory.

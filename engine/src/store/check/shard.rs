@@ -1,17 +1,17 @@
-//! One shard looked at: what of its log hangs together, and what its snapshots can begin from.
+//! Checks one shard: which segments of its log are contiguous, and which snapshots are valid.
 
 use super::report::{CheckError, Problem, ShardReport};
 use crate::log::LogIdentity;
 use crate::log::index::{Sealed, SparseIndex};
 use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
 use crate::log::segment::{HEADER_BYTES, HeaderError, index_path, segment_number};
-use crate::log::storage::is_aside;
+use crate::log::storage::is_unfinished;
 use crate::log::streams::{StreamBlocks, streams_path};
 use crate::log::synced;
 use crate::position::{Position, RingOffset};
 use crate::ring::{Record, record};
 use crate::snapshot::{self, SnapshotError, SnapshotInfo, snapshot_files};
-use crate::store::recovery::{RecoveryError, Trust, find_closed, look_at_log};
+use crate::store::recovery::{RecoveryError, Trust, examine_log, open_closed_log};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -19,41 +19,46 @@ use std::path::{Path, PathBuf};
 
 /// Segments that follow each other without a hole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    /// The offset of its first record, and the position of the record before.
+pub(super) struct SegmentRun {
+    /// The offset of the first record, and the position of the last record before it.
     pub start: (RingOffset, Position),
-    /// The offset behind its last whole record, and the position of that.
+    /// The offset behind the last valid record, and the position of that record.
     pub end: (RingOffset, Position),
-    /// The same of its last whole command.
+    /// The offset behind the last complete command, and the position of its last record.
     pub whole: (RingOffset, Position),
-    /// The files, in order.
+    /// The segments' files, in order.
     pub files: Vec<PathBuf>,
-    /// Whether something that is no record stands behind its end.
+    /// Whether nonzero bytes follow the last valid record.
     pub is_torn: bool,
 }
 
-/// A shard as it was found.
-pub(super) struct Seen {
+/// A checked shard: its report, and what a repair needs.
+pub(super) struct CheckedShard {
     pub identity: LogIdentity,
     pub report: ShardReport,
-    /// What hangs together of its log, in order. More than one where something is damaged between them.
-    pub runs: Vec<Run>,
-    /// The files that are no segments although they should be.
+    /// The contiguous parts of the log, in order; more than one where something between them is damaged.
+    pub runs: Vec<SegmentRun>,
+    /// Files with the name of a segment that are not usable as one.
     pub lost_files: Vec<PathBuf>,
-    /// Snapshots that are whole.
+    /// The valid snapshots.
     pub snapshots: Vec<(PathBuf, SnapshotInfo)>,
-    /// Snapshots that are not.
+    /// The damaged snapshots.
     pub damaged_snapshots: Vec<PathBuf>,
-    /// Indexes and streams whose segment is not there. Beside another of the same number they would be wrong.
+    /// Files derived from a segment that is missing. They would be wrong beside a later segment with the same number.
     pub orphans: Vec<PathBuf>,
     pub is_mark_damaged: bool,
-    /// Whether it is written to; of others only history is left.
+    /// Whether the shard is of the current generation; those of older ones are only read.
     pub is_current: bool,
 }
 
-impl Seen {
-    /// Looks at a shard. Where nothing was ever begun its directory may be missing.
-    pub fn look(identity: LogIdentity, is_begun: bool, is_current: bool, trust: Trust) -> Result<Seen, CheckError> {
+impl CheckedShard {
+    /// Checks a shard. Its directory may be missing unless a run `is_begun`.
+    pub fn check(
+        identity: LogIdentity,
+        is_begun: bool,
+        is_current: bool,
+        trust: Trust,
+    ) -> Result<CheckedShard, CheckError> {
         let report = ShardReport {
             generation: identity.generation,
             shard: identity.shard,
@@ -65,7 +70,7 @@ impl Seen {
             synced: RingOffset(0),
             problems: Vec::new(),
         };
-        let mut seen = Seen {
+        let mut checked = CheckedShard {
             identity,
             report,
             runs: Vec::new(),
@@ -76,39 +81,39 @@ impl Seen {
             is_mark_damaged: false,
             is_current,
         };
-        let directory = seen.identity.directory.clone();
+        let directory = checked.identity.directory.clone();
         let refused = |source| CheckError::Io { path: directory.clone(), source };
         match fs::read_dir(&directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if is_begun {
-                    seen.damage(&directory, None, "the shard's directory is missing: its keys and history are lost");
+                    checked.damage(&directory, None, "the shard's directory is missing: its keys and history are lost");
                 }
-                return Ok(seen);
+                return Ok(checked);
             }
             entries => {
                 let mut segments = Vec::new();
                 for entry in entries.map_err(refused)? {
                     let path = entry.map_err(refused)?.path();
-                    if is_aside(&path) {
-                        seen.note(&path, "was never completed; a start removes it");
+                    if is_unfinished(&path) {
+                        checked.note(&path, "was never completed; a start removes it");
                     } else if let Some(number) = segment_number(&path) {
                         segments.push((number, path));
                     } else if path.extension().is_some_and(|end| end == "index" || end == "streams")
                         && !path.with_extension("segment").exists()
                     {
-                        seen.note(&path, "the segment that it is made from is not there");
-                        seen.orphans.push(path);
+                        checked.note(&path, "the segment that it is made from is not there");
+                        checked.orphans.push(path);
                     }
                 }
                 segments.sort_unstable();
-                seen.look_at_mark()?;
-                seen.look_at_segments(&segments)?;
+                checked.check_mark()?;
+                checked.check_segments(&segments)?;
             }
         }
-        seen.look_as_a_start(trust)?;
-        seen.look_at_end(&directory);
-        seen.look_at_snapshots().map_err(refused)?;
-        Ok(seen)
+        checked.check_as_start(trust)?;
+        checked.check_end(&directory);
+        checked.check_snapshots().map_err(refused)?;
+        Ok(checked)
     }
 
     fn damage(&mut self, path: &Path, place: Option<(RingOffset, u64)>, what: impl Into<String>) {
@@ -119,7 +124,7 @@ impl Seen {
         self.report.problems.push(Problem { path: path.to_owned(), place: None, what: what.into(), is_damage: false });
     }
 
-    fn look_at_mark(&mut self) -> Result<(), CheckError> {
+    fn check_mark(&mut self) -> Result<(), CheckError> {
         let path = self.identity.directory.join("synced");
         match synced::read(&self.identity.directory) {
             Ok(mark) => self.report.synced = mark.unwrap_or_default().synced,
@@ -132,18 +137,18 @@ impl Seen {
         Ok(())
     }
 
-    fn look_at_segments(&mut self, segments: &[(u64, PathBuf)]) -> Result<(), CheckError> {
-        // Those that were made beforehand: the last ones.
+    fn check_segments(&mut self, segments: &[(u64, PathBuf)]) -> Result<(), CheckError> {
+        // Segments that were created ahead of time: normally the last ones.
         let mut unused: Vec<&PathBuf> = Vec::new();
         for (number, path) in segments {
-            let place = |seen: &Seen| Some((seen.end().0, 0));
+            let place = |checked: &CheckedShard| Some((checked.end().0, 0));
             match SegmentFile::open(path) {
                 Ok(file) => {
                     for path in unused.drain(..) {
                         self.damage(path, place(self), "its header is gone, and other segments follow");
                         self.lost_files.push(path.clone());
                     }
-                    self.look_at_segment(*number, &file)?;
+                    self.check_segment(*number, &file)?;
                 }
                 Err(ScanError::Header { source: HeaderError::Unused, .. }) => unused.push(path),
                 Err(ScanError::Header { source, .. }) => {
@@ -163,11 +168,12 @@ impl Seen {
         Ok(())
     }
 
+    /// The end of the log so far: the offset behind the last valid record, and its position.
     fn end(&self) -> (RingOffset, Position) {
         self.runs.last().map_or((RingOffset(0), Position(0)), |run| run.end)
     }
 
-    fn look_at_segment(&mut self, number: u64, file: &SegmentFile) -> Result<(), CheckError> {
+    fn check_segment(&mut self, number: u64, file: &SegmentFile) -> Result<(), CheckError> {
         let (header, path) = (&file.header, &file.path);
         let io = |source| CheckError::Io { path: path.clone(), source };
         let scan = |error: ScanError| CheckError::Recovery(error.into());
@@ -191,27 +197,31 @@ impl Seen {
             let first = Position(first_position(file).map_err(scan)?);
             self.report.positions = Some((self.report.positions.map_or(first, |(first, _)| first), extent.last));
         }
-        self.join(file, &extent);
+        self.append(file, &extent);
         if extent.residue > 0 {
             let place = Some((extent.end, file.file_at(extent.end)));
-            let what = format!("{}; {} bytes behind it are no use", reason(file, &extent).map_err(io)?, extent.residue);
+            let what = format!(
+                "{}; the {} bytes behind it cannot be used",
+                reason(file, &extent).map_err(io)?,
+                extent.residue
+            );
             let is_damage = extent.end < self.report.synced;
             self.report.problems.push(Problem { path: path.clone(), place, what, is_damage });
         }
-        self.look_beside(file, &extent)
+        self.check_derived_files(file, &extent)
     }
 
-    /// Adds a segment to the run before it, or begins one.
-    fn join(&mut self, file: &SegmentFile, extent: &Extent) {
+    /// Appends a segment to the run before it, or begins a new run.
+    fn append(&mut self, file: &SegmentFile, extent: &Extent) {
         let (header, path) = (&file.header, &file.path);
         let place = Some((header.base, 0));
         let start = (header.base, header.after);
         let is_torn = extent.residue > 0;
         let (whole, files) = (extent.whole, vec![path.clone()]);
-        let new = Run { start, end: (extent.end, extent.last), whole, files, is_torn };
+        let new = SegmentRun { start, end: (extent.end, extent.last), whole, files, is_torn };
         match self.runs.last_mut() {
             Some(run) if !run.is_torn && run.end == start => {
-                // Where all of it belongs to a command that began before, the whole ones end before.
+                // Where the whole segment belongs to a command that begins before, the last complete command ends before.
                 if extent.whole.0 > header.base {
                     run.whole = extent.whole;
                 }
@@ -219,19 +229,19 @@ impl Seen {
                 run.files.push(path.clone());
                 return;
             }
-            // What tore is told of.
+            // The damage in the previous segment is reported already.
             Some(run) if run.is_torn => {}
             Some(run) => {
-                let what = format!("it begins at offset {}, but what is before it ends at {}", start.0, run.end.0);
-                self.damage(path, place, format!("{what}: what was between is missing"));
+                let what = format!("it begins at offset {}, but the log before it ends at {}", start.0, run.end.0);
+                self.damage(path, place, format!("{what}: the records in between are missing"));
             }
             None => {}
         }
         self.runs.push(new);
     }
 
-    /// Index and streams of a segment, which can be made anew.
-    fn look_beside(&mut self, file: &SegmentFile, extent: &Extent) -> Result<(), CheckError> {
+    /// Checks the index and the streams of a segment, which can be rebuilt.
+    fn check_derived_files(&mut self, file: &SegmentFile, extent: &Extent) -> Result<(), CheckError> {
         let base = file.header.base;
         let read = |path: &Path| match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -241,7 +251,7 @@ impl Seen {
         let index = index_path(&file.path);
         if let Some(bytes) = read(&index)? {
             match SparseIndex::decode(&bytes, base) {
-                Err(_) => self.note(&index, "damaged; it is made anew"),
+                Err(_) => self.note(&index, "damaged; it is rebuilt"),
                 Ok((_, Sealed { end, last, .. })) if (end, last) != (extent.end, extent.last) => {
                     let what = format!("the segment ended at offset {end} when it was complete");
                     self.damage(&index, None, format!("{what}, and ends at {} now", extent.end));
@@ -251,36 +261,38 @@ impl Seen {
         }
         let streams = streams_path(&file.path);
         if read(&streams)?.is_some_and(|bytes| StreamBlocks::decode(&bytes, base).is_none()) {
-            self.note(&streams, "damaged; it is done without or made anew");
+            self.note(&streams, "damaged; it is not used, or rebuilt");
         }
         Ok(())
     }
 
-    /// Looks with the eyes of a start: what that refuses is damage, and what it cuts off by itself is none.
-    fn look_as_a_start(&mut self, trust: Trust) -> Result<(), CheckError> {
-        let looked = match self.is_current {
-            true => look_at_log(&self.identity, trust).map(drop),
-            false => find_closed(&self.identity).map(drop),
+    /// Classifies the problems as a start would: what makes it refuse the log is damage, what it cuts off by itself is not.
+    fn check_as_start(&mut self, trust: Trust) -> Result<(), CheckError> {
+        let examined = match self.is_current {
+            true => examine_log(&self.identity, trust).map(drop),
+            false => open_closed_log(&self.identity).map(drop),
         };
         let synced = self.report.synced;
-        match looked {
+        match examined {
             Ok(()) => {
                 let is_cut = |problem: &&mut Problem| problem.place.is_some_and(|(offset, _)| offset >= synced);
                 for problem in self.report.problems.iter_mut().filter(is_cut) {
                     problem.is_damage = false;
-                    problem.what.push_str("; a start cuts it off, and goes on at positions that nobody has seen");
+                    problem
+                        .what
+                        .push_str("; a start cuts it off, and continues at positions that were never published");
                 }
             }
-            Err(RecoveryError::Damaged { path, what, offset, why }) => {
-                let is_it = |problem: &&mut Problem| {
+            Err(RecoveryError::Damaged { path, what, offset, evidence }) => {
+                let is_same = |problem: &&mut Problem| {
                     problem.path == path && problem.place.is_some_and(|(place, _)| place == offset)
                 };
-                match self.report.problems.iter_mut().find(is_it) {
+                match self.report.problems.iter_mut().find(is_same) {
                     Some(problem) => {
                         problem.is_damage = true;
-                        problem.what.push_str(&format!("; it is no torn end, for {why}"));
+                        problem.what.push_str(&format!("; it is not a torn end, for {evidence}"));
                     }
-                    None => self.damage(&path, Some((offset, 0)), format!("{what}, though {why}")),
+                    None => self.damage(&path, Some((offset, 0)), format!("{what}, though {evidence}")),
                 }
             }
             Err(RecoveryError::Mark { .. }) => {}
@@ -296,27 +308,27 @@ impl Seen {
         Ok(())
     }
 
-    fn look_at_end(&mut self, directory: &Path) {
+    fn check_end(&mut self, directory: &Path) {
         let (end, synced) = (self.end().0, self.report.synced);
-        let is_told = self.report.problems.iter().any(|problem| problem.is_damage && problem.place.is_some());
-        if end < synced && !is_told {
+        let is_reported = self.report.problems.iter().any(|problem| problem.is_damage && problem.place.is_some());
+        if end < synced && !is_reported {
             let path = self.runs.last().and_then(|run| run.files.last()).map_or(directory, PathBuf::as_path).to_owned();
             let what = format!("the log ends here, though everything up to offset {synced} was on the disk");
             self.damage(&path, Some((end, 0)), what);
         } else if self.runs.last().is_some_and(|run| run.whole != run.end) {
             let path = self.runs.last().and_then(|run| run.files.last()).map_or(directory, PathBuf::as_path).to_owned();
-            self.note(&path, "the last command is not there as a whole; a start cuts off what there is of it");
+            self.note(&path, "the last command is incomplete; a start cuts it off");
         }
     }
 
-    fn look_at_snapshots(&mut self) -> io::Result<()> {
+    fn check_snapshots(&mut self) -> io::Result<()> {
         let mut files = snapshot_files(&self.identity.directory)?;
         files.sort_unstable();
         self.report.snapshots = files.len();
         for (start, path) in files {
             match snapshot::inspect(&path, true) {
                 Ok(info) if (info.shard, info.start) != (self.identity.shard, start) => {
-                    self.damage(&path, None, "it is of another shard or offset than its name says");
+                    self.damage(&path, None, "it belongs to another shard or offset than its name says");
                     self.damaged_snapshots.push(path);
                 }
                 Ok(info) => {
@@ -347,15 +359,15 @@ impl Seen {
         Ok(())
     }
 
-    /// The run that is kept in a repair: the latest one that keys can be brought back from.
+    /// The index of the run that a repair keeps: the latest one from which the keys can be restored.
     pub fn kept_run(&self) -> Option<usize> {
         if !self.is_current {
             return self.runs.len().checked_sub(1);
         }
-        let is_in = |run: &Run, info: &SnapshotInfo| run.start.0 <= info.start && info.end <= run.whole.0;
-        // A later generation begins with a snapshot of what was before it.
+        let is_in = |run: &SegmentRun, info: &SnapshotInfo| run.start.0 <= info.start && info.end <= run.whole.0;
+        // A later generation begins with a snapshot of the keys before it.
         let is_first = self.identity.generation == 1;
-        let begins = |run: &Run| {
+        let begins = |run: &SegmentRun| {
             is_first && run.start.0 == RingOffset(0) || self.snapshots.iter().any(|(_, info)| is_in(run, info))
         };
         (0..self.runs.len()).rfind(|index| begins(&self.runs[*index]))
@@ -370,7 +382,7 @@ fn first_position(file: &SegmentFile) -> Result<u64, ScanError> {
     Ok(position.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)))
 }
 
-/// Why the records of a segment end where they do, although something follows.
+/// Why the valid records of a segment end where they do although nonzero bytes follow.
 fn reason(file: &SegmentFile, extent: &Extent) -> io::Result<String> {
     let at = file.file_at(extent.end);
     let left = file.file_bytes.saturating_sub(at);

@@ -1,4 +1,4 @@
-//! Every kind of damage: found and named, refused by a start where it has to be, repaired, and what is left goes on.
+//! Every kind of damage: found and named, refused by a start where it has to be, repaired, and the rest is usable.
 
 use super::*;
 use crate::clock;
@@ -49,7 +49,7 @@ pub(super) fn write(store: &mut Store, keys: std::ops::Range<u64>) {
     }
 }
 
-/// Ends a run in order; answers the position that would have come next.
+/// Ends a run in order; returns the next position.
 pub(super) fn close(mut store: Store) -> Position {
     store.shards.clear();
     let next = store.sequencer.next();
@@ -212,7 +212,7 @@ pub(super) const CASES: &[Case] = &[
         name: "a segment that is missing",
         with_snapshot: false,
         damage: |shard| fs::remove_file(segment_path(shard, 2)).expect("it is there"),
-        said: "what was between is missing",
+        said: "the records in between are missing",
         is_damage: true,
         refused: Some("the segment is missing"),
         keys: 50..=70,
@@ -274,7 +274,7 @@ pub(super) const CASES: &[Case] = &[
         keys: 181..=KEYS - 1,
     },
     Case {
-        name: "a whole record in another's place",
+        name: "a valid record at another offset",
         with_snapshot: false,
         damage: |shard| {
             change(&segment_path(shard, 4), |bytes| bytes.copy_within(4096..4096 + RECORD, 4096 + 3 * RECORD))
@@ -285,7 +285,7 @@ pub(super) const CASES: &[Case] = &[
         keys: 150..=190,
     },
     Case {
-        name: "a whole record that is gone, with what follows moved up",
+        name: "a record removed, with the following ones moved up",
         with_snapshot: false,
         damage: |shard| {
             change(&segment_path(shard, 4), |bytes| {
@@ -331,7 +331,7 @@ pub(super) const CASES: &[Case] = &[
         name: "an index",
         with_snapshot: false,
         damage: |shard| flip(&index_path(&segment_path(shard, 2)), 60),
-        said: "it is made anew",
+        said: "it is rebuilt",
         is_damage: false,
         refused: None,
         keys: KEYS..=KEYS,
@@ -340,7 +340,7 @@ pub(super) const CASES: &[Case] = &[
         name: "the streams of a segment",
         with_snapshot: false,
         damage: |shard| flip(&streams_path(&segment_path(shard, 2)), 60),
-        said: "done without or made anew",
+        said: "it is not used, or rebuilt",
         is_damage: false,
         refused: None,
         keys: KEYS..=KEYS,
@@ -349,7 +349,7 @@ pub(super) const CASES: &[Case] = &[
         name: BEHIND,
         with_snapshot: false,
         damage: |shard| flip(&segment_path(shard, 4), 65_000),
-        said: "are no use",
+        said: "cannot be used",
         is_damage: false,
         refused: None,
         keys: KEYS..=KEYS,
@@ -360,7 +360,7 @@ fn snapshot_files_of(shard: &Path) -> Vec<(RingOffset, PathBuf)> {
     crate::snapshot::snapshot_files(shard).expect("a directory")
 }
 
-/// The positions that can be read from one on, and the gaps that are told meanwhile.
+/// The positions that can be read from `from` on, and those of gaps.
 pub(super) fn read_from(store: &Store, from: Position) -> (Vec<Position>, Vec<Position>) {
     let mut reader = History::new(store.sequencer.clone(), &store.histories);
     let (mut positions, mut gaps, mut cursor) = (Vec::new(), Vec::new(), from);
@@ -383,7 +383,7 @@ pub(super) fn read_from(store: &Store, from: Position) -> (Vec<Position>, Vec<Po
 fn what_is_sound_is_said_to_be_and_stays_as_it_is() {
     let (scratch, next) = filled("check-sound", true);
     for repair in [false, true] {
-        let report = look(&scratch.0, repair).expect("it can be looked at");
+        let report = look(&scratch.0, repair).expect("it can be checked");
         assert_eq!(problems(&report), Vec::<String>::new());
         assert!(report.is_sound() && report.repaired.is_empty());
         let (records, bytes, positions) = report.totals();
@@ -403,7 +403,7 @@ fn every_kind_of_damage_is_found_named_and_repaired_and_no_position_comes_twice(
         let first = Position(next.0 - KEYS);
         let directory = shard(&scratch.0);
         damage(&directory);
-        let report = look(&scratch.0, false).expect("it can be looked at");
+        let report = look(&scratch.0, false).expect("it can be checked");
         let told = problems(&report);
         assert!(told.iter().any(|line| line.contains(said)), "{name}: {told:#?}");
         assert_eq!(report.is_sound(), !is_damage, "{name}: {told:#?}");
@@ -441,7 +441,7 @@ fn every_kind_of_damage_is_found_named_and_repaired_and_no_position_comes_twice(
         let found = store.shards[0].0.key_count() as u64;
         assert!(keys.contains(&found), "{name}: {found} keys");
         assert!(store.sequencer.next() >= next, "{name}: a position may come twice");
-        // Whoever has read to the end, and whoever reads from the beginning, is told of what is missing.
+        // A reader at the end and one from the start get a gap for what is missing.
         let after = store.sequencer.next();
         write(&mut store, KEYS..KEYS + 1);
         for from in [first, Position(next.0 - 1)] {
@@ -450,7 +450,7 @@ fn every_kind_of_damage_is_found_named_and_repaired_and_no_position_comes_twice(
             let is_covered =
                 |position: u64| positions.contains(&Position(position)) || gaps.iter().any(|last| last.0 >= position);
             assert!((from.0..after.0).all(is_covered), "{name}: from {from}, {gaps:?}");
-            assert!(found == KEYS || !gaps.is_empty(), "{name}: nothing is told");
+            assert!(found == KEYS || !gaps.is_empty(), "{name}: no gap is reported");
         }
         close(store);
         let left = look(&scratch.0, false).expect("as before");

@@ -1,13 +1,13 @@
-//! The names of what stands in a directory.
+//! The names of files and directories in a directory.
 
-/// What says which process has the directory.
+/// The file that is locked, with the process id of the server.
 pub(super) const LOCK: &str = "lock";
 
-/// What the name of a generation's directory begins with; its number follows.
+/// The prefix of the name of a generation's directory; the number follows.
 pub(super) const GENERATION: &str = "generation-";
 
-/// What a directory says of itself.
+/// The metadata.
 pub(super) const META: &str = "meta.toml";
 
-/// The same once more, written before it: for a repair.
+/// A copy of the metadata, written before it; for a repair.
 pub(super) const META_COPY: &str = "meta-copy.toml";

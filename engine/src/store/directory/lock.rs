@@ -1,4 +1,4 @@
-//! One process at a time has a directory.
+//! The lock of a directory: one process uses it at a time.
 
 use super::error::{DirectoryError, system};
 use super::layout::LOCK;
@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Takes the directory for this process, and says in the file which one that is.
+/// Locks a directory for this process, and writes the process id into the lock file.
 pub(super) fn lock(directory: &Path) -> Result<File, DirectoryError> {
     let path = directory.join(LOCK);
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -26,8 +26,8 @@ pub(super) fn lock(directory: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
-/// Locks the directory without a word in it about who did. A copy may lack the file; then nobody else has it.
-pub(super) fn hold(directory: &Path) -> Result<File, DirectoryError> {
+/// Locks a directory without changing it. Where a copy lacks the lock file, no server uses it.
+pub(super) fn lock_unchanged(directory: &Path) -> Result<File, DirectoryError> {
     let path = directory.join(LOCK);
     let file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -1,66 +1,66 @@
-//! What is lost, or may be: noted in the directory before anybody can miss it, so that its positions do not come again and
-//! readers are told.
+//! Lost events: recorded in the directory before readers can miss them, so that positions are not reused and readers get a
+//! gap.
 
-use super::{Directory, DirectoryError, LIMIT_STEP, Start, held};
+use super::error::DirectoryError;
+use super::{Directory, LIMIT_STEP, PreviousShutdown, lock_unpoisoned};
 use crate::position::Position;
 use crate::store::meta::Lost;
-use crate::store::recovery::Seen;
-use crate::store::recovery::Trust;
+use crate::store::recovery::{Trust, Visibility};
 use std::ops::Range;
 
 impl Directory {
-    /// The ranges of which events may have been lost in power losses, in order, apart from each other.
+    /// The ranges of positions whose events may have been lost, in order; they do not touch.
     pub fn lost(&self) -> Vec<Lost> {
         self.meta().lost.clone()
     }
 
-    /// What of the logs is surely in their files.
+    /// How far the files of the logs are trusted.
     pub fn trust(&self) -> Trust {
-        match self.start() {
-            Start::Clean => Trust::All,
-            Start::New | Start::SameBoot => Trust::Written,
-            Start::Synced | Start::PowerLoss => Trust::Synced,
+        match self.previous_shutdown() {
+            PreviousShutdown::Clean => Trust::All,
+            PreviousShutdown::None | PreviousShutdown::Killed => Trust::Written,
+            PreviousShutdown::SyncedPowerLoss | PreviousShutdown::PowerLoss => Trust::Synced,
         }
     }
 
-    /// Lets the next start take the run before it for one that lost the power: positions go on at the limit, and what
-    /// is missing before it is told to readers.
+    /// Makes the previous shutdown a power loss, for this start and durably for the next one: positions continue at the limit,
+    /// and readers get a gap for what is missing before it.
     ///
     /// # Errors
-    /// Where the system refuses.
-    pub fn expect_loss(&self) -> Result<(), DirectoryError> {
+    /// Any error of the file system.
+    pub fn assume_power_loss(&self) -> Result<(), DirectoryError> {
         self.change(|meta| {
             (meta.clean, meta.fsync_always) = (false, false);
             meta.boot.clear();
         })?;
-        *held(&self.start) = Start::PowerLoss;
+        *lock_unpoisoned(&self.previous_shutdown) = PreviousShutdown::PowerLoss;
         Ok(())
     }
 
-    /// Notes that something is about to be cut off a log, so that its positions do not come again: durable when this
-    /// returns. What can have been seen makes this start one after a power loss.
+    /// Records durably that records are about to be cut off a log, so that their positions are not reused. Records that may
+    /// have been published make the previous shutdown a power loss.
     ///
     /// # Errors
-    /// Where the system refuses.
-    pub fn note_cut(&self, seen: Seen) -> Result<(), DirectoryError> {
-        let mut cut = held(&self.cut);
-        if seen > *cut {
-            match seen {
-                Seen::Never => {}
-                // The run begins one step below the limit, or later: where the limit is now.
-                Seen::Hardly => self.change(|meta| meta.limit = Position(meta.limit.0 + LIMIT_STEP))?,
-                Seen::Maybe => self.expect_loss()?,
+    /// Any error of the file system.
+    pub fn note_cut(&self, visibility: Visibility) -> Result<(), DirectoryError> {
+        let mut cut = lock_unpoisoned(&self.cut);
+        if visibility > *cut {
+            match visibility {
+                Visibility::None => {}
+                // The run begins one step below the limit, or later: at what is the limit now.
+                Visibility::Unlikely => self.change(|meta| meta.limit = Position(meta.limit.0 + LIMIT_STEP))?,
+                Visibility::Possible => self.assume_power_loss()?,
             }
-            *cut = seen;
+            *cut = visibility;
         }
         Ok(())
     }
 
-    /// Notes that a log has failed: nobody knows what of it is on the disk, and readers may have passed positions whose
-    /// records are not. The next start takes it for a power loss.
+    /// Records that a log has failed: what of it is on the disk is unknown, and readers may have passed positions whose records
+    /// are not. The next start treats this run's end as a power loss.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Any error of the file system.
     pub fn note_failure(&self) -> Result<(), DirectoryError> {
         self.change(|meta| {
             meta.fsync_always = false;
@@ -68,11 +68,11 @@ impl Directory {
         })
     }
 
-    /// Notes that events may have been lost at these positions. Ranges that touch become one, so that saying it again
+    /// Records that events may have been lost at these positions. Ranges that touch are merged, so that repeating the call
     /// after an interruption changes nothing.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Any error of the file system.
     pub fn record_lost(&self, ranges: &[Range<Position>]) -> Result<(), DirectoryError> {
         let lost = || ranges.iter().filter(|range| !range.is_empty());
         match lost().next() {
@@ -83,11 +83,10 @@ impl Directory {
         }
     }
 
-    /// Forgets what retention has passed: lost ranges that end at or before `first`, the first position that is kept.
-    /// Older generations are dropped by [`Directory::remove_generation`].
+    /// Removes the lost ranges that end at or before `first`, the first position that retention keeps.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Any error of the file system.
     pub fn forget_lost_before(&self, first: Position) -> Result<(), DirectoryError> {
         let is_over = |lost: &Lost| lost.to <= first;
         match self.lost().iter().any(is_over) {

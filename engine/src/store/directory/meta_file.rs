@@ -1,4 +1,4 @@
-//! The files in which a directory says of itself what it is.
+//! Reads and writes the metadata of a directory and its copy.
 
 use super::error::{DirectoryError, system};
 use super::layout::{GENERATION, META, META_COPY};
@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// What a directory says of itself; one that is new is made for so many shards.
+/// Reads the metadata of a directory, or writes that of a new directory for `shards` shards.
 pub(super) fn read_or_make(directory: &Path, shards: u16, storage: &dyn Storage) -> Result<Meta, DirectoryError> {
     let path = directory.join(META);
     if let Some(meta) = read(&path)? {
@@ -22,7 +22,7 @@ pub(super) fn read_or_make(directory: &Path, shards: u16, storage: &dyn Storage)
     Ok(meta)
 }
 
-/// Reads a file; none where there is none.
+/// Reads a file with metadata; none where the file is missing.
 pub(super) fn read(path: &Path) -> Result<Option<Meta>, DirectoryError> {
     let damaged = |source| DirectoryError::Meta { path: path.to_owned(), source };
     match fs::read_to_string(path) {
@@ -35,6 +35,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Meta>, DirectoryError> {
     }
 }
 
+/// Writes the metadata of a directory: first the copy, then the file that counts.
 pub(super) fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Result<(), DirectoryError> {
     let text = meta.text();
     for name in [META_COPY, META] {
@@ -44,7 +45,7 @@ pub(super) fn write(directory: &Path, meta: &Meta, storage: &dyn Storage) -> Res
     Ok(())
 }
 
-/// The name of a generation's directory, if there is any.
+/// The name of some generation's directory; none where there is none.
 pub(super) fn first_generation_name(directory: &Path) -> Result<Option<String>, DirectoryError> {
     for entry in fs::read_dir(directory).map_err(system(directory, "list the directory"))? {
         let entry = entry.map_err(system(directory, "list the directory"))?;

@@ -1,18 +1,18 @@
-//! The directory of `--dir`: one server at a time, what it is, where in it things are, and where positions go on.
+//! The directory of `--dir`: used by one server at a time; its metadata, its layout, and where positions continue.
 //!
-//! # Positions never come twice
+//! # Positions are never reused
 //!
-//! `limit`, in `meta.toml`, is durable before the first position that reaches it is handed out. So after anything, no
-//! position from the limit on was ever seen by anyone. Where a run begins depends on how the last one ended:
+//! `limit`, in `meta.toml`, is raised durably before any position at or beyond it is handed out. So whatever ends a run, no
+//! position at or beyond the limit was ever published. Where the next run begins depends on how the last one ended:
 //!
-//! | the last run | the next begins at |
+//! | the last run | the next run begins at |
 //! |---|---|
 //! | there was none | microseconds since 2025 × 16, beyond every run in memory ([`Position::first_of_run`]) |
-//! | ended in order | where it ended: the limit was set to that |
-//! | was killed, the system runs on | behind the last record: a position is published after its record is written, so one that was never written was never seen |
-//! | the power was lost, and every turn was on the disk before anyone saw it (`--fsync always`) | as if it had been killed |
-//! | the power was lost otherwise | the limit: positions below it may have been seen although their records are gone |
-//! | this is a copy (`--restored`) | the limit or microseconds × 16, whichever is more: the original may have gone on |
+//! | ended in order | its end, to which the limit was set |
+//! | was killed, the system kept running | the position after the last record: records are written before they are published, so a position without a record was never published |
+//! | ended with the system, and synced every turn before publishing it (`--fsync always`) | the same |
+//! | ended with the system otherwise | the limit: positions below it may have been published although their records are lost |
+//! | this is a copy (`--restored`) | the limit or microseconds × 16, whichever is higher: the original may have continued |
 
 mod error;
 mod existing;
@@ -27,7 +27,7 @@ mod tests;
 pub use error::DirectoryError;
 
 use super::meta::{Generation, Lost, Meta, new_history_id};
-use super::recovery::Seen;
+use super::recovery::Visibility;
 use crate::clock::{self, Clocks};
 use crate::log::storage::{RealStorage, Storage};
 use crate::position::{Position, ShardId};
@@ -40,37 +40,37 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// By how many positions the limit is raised at a time. After a power loss up to so many are passed over; at 16 million
-/// events per second it is raised every 16 seconds, and positions last, at a loss each hour, for 3,000 years.
+/// By how many positions the limit is raised at a time. A power loss skips up to this many; at 16 million events per second
+/// the limit is raised every 16 seconds, and with a power loss each hour positions last for 3,000 years.
 pub const LIMIT_STEP: u64 = 1 << 28;
 
-/// With fewer positions left than this below the limit it is to be raised: at 16 million events per second there are
-/// eight seconds for it.
+/// The limit is raised when fewer positions than this are left below it. At 16 million events per second that leaves eight
+/// seconds.
 pub const LIMIT_AHEAD: u64 = LIMIT_STEP / 2;
 
-/// How the last run ended.
+/// How the previous run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// There was none: the directory is new.
-    New,
+pub enum PreviousShutdown {
+    /// There was no previous run: the directory is new.
+    None,
     /// In order, with everything synced.
     Clean,
-    /// The process ended, by itself or killed. Whatever it wrote is there.
-    SameBoot,
-    /// So did the system. Every turn was on the disk before anyone saw it: whatever was seen is there.
-    Synced,
-    /// So did the system, or the directory is a copy, or its log had failed. What was not synced may be gone, in any part.
+    /// The process crashed or was killed, and the system kept running. Everything written is in the files.
+    Killed,
+    /// The system crashed too, and every turn was synced before it was published. Everything published is in the files.
+    SyncedPowerLoss,
+    /// The system crashed too, the directory is a copy, or its log had failed. Any part of what was not synced may be missing.
     PowerLoss,
 }
 
 /// How a directory is opened.
 #[derive(Clone)]
 pub struct DirectoryOptions {
-    /// It is a copy, or was put back from one: it gets a new history id, and positions jump.
+    /// The directory is a copy or was restored from one: it gets a new history id, and positions jump ahead.
     pub restored: bool,
-    /// What names this boot of the system.
+    /// The id of this boot of the system; empty where it is unknown.
     pub boot_id: String,
-    /// Whether the run that begins has every turn on the disk before anyone sees it.
+    /// Whether the run that begins syncs every turn before it is published.
     pub fsync_always: bool,
     /// How files are written.
     pub storage: Arc<dyn Storage>,
@@ -78,164 +78,166 @@ pub struct DirectoryOptions {
 
 impl Default for DirectoryOptions {
     fn default() -> DirectoryOptions {
-        // Where the system doesn't tell, every start that finds no orderly end is taken for one after a power loss.
+        // With an unknown boot id, every end of a run that was not in order counts as a power loss.
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
         DirectoryOptions { restored: false, boot_id, fsync_always: false, storage: Arc::new(RealStorage) }
     }
 }
 
-/// A directory that this process alone uses, as long as this lives.
+/// A directory in exclusive use by this process until it is dropped.
 pub struct Directory {
     path: PathBuf,
     storage: Arc<dyn Storage>,
     boot_id: String,
     restored: bool,
     fsync_always: bool,
-    start: Mutex<Start>,
-    /// What this start has cut off the logs.
-    cut: Mutex<Seen>,
+    previous_shutdown: Mutex<PreviousShutdown>,
+    /// The visibility of what this start has cut off the logs.
+    cut: Mutex<Visibility>,
     meta: Mutex<Meta>,
-    /// Locked; the system lets go of it with the process.
+    /// Locked; the kernel releases the lock with the process.
     _lock: File,
 }
 
 impl Directory {
-    /// Opens a directory, and makes it where there is none, for so many shards. Nothing in it is changed otherwise until
+    /// Opens a directory, or creates it for `shards` shards where there is none. Changes nothing else before
     /// [`Directory::begin_run`].
     ///
     /// # Errors
-    /// Where another server uses it, where it is of another version or damaged, and where the system refuses.
+    /// Where another server uses the directory, its format is unknown, its metadata is damaged, or the file system reports an
+    /// error.
     pub fn open(path: &Path, shards: u16, options: DirectoryOptions) -> Result<Directory, DirectoryError> {
         let DirectoryOptions { restored, boot_id, fsync_always, storage } = options;
-        storage.create_directory(path).map_err(system(path, "make the directory"))?;
+        storage.create_directory(path).map_err(system(path, "create the directory"))?;
         let lock = lock(path)?;
         let mut meta = read_or_make(path, shards, &*storage)?;
         let is_same_boot = !boot_id.is_empty() && meta.boot == boot_id;
-        let start = match meta {
-            Meta { limit: Position(0), .. } => Start::New,
-            Meta { clean: true, .. } => Start::Clean,
-            // A copy of a directory in use is what a power loss would leave, even on the same system.
-            _ if restored => Start::PowerLoss,
-            _ if is_same_boot => Start::SameBoot,
-            Meta { fsync_always: true, .. } => Start::Synced,
-            _ => Start::PowerLoss,
+        let previous_shutdown = match meta {
+            Meta { limit: Position(0), .. } => PreviousShutdown::None,
+            Meta { clean: true, .. } => PreviousShutdown::Clean,
+            // A copy of a directory in use is like one after a power loss, even on the same system.
+            _ if restored => PreviousShutdown::PowerLoss,
+            _ if is_same_boot => PreviousShutdown::Killed,
+            Meta { fsync_always: true, .. } => PreviousShutdown::SyncedPowerLoss,
+            _ => PreviousShutdown::PowerLoss,
         };
         if restored {
             meta.history = new_history_id();
         }
-        let (path, start, meta) = (path.to_owned(), Mutex::new(start), Mutex::new(meta));
-        let cut = Mutex::default();
-        Ok(Directory { path, storage, boot_id, restored, fsync_always, start, cut, meta, _lock: lock })
+        let (path, meta) = (path.to_owned(), Mutex::new(meta));
+        let (previous_shutdown, cut) = (Mutex::new(previous_shutdown), Mutex::default());
+        Ok(Directory { path, storage, boot_id, restored, fsync_always, previous_shutdown, cut, meta, _lock: lock })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How files in it are written.
+    /// How files in the directory are written.
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
 
-    /// How the run before this one ended.
-    pub fn start(&self) -> Start {
-        *held(&self.start)
+    /// How the previous run ended.
+    pub fn previous_shutdown(&self) -> PreviousShutdown {
+        *lock_unpoisoned(&self.previous_shutdown)
     }
 
-    /// Names this history: a cursor from another one means nothing here. 40 hexadecimal digits.
+    /// The id of this history, 40 hexadecimal digits. A cursor with another id does not belong to it.
     pub fn history_id(&self) -> String {
         self.meta().history.clone()
     }
 
-    /// All generations, the oldest first; the last is the one that is written to.
+    /// All generations, oldest first; the last one is current.
     pub fn generations(&self) -> Vec<Generation> {
         self.meta().generations.clone()
     }
 
-    /// The generation that is written to.
+    /// The current generation.
     pub fn current_generation(&self) -> Generation {
         self.meta().current().clone()
     }
 
-    /// No position from here on may be handed out, until it is raised.
+    /// The limit of positions: none at or beyond it may be handed out before the limit is raised.
     pub fn limit(&self) -> Position {
         self.meta().limit
     }
 
-    /// Where the files of a shard are.
+    /// The directory with the files of a shard.
     pub fn shard_directory(&self, generation: u32, shard: ShardId) -> PathBuf {
         self.generation_directory(generation).join(format!("shard-{:04}", shard.0))
     }
 
-    /// Where the directories of a generation's shards are.
+    /// The directory with the directories of a generation's shards.
     pub fn generation_directory(&self, generation: u32) -> PathBuf {
         self.path.join(format!("{GENERATION}{generation:04}"))
     }
 
-    /// Where the consumer groups are kept.
+    /// The directory with the consumer groups.
     pub fn groups_directory(&self) -> PathBuf {
         self.path.join("groups")
     }
 
-    /// Makes the directories of a generation's shards, where they are missing.
+    /// Creates the missing directories of a generation's shards.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Any error of the file system.
     pub fn create_shard_directories(&self, generation: u32, shards: u16) -> Result<(), DirectoryError> {
         for shard in 0..shards {
             let path = self.shard_directory(generation, ShardId(shard));
-            self.storage.create_directory(&path).map_err(system(&path, "make the directory"))?;
+            self.storage.create_directory(&path).map_err(system(&path, "create the directory"))?;
         }
         Ok(())
     }
 
-    /// Begins a run whose records go on at `next`, the position behind the last one that was recovered. Answers the
-    /// first position of the run, which is that or a later one. After a power loss the positions between are noted as
-    /// lost. It has to be called when what recovery repaired is durable, and with
-    /// [`fsync_always`](DirectoryOptions::fsync_always) all that it found: from now on a killed process is told from a
-    /// power loss by this run.
+    /// Begins a run. `next` is the position after the last recovered record, `now_unix_micros` the time in Unix microseconds.
+    /// Returns the first position of the run, `next` or later; after a power loss the positions in between are recorded as
+    /// lost. Requires that everything recovery has changed is durable, and with
+    /// [`fsync_always`](DirectoryOptions::fsync_always) the whole log: from now on the previous shutdown is that of this run.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Any error of the file system.
     pub fn begin_run(&self, next: Position, now_unix_micros: u64) -> Result<Position, DirectoryError> {
         self.begin_run_after_loss(next, next, now_unix_micros)
     }
 
-    /// The same, where a power loss may have taken events from `lost_from` on: of one shard, say, while another one's
-    /// later events are there. What is lost and that the run has begun become durable as one: a run that is killed
-    /// right after it began must not hide the loss.
+    /// Begins a run like [`Directory::begin_run`], where a power loss may have lost events from `lost_from` on. The lost range
+    /// and the begin of the run become durable together: a kill right after the begin must not hide the loss.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Any error of the file system.
     pub fn begin_run_after_loss(
         &self,
         next: Position,
         lost_from: Position,
         now_unix_micros: u64,
     ) -> Result<Position, DirectoryError> {
-        let (mut first, start) = (next, self.start());
+        let (mut first, previous_shutdown) = (next, self.previous_shutdown());
         self.change(|meta| {
             let (jump, _) = Position::first_of_run(Clocks { unix_micros: now_unix_micros, ..clock::now() });
-            first = match start {
-                Start::New => next.max(jump),
-                Start::Clean | Start::PowerLoss => next.max(meta.limit),
-                // Where a run began stands in no record if it was killed before its first one. The limit was always set
-                // one step from a position that was next.
-                Start::SameBoot | Start::Synced => next.max(Position(meta.limit.0.saturating_sub(LIMIT_STEP))),
+            first = match previous_shutdown {
+                PreviousShutdown::None => next.max(jump),
+                PreviousShutdown::Clean | PreviousShutdown::PowerLoss => next.max(meta.limit),
+                // A run that was killed before its first record leaves no record of where it began. Its limit was set one
+                // step beyond that.
+                PreviousShutdown::Killed | PreviousShutdown::SyncedPowerLoss => {
+                    next.max(Position(meta.limit.0.saturating_sub(LIMIT_STEP)))
+                }
             };
             if self.restored {
                 first = first.max(meta.limit).max(jump);
             }
-            if start == Start::New
+            if previous_shutdown == PreviousShutdown::None
                 && let Some(generation) = meta.generations.last_mut()
             {
                 generation.first = first;
             }
             let from = lost_from.min(next);
-            // What the original of a copy went on with never happened here.
-            let is_told = start == Start::PowerLoss || self.restored && start != Start::New;
-            if is_told && from < first {
+            // Events that the original of a copy recorded later are lost here too.
+            let may_have_lost = previous_shutdown == PreviousShutdown::PowerLoss
+                || self.restored && previous_shutdown != PreviousShutdown::None;
+            if may_have_lost && from < first {
                 meta.add_lost(Lost { from, to: first });
             }
             meta.boot.clone_from(&self.boot_id);
@@ -245,15 +247,15 @@ impl Directory {
         Ok(first)
     }
 
-    /// The limit to raise to, when the next position to be handed out has come close to it.
+    /// The limit to raise to; none while `next`, the next position to be handed out, is far enough from the limit.
     pub fn limit_wanted(&self, next: Position) -> Option<Position> {
         (next.0 + LIMIT_AHEAD > self.limit().0).then(|| Position(next.0 + LIMIT_STEP))
     }
 
-    /// Raises the limit; it is durable when this returns. One that is higher already stays.
+    /// Raises the limit durably; never lowers it.
     ///
     /// # Errors
-    /// Where the system refuses; the limit is what it was.
+    /// Any error of the file system; the limit is unchanged then.
     pub fn raise_limit(&self, to: Position) -> Result<(), DirectoryError> {
         match self.limit() < to {
             true => self.change(|meta| meta.limit = meta.limit.max(to)),
@@ -261,10 +263,10 @@ impl Directory {
         }
     }
 
-    /// Ends the run in order: everything is synced, and `next` is the position that was not handed out.
+    /// Ends the run in order: everything is synced, and `next` is the first position that was not handed out.
     ///
     /// # Errors
-    /// Where the system refuses; the next start finds that this run did not end in order.
+    /// Any error of the file system; the next start then finds that this run did not end in order.
     pub fn close_clean(&self, next: Position) -> Result<(), DirectoryError> {
         self.change(|meta| {
             meta.clean = true;
@@ -272,27 +274,27 @@ impl Directory {
         })
     }
 
-    /// Makes room for the next generation: the directories of its shards, empty, whatever an interrupted attempt has
-    /// left there. Answers its number. It counts once [`Directory::add_generation`] has returned.
+    /// Creates the empty directories of the next generation, removing what an interrupted attempt has left. Returns the number
+    /// of the generation, which is in use once [`Directory::add_generation`] has returned.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Any error of the file system.
     pub fn prepare_generation(&self, shards: u16) -> Result<u32, DirectoryError> {
         let number = self.current_generation().number + 1;
-        self.clear(&self.generation_directory(number))?;
+        self.remove_tree(&self.generation_directory(number))?;
         self.create_shard_directories(number, shards)?;
         Ok(number)
     }
 
-    /// Ends the current generation before position `first`, and lets the next one, which was prepared, begin there.
+    /// Ends the current generation before position `first`, where the prepared generation begins, and returns the latter.
     ///
     /// # Errors
-    /// Where the system refuses; the current generation goes on.
+    /// Any error of the file system; the current generation stays in use then.
     pub fn add_generation(&self, shards: u16, first: Position) -> Result<Generation, DirectoryError> {
         self.change(|meta| {
             let number = meta.current().number + 1;
             if let Some(current) = meta.generations.last_mut() {
-                // One that never ran has no events.
+                // A generation that never ran has no events.
                 current.first = current.first.min(first);
                 current.end = Some(first);
             }
@@ -301,10 +303,10 @@ impl Directory {
         Ok(self.current_generation())
     }
 
-    /// Removes an older generation of which retention has left nothing, with its directory.
+    /// Removes an older generation, first from the metadata, then its directory.
     ///
     /// # Errors
-    /// Where the system refuses; it is gone from the list then, or still there.
+    /// Any error of the file system; the generation may be removed from the metadata then.
     pub fn remove_generation(&self, number: u32) -> Result<(), DirectoryError> {
         self.change(|meta| {
             let current = meta.current().number;
@@ -312,15 +314,15 @@ impl Directory {
         })?;
         match self.current_generation().number == number {
             true => Ok(()),
-            false => self.clear(&self.generation_directory(number)),
+            false => self.remove_tree(&self.generation_directory(number)),
         }
     }
 
-    /// Removes what is left of generations that were removed from the list by a process that ended meanwhile.
+    /// Removes the directories of generations that an interrupted process has removed from the metadata only.
     ///
     /// # Errors
-    /// Where the system refuses.
-    pub fn clear_removed(&self) -> Result<(), DirectoryError> {
+    /// Any error of the file system.
+    pub fn remove_leftover_generations(&self) -> Result<(), DirectoryError> {
         let first = self.generations().first().map_or(0, |generation| generation.number);
         let list = |source| system(&self.path, "list the directory")(source);
         for entry in fs::read_dir(&self.path).map_err(list)? {
@@ -328,14 +330,14 @@ impl Directory {
             let name = path.file_name().and_then(|name| name.to_str());
             let number = name.and_then(|name| name.strip_prefix(GENERATION)).and_then(|digits| digits.parse().ok());
             if number.is_some_and(|number: u32| number < first) {
-                self.clear(&path)?;
+                self.remove_tree(&path)?;
             }
         }
         Ok(())
     }
 
-    /// Removes a generation's files through the storage, which knows of files only, and then its directories.
-    fn clear(&self, path: &Path) -> Result<(), DirectoryError> {
+    /// Removes a directory: its files through the storage, which has no operation for directories.
+    fn remove_tree(&self, path: &Path) -> Result<(), DirectoryError> {
         let entries = match fs::read_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(system(path, "list the directory"))?,
@@ -343,14 +345,14 @@ impl Directory {
         for entry in entries {
             let inner = entry.map_err(system(path, "list the directory"))?.path();
             match inner.is_dir() {
-                true => self.clear(&inner)?,
+                true => self.remove_tree(&inner)?,
                 false => self.storage.remove(&inner).map_err(system(&inner, "remove the file"))?,
             }
         }
         fs::remove_dir(path).map_err(system(path, "remove the directory"))
     }
 
-    /// Changes the file, and what is held of it once that is durable.
+    /// Changes the metadata: first the file, then the copy in memory.
     fn change(&self, change: impl FnOnce(&mut Meta)) -> Result<(), DirectoryError> {
         let mut meta = self.meta();
         let mut changed = meta.clone();
@@ -361,11 +363,11 @@ impl Directory {
     }
 
     fn meta(&self) -> MutexGuard<'_, Meta> {
-        held(&self.meta)
+        lock_unpoisoned(&self.meta)
     }
 }
 
-/// What is locked here is assigned whole, so a thread that panicked has left it whole.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex, poisoned or not: a value behind one is replaced in one step, so a panic cannot leave half of it.
+fn lock_unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! `meta.toml` put back from its copy. The copy is written first, so it says the same, or what a change was about to say
-//! that was interrupted: nobody has acted on either.
+//! Restores `meta.toml` from its copy. The copy is written first, so it has the same content or that of an interrupted
+//! change, which had no effect yet.
 
 use super::error::{DirectoryError, system};
 use super::layout::{META, META_COPY};
@@ -11,18 +11,19 @@ use crate::store::set_aside::set_aside;
 use std::path::Path;
 
 impl Directory {
-    /// Puts `meta.toml` back where it is damaged or missing, and makes its copy anew where that is damaged. Answers what
-    /// was done, in words; nothing where both are sound. No server may have the directory meanwhile.
+    /// Restores `meta.toml` where it is damaged or missing, and rewrites its copy where that is damaged. Returns a text about
+    /// what was done; none where both files are valid. No server can use the directory meanwhile.
     ///
     /// # Errors
-    /// Where a server uses it, where neither file is sound, or both are of a later version, and where the system refuses.
+    /// Where a server uses the directory, neither file is valid, a file has a later format, or the file system reports an
+    /// error.
     pub fn repair_meta(path: &Path, options: &DirectoryOptions) -> Result<Option<String>, DirectoryError> {
         let (file, copy) = (path.join(META), path.join(META_COPY));
         if !file.exists() && !copy.exists() {
-            // Whoever opens it says what it is.
+            // RecoveryOptions the directory reports what it is.
             return Ok(None);
         }
-        let _held = lock(path)?;
+        let _lock = lock(path)?;
         let storage = &*options.storage;
         let is_damage =
             |error: &DirectoryError| matches!(error, DirectoryError::Meta { source: MetaError::Damaged(_), .. });
@@ -31,7 +32,7 @@ impl Directory {
             (Ok(Some(_)), Ok(_)) => Ok(None),
             (Ok(Some(meta)), Err(error)) if is_damage(&error) => {
                 write(path, &meta, storage)?;
-                Ok(Some(format!("{} is made anew", copy.display())))
+                Ok(Some(format!("{} is rewritten", copy.display())))
             }
             (Ok(Some(_)), Err(error)) => Err(error),
             (Err(error), _) if !is_damage(&error) => Err(error),
@@ -40,14 +41,14 @@ impl Directory {
                     set_aside(storage, &file).map_err(system(&file, "rename the file"))?;
                 }
                 write(path, &meta, storage)?;
-                Ok(Some(format!("{} is put back from {}: nothing of it is lost", file.display(), copy.display())))
+                Ok(Some(format!("{} is restored from {}: nothing of it is lost", file.display(), copy.display())))
             }
             (Ok(None) | Err(_), Ok(None) | Err(_)) => Err(DirectoryError::MetaLost { path: file }),
         }
     }
 
-    /// What is wrong with the copy of `meta.toml`; nothing where it is sound, or a version before this has made none.
-    pub fn copy_problem(&self) -> Option<DirectoryError> {
+    /// What is wrong with the copy of `meta.toml`; none where it is valid, or missing because an earlier version wrote none.
+    pub fn meta_copy_error(&self) -> Option<DirectoryError> {
         read(&self.path.join(META_COPY)).err()
     }
 }
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_missing_is_made_of_the_other_one_and_of_neither_nothing() {
+    fn a_damaged_or_missing_file_is_restored_from_the_other_one() {
         let scratch = Scratch::new();
         let directory = Directory::open(&scratch.0, 1, options()).expect("a new directory");
         directory.create_shard_directories(1, 1).expect("made");
@@ -80,13 +81,15 @@ mod tests {
             let error = Directory::open(&scratch.0, 1, options()).err().expect("it is damaged or missing").to_string();
             assert!(error.contains("run `keytide check --repair "), "{error}");
             let done = Directory::repair_meta(&scratch.0, &options()).expect("the copy is sound");
-            assert!(done.is_some_and(|done| done.contains("put back")));
+            assert!(done.is_some_and(|done| done.contains("restored")));
             assert_eq!(fs::read(&meta).expect("it is there"), text);
         }
         fs::write(&copy, "format = 2\n").expect("it is ours");
-        assert!(Directory::open_existing(&scratch.0, false, options()).expect("it is sound").copy_problem().is_some());
+        assert!(
+            Directory::open_existing(&scratch.0, false, options()).expect("it is sound").meta_copy_error().is_some()
+        );
         let done = Directory::repair_meta(&scratch.0, &options()).expect("the other is sound");
-        assert!(done.is_some_and(|done| done.contains("made anew")));
+        assert!(done.is_some_and(|done| done.contains("rewritten")));
         fs::remove_file(&copy).expect("it is there");
         fs::remove_file(&meta).expect("it is there");
         assert!(Directory::repair_meta(&scratch.0, &options()).expect("nothing to repair").is_none());

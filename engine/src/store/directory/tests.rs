@@ -1,7 +1,7 @@
 //! Directories that are new, in use, damaged, left in each of the ways a run ends.
 
 use super::*;
-use crate::log::recording::{End, Fault, RecordingStorage};
+use crate::log::recording::{Fault, RecordingStorage, RunEnd};
 use crate::log::storage::tests::Scratch;
 
 /// Some day in 2026.
@@ -28,7 +28,7 @@ fn refusal(path: &Path) -> String {
 fn a_new_directory_begins_where_a_run_in_memory_would() {
     let scratch = Scratch::new();
     let directory = open(&scratch, "a");
-    assert_eq!(directory.start(), Start::New);
+    assert_eq!(directory.previous_shutdown(), PreviousShutdown::None);
     assert_eq!(directory.begin_run(Position(1), NOW).expect("written"), JUMP);
     let one = Generation { number: 1, shards: 2, first: JUMP, end: None };
     assert_eq!(directory.generations(), [one]);
@@ -45,7 +45,7 @@ fn a_directory_that_never_ran_is_still_new() {
     let scratch = Scratch::new();
     let id = open(&scratch, "a").history_id();
     let again = open(&scratch, "b");
-    assert_eq!((again.start(), again.history_id()), (Start::New, id));
+    assert_eq!((again.previous_shutdown(), again.history_id()), (PreviousShutdown::None, id));
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn after_an_orderly_end_positions_go_on_where_they_were() {
     drop(directory);
     // Whether the system was started anew is all one.
     let directory = open(&scratch, "b");
-    assert_eq!((directory.start(), directory.history_id()), (Start::Clean, id));
+    assert_eq!((directory.previous_shutdown(), directory.history_id()), (PreviousShutdown::Clean, id));
     assert_eq!(directory.begin_run(next, NOW * 2).expect("written"), next);
     drop(directory);
-    assert_eq!(open(&scratch, "b").start(), Start::SameBoot, "that run did not end in order");
+    assert_eq!(open(&scratch, "b").previous_shutdown(), PreviousShutdown::Killed, "that run did not end in order");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn after_a_kill_positions_go_on_behind_the_last_record() {
     let scratch = Scratch::new();
     let first = open(&scratch, "a").begin_run(Position(1), NOW).expect("written");
     let directory = open(&scratch, "a");
-    assert_eq!(directory.start(), Start::SameBoot);
+    assert_eq!(directory.previous_shutdown(), PreviousShutdown::Killed);
     let next = Position(first.0 + 77);
     assert_eq!(directory.begin_run(next, NOW + 1).expect("written"), next);
 }
@@ -111,8 +111,8 @@ fn after_a_log_has_failed_positions_jump_though_the_system_goes_on() {
     directory.note_failure().expect("written");
     drop(directory);
     let directory = open(&scratch, "a");
-    assert_eq!(directory.start(), Start::PowerLoss);
-    // Readers may have passed the positions of what could not be written.
+    assert_eq!(directory.previous_shutdown(), PreviousShutdown::PowerLoss);
+    // Readers may have passed positions whose records could not be written.
     let next = Position(first.0 + 77);
     assert_eq!(directory.begin_run(next, NOW + 1).expect("written"), limit);
     assert_eq!(directory.lost(), [Lost { from: next, to: limit }]);
@@ -127,14 +127,14 @@ fn after_a_power_loss_positions_jump_to_the_limit() {
     assert_eq!(limit, Position(first.0 + LIMIT_STEP));
     drop(directory);
     let directory = open(&scratch, "b");
-    assert_eq!(directory.start(), Start::PowerLoss);
-    // One shard has lost what is behind the third position, another has the fifth.
+    assert_eq!(directory.previous_shutdown(), PreviousShutdown::PowerLoss);
+    // One shard has lost everything behind the third position, another has the fifth.
     let (lost_from, next) = (Position(first.0 + 3), Position(first.0 + 5));
     assert_eq!(directory.begin_run_after_loss(next, lost_from, NOW).expect("written"), limit);
     drop(directory);
     // Killed at once: the loss is known all the same.
     let directory = open(&scratch, "b");
-    assert_eq!(directory.start(), Start::SameBoot);
+    assert_eq!(directory.previous_shutdown(), PreviousShutdown::Killed);
     let lost = Lost { from: lost_from, to: limit };
     assert_eq!(directory.lost(), [lost]);
     directory.record_lost(&[next..limit, next..next]).expect("said again");
@@ -151,7 +151,7 @@ fn after_a_power_loss_positions_jump_to_the_limit() {
 fn a_system_that_does_not_name_its_boot_is_taken_for_another() {
     let scratch = Scratch::new();
     open(&scratch, "").begin_run(Position(1), NOW).expect("written");
-    assert_eq!(open(&scratch, "").start(), Start::PowerLoss);
+    assert_eq!(open(&scratch, "").previous_shutdown(), PreviousShutdown::PowerLoss);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_copy_gets_a_history_of_its_own_and_positions_beyond_the_originals() {
     drop(directory);
     let restored = || DirectoryOptions { restored: true, ..options("a") };
     let copy = Directory::open(&scratch.path("data"), 2, restored()).expect("opened");
-    assert_eq!(copy.start(), Start::PowerLoss, "a copy of files in use");
+    assert_eq!(copy.previous_shutdown(), PreviousShutdown::PowerLoss, "a copy of files in use");
     assert_ne!(copy.history_id(), id);
     let new_id = copy.history_id();
     let later = NOW + 3_600_000_000;
@@ -220,7 +220,7 @@ fn another_number_of_shards_is_another_generation() {
 }
 
 #[test]
-fn what_is_wrong_with_a_directory_is_told_with_its_path() {
+fn every_error_about_a_directory_has_its_path() {
     let scratch = Scratch::new();
     let path = scratch.path("data");
     let meta = path.join("meta.toml");
@@ -261,7 +261,7 @@ fn what_is_wrong_with_a_directory_is_told_with_its_path() {
         )
     );
     fs::write(scratch.path("file"), b"").expect("written");
-    assert!(refusal(&scratch.path("file")).contains("cannot make the directory"));
+    assert!(refusal(&scratch.path("file")).contains("cannot create the directory"));
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn at_any_power_loss_the_limit_is_beyond_what_was_handed_out() {
     for operations in 0..=recording.operations() {
         for seed in 0..4 {
             let after = Scratch::new();
-            recording.rebuild(operations, End::PowerLoss { seed }, &after.0).expect("rebuilt");
+            recording.rebuild(operations, RunEnd::PowerLoss { seed }, &after.0).expect("rebuilt");
             let found = Directory::open(&after.path("data"), 2, options("b")).expect("whole at any moment");
             let first = found.begin_run(Position(1), NOW - 1_000_000_000).expect("written");
             let seen = handed_out.iter().filter(|(at, _)| *at <= operations).map(|(_, next)| *next).max();

@@ -1,6 +1,6 @@
-//! The log of a shard of an older generation: closed, and only read.
+//! The closed log of a shard of an older generation, which is only read.
 
-use super::error::{RecoveryError, Why};
+use super::error::{Evidence, RecoveryError};
 use crate::log::LogIdentity;
 use crate::log::index::SparseIndex;
 use crate::log::scan::SegmentFile;
@@ -11,12 +11,12 @@ use crate::position::{Position, RingOffset};
 use std::io;
 use std::sync::Arc;
 
-/// The log of a shard that was [closed](super::FoundLog::close), its segments listed, the oldest first, with where it ends.
-/// Nothing is changed.
+/// Opens a log that was [closed](super::RecoveredLog::close): its segments, oldest first, the offset behind the last record,
+/// and its position. Changes nothing.
 ///
 /// # Errors
-/// Damage, and whatever the system says.
-pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOffset, Position), RecoveryError> {
+/// Damage, and any error of the file system.
+pub fn open_closed_log(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOffset, Position), RecoveryError> {
     let directory = &identity.directory;
     let refused = |source| RecoveryError::Io { path: directory.clone(), source };
     let mark = match synced::read(directory) {
@@ -38,28 +38,29 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
     {
         let path = segment_path(directory, first);
         let (what, offset) = ("the segment is missing".to_owned(), RingOffset(0));
-        return Err(RecoveryError::Damaged { path, what, offset, why: Why::Made });
+        return Err(RecoveryError::Damaged { path, what, offset, evidence: Evidence::Complete });
     }
     let mut found = Vec::new();
     let (mut end, mut last) = (RingOffset(0), Position(0));
     for (number, path) in paths {
-        let damaged = |what: String, offset, why| RecoveryError::Damaged { path: path.clone(), what, offset, why };
+        let damaged =
+            |what: String, offset, evidence| RecoveryError::Damaged { path: path.clone(), what, offset, evidence };
         let file = SegmentFile::open(&path)?;
         let header = &file.header;
         if !identity.owns(header, number) || !found.is_empty() && (header.base, header.after) != (end, last) {
             let what = format!("the segment does not follow: it begins at {} after {}", header.base, header.after);
-            return Err(damaged(what, end, Why::Synced(end)));
+            return Err(damaged(what, end, Evidence::Synced(end)));
         }
         if !header.has_length(file.file_bytes) {
             let what = format!("the file has {} of its {} bytes, cut", file.file_bytes, header.file_bytes);
-            return Err(damaged(what, header.base, Why::Made));
+            return Err(damaged(what, header.base, Evidence::Complete));
         }
-        let sealed = match SparseIndex::beside(&path, header.base) {
+        let sealed = match SparseIndex::load(&path, header.base) {
             Some((_, sealed)) => sealed,
             None => {
                 let (extent, _) = file.measure()?;
                 if extent.residue > 0 {
-                    return Err(damaged("a damaged record".to_owned(), extent.end, Why::Synced(extent.end)));
+                    return Err(damaged("a damaged record".to_owned(), extent.end, Evidence::Synced(extent.end)));
                 }
                 extent.sealed()
             }
@@ -72,7 +73,7 @@ pub fn find_closed(identity: &LogIdentity) -> Result<(Vec<Arc<Segment>>, RingOff
     match mark.filter(|mark| end < mark.synced) {
         Some(mark) => {
             let (path, what) = (directory.join("synced"), "the log ends".to_owned());
-            Err(RecoveryError::Damaged { path, what, offset: end, why: Why::Synced(mark.synced) })
+            Err(RecoveryError::Damaged { path, what, offset: end, evidence: Evidence::Synced(mark.synced) })
         }
         None => Ok((found, end, last)),
     }

@@ -1,67 +1,67 @@
 //! Why the log of a shard cannot be used, and how that is known.
 
 use crate::log::scan::ScanError;
-use crate::log::torn_end::Behind;
+use crate::log::torn_end::FollowingRecord;
 use crate::position::RingOffset;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// How it is known that something is damaged.
+/// How it is known that a log is damaged, and not torn by the end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Everything up to this offset was on the disk.
+pub enum Evidence {
+    /// The durable mark: everything before this offset was on the disk.
     Synced(RingOffset),
-    /// It was on the disk as a whole when it got its name.
-    Made,
-    /// This record follows.
-    Record(Behind),
+    /// The file was completely on the disk when it got its name.
+    Complete,
+    /// This valid record follows.
+    Record(FollowingRecord),
     /// This segment follows.
     Segment(PathBuf),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Synced(synced) => write!(f, "everything up to offset {synced} was on the disk"),
-            Why::Made => f.write_str("it was on the disk as a whole"),
-            Why::Record(behind) => write!(f, "{behind}"),
-            Why::Segment(path) => write!(f, "{} was begun behind it", path.display()),
+            Evidence::Synced(synced) => write!(f, "everything up to offset {synced} was on the disk"),
+            Evidence::Complete => f.write_str("it was on the disk as a whole"),
+            Evidence::Record(record) => write!(f, "{record}"),
+            Evidence::Segment(path) => write!(f, "{} was begun behind it", path.display()),
         }
     }
 }
 
-/// Why the history of a shard cannot be used as it is.
+/// Why the log of a shard cannot be used as it is.
 #[derive(Debug, Error)]
 pub enum RecoveryError {
-    /// The system refuses.
+    /// An error of the file system.
     #[error("{path}: {source}")]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// A file cannot be scanned.
+    /// A segment cannot be scanned.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// Something is not as it was written.
+    /// A file is damaged.
     #[error(
-        "{path}: {what} at offset {offset}, though {why}; run `keytide check {root}`, then `keytide check --repair {root}` to \
+        "{path}: {what} at offset {offset}, though {evidence}; run `keytide check {root}`, then `keytide check --repair {root}` to \
          cut it off", root = root(path, 3).display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         what: String,
-        /// Where.
+        /// The offset in the log.
         offset: RingOffset,
-        /// How that is known.
-        why: Why,
+        /// How the damage is known.
+        evidence: Evidence,
     },
-    /// The mark of what was on the disk is damaged.
+    /// The durable mark is damaged.
     #[error("{path}: damaged; run `keytide check {root}`, then `keytide check --repair {root}`", root = root(path, 3).display())]
     Mark {
         /// The file.
@@ -69,7 +69,7 @@ pub enum RecoveryError {
     },
 }
 
-/// The directory of `--dir` that a path lies in, so many levels down.
+/// The directory of `--dir` that contains `path`, which is `levels` levels below it. For error texts.
 pub(in crate::store) fn root(path: &Path, levels: usize) -> &Path {
     path.ancestors().nth(levels).unwrap_or(path)
 }

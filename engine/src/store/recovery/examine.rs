@@ -1,56 +1,63 @@
-//! A shard's log looked at before anything is changed: which segments follow each other, where the log ends, and whether
-//! what lies behind that is torn or damaged. A start and `keytide check` look with the same eyes.
+//! Examines a shard's log without changing it: which segments follow each other, where the log ends, and whether what
+//! follows is torn or damaged. A start and `keytide check` use the same examination.
 
-use super::error::{RecoveryError, Why};
-use super::trust::{Cut, Seen, Trust};
+use super::error::{Evidence, RecoveryError};
+use super::trust::{Cut, Trust, Visibility};
 use crate::log::LogIdentity;
 use crate::log::index::{Sealed, SparseIndex};
 use crate::log::scan::{Extent, ScanError, SegmentFile, is_zero};
 use crate::log::segment::{FORMAT_VERSION, HeaderError, SegmentHeader, segment_number, segment_path};
-use crate::log::storage::is_aside;
+use crate::log::storage::is_unfinished;
 use crate::log::synced::{self, Mark};
 use crate::position::{Position, RingOffset};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// One segment while its log is looked at.
-pub(super) struct Looked {
+/// A segment of the log under examination.
+pub(super) struct ExaminedSegment {
     pub file: SegmentFile,
     pub sealed: Sealed,
-    /// None where its index was there: then it was looked at when it was sealed.
+    /// None where the segment has a valid index: then it was valid when it was sealed, and is not scanned.
     pub extent: Option<Extent>,
     pub index: Arc<SparseIndex>,
 }
 
-/// A shard's log as it lies there.
-pub(super) struct Examined {
-    /// The mark; none where there is none, or it is damaged.
+impl ExaminedSegment {
+    /// The offset behind the last complete command, and the position of its last record.
+    pub fn end(&self) -> (RingOffset, Position) {
+        self.extent.map_or((self.sealed.end, self.sealed.last), |extent| extent.whole)
+    }
+}
+
+/// The result of an examination.
+pub(super) struct ExaminedLog {
+    /// The durable mark; none where it is missing or damaged.
     pub mark: Option<Mark>,
-    /// The segments that make up the log, the oldest first.
-    pub looked: Vec<Looked>,
-    /// What is to be cut off, and whether anybody can have seen it.
+    /// The segments of the log, oldest first.
+    pub segments: Vec<ExaminedSegment>,
+    /// What is to be cut off the end of the log.
     pub cut: Cut,
-    /// Segments that are no part of the log, and whether they are empty.
+    /// The segments that are not part of the log, and whether each is empty.
     pub dropped: Vec<(PathBuf, bool)>,
-    /// Segments that retention has taken.
+    /// The segments that retention has dropped.
     pub retired: Vec<PathBuf>,
-    /// Files that were never completed, or made from a segment that is gone.
+    /// Files that were never completed, and files derived from a segment that is gone.
     pub leftovers: Vec<PathBuf>,
 }
 
-impl Examined {
-    /// The offset up to which everything was surely on the disk.
+impl ExaminedLog {
+    /// The offset up to which the log was on the disk, by the durable mark.
     pub fn synced(&self) -> RingOffset {
         self.mark.unwrap_or_default().synced
     }
 }
 
-/// Looks at the log of a shard.
+/// Examines the log of a shard.
 ///
 /// # Errors
-/// Damage, where what is trusted does not explain it, and whatever the system says.
-pub(super) fn examine(identity: &LogIdentity, trust: Trust) -> Result<Examined, RecoveryError> {
+/// Damage that the end of a run does not explain under this trust, and any error of the file system.
+pub(super) fn examine(identity: &LogIdentity, trust: Trust) -> Result<ExaminedLog, RecoveryError> {
     let directory = &identity.directory;
     let mark = match synced::read(directory) {
         Ok(mark) => mark,
@@ -62,121 +69,122 @@ pub(super) fn examine(identity: &LogIdentity, trust: Trust) -> Result<Examined, 
         },
         Err(source) => return Err(RecoveryError::Io { path: directory.join("synced"), source }),
     };
-    // Without its mark it is a copy of a log that was being written.
+    // A log without a mark is a copy of one that was being written.
     let trust = if mark.is_none() { trust.max(Trust::Synced) } else { trust };
-    let found = Examined {
+    let log = ExaminedLog {
         mark,
-        looked: Vec::new(),
+        segments: Vec::new(),
         cut: Cut::default(),
         dropped: Vec::new(),
         retired: Vec::new(),
         leftovers: Vec::new(),
     };
-    let mut look = Look { identity, trust, found };
-    let segments = look.list()?;
-    look.check_numbers(&segments)?;
-    let mut segments = segments.into_iter();
-    for (number, path) in segments.by_ref() {
-        if !look.take(number, &path)? {
-            look.drop_file(&path)?;
+    let mut examination = Examination { identity, trust, log };
+    let files = examination.list_segments()?;
+    examination.check_numbers(&files)?;
+    let mut files = files.into_iter();
+    for (number, path) in files.by_ref() {
+        if !examination.append(number, &path)? {
+            examination.drop_file(&path)?;
             break;
         }
     }
-    // Nothing is left behind what is missing.
-    for (_, path) in segments {
-        look.drop_file(&path)?;
+    // Everything behind a hole is dropped.
+    for (_, path) in files {
+        examination.drop_file(&path)?;
     }
-    look.look_at_end()?;
-    Ok(look.found)
+    examination.find_end()?;
+    Ok(examination.log)
 }
 
-struct Look<'i> {
+struct Examination<'i> {
     identity: &'i LogIdentity,
     trust: Trust,
-    found: Examined,
+    log: ExaminedLog,
 }
 
-impl Look<'_> {
-    /// The segments of the directory, in order.
-    fn list(&mut self) -> Result<Vec<(u64, PathBuf)>, RecoveryError> {
+impl Examination<'_> {
+    /// The numbers and paths of the segments of the directory, in order.
+    fn list_segments(&mut self) -> Result<Vec<(u64, PathBuf)>, RecoveryError> {
         let directory = &self.identity.directory;
         let refused = |source| RecoveryError::Io { path: directory.clone(), source };
-        let first = self.found.mark.and_then(|mark| mark.segments).map_or(0, |(first, _)| first);
+        let first = self.log.mark.and_then(|mark| mark.segments).map_or(0, |(first, _)| first);
         let mut segments = Vec::new();
         for entry in std::fs::read_dir(directory).map_err(refused)? {
             let path = entry.map_err(refused)?.path();
-            let is_made = path.extension().is_some_and(|end| end == "index" || end == "streams");
-            if is_aside(&path) || is_made && !path.with_extension("segment").exists() {
-                self.found.leftovers.push(path);
+            let is_derived = path.extension().is_some_and(|end| end == "index" || end == "streams");
+            if is_unfinished(&path) || is_derived && !path.with_extension("segment").exists() {
+                self.log.leftovers.push(path);
             } else if let Some(number) = segment_number(&path) {
                 match number < first {
-                    true => self.found.retired.push(path),
+                    true => self.log.retired.push(path),
                     false => segments.push((number, path)),
                 }
             }
         }
-        self.found.retired.sort_unstable();
+        self.log.retired.sort_unstable();
         segments.sort_unstable();
         Ok(segments)
     }
 
-    /// Refuses a segment that is missing, where the mark tells which there are.
+    /// Refuses a log with a missing segment, as far as the durable mark states the numbers.
     fn check_numbers(&self, segments: &[(u64, PathBuf)]) -> Result<(), RecoveryError> {
-        let Some((first, last)) = self.found.mark.and_then(|mark| mark.segments) else { return Ok(()) };
+        let Some((first, last)) = self.log.mark.and_then(|mark| mark.segments) else { return Ok(()) };
         let last = segments.last().map_or(last, |(number, _)| last.max(*number));
         let missing =
             (first..=last).find(|number| segments.binary_search_by_key(number, |(number, _)| *number).is_err());
         match missing {
             Some(number) if self.trust != Trust::Nothing => {
                 let path = segment_path(&self.identity.directory, number);
-                Err(self.damaged(&path, self.end().0, "the segment is missing", Why::Made))
+                Err(self.damaged(&path, self.end().0, "the segment is missing", Evidence::Complete))
             }
             _ => Ok(()),
         }
     }
 
-    /// The end of the log so far, and the position of the last record.
+    /// The end of the log so far: the offset behind the last record, and its position.
     fn end(&self) -> (RingOffset, Position) {
-        let last = self.found.looked.last();
-        last.map_or((RingOffset(0), Position(0)), |looked| (looked.sealed.end, looked.sealed.last))
+        let last = self.log.segments.last();
+        last.map_or((RingOffset(0), Position(0)), |segment| (segment.sealed.end, segment.sealed.last))
     }
 
-    fn damaged(&self, path: &Path, offset: RingOffset, what: impl Into<String>, why: Why) -> RecoveryError {
-        RecoveryError::Damaged { path: path.to_owned(), what: what.into(), offset, why }
+    fn damaged(&self, path: &Path, offset: RingOffset, what: impl Into<String>, evidence: Evidence) -> RecoveryError {
+        RecoveryError::Damaged { path: path.to_owned(), what: what.into(), offset, evidence }
     }
 
-    /// Refuses what lies below the mark, and what was made whole and is not: no end of a run explains it.
+    /// Refuses an invalid record or file at `offset` if it is below the durable mark, or if `was_complete` on the disk once:
+    /// no end of a run explains it.
     fn check(
         &self,
         path: &Path,
         offset: RingOffset,
         what: impl Into<String>,
-        is_made: bool,
+        was_complete: bool,
     ) -> Result<(), RecoveryError> {
-        let synced = self.found.synced();
+        let synced = self.log.synced();
         match self.trust {
             Trust::Nothing => Ok(()),
-            _ if is_made => Err(self.damaged(path, offset, what, Why::Made)),
-            _ if offset < synced => Err(self.damaged(path, offset, what, Why::Synced(synced))),
+            _ if was_complete => Err(self.damaged(path, offset, what, Evidence::Complete)),
+            _ if offset < synced => Err(self.damaged(path, offset, what, Evidence::Synced(synced))),
             Trust::All | Trust::Written | Trust::Synced => Ok(()),
         }
     }
 
-    /// Refuses damage behind which there is something that a torn end has not.
-    fn check_behind(
+    /// Refuses an invalid record or file if `following` finds something behind it that no torn end has.
+    fn check_following(
         &self,
         (path, offset): (&Path, RingOffset),
         what: impl Into<String>,
-        behind: impl FnOnce() -> Result<Option<Why>, RecoveryError>,
+        following: impl FnOnce() -> Result<Option<Evidence>, RecoveryError>,
     ) -> Result<(), RecoveryError> {
         if !matches!(self.trust, Trust::All | Trust::Written) {
             return Ok(());
         }
-        behind()?.map_or(Ok(()), |why| Err(self.damaged(path, offset, what, why)))
+        following()?.map_or(Ok(()), |evidence| Err(self.damaged(path, offset, what, evidence)))
     }
 
-    /// Looks at the next segment; tells whether it goes on where the one before ends.
-    fn take(&mut self, number: u64, path: &Path) -> Result<bool, RecoveryError> {
+    /// Examines the next segment and appends it to the log if it begins where the previous one ends. Returns whether it does.
+    fn append(&mut self, number: u64, path: &Path) -> Result<bool, RecoveryError> {
         let file = match SegmentFile::open(path) {
             Ok(file) => file,
             Err(ScanError::Header { source: source @ HeaderError::Version { .. }, path }) => {
@@ -186,42 +194,42 @@ impl Look<'_> {
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
         if !file.is_header_whole {
-            tracing::warn!(path = %path.display(), "a part of the segment's header is damaged, the other copy of it is used");
+            tracing::warn!(path = %path.display(), "one copy of the segment's header is damaged, the other one is used");
         }
         let header = &file.header;
         let (file_bytes, written) = (file.file_bytes, header.file_bytes);
         if !header.has_length(file_bytes) {
             self.check(path, header.base, format!("the file has {file_bytes} of its {written} bytes, cut"), true)?;
         }
-        let is_first = self.found.looked.is_empty();
+        let is_first = self.log.segments.is_empty();
         let follows = is_first || (header.base, header.after) == self.end();
         if !self.identity.owns(header, number) || !follows {
             return Ok(false);
         }
-        // Who repairs believes nothing.
-        let known = if self.trust == Trust::Nothing { None } else { SparseIndex::beside(path, header.base) };
-        let (sealed, extent, index) = match known {
+        // Repair trusts no index.
+        let index = if self.trust == Trust::Nothing { None } else { SparseIndex::load(path, header.base) };
+        let (sealed, extent, index) = match index {
             Some((index, sealed)) => (sealed, None, index),
             None => {
                 let (extent, index) = file.measure()?;
                 (extent.sealed(), Some(extent), index)
             }
         };
-        self.found.looked.push(Looked { file, sealed, extent, index: Arc::new(index) });
+        self.log.segments.push(ExaminedSegment { file, sealed, extent, index: Arc::new(index) });
         Ok(true)
     }
 
-    /// Takes note of a segment that is not part of the log, counting what it holds. One that holds anything stays under
-    /// another name, for whoever wants to look at it.
+    /// Lists a segment that is not part of the log as dropped, and counts its records. One that is not empty will be set
+    /// aside.
     fn drop_file(&mut self, path: &Path) -> Result<(), RecoveryError> {
         let (end, last) = self.end();
         let is_empty = match SegmentFile::open(path) {
             Ok(file) => {
                 self.check_follows(&file)?;
                 let (extent, _) = file.measure()?;
-                self.found.cut.records += extent.records;
-                self.found.cut.bytes += extent.residue;
-                self.note(Seen::Maybe);
+                self.log.cut.records += extent.records;
+                self.log.cut.bytes += extent.residue;
+                self.raise_visibility(Visibility::Possible);
                 extent.records == 0 && extent.residue == 0
             }
             Err(ScanError::Header { source: source @ HeaderError::Cut { .. }, .. }) => {
@@ -237,23 +245,23 @@ impl Look<'_> {
                     _ => source.to_string(),
                 };
                 self.check(path, end, what, false)?;
-                // Its records, if it has any, begin where the log ends.
-                let file = SegmentFile::assume(path, self.header_at(path, end, last))?;
-                let behind = || Ok(file.first_record(end, last)?.map(Why::Record));
-                self.check_behind((path, end), format!("its header is gone ({source})"), behind)?;
+                // The records of the segment, if it has any, begin where the log ends.
+                let file = SegmentFile::open_with_header(path, self.header_at(path, end, last))?;
+                let following = || Ok(file.first_record(end, last)?.map(Evidence::Record));
+                self.check_following((path, end), format!("its header is gone ({source})"), following)?;
                 let is_empty = is_zero(path)?;
                 if file.used_end(end)? > end {
-                    self.note(Seen::Maybe);
+                    self.raise_visibility(Visibility::Possible);
                 }
                 is_empty
             }
             Err(error @ ScanError::Io { .. }) => return Err(error.into()),
         };
-        self.found.dropped.push((path.to_owned(), is_empty));
+        self.log.dropped.push((path.to_owned(), is_empty));
         Ok(())
     }
 
-    /// Refuses a segment that has a header and is no part of the log, where nothing that was written can be missing.
+    /// Refuses a segment with a valid header that does not continue the log, unless the missing records may be lost.
     fn check_follows(&self, file: &SegmentFile) -> Result<(), RecoveryError> {
         self.check_last()?;
         let (header, (end, _)) = (&file.header, self.end());
@@ -264,62 +272,62 @@ impl Look<'_> {
             _ => "the segment is another's".to_owned(),
         };
         self.check(&file.path, end, what.clone(), false)?;
-        let last = self.found.looked.last();
+        let last = self.log.segments.last();
         let (place, what) = match last.filter(|_| self.owns(file) && end < header.base) {
             Some(last) => ((&*last.file.path, end), "there is no whole record".to_owned()),
             None => ((&*file.path, end), what),
         };
-        self.check_behind(place, what, || Ok(Some(Why::Segment(file.path.clone()))))
+        self.check_following(place, what, || Ok(Some(Evidence::Segment(file.path.clone()))))
     }
 
     fn owns(&self, file: &SegmentFile) -> bool {
         segment_number(&file.path).is_some_and(|number| self.identity.owns(&file.header, number))
     }
 
-    /// Refuses a damaged record of the last segment so far, behind which the log may go on.
+    /// Refuses an invalid record in the last segment so far, unless it may be the end of the log.
     fn check_last(&self) -> Result<(), RecoveryError> {
-        let last = self.found.looked.last();
+        let last = self.log.segments.last();
         let torn = last.and_then(|last| Some((last, last.extent.filter(|extent| extent.residue > 0)?)));
         torn.map_or(Ok(()), |(last, extent)| self.check(&last.file.path, extent.end, "a damaged record", false))
     }
 
-    /// The header that a segment would have with which the log goes on.
+    /// The header of a segment that begins where the log ends.
     fn header_at(&self, path: &Path, base: RingOffset, after: Position) -> SegmentHeader {
         let &LogIdentity { generation, shard, shards, .. } = self.identity;
         let number = segment_number(path).unwrap_or_default();
         SegmentHeader { version: FORMAT_VERSION, generation, shard, shards, number, base, after, file_bytes: 0 }
     }
 
-    fn note(&mut self, seen: Seen) {
-        self.found.cut.seen = self.found.cut.seen.max(seen);
+    fn raise_visibility(&mut self, visibility: Visibility) {
+        self.log.cut.visibility = self.log.cut.visibility.max(visibility);
     }
 
-    /// Finds the end of the log: behind its last whole command.
-    fn look_at_end(&mut self) -> Result<(), RecoveryError> {
-        let Some(at) = self.found.looked.len().checked_sub(1) else {
+    /// Finds the end of the log: behind its last complete command.
+    fn find_end(&mut self) -> Result<(), RecoveryError> {
+        let Some(at) = self.log.segments.len().checked_sub(1) else {
             let mark = self.identity.directory.join("synced");
             return self.check(&mark, RingOffset(0), "there is no segment, and the log ends", false);
         };
         let extent = self.measure(at)?;
-        let last = &self.found.looked[at].file;
+        let last = &self.log.segments[at].file;
         self.check(&last.path, extent.end, "a damaged record", false)?;
         if extent.residue > 0 {
             let from = RingOffset(extent.end.0 + 8);
-            let behind = || Ok(last.first_record(from, extent.last)?.map(Why::Record));
-            self.check_behind((&last.path, extent.end), "a damaged record", behind)?;
+            let following = || Ok(last.first_record(from, extent.last)?.map(Evidence::Record));
+            self.check_following((&last.path, extent.end), "a damaged record", following)?;
             let is_unfinished = last.looks_unfinished(extent.end)?;
-            self.note(match self.trust {
-                // Everything that was published is below the mark.
-                Trust::All => Seen::Never,
-                Trust::Written if is_unfinished => Seen::Hardly,
-                Trust::Written | Trust::Synced | Trust::Nothing => Seen::Maybe,
+            self.raise_visibility(match self.trust {
+                // Everything that was published is below the durable mark.
+                Trust::All => Visibility::None,
+                Trust::Written if is_unfinished => Visibility::Unlikely,
+                Trust::Written | Trust::Synced | Trust::Nothing => Visibility::Possible,
             });
         }
-        // Where the log ends in the middle of a command, the end is where that began: maybe some segments before. The
-        // last one gets records again, whether it was sealed or not.
-        while let Some(at) = self.found.looked.len().checked_sub(1) {
+        // Where the last command is incomplete, the log ends where that command begins, possibly some segments before.
+        // Records are appended to the last segment again, whether it was sealed or not.
+        while let Some(at) = self.log.segments.len().checked_sub(1) {
             let extent = self.measure(at)?;
-            let base = self.found.looked[at].file.header.base;
+            let base = self.log.segments[at].file.header.base;
             if at == 0 || extent.whole.0 > base {
                 break;
             }
@@ -329,26 +337,26 @@ impl Look<'_> {
                     break;
                 }
             }
-            // No command ends in it: its records, if it has any, belong to one that began before.
-            let Some(gone) = self.found.looked.pop() else { break };
-            self.found.cut.records += extent.records;
-            self.found.cut.bytes += extent.residue;
+            // No command ends in the segment: its records, if it has any, belong to one that begins before.
+            let Some(dropped) = self.log.segments.pop() else { break };
+            self.log.cut.records += extent.records;
+            self.log.cut.bytes += extent.residue;
             let is_empty = extent.records == 0 && extent.residue == 0;
-            self.found.dropped.push((gone.file.path, is_empty));
+            self.log.dropped.push((dropped.file.path, is_empty));
         }
         Ok(())
     }
 
-    /// Looks through a segment as if it had never been sealed, unless that was done.
+    /// Scans a segment as if it had never been sealed, unless that was done before.
     fn measure(&mut self, at: usize) -> Result<Extent, RecoveryError> {
-        let looked = &mut self.found.looked[at];
-        if let Some(extent) = looked.extent {
+        let segment = &mut self.log.segments[at];
+        if let Some(extent) = segment.extent {
             return Ok(extent);
         }
-        let (extent, index) = looked.file.measure()?;
-        looked.sealed = extent.sealed();
-        looked.extent = Some(extent);
-        looked.index = Arc::new(index);
+        let (extent, index) = segment.file.measure()?;
+        segment.sealed = extent.sealed();
+        segment.extent = Some(extent);
+        segment.index = Arc::new(index);
         Ok(extent)
     }
 }

@@ -1,33 +1,33 @@
-//! What a start finds of a shard: its newest snapshot that the log still reaches, and the log behind it.
+//! Recovery of a shard's log: from the files that a run has left to a log that can be replayed and continued.
 //!
 //! ```text
-//!   segments, oldest first ─► each whole? ─► the end of the log ─► snapshot ─► replay ─► keys, and where to go on
+//!   segments, oldest first ─► all valid? ─► end of the log ─► snapshot ─► replay ─► keys, and where the log continues
 //!                                 │ no
-//!                                 ├─ nothing behind it, or the power was lost and it lies above the mark of what was
-//!                                 │  synced: a torn end, cut off and told
-//!                                 └─ else it is damage, and the start stops
+//!                                 ├─ nothing follows, or the system ended and the record is above the durable mark:
+//!                                 │  a torn end, which is cut off and reported
+//!                                 └─ otherwise damage: the start is refused
 //! ```
 //!
-//! | file | what is in it |
+//! | file | content |
 //! |---|---|
-//! | `examine` | a log looked at: what belongs to it, what is torn, what is damaged |
-//! | `find` | the same, and what has to be is cut off |
-//! | `found` | the log that a start has found |
-//! | `closed` | the log of an older generation |
+//! | `examine` | examines the files, without changes: what belongs to the log, what is torn, what is damaged |
+//! | `recover` | examines a log and cuts off its torn end |
+//! | `recovered` | the recovered log: replay, sync, close |
+//! | `closed` | the log of a shard of an older generation, which is only read |
 //! | `trust` | how far files are trusted, and what was cut off |
 //! | `error` | why a log cannot be used |
 
 mod closed;
 mod error;
 mod examine;
-mod find;
-mod found;
+mod recover;
+mod recovered;
 mod trust;
 
-pub use closed::find_closed;
-pub use error::{RecoveryError, Why};
-pub use find::{Opening, find_log, look_at_log};
-pub use found::FoundLog;
-pub use trust::{Cut, Seen, Trust};
+pub use closed::open_closed_log;
+pub use error::{Evidence, RecoveryError};
+pub use recover::{RecoveryOptions, examine_log, recover_log};
+pub use recovered::RecoveredLog;
+pub use trust::{Cut, Trust, Visibility};
 
 pub(in crate::store) use error::root;

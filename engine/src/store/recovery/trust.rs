@@ -1,38 +1,39 @@
-//! How far the files of a log are trusted, and what was cut off it.
+//! How far the files of a log are trusted, and what was cut off a log.
 
-/// What of a log is surely in its files, by how the run before ended; the first is the most.
+/// Which records are guaranteed to be in the files of a log, by how the previous run ended. Ordered: the first variant
+/// guarantees the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
-    /// Everything: the run ended in order.
+    /// All records: the run ended in order.
     All,
-    /// Everything that was written: the process ended, and the system went on. The last write may be there in part.
+    /// All written records: the process ended, the system kept running. The last write may be incomplete.
     Written,
-    /// What was synced: the system ended too, or this is a copy. What came later may be there in any part.
+    /// All synced records: the system ended too, or the directory is a copy. Any part of later writes may be missing.
     Synced,
-    /// Nothing: it is to be repaired. What is damaged is cut off, with everything behind it.
+    /// None: the log is being repaired. The log ends before the first invalid record.
     Nothing,
 }
 
 /// What was cut off the end of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// Bytes that were no whole record.
+    /// The number of nonzero bytes outside valid records.
     pub bytes: u64,
-    /// Whole records: of a command whose last one is missing, or behind what is missing.
+    /// The number of valid records: of a command whose last record is missing, or behind a hole of the log.
     pub records: u64,
-    /// Whether anybody can have seen it.
-    pub seen: Seen,
+    /// Whether readers can have seen the records.
+    pub visibility: Visibility,
 }
 
-/// Whether what was cut off a log can have been published. If so its positions must not come again.
+/// Whether records that were cut off a log can have been published. Positions of published records must not be reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
-    /// It cannot.
+pub enum Visibility {
+    /// They cannot have been published.
     #[default]
-    Never,
-    /// It looks like a write that was under way when the process was killed. Its positions are passed over, without a
-    /// word to readers.
-    Hardly,
-    /// It can. Readers are told of a gap.
-    Maybe,
+    None,
+    /// They look like a write that the end of the process interrupted. Their positions are skipped, without a gap for
+    /// readers.
+    Unlikely,
+    /// They may have been published. Readers get a gap.
+    Possible,
 }

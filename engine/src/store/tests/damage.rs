@@ -3,7 +3,7 @@
 use super::{Scratch, found, found_with, identity, options, start_with, trusting, unsynced, written_lines};
 use crate::history::History;
 use crate::log::Fsync;
-use crate::log::recording::{End, RecordingStorage};
+use crate::log::recording::{RecordingStorage, RunEnd};
 use crate::log::scan::{ScanError, SegmentFile};
 use crate::log::segment::{HEADER_BYTES, index_path, segment_path};
 use crate::log::storage::{Prepare, RealStorage, Storage};
@@ -11,7 +11,7 @@ use crate::log::streams::streams_path;
 use crate::log::synced::{self, Mark};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::shard::Shard;
-use crate::store::recovery::{RecoveryError, Trust, find_log};
+use crate::store::recovery::{RecoveryError, Trust, recover_log};
 use crate::store::restore::RestoreError;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn of_a_command_that_goes_on_in_a_segment_of_which_only_the_header_was_written_n
         let scratch = Scratch::new(&format!("log-header-only-{is_indexed}"));
         log_of(&scratch, 30);
         let (first, second) = (segment_path(&scratch.0, 1), segment_path(&scratch.0, 2));
-        assert_eq!(chains(&first).last(), Some(&true), "a transaction goes on in the second segment");
+        assert_eq!(chains(&first).last(), Some(&true), "the transaction continues in the second segment");
         let mut bytes = std::fs::read(&second).unwrap();
         bytes[HEADER_BYTES as usize..].fill(0);
         std::fs::write(&second, &bytes).unwrap();
@@ -147,7 +147,7 @@ fn what_a_killed_process_never_synced_is_synced_before_the_mark_passes_it() {
         shard.commit();
         let (lines, acknowledged) = (written_lines(&shard), storage.operations());
         let into = Scratch::new("log-never-synced-after");
-        storage.rebuild(acknowledged, End::PowerLoss { seed }, &into.0).unwrap();
+        storage.rebuild(acknowledged, RunEnd::PowerLoss { seed }, &into.0).unwrap();
         drop(shard);
         let after = found(&into.0).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert_eq!(written_lines(after.shard()), lines, "seed {seed}");
@@ -174,26 +174,26 @@ fn a_scan_from_behind_the_end_of_a_file_that_was_cut_finds_nothing() {
     let scratch = Scratch::new("log-cut-below");
     log_of(&scratch, 30);
     let first = segment_path(&scratch.0, 1);
-    let log = find_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Synced)).unwrap();
+    let log = recover_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Synced)).unwrap();
     std::fs::OpenOptions::new().write(true).open(&first).unwrap().set_len(8_192).unwrap();
     let file = SegmentFile::open(&first).unwrap();
     let until = Some(RingOffset(60_000));
     let extent = file.scan::<ScanError>((RingOffset(50_000), Position(0)), until, |_| Ok(())).unwrap();
     assert_eq!((extent.end, extent.records), (RingOffset(50_000), 0));
     drop(log);
-    // With its index beside it the segment is not looked through before it is needed.
+    // A segment with an index is not scanned before it is replayed.
     assert!(index_path(&first).exists() && streams_path(&first).exists());
     let refused = found(&scratch.0).err().expect("damage");
     assert!(matches!(refused, RestoreError::Log(RecoveryError::Damaged { .. })), "{refused}");
 }
 
 #[test]
-fn the_positions_behind_one_are_exactly_those() {
+fn the_positions_after_one_are_exactly_those() {
     let scratch = Scratch::new("log-positions");
     log_of(&scratch, 60);
-    let log = find_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Synced)).unwrap();
+    let log = recover_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Synced)).unwrap();
     for after in 0..=180 {
-        let ranges = log.positions_behind(Position(after)).unwrap();
+        let ranges = log.positions_after(Position(after)).unwrap();
         let expected = if after == 180 { vec![] } else { vec![Position(after + 1)..Position(181)] };
         assert_eq!(ranges, expected);
     }

@@ -1,14 +1,13 @@
-//! What a start says of a run that ended with the system: a gap up to the limit, unless nothing can be lost that anyone
-//! has seen.
+//! After a run that ended with the system, readers get a gap up to the limit, unless nothing published can be lost.
 
 use super::Scratch;
 use super::reshard::{all_events, events, open_with, run, store_options};
 use crate::history::Gap;
 use crate::log::Fsync;
-use crate::log::recording::{End, Fault, RecordingStorage};
+use crate::log::recording::{Fault, RecordingStorage, RunEnd};
 use crate::position::Position;
 use crate::shard::random::Commands;
-use crate::store::directory::{LIMIT_STEP, Start};
+use crate::store::directory::{LIMIT_STEP, PreviousShutdown};
 use crate::store::{Store, StoreOptions};
 use crate::subscription::Source;
 use std::path::Path;
@@ -21,8 +20,8 @@ fn options(path: &Path, fsync: Fsync, boot: &str) -> StoreOptions {
     options
 }
 
-/// What is told behind the events that were there before: the gap, if any, and the first position behind them.
-fn told_behind(store: &mut Store, last: Position) -> (Option<Gap>, Position) {
+/// What a reader gets behind the event at `last`: the gap, if any, and the first position.
+fn read_behind(store: &mut Store, last: Position) -> (Option<Gap>, Position) {
     let first = store.sequencer.next();
     run(store, &mut Commands::new(7, 20), 20);
     let (found, gaps) = events(store, last.next().0, &Source::All, 100);
@@ -32,14 +31,14 @@ fn told_behind(store: &mut Store, last: Position) -> (Option<Gap>, Position) {
 }
 
 #[test]
-fn nothing_is_told_as_lost_where_whatever_was_seen_was_on_the_disk() {
+fn readers_get_no_gap_where_everything_published_was_on_the_disk() {
     for (fsync, is_clean, is_restored, is_told) in [
         (Fsync::Always, false, false, false),
         (Fsync::Always, true, false, false),
         (Fsync::Os, true, false, false),
         (Fsync::Os, false, false, true),
         (Fsync::EverySecond, false, false, true),
-        // A copy does not know how far its original has gone on.
+        // How far the original of a copy has continued is unknown.
         (Fsync::Always, false, true, true),
     ] {
         let what = format!("{fsync:?}, clean {is_clean}, restored {is_restored}");
@@ -56,7 +55,7 @@ fn nothing_is_told_as_lost_where_whatever_was_seen_was_on_the_disk() {
         again.directory.restored = is_restored;
         let mut store = open_with(&again);
         assert_eq!(events(&store, 0, &Source::All, 100).0, all, "{what}");
-        let (gap, first) = told_behind(&mut store, Position(next.0 - 1));
+        let (gap, first) = read_behind(&mut store, Position(next.0 - 1));
         assert_eq!(gap.is_some(), is_told, "{what}");
         if is_told {
             assert_eq!(gap, Some(Gap { last: Position(first.0 - 1), lost: None }), "{what}");
@@ -71,24 +70,27 @@ fn nothing_is_told_as_lost_where_whatever_was_seen_was_on_the_disk() {
 fn how_the_last_run_synced_is_what_counts() {
     let scratch = Scratch::new("loss-last-run");
     for (run_number, (fsync, start)) in [
-        (Fsync::Always, Start::New),
-        (Fsync::Os, Start::Synced),
-        (Fsync::Always, Start::PowerLoss),
-        (Fsync::Always, Start::Synced),
+        (Fsync::Always, PreviousShutdown::None),
+        (Fsync::Os, PreviousShutdown::SyncedPowerLoss),
+        (Fsync::Always, PreviousShutdown::PowerLoss),
+        (Fsync::Always, PreviousShutdown::SyncedPowerLoss),
     ]
     .into_iter()
     .enumerate()
     {
         let mut store = open_with(&options(&scratch.0, fsync, &format!("boot {run_number}")));
-        assert_eq!(store.found.start, start, "run {run_number}");
+        assert_eq!(store.found.previous_shutdown, start, "run {run_number}");
         run(&mut store, &mut Commands::new(run_number as u64, 20), 50);
     }
-    // A log that has failed: readers may have passed what is not there.
+    // A log that has failed: readers may have passed events that are not in it.
     let store = open_with(&options(&scratch.0, Fsync::Always, "boot 4"));
-    assert_eq!(store.found.start, Start::Synced);
+    assert_eq!(store.found.previous_shutdown, PreviousShutdown::SyncedPowerLoss);
     store.directory.note_failure().unwrap();
     drop(store);
-    assert_eq!(open_with(&options(&scratch.0, Fsync::Always, "boot 5")).found.start, Start::PowerLoss);
+    assert_eq!(
+        open_with(&options(&scratch.0, Fsync::Always, "boot 5")).found.previous_shutdown,
+        PreviousShutdown::PowerLoss
+    );
 }
 
 #[test]
@@ -106,11 +108,11 @@ fn what_an_earlier_run_has_not_synced_is_on_the_disk_before_it_is_shown_with_alw
         let all = all_events(&store);
         drop(store);
         let store = open_with(&recorded(Fsync::Always));
-        assert_eq!((store.found.start, all_events(&store)), (Start::SameBoot, all.clone()));
-        storage.rebuild(storage.operations(), End::PowerLoss { seed }, &after.0).unwrap();
+        assert_eq!((store.found.previous_shutdown, all_events(&store)), (PreviousShutdown::Killed, all.clone()));
+        storage.rebuild(storage.operations(), RunEnd::PowerLoss { seed }, &after.0).unwrap();
         drop(store);
         let found = open_with(&options(&after.0.join("data"), Fsync::Always, "another boot"));
-        assert_eq!(found.found.start, Start::Synced);
+        assert_eq!(found.found.previous_shutdown, PreviousShutdown::SyncedPowerLoss);
         assert_eq!(all_events(&found), all, "seed {seed}");
     }
 }
@@ -125,7 +127,7 @@ fn with_always_a_power_loss_at_any_moment_takes_nothing_seen_and_no_position_com
         recorded.directory.storage = storage.clone();
         let mut store = open_with(&recorded);
         let mut commands = Commands::new(seed, 20);
-        // After so many operations on files everything below this position has been shown.
+        // Everything below this position was published after this many operations on files.
         let mut shown = vec![(storage.operations(), store.sequencer.next())];
         for _ in 0..60 {
             run(&mut store, &mut commands, 3);
@@ -138,16 +140,16 @@ fn with_always_a_power_loss_at_any_moment_takes_nothing_seen_and_no_position_com
         for _ in 0..30 {
             let at = rng.usize(begun..=storage.operations());
             let after = Scratch::new("loss-any-moment-after");
-            storage.rebuild(at, End::PowerLoss { seed: rng.u64(..) }, &after.0).unwrap();
+            storage.rebuild(at, RunEnd::PowerLoss { seed: rng.u64(..) }, &after.0).unwrap();
             let mut store = open_with(&options(&after.0.join("data"), Fsync::Always, "another boot"));
             let seen = shown.iter().rev().find(|(operations, _)| *operations <= at).map(|(_, seen)| *seen).unwrap();
             assert!(store.sequencer.next() >= seen);
             let found = events(&store, 0, &Source::All, 100).0;
             let wanted = all.iter().filter(|event| event.position < seen.0);
             assert!(wanted.eq(found.iter().filter(|event| event.position < seen.0)), "operation {at}");
-            let is_synced = store.found.start == Start::Synced;
+            let is_synced = store.found.previous_shutdown == PreviousShutdown::SyncedPowerLoss;
             starts[usize::from(is_synced)] += 1;
-            let (gap, _) = told_behind(&mut store, Position(found.last().map_or(seen.0 - 1, |last| last.position)));
+            let (gap, _) = read_behind(&mut store, Position(found.last().map_or(seen.0 - 1, |last| last.position)));
             assert_eq!(gap.is_none(), is_synced, "operation {at}: {:?}", store.found);
         }
     }
@@ -169,5 +171,5 @@ fn with_always_a_sync_that_failed_is_a_loss_though_the_power_was_not_lost() {
     storage.set_fault(Fault::None);
     store.directory.note_failure().unwrap();
     drop(store);
-    assert_eq!(open_with(&recorded).found.start, Start::PowerLoss);
+    assert_eq!(open_with(&recorded).found.previous_shutdown, PreviousShutdown::PowerLoss);
 }

@@ -12,8 +12,8 @@ use crate::sequencer::Sequencer;
 use crate::shard::random::{Commands, written};
 use crate::shard::{LentShard, Shard};
 use crate::shards::Shards;
-use crate::store::recovery::{Opening, Trust};
-use crate::store::restore::{RestoreError, Restored, restore};
+use crate::store::recovery::{RecoveryOptions, Trust};
+use crate::store::restore::{RestoreError, RestoredShard, restore};
 use crate::subscription::Source;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ mod snapshot;
 
 pub(super) const RING_BYTES: u64 = 64 << 10;
 
-/// A directory that is gone when the test ends.
+/// A directory that is removed when the test ends.
 pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
@@ -67,24 +67,24 @@ pub(super) fn options(fsync: Fsync) -> LogOptions {
     LogOptions { fsync, segment_bytes: 64 << 10, turn_bytes: RING_BYTES / 2, retain_bytes: u64::MAX, retain_ms: None }
 }
 
-pub(super) fn found(directory: &Path) -> Result<Restored, RestoreError> {
+pub(super) fn found(directory: &Path) -> Result<RestoredShard, RestoreError> {
     found_with(directory, &Unsynced)
 }
 
-pub(super) fn found_with(directory: &Path, storage: &dyn Storage) -> Result<Restored, RestoreError> {
+pub(super) fn found_with(directory: &Path, storage: &dyn Storage) -> Result<RestoredShard, RestoreError> {
     restore(identity(directory), storage, trusting(Trust::Synced), usize::MAX, |_| {})
 }
 
 /// A start that trusts so much.
-pub(super) fn trusting(trust: Trust) -> Opening<'static> {
-    Opening { trust, note_cut: &|_| Ok(()) }
+pub(super) fn trusting(trust: Trust) -> RecoveryOptions<'static> {
+    RecoveryOptions { trust, note_cut: &|_| Ok(()) }
 }
 
 pub(super) fn unsynced() -> Arc<dyn Storage> {
     Arc::new(Unsynced)
 }
 
-/// Files as they are when nobody waits for the disk, which these tests do not look at.
+/// Files without syncs, for tests that do not end with a power loss.
 struct Unsynced;
 
 impl Storage for Unsynced {
@@ -125,12 +125,12 @@ impl LogFile for UnsyncedFile {
     }
 }
 
-pub(super) fn start(restored: Restored, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
+pub(super) fn start(restored: RestoredShard, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
     start_with(restored, &unsynced(), options(fsync))
 }
 
 pub(super) fn start_with(
-    restored: Restored,
+    restored: RestoredShard,
     storage: &Arc<dyn Storage>,
     options: LogOptions,
 ) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {
@@ -180,7 +180,7 @@ fn stream_events(history: &ShardHistory, sequencer: &Arc<Sequencer>, stream: &[u
 }
 
 #[test]
-fn a_stream_is_read_whole_though_most_of_the_segments_is_passed_over() {
+fn a_stream_is_read_completely_although_most_of_the_segments_is_skipped() {
     let scratch = Scratch::new("log-streams");
     let options = LogOptions { segment_bytes: 1 << 20, ..options(Fsync::Os) };
     let (mut shard, history, sequencer) = start_with(found(&scratch.0).unwrap(), &unsynced(), options);
@@ -294,8 +294,8 @@ fn with_any_byte_of_a_log_changed_nothing_damaged_is_taken_and_nothing_before_it
         // The header stands there twice.
         let expected = if at < HEADER_BYTES as usize { &states.last().unwrap().1 } else { state_at(&states, end) };
         assert_eq!(&written_lines(restored.shard()), expected, "byte {at}");
-        assert!(at < HEADER_BYTES as usize || restored.cut().bytes > 0, "byte {at}: it is told");
-        // What was cut off is gone for good.
+        assert!(at < HEADER_BYTES as usize || restored.cut().bytes > 0, "byte {at}: the cut is reported");
+        // What was cut off stays cut off.
         if at >= HEADER_BYTES as usize {
             assert_eq!(found(&scratch.0).unwrap().cut(), Default::default(), "byte {at}");
         }

@@ -1,10 +1,10 @@
-//! The power goes, or the process is killed, at any moment of a run: what was acknowledged is there afterwards, what is
-//! there is a state that was, and the shard goes on from it.
+//! A power loss or a kill at any moment of a run: acknowledged writes survive, the state is one that existed, and the shard
+//! continues from it.
 
 use super::{RING_BYTES, Scratch, eventually, found, found_with, identity, options, start_with, written_lines};
 use crate::history::ShardHistory;
-use crate::log::keeper::Request;
-use crate::log::recording::{End, Fault, RecordingStorage};
+use crate::log::keeper::KeeperRequest;
+use crate::log::recording::{Fault, RecordingStorage, RunEnd};
 use crate::log::segment::{index_path, segment_path};
 use crate::log::storage::Storage;
 use crate::log::{Fsync, LogError};
@@ -67,8 +67,8 @@ fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u
     states
 }
 
-/// Ends a run at many moments and looks at what a start finds.
-fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bool, large: usize) {
+/// Ends a run at many moments and checks what a start finds.
+fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> RunEnd, keeps_acknowledged: bool, large: usize) {
     let mut rng = fastrand::Rng::with_seed(fsync as u64);
     for run_number in 0..4 {
         let scratch = Scratch::new(&format!("log-cut-{fsync:?}-{run_number}-{keeps_acknowledged}-{large}"));
@@ -90,7 +90,7 @@ fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bo
             let recovered = written_lines(restored.shard());
             let known = states.iter().filter(is_it).any(|state| state.lines == recovered);
             assert!(known, "run {run_number}, operation {at}, seed {seed}: {recovered:#?} is not {:#?}", state.lines);
-            // It goes on, and nothing of what was cut off comes back.
+            // The log continues, and nothing that was cut off comes back.
             let (mut shard, _, _) = start_with(restored, &super::unsynced(), options(fsync));
             shard.begin_command();
             shard.set(b"after", b"the end").unwrap();
@@ -104,24 +104,24 @@ fn cut(fsync: Fsync, cuts: u64, end: impl Fn(u64) -> End, keeps_acknowledged: bo
 
 #[test]
 fn with_always_a_power_loss_at_any_moment_takes_nothing_that_was_acknowledged() {
-    cut(Fsync::Always, 200, |seed| End::PowerLoss { seed }, true, 0);
+    cut(Fsync::Always, 200, |seed| RunEnd::PowerLoss { seed }, true, 0);
 }
 
 #[test]
 fn with_os_a_power_loss_leaves_a_state_that_was() {
-    cut(Fsync::Os, 100, |seed| End::PowerLoss { seed }, false, 0);
+    cut(Fsync::Os, 100, |seed| RunEnd::PowerLoss { seed }, false, 0);
 }
 
 #[test]
 fn with_os_a_killed_process_has_lost_nothing_that_was_acknowledged() {
-    cut(Fsync::Os, 100, |seed| End::Kill { seed }, true, 0);
+    cut(Fsync::Os, 100, |seed| RunEnd::Kill { seed }, true, 0);
 }
 
 #[test]
-fn a_change_that_records_much_is_left_whole_or_not_at_all_whatever_ends_the_run() {
-    cut(Fsync::Always, 40, |seed| End::PowerLoss { seed }, true, 50_000);
-    cut(Fsync::Os, 40, |seed| End::PowerLoss { seed }, false, 50_000);
-    cut(Fsync::Os, 40, |seed| End::Kill { seed }, true, 50_000);
+fn a_large_change_survives_completely_or_not_at_all_however_the_run_ends() {
+    cut(Fsync::Always, 40, |seed| RunEnd::PowerLoss { seed }, true, 50_000);
+    cut(Fsync::Os, 40, |seed| RunEnd::PowerLoss { seed }, false, 50_000);
+    cut(Fsync::Os, 40, |seed| RunEnd::Kill { seed }, true, 50_000);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn after_a_write_or_a_sync_that_failed_nothing_is_taken_and_what_was_acknowledge
         let published = shard.published();
         storage.set_fault(fault);
         shard.set(b"lost", b"1").unwrap();
-        assert!(!shard.commit(), "{fault:?}: nobody is told of it");
+        assert!(!shard.commit(), "{fault:?}: nothing is published");
         assert!(shard.turn().has_failed() && shard.published() == published);
         storage.set_fault(Fault::None);
         let refused = shard.check_log().expect_err("nothing is tried again").to_string();
@@ -160,12 +160,12 @@ fn a_failure_that_another_thread_meets_stops_writes_from_the_next_turn_on_and_se
     shard.set(b"unsynced", b"1").unwrap();
     assert!(shard.commit());
     let (done, synced) = std::sync::mpsc::channel();
-    shard.turn().log().unwrap().keeper().ask(Request::Sync(done));
+    shard.turn().log().unwrap().keeper().ask(KeeperRequest::Sync(done));
     synced.recv().expect("an answer").expect_err("the sync fails");
     shard.set_now_ms(2_000);
     assert!(!shard.turn().has_log_room() && shard.turn().is_full());
     assert!(matches!(shard.check_log(), Err(LogError::Failed { .. })));
-    // A turn that was under way goes on, and the next sync succeeds: nothing says that the segment is on the disk.
+    // The turn in progress continues, and the next sync succeeds: nothing states that the segment is on the disk.
     storage.set_fault(Fault::None);
     for _ in 0..=options(Fsync::EverySecond).segment_bytes / 1000 {
         shard.set(b"key", &[1; 1000]).unwrap();
@@ -183,12 +183,12 @@ fn on_a_full_disk_writes_are_refused_before_anything_changes_and_go_on_when_ther
 }
 
 #[test]
-fn what_else_is_in_the_way_of_a_segment_is_told_as_what_it_is() {
+fn why_a_segment_cannot_be_created_is_reported() {
     let error = refused_and_taken_again("log-unmade", Fault::Create);
     assert!(error.to_string().contains("can be made in") && error.to_string().contains("open files"), "{error}");
 }
 
-/// Fills a log until it takes no more because of the fault, and writes on when that is gone. Answers the error.
+/// Fills a log until the fault makes it refuse writes, removes the fault, and writes again. Returns the error.
 fn refused_and_taken_again(name: &str, fault: Fault) -> LogError {
     let scratch = Scratch::new(name);
     let storage = Arc::new(RecordingStorage::new(&scratch.0).unwrap());

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An event, as whoever reads it sees it.
+/// An event as a reader sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Event {
     pub(super) position: u64,
@@ -55,7 +55,7 @@ pub(super) fn history(store: &Store) -> History {
     History::new(store.sequencer.clone(), &store.histories).with_older(&store.older)
 }
 
-/// Everything of a source from a position on, so many events at a time, and the gaps that were told.
+/// All events of a source from a position on, read `count` at a time, and the gaps.
 pub(super) fn events(store: &Store, from: u64, source: &Source, count: usize) -> (Vec<Event>, Vec<Gap>) {
     events_of(&mut history(store), store.shards.len() as u16, from, source, count)
 }
@@ -137,7 +137,7 @@ pub(super) fn flush(store: &mut Store) {
     store.shards.extend(shards.into_iter().map(LentShard));
 }
 
-/// Looks at the history from many sides, and at the keys.
+/// Checks the history, read in many ways, and the keys.
 fn check(store: &Store, all: &[Event], expected_keys: &BTreeMap<Vec<u8>, Row>, rng: &mut fastrand::Rng) {
     let total = store.shards.len() as u16;
     assert_eq!(&keys(store), expected_keys);
@@ -280,7 +280,7 @@ fn a_flush_that_only_some_shards_have_recorded_is_recorded_by_all_before_they_ar
 }
 
 #[test]
-fn what_a_power_loss_may_have_taken_is_told_behind_a_change_too() {
+fn a_gap_of_a_power_loss_is_reported_after_a_reshard_too() {
     let scratch = Scratch::new("reshard-lost");
     let mut store = open(&scratch.0, 2);
     let mut commands = Commands::new(2, 40);
@@ -355,7 +355,7 @@ fn retention_takes_older_generations_the_oldest_first_and_tells() {
 }
 
 #[test]
-fn what_is_read_while_retention_takes_it_is_told_as_lost() {
+fn events_that_retention_drops_under_a_reader_are_reported_as_lost() {
     let scratch = Scratch::new("reshard-taken");
     let mut store = open(&scratch.0, 3);
     run(&mut store, &mut Commands::new(4, 40), 3000);

@@ -1,5 +1,5 @@
-//! Revisions of streams while the number of shards changes: they go on as long as the key exists or any of its events is
-//! kept, whoever has recorded those.
+//! Revisions of streams while the number of shards changes: they continue as long as the key exists or any of its events is
+//! retained, whichever generation has recorded the events.
 
 use super::Scratch;
 use super::reshard::{Event, all_events, flush, open, open_with, run, store_options};
@@ -54,7 +54,7 @@ fn revisions_go_on_over_other_numbers_of_shards_flushes_deletes_and_starts() {
                 set(&mut store, key);
             }
             delete(&mut store, "deleted");
-            // What was there before, and what this run has recorded, with and without an event of it since.
+            // Streams of earlier runs and of this one, with and without an event since.
             if (round + generation) % 2 == 1 {
                 flush(&mut store);
                 let streams = dense(&all_events(&store), &when);

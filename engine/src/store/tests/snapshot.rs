@@ -1,7 +1,7 @@
 //! A log with snapshots beside it: which of them a start takes, and what retention leaves for them.
 
 use super::{Scratch, found, options, start_with, unsynced, written_lines};
-use crate::log::keeper::Request;
+use crate::log::keeper::KeeperRequest;
 use crate::log::segment::{HEADER_BYTES, segment_path};
 use crate::log::{Fsync, LogOptions};
 use crate::position::RingOffset;
@@ -49,7 +49,7 @@ fn a_snapshot_that_the_log_does_not_reach_is_not_taken_later_either() {
     assert_eq!((written_lines(restored.shard()), restored.replayed), (before, 20));
     assert_eq!(snapshot_files(&scratch.0).unwrap(), []);
     assert!(scratch.0.join(format!("{:020}.snapshot.damaged", start.0)).exists());
-    // The log goes on beyond where it ended.
+    // The log continues beyond its former end.
     let (mut shard, ..) = start_with(restored, &unsynced(), options(Fsync::Os));
     (0..5).for_each(|n| set(&mut shard, &format!("k{n}"), b"new"));
     let after = written_lines(&shard);
@@ -71,7 +71,7 @@ fn retention_leaves_what_the_oldest_snapshot_that_is_kept_needs() {
     }
     fill(&mut shard);
     let before = written_lines(&shard);
-    assert_eq!(history.head(), RingOffset(0), "nobody has said that it may go");
+    assert_eq!(history.head(), RingOffset(0), "the floor was not raised");
     drop((shard, history));
     // The oldest is removed, as the server does after the third.
     assert_eq!(keep_newest(&scratch.0, 2).unwrap(), Some(starts[1]));
@@ -93,12 +93,12 @@ fn retention_leaves_what_the_oldest_snapshot_that_is_kept_needs() {
     assert!(!newest.exists() && restored.replayed >= 600);
 }
 
-/// Has the keeper look at retention, and waits until it has.
+/// Lets the keeper apply retention, and waits until it has.
 fn retain(shard: &Shard) {
     let keeper = shard.turn().log().unwrap().keeper();
-    keeper.ask(Request::Retain);
+    keeper.ask(KeeperRequest::Retain);
     let (done, is_done) = channel();
-    keeper.ask(Request::Sync(done));
+    keeper.ask(KeeperRequest::Sync(done));
     is_done.recv().unwrap().unwrap();
 }
 

@@ -1,6 +1,6 @@
-//! The log of one shard, as recovery has found it: what a start reads of it before anything is appended.
+//! The recovered log of one shard: what a start reads of it before records are appended.
 
-use super::error::{RecoveryError, Why};
+use super::error::{Evidence, RecoveryError};
 use super::trust::Cut;
 use crate::log::index::Sealed;
 use crate::log::scan::{ScanError, SegmentFile};
@@ -14,44 +14,45 @@ use crate::ring::Record;
 use std::ops::Range;
 use std::path::Path;
 
-/// The log of one shard, as a start finds it.
-pub struct FoundLog {
-    /// What can be read and appended to.
+/// The recovered log of one shard.
+pub struct RecoveredLog {
+    /// The end of the log, where the writer continues.
     pub end: LogEnd,
-    /// How far it was surely on the disk.
+    /// The offset up to which the log was on the disk.
     pub synced: RingOffset,
-    /// What was cut off its end.
+    /// What was cut off the end of the log.
     pub cut: Cut,
-    /// The files, oldest first, for the replay.
+    /// The segments for the replay, oldest first, each with the offset where it ends.
     pub(super) files: Vec<(SegmentFile, RingOffset)>,
 }
 
-impl FoundLog {
+impl RecoveredLog {
     /// The offset of the oldest record.
     pub fn head(&self) -> RingOffset {
         self.files.first().map_or(self.end.end, |(file, _)| file.header.base)
     }
 
-    /// Has all of it on the disk: recovery has seen to it for all segments but the last.
+    /// Syncs the last segment; the others were synced by the recovery.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any error of the file system.
     pub fn sync(&self) -> Result<(), RecoveryError> {
         let Some(active) = &self.end.active else { return Ok(()) };
         active.file.sync().map_err(|source| RecoveryError::Io { path: active.segment.path.clone(), source })
     }
 
-    /// Offsets with the positions behind which they lie: where the segments begin, and the end. In order.
+    /// The offsets where the segments begin, and the end of the log, each with the position of the last record before it. In
+    /// order.
     pub fn landmarks(&self) -> Vec<(RingOffset, Position)> {
         let starts = self.files.iter().map(|(file, _)| (file.header.base, file.header.after));
         starts.chain([(self.end.end, self.end.last)]).collect()
     }
 
-    /// The positions behind `after` at which there are records, as ranges in order.
+    /// The positions above `after` of the records in the log, as ranges in order.
     ///
     /// # Errors
-    /// Whatever reading meets.
-    pub fn positions_behind(&self, after: Position) -> Result<Vec<Range<Position>>, RecoveryError> {
+    /// Damage, and any error of the file system.
+    pub fn positions_after(&self, after: Position) -> Result<Vec<Range<Position>>, RecoveryError> {
         let first = self.files.partition_point(|(file, _)| file.header.after <= after).saturating_sub(1);
         let from = self.files.get(first).map_or(self.end.end, |(file, _)| file.header.base);
         let mut ranges: Vec<Range<Position>> = Vec::new();
@@ -68,9 +69,9 @@ impl FoundLog {
         Ok(ranges)
     }
 
-    /// The position of the record at an offset; none where the log does not have it any more, or cannot be read there.
+    /// The position of the record at an offset; none where the log does not have the record, or cannot be read.
     pub fn position_at(&self, offset: RingOffset) -> Option<Position> {
-        /// What ends the scan.
+        /// The result of the scan, which ends at its first record.
         enum First {
             Record(Position),
             Nothing,
@@ -88,10 +89,10 @@ impl FoundLog {
         }
     }
 
-    /// Visits every record from `from` on.
+    /// Visits every record from offset `from` on.
     ///
     /// # Errors
-    /// Whatever reading meets, and whatever the visitor answers; damage too.
+    /// Damage, any error of the file system, and errors of the visitor, which end the replay.
     pub fn replay<E: From<RecoveryError>>(
         &self,
         from: RingOffset,
@@ -115,7 +116,7 @@ impl FoundLog {
                     path: file.path.clone(),
                     what: "a damaged record".to_owned(),
                     offset: extent.end,
-                    why: Why::Synced(self.synced),
+                    evidence: Evidence::Synced(self.synced),
                 }
                 .into());
             }
@@ -123,11 +124,11 @@ impl FoundLog {
         Ok(())
     }
 
-    /// Ends the log: all of it is on the disk, and its last segment has an index as the others have. It gets no more
-    /// records, unless the start that does this is interrupted before another generation is in use.
+    /// Closes the log: syncs all of it, and writes the index of the last segment. Nothing is appended any more, unless the
+    /// start that closes it is interrupted before the next generation is in use.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any error of the file system.
     pub fn close(self, directory: &Path, storage: &dyn Storage) -> Result<(), RecoveryError> {
         let number = |at: Option<&(SegmentFile, RingOffset)>| at.map(|(file, _)| file.header.number);
         let segments = number(self.files.first()).zip(number(self.files.last()));
@@ -138,7 +139,7 @@ impl FoundLog {
         if let Some((file, end)) = self.files.last() {
             let (extent, index) = file.measure()?;
             let sealed = Sealed { end: *end, ..extent.sealed() };
-            let streams = StreamBlocks::make(file, *end)?;
+            let streams = StreamBlocks::build(file, *end)?;
             for (path, bytes) in
                 [(index_path(&file.path), index.encode(&sealed)), (streams_path(&file.path), streams.encode())]
             {
