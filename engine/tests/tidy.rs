@@ -167,3 +167,200 @@ fn every_file_among_the_tests_is_used() {
         }
     }
 }
+
+/// The rooms of a package: the top-level modules of its `src/`. A room may use the rooms below it.
+struct House {
+    package: &'static str,
+    /// All rooms, bottom to top.
+    rooms: &'static [&'static str],
+    /// Imports that go up: the room, the room above it that it uses, and why. The list may only shrink.
+    exceptions: &'static [(&'static str, &'static str, &'static str)],
+}
+
+const HOUSES: &[House] = &[
+    House {
+        package: "engine",
+        rooms: &[
+            "account",
+            "clock",
+            "event",
+            "limits",
+            "number",
+            "prefetch",
+            "sync",
+            "system_stream",
+            "extended",
+            "position",
+            "error",
+            "sequencer",
+            "slot",
+            "filter",
+            "ring",
+            "log",
+            "turn",
+            "keyspace",
+            "snapshot",
+            "shard",
+            "shards",
+            "history",
+            "matcher",
+            "fanout",
+            "subscription",
+            "group",
+            "store",
+        ],
+        exceptions: &[
+            ("turn", "keyspace", "the open turn has the shard's `Expiries`"),
+            ("keyspace", "shard", "replay restores a `StoredEntry`"),
+            ("snapshot", "shard", "a snapshot is loaded into a `Shard`"),
+            ("history", "subscription", "a scan takes a `Source`"),
+            ("matcher", "subscription", "the matcher takes an `Interest`"),
+            ("fanout", "subscription", "a batch has the keys of `Interest`s"),
+        ],
+    },
+    House {
+        package: "net",
+        rooms: &[
+            "limits",
+            "resp",
+            "sync",
+            "wake",
+            "paced",
+            "net_ring",
+            "gather",
+            "replies",
+            "unread",
+            "groups",
+            "group_store",
+            "rate",
+            "snapshots",
+            "reading_time",
+            "weight",
+            "heap",
+            "task_queues",
+            "memory",
+            "config",
+            "accounts",
+            "descriptors",
+            "server",
+            "session",
+            "strangers",
+            "connection",
+            "push",
+            "command",
+            "mesh",
+            "turn_loop",
+            "check",
+            "keep",
+            "start",
+        ],
+        exceptions: &[
+            ("groups", "group_store", "the groups of a core own their journal"),
+            ("memory", "command", "the memory of the process is read by a module of a command"),
+            ("descriptors", "server", "the division reads the figures of the server"),
+            ("server", "command", "the cores share the statistics of commands"),
+            ("session", "command", "a session has an open transaction"),
+            ("push", "turn_loop", "a subscription's client is put on the loop's list"),
+            ("keep", "start", "a start that fails says so with `StartError`"),
+        ],
+    },
+];
+
+/// Code for tests, which may use every room: `mod` items under `#[cfg(test)]`, as files or directories from the root.
+fn test_modules(sources: &[Source]) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources {
+        let directory = match source.path.strip_suffix("/mod.rs").or_else(|| source.path.strip_suffix("/lib.rs")) {
+            Some(directory) => directory,
+            None => source.path.trim_end_matches(".rs"),
+        };
+        let mut is_test = false;
+        for line in source.text.lines() {
+            match line.trim() {
+                line if line.starts_with("#[cfg(") => is_test = line.contains("test") && !line.contains("not(test)"),
+                line if line.starts_with("#[") => {}
+                line => {
+                    let name = line.rsplit_once("mod ").and_then(|(_, name)| name.strip_suffix(';'));
+                    found.extend(name.filter(|_| is_test).map(|name| format!("{directory}/{name}")));
+                    is_test = false;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The code of a file without line comments, and without its inline `mod tests`, which ends the file.
+fn code(source: &Source) -> String {
+    let lines = source.text.lines().take_while(|line| !line.ends_with("mod tests {"));
+    lines.map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect::<Vec<_>>().join("\n")
+}
+
+/// The names behind each `prefix` in the code.
+fn names_behind<'c>(code: &'c str, prefix: &'c str) -> impl Iterator<Item = &'c str> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(prefix).filter_map(move |(at, _)| {
+        let is_start = !code[..at].ends_with(|c| is_part(c) || c == ':' || c == '$');
+        let name = code[at + prefix.len()..].split(|c| !is_part(c)).next();
+        name.filter(|name| is_start && !name.is_empty())
+    })
+}
+
+/// The imports between rooms of a package: room, used room, and the file that uses it.
+fn imports(house: &House) -> Vec<(String, String, String)> {
+    let root = format!("{}/src/", house.package);
+    let sources: Vec<Source> = sources().into_iter().filter(|source| source.path.starts_with(&root)).collect();
+    let tests = test_modules(&sources);
+    let is_test = |path: &str| {
+        tests.iter().any(|test| path.strip_prefix(&**test).is_some_and(|rest| rest == ".rs" || rest.starts_with('/')))
+    };
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|source| !is_test(&source.path)) {
+        let inner = source.path[root.len()..].trim_end_matches(".rs");
+        let inner = inner.strip_suffix("/mod").unwrap_or(inner);
+        let room = inner.split('/').next().unwrap_or(inner);
+        if matches!(room, "lib" | "main") {
+            continue;
+        }
+        assert!(house.rooms.contains(&room), "{root}{room}: no room of HOUSES: add it above all rooms that it uses");
+        let code = code(source);
+        let braces = "`crate::{` hides which rooms are used: import each room in a line of its own";
+        assert!(!code.contains("crate::{"), "{}: {braces}", source.path);
+        let to_root = "super::".repeat(inner.split('/').count());
+        let used = names_behind(&code, "crate::").chain(names_behind(&code, &to_root));
+        let others = used.filter(|used| *used != room && house.rooms.contains(used));
+        found.extend(others.map(|used| (room.to_owned(), used.to_owned(), source.path.clone())));
+    }
+    found
+}
+
+#[test]
+fn rooms_use_only_rooms_below_them() {
+    for house in HOUSES {
+        let package = house.package;
+        let floor = |room: &str| house.rooms.iter().position(|other| *other == room).expect("a room of the house");
+        for room in house.rooms {
+            let path = root().join(package).join("src").join(room);
+            assert!(
+                path.is_dir() || path.with_extension("rs").is_file(),
+                "{package}: no room {room}: take it from HOUSES"
+            );
+        }
+        let imports = imports(house);
+        for (room, used, path) in &imports {
+            let is_excepted = house.exceptions.iter().any(|(from, to, _)| from == room && to == used);
+            assert!(
+                floor(used) < floor(room) || is_excepted,
+                "{path}: {room} uses {used}, which is above it in HOUSES: move what it needs into a room below both, or pass \
+                 it in from above; a new room that stands wrong may move in the list"
+            );
+        }
+        for (room, used, _) in house.exceptions {
+            let is_needed = imports.iter().any(|(from, to, _)| from == room && to == used) && floor(used) > floor(room);
+            assert!(
+                is_needed,
+                "{package}: {room} does not use {used} above it any more: take the exception from HOUSES"
+            );
+        }
+    }
+}
