@@ -30,7 +30,7 @@ pub struct SegmentFile {
 /// Where the valid records of a segment end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The offset behind the last whole record.
+    /// The offset behind the last valid record.
     pub end: RingOffset,
     /// The position of that record; where the segment has none, of the last record before the segment.
     pub last: Position,

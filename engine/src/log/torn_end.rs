@@ -25,7 +25,7 @@ pub struct FollowingRecord {
 
 impl fmt::Display for FollowingRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a whole record follows at offset {}, position {}", self.offset, self.position)
+        write!(f, "a valid record follows at offset {}, position {}", self.offset, self.position)
     }
 }
 

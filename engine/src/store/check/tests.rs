@@ -225,7 +225,7 @@ pub(super) const CASES: &[Case] = &[
         },
         said: "it belongs elsewhere",
         is_damage: true,
-        refused: Some("the segment is another's"),
+        refused: Some("the segment belongs to another log"),
         keys: 50..=70,
     },
     Case {

@@ -25,9 +25,9 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Evidence::Synced(synced) => write!(f, "everything up to offset {synced} was on the disk"),
-            Evidence::Complete => f.write_str("it was on the disk as a whole"),
+            Evidence::Complete => f.write_str("it was completely on the disk"),
             Evidence::Record(record) => write!(f, "{record}"),
-            Evidence::Segment(path) => write!(f, "{} was begun behind it", path.display()),
+            Evidence::Segment(path) => write!(f, "{} follows it", path.display()),
         }
     }
 }

@@ -269,12 +269,12 @@ impl Examination<'_> {
             base if self.owns(file) => {
                 format!("the segment does not follow: it begins at {base} after {}", header.after)
             }
-            _ => "the segment is another's".to_owned(),
+            _ => "the segment belongs to another log".to_owned(),
         };
         self.check(&file.path, end, what.clone(), false)?;
         let last = self.log.segments.last();
         let (place, what) = match last.filter(|_| self.owns(file) && end < header.base) {
-            Some(last) => ((&*last.file.path, end), "there is no whole record".to_owned()),
+            Some(last) => ((&*last.file.path, end), "there is no valid record".to_owned()),
             None => ((&*file.path, end), what),
         };
         self.check_following(place, what, || Ok(Some(Evidence::Segment(file.path.clone()))))

@@ -321,7 +321,7 @@ fn of_a_log_that_ends_anywhere_what_is_left_is_a_state_that_was_and_a_file_that_
     for length in (0..HEADER_BYTES as usize).step_by(128).chain(HEADER_BYTES as usize..=used + 8) {
         std::fs::write(&path, &whole[..length]).unwrap();
         let refused = found(&scratch.0).err().unwrap_or_else(|| panic!("cut to {length} bytes")).to_string();
-        assert!(refused.contains("cut") && refused.contains("as a whole"), "{refused}");
+        assert!(refused.contains("cut") && refused.contains("completely on the disk"), "{refused}");
         let mut torn = whole.clone();
         torn[length..].fill(0xa5);
         std::fs::write(&path, &torn).unwrap();
