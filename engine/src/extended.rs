@@ -1,14 +1,14 @@
 //! The 80-bit floating point of x86, in which Redis computes INCRBYFLOAT and HINCRBYFLOAT: 64 bits of mantissa. Its
-//! last digits show in replies and in what is stored, so doubles would not do.
+//! last digits are visible in replies and stored values, so doubles would not do.
 //!
-//! Every step rounds to the nearest, ties to even. Exponents are not bounded where the hardware's are, except that
-//! what would be infinite or zero there is refused; nothing printed with 17 decimals can tell.
+//! Every step rounds to nearest, ties to even. Exponents are not bounded as in the hardware, except that results that
+//! would be infinite or zero there are refused; with 17 printed decimals there is no visible difference.
 
 use std::cmp::Ordering;
 
 use crate::number::{FLOAT_BYTES_MAX, exponent_value, hexadecimal_parts, is_infinity, trim_fraction};
 
-/// A number: the mantissa times 2 to the exponent, with the mantissa's top bit set, or zero, or infinite.
+/// A number: the mantissa times 2 to the exponent, where the mantissa's top bit is set, or zero, or infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extended {
     negative: bool,
@@ -22,18 +22,18 @@ enum Magnitude {
     Infinite,
 }
 
-/// Decimals that a printed number has.
+/// The decimals of a printed number.
 const DECIMALS: usize = 17;
 
-/// Exponents of the mantissa's lowest bit: of the largest number, and of the smallest that does not round to zero.
+/// Exponents of the mantissa's lowest bit: for the largest number, and for the smallest that does not round to zero.
 const EXPONENT_MAX: i64 = 16383 - 63;
 const EXPONENT_MIN: i64 = -16446 - 63;
 
 impl Extended {
-    /// Zero: what a key that is not there counts as.
+    /// Zero: the value of a missing key.
     pub const ZERO: Extended = Extended { negative: false, magnitude: Magnitude::Zero };
 
-    /// A number as C's `strtold` reads it: as [`parse_f64`](crate::number::parse_f64) does, with this precision.
+    /// Parses a number as C's `strtold` does: like [`parse_f64`](crate::number::parse_f64), with this precision.
     pub fn parse(text: &[u8]) -> Option<Extended> {
         if text.len() > FLOAT_BYTES_MAX {
             return None;
@@ -54,12 +54,12 @@ impl Extended {
         Some(Extended { negative, magnitude })
     }
 
-    /// Whether it is neither infinite nor the sum of what has no sum.
+    /// Whether it is finite.
     pub fn is_finite(self) -> bool {
         self.magnitude != Magnitude::Infinite
     }
 
-    /// The sum; none where it is not finite, which Redis refuses.
+    /// The sum; `None` if it is not finite, which Redis refuses.
     pub fn checked_add(self, other: Extended) -> Option<Extended> {
         let (a, b) = (self.parts()?, other.parts()?);
         let (Some((mut large, large_exponent)), Some((mut small, small_exponent))) = (a, b) else {
@@ -75,8 +75,8 @@ impl Extended {
         if (large_exponent, large) < (small_exponent, small) {
             (large, small, negative, exponent, distance) = (small, large, other.negative, small_exponent, -distance);
         }
-        // 62 bits below the mantissa hold all of the smaller one that can matter, one more stands for the rest, and
-        // one above is left for the carry.
+        // 62 bits below the mantissa hold all bits of the smaller operand that can matter, one more stands for the
+        // rest, and one above is left for the carry.
         let large = u128::from(large) << 62;
         let whole = u128::from(small) << 62;
         let small =
@@ -89,7 +89,7 @@ impl Extended {
         Some(Extended { negative, magnitude })
     }
 
-    /// Mantissa and exponent, none inside for zero; none outside for infinity.
+    /// Mantissa and exponent; the inner `None` is zero, the outer one infinity.
     fn parts(self) -> Option<Option<(u64, i32)>> {
         match self.magnitude {
             Magnitude::Zero => Some(None),
@@ -98,7 +98,7 @@ impl Extended {
         }
     }
 
-    /// As Redis writes it for people: up to 17 decimals, no exponent, no zeros at the end.
+    /// Redis's format for humans: up to 17 decimals, no exponent, no trailing zeros.
     pub fn format_human(self) -> String {
         let sign = if self.negative { "-" } else { "" };
         let digits = match self.magnitude {
@@ -115,8 +115,8 @@ impl Extended {
     }
 }
 
-/// Rounds `value` times 2 to the exponent, a little more where `more`, to 64 bits. None where it is beyond the
-/// hardware's numbers.
+/// Rounds `value` times 2 to the exponent, slightly more if `more`, to 64 bits. `None` if it is out of the hardware's
+/// range.
 fn rounded(value: u128, more: bool, exponent: i64) -> Option<Magnitude> {
     if value == 0 {
         return Some(Magnitude::Zero);
@@ -170,7 +170,7 @@ fn parse_decimal(text: &[u8]) -> Option<Magnitude> {
     if digits.is_zero() {
         return Some(Magnitude::Zero);
     }
-    // Beyond these it is too large or too small whatever the digits: a text has fewer than 5,120 of them.
+    // Outside this range it is too large or too small whatever the digits: a text has fewer than 5,120 of them.
     if !(-12_000..=5_000).contains(&exponent) {
         return None;
     }
@@ -185,11 +185,11 @@ fn parse_decimal(text: &[u8]) -> Option<Magnitude> {
         digits.shift_left(-shift as u32)
     }
     let (quotient, more) = digits.divide_bits(divisor, 67);
-    // Bits to spare stand below, so that `more` can decide a tie only where all else does not.
+    // The lowest bits are spare, so that `more` decides a tie only if nothing else does.
     rounded(quotient << 1 | u128::from(more), more, shift - 1)
 }
 
-/// The digits of the number times 10 to the 17, rounded, at least 18 of them.
+/// The digits of the number times 10^17, rounded, at least 18 of them.
 fn scaled_digits(mantissa: u64, exponent: i32) -> String {
     const SCALE: u64 = 10u64.pow(DECIMALS as u32);
     if exponent <= 0 {
@@ -249,7 +249,7 @@ impl Big {
     }
 
     fn multiply_power_of_ten(&mut self, power: u32) {
-        // 10 to the 9 is the largest that fits a limb.
+        // 10^9 is the largest power of ten that fits a limb.
         (0..power / 9).for_each(|_| self.multiply_add(1_000_000_000, 0));
         self.multiply_add(10u32.pow(power % 9), 0);
     }
@@ -267,7 +267,7 @@ impl Big {
         self.0.len().cmp(&other.0.len()).then_with(|| self.0.iter().rev().cmp(other.0.iter().rev())) != Ordering::Less
     }
 
-    /// Subtracts what is not greater.
+    /// Subtracts a number that is not greater.
     fn subtract(&mut self, other: &Big) {
         let mut borrow = false;
         for (index, limb) in self.0.iter_mut().enumerate() {
@@ -341,14 +341,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_no_sum() {
+    fn a_sum_that_is_not_finite_is_refused() {
         for (a, b) in [("inf", "1"), ("1", "-inf"), ("inf", "-inf"), ("1e4932", "1e4932")] {
             assert_eq!(sum(a, b), None, "{a} + {b}");
         }
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn an_invalid_number_is_refused() {
         for text in ["", "-", ".", " 1", "1 ", "1a", "nan", "e5", "1e", "1e5000", "1e-5000", "0x", "1_0", "1..2"] {
             assert_eq!(Extended::parse(text.as_bytes()), None, "{text:?}");
         }

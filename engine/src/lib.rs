@@ -1,30 +1,31 @@
-//! Keytide's engine: shards of keys that record every mutation in a ring, the one order over all shards, and what
-//! reads it back. No sockets, no executor, no protocol; the clock is an argument.
+//! Keytide's engine: shards of keys that record every mutation in a ring, the total order over all shards, and its
+//! readers. No sockets, no executor, no protocol; the clock is an argument.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`position`] | the numbers: positions, revisions, shards, ring offsets |
-//! | [`slot`] | from a key to its slot to its shard |
+//! | [`slot`] | maps a key to its slot and its shard |
 //! | [`event`] | the built-in event types |
-//! | [`sequencer`] | positions handed out in blocks, and the frontier below which all is published |
+//! | [`sequencer`] | positions in blocks, and the frontier below which everything is published |
 //! | [`ring`] | one shard's recent history in bytes: one writer, any number of readers |
 //! | [`keyspace`] | the keys of a shard: the table, and the entry, which changes only with its record |
 //! | [`turn`] | the open turn: records, positions, publication |
 //! | [`shard`] | one core's keys with their ring, and the operations on them |
-//! | [`shards`] | what works on the shards of several keys, or on all |
-//! | [`snapshot`] | all keys of a shard in a file, so that a restart replays only what came later |
+//! | [`shards`] | operations on the shards of several keys, or on all |
+//! | [`snapshot`] | all keys of a shard in a file, so that a restart replays only later records |
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
-//! | [`system_stream`] | the names that nobody writes to |
-//! | [`filter`] | which events a reader wants |
-//! | [`subscription`] | from any position to what happens now |
-//! | [`matcher`] | all live interests of a shard, each record looked at once |
-//! | [`group`] | consumer groups: events shared out among workers, each until it is acknowledged |
-//! | [`log`] | the history of a shard that outlives the process: segments, written, sealed, read |
-//! | [`store`] | the directory around the logs: what a start finds and brings back, check and repair |
+//! | [`fanout`] | new records matched for the cores with subscribers |
+//! | [`system_stream`] | reserved stream names |
+//! | [`filter`] | patterns that select events |
+//! | [`subscription`] | delivery from any position on, then live |
+//! | [`matcher`] | all live interests of a shard; each record is matched once |
+//! | [`group`] | consumer groups: each event is delivered to one worker until acknowledged |
+//! | [`log`] | the durable history of a shard: segments, written, sealed, read |
+//! | [`store`] | the directory of the logs: recovery, restoring, check and repair |
 //! | [`number`] | numbers as Redis reads and writes them |
-//! | [`extended`] | the floats that INCRBYFLOAT adds |
-//! | [`error`] | why a command is refused |
-//! | [`account`] | memory that clients have the server keep, counted |
+//! | [`extended`] | the 80-bit floats of INCRBYFLOAT |
+//! | [`error`] | the reasons to refuse a command |
+//! | [`account`] | accounting of memory held for clients |
 //! | [`limits`] | every bound, with its default |
 //! | [`clock`] | the time |
 

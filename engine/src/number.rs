@@ -1,7 +1,7 @@
-//! Numbers as Redis reads and writes them: strict where a key's value has to be the number's one spelling, as loose as
-//! C's `strtod` for floats.
+//! Numbers as Redis reads and writes them: strict where a key's value must be in canonical form, as lenient as C's
+//! `strtod` for floats.
 
-/// An integer in its one spelling: no `+`, no spaces, no leading zeros, no `-0`; none also where it overflows.
+/// An integer in canonical form: no `+`, no spaces, no leading zeros, no `-0`. `None` also on overflow.
 #[inline]
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     match text {
@@ -13,7 +13,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// A number from 0 in its one spelling: digits, no leading zeros; none also where it overflows.
+/// A number from 0 in canonical form: digits, no leading zeros. `None` also on overflow.
 #[inline]
 pub fn parse_u64(text: &[u8]) -> Option<u64> {
     match text {
@@ -26,12 +26,11 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// The longest spelling of a float, in bytes: Redis reads no longer ones.
+/// The longest text of a float in bytes, as in Redis.
 pub const FLOAT_BYTES_MAX: usize = 5 * 1024 - 1;
 
-/// A float as C's `strtod` reads it, without the spaces that it would skip: decimal, hexadecimal (`0x1p3`), `inf` and
-/// `infinity` in any case. None for a NaN, for trailing bytes, and for what is finite and not zero as written but not
-/// as a double.
+/// A float as C's `strtod` reads it, but without skipping spaces: decimal, hexadecimal (`0x1p3`), `inf` and `infinity`
+/// in any case. `None` for a NaN, for trailing bytes, and for numbers that overflow or underflow a double.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     if text.len() > FLOAT_BYTES_MAX {
         return None;
@@ -60,12 +59,13 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
-/// Whether this is `inf` or `infinity`, in any case of letters.
+/// Whether this is `inf` or `infinity`, in any case.
 pub(crate) fn is_infinity(text: &[u8]) -> bool {
     text.eq_ignore_ascii_case(b"inf") || text.eq_ignore_ascii_case(b"infinity")
 }
 
-/// A hexadecimal float's parts: the value is the mantissa times 2 to the exponent, a little more where the last is set.
+/// The parts of a hexadecimal float: the value is the mantissa times 2 to the exponent, slightly more if the flag is
+/// set.
 pub(crate) fn hexadecimal_parts(text: &[u8]) -> Option<(u128, i64, bool)> {
     let mut mantissa = 0u128;
     let mut exponent = 0i64;
@@ -104,7 +104,7 @@ pub(crate) fn hexadecimal_parts(text: &[u8]) -> Option<(u128, i64, bool)> {
     }
 }
 
-/// A decimal exponent with an optional sign; bounded, for beyond that it makes no difference.
+/// A decimal exponent with an optional sign; clamped, since larger ones make no difference.
 pub(crate) fn exponent_value(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -123,7 +123,8 @@ fn hexadecimal(text: &[u8]) -> Option<f64> {
     if mantissa == 0 {
         return Some(0.0);
     }
-    // The lowest bit may stand for the rest: with one, it is far below what a double keeps. Two steps, so that the power stays a normal number.
+    // The lowest bit may stand for the rest: if there is one, that bit is far below a double's precision. Two steps, so
+    // that the power stays a normal number.
     let rounded = (mantissa | u128::from(more)) as f64;
     let half = (exponent / 2).clamp(-1100, 1100) as i32;
     let other = (exponent - exponent / 2).clamp(-1100, 1100) as i32;
@@ -131,7 +132,7 @@ fn hexadecimal(text: &[u8]) -> Option<f64> {
     (value.is_finite() && value != 0.0).then_some(value)
 }
 
-/// A double with at most 17 significant digits, as C's `%.17g` writes it: what scores look like in Redis 7.0.
+/// A double with at most 17 significant digits, as C's `%.17g` writes it: the format of scores in Redis 7.0.
 pub fn format_g17(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf".into() } else { "-inf".into() };
@@ -164,7 +165,7 @@ pub fn format_g17(value: f64) -> String {
     trim_fraction(&plain).to_owned()
 }
 
-/// Without the zeros that end a fraction, and without the point that then ends it.
+/// Removes trailing zeros of a fraction, and the point if nothing follows it.
 pub(crate) fn trim_fraction(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
@@ -256,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(integer in any::<i64>(), float in any::<f64>()) {
+        fn numbers_survive_writing_and_reading(integer in any::<i64>(), float in any::<f64>()) {
             prop_assert_eq!(parse_i64(integer.to_string().as_bytes()), Some(integer));
             if !float.is_nan() {
                 prop_assert_eq!(parse_f64(format_g17(float).as_bytes()), Some(float));

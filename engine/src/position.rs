@@ -1,15 +1,15 @@
-//! The numbers that name things: positions, revisions, shards, slots, ring offsets. Each is a type of its own,
-//! although each is only an integer, so that one is never taken for another.
+//! Newtypes for numbers: positions, revisions, shards, ring offsets. All are integers, and none can be mistaken for
+//! another.
 
 use crate::clock::{ClockDoubt, Clocks};
 use std::fmt;
 
-/// A place in the one order of all events of a server: process-wide, dense over all shards within a run, never reused.
-/// Always below 2^53, so that a client that keeps numbers as doubles keeps it exactly.
+/// A position in the total order of a server's events: process-wide, dense over all shards within a run, never reused.
+/// Always below 2^53, so that clients that keep numbers as doubles keep it exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
-/// A place in one stream: dense from 0, exclusive to that stream.
+/// A position in one stream: dense from 0, exclusive to that stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
@@ -17,30 +17,30 @@ pub struct Revision(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
 
-/// The byte offset of a record in a shard's history, counted since the shard began and never wrapped: the place in the
+/// The byte offset of a record in a shard's history, counted since the shard began, never wrapping: the place in the
 /// ring is this number modulo the ring's capacity. Always a multiple of 8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RingOffset(pub u64);
 
-/// 2025-01-01T00:00:00Z, in microseconds since 1970: what positions count from.
+/// 2025-01-01T00:00:00Z, in microseconds since 1970: the epoch of positions.
 const EPOCH: u64 = 1_735_689_600_000_000;
 
-/// 2026-01-01T00:00:00Z, in microseconds since 1970: no clock that is right stands before, for there was no Keytide.
+/// 2026-01-01T00:00:00Z, in microseconds since 1970: no correct clock is earlier, since Keytide did not exist.
 pub const EARLIEST: u64 = EPOCH + 365 * 86_400_000_000;
 
-/// Some moment of 2042, in microseconds since 1970: from here on there would be no room for a run below 2^53.
+/// A moment in 2042, in microseconds since 1970: later runs would not fit below 2^53.
 pub const LATEST: u64 = EPOCH + (Position::END.0 - 2 * RUN_POSITIONS) / 16;
 
-/// How many positions a run has at the least, whatever the clock says: at a million events per second they last a year.
+/// The least number of positions of a run, whatever the clock says: at a million events per second they last a year.
 pub const RUN_POSITIONS: u64 = 1 << 45;
 
 impl RingOffset {
-    /// Stands where a record has no predecessor in its stream.
+    /// The back link of a record without a predecessor in its stream.
     pub const NONE: RingOffset = RingOffset(u64::MAX);
 }
 
 impl Position {
-    /// The first number that is no position: 2^53.
+    /// The first number that is not a position: 2^53.
     pub const END: Position = Position(1 << 53);
 
     /// The position after this one.
@@ -48,14 +48,14 @@ impl Position {
         Position(self.0 + 1)
     }
 
-    /// The first position of a server that keeps nothing over a restart: microseconds since 2025-01-01 × 16. A cursor
-    /// from an earlier run is thus always below every position of this one, for any rate under 16 million events per
-    /// second, and is seen as a gap instead of being taken for a new event.
+    /// The first position of a server without persistence: microseconds since 2025-01-01 × 16. So a cursor from an
+    /// earlier run is always below every position of this one, for any rate under 16 million events per second, and
+    /// leads to a gap instead of being mistaken for a new event.
     ///
-    /// That holds as long as the clock does not stand earlier than when an earlier run began. A clock that cannot be right
-    /// is told, and replaced: before [`EARLIEST`] by that moment, beyond [`LATEST`] by that one, each with the time since
-    /// the system's start, so that runs of one boot still follow each other. What comes out leaves at least
-    /// [`RUN_POSITIONS`] below 2^53.
+    /// That holds unless the clock is set back before the start of an earlier run. An impossible clock is reported and
+    /// replaced: before [`EARLIEST`] by that moment, beyond [`LATEST`] by that one, each plus the time since the
+    /// system's start, so that runs of one boot still follow each other. The result leaves at least [`RUN_POSITIONS`]
+    /// below 2^53.
     pub fn first_of_run(clocks: Clocks) -> (Position, Option<ClockDoubt>) {
         let (micros, doubt) = match clocks.unix_micros {
             unix_micros if unix_micros < EARLIEST => (EARLIEST.saturating_add(clocks.boot_micros), ClockDoubt::Before),
@@ -88,13 +88,13 @@ mod tests {
         let (monday, a_second_later) = (first(1_790_000_000_000_000), first(1_790_000_001_000_000));
         assert_eq!(a_second_later.0.0 - monday.0.0, 16_000_000);
         assert_eq!((monday.1, a_second_later.1), (None, None));
-        // In 2041, too: it was once cut off at half of what there is, in 2033.
+        // In 2041, too: it was once cut off at half the range, in 2033.
         let (a, b) = (first(2_260_000_000_000_000), first(2_260_000_001_000_000));
         assert!(b.0.0 - a.0.0 == 16_000_000 && b.1.is_none() && b.0 < Position::END);
     }
 
     #[test]
-    fn a_clock_that_cannot_be_right_is_told_and_runs_of_one_boot_follow_each_other() {
+    fn an_impossible_clock_is_reported_and_runs_of_one_boot_follow_each_other() {
         let first = |unix_micros, boot_micros| Position::first_of_run(Clocks { unix_micros, boot_micros });
         for (unix_micros, doubt) in [
             (0, ClockDoubt::Before),

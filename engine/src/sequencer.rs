@@ -1,8 +1,8 @@
-//! The one order over all shards: positions handed out in blocks, and the frontier below which all is published.
+//! The total order over all shards: positions assigned in blocks, and the frontier below which everything is published.
 //!
-//! A shard, once per turn: (S1) stores a lower bound of what it is about to get as its *reserving mark*; (S2) takes a
-//! block with `fetch_add`; stamps its records, publishes its tail; (S3) clears the mark. A reader: (F1) loads the
-//! sequencer; (F2) then all marks. The least of what it saw is the frontier.
+//! A shard, once per turn: (S1) stores a lower bound of the positions that it is about to get as its *reserving mark*;
+//! (S2) takes a block with `fetch_add`; stamps its records and publishes its tail; (S3) clears the mark. A reader: (F1)
+//! loads the sequencer; (F2) then all marks. The minimum of these is the frontier.
 //!
 //! # Why everything below the frontier is published
 //!
@@ -16,9 +16,9 @@
 //!   F2 acquires it: `p` is published, and whoever loads the tail next sees it.
 //! * a mark of a later turn. Marks are stored with release too, after the earlier turn was published: as before.
 //!
-//! The bound in S1 may be older than need be (another shard adds in between): then the frontier is lower for that
+//! The bound in S1 may be older than necessary (another shard adds in between): then the frontier is lower for that
 //! turn, which is safe. For the same reason a later frontier may be lower than an earlier one: a reader keeps the
-//! greatest it has seen. No shard that is idle holds anything back.
+//! greatest it has seen. An idle shard never holds the frontier back.
 
 use crate::position::{Position, ShardId};
 use crate::sync::{AtomicU64, CachePadded, Ordering};
@@ -27,7 +27,7 @@ use std::ops::Range;
 /// The mark of a shard that is not between reserving and publishing.
 const CLEAR: u64 = u64::MAX;
 
-/// Hands out positions to shards and knows how far all of them have published. Shared by all cores.
+/// Assigns positions to shards and knows how far all of them have published. Shared by all cores.
 #[derive(Debug)]
 pub struct Sequencer {
     first: Position,
@@ -42,8 +42,8 @@ impl Sequencer {
         Sequencer::resumed(first, &[], first, shards)
     }
 
-    /// A sequencer of a history that began at `first` and goes on at `next`. What happened at the positions in `lost`,
-    /// ranges in order and apart from each other, nobody knows: a power loss has taken it.
+    /// A sequencer of a history that began at `first` and continues at `next`. The events at the positions in `lost`,
+    /// disjoint ranges in order, were destroyed by power losses.
     pub fn resumed(first: Position, lost: &[Range<Position>], next: Position, shards: usize) -> Sequencer {
         let marks = (0..shards).map(|_| CachePadded::new(AtomicU64::new(CLEAR))).collect();
         Sequencer { first, lost: lost.into(), next: CachePadded::new(AtomicU64::new(next.0)), marks }
@@ -60,54 +60,56 @@ impl Sequencer {
         before.checked_sub(1).map(|last| Position(self.lost[last].end.0 - 1))
     }
 
-    /// The first position of this history: of this run, where it is kept in memory only.
+    /// The first position of this history; if it is in memory only, of this run.
     pub fn first(&self) -> Position {
         self.first
     }
 
-    /// Takes `count` positions for `shard` and answers the first of them; they follow each other. To be called by that
-    /// shard's core only, with [`Sequencer::clear`] once the records are published; called again before that, the
-    /// first call's mark stays.
+    /// Reserves `count` consecutive positions for `shard` and returns the first. Only that shard's core may call it,
+    /// with [`Sequencer::clear`] once the records are published; on a second call before that, the first call's mark
+    /// stays.
     ///
-    /// Nothing is refused beyond [`Position::END`] (2^53): positions go on, dense and in order, and only clients that
-    /// keep numbers as doubles lose exactness. Panics where the shard does not exist.
+    /// Positions beyond [`Position::END`] (2^53) are not refused: they stay dense and in order, and only clients that
+    /// keep numbers as doubles lose exactness. Panics if the shard does not exist.
     pub fn reserve(&self, shard: ShardId, count: u64) -> Position {
         let mark = &self.marks[shard.0 as usize];
         // Relaxed: only this core stores to this mark.
         if mark.load(Ordering::Relaxed) == CLEAR {
-            // Relaxed: any earlier value of the sequencer is a lower bound of what `fetch_add` will answer.
+            // Relaxed: any earlier value of the sequencer is a lower bound of what `fetch_add` will return.
             let bound = self.next.load(Ordering::Relaxed);
-            // S1. Release, paired with the acquire in `frontier`: who sees this mark instead of the clear before it
-            // sees the turn before as published too.
+            // S1. Release, paired with the acquire in `frontier`: a reader that sees this mark instead of the clear
+            // before it sees the previous turn as published too.
             mark.store(bound, Ordering::Release);
         }
-        // S2. Release, paired with the acquire of the sequencer in `frontier`: who sees these positions as handed out
-        // sees the mark. It acquires nothing: what others published is no matter for this shard.
+        // S2. Release, paired with the acquire of the sequencer in `frontier`: a reader that sees these positions as
+        // reserved sees the mark. It acquires nothing: what others published does not matter to this shard.
         Position(self.next.fetch_add(count, Ordering::Release))
     }
 
-    /// After the shard has published everything that it reserved.
+    /// Clears the mark, after the shard has published everything that it reserved.
     pub fn clear(&self, shard: ShardId) {
-        // S3. Release, paired with the acquire in `frontier`: the published tail is seen by who sees the mark gone.
+        // S3. Release, paired with the acquire in `frontier`: a reader that sees the mark cleared sees the published
+        // tail.
         self.marks[shard.0 as usize].store(CLEAR, Ordering::Release);
     }
 
-    /// After the shard has published everything it reserved before `oldest`, while a later turn's block that starts at
-    /// `oldest` still waits (for a sync): as [`Sequencer::clear`], but for the earlier turn only.
+    /// Moves the mark, after the shard has published everything that it reserved before `oldest`, while a later turn's
+    /// block that starts at `oldest` still waits (for a sync): as [`Sequencer::clear`], but for the earlier turn only.
     pub fn advance(&self, shard: ShardId, oldest: Position) {
         // S3, as in `clear`. The mark is a lower bound of the later block, as S1 would have stored it.
         self.marks[shard.0 as usize].store(oldest.0, Ordering::Release);
     }
 
-    /// The position that would be handed out next. Everything below it was handed out, not all of it is published.
+    /// The next position to be assigned. Everything below it was assigned, but not all of it is published.
     pub fn next(&self) -> Position {
-        // Relaxed: a number to show or to compare with; nothing is read because of it.
+        // Relaxed: a number to display or compare; no other read depends on it.
         Position(self.next.load(Ordering::Relaxed))
     }
 
-    /// A position below which everything is published: whoever loads a shard's tail after this call finds it there.
+    /// A position below which everything is published: a thread that loads a shard's tail after this call finds it
+    /// there.
     pub fn frontier(&self) -> Position {
-        // F1. Acquire, paired with the release of the `fetch_add`s: see the head of this file.
+        // F1. Acquire, paired with the release of the `fetch_add`s: see the module docs.
         let next = self.next.load(Ordering::Acquire);
         // F2. Acquire, paired with the release stores of the marks.
         let frontier = self.marks.iter().map(|mark| mark.load(Ordering::Acquire)).fold(next, u64::min);

@@ -1,6 +1,6 @@
-//! The shards that one command works on: one, as nearly always, or several that were lent to the core which
-//! coordinates a change over all of them. What moves a value between keys, or counts in all shards at one instant,
-//! stands here, written once for both.
+//! The shards that one command works on: nearly always one, or several that were lent to the core that coordinates a
+//! change over all of them. Operations that move a value between keys, or count in all shards at one instant, are here,
+//! written once for both.
 
 mod sets;
 
@@ -17,20 +17,20 @@ use crate::turn::ttl_record_bytes;
 
 /// The shards of one command.
 pub enum Shards<'a> {
-    /// All keys of the command are on this one.
+    /// The shard of all keys of the command.
     One(&'a mut Shard),
-    /// These of `total`, in the order of their numbers.
+    /// These of `total`, ordered by number.
     Several {
-        /// The shards at hand; every key of the command is on one of them.
+        /// The shards at hand; each key of the command is on one of them.
         shards: &'a mut [Box<Shard>],
-        /// How many shards the server has.
+        /// The number of shards of the server.
         total: u16,
     },
 }
 
 /// The shards of two keys.
-pub enum Pair<'a> {
-    /// Both on one.
+pub enum ShardPair<'a> {
+    /// Both keys are on this one.
     Same(&'a mut Shard),
     /// The first key's and the second key's.
     Two(&'a mut Shard, &'a mut Shard),
@@ -49,7 +49,7 @@ impl Shards<'_> {
         }
     }
 
-    /// The shard of a key, for reading only.
+    /// The shard of a key, read-only.
     fn peek(&self, key: &[u8]) -> &Shard {
         match self {
             Shards::One(shard) => shard,
@@ -58,18 +58,18 @@ impl Shards<'_> {
     }
 
     /// The shards of two keys.
-    pub fn pair(&mut self, first: &[u8], second: &[u8]) -> Pair<'_> {
+    pub fn pair(&mut self, first: &[u8], second: &[u8]) -> ShardPair<'_> {
         match self {
-            Shards::One(shard) => Pair::Same(shard),
+            Shards::One(shard) => ShardPair::Same(shard),
             Shards::Several { shards, total } => {
                 let a = index_of(shards, shard_of(first, *total));
                 let b = index_of(shards, shard_of(second, *total));
                 if a == b {
-                    return Pair::Same(&mut shards[a]);
+                    return ShardPair::Same(&mut shards[a]);
                 }
                 let (low, high) = shards.split_at_mut(a.max(b));
                 let (low, high) = (&mut *low[a.min(b)], &mut *high[0]);
-                if a < b { Pair::Two(low, high) } else { Pair::Two(high, low) }
+                if a < b { ShardPair::Two(low, high) } else { ShardPair::Two(high, low) }
             }
         }
     }
@@ -82,24 +82,24 @@ impl Shards<'_> {
         }
     }
 
-    /// Deletes keys; answers how many were there.
+    /// Deletes keys; returns how many existed.
     pub fn delete<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) -> Result<usize, Refusal> {
         let record = |key: &'k [u8]| (key, record_bytes(key.len(), 0));
         if self.admit(keys.clone().map(record)).is_err() {
-            // Too many for one command, if all are there. Those that are not leave no record.
+            // Too many for one command if all exist. Missing ones leave no record.
             let there: Vec<&[u8]> = keys.clone().filter(|key| self.of(key).has_value(key)).collect();
             self.admit(there.into_iter().map(record))?;
         }
         Ok(keys.filter(|key| self.of(key).delete(key)).count())
     }
 
-    /// Gives `target` the value and the TTL of `source`, which is deleted; with `if_absent` only where `target` does
-    /// not exist. Tells whether it did. The target is written and recorded first.
+    /// Moves the value and the TTL of `source` to `target` and deletes `source`; with `if_absent` only if `target` does
+    /// not exist. Returns whether it did. The target is written and recorded first.
     pub fn rename(&mut self, source: &[u8], target: &[u8], if_absent: bool) -> Result<bool, Refusal> {
         if self.of(source).find(source).is_none() {
             return Err(Refusal::NoSuchKey);
         }
-        // Before its record is counted: what changes nothing is never too large.
+        // Before its record is counted: a rename without effect is never too large.
         if if_absent && self.of(target).find(target).is_some() {
             return Ok(false);
         }
@@ -109,7 +109,7 @@ impl Shards<'_> {
         let entry = self.of(source).read(source).ok_or(Refusal::NoSuchKey)?;
         let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
         let parts = [source.len(), 8].into_iter().chain(value.parts().into_iter().map(<[u8]>::len));
-        // The source's `Del` and a TTL come on top of the value.
+        // The source's `Del` and a TTL are added to the value.
         let value_bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(target);
         self.admit([(target, value_bytes), (source, record_bytes(source.len(), 0))].into_iter())?;
         let value = self.of(source).find(source).and_then(|mut entry| entry.move_out()).ok_or(Refusal::NoSuchKey)?;
@@ -118,13 +118,13 @@ impl Shards<'_> {
         if let Some(at_ms) = expire_at_ms {
             entry.set_ttl(at_ms);
         }
-        self.target_first(source, target);
+        self.assign_target_position(source, target);
         self.of(source).delete(source);
         Ok(true)
     }
 
-    /// Moves the element at an end of one list to an end of another, or of the same. The target is written and
-    /// recorded first.
+    /// Moves the element at an end of one list to an end of another, or of the same. The target is written and recorded
+    /// first.
     pub fn move_element(&mut self, source: &[u8], from: End, target: &[u8], to: End) -> Result<Option<Bytes>, Refusal> {
         let element = match self.of(source).find(source) {
             None => return Ok(None),
@@ -134,12 +134,12 @@ impl Shards<'_> {
         self.of(target).check_kind(target, Kind::List)?;
         self.admit_move(source, target, &element)?;
         self.of(target).write(target).list_push(to, &element)?;
-        self.target_first(source, target);
-        // Where both are one list, its new element is at the other end, or equals the one that goes.
+        self.assign_target_position(source, target);
+        // If both are the same list, its new element is at the other end, or equals the one that is popped.
         self.of(source).write(source).list_pop(from)
     }
 
-    /// Moves a member from one set to another; tells whether it was in the one. The target is written and recorded
+    /// Moves a member from one set to another; returns whether the source had it. The target is written and recorded
     /// first.
     pub fn move_member(&mut self, source: &[u8], target: &[u8], member: &[u8]) -> Result<bool, Refusal> {
         if !self.of(source).check_kind(source, Kind::Set)? {
@@ -155,28 +155,28 @@ impl Shards<'_> {
         }
         self.admit_move(source, target, member)?;
         self.of(target).write(target).set_add(member)?;
-        self.target_first(source, target);
+        self.assign_target_position(source, target);
         self.of(source).write(source).set_remove(member)
     }
 
-    /// Called between the change of a move's target and that of its source. On one shard the records follow each
-    /// other; on two the positions are given here, in the order in which things happened, for the shards are committed
-    /// in another.
-    fn target_first(&mut self, source: &[u8], target: &[u8]) {
-        if let Pair::Two(source, target) = self.pair(source, target) {
+    /// Called between the change of a move's target and that of its source. On one shard the records follow each other;
+    /// on two, the positions are assigned here, in the order of the changes, because the shards are committed in
+    /// another order.
+    fn assign_target_position(&mut self, source: &[u8], target: &[u8]) {
+        if let ShardPair::Two(source, target) = self.pair(source, target) {
             source.assign_positions();
             target.assign_positions();
         }
     }
 
-    /// Admits the records of an element that comes into one key and leaves another, on both their shards.
+    /// Admits the records of an element that is added to one key and removed from another, on both their shards.
     fn admit_move(&mut self, source: &[u8], target: &[u8], element: &[u8]) -> Result<(), Refusal> {
         let bytes = |key: &[u8]| record_bytes(key.len(), element.len());
         self.admit([(target, bytes(target)), (source, bytes(source))].into_iter())
     }
 
-    /// Refuses a change of several keys whose records take too much on any shard, before anything changes. `records`
-    /// are the keys, each with what its records take, in bytes.
+    /// Refuses a change of several keys whose records are too large on any shard, before anything changes. `records`
+    /// are the keys, each with the size of its records in bytes.
     pub fn admit<'k>(&mut self, records: impl Iterator<Item = (&'k [u8], u64)>) -> Result<(), Refusal> {
         let add = |(bytes, longest): (u64, usize), (key, more): (&[u8], u64)| (bytes + more, longest.max(key.len()));
         match self {
@@ -195,14 +195,14 @@ impl Shards<'_> {
         }
     }
 
-    /// Deletes every key of every shard: one event at one position. The shards at hand must be all there are.
+    /// Deletes every key of every shard: one event at one position. The shards at hand must be all shards.
     pub fn flush(&mut self) {
         let mut has_failed = false;
         self.each(|shard| {
             shard.commit();
             has_failed |= shard.turn().has_failed();
         });
-        // The log has failed just now: nobody gets a reply.
+        // The log has just failed: no client gets a reply.
         if has_failed {
             return;
         }
@@ -211,15 +211,15 @@ impl Shards<'_> {
             coordinator.get_or_insert_with(|| (shard.id(), shard.turn().sequencer().clone()));
         });
         let Some((id, sequencer)) = coordinator else { return };
-        // The mark of one shard stands for the one position, until every shard has published its record of it.
+        // The mark of one shard covers the one position, until every shard has published its record of it.
         let position = sequencer.reserve(id, 1);
         self.each(|shard| shard.flush(position));
         sequencer.clear(id);
     }
 }
 
-/// The place of a shard among those at hand.
+/// The index of a shard among those at hand.
 fn index_of(shards: &[Box<Shard>], id: ShardId) -> usize {
-    // All shards are at hand for what touches all, else a few: a search of a short sorted run either way.
+    // All shards are at hand for commands on all, else a few: a search of a short sorted run either way.
     shards.binary_search_by_key(&id, |shard| shard.id()).expect("the coordinator borrows every shard of the command")
 }

@@ -1,18 +1,18 @@
-//! From a key to its slot to its shard. The slot is Redis Cluster's, so that a cluster-aware client and a later
-//! cluster agree with today's data.
+//! Maps a key to its slot and its shard. The slot is Redis Cluster's, so that cluster-aware clients and a later cluster
+//! agree with today's data.
 
 use crate::position::ShardId;
 use memchr::memchr;
 
-/// How many slots there are, as in Redis Cluster.
+/// The number of slots, as in Redis Cluster.
 pub const SLOT_COUNT: u16 = 16384;
 
 /// The hash class of a key, below [`SLOT_COUNT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u16);
 
-/// CRC16 in the XMODEM form (polynomial 0x1021, no reflection): `CRC16[n][byte]` is that of a byte and `n` zero bytes
-/// behind it, so that four bytes take four look-ups which do not wait for each other.
+/// CRC16 in the XMODEM form (polynomial 0x1021, no reflection): `CRC16[n][byte]` is that of a byte followed by `n` zero
+/// bytes, so that four bytes take four independent look-ups.
 const CRC16: [[u16; 256]; 4] = {
     let mut tables = [[0u16; 256]; 4];
     let mut byte = 0;
@@ -49,19 +49,19 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 impl Slot {
-    /// The slot of a key: of what stands between the first `{` and the next `}` where that is not empty (the hash
-    /// tag), else of the whole key.
+    /// The slot of a key: of its hash tag, the text between the first `{` and the next `}` if not empty, else of the
+    /// whole key.
     pub fn of(key: &[u8]) -> Slot {
         Slot(crc16(hash_tag(key)) % SLOT_COUNT)
     }
 
-    /// The shard that owns this slot among `shards` of them. Slots go to shards in contiguous runs of equal length.
+    /// The shard that owns this slot among `shards`. Shards have contiguous runs of slots of equal length.
     pub fn shard(self, shards: u16) -> ShardId {
         ShardId((self.0 as u32 * shards as u32 / SLOT_COUNT as u32) as u16)
     }
 }
 
-/// The shard of a key among `shards`. Asks the slot only where there is a choice.
+/// The shard of a key among `shards`. Computes the slot only if there is a choice.
 pub fn shard_of(key: &[u8], shards: u16) -> ShardId {
     if shards == 1 { ShardId(0) } else { Slot::of(key).shard(shards) }
 }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_redis_cluster() {
-        // The check value of CRC16/XMODEM, and slots as `CLUSTER KEYSLOT` of redis-server 7.0 answers them.
+        // The check value of CRC16/XMODEM, and slots as returned by `CLUSTER KEYSLOT` of redis-server 7.0.
         assert_eq!(crc16(b"123456789"), 0x31c3);
         let bytewise =
             |bytes: &[u8]| bytes.iter().fold(0u16, |crc, &b| (crc << 8) ^ CRC16[0][((crc >> 8) as u8 ^ b) as usize]);

@@ -1,5 +1,5 @@
-//! The open turn of one shard: what this pass of its core's loop has changed so far. Every change of a key is recorded
-//! here, unpublished; [`Turn::commit`] gives the records their positions and publishes them together.
+//! The open turn of one shard: the changes of this pass of its core's loop so far. Every change of a key is recorded
+//! here, unpublished; [`Turn::commit`] assigns the positions and publishes the records together.
 
 use crate::error::Refusal;
 use crate::event::EventType;
@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-/// An event that a client appends to a stream itself.
+/// An event that a client appends to a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientEvent<'a> {
     /// The event's type; not one of the built-in names.
@@ -22,18 +22,18 @@ pub struct ClientEvent<'a> {
     pub data: &'a [u8],
     /// Its metadata.
     pub meta: Option<&'a [u8]>,
-    /// Its id, where the client gave one.
+    /// Its id, if the client gave one.
     pub id: Option<[u8; 16]>,
-    /// Whether the client said that the data is JSON.
+    /// Whether the client declared the data as JSON.
     pub json: bool,
 }
 
-/// What a shard's ring holds for its readers.
+/// The published extent of a shard's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// Where the oldest record starts.
+    /// The start of the oldest record.
     pub head: RingOffset,
-    /// Where the newest ends.
+    /// The end of the newest record.
     pub tail: RingOffset,
     /// Every later record has at least this position.
     pub next: Position,
@@ -43,20 +43,20 @@ pub struct Published {
 pub struct Turn {
     shard: ShardId,
     sequencer: Arc<Sequencer>,
-    /// None where recording is off.
+    /// `None` if recording is off.
     writer: Option<RingWriter>,
-    /// None where the history is kept in memory only.
+    /// `None` if the history is in memory only.
     log: Option<LogWriter>,
     now_ms: u64,
     pub(crate) expiries: Expiries,
-    /// Entries that lost their value, by hash, with a ring offset at or before their last record; oldest first.
+    /// Entries without a value, by hash, with a ring offset at or before their last record; oldest first.
     pub(crate) absent: VecDeque<(u64, RingOffset)>,
     pub(crate) live_keys: usize,
     db_stream: (u64, RingOffset),
     recorded: u64,
-    /// So many unpublished bytes a command that records much may come to without asking again; 0 where there is none.
+    /// The unpublished bytes that an admitted large command may reach; 0 if there is none.
     granted: u64,
-    /// Whether anything was published that nobody was told of yet.
+    /// Whether anything was published since [`Turn::take_published`].
     published: bool,
     /// Whether the log has refused records.
     has_failed: bool,
@@ -81,7 +81,7 @@ impl Turn {
         }
     }
 
-    /// From now on what is recorded goes to this ring and this log, which go on where what was replayed ended.
+    /// From now on records go to this ring and this log, which continue where the replayed history ended.
     pub(crate) fn attach(&mut self, sequencer: Arc<Sequencer>, mut writer: RingWriter, log: LogWriter) {
         debug_assert!(!self.is_dirty() && log.turn_bytes_max() >= unpublished_bytes_max(writer.capacity()));
         writer.mark_commands();
@@ -99,7 +99,7 @@ impl Turn {
         self.log.as_ref()
     }
 
-    /// Says that what is recorded next belongs to another command than what was recorded before.
+    /// Starts another command: later records are not chained to earlier ones.
     #[inline]
     pub(crate) fn begin_command(&mut self) {
         if let Some(writer) = &mut self.writer {
@@ -107,10 +107,10 @@ impl Turn {
         }
     }
 
-    /// Whether a command may change anything: there is space for what it records.
+    /// Whether a command may change anything: whether the log has space for its records.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it may not.
     #[inline]
     pub fn check_log(&mut self) -> Result<(), LogError> {
         match (&mut self.log, &self.writer) {
@@ -138,36 +138,36 @@ impl Turn {
         self.writer.is_some()
     }
 
-    /// How many events this shard has recorded since it began.
+    /// The number of events that this shard has recorded since it began.
     pub fn recorded(&self) -> u64 {
         self.recorded
     }
 
-    /// Refuses a command whose records would take more than one command may, or more than the log has room for, and
-    /// ends the turn early where they would not find room beside those of the commands before. Asked before anything
-    /// changes. `longest_key` is the length of the longest key that is written, in bytes. A command that has asked for all
-    /// that it records may ask for parts of it again.
+    /// Refuses a command whose records would exceed the limit of one command or the space in the log, and commits the
+    /// turn early if they do not fit beside those of earlier commands. Called before anything changes. `longest_key` is
+    /// the length of the longest key that is written, in bytes. A command that was admitted with all its records may be
+    /// admitted for parts of them again.
     ///
-    /// A key whose TTL is over costs a record more when it is written; none is longer than that of the write. So
-    /// twice the bytes are kept free.
+    /// Writing a key whose TTL is over takes one more record, whose key is no longer than `longest_key`. So twice the
+    /// bytes are kept free.
     #[inline]
     pub fn admit(&mut self, bytes: u64, longest_key: usize) -> Result<(), Refusal> {
         match &self.writer {
             Some(writer) if writer.unpublished_bytes() + 2 * bytes > 2 * turn_bytes_due(writer.capacity()) => {
-                self.admit_more(bytes, longest_key)
+                self.admit_large(bytes, longest_key)
             }
             _ => Ok(()),
         }
     }
 
-    /// As [`Turn::admit`], where there is not room at once.
+    /// As [`Turn::admit`], if there is no room at once.
     ///
-    /// A command that records more than a turn that commits early is given what it asks for, beyond which it must not
-    /// go: that much is unpublished at the most, and the log has room for it. Twice its bytes would not do. But of the
-    /// keys that it writes all except one have room for their end in what it asks for: a SET asks for a TTL's record
-    /// too, which only a key that does not end needs.
+    /// A command larger than a turn that commits early is granted exactly the bytes that it asks for: no more may
+    /// become unpublished, and the log has room for that. Twice its bytes would be too much. But all except one of the
+    /// keys that it writes have room for their expiry in the requested bytes: a SET asks for a TTL's record too, which
+    /// is only needed by a key that does not expire.
     #[cold]
-    fn admit_more(&mut self, bytes: u64, longest_key: usize) -> Result<(), Refusal> {
+    fn admit_large(&mut self, bytes: u64, longest_key: usize) -> Result<(), Refusal> {
         let Some(writer) = &self.writer else { return Ok(()) };
         let (ring_bytes, end_bytes) = (writer.capacity(), record_bytes(longest_key, 0));
         let (due, max) = (turn_bytes_due(ring_bytes), change_bytes_max(ring_bytes));
@@ -176,7 +176,7 @@ impl Turn {
             return Ok(());
         }
         let is_large = bytes > due;
-        // The end of a key is recorded without asking: for the longest, too, there is room in any turn.
+        // The expiry of a key is recorded without being admitted: for the longest key, too, any turn has room.
         match is_large {
             true if end_bytes > due => return Err(Refusal::ChangeTooLarge { bytes: end_bytes, max: due }),
             true if needed > max => return Err(Refusal::ChangeTooLarge { bytes: needed, max }),
@@ -200,15 +200,15 @@ impl Turn {
         Ok(())
     }
 
-    /// Whether the unpublished records have reached the part of the ring at which a turn commits early. A command
-    /// runs only below it, so that what it records always finds room beside what is published: see
+    /// Whether the unpublished records have reached the part of the ring at which a turn commits early. A command runs
+    /// only below it, so that its records always fit beside the published ones: see
     /// [`Shard::make_room`](crate::shard::Shard::make_room).
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.writer.as_ref().is_some_and(|writer| writer.unpublished_bytes() >= turn_bytes_due(writer.capacity()))
     }
 
-    /// Whether the log takes more, as far as is known without waiting for anything: see [`Turn::check_log`].
+    /// Whether the log accepts records, as far as is known without waiting: see [`Turn::check_log`].
     #[inline]
     pub fn has_log_room(&self) -> bool {
         match (&self.log, &self.writer) {
@@ -217,8 +217,8 @@ impl Turn {
         }
     }
 
-    /// Whether nothing is to be recorded now that no client has asked for: the turn commits early next, or the log takes
-    /// no more.
+    /// Whether work that no client asked for should not be recorded now: the turn commits early next, or the log
+    /// accepts no more.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.is_due() || !self.has_log_room()
@@ -271,12 +271,12 @@ impl Turn {
         revision
     }
 
-    /// What a client's event will take of the ring, in bytes.
+    /// The size in bytes of a client's event in the ring.
     pub(crate) fn client_event_bytes(key: &[u8], event: ClientEvent<'_>) -> u64 {
         client_draft(key, event, Revision(0), 0, RingOffset::NONE).record_bytes()
     }
 
-    /// The event with this id among the latest [`RECENT_IDS`] of the stream that ends at `last`.
+    /// Searches the latest [`RECENT_IDS`] events of the stream that ends at `last` for this id.
     pub(crate) fn find_id(&mut self, last: RingOffset, id: &[u8; 16]) -> Option<(Position, Revision)> {
         self.assign_positions();
         let writer = self.writer.as_mut()?;
@@ -294,13 +294,13 @@ impl Turn {
         None
     }
 
-    /// The position of the newest record, for a reply that must name it. Reserves positions for what the turn has
-    /// recorded so far; publication stays where it is, at the turn's end.
+    /// The position of the newest record, for a reply that contains it. Reserves positions for the turn's records so
+    /// far; they are still published at the end of the turn.
     pub(crate) fn last_position(&mut self) -> Option<Position> {
         self.assign_positions()
     }
 
-    /// Reserves one block for all records that have no position yet; answers the last position of that block.
+    /// Reserves one block for all records without a position; returns the last position of that block.
     fn assign_positions(&mut self) -> Option<Position> {
         let writer = self.writer.as_mut()?;
         let count = writer.unstamped_records();
@@ -312,8 +312,8 @@ impl Turn {
         Some(Position(first.0 + count - 1))
     }
 
-    /// Ends the turn: positions, publication, and then the reserving mark is cleared. Replies may leave afterwards.
-    /// Tells whether there was anything to publish.
+    /// Ends the turn: assigns positions, publishes, then clears the reserving mark. Replies may be sent afterwards.
+    /// Returns whether there was anything to publish.
     pub fn commit(&mut self) -> bool {
         if !self.is_dirty() {
             return false;
@@ -324,8 +324,8 @@ impl Turn {
         true
     }
 
-    /// Writes the records of the turn to the log and lets readers see them. Where the log fails they are never
-    /// published: nobody may see what the next start does not know.
+    /// Writes the turn's records to the log and publishes them. If the log fails they are never published: no reader
+    /// may see what the next start does not know.
     fn publish(&mut self) {
         let Some(writer) = &mut self.writer else { return };
         if let Some(log) = &mut self.log
@@ -339,31 +339,31 @@ impl Turn {
         self.granted = 0;
     }
 
-    /// Whether records could not be written to the log. What this turn's commands have replied must not leave.
+    /// Whether the log failed to write records. Replies of this turn's commands must not be sent.
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.has_failed
     }
 
-    /// Whether anything was published since this was asked last: by the turn's end, or earlier for want of room.
+    /// Whether anything was published since the last call: at a turn's end, or earlier to make room.
     pub(crate) fn take_published(&mut self) -> bool {
         std::mem::take(&mut self.published)
     }
 
-    /// What the ring holds.
+    /// The published extent of the ring.
     pub(crate) fn published(&self) -> Option<Published> {
         let writer = self.writer.as_ref()?;
         let next = writer.last_published().map_or(self.sequencer.first(), Position::next);
         Some(Published { head: writer.head(), tail: writer.tail(), next })
     }
 
-    /// The published records from `from` on; the oldest first where `from` is older.
+    /// The published records from `from` on, or from the oldest if `from` is older.
     pub(crate) fn published_from(&mut self, from: RingOffset) -> Option<Records<'_>> {
         self.writer.as_mut().map(|writer| writer.published(from))
     }
 
-    /// Records and publishes that the database was flushed, at a position that the caller took for all shards. The
-    /// caller holds the shards, has committed them, and clears its reserving mark once all have published.
+    /// Records and publishes a flush of the database, at a position that the caller reserved for all shards. The caller
+    /// holds the shards, has committed them, and clears its reserving mark once all have published.
     pub(crate) fn commit_flush(&mut self, position: Position) {
         debug_assert!(!self.is_dirty());
         let (mut next_revision, mut last) = self.db_stream;
@@ -375,8 +375,8 @@ impl Turn {
         self.publish();
     }
 
-    /// Empties what is kept beside the entries, for a flush.
-    pub(crate) fn forget_keys(&mut self) {
+    /// Clears the state beside the entries, for a flush.
+    pub(crate) fn clear_keys(&mut self) {
         self.expiries.clear();
         self.absent.clear();
         self.live_keys = 0;
@@ -386,7 +386,7 @@ impl Turn {
         &self.sequencer
     }
 
-    /// The revision that the flushes' stream goes on with, and its latest record.
+    /// The next revision of the stream of flushes, and its latest record.
     pub(crate) fn db_stream(&self) -> (u64, RingOffset) {
         self.db_stream
     }
@@ -395,21 +395,21 @@ impl Turn {
         self.db_stream = (next_revision, last);
     }
 
-    /// Takes the writer away, so that what changes is not recorded; to be given back.
-    pub(crate) fn take_writer(&mut self) -> Option<RingWriter> {
+    /// Detaches the writer, so that changes are not recorded; to be returned with [`Turn::restore_writer`].
+    pub(crate) fn detach_writer(&mut self) -> Option<RingWriter> {
         self.writer.take()
     }
 
-    pub(crate) fn give_writer(&mut self, writer: Option<RingWriter>) {
+    pub(crate) fn restore_writer(&mut self, writer: Option<RingWriter>) {
         self.writer = writer;
     }
 
-    /// The offset that the next record gets; 0 where recording is off.
+    /// The offset of the next record; 0 if recording is off.
     pub(crate) fn ring_end(&self) -> RingOffset {
         self.writer.as_ref().map_or(RingOffset(0), |writer| writer.end())
     }
 
-    /// The oldest retained record; everything is past it where recording is off.
+    /// The oldest retained record; if recording is off, an offset beyond everything.
     pub(crate) fn history_head(&self) -> RingOffset {
         match (&self.log, &self.writer) {
             (Some(log), _) => log.segments().head(),
@@ -440,7 +440,7 @@ fn client_draft<'a>(
     }
 }
 
-/// What the records of a change that sets a TTL or clears one take at the most, in bytes.
+/// The most bytes that the records of a change that sets or clears a TTL take.
 pub(crate) fn ttl_record_bytes(key: &[u8]) -> u64 {
     record_bytes(key.len(), 20)
 }

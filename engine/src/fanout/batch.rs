@@ -1,4 +1,4 @@
-//! What passes between a core with subscribers and a shard.
+//! Messages between a core with subscribers and a shard.
 
 use crate::limits::BATCH_EVENTS_KEEP;
 use crate::position::{Position, RingOffset};
@@ -6,91 +6,91 @@ use crate::ring::Record;
 use crate::subscription::Interest;
 use std::sync::Arc;
 
-/// What a core with subscribers asks of a shard.
+/// A request of a core with subscribers to a shard.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    /// Let an interest be live from now on. The core chooses the number, which is free; the answer carries the token.
+    /// Makes an interest live. The core chooses the number, which is free; the answer carries the token.
     Add {
         /// The core's number for the interest.
         number: u32,
-        /// Tells this request from earlier ones with the same number.
+        /// Distinguishes this request from earlier ones with the same number.
         token: u64,
-        /// What is wanted.
+        /// The interest.
         interest: Arc<Interest>,
     },
-    /// Let it be live no longer. What was found for it before may still come.
+    /// Ends an interest. Events that were found for it before may still arrive.
     Remove {
         /// The core's number for it.
         number: u32,
     },
-    /// Tell which revision a stream's next event gets.
+    /// Asks for the revision of a stream's next event.
     Revision {
-        /// Whose answer it is.
+        /// The subscription that asks.
         subscription: u64,
         /// The stream.
         stream: Box<[u8]>,
     },
 }
 
-/// What a shard tells a core beside records. In the order in which it came to be.
+/// A message from a shard to a core besides records. In the order in which they arose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// An interest is live: what is found for it is in this batch or in later ones.
+    /// An interest is live: its events are in this batch or in later ones.
     Live {
         /// The core's number for it.
         number: u32,
-        /// The token that it was asked with.
+        /// The token of the request.
         token: u64,
-        /// The shard's records from this position on are run through it.
+        /// The shard matches records against it from this position on.
         from: Position,
     },
-    /// An interest is live no longer because matching it costs the shard too much. What this batch has for it is not
-    /// all.
+    /// An interest is no longer live because matching it costs the shard too much. Its events in this batch are
+    /// incomplete.
     Demoted {
         /// The core's number for it.
         number: u32,
     },
     /// The answer to [`Ask::Revision`].
     Revision {
-        /// Whose answer it is.
+        /// The subscription that asked.
         subscription: u64,
-        /// What the stream's next event gets; 0 where there has been none.
+        /// The revision of the stream's next event; 0 if there was none.
         next: u64,
-        /// That event's position is at least this.
+        /// The next event's position is at least this.
         from: Position,
     },
 }
 
-/// A record that somebody on the core wants.
+/// A record that an interest of the core wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FannedEvent {
     /// Its position.
     pub position: Position,
-    /// Where it lies in the shard's ring.
+    /// Its offset in the shard's ring.
     pub offset: RingOffset,
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     pub bytes: u32,
-    /// Where in [`Fanned::numbers`] those of the interests that want it end; they begin where the event's before end.
+    /// The end of this event's interests in [`Fanned::numbers`]; they begin where the previous event's end.
     pub numbers_end: u32,
-    /// Whether it is a flush, which everyone on the core gets.
+    /// Whether it is a flush, which is for every subscription of the core.
     pub is_flush: bool,
 }
 
-/// What a shard sends a core with subscribers: at most once a turn. The records stay in the shard's ring, where any
+/// A shard's message to a core with subscribers: at most one per turn. The records stay in the shard's ring, where any
 /// core reads them.
 #[derive(Clone, Debug, Default)]
 pub struct Fanned {
-    /// The published records before this were looked at.
+    /// Published records before this offset have been matched.
     pub scanned: RingOffset,
-    /// The records from `scanned` on have at least this position.
+    /// Records from `scanned` on have at least this position.
     pub next: Position,
-    /// What was found, in order.
+    /// The matching events, in order.
     pub events: Vec<FannedEvent>,
     /// The interests that want the events, by the core's numbers.
     pub numbers: Vec<u32>,
-    /// What is to be known beside. Comes before the events.
+    /// Messages besides events; to be handled before the events.
     pub notices: Vec<Notice>,
-    /// Whether records were passed over: what this core's subscribers get from the shard has a hole before this batch.
+    /// Whether records were skipped: before this batch, this core's subscribers have a gap in the shard's events.
     pub has_lost: bool,
 }
 
@@ -121,7 +121,7 @@ impl Fanned {
         }
     }
 
-    /// Empties it for another use, keeping its memory unless that has grown large.
+    /// Clears it for reuse, keeping its memory unless that has grown large.
     pub(super) fn clear(&mut self) {
         self.events.clear();
         self.events.shrink_to(BATCH_EVENTS_KEEP);
@@ -131,7 +131,7 @@ impl Fanned {
         self.has_lost = false;
     }
 
-    /// Passes over the records of this turn, and gives up those of earlier ones that have not left.
+    /// Skips the records of this turn, and drops those of earlier turns that were not sent.
     pub(super) fn lose(&mut self) {
         self.has_lost = true;
         self.events.clear();

@@ -1,7 +1,7 @@
-//! The shard's side of live subscriptions: records that a turn has published are run once through all live interests,
-//! and each subscriber core gets one batch of what its clients want, with how far was looked.
+//! The shard's side of live subscriptions: the records that a turn has published are matched once against all live
+//! interests, and each core with subscribers gets one batch with its clients' events and the offset matched so far.
 //!
-//! Nothing is looked at while nobody is live.
+//! Without live interests nothing is matched.
 
 pub mod batch;
 
@@ -13,16 +13,16 @@ use crate::position::{RingOffset, ShardId};
 use crate::shard::Shard;
 use crate::turn::Published;
 
-/// Which interests are live on one shard, for which cores. One per shard, on its core.
+/// The live interests of one shard, by core. One per shard, on its core.
 pub struct Fanout {
     matcher: Matcher,
-    /// Whose the matcher's numbers are; none for those that are free.
+    /// The owners of the matcher's numbers; `None` for free ones.
     owners: Vec<Option<Owner>>,
     free: Vec<u32>,
     cores: Vec<Subscriber>,
-    /// How far the ring was looked at; means nothing while nobody is live.
+    /// The ring was matched up to here; meaningless without live interests.
     scanned: RingOffset,
-    /// What the cores have asked since the last turn.
+    /// The cores' requests since the last turn.
     asks: Vec<(ShardId, Ask)>,
     found: Vec<u32>,
     demoted: Vec<u32>,
@@ -30,7 +30,7 @@ pub struct Fanout {
     spare: Option<Box<Fanned>>,
 }
 
-/// How many records before it is matched the memory is asked for that a record will need.
+/// How many records before a record is matched the memory that it needs is prefetched.
 const RECORDS_AHEAD: usize = 4;
 
 /// An interest of a core, by that core's number for it.
@@ -50,7 +50,7 @@ struct Subscriber {
 }
 
 impl Fanout {
-    /// Of a shard of a server with so many cores, with nobody live.
+    /// For a shard of a server with this many cores, without live interests.
     pub fn new(shard: ShardId, cores: u16) -> Fanout {
         Fanout {
             matcher: Matcher::new(shard),
@@ -65,33 +65,33 @@ impl Fanout {
         }
     }
 
-    /// Keeps what a core asks for the next turn.
+    /// Queues a core's request for the next turn.
     pub fn ask(&mut self, core: ShardId, ask: Ask) {
         self.asks.push((core, ask));
     }
 
-    /// Keeps the memory of a batch that is used up for the next one.
+    /// Keeps the memory of a consumed batch for the next one.
     pub fn keep(&mut self, mut batch: Box<Fanned>) {
         batch.clear();
         self.spare = Some(batch);
     }
 
-    /// Whether there is nothing to do whatever the shard publishes.
+    /// Whether there is nothing to do, whatever the shard publishes.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.matcher.is_empty() && self.asks.is_empty() && self.cores.iter().all(|core| core.batch.is_none())
     }
 
-    /// Whether a batch waits for a lane that was full: it leaves with a later turn, which nothing else may bring.
+    /// Whether a batch waits because a lane was full: it is sent in a later turn, which nothing else may cause.
     pub fn has_unsent(&self) -> bool {
         self.cores.iter().any(|core| core.batch.is_some())
     }
 
-    /// Looks at what the shard has published since the last turn, does what was asked, and answers each core's batch. To
-    /// be called after the shard's commit. A core whose lane is full, as `is_full` tells, is sent nothing: it will be
-    /// told that it has lost events, so that what waits for it stays bounded.
+    /// Matches the records that the shard has published since the last turn, handles requests, and returns each core's
+    /// batch. To be called after the shard's commit. A core whose lane is full, according to `is_full`, is sent nothing
+    /// and will learn that it has lost events, so that what waits for it stays bounded.
     pub fn turn(&mut self, shard: &mut Shard, is_full: impl Fn(ShardId) -> bool) -> Vec<(ShardId, Box<Fanned>)> {
-        // Nothing is asked of a shard that does not record.
+        // A shard that does not record gets no requests.
         let Some(published) = shard.published() else { return Vec::new() };
         if !self.matcher.is_empty() && published.tail != self.scanned {
             self.scan(shard, published, &is_full);
@@ -107,11 +107,11 @@ impl Fanout {
         cores.filter(|(core, _)| !is_full(*core)).filter_map(|(id, core)| Some((id, core.batch.take()?))).collect()
     }
 
-    /// Runs the records that are published and were not looked at through all live interests.
+    /// Matches the newly published records against all live interests.
     fn scan(&mut self, shard: &mut Shard, published: Published, is_full: &impl Fn(ShardId) -> bool) {
         let Fanout { matcher, owners, cores, scanned, found, demoted, spare, .. } = self;
         let Some(records) = shard.published_from(*scanned) else { return };
-        // Where a shard was away for long, or a turn has published more than the ring holds.
+        // The shard was lent for long, or a turn published more than the ring holds.
         let is_lapped = published.head > *scanned;
         for (core, subscriber) in cores.iter_mut().enumerate().filter(|(_, core)| core.live > 0) {
             let batch = subscriber.batch.get_or_insert_with(|| spare.take().unwrap_or_default());
@@ -119,7 +119,7 @@ impl Fanout {
                 batch.lose();
             }
         }
-        let mut ahead = matcher.looks_ahead().then(|| records.clone());
+        let mut ahead = matcher.prefetch_pays().then(|| records.clone());
         ahead.iter_mut().for_each(|ahead| _ = ahead.nth(RECORDS_AHEAD - 1));
         for record in records {
             if let Some(later) = ahead.as_mut().and_then(Iterator::next) {
@@ -171,14 +171,14 @@ impl Fanout {
                 batch.notices.push(Notice::Live { number, token, from: published.next });
             }
             Ask::Remove { number } => {
-                // Demoted meanwhile, maybe.
+                // It may have been demoted meanwhile.
                 let Some(place) = subscriber.numbers.get_mut(number as usize).and_then(Option::take) else { return };
                 subscriber.live -= 1;
                 self.matcher.remove(place);
                 self.owners[place as usize] = None;
                 self.free.push(place);
             }
-            // What is not published yet has its revision already and no position: the next turn knows.
+            // Unpublished events have a revision already but no position yet: answered in the next turn.
             Ask::Revision { .. } if shard.turn().is_dirty() => self.asks.push((core, ask)),
             Ask::Revision { subscription, stream } => {
                 let batch = subscriber.batch.get_or_insert_default();

@@ -1,19 +1,19 @@
-//! Redis's glob patterns on bytes: `*` any run, `?` any byte, `[a-c]` and `[^a-c]` one byte, `\` takes the next byte as
-//! it is.
+//! Redis's glob patterns on bytes: `*` matches any run, `?` any byte, `[a-c]` and `[^a-c]` one byte, and `\` makes the
+//! next byte literal.
 //!
-//! As in Redis, a class that is not closed ends with the pattern, `]` right after `[` closes, a range may be given
-//! backwards and may end in `]`, a `\` that ends the pattern stands for itself, and the empty name is matched by `*` and
-//! by the empty pattern only.
+//! As in Redis, an unclosed class extends to the end of the pattern, `]` right after `[` closes it, a range may be
+//! reversed and may end in `]`, a `\` at the end of the pattern stands for itself, and only `*` and the empty pattern
+//! match the empty name.
 //!
-//! A pattern is a row of *segments* with a `*` between each two. The first segment begins the name, the last ends it, and
-//! each of the others is where it is found first behind the one before: a later place would leave less for those that
-//! follow. So nothing is tried twice, and the time for a name grows with its length alone.
+//! A pattern is a row of *segments* separated by `*`. The first segment has to begin the name and the last to end it;
+//! each other one is matched at its first occurrence behind the previous one, because a later one would leave less for
+//! those that follow. So there is no backtracking: the time is linear in the length of the name.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | `class` | one element of a pattern |
-//! | `segment` | the elements between two `*`, and how they are found |
-//! | `read` | from the text to segments, within the limits |
+//! | `segment` | the elements between two `*`, and the search for them |
+//! | `read` | the parser, with the limits |
 
 mod class;
 mod read;
@@ -23,31 +23,31 @@ mod tests;
 
 use crate::limits::{GLOB_BYTES_MAX, GLOB_COMPILED_BYTES_MAX, GLOB_SEGMENT_MAX};
 use class::{Class, Token};
-use segment::Segment;
+use segment::GlobSegment;
 use std::fmt::Write;
 use std::sync::Arc;
 use thiserror::Error;
 
 /// A glob, compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Glob(Kind);
+pub struct Glob(GlobKind);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum GlobKind {
     All,
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
-    /// Shared, for the matcher of each shard keeps several copies of a pattern.
-    Parts(Arc<Parts>),
+    /// In an `Arc`, because each shard's matcher keeps several copies of a pattern.
+    Segmented(Arc<SegmentedGlob>),
 }
 
-/// A pattern that takes more than a comparison.
+/// A pattern that needs more than a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Parts {
-    /// The literal bytes that it begins with.
+struct SegmentedGlob {
+    /// The literal prefix.
     prefix: Box<[u8]>,
-    /// What follows them, with a `*` between each two segments.
-    segments: Box<[Segment]>,
+    /// The rest, split at each `*`.
+    segments: Box<[GlobSegment]>,
     classes: Box<[Class]>,
     /// The length of the shortest name that matches, in bytes.
     shortest: usize,
@@ -59,7 +59,7 @@ pub enum GlobError {
     /// Longer than [`GLOB_BYTES_MAX`].
     #[error("pattern of {bytes} bytes exceeds the limit of {GLOB_BYTES_MAX} bytes")]
     TooLong {
-        /// How long it is, in bytes.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// More than [`GLOB_SEGMENT_MAX`] elements, `?` or classes among them, between two `*`.
@@ -67,15 +67,15 @@ pub enum GlobError {
         "pattern has {elements} elements between two '*', the limit with '?' or '[]' among them is {GLOB_SEGMENT_MAX}"
     )]
     SegmentTooLong {
-        /// How many there are.
+        /// Their number.
         elements: usize,
     },
-    /// Compiled, the pattern takes more memory than [`GLOB_COMPILED_BYTES_MAX`].
+    /// The compiled pattern takes more memory than [`GLOB_COMPILED_BYTES_MAX`].
     #[error("pattern takes more than the limit of {GLOB_COMPILED_BYTES_MAX} bytes when compiled")]
     TooLarge,
 }
 
-/// How many literals [`Glob::literals`] tells, and how many bytes of each, at the most.
+/// The most literals that [`Glob::literals`] returns, and the most bytes of each.
 const LITERALS_MAX: usize = 8;
 const LITERAL_BYTES_MAX: usize = 16;
 
@@ -83,79 +83,79 @@ impl Glob {
     /// Compiles `pattern`.
     ///
     /// # Errors
-    /// When it is too long, or takes too much memory or time. There is no other: every sequence of bytes is a pattern.
+    /// If it is too long, or takes too much memory or time. There is no other: every sequence of bytes is a pattern.
     pub fn new(pattern: &[u8]) -> Result<Glob, GlobError> {
         read::read(pattern).map(Glob)
     }
 
-    /// Whether `name` matches. Takes at most some 16 steps for each byte of the name, whatever the pattern.
+    /// Whether `name` matches. Takes at most about 16 steps per byte of the name, whatever the pattern.
     #[inline]
     pub fn matches(&self, name: &[u8]) -> bool {
         match &self.0 {
-            Kind::All => true,
-            Kind::Exact(exact) => **exact == *name,
-            Kind::Prefix(prefix) => name.starts_with(prefix),
-            Kind::Parts(parts) => !name.is_empty() && parts.matches(name),
+            GlobKind::All => true,
+            GlobKind::Exact(exact) => **exact == *name,
+            GlobKind::Prefix(prefix) => name.starts_with(prefix),
+            GlobKind::Segmented(parts) => !name.is_empty() && parts.matches(name),
         }
     }
 
     /// Whether it matches everything.
     pub fn is_all(&self) -> bool {
-        self.0 == Kind::All
+        self.0 == GlobKind::All
     }
 
-    /// The bytes that every match begins with; the one match itself where there is only one.
+    /// A literal prefix of every match; for an exact pattern, the name itself.
     pub fn prefix(&self) -> &[u8] {
         match &self.0 {
-            Kind::All => b"",
-            Kind::Exact(bytes) | Kind::Prefix(bytes) => bytes,
-            Kind::Parts(parts) => &parts.prefix,
+            GlobKind::All => b"",
+            GlobKind::Exact(bytes) | GlobKind::Prefix(bytes) => bytes,
+            GlobKind::Segmented(parts) => &parts.prefix,
         }
     }
 
-    /// Whether it matches exactly what begins with [`Glob::prefix`].
+    /// Whether it matches exactly the names that begin with [`Glob::prefix`].
     pub fn is_prefix(&self) -> bool {
-        matches!(self.0, Kind::Prefix(_))
+        matches!(self.0, GlobKind::Prefix(_))
     }
 
-    /// Whether a name is more than compared with it.
+    /// Whether matching takes more than a comparison.
     pub fn is_searched(&self) -> bool {
-        matches!(self.0, Kind::Parts(_))
+        matches!(self.0, GlobKind::Segmented(_))
     }
 
-    /// The one name that matches, if there is only one.
+    /// The only matching name, if there is only one.
     pub fn exact(&self) -> Option<&[u8]> {
         match &self.0 {
-            Kind::Exact(bytes) => Some(bytes),
-            Kind::All | Kind::Prefix(_) | Kind::Parts(_) => None,
+            GlobKind::Exact(bytes) => Some(bytes),
+            GlobKind::All | GlobKind::Prefix(_) | GlobKind::Segmented(_) => None,
         }
     }
 
-    /// The memory that it takes beside itself, in bytes.
+    /// Its heap memory in bytes.
     pub fn memory_bytes(&self) -> usize {
         match &self.0 {
-            Kind::All => 0,
-            Kind::Exact(bytes) | Kind::Prefix(bytes) => bytes.len(),
-            Kind::Parts(parts) => {
-                let segments: usize = parts.segments.iter().map(Segment::memory_bytes).sum();
+            GlobKind::All => 0,
+            GlobKind::Exact(bytes) | GlobKind::Prefix(bytes) => bytes.len(),
+            GlobKind::Segmented(parts) => {
+                let segments: usize = parts.segments.iter().map(GlobSegment::memory_bytes).sum();
                 let tables = size_of_val(&*parts.segments) + size_of_val(&*parts.classes);
-                size_of::<Parts>() + parts.prefix.len() + tables + segments
+                size_of::<SegmentedGlob>() + parts.prefix.len() + tables + segments
             }
         }
     }
 
-    /// Literal bytes, each of which are in every name that matches: the ends of the longest few.
+    /// Literals that every matching name contains: the ends of the longest few.
     pub fn literals(&self) -> Vec<Vec<u8>> {
         let mut runs: Vec<Vec<u8>> = vec![Vec::new()];
         for part in self.parts() {
             match (part, runs.last_mut()) {
-                (Part::One(Token::Byte(byte)), Some(run)) => {
+                (GlobElement::One(Token::Byte(byte)), Some(run)) => {
                     if run.len() == LITERAL_BYTES_MAX {
                         run.remove(0);
                     }
                     run.push(byte);
                 }
-                // What is empty serves the next one.
+                // An empty run is reused for the next literal.
                 (_, Some(run)) if run.is_empty() => {}
                 _ => {
                     keep_longest(&mut runs);
@@ -168,48 +168,48 @@ impl Glob {
         runs
     }
 
-    /// The same as an anchored regex on bytes, but for the empty name.
+    /// A regex on bytes that matches the same names, except for the empty one.
     pub fn to_regex(&self) -> String {
         let mut regex = String::from(r"(?s-u)\A");
         for part in self.parts() {
             // Writing to a string never fails.
             let _ = match part {
-                Part::Run => regex.write_str(".*"),
-                Part::One(Token::Any) => regex.write_char('.'),
-                Part::One(Token::Byte(byte)) => write!(regex, r"\x{byte:02X}"),
-                Part::One(Token::Class(place)) => write_class(&mut regex, &self.classes()[usize::from(place)]),
+                GlobElement::Run => regex.write_str(".*"),
+                GlobElement::One(Token::Any) => regex.write_char('.'),
+                GlobElement::One(Token::Byte(byte)) => write!(regex, r"\x{byte:02X}"),
+                GlobElement::One(Token::Class(place)) => write_class(&mut regex, &self.classes()[usize::from(place)]),
             };
         }
         regex + r"\z"
     }
 
     fn classes(&self) -> &[Class] {
-        if let Kind::Parts(parts) = &self.0 { &parts.classes } else { &[] }
+        if let GlobKind::Segmented(parts) = &self.0 { &parts.classes } else { &[] }
     }
 
-    /// The elements in their order.
-    fn parts(&self) -> impl Iterator<Item = Part> {
-        let segments: &[Segment] = if let Kind::Parts(parts) = &self.0 { &parts.segments } else { &[] };
-        let runs_on = matches!(self.0, Kind::All | Kind::Prefix(_));
-        let prefix = self.prefix().iter().map(|&byte| Part::One(Token::Byte(byte)));
+    /// The elements in order.
+    fn parts(&self) -> impl Iterator<Item = GlobElement> {
+        let segments: &[GlobSegment] = if let GlobKind::Segmented(parts) = &self.0 { &parts.segments } else { &[] };
+        let runs_on = matches!(self.0, GlobKind::All | GlobKind::Prefix(_));
+        let prefix = self.prefix().iter().map(|&byte| GlobElement::One(Token::Byte(byte)));
         let segments = segments.iter().enumerate().flat_map(|(place, segment)| {
-            let run = (place > 0).then_some(Part::Run);
-            run.into_iter().chain(segment.tokens().map(Part::One))
+            let run = (place > 0).then_some(GlobElement::Run);
+            run.into_iter().chain(segment.tokens().map(GlobElement::One))
         });
-        prefix.chain(segments).chain(runs_on.then_some(Part::Run))
+        prefix.chain(segments).chain(runs_on.then_some(GlobElement::Run))
     }
 }
 
 /// An element of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum GlobElement {
     /// Any run of bytes.
     Run,
     /// One byte.
     One(Token),
 }
 
-/// Where there are more than may be kept, the shortest goes.
+/// Drops the shortest when there are too many.
 fn keep_longest(runs: &mut Vec<Vec<u8>>) {
     if runs.len() > LITERALS_MAX
         && let Some(shortest) = (0..runs.len()).min_by_key(|&place| runs[place].len())
@@ -228,7 +228,7 @@ fn write_class(regex: &mut String, class: &Class) -> std::fmt::Result {
     regex.write_char(']')
 }
 
-impl Parts {
+impl SegmentedGlob {
     fn matches(&self, name: &[u8]) -> bool {
         let Some(rest) = name.strip_prefix(&*self.prefix).filter(|_| name.len() >= self.shortest) else { return false };
         let classes = &*self.classes;

@@ -1,8 +1,8 @@
 //! Which events a read or a subscription wants.
 //!
 //! | module | what is in it |
-//! |---|---|
-//! | [`glob`] | Redis's glob patterns on bytes, in time that no pattern can blow up |
+//! | [`glob`] | Redis's glob patterns on bytes, in time linear in the name |
+//! | [`needs`] | the literal text that a regex requires |
 //! | [`needs`] | the literal text that a regex cannot do without |
 //! | [`pattern`] | the filter: prefixes, a regex or a glob, on streams or on types |
 

@@ -1,73 +1,73 @@
-//! What every name that a regex matches has to contain, read off the regex: most regexes name some literal text, and
-//! a name without it needs no automaton.
+//! The literal text that every match of a regex contains. Most regexes require some, and a name without it needs no
+//! automaton.
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
-/// What is known of the names that a regex matches.
+/// Facts about the names that a regex matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// The names, where the regex says no more than this.
+    /// The exact set of matches, if the regex is only a literal.
     pub whole: Option<Whole>,
-    /// Of each of these lists, at least one string is in every name that matches. An empty list: nothing matches.
+    /// Every match contains at least one string of each of these lists. An empty list: there is no match.
     pub clauses: Vec<Vec<Vec<u8>>>,
 }
 
-/// A regex that is no more than a literal.
+/// A regex that is only a literal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whole {
-    /// It matches what begins with this.
+    /// It matches the names that begin with this.
     Prefix(Box<[u8]>),
-    /// It matches this and nothing else.
+    /// It matches this name only.
     Exact(Box<[u8]>),
 }
 
-/// The most strings in one list: a choice among more tells little.
+/// The most strings in one list: a choice among more filters little.
 const CHOICES_MAX: usize = 16;
-/// The most members of a class that are taken one by one.
+/// The most members of a class that are expanded.
 const MEMBERS_MAX: usize = 4;
-/// The most lists that are kept.
+/// The most lists.
 const CLAUSES_MAX: usize = 8;
-/// The most bytes that are kept of a string: its part is needed as well as the whole.
+/// The most bytes of a string: if the whole is required, so is each part.
 const STRING_BYTES_MAX: usize = 16;
 
 impl Needs {
-    /// Those of a regex.
+    /// The facts about a regex.
     pub fn of(hir: &Hir) -> Needs {
-        let mut known = look(hir);
-        known.settle();
-        Needs { whole: whole(hir), clauses: known.clauses }
+        let mut facts = facts_of(hir);
+        facts.make_clause();
+        Needs { whole: whole(hir), clauses: facts.clauses }
     }
 }
 
-/// What is known of the texts that a part of a regex matches.
-struct Known {
-    /// All of them, where they are few and short.
+/// Facts about the texts that a part of a regex matches.
+struct Facts {
+    /// All of them, if they are few and short.
     texts: Option<Vec<Vec<u8>>>,
     clauses: Vec<Vec<Vec<u8>>>,
 }
 
-impl Known {
-    fn nothing() -> Known {
-        Known { texts: None, clauses: Vec::new() }
+impl Facts {
+    fn nothing() -> Facts {
+        Facts { texts: None, clauses: Vec::new() }
     }
 
-    fn texts(texts: Vec<Vec<u8>>) -> Known {
-        Known { texts: Some(texts), clauses: Vec::new() }
+    fn texts(texts: Vec<Vec<u8>>) -> Facts {
+        Facts { texts: Some(texts), clauses: Vec::new() }
     }
 
     fn add(&mut self, clause: Vec<Vec<u8>>) {
         if clause.len() <= CHOICES_MAX && clause.iter().all(|text| !text.is_empty()) {
             self.clauses.push(clause);
             if self.clauses.len() > CLAUSES_MAX {
-                // The one that tells least.
-                let worst = (0..self.clauses.len()).min_by_key(|&index| worth(&self.clauses[index]));
+                // Drop the one that filters least.
+                let worst = (0..self.clauses.len()).min_by_key(|&index| selectivity(&self.clauses[index]));
                 worst.map(|index| self.clauses.swap_remove(index));
             }
         }
     }
 
-    /// Turns what is known of the texts into a clause, for what follows makes them longer.
-    fn settle(&mut self) {
+    /// Turns the texts into a clause, before the texts that follow extend them.
+    fn make_clause(&mut self) {
         if let Some(texts) = self.texts.take() {
             self.add(texts.into_iter().map(shortened).collect());
         }
@@ -75,35 +75,35 @@ impl Known {
 
     /// The best single clause.
     fn best(mut self) -> Option<Vec<Vec<u8>>> {
-        self.settle();
-        self.clauses.into_iter().max_by_key(|clause| worth(clause))
+        self.make_clause();
+        self.clauses.into_iter().max_by_key(|clause| selectivity(clause))
     }
 }
 
-/// Longer strings tell more, and so do fewer.
-fn worth(clause: &[Vec<u8>]) -> (usize, std::cmp::Reverse<usize>) {
+/// Longer strings filter more, and so do fewer.
+fn selectivity(clause: &[Vec<u8>]) -> (usize, std::cmp::Reverse<usize>) {
     (clause.iter().map(Vec::len).min().unwrap_or(usize::MAX), std::cmp::Reverse(clause.len()))
 }
 
-/// The end of a long string: names that many share a beginning differ there.
+/// Keeps the end of a long string: names often share their beginning.
 fn shortened(mut text: Vec<u8>) -> Vec<u8> {
     text.drain(..text.len().saturating_sub(STRING_BYTES_MAX));
     text
 }
 
-fn look(hir: &Hir) -> Known {
+fn facts_of(hir: &Hir) -> Facts {
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => Known::texts(vec![Vec::new()]),
-        HirKind::Literal(literal) => Known::texts(vec![literal.0.to_vec()]),
-        HirKind::Class(class) => members(class).map_or_else(Known::nothing, Known::texts),
-        HirKind::Capture(capture) => look(&capture.sub),
+        HirKind::Empty | HirKind::Look(_) => Facts::texts(vec![Vec::new()]),
+        HirKind::Literal(literal) => Facts::texts(vec![literal.0.to_vec()]),
+        HirKind::Class(class) => members(class).map_or_else(Facts::nothing, Facts::texts),
+        HirKind::Capture(capture) => facts_of(&capture.sub),
         HirKind::Repetition(repetition) => repeated(repetition),
-        HirKind::Concat(parts) => in_a_row(parts),
-        HirKind::Alternation(parts) => one_of(parts),
+        HirKind::Concat(parts) => concatenation(parts),
+        HirKind::Alternation(parts) => alternation(parts),
     }
 }
 
-/// The texts of a class of few characters.
+/// The texts of a class with few members.
 fn members(class: &Class) -> Option<Vec<Vec<u8>>> {
     let mut texts = Vec::new();
     match class {
@@ -127,31 +127,31 @@ fn members(class: &Class) -> Option<Vec<Vec<u8>>> {
     Some(texts)
 }
 
-fn repeated(repetition: &Repetition) -> Known {
+fn repeated(repetition: &Repetition) -> Facts {
     match (repetition.min, repetition.max) {
         (0, Some(1)) => {
-            let texts = look(&repetition.sub).texts.filter(|texts| texts.len() < CHOICES_MAX);
-            texts.map_or_else(Known::nothing, |mut texts| {
+            let texts = facts_of(&repetition.sub).texts.filter(|texts| texts.len() < CHOICES_MAX);
+            texts.map_or_else(Facts::nothing, |mut texts| {
                 texts.push(Vec::new());
-                Known::texts(texts)
+                Facts::texts(texts)
             })
         }
-        (0, _) => Known::nothing(),
-        (1, Some(1)) => look(&repetition.sub),
+        (0, _) => Facts::nothing(),
+        (1, Some(1)) => facts_of(&repetition.sub),
         _ => {
-            let mut known = look(&repetition.sub);
-            known.settle();
-            known
+            let mut facts = facts_of(&repetition.sub);
+            facts.make_clause();
+            facts
         }
     }
 }
 
-fn in_a_row(parts: &[Hir]) -> Known {
-    let mut all = Known::texts(vec![Vec::new()]);
-    // Once something unbounded came between, the texts are only those since then.
+fn concatenation(parts: &[Hir]) -> Facts {
+    let mut all = Facts::texts(vec![Vec::new()]);
+    // After something unbounded, the texts cover only the rest.
     let mut whole = true;
     for part in parts {
-        let mut part = look(part);
+        let mut part = facts_of(part);
         for clause in std::mem::take(&mut part.clauses) {
             all.add(clause);
         }
@@ -160,28 +160,28 @@ fn in_a_row(parts: &[Hir]) -> Known {
                 all.texts = Some(so_far.iter().flat_map(|a| next.iter().map(move |b| [&a[..], b].concat())).collect());
             }
             (_, Some(next)) => {
-                all.settle();
+                all.make_clause();
                 all.texts = Some(next);
                 whole = false;
             }
             (_, None) => {
-                all.settle();
+                all.make_clause();
                 all.texts = Some(vec![Vec::new()]);
                 whole = false;
             }
         }
     }
     if !whole {
-        all.settle();
+        all.make_clause();
     }
     all
 }
 
-fn one_of(parts: &[Hir]) -> Known {
+fn alternation(parts: &[Hir]) -> Facts {
     let mut texts = Some(Vec::new());
     let mut clause = Some(Vec::new());
     for part in parts {
-        let part = look(part);
+        let part = facts_of(part);
         texts = texts.zip(part.texts.clone()).map(|(mut all, more)| {
             all.extend(more);
             all
@@ -190,25 +190,25 @@ fn one_of(parts: &[Hir]) -> Known {
             all.extend(more);
             all
         });
-        // Bounded on the way, for there may be thousands of parts.
+        // Bounded in each step, because there may be thousands of parts.
         texts = texts.filter(|all: &Vec<_>| all.len() <= CHOICES_MAX);
         clause = clause.filter(|all: &Vec<_>| all.len() <= CHOICES_MAX);
         if texts.is_none() && clause.is_none() {
-            return Known::nothing();
+            return Facts::nothing();
         }
     }
     match (texts, clause) {
-        (Some(texts), _) => Known::texts(texts),
+        (Some(texts), _) => Facts::texts(texts),
         (None, Some(clause)) => {
-            let mut known = Known::nothing();
-            known.add(clause);
-            known
+            let mut facts = Facts::nothing();
+            facts.add(clause);
+            facts
         }
-        (None, None) => Known::nothing(),
+        (None, None) => Facts::nothing(),
     }
 }
 
-/// `^literal` and `^literal$`. What may be left out at the end of an unanchored regex says nothing.
+/// Recognises `^literal` and `^literal$`. An optional end of an unanchored regex does not matter.
 fn whole(hir: &Hir) -> Option<Whole> {
     let HirKind::Concat(parts) = hir.kind() else { return None };
     let [start, literal, rest @ ..] = &parts[..] else { return None };
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_absent_is_not_needed() {
+    fn optional_text_is_not_needed() {
         for regex in ["(foo)*", "foo|", "(foo|.*)", "[0-9]+", "", "^$", "(a|b|ab)*"] {
             assert_eq!(clauses(regex), Vec::<Vec<String>>::new(), "{regex}");
         }
@@ -279,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_match_has_what_its_regex_needs(regex in regexes(), name in "[a-c]{0,8}") {
+        fn every_match_contains_what_its_regex_needs(regex in regexes(), name in "[a-c]{0,8}") {
             let regex = Regex::new(regex.as_bytes()).unwrap();
             let has = |text: &Vec<u8>| memchr::memmem::find(name.as_bytes(), text).is_some();
             if regex.matches(name.as_bytes()) {

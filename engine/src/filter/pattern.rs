@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::position::ShardId;
 
-/// What the pattern looks at.
+/// The name that the pattern is matched against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The name of the event's stream.
@@ -27,27 +27,27 @@ pub enum Target {
     Type,
 }
 
-/// Up to so many prefixes are compared one by one.
+/// Up to this many prefixes are compared one by one.
 const FEW_PREFIXES: usize = 8;
 
-/// Which names a filter lets through.
+/// Which names a filter passes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
-    /// Every one.
+    /// All.
     All,
-    /// Those that begin with one of these, which are in ascending order and of which none begins with another.
+    /// Names that begin with one of these; in ascending order, none begins with another.
     Prefixes(Box<[Box<[u8]>]>),
-    /// Those in which this matches somewhere.
+    /// Names that contain a match of this.
     Regex(Regex),
-    /// Those that match as a whole.
+    /// Names that match as a whole.
     Glob(Glob),
-    /// `shard:<n>:<glob>`: one shard's events whose key matches, and the keys that are literally so named.
+    /// `shard:<n>:<glob>`: the events of one shard whose key matches, and keys that literally match the whole text.
     Shard {
         /// The shard.
         shard: ShardId,
-        /// What that shard's keys are matched against.
+        /// The pattern for that shard's keys.
         keys: Glob,
-        /// The whole pattern, against which every shard's keys are matched.
+        /// The whole text as a pattern, for every shard's keys.
         literal: Glob,
     },
 }
@@ -61,28 +61,28 @@ pub struct Regex {
     needs: Arc<Needs>,
 }
 
-/// Why something is no filter.
+/// Why a filter is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FilterError {
     /// Longer than [`FILTER_BYTES_MAX`].
     #[error("filter of {bytes} bytes exceeds the limit of {FILTER_BYTES_MAX} bytes")]
     TooLong {
-        /// How long it is.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// The glob is too long, or takes too much memory or time.
     #[error(transparent)]
     Glob(#[from] GlobError),
-    /// A list of prefixes without a prefix: it would let nothing through.
+    /// A list of prefixes without a prefix: it would pass nothing.
     #[error("no prefix given")]
     NoPrefix,
-    /// The regex is no UTF-8. It can name any byte as `\xFF` within `(?-u:…)`.
+    /// The regex is not UTF-8. It can express any byte as `\xFF` within `(?-u:…)`.
     #[error("regex is not UTF-8")]
     RegexNotText,
-    /// The regex cannot be understood, with the reason.
+    /// The regex is invalid, with the reason.
     #[error("invalid regex: {0}")]
     RegexSyntax(String),
-    /// Compiled, the regex takes more memory than [`REGEX_NFA_BYTES_MAX`].
+    /// The compiled regex takes more memory than [`REGEX_NFA_BYTES_MAX`].
     #[error("regex takes more than {REGEX_NFA_BYTES_MAX} bytes when compiled")]
     RegexSize,
 }
@@ -91,7 +91,7 @@ impl Regex {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// When it is too long, no text, no regex, or too large once compiled.
+    /// If it is too long, not UTF-8, invalid, or too large once compiled.
     pub fn new(text: &[u8]) -> Result<Regex, FilterError> {
         bounded(text.len())?;
         let text = std::str::from_utf8(text).map_err(|_| FilterError::RegexNotText)?;
@@ -107,7 +107,7 @@ impl Regex {
         Ok(Regex { text: text.into(), regex, needs: Arc::new(Needs::of(&hir)) })
     }
 
-    /// How every regex of a filter is compiled, wherever it is compiled.
+    /// The compiler configuration for every regex of a filter.
     pub fn config() -> meta::Config {
         meta::Config::new()
             .utf8_empty(false)
@@ -116,33 +116,33 @@ impl Regex {
             .hybrid_cache_capacity(REGEX_CACHE_BYTES_MAX)
     }
 
-    /// How every regex of a filter is read, wherever it is read.
+    /// The parser configuration for every regex of a filter.
     pub fn syntax() -> syntax::Config {
         syntax::Config::new().utf8(false)
     }
 
-    /// As the client wrote it.
+    /// The text as the client wrote it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What every name that it matches contains.
+    /// The literal text that every match contains.
     pub fn needs(&self) -> &Needs {
         &self.needs
     }
 
-    /// The memory that its automata take, in bytes, without what they have cached.
+    /// The memory of its automata in bytes, without their caches.
     pub fn memory_bytes(&self) -> usize {
         self.regex.memory_usage()
     }
 
-    /// Whether it matches somewhere in `name`.
+    /// Whether it matches anywhere in `name`.
     pub fn matches(&self, name: &[u8]) -> bool {
         self.regex.is_match(name)
     }
 }
 
-/// Two are the same if they are written the same way.
+/// Two regexes are equal if their texts are.
 impl PartialEq for Regex {
     fn eq(&self, other: &Regex) -> bool {
         self.text == other.text
@@ -164,15 +164,15 @@ impl fmt::Debug for Regex {
 }
 
 impl Pattern {
-    /// The names that begin with one of `prefixes`.
+    /// Names that begin with one of `prefixes`.
     ///
     /// # Errors
-    /// When there is none, or they are too long together.
+    /// If there is none, or they are too long together.
     pub fn prefixes<'a>(prefixes: impl IntoIterator<Item = &'a [u8]>) -> Result<Pattern, FilterError> {
         let mut prefixes: Vec<&[u8]> = prefixes.into_iter().collect();
         bounded(prefixes.iter().map(|prefix| prefix.len()).sum())?;
         prefixes.sort_unstable();
-        // In this order what begins with another prefix follows it.
+        // In this order a prefix is followed by those that begin with it.
         prefixes.dedup_by(|longer, kept| longer.starts_with(kept));
         match &prefixes[..] {
             [] => Err(FilterError::NoPrefix),
@@ -181,7 +181,7 @@ impl Pattern {
         }
     }
 
-    /// The names in which `regex` matches somewhere.
+    /// Names that contain a match of `regex`.
     ///
     /// # Errors
     /// As [`Regex::new`].
@@ -189,7 +189,7 @@ impl Pattern {
         Regex::new(regex).map(Pattern::Regex)
     }
 
-    /// The names that match `glob`; no shard is selected.
+    /// Names that match `glob`; no shard is selected.
     ///
     /// # Errors
     /// As [`Glob::new`].
@@ -198,7 +198,7 @@ impl Pattern {
         Ok(if glob.is_all() { Pattern::All } else { Pattern::Glob(glob) })
     }
 
-    /// The events whose key matches `glob`, where `shard:<n>:<glob>` selects a shard and `stream:mutations` is `*`.
+    /// Events whose key matches `glob`, where `shard:<n>:<glob>` selects a shard and `stream:mutations` means `*`.
     ///
     /// # Errors
     /// As [`Glob::new`].
@@ -212,7 +212,7 @@ impl Pattern {
         }
     }
 
-    /// The memory that it takes beside itself, in bytes, without what a regex caches.
+    /// Its heap memory in bytes, without a regex's caches.
     pub fn memory_bytes(&self) -> usize {
         match self {
             Pattern::All => 0,
@@ -228,12 +228,12 @@ impl Pattern {
     fn matches(&self, name: &[u8], shard: ShardId) -> bool {
         match self {
             Pattern::All => true,
-            // A few are compared one by one, which takes fewer instructions than a search.
+            // For a few, comparing each takes fewer instructions than a binary search.
             Pattern::Prefixes(prefixes) if prefixes.len() <= FEW_PREFIXES => {
                 prefixes.iter().any(|prefix| name.starts_with(prefix))
             }
             Pattern::Prefixes(prefixes) => {
-                // Nothing is between a name and its prefix: that would begin with the prefix too.
+                // In this order no prefix is between a name and its own prefix: it would begin with that prefix too.
                 let place = prefixes.partition_point(|prefix| **prefix <= *name);
                 place > 0 && name.starts_with(&prefixes[place - 1])
             }
@@ -246,7 +246,7 @@ impl Pattern {
     }
 }
 
-/// The shard and the rest of `shard:<n>:<rest>`. The number is in its one spelling, without leading zeros.
+/// Splits `shard:<n>:<rest>`. The number must not have leading zeros.
 fn shard_selection(glob: &[u8]) -> Option<(ShardId, &[u8])> {
     let rest = glob.strip_prefix(b"shard:")?;
     let (number, keys) = rest.split_at(rest.iter().position(|&byte| byte == b':')?);
@@ -255,7 +255,7 @@ fn shard_selection(glob: &[u8]) -> Option<(ShardId, &[u8])> {
     Some((ShardId(shard), &keys[1..]))
 }
 
-/// Which events a read or a subscription wants. The default lets everything through.
+/// Which events a read or a subscription wants. The default passes everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     on: Target,
@@ -270,13 +270,13 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// The events whose stream or type, as `on` says, `pattern` lets through; with `no_system` without those whose
-    /// stream or type begins with `$`.
+    /// Events whose stream or type, selected by `on`, matches `pattern`; with `no_system`, without those whose stream
+    /// or type begins with `$`.
     pub fn new(on: Target, pattern: Pattern, no_system: bool) -> Filter {
         Filter { on, pattern, no_system }
     }
 
-    /// What the pattern looks at.
+    /// The name that the pattern is matched against.
     pub fn on(&self) -> Target {
         self.on
     }
@@ -286,17 +286,18 @@ impl Filter {
         &self.pattern
     }
 
-    /// Whether system events are left out.
+    /// Whether system events are excluded.
     pub fn no_system(&self) -> bool {
         self.no_system
     }
 
-    /// Whether it lets everything through, so that nothing has to be looked at.
+    /// Whether it passes everything, so that no event needs to be matched.
     pub fn is_all(&self) -> bool {
         matches!(self.pattern, Pattern::All) && !self.no_system
     }
 
-    /// After how many short names a read looks at the clock, for matching them may take long; none where it never does.
+    /// The number of short names that a read matches between two readings of the clock, because matching may take long;
+    /// `None` if the filter is always cheap.
     pub fn clock_records(&self) -> Option<usize> {
         let is_searched = match &self.pattern {
             Pattern::Regex(regex) if regex.memory_bytes() > REGEX_HEAVY_BYTES => return Some(1),
@@ -308,7 +309,7 @@ impl Filter {
         is_searched.then_some(SCAN_CLOCK_RECORDS)
     }
 
-    /// Whether a name is so long that the filter's regex would hold up who matches it.
+    /// Whether a name is so long that matching the filter's regex against it would hold up the caller.
     #[inline]
     pub fn is_too_long(&self, stream: &[u8], event_type: &[u8]) -> bool {
         let Pattern::Regex(regex) = &self.pattern else { return false };
@@ -319,8 +320,8 @@ impl Filter {
         name.len() > REGEX_NAME_BYTES_MAX && name.len().saturating_mul(regex.memory_bytes()) > REGEX_NAME_WORK_MAX
     }
 
-    /// Whether the pattern lets an event through: of the stream, with the type of this name, on this shard. Does not
-    /// know that `FlushDb` always passes: see [`Filter::passes`].
+    /// Whether the pattern matches an event of this stream, type name and shard. Ignores that `FlushDb` always passes:
+    /// see [`Filter::passes`].
     pub fn matches(&self, stream: &[u8], event_type: &[u8], shard: ShardId) -> bool {
         if self.no_system && (stream.starts_with(b"$") || event_type.starts_with(b"$")) {
             return false;
@@ -332,8 +333,8 @@ impl Filter {
         self.pattern.matches(name, shard)
     }
 
-    /// Whether an event is wanted: [`EventType::FlushDb`] always, any other as it matches. `custom_name` is the type's
-    /// name where it is a custom one.
+    /// Whether an event is wanted: [`EventType::FlushDb`] always, any other if it matches. `custom_name` is the name of
+    /// a custom type.
     pub fn passes(&self, event_type: EventType, custom_name: &[u8], stream: &[u8], shard: ShardId) -> bool {
         let name = event_type.name().map_or(custom_name, str::as_bytes);
         event_type == EventType::FlushDb || self.matches(stream, name, shard)
@@ -344,7 +345,7 @@ fn bounded(bytes: usize) -> Result<(), FilterError> {
     if bytes > FILTER_BYTES_MAX { Err(FilterError::TooLong { bytes }) } else { Ok(()) }
 }
 
-/// A syntax error's text draws the pattern with a mark below; its last line has the reason.
+/// The text of a syntax error draws the pattern with a mark below; the reason is in its last line.
 fn last_line(text: &str) -> String {
     let line = text.lines().next_back().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
@@ -370,7 +371,7 @@ mod tests {
         for (name, passes) in [("abx", true), ("abcd", true), ("aa", false), ("b", true), ("c", false), ("caz", true)] {
             assert_eq!(filter.matches(name.as_bytes(), b"", SHARD), passes, "{name}");
         }
-        // Few are compared one by one, many are searched.
+        // Few are compared one by one, more by binary search.
         for count in [1, FEW_PREFIXES, FEW_PREFIXES + 1, 100] {
             let prefixes: Vec<Vec<u8>> = (0..count).map(|n| format!("p{n:02}:").into_bytes()).collect();
             let filter = on_streams(Pattern::prefixes(prefixes.iter().map(Vec::as_slice)));
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_says_why() {
+    fn an_invalid_filter_is_refused_with_its_reason() {
         assert_eq!(Pattern::regex(b"(a").unwrap_err(), FilterError::RegexSyntax("unclosed group".into()));
         assert!(
             matches!(Pattern::regex(b"(?=a)").unwrap_err(), FilterError::RegexSyntax(reason) if reason.contains("look-around"))
@@ -417,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_shard_is_a_glob() {
+    fn other_spellings_of_a_shard_are_globs() {
         for glob in [&b"shard:x:*"[..], b"shard:01:*", b"shard::*", b"shard:1", b"shard:99999:*", b"shard:+1:*"] {
             assert!(matches!(Pattern::keys(glob).unwrap(), Pattern::Glob(_)), "{}", glob.escape_ascii());
         }

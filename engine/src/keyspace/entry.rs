@@ -1,6 +1,6 @@
-//! One key: its value, its TTL, and the head of its stream. The fields are private to this module and its children,
-//! and every change goes through [`EntryMut`], which records it: a change without a record does not compile. Only
-//! [`replay`] applies what is recorded or stored already.
+//! One key: its value, its TTL, and the head of its stream. The fields are private to this module and its children, and
+//! every change goes through [`EntryMut`], which records it: a change without a record does not compile. Only
+//! [`replay`] applies changes that are recorded or stored already.
 
 mod hash;
 mod list;
@@ -10,7 +10,7 @@ mod set;
 mod string;
 
 pub use list::End;
-pub use replay::Needed;
+pub use replay::Precondition;
 
 use super::Bytes;
 use crate::error::Refusal;
@@ -30,7 +30,7 @@ pub type SetValue = IndexSet<Bytes, foldhash::fast::RandomState>;
 /// The elements of a list, head first.
 pub type ListValue = VecDeque<Bytes>;
 
-/// What a key holds. Collections are boxed, so that an entry stays small.
+/// The value of a key. Collections are boxed, so that an entry stays small.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A string.
@@ -57,7 +57,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name that TYPE answers and that a `Rename` event carries.
+    /// The name that TYPE returns and a `Rename` event contains.
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
@@ -79,7 +79,7 @@ impl Value {
         }
     }
 
-    /// The parts that a `Rename` event carries after the key and the kind.
+    /// The parts that a `Rename` event contains after the key and the kind.
     pub fn parts(&self) -> Vec<&[u8]> {
         match self {
             Value::Str(bytes) => vec![bytes.as_slice()],
@@ -90,24 +90,24 @@ impl Value {
     }
 }
 
-/// One key of a shard. It stays, without a value, while events of its stream may still be read: it holds the counter
-/// of the stream's revisions.
+/// One key of a shard. The entry remains, without a value, while events of its stream may still be read: it contains
+/// the stream's revision counter.
 #[derive(Debug)]
 pub struct Entry {
     key: Bytes,
     value: Option<Value>,
-    /// Unix time in milliseconds at which the value ends; 0 = never.
+    /// The value's expiry, Unix time in milliseconds; 0 = never.
     expire_at_ms: u64,
-    /// The revision that the stream's next event gets.
+    /// The revision of the stream's next event.
     next_revision: u64,
     /// The stream's latest record.
     last: RingOffset,
-    /// Whether a row of the turn's queue of absent keys names this entry.
+    /// Whether a row of the turn's queue of absent keys refers to this entry.
     queued: bool,
 }
 
 impl Entry {
-    /// An entry without a value and without a history.
+    /// An entry without a value and without history.
     pub(crate) fn absent(key: &[u8]) -> Entry {
         Entry {
             key: Bytes::from_slice(key),
@@ -125,16 +125,17 @@ impl Entry {
         &self.key
     }
 
-    /// The value; none for a key that does not exist and whose stream is still known.
+    /// The value; `None` if the key does not exist and only its stream is known.
     #[inline]
     pub fn value(&self) -> Option<&Value> {
         self.value.as_ref()
     }
 
-    /// Asks for the memory that the value begins with.
+    /// Prefetches the beginning of the value.
     #[inline]
     pub(crate) fn prefetch_value(&self) {
-        /// What a short value takes; a longer one's rest is fetched by the processor, which sees that it is read in order.
+        /// Enough for a short value; the hardware prefetcher fetches the rest of a longer one, since it is read in
+        /// order.
         const LINES_MAX: usize = 4;
         match &self.value {
             None => {}
@@ -145,12 +146,12 @@ impl Entry {
         }
     }
 
-    /// When the value ends, Unix time in milliseconds.
+    /// The value's expiry, Unix time in milliseconds.
     pub fn expire_at_ms(&self) -> Option<u64> {
         (self.expire_at_ms != 0).then_some(self.expire_at_ms)
     }
 
-    /// Whether the value's time was over at `now_ms`.
+    /// Whether the value has expired at `now_ms`.
     #[inline]
     pub fn is_expired(&self, now_ms: u64) -> bool {
         self.expire_at_ms != 0 && self.expire_at_ms <= now_ms
@@ -167,7 +168,7 @@ impl Entry {
         self.next_revision.checked_sub(1).map(Revision)
     }
 
-    /// The revision that the stream's next event gets.
+    /// The revision of the stream's next event.
     pub(crate) fn next_revision(&self) -> u64 {
         self.next_revision
     }
@@ -177,9 +178,9 @@ impl Entry {
         self.last
     }
 
-    /// Whether an event of its stream may still be read, where the history of its shard begins at `head`. Without a record
-    /// there, its events are those that shards of another number have recorded before: they are read no longer once
-    /// anything of this shard's own history is gone.
+    /// Whether an event of its stream may still be read, if the history of its shard begins at `head`. Without a record
+    /// there, its events are those that shards of an earlier number recorded: they become unreadable once anything of
+    /// this shard's own history is lost.
     pub(crate) fn may_have_history(&self, head: RingOffset) -> bool {
         match self.last {
             RingOffset::NONE => self.next_revision > 0 && head == RingOffset(0),
@@ -187,19 +188,19 @@ impl Entry {
         }
     }
 
-    /// Its place among the entries without a value, the one to be forgotten first in front: that of its latest record.
-    /// Before all of those come events that shards of another number have recorded.
+    /// Its age among the entries without a value, of which the oldest is forgotten first: the offset of its latest
+    /// record. Events that shards of an earlier number recorded are older than any offset.
     pub(crate) fn age(&self) -> RingOffset {
         if self.last == RingOffset::NONE { RingOffset(0) } else { self.last }
     }
 
-    /// Drops value and TTL without a record: for a flush, whose one event stands for all keys.
+    /// Drops value and TTL without a record: for a flush, whose single event stands for all keys.
     pub(crate) fn drop_value(&mut self) {
         self.value = None;
         self.expire_at_ms = 0;
     }
 
-    /// Whether it is as it was made: no value, and no counter to keep.
+    /// Whether it is as new: no value, and no counter.
     pub(crate) fn is_blank(&self) -> bool {
         self.value.is_none() && self.next_revision == 0 && !self.queued
     }
@@ -213,7 +214,7 @@ impl Entry {
     }
 }
 
-/// An entry and the open turn: the only way to change a key. Each method that changes something records it.
+/// An entry and the open turn: the only way to change a key. Each method that changes anything records it.
 pub struct EntryMut<'a> {
     entry: &'a mut Entry,
     turn: &'a mut Turn,
@@ -228,7 +229,7 @@ impl Deref for EntryMut<'_> {
 }
 
 impl<'a> EntryMut<'a> {
-    /// An entry as the turn may see it: where its TTL is over, that is recorded first.
+    /// Opens an entry for this turn; an expired value is removed first, with its record.
     #[inline]
     pub(crate) fn new(entry: &'a mut Entry, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
         let mut this = EntryMut { entry, turn, hash };
@@ -238,19 +239,19 @@ impl<'a> EntryMut<'a> {
         this
     }
 
-    /// Refuses a change of this entry whose records would take too much; see [`Turn::admit`].
+    /// Refuses a change of this entry whose records would be too large; see [`Turn::admit`].
     #[inline]
     pub(crate) fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
         self.turn.admit(bytes, self.entry.key.len())
     }
 
-    /// Records one event of this entry's stream and moves the stream's head.
+    /// Records one event of this entry's stream and advances the stream's head.
     #[inline]
     fn record(&mut self, event_type: EventType, data: Data<'_>) {
         self.turn.record(&self.entry.key, event_type, data, &mut self.entry.next_revision, &mut self.entry.last);
     }
 
-    /// Appends a client's own event to the stream; the key's value stays as it is.
+    /// Appends a client's own event to the stream; the key's value is unchanged.
     pub(crate) fn append(&mut self, event: crate::turn::ClientEvent<'_>) -> Revision {
         let revision = self.turn.append(&self.entry.key, event, &mut self.entry.next_revision, &mut self.entry.last);
         if self.entry.value.is_none() {
@@ -259,20 +260,19 @@ impl<'a> EntryMut<'a> {
         revision
     }
 
-    /// Removes the value, its TTL with it, for the reason that `event_type` names. Nothing happens without a value.
+    /// Removes the value and its TTL, recorded as `event_type`. Does nothing without a value.
     pub fn remove(&mut self, event_type: EventType) -> Option<Value> {
         let value = self.take_value()?;
         self.record(event_type, Data::None);
         Some(value)
     }
 
-    /// Moves the value out, for another key that takes it over, and leaves an empty string in its place. The caller deletes
-    /// this key next.
+    /// Moves the value out, for another key, and leaves an empty string in its place. The caller deletes this key next.
     pub(crate) fn move_out(&mut self) -> Option<Value> {
         self.entry.value.as_mut().map(|value| std::mem::replace(value, Value::Str(Vec::new())))
     }
 
-    /// Puts a whole value in place of whatever there is, as a `Rename` of `source` records it; no TTL is kept.
+    /// Replaces the value, recorded as a `Rename` of `source`; removes the TTL.
     pub(crate) fn take_over(&mut self, source: &[u8], value: Value) {
         let mut parts = vec![source, value.kind().name().as_bytes()];
         parts.extend(value.parts());
@@ -281,7 +281,7 @@ impl<'a> EntryMut<'a> {
         self.put_value(value);
     }
 
-    /// Gives the value a TTL that ends at `at_ms` (Unix time in milliseconds, not 0).
+    /// Sets the TTL to end at `at_ms` (Unix time in milliseconds, not 0).
     pub fn set_ttl(&mut self, at_ms: u64) {
         debug_assert!(self.entry.value.is_some() && at_ms != 0);
         self.drop_ttl();
@@ -291,7 +291,7 @@ impl<'a> EntryMut<'a> {
         self.record(EventType::TtlSet, Data::One(digits.format(at_ms).as_bytes()));
     }
 
-    /// Takes the TTL away; tells whether there was one.
+    /// Removes the TTL; returns whether there was one.
     pub fn clear_ttl(&mut self) -> bool {
         let had_one = self.drop_ttl();
         if had_one {
@@ -317,7 +317,7 @@ impl<'a> EntryMut<'a> {
         self.entry.value.insert(value)
     }
 
-    /// Takes the value out without a record: for changes whose own record says that nothing is left.
+    /// Removes the value without a record: for changes whose own record implies that nothing is left.
     fn take_value(&mut self) -> Option<Value> {
         let value = self.entry.value.take()?;
         self.turn.live_keys -= 1;
@@ -326,7 +326,7 @@ impl<'a> EntryMut<'a> {
         Some(value)
     }
 
-    /// Names the entry to the turn as one to forget once its last event has left the ring.
+    /// Queues the entry to be forgotten once its last event has left the ring.
     fn queue(&mut self) {
         if !self.entry.queued {
             self.entry.queued = true;
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn an_entry_stays_small() {
-        // Key 24, value 24, three words, one flag: beyond it the table's cache misses grow.
+        // Key 24, value 24, three words, one flag: a larger entry means more cache misses in the table.
         assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
     }
 }

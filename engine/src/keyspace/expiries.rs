@@ -1,11 +1,11 @@
-//! Which keys end when: an ordered set, so that keys expire in the order of their TTLs and the next one is known.
+//! An ordered set of expiry times, so that keys expire in order and the next expiry is known.
 
 use std::collections::BTreeSet;
 
 /// The TTLs of a shard's keys, by the millisecond in which each ends.
 ///
-/// A key is named by its hash. Two keys with one hash and one millisecond share a row: the one that is left is then
-/// removed when it is next accessed.
+/// A key is identified by its hash. Two keys with one hash and one millisecond share a row: the one that is left over
+/// is removed when it is next accessed.
 #[derive(Debug, Default)]
 pub(crate) struct Expiries {
     rows: BTreeSet<(u64, u64)>,
@@ -20,14 +20,14 @@ impl Expiries {
         self.rows.remove(&(at_ms, hash));
     }
 
-    /// The earliest row whose time has come.
+    /// Removes and returns the earliest row that is due.
     pub(crate) fn pop_due(&mut self, now_ms: u64) -> Option<(u64, u64)> {
         let due = *self.rows.first().filter(|row| row.0 <= now_ms)?;
         self.rows.remove(&due);
         Some(due)
     }
 
-    /// When the next key ends, Unix time in milliseconds.
+    /// The next expiry, Unix time in milliseconds.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         self.rows.first().map(|row| row.0)
     }

@@ -1,5 +1,5 @@
-//! The keys of one shard. [`table`] finds an entry, [`entry`] is the only place where one changes, and it changes
-//! only together with the record of the change in the open [`turn`](crate::turn).
+//! The keys of one shard. [`table`] finds an entry, [`entry`] is the only place where one changes, and each change
+//! includes its record in the open [`turn`](crate::turn).
 
 pub mod entry;
 mod expiries;
@@ -11,5 +11,5 @@ pub(crate) use table::Table;
 
 use smallvec::SmallVec;
 
-/// A short byte string: up to 16 bytes without an allocation. Keys, fields, members and list elements.
+/// A short byte string: up to 16 bytes without an allocation. Used for keys, fields, members and list elements.
 pub type Bytes = SmallVec<[u8; 16]>;

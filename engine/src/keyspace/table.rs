@@ -4,11 +4,11 @@
 //!   hash ── its top `depth` bits ──► directory ──► segment: a swiss table of at most SEGMENT_MAX entries
 //! ```
 //!
-//! A full segment is split in two by the next bit of the hash, and the directory doubles when that bit is beyond its
-//! depth. So no insertion ever moves more than one segment's entries, however many keys there are: a table that
-//! doubles as a whole would stall its core for the time it takes to move them all. And entries stand in the order of
-//! their hashes, segment by segment, which is what lets [`Table::scan`] keep SCAN's promise with a plain number as
-//! cursor: an entry never changes its hash, so one that is there all the time is seen whatever is split meanwhile.
+//! A full segment is split in two by the next bit of the hash, and the directory doubles if that bit is beyond its
+//! depth. So no insertion ever moves more than one segment's entries, however many keys there are; a table that doubles
+//! as a whole would stall its core while it moves them all. The entries are in the order of their hashes, segment by
+//! segment, which lets [`Table::scan`] keep SCAN's guarantee with a plain number as cursor: an entry's hash never
+//! changes, so an entry that is present throughout is visited whatever is split meanwhile.
 
 use super::Entry;
 use crate::prefetch::{LINE_BYTES, prefetch_line};
@@ -16,31 +16,32 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Place;
 use std::hash::{BuildHasher, Hasher};
 
-/// How many entries a segment holds before it is split: the capacity of a swiss table of 1,024 buckets.
+/// The number of entries at which a segment is split: the capacity of a swiss table of 1,024 buckets.
 const SEGMENT_MAX: usize = 896;
 
-/// How many entries ahead of the one that is visited a scan asks for the value.
+/// How many entries ahead of the visited one a scan prefetches the value.
 const SCAN_AHEAD: usize = 8;
 
-/// The directory never has more than 2^20 places, which is room for 900 million entries; after that segments grow.
+/// The directory never has more than 2^20 places, enough for 900 million entries; beyond that, segments grow.
 const DEPTH_MAX: u32 = 20;
 
-struct Segment {
+struct TableSegment {
     entries: HashTable<Entry>,
-    /// How many leading bits of the hash all entries here share.
+    /// The number of leading hash bits that all its entries share.
     depth: u32,
 }
 
 /// The entries of one shard, by key.
 pub(crate) struct Table {
-    segments: Vec<Segment>,
+    segments: Vec<TableSegment>,
     /// Indexed by the top `depth` bits of a hash.
     directory: Vec<u32>,
     depth: u32,
     hasher: foldhash::fast::RandomState,
 }
 
-/// The segments' own tables take the bits below those that the directory used, else all tags within one were equal.
+/// The hash within a segment: its table uses the bits below those of the directory, or else all tags in it would be
+/// equal.
 #[inline]
 fn within(hash: u64) -> u64 {
     hash.rotate_left(32)
@@ -49,7 +50,7 @@ fn within(hash: u64) -> u64 {
 impl Table {
     pub(crate) fn new() -> Table {
         Table {
-            segments: vec![Segment { entries: HashTable::new(), depth: 0 }],
+            segments: vec![TableSegment { entries: HashTable::new(), depth: 0 }],
             directory: vec![0],
             depth: 0,
             hasher: Default::default(),
@@ -63,7 +64,7 @@ impl Table {
 
     #[inline]
     fn segment_index(&self, hash: u64) -> usize {
-        // A shift by 64 is no shift in Rust's eyes; with depth 0 the one segment is the answer.
+        // In Rust a shift by 64 overflows; with depth 0 there is one segment.
         let place = hash.checked_shr(64 - self.depth).unwrap_or(0);
         self.directory[place as usize] as usize
     }
@@ -79,9 +80,9 @@ impl Table {
         self.segments[index].entries.find_mut(within(hash), |entry| entry.key() == key)
     }
 
-    /// Asks for the memory of the entry with this hash, if there is one, and lends it: a look-up of its key will soon
-    /// follow. Reads only the segment's tags, which are small enough to stay in a cache near the core. Now and then it
-    /// is another entry, with the same tag.
+    /// Prefetches the entry with this hash, if there is one, and returns it: a look-up of its key will soon follow.
+    /// Reads only the segment's tags, which are small enough to stay in a cache near the core. Sometimes it is another
+    /// entry with the same tag.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) -> Option<&Entry> {
         let entry = self.segments[self.segment_index(hash)].entries.iter_hash(within(hash)).next()?;
@@ -91,11 +92,11 @@ impl Table {
         Some(entry)
     }
 
-    /// The entry of a key, made without a value where there is none.
+    /// The entry of a key, inserted without a value if missing.
     #[inline]
     pub(crate) fn find_or_insert(&mut self, hash: u64, key: &[u8]) -> &mut Entry {
         let mut index = self.segment_index(hash);
-        // Only where an insertion would overflow the segment is it worth knowing beforehand whether there is one.
+        // Only if an insertion would overflow the segment, its presence has to be known beforehand.
         if self.segments[index].entries.len() >= SEGMENT_MAX
             && self.segments[index].entries.find(within(hash), |entry| entry.key() == key).is_none()
         {
@@ -120,7 +121,7 @@ impl Table {
         segments[index].entries.find_mut(within(hash), |entry| wanted(entry) && hash_with(hasher, entry.key()) == hash)
     }
 
-    /// Takes out the first entry with this hash that `wanted` accepts.
+    /// Removes the first entry with this hash that `wanted` accepts.
     pub(crate) fn remove_by_hash(&mut self, hash: u64, wanted: impl Fn(&Entry) -> bool) -> bool {
         let index = self.segment_index(hash);
         let Table { segments, hasher, .. } = self;
@@ -145,7 +146,7 @@ impl Table {
         }
     }
 
-    /// Splits one segment by the next bit of its entries' hashes; `hash` is of a key that belongs there.
+    /// Splits one segment by the next bit of its entries' hashes; `hash` is that of a key in it.
     fn split(&mut self, index: usize, hash: u64) {
         let depth = self.segments[index].depth + 1;
         let bit = 1u64 << (64 - depth);
@@ -159,21 +160,21 @@ impl Table {
         }
         self.segments[index].depth = depth;
         let sibling = self.segments.len() as u32;
-        self.segments.push(Segment { entries: upper, depth });
-        // The directory places of the upper half: those that share the new, longer prefix.
+        self.segments.push(TableSegment { entries: upper, depth });
+        // The directory places of the upper half: those with the new, longer prefix.
         let prefix = (hash >> (64 - depth)) | 1;
         let places_each = 1usize << (self.depth - depth);
         let first = (prefix as usize) * places_each;
         self.directory[first..first + places_each].fill(sibling);
     }
 
-    /// The place of a hash in the order of [`Table::scan`]: one that goes on at a greater number has visited it.
+    /// The rank of a hash in the order of [`Table::scan`]: a scan with a greater cursor has visited it.
     pub(crate) fn order(hash: u64) -> u64 {
         hash >> ORDER_SHIFT
     }
 
-    /// Visits entries from `from` on in the order of their hashes, until `visit` answers false: what shares the last hash
-    /// is visited too. Answers where to go on, or none at the end. The order's numbers have 48 bits.
+    /// Visits entries from `from` on in the order of their hashes, until `visit` returns false: entries with the same
+    /// hash as the last one are visited too. Returns where to continue, `None` at the end. The ranks have 48 bits.
     pub(crate) fn scan(&self, from: u64, mut visit: impl FnMut(&Entry) -> bool) -> Option<u64> {
         let mut from = from;
         let mut goes_on = true;
@@ -196,7 +197,7 @@ impl Table {
                 goes_on = visit(entry) && goes_on;
                 last = Some(order);
             }
-            // Everything here is done: the first number behind this segment's prefix.
+            // The segment is done: continue with the first rank behind its prefix.
             let span = (1u64 << ORDER_BITS).checked_shr(segment.depth).unwrap_or(1);
             from = (from / span + 1) * span;
             if from >= 1 << ORDER_BITS {
@@ -208,7 +209,7 @@ impl Table {
         }
     }
 
-    /// A segment chosen by a random number, and after it all others in turn: where to look for a random entry.
+    /// A segment chosen by a random number, or the one `step` segments after it: for a random entry.
     pub(crate) fn segment_from(&self, random: u64, step: usize) -> Option<impl Iterator<Item = &Entry>> {
         if step >= self.directory.len() {
             return None;
@@ -221,7 +222,8 @@ impl Table {
         self.segments.iter().flat_map(|segment| segment.entries.iter())
     }
 
-    /// Keeps the entries that `keep` answers true for; it is given each one's hash. An empty table is a new one.
+    /// Keeps the entries for which `keep` returns true; it gets each one's hash. If the table becomes empty, its memory
+    /// is freed.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &mut Entry) -> bool) {
         let hasher = &self.hasher;
         for segment in &mut self.segments {
@@ -233,7 +235,7 @@ impl Table {
     }
 }
 
-/// A scan's order is the hash without its lowest bits, so that a cursor has room for a shard's number.
+/// A scan's rank is the hash without its lowest bits, so that a cursor has room for a shard's number.
 const ORDER_BITS: u32 = 48;
 const ORDER_SHIFT: u32 = 64 - ORDER_BITS;
 
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_sees_every_entry_that_is_there_all_the_time_while_the_table_grows() {
+    fn a_scan_visits_every_entry_that_stays_while_the_table_grows() {
         let mut table = filled(5_000);
         let mut seen = HashSet::new();
         let mut from = Some(0);

@@ -1,4 +1,4 @@
-//! The regexes and globs of a shard: which of them a name matches, what they cost, and who is stopped when it is too
+//! The regexes and globs of a shard: which of them match a name, what they cost, and which are stopped when that is too
 //! much.
 
 mod regroup;
@@ -8,89 +8,89 @@ use smallvec::SmallVec;
 
 use super::builder::{Builder, Trash};
 use super::governor::{Clock, Governor, Lap, Spent};
-use super::group::Member;
-use super::memo::{Key, Memo};
-use super::own::Own;
-use super::place::{One, Place, Way};
+use super::group::PatternRef;
+use super::memo::{Memo, MemoKey};
+use super::pattern::AutomatonPattern;
+use super::pattern_set::{PatternSet, PatternState, RunMode};
 use crate::limits::{GROUP_NAME_BYTES_MAX, REGEX_HEAVY_BYTES, REGEX_NAME_BYTES_MAX, REGEX_NAME_WORK_MAX};
 
 /// All patterns of a shard that need an automaton.
 pub struct Automata {
-    places: Vec<Place>,
-    free_places: Vec<u32>,
-    ones: Vec<Option<Box<One>>>,
+    sets: Vec<PatternSet>,
+    free_sets: Vec<u32>,
+    states: Vec<Option<Box<PatternState>>>,
     free: Vec<u32>,
-    /// Patterns that ever came.
-    born: u64,
-    /// Groups that ever were.
-    seated: u64,
-    /// The patterns that are stopped.
+    /// The number of patterns ever added.
+    generation: u64,
+    /// The number of groups ever installed.
+    groups_installed: u64,
+    /// The stopped patterns.
     stopped: Vec<u32>,
-    /// Places where something is to be grouped.
+    /// Pattern sets that may need groups.
     due: Vec<u32>,
-    /// Names looked at so far, and when the places were looked through.
+    /// Names matched so far, and that number at the last review.
     names: u64,
     reviewed: u64,
     candidates: Vec<u32>,
     matches: Vec<u32>,
     trash: Vec<Trash>,
     memo: Memo,
-    /// Whether memory for the memo is still to be asked for; none as long as nothing would be kept.
+    /// Whether memory for the memo must still be requested; `None` until there is something to remember.
     wants_memo: Option<bool>,
     governor: Governor,
     builder: Builder,
 }
 
-/// One in so many names is timed where little is to be run.
+/// With little work, one name in this many is timed.
 const TIMED_EVERY: u64 = 8;
-/// From so much to run on each name is timed.
+/// From this much work on, every name is timed.
 const TIMED_FROM: usize = 8;
-/// So many patterns are timed together.
-const TOGETHER: usize = 16;
-/// So often a pattern builds up what it runs on.
+/// The number of patterns that are timed together.
+const TIMED_TOGETHER: usize = 16;
+/// The runs in which a pattern builds most of its states.
 const COLD_RUNS: u32 = 2;
-/// What running a group counts for, in patterns that are run alone.
+/// The work of running a group, in patterns run by themselves.
 const GROUP_WORK: usize = 2;
-/// From so much to run on, what was found for the name before is looked up: that costs a cache miss.
+/// From this much work on, the memo is probed: a probe costs a cache miss.
 const MEMO_FROM: usize = 4;
-/// After so many names the places are looked through.
+/// The number of names between reviews.
 const REVIEW_EVERY: u64 = if cfg!(test) { 8 } else { 8 << 10 };
 
-/// Whether a pattern has not gone since.
+/// Whether a pattern is still present.
 #[inline]
-fn is_there(ones: &[Option<Box<One>>], member: Member) -> bool {
-    ones[member.id as usize].as_ref().is_some_and(|one| one.born == member.born)
+fn is_present(states: &[Option<Box<PatternState>>], member: PatternRef) -> bool {
+    states[member.id as usize].as_ref().is_some_and(|state| state.generation == member.generation)
 }
 
-/// Whether a pattern of this place was there at that time: what came later into the place of one that has gone is not
-/// what matched then.
+/// Whether this slot had its present pattern of this set at that generation: a newer pattern in the slot of a removed
+/// one is not the one that matched then.
 #[inline]
-fn is_still(ones: &[Option<Box<One>>], id: u32, newest: u64, place: u32) -> bool {
-    ones[id as usize].as_ref().is_some_and(|one| one.born <= newest && one.place == place)
+fn is_unchanged(states: &[Option<Box<PatternState>>], id: u32, newest: u64, set_id: u32) -> bool {
+    states[id as usize].as_ref().is_some_and(|state| state.generation <= newest && state.set_id == set_id)
 }
 
 /// A name that is being matched.
-struct Run<'n> {
-    place: u32,
+struct NameRun<'n> {
+    set_id: u32,
     name: &'n [u8],
-    /// The clock, where it is timed.
+    /// The running measurement, if the name is timed.
     lap: Option<Lap>,
-    /// For how many names like it its time counts.
+    /// The number of names that its time stands for.
     times: u64,
-    /// What ran last did so for the first times.
+    /// The pattern run last was in one of its first runs.
     is_cold: bool,
 }
 
 impl Automata {
-    /// None yet. `clock` tells the time that they take.
+    /// No patterns yet. `clock` measures their time.
     pub fn new(clock: Box<dyn Clock>) -> Automata {
         Automata {
-            places: Vec::new(),
-            free_places: Vec::new(),
-            ones: Vec::new(),
+            sets: Vec::new(),
+            free_sets: Vec::new(),
+            states: Vec::new(),
             free: Vec::new(),
-            born: 0,
-            seated: 0,
+            generation: 0,
+            groups_installed: 0,
             stopped: Vec::new(),
             due: Vec::new(),
             names: 0,
@@ -108,225 +108,239 @@ impl Automata {
     /// Whether there is none.
     #[cfg(all(test, not(loom)))]
     pub fn is_empty(&self) -> bool {
-        self.ones.iter().all(Option::is_none) && self.places.len() == self.free_places.len()
+        self.states.iter().all(Option::is_none) && self.sets.len() == self.free_sets.len()
     }
 
-    /// How many are in groups.
+    /// The number of patterns in groups.
     #[cfg(all(test, not(loom)))]
     pub fn grouped(&self) -> usize {
-        self.ones.iter().flatten().filter(|one| one.way.is_grouped()).count()
+        self.states.iter().flatten().filter(|state| state.mode.is_grouped()).count()
     }
 
-    /// A place for patterns that are run on the same names.
-    pub fn new_place(&mut self) -> u32 {
-        self.free_places.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            self.places.len() as u32 - 1
+    /// A new set of patterns that are run on the same names.
+    pub fn new_set(&mut self) -> u32 {
+        self.free_sets.pop().unwrap_or_else(|| {
+            self.sets.push(PatternSet::default());
+            self.sets.len() as u32 - 1
         })
     }
 
     /// Adds a number to a pattern.
-    pub fn insert(&mut self, place: u32, own: Own, number: u32) {
-        let here = &mut self.places[place as usize];
-        if let Some(&known) = here.by_own.get(&own) {
-            if let Some(one) = &mut self.ones[known as usize] {
-                one.numbers.push(number);
+    pub fn insert(&mut self, set_id: u32, pattern: AutomatonPattern, number: u32) {
+        let set = &mut self.sets[set_id as usize];
+        if let Some(&known) = set.by_pattern.get(&pattern) {
+            if let Some(state) = &mut self.states[known as usize] {
+                state.numbers.push(number);
             }
             return;
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.ones.push(None);
-            self.ones.len() as u32 - 1
+            self.states.push(None);
+            self.states.len() as u32 - 1
         });
-        self.born += 1;
-        let born = self.born;
-        let filed = here.grams.choose(&own.clauses(), &here.recent);
-        here.by_own.insert(own.clone(), id);
-        here.note(Member { id, born });
-        let way = if filed.is_empty() { Way::New } else { Way::Filed };
-        match way {
-            Way::Filed => here.grams.insert(&filed, id),
-            Way::New | Way::Alone | Way::Grouped(_) => {
-                here.always.push(id);
-                self.due.push(place);
+        self.generation += 1;
+        let generation = self.generation;
+        let filed = set.grams.choose(&pattern.clauses(), &set.recent);
+        set.by_pattern.insert(pattern.clone(), id);
+        set.list(PatternRef { id, generation });
+        let mode = if filed.is_empty() { RunMode::New } else { RunMode::Filed };
+        match mode {
+            RunMode::Filed => set.grams.insert(&filed, id),
+            RunMode::New | RunMode::Alone | RunMode::Grouped(_) => {
+                set.always.push(id);
+                self.due.push(set_id);
             }
         }
         let numbers = SmallVec::from_slice(&[number]);
-        let (weight, spent) = (own.weight(), Spent::default());
+        let (weight, spent) = (pattern.weight(), Spent::default());
         let (seen, tries, runs, stopped) = (0, 0, 0, false);
-        self.ones[id as usize] =
-            Some(Box::new(One { own, place, born, filed, numbers, weight, way, seen, tries, runs, stopped, spent }));
+        self.states[id as usize] = Some(Box::new(PatternState {
+            pattern,
+            set_id,
+            generation,
+            filed,
+            numbers,
+            weight,
+            mode,
+            seen,
+            tries,
+            runs,
+            stopped,
+            spent,
+        }));
     }
 
-    /// Takes a number from a pattern, if it is there. Tells whether the place is empty then: it is given back.
-    pub fn remove(&mut self, place: u32, own: &Own, number: u32) -> bool {
-        let here = &mut self.places[place as usize];
-        let Some(&id) = here.by_own.get(own) else { return false };
-        let Some(one) = &mut self.ones[id as usize] else { return false };
-        one.numbers.retain(|known| *known != number);
-        if !one.numbers.is_empty() {
+    /// Removes a number from a pattern, if present. Returns whether the set is empty then: its slot is reused.
+    pub fn remove(&mut self, set_id: u32, pattern: &AutomatonPattern, number: u32) -> bool {
+        let set = &mut self.sets[set_id as usize];
+        let Some(&id) = set.by_pattern.get(pattern) else { return false };
+        let Some(state) = &mut self.states[id as usize] else { return false };
+        state.numbers.retain(|known| *known != number);
+        if !state.numbers.is_empty() {
             return false;
         }
-        here.forget(id, one);
-        // Freeing a regex with what it has cached takes long.
-        self.trash.extend(self.ones[id as usize].take().map(|one| one as Trash));
+        set.remove(id, state);
+        // Freeing a regex with its caches takes long.
+        self.trash.extend(self.states[id as usize].take().map(|state| state as Trash));
         self.free.push(id);
         self.stopped.retain(|&known| known != id);
-        let is_empty = here.by_own.is_empty();
-        // What is being made for it would be taken for what is made for the next ones here: until then it is nobody's.
-        if is_empty && here.replaced.is_none() {
-            *here = Place::default();
-            self.free_places.push(place);
+        let is_empty = set.by_pattern.is_empty();
+        // A pending build for this set must not be taken for one of a later set: the slot is reused only after it.
+        if is_empty && set.replaced.is_none() {
+            *set = PatternSet::default();
+            self.free_sets.push(set_id);
         }
         is_empty
     }
 
-    /// Has something freed elsewhere.
-    pub fn throw_away(&mut self, trash: Trash) {
+    /// Frees something on the builder thread.
+    pub fn free_later(&mut self, trash: Trash) {
         self.trash.push(trash);
     }
 
-    /// Appends the numbers of the patterns of a place that match `name`.
+    /// Appends the interests of a set whose pattern matches `name`.
     #[inline]
-    pub fn find(&mut self, place: u32, name: &[u8], found: &mut Vec<u32>) {
+    pub fn find(&mut self, set_id: u32, name: &[u8], found: &mut Vec<u32>) {
         self.names += 1;
-        self.governor.saw_record();
-        let here = &mut self.places[place as usize];
-        here.worth.names += 1;
-        here.recent.see(name);
-        let key = if here.worth.is_first() { self.memo.key(place, name) } else { None };
+        self.governor.count_record();
+        let set = &mut self.sets[set_id as usize];
+        set.memo_use.names += 1;
+        set.recent.offer(name);
+        let key = if set.memo_use.probes_first() { self.memo.key(set_id, name) } else { None };
         self.matches.clear();
-        if !key.as_ref().is_some_and(|key| self.recall_all(place, key)) {
-            self.look(place, name, key);
+        if !key.as_ref().is_some_and(|key| self.recall_complete(set_id, key)) {
+            self.match_name(set_id, name, key);
         }
         for &id in &self.matches {
-            if let Some(one) = &self.ones[id as usize] {
-                found.extend_from_slice(&one.numbers);
+            if let Some(state) = &self.states[id as usize] {
+                found.extend_from_slice(&state.numbers);
             }
         }
     }
 
-    /// Finds what matches a name.
-    fn look(&mut self, place: u32, name: &[u8], key: Option<Key>) {
-        let here = &mut self.places[place as usize];
+    /// Matches a name, with the memo if there is enough work.
+    fn match_name(&mut self, set_id: u32, name: &[u8], key: Option<MemoKey>) {
+        let set = &mut self.sets[set_id as usize];
         self.candidates.clear();
-        self.candidates.extend_from_slice(&here.always);
-        here.grams.find(name, &mut self.candidates);
-        let work = self.candidates.len() + here.seats.len() * GROUP_WORK;
-        here.worth.work = here.worth.work.saturating_add(work as u32);
-        let key = if key.is_none() && work >= MEMO_FROM { self.memo.key(place, name) } else { key };
-        if work == 0 && key.is_none() || key.as_ref().is_some_and(|key| self.recall(place, key, name)) {
+        self.candidates.extend_from_slice(&set.always);
+        set.grams.find(name, &mut self.candidates);
+        let work = self.candidates.len() + set.groups.len() * GROUP_WORK;
+        set.memo_use.work = set.memo_use.work.saturating_add(work as u32);
+        let key = if key.is_none() && work >= MEMO_FROM { self.memo.key(set_id, name) } else { key };
+        if work == 0 && key.is_none() || key.as_ref().is_some_and(|key| self.recall(set_id, key, name)) {
             return;
         }
-        self.run(place, name);
+        self.run(set_id, name);
         if let Some(key) = key {
             self.wants_memo.get_or_insert(true);
-            let here = &self.places[place as usize];
-            self.memo.put(&key, &self.matches, here.newest);
+            let set = &self.sets[set_id as usize];
+            self.memo.put(&key, &self.matches, set.newest);
         }
     }
 
-    /// Takes the matches of a name from what was found before, if no pattern has come since.
+    /// Answers from the memo, if no pattern was added since.
     #[inline]
-    fn recall_all(&mut self, place: u32, key: &Key) -> bool {
-        let here = &mut self.places[place as usize];
-        let Some(known) = self.memo.get(key).filter(|known| known.newest >= here.newest) else { return false };
-        here.worth.recalled += 1;
+    fn recall_complete(&mut self, set_id: u32, key: &MemoKey) -> bool {
+        let set = &mut self.sets[set_id as usize];
+        let Some(known) = self.memo.get(key).filter(|known| known.newest >= set.newest) else { return false };
+        set.memo_use.recalled += 1;
         self.matches.extend_from_slice(&known.ids[..known.count]);
-        self.matches.retain(|&id| is_still(&self.ones, id, known.newest, place));
+        self.matches.retain(|&id| is_unchanged(&self.states, id, known.newest, set_id));
         true
     }
 
-    /// Whether [`Automata::prefetch`] is worth calling: what was found for names before is looked up first here.
+    /// Whether [`Automata::prefetch`] pays: the memo is probed first for this set.
     #[inline]
-    pub fn looks_ahead(&self, place: u32) -> bool {
-        self.memo.is_used() && self.places[place as usize].worth.is_first()
+    pub fn prefetch_pays(&self, set_id: u32) -> bool {
+        self.memo.is_used() && self.sets[set_id as usize].memo_use.probes_first()
     }
 
-    /// Asks for the memory that [`Automata::find`] may need for this name.
+    /// Prefetches the memory that [`Automata::find`] may need for this name.
     #[inline]
-    pub fn prefetch(&self, place: u32, name: &[u8]) {
-        if let Some(key) = self.memo.key(place, name) {
+    pub fn prefetch(&self, set_id: u32, name: &[u8]) {
+        if let Some(key) = self.memo.key(set_id, name) {
             self.memo.prefetch(&key);
         }
     }
 
-    /// Takes the matches of a name from what was found before. Tells whether that was enough.
+    /// Answers from the memo and runs newer patterns. Returns false if the name has to be matched anew.
     #[inline]
-    fn recall(&mut self, place: u32, key: &Key, name: &[u8]) -> bool {
-        let here = &self.places[place as usize];
+    fn recall(&mut self, set_id: u32, key: &MemoKey, name: &[u8]) -> bool {
+        let set = &self.sets[set_id as usize];
         let Some(known) = self.memo.get(key) else { return false };
-        let Some(since) = here.since(known.newest) else { return false };
+        let Some(since) = set.since(known.newest) else { return false };
         for &id in &known.ids[..known.count] {
-            if is_still(&self.ones, id, known.newest, place) {
+            if is_unchanged(&self.states, id, known.newest, set_id) {
                 self.matches.push(id);
             }
         }
         if since.is_empty() {
             return true;
         }
-        // Of the newer ones the name has to be run on those that are candidates, or in groups by now.
-        let (ones, newest) = (&self.ones, known.newest);
-        let grouped = |member: &&Member| {
-            ones[member.id as usize].as_ref().is_some_and(|one| one.born == member.born && one.way.is_grouped())
+        // Newer patterns that are candidates, or in groups by now, have to be run on the name.
+        let (states, newest) = (&self.states, known.newest);
+        let grouped = |member: &&PatternRef| {
+            states[member.id as usize]
+                .as_ref()
+                .is_some_and(|state| state.generation == member.generation && state.mode.is_grouped())
         };
-        if since.iter().filter(grouped).count() > here.seats.len() * GROUP_WORK {
-            // The groups take less time.
+        if since.iter().filter(grouped).count() > set.groups.len() * GROUP_WORK {
+            // Running the groups takes less time.
             self.matches.clear();
             return false;
         }
-        self.candidates.retain(|&id| ones[id as usize].as_ref().is_some_and(|one| one.born > newest));
+        self.candidates.retain(|&id| states[id as usize].as_ref().is_some_and(|state| state.generation > newest));
         self.candidates.extend(since.iter().filter(grouped).map(|member| member.id));
-        let mut run = self.start(place, name, self.candidates.len() >= TIMED_FROM);
+        let mut run = self.start_run(set_id, name, self.candidates.len() >= TIMED_FROM);
         self.run_alone(&mut run);
-        let here = &self.places[place as usize];
-        self.memo.put(key, &self.matches, here.newest);
+        let set = &self.sets[set_id as usize];
+        self.memo.put(key, &self.matches, set.newest);
         true
     }
 
-    fn start<'n>(&mut self, place: u32, name: &'n [u8], timed: bool) -> Run<'n> {
+    fn start_run<'n>(&mut self, set_id: u32, name: &'n [u8], timed: bool) -> NameRun<'n> {
         let each = timed || name.len() > REGEX_NAME_BYTES_MAX;
         let times = if each { 1 } else { TIMED_EVERY };
         let lap = (each || self.names.is_multiple_of(TIMED_EVERY)).then(|| self.governor.start());
-        Run { place, name, lap, times, is_cold: false }
+        NameRun { set_id, name, lap, times, is_cold: false }
     }
 
-    /// Runs the groups of the place, and the candidates.
-    fn run(&mut self, place: u32, name: &[u8]) {
-        let seats = self.places[place as usize].seats.len();
-        let mut run = self.start(place, name, self.candidates.len() + seats >= TIMED_FROM);
-        for index in 0..seats {
+    /// Runs the groups of the set, and the candidates.
+    fn run(&mut self, set_id: u32, name: &[u8]) {
+        let groups = self.sets[set_id as usize].groups.len();
+        let mut run = self.start_run(set_id, name, self.candidates.len() + groups >= TIMED_FROM);
+        for index in 0..groups {
             self.run_group(&mut run, index);
         }
         self.run_alone(&mut run);
     }
 
-    fn run_group(&mut self, run: &mut Run<'_>, index: usize) {
-        let seat = &mut self.places[run.place as usize].seats[index];
-        if seat.stopped {
+    fn run_group(&mut self, run: &mut NameRun<'_>, index: usize) {
+        let group = &mut self.sets[run.set_id as usize].groups[index];
+        if group.stopped {
             return;
         }
         if run.name.len() > GROUP_NAME_BYTES_MAX {
-            self.stop_group(run.place as usize, index);
+            self.stop_group(run.set_id as usize, index);
             return;
         }
         let before = self.matches.len();
-        let (ones, matches) = (&self.ones, &mut self.matches);
-        let take = |member: Member| {
-            if is_there(ones, member) {
+        let (states, matches) = (&self.states, &mut self.matches);
+        let matched = |member: PatternRef| {
+            if is_present(states, member) {
                 matches.push(member.id);
             }
         };
-        // A glob knows more of the empty name than its regex does.
-        if run.name.is_empty() || seat.group.run(run.name, self.names, take).is_err() {
+        // A glob's regex differs from it for the empty name.
+        if run.name.is_empty() || group.automaton.run(run.name, self.names, matched).is_err() {
             self.matches.truncate(before);
-            seat.undecided += 1;
-            let there = |member: &&Member| is_there(ones, **member);
-            self.candidates.extend(seat.group.members.iter().filter(there).map(|member| member.id));
+            group.undecided += 1;
+            let there = |member: &&PatternRef| is_present(states, **member);
+            self.candidates.extend(group.automaton.members.iter().filter(there).map(|member| member.id));
         }
         if let Some(lap) = &mut run.lap {
             let ns = self.governor.lap(lap, run.times);
-            seat.spent.add(ns, self.governor.window());
+            group.spent.add(ns, self.governor.window());
             if self.governor.is_over() {
                 self.stop_some();
             }
@@ -334,20 +348,21 @@ impl Automata {
     }
 
     /// Runs the candidates.
-    fn run_alone(&mut self, run: &mut Run<'_>) {
+    fn run_alone(&mut self, run: &mut NameRun<'_>) {
         let candidates = std::mem::take(&mut self.candidates);
-        // Those since the clock was last read, and how many of them did run.
+        // The candidates since the clock was last read, and how many of them were run.
         let (mut from, mut ran) = (0, 0);
         for (index, &id) in candidates.iter().enumerate() {
-            let Some(one) = &mut self.ones[id as usize] else { continue };
-            if one.stopped || one.seen == self.names {
+            let Some(state) = &mut self.states[id as usize] else { continue };
+            if state.stopped || state.seen == self.names {
                 continue;
             }
-            one.seen = self.names;
-            let is_cold = one.runs < COLD_RUNS;
-            one.runs += u32::from(is_cold);
-            let heavy = is_cold || one.weight > REGEX_HEAVY_BYTES;
-            if run.name.len() > REGEX_NAME_BYTES_MAX && one.weight.saturating_mul(run.name.len()) > REGEX_NAME_WORK_MAX
+            state.seen = self.names;
+            let is_cold = state.runs < COLD_RUNS;
+            state.runs += u32::from(is_cold);
+            let heavy = is_cold || state.weight > REGEX_HEAVY_BYTES;
+            if run.name.len() > REGEX_NAME_BYTES_MAX
+                && state.weight.saturating_mul(run.name.len()) > REGEX_NAME_WORK_MAX
             {
                 self.stop(id);
                 continue;
@@ -359,15 +374,15 @@ impl Automata {
                 self.charge(run, &candidates[from..index]);
                 (from, ran) = (index, 0);
             }
-            let Some(one) = &mut self.ones[id as usize] else { continue };
-            if one.own.matches(run.name) {
+            let Some(state) = &mut self.states[id as usize] else { continue };
+            if state.pattern.matches(run.name) {
                 self.matches.push(id);
             }
             ran += 1;
             run.is_cold = is_cold;
-            if heavy || ran == TOGETHER || run.lap.is_some() && self.governor.is_close() {
+            if heavy || ran == TIMED_TOGETHER || run.lap.is_some() && self.governor.is_close() {
                 if self.charge(run, &candidates[from..=index]) {
-                    // So much had to be stopped that those who have not run yet may be as expensive.
+                    // So much had to be stopped that the candidates not run yet may be as expensive.
                     candidates[index..].iter().for_each(|&id| self.stop(id));
                     ran = 0;
                     break;
@@ -381,28 +396,28 @@ impl Automata {
         self.candidates = candidates;
     }
 
-    /// Ends a turn: appends the numbers of the patterns that were stopped in it. They are to be removed.
+    /// Ends a turn: appends the interests of the patterns that were stopped in it. The caller removes them.
     #[inline]
     pub fn end_turn(&mut self, demoted: &mut Vec<u32>) {
         self.governor.end_turn();
         for &id in &self.stopped {
-            if let Some(one) = &self.ones[id as usize] {
-                demoted.extend_from_slice(&one.numbers);
+            if let Some(state) = &self.states[id as usize] {
+                demoted.extend_from_slice(&state.numbers);
             }
         }
-        while let Some(answer) = self.builder.take() {
-            self.take_in(answer);
+        while let Some(answer) = self.builder.next() {
+            self.install(answer);
         }
         if self.wants_memo == Some(true) {
             self.wants_memo = Some(false);
-            self.builder.start_slots();
+            self.builder.request_slots();
         }
-        let looks_through = self.names - self.reviewed >= REVIEW_EVERY;
-        if looks_through {
-            self.look_through();
+        let reviews = self.names - self.reviewed >= REVIEW_EVERY;
+        if reviews {
+            self.review();
         }
-        while let Some(place) = self.due.pop() {
-            self.group(place, looks_through);
+        while let Some(set_id) = self.due.pop() {
+            self.start_build(set_id, reviews);
         }
         if !self.trash.is_empty() {
             self.builder.free(std::mem::take(&mut self.trash));

@@ -1,59 +1,59 @@
-//! The one thread of the process that makes groups, so that no shard waits for it. It is there while somebody uses it.
+//! The process's one thread that builds groups, so that no shard waits for that. It runs while it has users.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
-use super::group::{Made, make};
-use super::memo::{Slot, free_slots};
-use super::place::Lists;
+use super::group::{Built, build_groups};
+use super::memo::{MemoSlot, new_slots};
+use super::pattern_set::PatternLists;
 
-/// What is to be made.
-struct Job {
-    place: u32,
-    lists: Lists,
+/// A group to build.
+struct BuildJob {
+    set_id: u32,
+    lists: PatternLists,
     names: Vec<Box<[u8]>>,
     answer: Sender<Answer>,
 }
 
-/// What has been made.
+/// A finished build.
 pub enum Answer {
-    /// Groups for a place.
-    Groups(u32, Made),
+    /// Groups for a pattern set.
+    Groups(u32, Built),
     /// Memory for the memo.
-    Slots(Vec<Slot>),
+    Slots(Vec<MemoSlot>),
 }
 
-/// What takes long to be freed.
+/// Something that takes long to free.
 pub type Trash = Box<dyn Send>;
 
 enum Task {
-    Make(Job),
+    Build(BuildJob),
     Slots(Sender<Answer>),
     Free(Vec<Trash>),
     Run(Box<dyn FnOnce() + Send>),
 }
 
-struct Shared {
+struct BuilderQueue {
     tasks: Sender<Task>,
 }
 
-/// A shard's way to the thread.
+/// A shard's handle to the thread.
 pub struct Builder {
-    /// None until there is something to make.
-    shared: Option<Arc<Shared>>,
+    /// `None` until there is something to build.
+    queue: Option<Arc<BuilderQueue>>,
     answer: Sender<Answer>,
     answers: Receiver<Answer>,
     pending: usize,
 }
 
-/// The users of the thread hold it; when the last has gone the thread has no more jobs to wait for, and ends.
-static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+/// Only the users keep the sender alive: when the last one drops it, the thread's queue closes and the thread ends.
+static QUEUE: Mutex<Weak<BuilderQueue>> = Mutex::new(Weak::new());
 
-fn shared() -> Option<Arc<Shared>> {
-    let mut known = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(shared) = known.upgrade() {
-        return Some(shared);
+fn queue() -> Option<Arc<BuilderQueue>> {
+    let mut known = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(queue) = known.upgrade() {
+        return Some(queue);
     }
     let (tasks, waiting) = channel::<Task>();
     thread::Builder::new()
@@ -61,73 +61,75 @@ fn shared() -> Option<Arc<Shared>> {
         .spawn(move || {
             for task in waiting {
                 match task {
-                    // Where the shard has gone nobody wants the answer.
-                    Task::Make(job) => _ = job.answer.send(Answer::Groups(job.place, make(&job.lists, &job.names))),
-                    Task::Slots(answer) => _ = answer.send(Answer::Slots(free_slots())),
+                    // If the shard is gone, the answer is dropped.
+                    Task::Build(job) => {
+                        _ = job.answer.send(Answer::Groups(job.set_id, build_groups(&job.lists, &job.names)))
+                    }
+                    Task::Slots(answer) => _ = answer.send(Answer::Slots(new_slots())),
                     Task::Free(trash) => drop(trash),
                     Task::Run(run) => run(),
                 }
             }
         })
         .ok()?;
-    let shared = Arc::new(Shared { tasks });
-    *known = Arc::downgrade(&shared);
-    Some(shared)
+    let queue = Arc::new(BuilderQueue { tasks });
+    *known = Arc::downgrade(&queue);
+    Some(queue)
 }
 
-/// The thread, for who makes it before any shard needs it: threads run where their maker may run, and a shard's may run
-/// on its own core only. It stays as long as this.
-pub struct BuilderThread(Arc<Shared>);
+/// Keeps the thread alive. To be started before any shard needs it: a thread inherits the CPU affinity of its creator,
+/// and a shard's thread is pinned to one core.
+pub struct BuilderThread(Arc<BuilderQueue>);
 
 impl BuilderThread {
-    /// Starts it where it does not run yet; none where the system has no thread.
+    /// Starts the thread if it does not run yet; `None` if the system refuses a thread.
     pub fn start() -> Option<BuilderThread> {
-        shared().map(BuilderThread)
+        queue().map(BuilderThread)
     }
 
-    /// Has it do something, after what it was asked for before. False where it has ended.
+    /// Runs a task after all earlier ones. False if the thread has ended.
     pub fn run(&self, task: impl FnOnce() + Send + 'static) -> bool {
         self.0.tasks.send(Task::Run(Box::new(task))).is_ok()
     }
 }
 
 impl Builder {
-    /// No job yet, and no thread.
+    /// No job and no thread yet.
     pub fn new() -> Builder {
         let (answer, answers) = channel();
-        Builder { shared: None, answer, answers, pending: 0 }
+        Builder { queue: None, answer, answers, pending: 0 }
     }
 
-    /// Has groups made of each of these lists of patterns of a place. Tells whether there is a thread that does it.
-    pub fn start(&mut self, place: u32, lists: Lists, names: Vec<Box<[u8]>>) -> bool {
+    /// Requests one or more groups for each of these lists of patterns. Returns whether a thread does it.
+    pub fn request_groups(&mut self, set_id: u32, lists: PatternLists, names: Vec<Box<[u8]>>) -> bool {
         let answer = self.answer.clone();
-        let sent = self.send(Task::Make(Job { place, lists, names, answer }));
+        let sent = self.send(Task::Build(BuildJob { set_id, lists, names, answer }));
         self.pending += usize::from(sent);
         sent
     }
 
-    /// Has memory made for the memo.
-    pub fn start_slots(&mut self) {
+    /// Requests memory for the memo.
+    pub fn request_slots(&mut self) {
         let answer = self.answer.clone();
         self.pending += usize::from(self.send(Task::Slots(answer)));
     }
 
     fn send(&mut self, task: Task) -> bool {
-        if self.shared.is_none() {
-            self.shared = shared();
+        if self.queue.is_none() {
+            self.queue = queue();
         }
-        self.shared.as_ref().is_some_and(|shared| shared.tasks.send(task).is_ok())
+        self.queue.as_ref().is_some_and(|queue| queue.tasks.send(task).is_ok())
     }
 
-    /// Has these freed by the thread, where there is one; without it they are freed here.
+    /// Frees these on the thread if it runs, else here.
     pub fn free(&mut self, trash: Vec<Trash>) {
-        // What cannot be sent is dropped here.
+        // A failed send drops them here.
         self.send(Task::Free(trash));
     }
 
-    /// What was made since.
+    /// The next finished build, if any.
     #[inline]
-    pub fn take(&mut self) -> Option<Answer> {
+    pub fn next(&mut self) -> Option<Answer> {
         if self.pending == 0 {
             return None;
         }
@@ -136,7 +138,7 @@ impl Builder {
         Some(answer)
     }
 
-    /// Waits for what is being made, and tells the next of it.
+    /// Waits for the next finished build, if any is pending.
     #[cfg(all(test, not(loom)))]
     pub fn wait(&mut self) -> Option<Answer> {
         if self.pending == 0 {

@@ -1,20 +1,20 @@
-//! How much of a shard's time the automata take, and when it is too much.
+//! The bounds on the time that automata take from a shard.
 //!
 //! Two bounds: a share of the wall time, over windows of [`REGEX_WINDOW_NS`], and a bound per turn that grows with its
-//! records. Past either, whoever is most expensive has to stop at once. The bound of the turn is then extended, each time
-//! by half as much, so that the turn ends, however many there are to stop.
+//! records. Past either, the most expensive patterns are stopped at once. The turn's bound is then extended, each time
+//! by half as much, so that the turn ends, however many have to be stopped.
 //!
-//! The wall clock is cheap to read, and wrong when the thread is taken off its core. So a time that is suspiciously long
-//! counts little, and for a while the thread's own time is measured beside it.
+//! The wall clock is cheap to read, and wrong when the thread is preempted. So a suspiciously long time counts little,
+//! and for a while the thread's CPU time is measured too.
 
 use crate::clock::{monotonic_ns, thread_cpu_ns};
 use crate::limits::{REGEX_RECORD_NS, REGEX_SUSPECT_NS, REGEX_TURN_NS, REGEX_WINDOW_NS, REGEX_WINDOW_SPENT_NS};
 
-/// What tells the time, in nanoseconds that never go back.
+/// A source of time in nanoseconds that never goes back.
 pub trait Clock: Send {
-    /// On the wall.
+    /// The wall clock, monotonic.
     fn wall_ns(&mut self) -> u64;
-    /// For which this thread has run. Dear.
+    /// The time for which this thread has run. Expensive to read.
     fn cpu_ns(&mut self) -> u64;
 }
 
@@ -31,23 +31,23 @@ impl Clock for SystemClock {
     }
 }
 
-/// After a suspicious time so many more are measured by the thread's own time.
+/// After a suspicious time, laps that are measured by CPU time too.
 const CAREFUL: u32 = 32;
 
-/// The fourth time in one turn.
+/// Everything is stopped when a bound is passed for the fourth time in one turn.
 const PASSED_MAX: u32 = 4;
 
-/// Everything, in the parts that [`Governor::stop`] tells.
+/// Everything: the denominator of [`Governor::stop`]'s result.
 pub const ALL: u64 = 256;
 
-/// A time that is being measured.
+/// A running time measurement.
 #[derive(Clone, Copy)]
 pub struct Lap {
     wall: u64,
     cpu: Option<u64>,
 }
 
-/// What somebody has cost in the last window that it ran in, and in those before, halved with each.
+/// A cost in the last window in which it occurred, plus those of the windows before, halved with each.
 #[derive(Clone, Copy, Default)]
 pub struct Spent {
     ns: u64,
@@ -55,28 +55,28 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// Adds to it.
+    /// Adds a cost.
     pub fn add(&mut self, ns: u64, window: u64) {
         *self = Spent { ns: self.at(window) + ns, window };
     }
 
-    /// What it comes to in this window, in nanoseconds.
+    /// The decayed cost as of this window, in nanoseconds.
     pub fn at(self, window: u64) -> u64 {
         self.ns >> (window - self.window).min(63)
     }
 }
 
-/// The account of the time.
+/// The account of matching time.
 pub struct Governor {
     clock: Box<dyn Clock>,
     careful: u32,
     window_start: u64,
-    /// How many windows there have been.
+    /// The number of windows so far.
     window: u64,
     window_spent: u64,
     turn_spent: u64,
     turn_bound: u64,
-    /// How often the bound was passed in this turn.
+    /// How often a bound was passed in this turn.
     passed: u32,
 }
 
@@ -95,14 +95,14 @@ impl Governor {
         }
     }
 
-    /// Begins to measure.
+    /// Starts a measurement.
     #[inline]
     pub fn start(&mut self) -> Lap {
         Lap { wall: self.clock.wall_ns(), cpu: (self.careful > 0).then(|| self.clock.cpu_ns()) }
     }
 
-    /// Counts the time since `lap`, which is of one in `times` of its kind, and begins to measure anew. Tells it, in
-    /// nanoseconds.
+    /// Accounts for the time since `lap`, which stands for `times` runs of its kind, and restarts the measurement.
+    /// Returns that time in nanoseconds.
     pub fn lap(&mut self, lap: &mut Lap, times: u64) -> u64 {
         let now = self.clock.wall_ns();
         let wall = now.saturating_sub(lap.wall);
@@ -128,8 +128,8 @@ impl Governor {
         ns
     }
 
-    /// As [`Governor::lap`], for what ran for the first times and built up what it runs on. That counts an eighth, up to
-    /// what is suspicious: it does not come again.
+    /// As [`Governor::lap`], for first runs, which also build states. Up to the suspicious threshold that counts an
+    /// eighth: it does not recur.
     pub fn cold_lap(&mut self, lap: &mut Lap) -> u64 {
         let (window, turn) = (self.window_spent, self.turn_spent);
         let ns = self.lap(lap, 1);
@@ -139,13 +139,13 @@ impl Governor {
         counted
     }
 
-    /// One more record was looked at.
+    /// Counts a record, which extends the turn's bound.
     #[inline]
-    pub fn saw_record(&mut self) {
+    pub fn count_record(&mut self) {
         self.turn_bound += REGEX_RECORD_NS;
     }
 
-    /// Which window it is.
+    /// The current window.
     pub fn window(&self) -> u64 {
         self.window
     }
@@ -156,14 +156,14 @@ impl Governor {
         self.window_spent > REGEX_WINDOW_SPENT_NS || self.turn_spent > self.turn_bound
     }
 
-    /// Whether so much is spent that it has to be known on whom.
+    /// Whether so much is spent that the next costs must be attributed precisely.
     #[inline]
     pub fn is_close(&self) -> bool {
         self.window_spent > REGEX_WINDOW_SPENT_NS / 4 * 3 || self.turn_spent > self.turn_bound / 2
     }
 
-    /// To be called where a bound is passed: tells which part of what was spent is to be stopped, in parts of [`ALL`]:
-    /// half, then three quarters, then seven eighths, then all, each time in one turn.
+    /// To be called when a bound is passed: returns which part of the cost is to be stopped, in parts of [`ALL`]: half,
+    /// then three quarters, then seven eighths, then all, within one turn.
     pub fn stop(&mut self) -> u64 {
         self.passed = (self.passed + 1).min(PASSED_MAX);
         self.turn_bound = self.turn_spent + (REGEX_TURN_NS >> self.passed);
@@ -171,7 +171,7 @@ impl Governor {
         if self.passed == PASSED_MAX { ALL } else { ALL - (ALL >> self.passed) }
     }
 
-    /// A turn has ended.
+    /// Ends a turn.
     #[inline]
     pub fn end_turn(&mut self) {
         self.turn_spent = 0;
@@ -186,11 +186,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Two clocks that a test sets. Everything is on one thread, so that any ordering does.
+    /// Two clocks that a test sets. Everything runs on one thread, so any ordering is right.
     #[derive(Clone, Default)]
-    struct Set(Arc<[AtomicU64; 2]>);
+    struct ManualClock(Arc<[AtomicU64; 2]>);
 
-    impl Set {
+    impl ManualClock {
         fn pass(&self, wall: u64, cpu: u64) {
             // Relaxed: read on this thread only.
             self.0[0].fetch_add(wall, Ordering::Relaxed);
@@ -198,7 +198,7 @@ mod tests {
         }
     }
 
-    impl Clock for Set {
+    impl Clock for ManualClock {
         fn wall_ns(&mut self) -> u64 {
             // Relaxed: written on this thread only.
             self.0[0].load(Ordering::Relaxed)
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_share_of_the_wall_time_is_allowed_and_no_more() {
-        let clock = Set::default();
+        let clock = ManualClock::default();
         let mut governor = Governor::new(Box::new(clock.clone()));
         let mut run = |busy: u64, idle: u64| {
             let mut lap = governor.start();
@@ -227,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn the_core_given_to_others_is_nobodys_cost() {
-        let clock = Set::default();
+    fn preemption_is_no_patterns_cost() {
+        let clock = ManualClock::default();
         let mut governor = Governor::new(Box::new(clock.clone()));
         for _ in 0..8 {
             let mut lap = governor.start();
@@ -243,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn the_more_often_a_turn_is_too_long_the_more_is_stopped() {
-        let mut governor = Governor::new(Box::new(Set::default()));
+    fn repeated_overruns_of_a_turn_stop_more() {
+        let mut governor = Governor::new(Box::new(ManualClock::default()));
         let parts: Vec<u64> = (0..5).map(|_| governor.stop()).collect();
         assert_eq!(parts, [128, 192, 224, ALL, ALL]);
         governor.end_turn();

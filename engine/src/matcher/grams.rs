@@ -1,26 +1,26 @@
-//! Which regexes a name cannot match, without running any: each is filed under a few bytes that every name it matches
-//! contains, and a name is looked through once for all of them.
+//! Which regexes a name cannot match, without running any: each is filed under a few grams that every name it matches
+//! contains, and one scan of the name finds the candidates of all.
 //!
-//! A *gram* is one to three bytes in a row. Of what a regex [`Needs`](crate::filter::Needs) the list is taken whose
-//! grams are rarest among the names seen lately and fullest of regexes the least.
+//! A *gram* is one to three bytes in a row. Of the clauses that a regex [`Needs`](crate::filter::Needs), the one is
+//! chosen whose grams are rarest among recent names and have the fewest regexes filed under them.
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::recent::Recent;
+use super::recent::RecentNames;
 
 /// Up to three bytes, with their number above them.
 pub type Gram = u32;
 
-/// The grams that one regex is filed under; without any it has to be run on every name.
+/// The grams that one regex is filed under; with none it has to be run on every name.
 pub type Filed = SmallVec<[Gram; 2]>;
 
-/// After this many grams have gone, the bits are made anew.
+/// After this many grams have been removed, the bits are rebuilt.
 const STALE_MAX: u32 = 64;
 
-/// For grams of one, two and three bytes: whether there is any such, by the bytes or their hash.
+/// Which grams of one, two and three bytes exist, as bits by the bytes or their hash.
 struct Bits {
     one: [u64; 4],
     two: [u64; 1024],
@@ -31,7 +31,7 @@ struct Bits {
 /// Regexes by the grams that they need.
 #[derive(Default)]
 pub struct Grams {
-    /// Only there once something is filed.
+    /// `None` until something is filed.
     bits: Option<Box<Bits>>,
     regexes: HashMap<Gram, Bucket, RandomState>,
     stale: u32,
@@ -41,7 +41,7 @@ pub struct Grams {
 #[derive(Default)]
 struct Bucket {
     ids: SmallVec<[u32; 4]>,
-    /// In how many names it was met, lately.
+    /// In how many names it occurred since the last count.
     met: u32,
 }
 
@@ -57,7 +57,7 @@ fn has(bits: &[u64], bit: u32) -> bool {
     bits[bit as usize >> 6] >> (bit & 63) & 1 == 1
 }
 
-/// Three bytes to sixteen bits.
+/// Hashes three bytes to sixteen bits.
 #[inline(always)]
 fn mixed(three: u32) -> u32 {
     three.wrapping_mul(0x9E37_79B1) >> 16
@@ -86,8 +86,8 @@ impl Grams {
         Grams { bits: None, regexes: HashMap::default(), stale: 0 }
     }
 
-    /// The grams to file a regex under that needs one string of each of these lists. `recent` are names to go by.
-    pub fn choose(&self, clauses: &[Vec<Vec<u8>>], recent: &Recent) -> Filed {
+    /// The grams under which to file a regex with these clauses. `recent` is the sample to judge them by.
+    pub fn choose(&self, clauses: &[Vec<Vec<u8>>], recent: &RecentNames) -> Filed {
         clauses
             .iter()
             .map(|clause| self.choose_for_each(clause, recent))
@@ -95,7 +95,7 @@ impl Grams {
             .map_or_else(Filed::new, |(_, filed)| filed)
     }
 
-    fn choose_for_each(&self, texts: &[Vec<u8>], recent: &Recent) -> (u64, Filed) {
+    fn choose_for_each(&self, texts: &[Vec<u8>], recent: &RecentNames) -> (u64, Filed) {
         let mut filed = Filed::new();
         let mut cost = 0;
         for text in texts {
@@ -109,8 +109,8 @@ impl Grams {
         (cost, filed)
     }
 
-    /// How often it will be met in vain, by a rough guess: in so many of 4,096 names, first of all.
-    fn cost(&self, bytes: &[u8], recent: &Recent) -> u64 {
+    /// A rough guess at its false candidates: how many of 4,096 names contain it, first of all.
+    fn cost(&self, bytes: &[u8], recent: &RecentNames) -> u64 {
         let filed = self.regexes.get(&gram(bytes)).map_or(0, |bucket| bucket.ids.len() as u64);
         let short = [0, 64, 8, 0][bytes.len()];
         let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count() as u64;
@@ -128,7 +128,7 @@ impl Grams {
         }
     }
 
-    /// Takes out a regex that was filed so.
+    /// Removes a regex that was filed under these grams.
     pub fn remove(&mut self, filed: &Filed, regex: u32) {
         for gram in filed {
             let Some(bucket) = self.regexes.get_mut(gram) else { continue };
@@ -184,8 +184,9 @@ impl Grams {
         }
     }
 
-    /// The regexes whose grams are met in more than one of `every` of so many names, about `max` of them, with how often
-    /// that was; counts anew for the grams of these, and for all if that is all.
+    /// The regexes with a gram that occurred in more than one of `every` of the last `names` names, about `max` of
+    /// them, with the number of occurrences. Restarts the count of their grams, and of all grams if that is the whole
+    /// list.
     pub fn busy(&mut self, names: u32, every: u32, max: usize) -> (Vec<(u32, u32)>, bool) {
         let mut busy = Vec::new();
         for bucket in self.regexes.values_mut().filter(|bucket| u64::from(bucket.met) * u64::from(every) > names.into())
@@ -218,10 +219,10 @@ mod tests {
     }
 
     #[test]
-    fn a_regex_is_met_where_a_needed_string_is_and_not_after_it_has_gone() {
+    fn a_regex_is_a_candidate_until_it_is_removed() {
         let mut grams = Grams::new();
         let needed = [vec![clause(&["user:"])], vec![clause(&["ab", "x"])], vec![clause(&["paid", "due"])]];
-        let filed: Vec<Filed> = needed.iter().map(|clauses| grams.choose(clauses, &Recent::default())).collect();
+        let filed: Vec<Filed> = needed.iter().map(|clauses| grams.choose(clauses, &RecentNames::default())).collect();
         filed.iter().enumerate().for_each(|(regex, filed)| grams.insert(filed, regex as u32));
         assert_eq!(found(&mut grams, "a user:17 is due"), [0, 2]);
         assert_eq!(found(&mut grams, "ab"), [1]);
@@ -238,16 +239,16 @@ mod tests {
     fn the_rarest_grams_are_taken() {
         let mut grams = Grams::new();
         let clauses = [clause(&["key:"]), clause(&["0zq"]), clause(&["a", "b"])];
-        let mut names = Recent::default();
-        [&b"key:1"[..], b"key:2"].iter().for_each(|name| names.see(name));
+        let mut names = RecentNames::default();
+        [&b"key:1"[..], b"key:2"].iter().for_each(|name| names.offer(name));
         assert_eq!(grams.choose(&clauses, &names)[..], [gram(b"0zq")]);
-        let first = grams.choose(&[clause(&["abcd"])], &Recent::default());
+        let first = grams.choose(&[clause(&["abcd"])], &RecentNames::default());
         grams.insert(&first, 1);
-        assert_ne!(grams.choose(&[clause(&["abcd"])], &Recent::default()), first);
+        assert_ne!(grams.choose(&[clause(&["abcd"])], &RecentNames::default()), first);
     }
 
     #[test]
     fn nothing_needed_is_nothing_filed() {
-        assert!(Grams::new().choose(&[], &Recent::default()).is_empty());
+        assert!(Grams::new().choose(&[], &RecentNames::default()).is_empty());
     }
 }

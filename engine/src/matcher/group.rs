@@ -1,8 +1,8 @@
-//! Many patterns in one lazy DFA, which finds all that match in one pass over the name.
+//! Many patterns in one lazy DFA, which finds all matches in one pass over the name.
 //!
-//! A lazy DFA builds its states as names ask for them, which pays where they come again. Patterns that are free to begin
-//! anywhere multiply each other's states; together they can ask for new ones for ever. So a group is made off the hot
-//! path, tried on names that were seen lately, and halved as long as it is not at ease with them.
+//! A lazy DFA builds its states as names need them, which pays if the states recur. Unanchored patterns multiply each
+//! other's states; together they can need new ones forever. So a group is built off the hot path, tried on recent
+//! names, and halved until its states settle.
 
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
@@ -10,46 +10,45 @@ use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind};
 use regex_syntax::hir::{Hir, Look};
 
-use super::own::Own;
+use super::pattern::AutomatonPattern;
 use crate::filter::Regex;
 use crate::limits::{GROUP_CACHE_BYTES_MAX, GROUP_NFA_BYTES_MAX};
 
 /// Several patterns in one automaton.
-pub struct Group {
+pub struct GroupAutomaton {
     dfa: DFA,
     cache: Cache,
-    /// Whose pattern each is, by its number in the automaton.
-    pub members: Vec<Member>,
-    /// Whether all its patterns are anchored at the start, so that they do not multiply each other's states.
+    /// The patterns, by their number in the automaton.
+    pub members: Vec<PatternRef>,
+    /// Whether all patterns are anchored at the start, so that they do not multiply each other's states.
     pub anchored: bool,
-    /// For each pattern the last name that it matched.
+    /// For each pattern, the serial of the last name that it matched.
     matched: Vec<u64>,
 }
 
-/// One pattern of a group: where it is kept, and which of those that were ever kept there it is.
+/// A pattern's slot, and the generation that tells it from other patterns in the same slot before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Where.
+pub struct PatternRef {
+    /// The slot.
     pub id: u32,
-    /// Which.
-    pub born: u64,
+    /// The generation.
+    pub generation: u64,
 }
 
-/// The automaton cannot tell for this name: it does not decide it, or it would take too long.
+/// The automaton gave no answer for this name: it cannot decide it, or it would take too long.
 #[derive(Debug)]
 pub struct Undecided;
 
-impl Group {
-    /// Answers by `matched` the patterns that match `name`, which is not empty, each once. `serial` tells one name from
-    /// another.
+impl GroupAutomaton {
+    /// Calls `matched` once for each pattern that matches `name`, which must not be empty. `serial` identifies the
+    /// name.
     ///
-    /// # Errors
-    /// Where the automaton cannot tell. Some may have been answered by then.
+    /// [`Undecided`] if the automaton cannot decide; `matched` may have been called for some patterns by then.
     #[inline]
-    pub fn run(&mut self, name: &[u8], serial: u64, mut matched: impl FnMut(Member)) -> Result<(), Undecided> {
+    pub fn run(&mut self, name: &[u8], serial: u64, mut matched: impl FnMut(PatternRef)) -> Result<(), Undecided> {
         let (dfa, cache) = (&self.dfa, &mut self.cache);
         let mut state = dfa.start_state_forward(cache, &Input::new(name)).map_err(|_| Undecided)?;
-        // What keeps an automaton whose cache is full again and again from going on.
+        // Lets the automaton give up instead of filling its cache again and again.
         cache.search_start(0);
         let mut at = 0;
         loop {
@@ -83,17 +82,17 @@ impl Group {
         Ok(())
     }
 
-    /// How often the cache was full.
+    /// How often the cache was full and cleared.
     pub fn clear_count(&self) -> usize {
         self.cache.clear_count()
     }
 
-    /// The memory that it takes, in bytes.
+    /// Its memory in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.dfa.memory_usage() + self.cache.memory_usage()
     }
 
-    fn new(patterns: &[Parsed], anchored: bool) -> Option<Group> {
+    fn new(patterns: &[Parsed], anchored: bool) -> Option<GroupAutomaton> {
         let thompson = thompson::Config::new()
             .utf8(false)
             .nfa_size_limit(Some(GROUP_NFA_BYTES_MAX))
@@ -109,78 +108,78 @@ impl Group {
         let dfa = DFA::builder().configure(config).build_from_nfa(nfa).ok()?;
         let cache = dfa.create_cache();
         let members = patterns.iter().map(|pattern| pattern.member).collect();
-        Some(Group { dfa, cache, members, anchored, matched: vec![0; patterns.len()] })
+        Some(GroupAutomaton { dfa, cache, members, anchored, matched: vec![0; patterns.len()] })
     }
 
-    /// Whether these names, once seen, are matched without many new states for names like them.
-    fn is_at_ease(&mut self, names: &[Box<[u8]>]) -> bool {
+    /// Whether the states settle: after some of these names, the others add few new states.
+    fn is_stable(&mut self, names: &[Box<[u8]>]) -> bool {
         let first = names.len() * 3 / 4;
-        let run = |group: &mut Group, names: &[Box<[u8]>]| {
-            // Serials of their own: those of the shard only grow, from one.
+        let run = |group: &mut GroupAutomaton, names: &[Box<[u8]>]| {
+            // Not a serial of any of the shard's names, which count up from one.
             names.iter().all(|name| group.run(name, u64::MAX, |_| ()).is_ok() || !name.is_ascii())
         };
         if !run(self, &names[..first]) {
             return false;
         }
         let before = self.cache.memory_usage();
-        let at_ease = run(self, &names[first..]) && self.cache.clear_count() == 0;
+        let stable = run(self, &names[first..]) && self.cache.clear_count() == 0;
         let grown = self.cache.memory_usage().saturating_sub(before);
-        at_ease && grown <= (names.len() - first) * GROWTH_PER_NAME_MAX
+        stable && grown <= (names.len() - first) * GROWTH_PER_NAME_MAX
     }
 }
 
-/// How many bytes of states a name may add that is like those seen before: about what is built in the time that a few
-/// patterns take alone.
+/// The most bytes of states that a further, similar name may add: about as much as can be built in the time that a few
+/// patterns take by themselves.
 const GROWTH_PER_NAME_MAX: usize = 512;
 
 struct Parsed {
-    member: Member,
+    member: PatternRef,
     hir: Hir,
 }
 
-/// What came out of the making of groups.
-pub struct Made {
-    /// The groups.
-    pub groups: Vec<Group>,
-    /// Those that are better run by themselves.
-    pub alone: Vec<Member>,
-    /// Whether they could not all be together.
+/// The result of building groups.
+pub struct Built {
+    /// The result of building groups.
+    pub groups: Vec<GroupAutomaton>,
+    /// Patterns that are better run by themselves.
+    pub alone: Vec<PatternRef>,
+    /// Whether they had to be divided into several groups.
     pub divided: bool,
 }
 
-/// Makes groups of these patterns, each list by itself, that are at ease with these names.
-pub fn make(lists: &[Vec<(Member, Own)>], names: &[Box<[u8]>]) -> Made {
-    let mut made = Made { groups: Vec::new(), alone: Vec::new(), divided: lists.len() > 1 };
+/// Builds groups of these patterns, each list for itself, whose states settle on these names.
+pub fn build_groups(lists: &[Vec<(PatternRef, AutomatonPattern)>], names: &[Box<[u8]>]) -> Built {
+    let mut built = Built { groups: Vec::new(), alone: Vec::new(), divided: lists.len() > 1 };
     for list in lists {
         let (mut anchored, mut free) = (Vec::new(), Vec::new());
-        for (member, own) in list {
-            match syntax::parse_with(&own.to_regex(), &Regex::syntax()) {
+        for (member, pattern) in list {
+            match syntax::parse_with(&pattern.to_regex(), &Regex::syntax()) {
                 Ok(hir) if hir.properties().look_set_prefix().contains(Look::Start) => {
                     anchored.push(Parsed { member: *member, hir });
                 }
                 Ok(hir) => free.push(Parsed { member: *member, hir }),
-                Err(_) => made.alone.push(*member),
+                Err(_) => built.alone.push(*member),
             }
         }
-        divide(&anchored, true, names, &mut made);
-        divide(&free, false, names, &mut made);
+        divide(&anchored, true, names, &mut built);
+        divide(&free, false, names, &mut built);
     }
-    made
+    built
 }
 
-/// Makes one group, or of each half as many as it takes.
-fn divide(patterns: &[Parsed], anchored: bool, names: &[Box<[u8]>], made: &mut Made) {
+/// Builds one group, or recursively one of each half.
+fn divide(patterns: &[Parsed], anchored: bool, names: &[Box<[u8]>], built: &mut Built) {
     if patterns.is_empty() {
         return;
     }
-    match Group::new(patterns, anchored).and_then(|mut group| group.is_at_ease(names).then_some(group)) {
-        Some(group) => made.groups.push(group),
-        None if patterns.len() == 1 => made.alone.push(patterns[0].member),
+    match GroupAutomaton::new(patterns, anchored).and_then(|mut group| group.is_stable(names).then_some(group)) {
+        Some(group) => built.groups.push(group),
+        None if patterns.len() == 1 => built.alone.push(patterns[0].member),
         None => {
-            made.divided = true;
-            let (one, other) = patterns.split_at(patterns.len() / 2);
-            divide(one, anchored, names, made);
-            divide(other, anchored, names, made);
+            built.divided = true;
+            let (left, right) = patterns.split_at(patterns.len() / 2);
+            divide(left, anchored, names, built);
+            divide(right, anchored, names, built);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What was found for names seen before: in a cache the same names come again and again.
+//! Matches remembered by name: in a cache the same names recur.
 //!
-//! A slot is one cache line: the name itself, so that nothing is guessed, and the patterns that matched. It also says how
-//! new the newest pattern was then: those added since are matched for that name when it comes again, and a pattern that
-//! has gone is known by its place having gone to a newer one. So nothing ever has to be flushed.
+//! A slot is one cache line: the name itself, so that nothing is guessed, and the patterns that matched. It also has
+//! the generation of the newest pattern of that moment: patterns added since are matched when the name recurs, and a
+//! removed pattern is recognised because its slot is empty or holds a newer one. So nothing has to be flushed, ever.
 
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
@@ -10,53 +10,53 @@ use std::hash::BuildHasher;
 use crate::limits::MEMO_SLOTS;
 use crate::prefetch::prefetch_line;
 
-/// The longest name that is kept, in bytes.
+/// The longest name that is remembered, in bytes.
 pub const NAME_BYTES_MAX: usize = 36;
 
-/// The most patterns that are kept for a name.
-pub const MATCHES_MAX: usize = 4;
+/// The most patterns that are remembered for a name.
+pub const REMEMBERED_MAX: usize = 4;
 
 /// Word 0: `newest << 16 | matches << 8 | name length`, 0 for a free slot; words 1 and 2: the patterns; then the name,
-/// and in the last four bytes its place.
-pub type Slot = [u64; 8];
+/// and in the last four bytes its pattern set.
+pub type MemoSlot = [u64; 8];
 
-const _: () = assert!(size_of::<Slot>() == 64);
+const _: () = assert!(size_of::<MemoSlot>() == 64);
 
 /// Names with the patterns that match them.
 pub struct Memo {
-    /// A name is in either of the two slots that its hash names. None until there is memory for them.
-    slots: Vec<Slot>,
+    /// A name is in one of the two slots that its hash selects. Empty until memory is provided.
+    slots: Vec<MemoSlot>,
     hasher: RandomState,
-    /// Which of two taken slots is given up next.
+    /// Which of two taken slots is overwritten next.
     turn: usize,
 }
 
-/// Free slots in memory that was written once. That takes milliseconds where the system has to find it first, so it is
-/// not for the hot path.
-pub fn free_slots() -> Vec<Slot> {
+/// Free slots in memory that was written once. Takes milliseconds if the system has to find the pages first, so not for
+/// the hot path.
+pub fn new_slots() -> Vec<MemoSlot> {
     let mut slots = vec![[0; 8]; MEMO_SLOTS];
-    for slot in slots.iter_mut().step_by(4096 / size_of::<Slot>()) {
-        // Opaque, so that the write is not left out.
+    for slot in slots.iter_mut().step_by(4096 / size_of::<MemoSlot>()) {
+        // Opaque, so that the write is not optimised away.
         slot[0] = std::hint::black_box(0);
     }
     slots
 }
 
-/// A name to be looked up or kept.
-pub struct Key {
+/// A name to look up or remember.
+pub struct MemoKey {
     words: [u64; 5],
     len: u64,
     /// The first of its two slots.
     at: usize,
 }
 
-/// What is known of a name.
-pub struct Known {
-    /// Where the patterns that match it are kept.
-    pub ids: [u32; MATCHES_MAX],
-    /// How many there are.
+/// The remembered matches of a name.
+pub struct Remembered {
+    /// The patterns that match it.
+    pub ids: [u32; REMEMBERED_MAX],
+    /// Their number.
     pub count: usize,
-    /// Only patterns up to this one were asked for.
+    /// Newer patterns than this were not tried.
     pub newest: u64,
 }
 
@@ -67,19 +67,19 @@ impl Default for Memo {
 }
 
 impl Memo {
-    /// Nothing kept, and no memory to keep it in.
+    /// Without memory: remembers nothing.
     pub fn new() -> Memo {
         Memo { slots: Vec::new(), hasher: RandomState::default(), turn: 0 }
     }
 
     /// Gives it memory.
-    pub fn set_slots(&mut self, slots: Vec<Slot>) {
+    pub fn set_slots(&mut self, slots: Vec<MemoSlot>) {
         self.slots = slots;
     }
 
-    /// The key of a name that is matched at this place; none where it is too long or empty.
+    /// The key of a name in this pattern set; `None` if it is empty or too long.
     #[inline]
-    pub fn key(&self, place: u32, name: &[u8]) -> Option<Key> {
+    pub fn key(&self, set_id: u32, name: &[u8]) -> Option<MemoKey> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return None;
         }
@@ -89,23 +89,23 @@ impl Memo {
             whole[..bytes.len()].copy_from_slice(bytes);
             *word = u64::from_le_bytes(whole);
         }
-        words[4] |= u64::from(place) << 32;
+        words[4] |= u64::from(set_id) << 32;
         let hash = self.hasher.hash_one(words) as usize;
-        Some(Key { words, len: name.len() as u64, at: hash % (MEMO_SLOTS / 2) * 2 })
+        Some(MemoKey { words, len: name.len() as u64, at: hash % (MEMO_SLOTS / 2) * 2 })
     }
 
-    /// What is known of it.
+    /// The remembered matches of a name.
     #[inline]
-    pub fn get(&self, key: &Key) -> Option<Known> {
+    pub fn get(&self, key: &MemoKey) -> Option<Remembered> {
         let pair = self.slots.get(key.at..key.at + 2)?;
         let slot = pair.iter().find(|slot| slot[0] & 0xFF == key.len && slot[3..] == key.words)?;
         let ids = [slot[1] as u32, (slot[1] >> 32) as u32, slot[2] as u32, (slot[2] >> 32) as u32];
-        Some(Known { ids, count: (slot[0] >> 8 & 0xFF) as usize, newest: slot[0] >> 16 })
+        Some(Remembered { ids, count: (slot[0] >> 8 & 0xFF) as usize, newest: slot[0] >> 16 })
     }
 
-    /// Asks for the memory where the key is.
+    /// Prefetches the slots of a key.
     #[inline]
-    pub fn prefetch(&self, key: &Key) {
+    pub fn prefetch(&self, key: &MemoKey) {
         if let Some(slot) = self.slots.get(key.at) {
             prefetch_line(slot);
             prefetch_line(slot.as_ptr().wrapping_add(8));
@@ -118,19 +118,19 @@ impl Memo {
         !self.slots.is_empty()
     }
 
-    /// Keeps what matches a name, of the patterns up to `newest`; nothing where they are too many.
-    pub fn put(&mut self, key: &Key, ids: &[u32], newest: u64) {
-        if ids.len() > MATCHES_MAX {
+    /// Remembers the patterns up to `newest` that match a name; nothing if there are too many.
+    pub fn put(&mut self, key: &MemoKey, ids: &[u32], newest: u64) {
+        if ids.len() > REMEMBERED_MAX {
             return;
         }
         let Some(pair) = self.slots.get_mut(key.at..key.at + 2) else { return };
         let same = pair.iter().position(|slot| slot[0] & 0xFF == key.len && slot[3..] == key.words);
-        let place = same.or_else(|| pair.iter().position(|slot| slot[0] == 0)).unwrap_or_else(|| {
+        let set_id = same.or_else(|| pair.iter().position(|slot| slot[0] == 0)).unwrap_or_else(|| {
             self.turn ^= 1;
             self.turn
         });
         let id = |index: usize| u64::from(ids.get(index).copied().unwrap_or(0));
-        let slot = &mut pair[place];
+        let slot = &mut pair[set_id];
         slot[0] = newest << 16 | (ids.len() as u64) << 8 | key.len;
         slot[1] = id(0) | id(1) << 32;
         slot[2] = id(2) | id(3) << 32;
@@ -143,9 +143,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_kept_is_known_and_of_nothing_else_anything() {
+    fn only_remembered_names_are_known() {
         let mut memo = Memo::new();
-        memo.set_slots(free_slots());
+        memo.set_slots(new_slots());
         let names: Vec<Vec<u8>> = (0..2_000u32).map(|n| format!("name{n}").repeat(1 + n as usize % 4).into()).collect();
         for (n, name) in names.iter().enumerate() {
             let key = memo.key(7, name).unwrap();
@@ -173,11 +173,11 @@ mod tests {
     #[test]
     fn a_name_is_not_taken_for_one_with_zeros_behind() {
         let mut memo = Memo::new();
-        memo.set_slots(free_slots());
+        memo.set_slots(new_slots());
         let key = memo.key(7, b"ab").unwrap();
         memo.put(&key, &[1], 1);
-        assert!(memo.get(&memo.key(8, b"ab").unwrap()).is_none(), "another place");
-        let longer = Key { len: 3, ..memo.key(7, b"ab").unwrap() };
+        assert!(memo.get(&memo.key(8, b"ab").unwrap()).is_none(), "another set_id");
+        let longer = MemoKey { len: 3, ..memo.key(7, b"ab").unwrap() };
         assert!(memo.get(&longer).is_none());
     }
 }

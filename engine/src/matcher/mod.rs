@@ -1,24 +1,25 @@
-//! All live interests of one shard, combined: each newly published record is looked at once, however many there are.
+//! All live interests of one shard, combined: each newly published record is matched once, however many interests there
+//! are.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`rules`] | the interests of one source by their pattern |
-//! | [`prefixes`] | prefixes as a tree |
-//! | [`sieve`] | which names surely begin with none of them |
-//! | [`automata`] | regexes and globs, and what they cost |
+//! | [`prefixes`] | prefixes as a radix tree |
+//! | [`prefix_bloom`] | which names certainly begin with no prefix |
+//! | [`automata`] | regexes and globs, and their cost |
 //! | [`grams`] | which regexes a name cannot match |
-//! | [`own`] | one of them as it came |
-//! | [`place`] | those that are run on the same names |
-//! | [`group`] | many of them in one automaton |
-//! | [`builder`] | the thread that makes groups |
-//! | [`memo`] | what was found for a name before |
-//! | [`worth`] | whether that is looked up before all else |
-//! | [`recent`] | a few of the names before |
-//! | [`governor`] | when their cost is too much |
+//! | [`pattern`] | one regex or glob as it was given |
+//! | [`pattern_set`] | the patterns that are run on the same names |
+//! | [`group`] | many patterns in one automaton |
+//! | [`builder`] | the thread that builds groups |
+//! | [`memo`] | matches remembered by name |
+//! | [`memo_use`] | whether to probe the memo first |
+//! | [`recent`] | a sample of recent names |
+//! | [`governor`] | the bounds on matching time |
 //!
-//! An interest is filed under its source first, for that is looked up, then under whether it leaves system events out,
-//! then under its pattern. So nothing that is met on the way has to be checked again, and what is not wanted costs
-//! nothing, however the sources and the patterns go together.
+//! An interest is filed under its source first, because that is one look-up, then under whether it excludes system
+//! events, then under its pattern. So no rule that is reached needs a further check, and unwanted records cost nothing,
+//! whatever the combination of sources and patterns.
 
 mod automata;
 mod builder;
@@ -26,15 +27,15 @@ mod governor;
 mod grams;
 mod group;
 mod memo;
-mod own;
-mod place;
+mod memo_use;
+mod pattern;
+mod pattern_set;
+mod prefix_bloom;
 mod prefixes;
 mod recent;
 mod rules;
-mod sieve;
 #[cfg(all(test, not(loom)))]
 mod tests;
-mod worth;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ use crate::position::{Revision, ShardId};
 use crate::ring::Record;
 use crate::subscription::{Interest, Source, category_of};
 
-/// The interests of one source: those that want its system events, and those that do not.
+/// The interests of one source, split by whether they want its system events.
 #[derive(Default)]
 struct Scope {
     every: Rules,
@@ -76,7 +77,7 @@ impl Scope {
     }
 }
 
-/// What of a record is looked at.
+/// The parts of a record that matching needs.
 struct Event<'a> {
     key: &'a [u8],
     type_name: &'a [u8],
@@ -88,10 +89,10 @@ type Scopes = HashMap<Box<[u8]>, Box<Scope>, RandomState>;
 /// The live interests of one shard.
 pub struct Matcher {
     shard: ShardId,
-    /// The interests by their number.
+    /// The interests, indexed by their number.
     interests: Vec<Option<Arc<Interest>>>,
     count: usize,
-    /// `$all`, and this shard.
+    /// `$all`, and this shard's own stream.
     any: Scope,
     /// `$streams`.
     first: Scope,
@@ -102,12 +103,12 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// No interest yet in what happens on this shard.
+    /// A matcher without interests.
     pub fn new(shard: ShardId) -> Matcher {
         Matcher::with_clock(shard, Box::new(SystemClock))
     }
 
-    /// The same on a given clock, by which the time that regexes take is judged.
+    /// The same with a given clock, which measures the time that regexes take.
     fn with_clock(shard: ShardId, clock: Box<dyn Clock>) -> Matcher {
         Matcher {
             shard,
@@ -122,8 +123,8 @@ impl Matcher {
         }
     }
 
-    /// Adds an interest, from the next record on. `number` is the caller's, unique among those present; small, for
-    /// memory is taken for all below it. One that is present already is replaced.
+    /// Adds an interest, effective from the next record. The caller chooses `number`, unique among the present ones and
+    /// small: memory is allocated for all lower numbers. An interest with the same number is replaced.
     pub fn add(&mut self, number: u32, interest: Arc<Interest>) {
         self.remove(number);
         let (filter, shard) = (&interest.filter, self.shard);
@@ -139,7 +140,7 @@ impl Matcher {
         self.count += 1;
     }
 
-    /// Takes an interest out. Does nothing where there is none of this number.
+    /// Removes an interest. Does nothing if there is none with this number.
     pub fn remove(&mut self, number: u32) {
         let Some(interest) = self.interests.get_mut(number as usize).and_then(Option::take) else { return };
         self.count -= 1;
@@ -155,11 +156,11 @@ impl Matcher {
             };
         }
         if matches!(interest.filter.pattern(), Pattern::Regex(_)) {
-            self.automata.throw_away(Box::new(interest));
+            self.automata.free_later(Box::new(interest));
         }
     }
 
-    /// Where the interests in a source are, made if need be; none for another shard.
+    /// The interests in a source, created if missing; `None` for another shard's stream.
     fn scope(&mut self, source: &Source) -> Option<(&mut Scope, &mut Automata)> {
         let scope = match source {
             Source::All => &mut self.any,
@@ -173,41 +174,41 @@ impl Matcher {
         Some((scope, &mut self.automata))
     }
 
-    /// Waits for what is being made, and takes it in.
+    /// Waits for all pending groups and installs them.
     #[cfg(all(test, not(loom)))]
     fn wait(&mut self) {
         self.automata.wait();
     }
 
-    /// Waits for the next of what is being made, if anything is, and takes it in at the turn's end.
+    /// Waits for one pending group, if any; it is installed at the end of the turn.
     #[cfg(all(test, not(loom)))]
     fn wait_for_one(&mut self) {
         self.automata.wait_for_one();
     }
 
-    /// How many patterns are in groups.
+    /// The number of patterns in groups.
     #[cfg(all(test, not(loom)))]
     fn grouped(&self) -> usize {
         self.automata.grouped()
     }
 
-    /// Whether it holds nothing at all any more.
+    /// Whether no memory is left in use.
     #[cfg(all(test, not(loom)))]
-    fn is_bare(&self) -> bool {
+    fn holds_nothing(&self) -> bool {
         let no_scopes = self.streams.is_empty() && self.categories.is_empty() && self.types.is_empty();
         self.is_empty() && self.any.is_empty() && self.first.is_empty() && no_scopes && self.automata.is_empty()
     }
 
-    /// Whether there is no interest, so that nothing has to be looked at.
+    /// Whether there is no interest, so that records need not be matched.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The numbers of all interests that want the record, each once, in any order, in the place of what `found` held.
-    /// Flushes are not to be asked for: everyone wants them.
+    /// Replaces `found` by the numbers of all interests that want the record, each once, in any order. Not to be called
+    /// for flushes: every interest wants them.
     ///
-    /// The numbers that the next [`Matcher::end_turn`] answers may be among them or missing.
+    /// Interests that the next [`Matcher::end_turn`] demotes may be included or missing.
     #[inline]
     pub fn find(&mut self, record: &Record<'_>, found: &mut Vec<u32>) {
         found.clear();
@@ -235,21 +236,21 @@ impl Matcher {
         }
     }
 
-    /// Whether [`Matcher::prefetch`] is worth calling for the turn's records.
+    /// Whether calling [`Matcher::prefetch`] for the turn's records pays.
     #[inline]
-    pub fn looks_ahead(&self) -> bool {
-        self.any.every.looks_ahead(&self.automata)
+    pub fn prefetch_pays(&self) -> bool {
+        self.any.every.prefetch_pays(&self.automata)
     }
 
-    /// Asks for the memory that [`Matcher::find`] will need for a record, a few records before. May be left out.
+    /// Prefetches the memory that [`Matcher::find`] will need for a record. Call it a few records ahead; optional.
     #[inline]
     pub fn prefetch(&self, record: &Record<'_>) {
         self.any.every.prefetch(record.key(), &self.automata);
     }
 
-    /// Ends a turn: to be called once after each turn's records. In the place of what `demoted` held come the interests
-    /// that are too expensive to be matched here. They are removed already; of this turn's records, [`Matcher::find`]
-    /// may have answered them for some and not for others.
+    /// Ends a turn: to be called once after the records of each turn. Replaces `demoted` by the interests that are too
+    /// expensive to match here. They are removed already; [`Matcher::find`] may have reported them for some of this
+    /// turn's records and not for others.
     pub fn end_turn(&mut self, demoted: &mut Vec<u32>) {
         demoted.clear();
         self.automata.end_turn(demoted);

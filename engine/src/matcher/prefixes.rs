@@ -1,13 +1,12 @@
-//! Prefixes as a tree of their bytes, each path without a branch drawn together: finds all prefixes of a name in one
-//! walk, and takes a new one in without a rebuild.
+//! A radix tree: finds all prefixes of a name in one walk, and inserts a new prefix without a rebuild.
 //!
-//! The children of a node stand side by side in one block of the arena, in the order of their first bytes; the node
-//! has a bit for each of those bytes. So a step down touches one node: 64 bytes, a cache line.
+//! The children of a node are adjacent in one block of the arena, ordered by their first bytes; the node has a bit for
+//! each of those bytes. So a step down touches one node: 64 bytes, a cache line.
 
-use super::sieve::Sieve;
+use super::prefix_bloom::PrefixBloom;
 use smallvec::SmallVec;
 
-/// The bytes that one node draws together after its first; a longer stretch is several nodes.
+/// The bytes of a path without branches that one node holds after its first; a longer path takes several nodes.
 const LABEL_MAX: usize = 19;
 
 /// No list.
@@ -20,12 +19,12 @@ struct Node {
     bytes: [u64; 4],
     /// The block of the children.
     children: u32,
-    /// Where the list of those lies that end here, or [`NONE`].
+    /// The list of the interests whose prefix ends here, or [`NONE`].
     ends: u32,
-    /// The block has room for two to this.
+    /// Log2 of the block's capacity.
     room: u8,
     label_len: u8,
-    /// The bytes that follow the first, which the parent's bits tell.
+    /// The bytes after the first one, which is in the parent's bits.
     label: [u8; LABEL_MAX],
 }
 
@@ -57,7 +56,7 @@ impl Node {
         self.bytes[usize::from(byte >> 6)] ^= 1 << (byte & 63);
     }
 
-    /// How many children come before that of this byte.
+    /// The number of children before that of this byte.
     fn rank(&self, byte: u8) -> u32 {
         let word = usize::from(byte >> 6);
         let before: u32 = self.bytes[..word].iter().map(|bits| bits.count_ones()).sum();
@@ -69,21 +68,21 @@ impl Node {
     }
 }
 
-/// Prefixes, each with the numbers of those who want what begins so.
+/// Prefixes, each with the numbers of the interests that want names that begin with it.
 pub struct Prefixes {
     nodes: Vec<Node>,
-    /// The free blocks of each size, by the power of two.
+    /// The free blocks by size, as log2.
     free: [Vec<u32>; 9],
     lists: Vec<SmallVec<[u32; 4]>>,
     free_lists: Vec<u32>,
     count: usize,
-    sieve: Sieve,
+    bloom: PrefixBloom,
 }
 
 const ROOT: u32 = 0;
 
 impl Prefixes {
-    /// None yet.
+    /// No prefixes.
     pub fn new() -> Prefixes {
         Prefixes {
             nodes: vec![Node::new(b"")],
@@ -91,7 +90,7 @@ impl Prefixes {
             lists: Vec::new(),
             free_lists: Vec::new(),
             count: 0,
-            sieve: Sieve::new(),
+            bloom: PrefixBloom::new(),
         }
     }
 
@@ -103,7 +102,7 @@ impl Prefixes {
     /// Appends the numbers of all prefixes of `name`.
     #[inline]
     pub fn find(&self, name: &[u8], found: &mut Vec<u32>) {
-        if self.sieve.may_pass(name) {
+        if self.bloom.may_match(name) {
             self.walk(name, found);
         }
     }
@@ -125,7 +124,7 @@ impl Prefixes {
         }
     }
 
-    /// Adds a number at a prefix. The same pair must not be there yet.
+    /// Adds a number at a prefix. The same pair must not be present yet.
     pub fn insert(&mut self, prefix: &[u8], number: u32) {
         let mut at = ROOT;
         let mut rest = prefix;
@@ -156,13 +155,13 @@ impl Prefixes {
         }
         self.lists[node.ends as usize].push(number);
         self.count += 1;
-        self.sieve.insert(prefix);
+        self.bloom.insert(prefix);
     }
 
-    /// Takes a number from a prefix, if it is there.
+    /// Removes a number from a prefix, if present.
     pub fn remove(&mut self, prefix: &[u8], number: u32) {
-        // The nodes on the way, and by which byte each is left.
-        let mut way: SmallVec<[(u32, u8); 16]> = SmallVec::new();
+        // The nodes on the path, and the byte by which each is left.
+        let mut path: SmallVec<[(u32, u8); 16]> = SmallVec::new();
         let mut at = ROOT;
         let mut rest = prefix;
         while let Some((&byte, after)) = rest.split_first() {
@@ -170,7 +169,7 @@ impl Prefixes {
             if !node.has(byte) {
                 return;
             }
-            way.push((at, byte));
+            path.push((at, byte));
             at = node.children + node.rank(byte);
             let Some(after) = after.strip_prefix(self.nodes[at as usize].label()) else { return };
             rest = after;
@@ -180,14 +179,14 @@ impl Prefixes {
         let Some(index) = list.iter().position(|&one| one == number) else { return };
         list.swap_remove(index);
         self.count -= 1;
-        self.sieve.remove(prefix);
+        self.bloom.remove(prefix);
         if !list.is_empty() {
             return;
         }
         self.lists[ends as usize] = SmallVec::new();
         self.free_lists.push(ends);
         self.nodes[at as usize].ends = NONE;
-        while let Some((parent, byte)) = way.pop() {
+        while let Some((parent, byte)) = path.pop() {
             let node = self.nodes[at as usize];
             if node.ends != NONE || node.count() > 1 {
                 return;
@@ -201,7 +200,7 @@ impl Prefixes {
         }
     }
 
-    /// Cuts a node's label after `keep` bytes: what follows becomes its one child.
+    /// Splits a node's label after `keep` bytes: the rest becomes its only child.
     fn split(&mut self, at: u32, keep: usize) {
         let mut lower = self.nodes[at as usize];
         let label = lower.label;
@@ -213,7 +212,7 @@ impl Prefixes {
         self.add_child(at, byte, lower);
     }
 
-    /// Draws a node where nothing ends together with its only child, if their labels fit.
+    /// Merges a node where no prefix ends with its only child, if their labels fit into one.
     fn join(&mut self, at: u32) {
         let upper = self.nodes[at as usize];
         let mut lower = self.nodes[upper.children as usize];
@@ -228,7 +227,7 @@ impl Prefixes {
         }
     }
 
-    /// Returns where the child is.
+    /// Returns the index of the child.
     fn add_child(&mut self, parent: u32, byte: u8, child: Node) -> u32 {
         let node = self.nodes[parent as usize];
         let (count, rank) = (node.count(), node.rank(byte));
@@ -244,19 +243,19 @@ impl Prefixes {
             self.nodes[parent as usize].children = children;
             self.nodes[parent as usize].room = room;
         }
-        let place = (children + rank) as usize;
-        self.nodes.copy_within(place..(children + count) as usize, place + 1);
-        self.nodes[place] = child;
+        let index = (children + rank) as usize;
+        self.nodes.copy_within(index..(children + count) as usize, index + 1);
+        self.nodes[index] = child;
         self.nodes[parent as usize].flip(byte);
-        place as u32
+        index as u32
     }
 
     fn remove_child(&mut self, parent: u32, byte: u8) {
         let node = &mut self.nodes[parent as usize];
-        let (place, end) = (node.children + node.rank(byte), node.children + node.count());
+        let (index, end) = (node.children + node.rank(byte), node.children + node.count());
         node.flip(byte);
         let (children, room) = (node.children, node.room);
-        self.nodes.copy_within(place as usize + 1..end as usize, place as usize);
+        self.nodes.copy_within(index as usize + 1..end as usize, index as usize);
         if end - children == 1 {
             self.give_back(children, room);
         }
@@ -303,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_leaves_no_memory_behind() {
+    fn inserting_and_removing_leaves_no_memory_behind() {
         let mut prefixes = Prefixes::new();
         let name = |number: u32| format!("key:{:08}", number.wrapping_mul(2_654_435_761));
         for round in 0..4 {
@@ -316,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finding_agrees_with_looking_at_each(
+        fn find_agrees_with_comparing_each_prefix(
             steps in proptest::collection::vec((proptest::collection::vec(prop_oneof![4 => b'a'..=b'b', 1 => 0..=255u8], 0..30), any::<bool>()), 1..80),
             names in proptest::collection::vec(proptest::collection::vec(prop_oneof![4 => b'a'..=b'b', 1 => 0..=255u8], 0..40), 1..8),
         ) {

@@ -1,4 +1,4 @@
-//! The interests that differ in their pattern only, by pattern: none, names, prefixes, and what needs an automaton.
+//! The interests that differ in their pattern only, by kind of pattern: none, exact names, prefixes, and automata.
 
 use std::collections::HashMap;
 
@@ -6,51 +6,51 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::automata::Automata;
-use super::own::Own;
+use super::pattern::AutomatonPattern;
 use super::prefixes::Prefixes;
 use crate::filter::{Glob, Pattern, Target, Whole};
 use crate::position::ShardId;
 
-/// How a pattern is looked for.
-enum By<'p> {
-    /// It lets everything through.
+/// How a pattern is looked up.
+enum Rule<'p> {
+    /// It matches every name.
     All,
-    /// One name.
+    /// One exact name.
     Name(&'p [u8]),
-    /// Names that begin with one of these, of which none begins with another.
+    /// Names that begin with one of these; none of them begins with another.
     Prefixes(SmallVec<[&'p [u8]; 1]>),
-    /// All else.
-    Automaton(Own),
+    /// Everything else.
+    Automaton(AutomatonPattern),
 }
 
-impl<'p> By<'p> {
-    fn of(pattern: &'p Pattern, shard: ShardId) -> By<'p> {
+impl<'p> Rule<'p> {
+    fn of(pattern: &'p Pattern, shard: ShardId) -> Rule<'p> {
         match pattern {
-            Pattern::All => By::All,
-            Pattern::Prefixes(prefixes) => By::Prefixes(prefixes.iter().map(|prefix| &**prefix).collect()),
+            Pattern::All => Rule::All,
+            Pattern::Prefixes(prefixes) => Rule::Prefixes(prefixes.iter().map(|prefix| &**prefix).collect()),
             Pattern::Regex(regex) => match &regex.needs().whole {
-                Some(Whole::Prefix(prefix)) => By::Prefixes(SmallVec::from_slice(&[&**prefix])),
-                Some(Whole::Exact(name)) => By::Name(name),
-                None => By::Automaton(Own::Regex(regex.clone())),
+                Some(Whole::Prefix(prefix)) => Rule::Prefixes(SmallVec::from_slice(&[&**prefix])),
+                Some(Whole::Exact(name)) => Rule::Name(name),
+                None => Rule::Automaton(AutomatonPattern::Regex(regex.clone())),
             },
-            Pattern::Glob(glob) => By::glob(glob),
+            Pattern::Glob(glob) => Rule::glob(glob),
             Pattern::Shard { shard: selected, keys, literal } if *selected == shard => {
                 if keys.is_all() {
-                    By::All
+                    Rule::All
                 } else {
-                    By::Automaton(Own::Either(Box::new((keys.clone(), literal.clone()))))
+                    Rule::Automaton(AutomatonPattern::Either(Box::new((keys.clone(), literal.clone()))))
                 }
             }
-            Pattern::Shard { literal, .. } => By::glob(literal),
+            Pattern::Shard { literal, .. } => Rule::glob(literal),
         }
     }
 
-    fn glob(glob: &'p Glob) -> By<'p> {
+    fn glob(glob: &'p Glob) -> Rule<'p> {
         match glob.exact() {
-            _ if glob.is_all() => By::All,
-            Some(name) => By::Name(name),
-            None if glob.is_prefix() => By::Prefixes(SmallVec::from_slice(&[glob.prefix()])),
-            None => By::Automaton(Own::Glob(glob.clone())),
+            _ if glob.is_all() => Rule::All,
+            Some(name) => Rule::Name(name),
+            None if glob.is_prefix() => Rule::Prefixes(SmallVec::from_slice(&[glob.prefix()])),
+            None => Rule::Automaton(AutomatonPattern::Glob(glob.clone())),
         }
     }
 }
@@ -67,17 +67,17 @@ pub struct Rules {
 pub struct Names {
     exact: HashMap<Box<[u8]>, SmallVec<[u32; 4]>, RandomState>,
     prefixes: Prefixes,
-    /// What needs automata, known there under this number.
-    place: Option<u32>,
+    /// The set of patterns that need automata, by its number there.
+    set_id: Option<u32>,
 }
 
 impl Names {
     fn new() -> Names {
-        Names { exact: HashMap::default(), prefixes: Prefixes::new(), place: None }
+        Names { exact: HashMap::default(), prefixes: Prefixes::new(), set_id: None }
     }
 
     fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.prefixes.is_empty() && self.place.is_none()
+        self.exact.is_empty() && self.prefixes.is_empty() && self.set_id.is_none()
     }
 
     #[inline]
@@ -90,17 +90,17 @@ impl Names {
         {
             found.extend_from_slice(numbers);
         }
-        if let Some(place) = self.place {
-            automata.find(place, name, found);
+        if let Some(set_id) = self.set_id {
+            automata.find(set_id, name, found);
         }
     }
 }
 
 impl Rules {
-    /// Adds an interest by its pattern on the names that `on` says. The number must not be there yet.
+    /// Adds an interest by its pattern on the names that `on` selects. The number must not be present yet.
     pub fn insert(&mut self, on: Target, pattern: &Pattern, shard: ShardId, number: u32, automata: &mut Automata) {
-        let by = By::of(pattern, shard);
-        if matches!(by, By::All) {
+        let by = Rule::of(pattern, shard);
+        if matches!(by, Rule::All) {
             self.all.push(number);
             return;
         }
@@ -110,25 +110,25 @@ impl Rules {
         };
         let names = names.get_or_insert_with(|| Box::new(Names::new()));
         match by {
-            By::All => {}
-            By::Name(name) => names.exact.entry(name.into()).or_default().push(number),
-            By::Prefixes(prefixes) => prefixes.iter().for_each(|prefix| names.prefixes.insert(prefix, number)),
-            By::Automaton(own) => {
-                let place = *names.place.get_or_insert_with(|| automata.new_place());
-                automata.insert(place, own, number);
+            Rule::All => {}
+            Rule::Name(name) => names.exact.entry(name.into()).or_default().push(number),
+            Rule::Prefixes(prefixes) => prefixes.iter().for_each(|prefix| names.prefixes.insert(prefix, number)),
+            Rule::Automaton(pattern) => {
+                let set_id = *names.set_id.get_or_insert_with(|| automata.new_set());
+                automata.insert(set_id, pattern, number);
             }
         }
     }
 
-    /// Takes out what was added so.
+    /// Removes an interest that was added with these arguments.
     pub fn remove(&mut self, on: Target, pattern: &Pattern, shard: ShardId, number: u32, automata: &mut Automata) {
         let kept = match on {
             Target::Stream => &mut self.streams,
             Target::Type => &mut self.types,
         };
-        match (By::of(pattern, shard), kept.as_deref_mut()) {
-            (By::All, _) => take(&mut self.all, number),
-            (By::Name(name), Some(names)) => {
+        match (Rule::of(pattern, shard), kept.as_deref_mut()) {
+            (Rule::All, _) => remove_number(&mut self.all, number),
+            (Rule::Name(name), Some(names)) => {
                 if let Some(numbers) = names.exact.get_mut(name) {
                     numbers.retain(|known| *known != number);
                     if numbers.is_empty() {
@@ -136,15 +136,15 @@ impl Rules {
                     }
                 }
             }
-            (By::Prefixes(prefixes), Some(names)) => {
+            (Rule::Prefixes(prefixes), Some(names)) => {
                 prefixes.iter().for_each(|prefix| names.prefixes.remove(prefix, number));
             }
-            (By::Automaton(own), Some(Names { place, .. })) => {
-                if place.is_some_and(|place| automata.remove(place, &own, number)) {
-                    *place = None;
+            (Rule::Automaton(pattern), Some(Names { set_id, .. })) => {
+                if set_id.is_some_and(|set_id| automata.remove(set_id, &pattern, number)) {
+                    *set_id = None;
                 }
             }
-            (By::Name(_) | By::Prefixes(_) | By::Automaton(_), None) => {}
+            (Rule::Name(_) | Rule::Prefixes(_) | Rule::Automaton(_), None) => {}
         }
         if kept.as_deref().is_some_and(Names::is_empty) {
             *kept = None;
@@ -156,21 +156,21 @@ impl Rules {
         self.all.is_empty() && self.streams.is_none() && self.types.is_none()
     }
 
-    /// Whether there is anything to ask for ahead.
+    /// Whether [`Rules::prefetch`] pays.
     #[inline]
-    pub fn looks_ahead(&self, automata: &Automata) -> bool {
-        self.streams.as_ref().and_then(|names| names.place).is_some_and(|place| automata.looks_ahead(place))
+    pub fn prefetch_pays(&self, automata: &Automata) -> bool {
+        self.streams.as_ref().and_then(|names| names.set_id).is_some_and(|set_id| automata.prefetch_pays(set_id))
     }
 
-    /// Asks for the memory that [`Rules::find`] may need.
+    /// Prefetches the memory that [`Rules::find`] may need.
     #[inline]
     pub fn prefetch(&self, key: &[u8], automata: &Automata) {
-        if let Some(place) = self.streams.as_ref().and_then(|names| names.place) {
-            automata.prefetch(place, key);
+        if let Some(set_id) = self.streams.as_ref().and_then(|names| names.set_id) {
+            automata.prefetch(set_id, key);
         }
     }
 
-    /// Appends the numbers of those whose pattern matches.
+    /// Appends the interests whose pattern matches.
     #[inline]
     pub fn find(&self, key: &[u8], type_name: &[u8], automata: &mut Automata, found: &mut Vec<u32>) {
         found.extend_from_slice(&self.all);
@@ -183,8 +183,8 @@ impl Rules {
     }
 }
 
-/// Takes a number out of a list, whose order tells nothing.
-fn take(numbers: &mut Vec<u32>, number: u32) {
+/// Removes a number from a list without order.
+fn remove_number(numbers: &mut Vec<u32>, number: u32) {
     if let Some(index) = numbers.iter().position(|&known| known == number) {
         numbers.swap_remove(index);
     }

@@ -1,4 +1,5 @@
-//! The matcher beside the definition: `find` answers whom [`Interest::wants`] names, whatever came and went before.
+//! The matcher against its definition: `find` returns exactly the interests for which [`Interest::wants`] holds,
+//! whatever was added and removed before.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::subscription::{Interest, Source};
 
 const HERE: ShardId = ShardId(0);
 
-/// What happens to a matcher.
+/// A step of a test.
 #[derive(Clone, Debug)]
 enum Step {
     Add(Interest),
@@ -26,7 +27,7 @@ enum Step {
     Wait,
 }
 
-/// Few letters, so that much matches.
+/// Few letters, so that many names match.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let letter = prop_oneof![6 => b'a'..=b'c', 2 => Just(b':'), 1 => Just(b'-'), 1 => Just(b'$'), 1 => Just(0xFF)];
     vec(letter, 0..8)
@@ -125,7 +126,7 @@ impl Both {
         self.interests[number as usize] = None;
     }
 
-    /// What is found for a record, in order, beside what should be.
+    /// The found numbers in order, and those that should be found.
     fn find(&mut self, key: &[u8], custom_type: &[u8], revision: u64) -> (Vec<u32>, Vec<u32>) {
         let event_type = if custom_type.is_empty() { EventType::Set } else { EventType::CUSTOM };
         let draft = Draft { custom_type, revision: Revision(revision), ..Draft::new(event_type, key, Data::None) };
@@ -151,7 +152,7 @@ impl Both {
     }
 }
 
-/// A matcher for which time stands still, so that nothing is ever too expensive.
+/// A matcher for which time stands still, so that no pattern is ever too expensive.
 fn timeless() -> Matcher {
     Matcher::with_clock(HERE, Box::new(Ticking { now: 0, step: 0 }))
 }
@@ -165,9 +166,9 @@ fn regex_interest(regex: &str) -> Interest {
 }
 
 #[test]
-fn groups_that_are_made_for_who_has_gone_mean_nothing_to_who_came_in_their_place() {
+fn a_build_for_removed_patterns_does_not_touch_their_successors() {
     let mut both = Both::new(timeless());
-    // So many that they are still being made when others have come, who need groups as well.
+    // Enough that their groups are still being built when others, which need groups too, have been added.
     let many = |last: &str| -> Vec<Interest> {
         (1..300).map(|n| regex_interest(&format!("^[a-z]+[0-9]{{{n}}}{last}$"))).collect()
     };
@@ -179,14 +180,14 @@ fn groups_that_are_made_for_who_has_gone_mean_nothing_to_who_came_in_their_place
     for digits in 1..20 {
         both.end_turn();
         both.matcher.wait_for_one();
-        // Names that are not remembered.
+        // Names that are not in the memo.
         let (found, wanted) = both.find(format!("a{}z", "7".repeat(digits)).as_bytes(), b"", 1);
         assert_eq!(found, wanted);
     }
 }
 
 #[test]
-fn what_needs_no_literal_is_grouped_and_what_comes_later_too() {
+fn patterns_without_literals_are_grouped_and_later_ones_too() {
     let mut both = Both::new(timeless());
     let regex = |number: usize| regex_interest(&format!("^[a-z]+[0-9]{{{number}}}[a-z]$"));
     let numbers: Vec<u32> = (1..40).map(|number| both.add(regex(number))).collect();
@@ -208,12 +209,12 @@ fn what_needs_no_literal_is_grouped_and_what_comes_later_too() {
     assert_eq!(both.matcher.grouped(), 40);
     look(&mut both);
     numbers.into_iter().chain([later]).for_each(|number| both.remove(number));
-    assert!(both.matcher.is_bare());
+    assert!(both.matcher.holds_nothing());
 }
 
 proptest! {
     #[test]
-    fn whoever_wants_a_record_is_found_once(steps in vec(step(), 1..120)) {
+    fn each_interest_that_wants_a_record_is_found_once(steps in vec(step(), 1..120)) {
         let mut both = Both::new(timeless());
         for step in steps {
             match step {
@@ -235,11 +236,11 @@ proptest! {
         }
         (0..both.interests.len()).for_each(|number| both.remove(number as u32));
         both.matcher.wait();
-        prop_assert!(both.matcher.is_bare(), "something stays when all have gone");
+        prop_assert!(both.matcher.holds_nothing(), "something stays when all have gone");
     }
 }
 
-/// A clock by which each look at it takes a while.
+/// A clock that advances with each reading.
 struct Ticking {
     now: u64,
     step: u64,
@@ -267,7 +268,7 @@ fn slow(step_ns: u64) -> Matcher {
 }
 
 #[test]
-fn what_takes_too_long_is_demoted_in_its_turn_and_not_asked_again() {
+fn an_expensive_pattern_is_demoted_in_its_turn_and_not_run_again() {
     let mut both = Both::new(slow(1_000_000));
     let expensive = both.add(regex_interest("[a-z]+[0-9]+"));
     let plain = both.add(on_streams(Pattern::prefixes([&b"user:"[..]]).unwrap()));
@@ -283,7 +284,7 @@ fn what_takes_too_long_is_demoted_in_its_turn_and_not_asked_again() {
 }
 
 #[test]
-fn what_is_demoted_and_removed_before_the_turns_end_is_not_told() {
+fn a_demoted_interest_removed_before_the_turns_end_is_not_reported() {
     let mut both = Both::new(slow(1_000_000));
     let expensive = both.add(regex_interest("[a-z]+[0-9]+"));
     (0..16).for_each(|_| {
@@ -310,7 +311,7 @@ fn a_turn_ends_however_many_have_to_be_stopped() {
 }
 
 #[test]
-fn what_is_cheap_stays() {
+fn a_cheap_pattern_stays() {
     let mut both = Both::new(slow(10));
     both.add(regex_interest("[a-z]+[0-9]+"));
     for _ in 0..100 {

@@ -1,19 +1,19 @@
-//! Records written into a run of bytes instead of a ring: for files that are made of records.
+//! Encodes records into bytes instead of a ring: for files that consist of records.
 
 use super::checksum::checksum;
 use super::layout::{self, Draft, KEY_WORD, MORE};
 use super::words::WORD_BYTES;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Encodes drafts with their checksums; keeps the memory that it takes for it.
+/// Encodes drafts with their checksums; reuses its memory.
 #[derive(Default)]
 pub struct Encoder {
     words: Vec<AtomicU64>,
 }
 
 impl Encoder {
-    /// Puts a record at the end of `out`, with its checksum, which does not tell where it lies, and without a position. With `has_more` it says that the
-    /// next one belongs to it. Panics where the record would take 4 GiB.
+    /// Appends a record to `out`, without a position, and with a checksum that does not cover its offset. `has_more`
+    /// says that the next record belongs to the same command. Panics if the record would take 4 GiB.
     pub fn encode(&mut self, draft: &Draft<'_>, has_more: bool, out: &mut Vec<u8>) {
         let shape = draft.shape();
         assert!(shape.length <= u32::MAX as u64, "a record's length has 32 bits");
@@ -44,7 +44,7 @@ mod tests {
     use crate::position::RingOffset;
 
     #[test]
-    fn what_is_encoded_is_a_record_with_its_checksum() {
+    fn encoded_bytes_are_a_record_with_its_checksum() {
         let mut out = b"before".to_vec();
         let mut encoder = Encoder::default();
         for has_more in [false, true] {

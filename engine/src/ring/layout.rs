@@ -1,4 +1,4 @@
-//! One record, word by word, and how a draft of one is written. The ring and the log hold records in this form.
+//! The format of a record, word by word, and its encoding. The ring and the log hold records in this form.
 //!
 //! ```text
 //!        byte 0              2              4              6           8     words are little endian
@@ -16,81 +16,81 @@
 //!       │ key, type name, data, meta: back to back, then zeros up to a multiple of 8
 //! ```
 //!
-//! With PARTS the data is several parts: for each, its length in four bytes, then its bytes. DATA and META tell empty
-//! data and metadata from none. The length of the data is what the others leave of the record; how many zeros end it
-//! stands in the top three bits of the flags.
+//! With PARTS the data is several parts: for each, its length in four bytes, then its bytes. DATA and META distinguish
+//! empty data and metadata from absent ones. The length of the data is the record's length minus that of everything
+//! else; the number of padding zeros is in the top three bits of the flags.
 //!
-//! The checksum is CRC-32C of everything from w1 on, begun with the length and, in a log, the record's offset. It is 0 as long as the record is only in
-//! memory, and filled in before the log takes the record.
+//! The checksum is CRC-32C of everything from w1 on, seeded with the length and, in a log, the record's offset. It is 0
+//! while the record is only in memory, and filled in before the log receives the record.
 
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 
-/// Bytes of the header that every record has.
+/// The length of the header of every record, in bytes.
 pub const HEADER_BYTES: u64 = 48;
 
-/// There is a word for metadata and type name.
+/// There is a word for the lengths of metadata and type name.
 pub(super) const EXT: u16 = 1;
-/// The event id is there.
+/// There is an event id.
 pub(super) const ID: u16 = 1 << 1;
 /// The data is JSON.
 pub(super) const JSON: u16 = 1 << 2;
-/// The data is several parts, each with its length before it.
+/// The data is several parts, each preceded by its length.
 pub(super) const PARTS: u16 = 1 << 3;
-/// There is metadata, be it empty.
+/// There is metadata, possibly empty.
 pub(super) const META: u16 = 1 << 4;
-/// There is data, be it empty.
+/// There is data, possibly empty.
 pub(super) const DATA: u16 = 1 << 5;
-/// The next record belongs to the same command: a log gives back both or neither.
+/// The next record belongs to the same command: a log returns both or neither.
 pub(super) const MORE: u16 = 1 << 6;
-/// Where the number of zeros at the end stands among the flags.
+/// The bit at which the number of padding zeros starts in the flags.
 pub(super) const PADDING_SHIFT: u32 = 13;
-/// The word of key length, type and flags.
+/// The index of the word with key length, type and flags.
 pub(super) const KEY_WORD: usize = 5;
 
-/// The data of an event that is about to be recorded.
+/// The data of an event to be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data<'a> {
-    /// None, which is not the same as empty.
+    /// No data, which is different from empty data.
     None,
     /// Bytes.
     One(&'a [u8]),
-    /// Several strings of bytes in order, such as field and value.
+    /// Several byte strings in order, such as field and value.
     Parts(&'a [&'a [u8]]),
 }
 
-/// An event that is about to be recorded: everything but its position, which the turn's end gives it.
+/// An event to be recorded: everything but its position, which is assigned at the end of the turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Draft<'a> {
-    /// What happened.
+    /// The type of the event.
     pub event_type: EventType,
-    /// The type's name where the type is [`EventType::CUSTOM`], else empty. At most 65,535 bytes.
+    /// The type's name if the type is [`EventType::CUSTOM`], else empty. At most 65,535 bytes.
     pub custom_type: &'a [u8],
-    /// The key, which is the stream.
+    /// The key, which is also the stream.
     pub key: &'a [u8],
-    /// What is recorded of it.
+    /// The data.
     pub data: Data<'a>,
     /// The client's metadata.
     pub meta: Option<&'a [u8]>,
-    /// The event id, where the client gave one.
+    /// The event id, if the client gave one.
     pub id: Option<[u8; 16]>,
     /// Whether the data is JSON.
     pub json: bool,
-    /// The place in the stream.
+    /// The position in the stream.
     pub revision: Revision,
-    /// When it happened, Unix time in milliseconds.
+    /// The time of the event, Unix time in milliseconds.
     pub timestamp_ms: u64,
     /// The stream's previous record, or [`RingOffset::NONE`].
     pub back_link: RingOffset,
 }
 
-/// The bytes that a record without metadata, id and custom type takes, where its data is one string or none.
+/// The size in bytes of a record without metadata, id and custom type whose data is one string or none.
 pub fn record_bytes(key_len: usize, data_len: usize) -> u64 {
     (HEADER_BYTES + key_len as u64 + data_len as u64).next_multiple_of(8)
 }
 
-/// The bytes that a record without metadata, id and custom type takes, where its data is parts of these lengths.
+/// The size in bytes of a record without metadata, id and custom type whose data is parts of these lengths.
 pub fn record_bytes_parts(key_len: usize, parts: impl Iterator<Item = usize>) -> u64 {
     record_bytes(key_len, parts.map(|part| part + 4).sum())
 }
@@ -112,7 +112,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The bytes that the record will take: a multiple of 8.
+    /// The size of the record in bytes: a multiple of 8.
     pub fn record_bytes(&self) -> u64 {
         self.shape().length
     }
@@ -145,14 +145,14 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What is added up before a record is written.
+/// Sizes and flags, computed before a record is written.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) length: u64,
     flags: u16,
 }
 
-/// Writes the record into exactly `shape.length / 8` words. The caller has seen to it that the length fits 32 bits.
+/// Writes the record into exactly `shape.length / 8` words. The caller has checked that the length fits into 32 bits.
 #[inline]
 pub(super) fn encode(draft: &Draft<'_>, shape: Shape, words: &[AtomicU64]) {
     let header = [
@@ -201,13 +201,13 @@ fn store_all(words: &[AtomicU64], values: impl Iterator<Item = u64>) {
     }
 }
 
-/// Puts bytes of any length one after the other into words, each stored once.
+/// Packs byte strings of any length one after another into words, storing each word once.
 struct Packer<'w> {
-    /// The words that are not stored yet.
+    /// The words not stored yet.
     words: &'w [AtomicU64],
-    /// The bytes of the word that is not full yet; above `bits` zero.
+    /// The bytes of the incomplete word; zero above `bits`.
     carry: u64,
-    /// How many bits of `carry` are taken: 0 to 56, a multiple of 8.
+    /// The number of bits used in `carry`: 0 to 56, a multiple of 8.
     bits: u32,
 }
 
@@ -215,14 +215,14 @@ impl Packer<'_> {
     #[inline(always)]
     fn word(&mut self, value: u64) {
         if let Some((word, rest)) = self.words.split_first() {
-            // Relaxed, as the header.
+            // Relaxed, like the header.
             word.store(value, Ordering::Relaxed);
             self.words = rest;
         }
     }
 
-    /// Nothing is shifted but at the ends: once the word that was begun is full, the words of the ring are words of
-    /// `bytes` again, wherever those begin.
+    /// Shifts only at the ends: once the incomplete word is full, each word of the ring is a word of `bytes`, wherever
+    /// in `bytes` it starts.
     #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) {
         let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) else {
@@ -234,10 +234,10 @@ impl Packer<'_> {
             taken = 8 - self.bits as usize / 8;
         }
         let (chunks, rest) = bytes[taken..].as_chunks::<8>();
-        // The shape has counted these bytes. Split once, so that the loop has no end of its own to look for.
+        // The shape includes these bytes. Split once, so that the loop needs no bounds check of its own.
         let (words, words_rest) = self.words.split_at(chunks.len());
         self.words = words_rest;
-        // Four at a time: the compiler does not unroll loops of atomics.
+        // Four at a time: the compiler does not unroll loops over atomics.
         let ((word_fours, words), (chunk_fours, chunks)) = (words.as_chunks::<4>(), chunks.as_chunks::<4>());
         for (words, chunks) in word_fours.iter().zip(chunk_fours) {
             store_all(words, chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)));
@@ -247,7 +247,7 @@ impl Packer<'_> {
         self.carry = if rest.is_empty() { 0 } else { u64::from_le_bytes(*last) >> (64 - self.bits) };
     }
 
-    /// The lowest `count` bytes of `value`, at most 7; the others are zero.
+    /// Appends the lowest `count` bytes of `value`, at most 7; the others are zero.
     #[inline(always)]
     fn short(&mut self, value: u64, count: u32) {
         let bits = self.bits + 8 * count;
@@ -256,7 +256,7 @@ impl Packer<'_> {
             self.bits = bits;
         } else {
             self.word(self.carry);
-            // Not shifted by 64: with no bits taken before, seven bytes do not fill the word.
+            // Not shifted by 64: without bits from before, seven bytes do not fill the word.
             self.carry = value >> (64 - self.bits);
             self.bits = bits - 64;
         }
@@ -271,7 +271,7 @@ impl Packer<'_> {
     }
 }
 
-/// Up to seven bytes as a number, by two or three loads that may overlap instead of a loop.
+/// Up to seven bytes as a number, by two or three possibly overlapping loads instead of a loop.
 #[inline(always)]
 fn short_from_le_bytes(bytes: &[u8]) -> u64 {
     let len = bytes.len();
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sizes_added_up_beforehand_are_those_of_the_drafts() {
+    fn computed_sizes_are_those_of_the_encoded_records() {
         for (key, data) in [(0, 0), (1, 7), (13, 64), (8, 8)] {
             let (key_bytes, data_bytes) = (vec![1; key], vec![2; data]);
             let one = Draft::new(EventType::Set, &key_bytes, Data::One(&data_bytes));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_record_are_those_that_logs_keep() {
+    fn a_record_has_the_format_of_existing_logs() {
         let words: Vec<AtomicU64> = (0..11).map(|_| AtomicU64::new(u64::MAX)).collect();
         let draft = Draft {
             custom_type: b"Paid",

@@ -1,4 +1,4 @@
-//! Records by their places: for whoever asks for many that lie near each other, mostly forwards.
+//! Records by their offsets, for callers that read many adjacent ones, mostly forwards.
 
 use super::Ring;
 use super::reader::RingReader;
@@ -7,33 +7,33 @@ use super::words::Lapped;
 use crate::limits::HISTORY_RUN_BYTES;
 use crate::position::RingOffset;
 
-/// A reader of one ring that keeps what it copied last.
+/// A reader of one ring that keeps its last copy.
 pub struct RingLookup {
     reader: RingReader,
     /// The run of records that was copied last.
     start: RingOffset,
     bytes: usize,
-    /// How many bytes the next copy takes.
+    /// The size of the next copy in bytes.
     run_bytes: usize,
 }
 
-/// What is copied for one record alone.
+/// The bytes copied for a single record.
 const ALONE_BYTES: usize = 512;
 
-/// A record that lies no further behind what was copied last counts as next to it.
+/// A record at most this far behind the last copy counts as adjacent to it.
 const NEAR_BYTES: u64 = 2048;
 
 impl RingLookup {
-    /// A reader that has copied nothing yet.
+    /// A reader without a copy.
     pub fn new(ring: &Ring) -> RingLookup {
         RingLookup { reader: ring.reader(), start: RingOffset(0), bytes: 0, run_bytes: ALONE_BYTES }
     }
 
-    /// The record that starts at `offset`; none where none is published there. What was copied once is found again,
-    /// though it may have been overwritten since.
+    /// The record that starts at `offset`; `None` if none is published there. A record that was copied once is found
+    /// again, even if it has been overwritten since.
     ///
     /// # Errors
-    /// Where it was overwritten before it was copied.
+    /// If the record was overwritten before it was copied.
     #[inline]
     pub fn get(&mut self, offset: RingOffset) -> Result<Option<Record<'_>>, Lapped> {
         if offset.0.wrapping_sub(self.start.0) >= self.bytes as u64 {
@@ -45,10 +45,10 @@ impl RingLookup {
 
     fn copy(&mut self, offset: RingOffset) -> Result<(), Lapped> {
         let end = self.start.0 + self.bytes as u64;
-        // Where one record after the other is asked for, ever more are copied at once.
+        // For sequential reads the copies grow.
         let is_near = (end..=end + NEAR_BYTES).contains(&offset.0);
         self.run_bytes = if is_near { (self.run_bytes * 4).min(HISTORY_RUN_BYTES) } else { ALONE_BYTES };
-        // A read that fails leaves nothing that could be used.
+        // A failed read leaves nothing usable.
         (self.start, self.bytes) = (offset, 0);
         self.bytes = self.reader.read(offset, self.run_bytes)?.bytes();
         Ok(())

@@ -1,16 +1,16 @@
 //! One shard's recent history, in memory: a ring of bytes with one writer, the shard's own core, and any number of
-//! readers on any core. Readers take no lock and never make the writer wait; one that is too slow is told that it was
-//! lapped, and never sees a torn record.
+//! readers on any core. Readers take no lock and never make the writer wait; a reader that is too slow gets an error,
+//! and never a torn record.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`words`] | the shared words, head and tail, and why reading them without a lock is right |
-//! | [`layout`] | a record word by word; drafts, and how they are encoded |
-//! | [`record`] | a record as it is read |
-//! | [`encode`] | records for files that are made of them |
-//! | [`writer`] | append, stamp, publish: the one owner |
+//! | [`words`] | the shared words, head and tail, and why lock-free reading is right |
+//! | [`layout`] | the format of a record; drafts and their encoding |
+//! | [`record`] | a view of a record |
+//! | [`encode`] | records for files |
+//! | [`writer`] | append, stamp, publish: the single writer |
 //! | [`reader`] | seek and read from any core |
-//! | [`lookup`] | a reader by places that keeps what it has copied |
+//! | [`lookup`] | a reader by offset that caches its last copy |
 //! | `checksum` | a record's checksum |
 //! | `index` | the sparse index from position to offset |
 
@@ -28,8 +28,8 @@ pub use checksum::Checksum;
 pub use layout::{Data, Draft, record_bytes, record_bytes_parts};
 pub use lookup::RingLookup;
 pub use reader::{Batch, RingReader};
-pub use record::{Parts, Record, RecordData};
-pub use words::{Bounds, Lapped};
+pub use record::{DataParts, Record, RecordData};
+pub use words::{Lapped, RingBounds};
 pub use writer::{Records, RingWriter};
 
 use crate::position::{Position, RingOffset};
@@ -38,27 +38,27 @@ use std::io;
 use std::sync::Arc;
 use words::Words;
 
-/// The smallest ring there can be, in bytes: blocks of the index and a few records have room. A server asks for more,
-/// see [`limits`](crate::limits).
+/// The smallest ring, in bytes: enough for the blocks of the index and a few records. A server requires more, see
+/// [`limits`](crate::limits).
 pub const CAPACITY_BYTES_MIN: u64 = 256;
 
-/// What writer and readers share.
-struct Shared {
+/// RingMemory by the writer and the readers.
+struct RingMemory {
     words: Words,
     index: Index,
 }
 
-/// A ring as its readers hold it, on any core. Cheap to clone.
+/// A reader's handle to a ring, for any core. Cheap to clone.
 #[derive(Clone)]
-pub struct Ring(Arc<Shared>);
+pub struct Ring(Arc<RingMemory>);
 
-/// A new, empty ring of `capacity_bytes`. Errors where that is not a power of two of at least
-/// [`CAPACITY_BYTES_MIN`], or where the system has no memory for it.
+/// A new, empty ring of `capacity_bytes`. Fails if that is not a power of two of at least [`CAPACITY_BYTES_MIN`], or if
+/// the system has no memory for it.
 pub fn create(capacity_bytes: u64) -> io::Result<(RingWriter, Ring)> {
     create_after(capacity_bytes, RingStart::default())
 }
 
-/// As [`create`], for a shard whose history began earlier and lies in a log: the ring goes on where that ends.
+/// Like [`create`], for a shard whose earlier history is in a log: the ring continues at its end.
 pub fn create_after(capacity_bytes: u64, start: RingStart) -> io::Result<(RingWriter, Ring)> {
     if capacity_bytes < CAPACITY_BYTES_MIN {
         let text = format!("a ring takes at least {CAPACITY_BYTES_MIN} bytes, not {capacity_bytes}");
@@ -69,36 +69,36 @@ pub fn create_after(capacity_bytes: u64, start: RingStart) -> io::Result<(RingWr
         words.evict(start.offset, last);
         words.publish(start.offset);
     }
-    let ring = Ring(Arc::new(Shared { words, index: Index::new(capacity_bytes) }));
+    let ring = Ring(Arc::new(RingMemory { words, index: Index::new(capacity_bytes) }));
     Ok((RingWriter::new(ring.clone(), start), ring))
 }
 
 /// Where a ring begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingStart {
-    /// The offset of its first record: where the shard's earlier history ends. 0 where there is none.
+    /// The offset of its first record: the end of the shard's earlier history. 0 if there is none.
     pub offset: RingOffset,
-    /// The position of the last record before; none where there is none.
+    /// The position of the last record before; `None` if there is none.
     pub last: Option<Position>,
 }
 
 impl Ring {
-    /// A reader with scratch space of its own.
+    /// A reader with its own scratch space.
     pub fn reader(&self) -> RingReader {
         RingReader::new(self.clone())
     }
 
-    /// How many bytes the ring holds.
+    /// The capacity in bytes.
     pub fn capacity(&self) -> u64 {
         self.0.words.capacity()
     }
 
-    /// Head, tail and what was evicted, such that the head is not beyond the tail, nor newer than what was evicted.
-    pub fn bounds(&self) -> Bounds {
+    /// A consistent view of head, tail and eviction mark: the head is not beyond the tail, nor newer than the mark.
+    pub fn bounds(&self) -> RingBounds {
         self.0.words.bounds()
     }
 
-    /// Where the oldest record starts.
+    /// The start of the oldest record.
     pub fn head(&self) -> RingOffset {
         self.bounds().head
     }
@@ -108,7 +108,7 @@ impl Ring {
         self.0.words.tail()
     }
 
-    /// The position of the newest record that was overwritten or is just about to be; `None` as long as none was.
+    /// The position of the newest record that was overwritten or is about to be; `None` while there is none.
     pub fn evicted_through(&self) -> Option<Position> {
         self.bounds().evicted_through
     }

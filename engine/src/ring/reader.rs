@@ -1,24 +1,24 @@
-//! Reading a ring from any core: find a position, copy a run of whole records, lend them.
+//! Reads a ring from any core: finds a position, copies a run of whole records, lends them.
 
 use super::Ring;
 use super::index::Found;
 use super::layout::HEADER_BYTES;
-use super::record::{self, Record, Run};
+use super::record::{self, Record, RecordRun};
 use super::words::{Lapped, WORD_BYTES};
 use crate::limits::SCRATCH_KEEP_BYTES;
 use crate::position::{Position, RingOffset};
 
-/// A reader of one ring. It remembers no place, only its scratch space, which grows to the largest read it was asked
-/// for, and shrinks after a long one: one reader per core and ring can serve any number of subscriptions in turn.
+/// A reader of one ring. It has no position of its own, only scratch space, which grows to the largest requested read
+/// and shrinks after a long one: one reader per core and ring can serve any number of subscriptions in turn.
 pub struct RingReader {
     ring: Ring,
     scratch: Vec<u8>,
 }
 
-/// Whole records that follow each other, copied and found untorn.
+/// Adjacent whole records, copied and verified.
 #[derive(Clone, Debug)]
 pub struct Batch<'a> {
-    run: Run<'a>,
+    run: RecordRun<'a>,
     end: RingOffset,
 }
 
@@ -32,29 +32,29 @@ impl RingReader {
         &self.ring
     }
 
-    /// Hands out what was copied last, for memory that the next copy may use.
+    /// Exchanges the last copy for memory that the next copy may use.
     pub(crate) fn swap_scratch(&mut self, other: &mut Vec<u8>) {
         std::mem::swap(&mut self.scratch, other);
     }
 
-    /// What was copied last.
+    /// The last copy.
     pub(crate) fn scratch(&self) -> &[u8] {
         &self.scratch
     }
 
-    /// Where the first record is, among those retained and published, whose position is `position` or more; the tail
-    /// where there is none yet. Costs the same wherever that is. Whether something before it was lost is for
-    /// [`Ring::evicted_through`] to say; that it is lost before it is read, for [`RingReader::read`].
+    /// The first retained, published record whose position is at least `position`; the tail if there is none yet. The
+    /// cost does not depend on the position. [`Ring::evicted_through`] tells whether earlier records were lost;
+    /// [`RingReader::read`] fails if the record is lost before it is read.
     pub fn seek(&self, position: Position) -> RingOffset {
         self.find(position).offset
     }
 
-    /// Also answers how many entries and records were looked at.
+    /// Also returns the number of entries and records examined.
     fn find(&self, position: Position) -> Found {
         let shared = &self.ring.0;
         let Found { mut offset, mut steps } = shared.index.find(&shared.words, position);
         loop {
-            // Loaded each time: after a lap the offset may be beyond the tail that was seen before.
+            // Loaded each time: after a lap the offset may be beyond an earlier tail.
             if offset >= shared.words.tail() {
                 return Found { offset, steps };
             }
@@ -63,7 +63,7 @@ impl RingReader {
             let at = shared.words.load(RingOffset(offset.0 + WORD_BYTES));
             match shared.words.check(offset) {
                 Err(lapped) if lapped.evicted_through >= position => return Found { offset: lapped.head, steps },
-                // Still before it: what is looked for lies at or after the new head.
+                // The wanted record is at or after the new head.
                 Err(lapped) => offset = lapped.head,
                 Ok(()) if at >= position.0 => return Found { offset, steps },
                 Ok(()) => offset.0 += length_of(first),
@@ -71,9 +71,9 @@ impl RingReader {
         }
     }
 
-    /// Copies whole records from `from` on, about `max_bytes` of them and at least one where there is one, and lends
-    /// them. `from` is where a record starts or the tail: the answer of [`RingReader::seek`], the end of the batch
-    /// before, a head, a back link. (From anywhere else nothing sensible is read, but nothing breaks.)
+    /// Copies whole records starting at `from`, about `max_bytes` of them and at least one if there is one, and lends
+    /// them. `from` must be the start of a record or the tail: a result of [`RingReader::seek`], the end of the
+    /// previous batch, a head, a back link. (Any other offset yields no meaningful records, but is safe.)
     ///
     /// An empty batch means that nothing is published from there on. An error means that the record at `from` was
     /// overwritten.
@@ -85,18 +85,18 @@ impl RingReader {
         self.copy(from, bytes)?;
         let mut whole = if bytes == available { bytes } else { whole_records(&self.scratch[..bytes as usize]) };
         if whole == 0 && bytes > 0 {
-            // The first record alone is longer than the budget.
+            // The first record alone is larger than the budget.
             bytes = record::length(&self.scratch).min(available) & !(WORD_BYTES - 1);
             self.copy(from, bytes)?;
             whole = bytes;
         }
-        let run = Run { bytes: &self.scratch[..whole as usize], offset: from };
+        let run = RecordRun { bytes: &self.scratch[..whole as usize], offset: from };
         Ok(Batch { run, end: RingOffset(from.0 + whole) })
     }
 
-    /// The record that starts at `offset`; `None` where none is published there yet.
+    /// The record that starts at `offset`; `None` if none is published there yet.
     pub fn record_at(&mut self, offset: RingOffset) -> Result<Option<Record<'_>>, Lapped> {
-        /// Most records are copied at once with this, without asking for their length first.
+        /// Most records fit into this and are copied at once, without a separate read of their length.
         const GUESS_BYTES: usize = 512;
         Ok(self.read(offset, GUESS_BYTES)?.next())
     }
@@ -116,14 +116,14 @@ impl RingReader {
     }
 }
 
-/// The length in a record's first word, once checked.
+/// The length from a record's first word, after the check.
 fn length_of(first: u64) -> u64 {
     let length = first & u32::MAX as u64;
     debug_assert!(length >= HEADER_BYTES, "a record's first word");
     length.max(HEADER_BYTES)
 }
 
-/// How many bytes the whole records at the start of `bytes` take.
+/// The total size of the whole records at the start of `bytes`.
 fn whole_records(bytes: &[u8]) -> u64 {
     let mut whole = 0;
     loop {
@@ -136,17 +136,17 @@ fn whole_records(bytes: &[u8]) -> u64 {
 }
 
 impl Batch<'_> {
-    /// Where to read on.
+    /// The offset at which to continue.
     pub fn end(&self) -> RingOffset {
         self.end
     }
 
-    /// How many bytes its records take.
+    /// The size of its records in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.run.bytes.len()
     }
 
-    /// Whether there is no record left in it.
+    /// Whether no record is left in it.
     pub fn is_empty(&self) -> bool {
         self.run.bytes.is_empty()
     }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::event::EventType;
 
-    /// A ring gone round twice with records at positions 10, 20, 30 …, published one by one.
+    /// A ring after two laps, with records at positions 10, 20, 30 …, published one by one.
     fn full(capacity: u64) -> (RingWriter, Ring, u64) {
         let (mut writer, ring) = create(capacity).unwrap();
         let mut position = 0;
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_behind_is_told_where_to_go_on() {
+    fn a_lapped_reader_gets_the_new_head() {
         let (_, ring, _) = full(1024);
         let mut reader = ring.reader();
         let lapped = reader.read(RingOffset(80), 100).unwrap_err();

@@ -1,6 +1,5 @@
-//! A record as it is read: a view of the bytes that [`layout`](super::layout) draws, in the ring's scratch space or in
-//! a mapped segment. Lengths are checked once, on the way in; bytes that are no record are answered by `None` and never
-//! by a panic.
+//! A view of a record in the form that [`layout`](super::layout) draws, in the ring's scratch space or in a mapped
+//! segment. Lengths are checked once, at construction; invalid bytes give `None` and never a panic.
 
 use super::checksum::{Checksum, checksum};
 pub(crate) use super::layout::HEADER_BYTES;
@@ -27,30 +26,30 @@ pub struct Record<'a> {
 pub enum RecordData<'a> {
     /// Bytes.
     One(&'a [u8]),
-    /// Several strings of bytes, in order.
-    Parts(Parts<'a>),
+    /// Several byte strings, in order.
+    Parts(DataParts<'a>),
 }
 
 /// The parts of a record's data, in order.
 #[derive(Clone, Debug)]
-pub struct Parts<'a> {
+pub struct DataParts<'a> {
     rest: &'a [u8],
 }
 
-/// The length that a record's first word tells; 0 where there is no whole word.
+/// The length in a record's first word; 0 if there is no whole word.
 pub(crate) fn length(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as u64)
 }
 
-/// The position of the record at the start of `bytes`; none where there are too few of them.
+/// The position of the record at the start of `bytes`; `None` if there are too few bytes.
 #[inline]
 pub(crate) fn position(bytes: &[u8]) -> Option<Position> {
     bytes.get(8..)?.first_chunk::<8>().map(|word| Position(u64::from_le_bytes(*word)))
 }
 
 impl<'a> Record<'a> {
-    /// The record at the start of `bytes`, which lies at `offset` of its shard's history. `None` where the bytes do
-    /// not start with a whole record.
+    /// The record at the start of `bytes`, whose offset in its shard's history is `offset`. `None` if the bytes do not
+    /// start with a whole record.
     #[inline]
     pub fn parse(bytes: &'a [u8], offset: RingOffset) -> Option<Record<'a>> {
         let length = length(bytes);
@@ -82,27 +81,27 @@ impl<'a> Record<'a> {
         Some(record)
     }
 
-    /// Where it lies.
+    /// Its offset.
     pub fn offset(&self) -> RingOffset {
         self.offset
     }
 
-    /// Where the next record lies.
+    /// The offset of the next record.
     pub fn end(&self) -> RingOffset {
         RingOffset(self.offset.0 + self.bytes.len() as u64)
     }
 
-    /// Its place in the one order of all events; 0 as long as its turn has not been given positions.
+    /// Its position in the order of all events; 0 until its turn is stamped.
     pub fn position(&self) -> Position {
         Position(word(self.bytes, 1))
     }
 
-    /// When it happened, Unix time in milliseconds.
+    /// The time of the event, Unix time in milliseconds.
     pub fn timestamp_ms(&self) -> u64 {
         word(self.bytes, 2)
     }
 
-    /// Its place in its stream.
+    /// Its revision in its stream.
     pub fn revision(&self) -> Revision {
         Revision(word(self.bytes, 3))
     }
@@ -112,12 +111,12 @@ impl<'a> Record<'a> {
         RingOffset(word(self.bytes, 4))
     }
 
-    /// What happened; [`EventType::CUSTOM`] for a type that a client named.
+    /// The event's type; [`EventType::CUSTOM`] for a type that a client named.
     pub fn event_type(&self) -> EventType {
         EventType::from_code(self.type_code())
     }
 
-    /// The code of the type as it lies there: of a later version's type too, which this one does not know.
+    /// The raw code of the type, which may belong to a later version and be unknown to this one.
     pub(crate) fn type_code(&self) -> u16 {
         (word(self.bytes, KEY_WORD) >> 32) as u16
     }
@@ -130,21 +129,25 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The key, which is the stream.
+    /// The key, which is also the stream.
     pub fn key(&self) -> &'a [u8] {
         self.part(self.key_start, self.key_len)
     }
 
-    /// The data, or `None` where the event has none (which is not the same as empty).
+    /// The data, or `None` if the event has none (which is different from empty data).
     pub fn data(&self) -> Option<RecordData<'a>> {
         if self.flags & DATA == 0 {
             return None;
         }
         let bytes = self.data_bytes();
-        Some(if self.flags & PARTS != 0 { RecordData::Parts(Parts { rest: bytes }) } else { RecordData::One(bytes) })
+        Some(if self.flags & PARTS != 0 {
+            RecordData::Parts(DataParts { rest: bytes })
+        } else {
+            RecordData::One(bytes)
+        })
     }
 
-    /// The data as it lies there: where it is parts, with the four bytes of length before each.
+    /// The data as stored: parts with four bytes of length before each.
     pub fn data_bytes(&self) -> &'a [u8] {
         self.part(self.key_start + self.key_len + self.type_len as u32, self.data_len)
     }
@@ -155,7 +158,7 @@ impl<'a> Record<'a> {
         (self.flags & META != 0).then(|| self.part(start, self.meta_len))
     }
 
-    /// The event id, where the client gave one.
+    /// The event id, if the client gave one.
     pub fn id(&self) -> Option<[u8; 16]> {
         if self.flags & (EXT | ID) != EXT | ID {
             return None;
@@ -173,7 +176,7 @@ impl<'a> Record<'a> {
         self.flags & MORE != 0
     }
 
-    /// Whether the record is what its checksum was made of. Only records of a log and rows of a snapshot have one.
+    /// Whether the checksum fits. Only records of a log and rows of a snapshot have one.
     #[inline]
     pub fn is_intact(&self, made_of: Checksum) -> bool {
         let place = match made_of {
@@ -183,19 +186,19 @@ impl<'a> Record<'a> {
         checksum(self.bytes, place) == (word(self.bytes, 0) >> 32) as u32
     }
 
-    /// The whole record as it lies there, a multiple of 8 bytes.
+    /// The whole record as stored, a multiple of 8 bytes.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// `parse` has checked that all parts lie within the record: their ends fit, and so does their sum.
+    /// `parse` has checked that all parts are within the record: their ends fit, and so does their sum.
     #[inline]
     fn part(&self, start: u32, len: u32) -> &'a [u8] {
         &self.bytes[start as usize..][..len as usize]
     }
 }
 
-/// A word of the header, which `parse` has checked to be there.
+/// A word of the header, whose presence `parse` has checked.
 #[inline(always)]
 fn word(bytes: &[u8], index: usize) -> u64 {
     bytes[index * 8..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word))
@@ -214,7 +217,7 @@ impl std::fmt::Debug for Record<'_> {
     }
 }
 
-impl<'a> Iterator for Parts<'a> {
+impl<'a> Iterator for DataParts<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
@@ -225,14 +228,14 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
-/// Records that follow each other in one run of bytes.
+/// Adjacent records in one run of bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Run<'a> {
+pub(super) struct RecordRun<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) offset: RingOffset,
 }
 
-impl<'a> Iterator for Run<'a> {
+impl<'a> Iterator for RecordRun<'a> {
     type Item = Record<'a>;
 
     #[inline]
@@ -273,7 +276,7 @@ mod tests {
 
     #[test]
     fn parts_end_where_their_lengths_stop_making_sense() {
-        let parts = Parts { rest: b"\x01\0\0\0a\x00\0\0\0\xff\0\0\0bc" };
+        let parts = DataParts { rest: b"\x01\0\0\0a\x00\0\0\0\xff\0\0\0bc" };
         assert_eq!(parts.collect::<Vec<_>>(), [b"a".as_slice(), b""]);
     }
 }

@@ -1,8 +1,9 @@
-//! The words that one writer and any number of readers share, without a lock and without the readers ever making the
-//! writer wait. It knows nothing of records but that they are whole words, so that loom can check it with tiny ones.
+//! The words shared by one writer and any number of readers, without a lock and without the readers ever making the
+//! writer wait. This module knows nothing about records except that they are whole words, so that loom can check it
+//! with tiny ones.
 //!
-//! Offsets grow for ever; the word of an offset is `(offset / 8) & mask`. Three numbers are shared beside the words,
-//! the writer's ends on a cache line each:
+//! Offsets never wrap; the word of an offset is `(offset / 8) & mask`. Three numbers are shared beside the words, each
+//! of the writer's ends on its own cache line:
 //!
 //! ```text
 //!      overwritten            published: may be read          written, not yet published
@@ -16,8 +17,8 @@
 //! The writer, to write over old words: (W1) stores `evicted_through`, then the new `head`; (W2) a release fence;
 //! (W3) relaxed stores of the new words; later, (W4) stores `tail` with release.
 //!
-//! A reader: (R1) loads `tail` with acquire; (R2) relaxed loads of words below that tail into its own memory; (R3) an
-//! acquire fence; (R4) loads `head`. It uses what it copied only if that head is not beyond the first word copied.
+//! A reader: (R1) loads `tail` with acquire; (R2) loads words below that tail, relaxed, into its own memory; (R3) an
+//! acquire fence; (R4) loads `head`. It uses the copy only if that head is not beyond the first copied word.
 //!
 //! * *It sees what was published.* The words below the tail it loaded were stored before that tail was: W4 and R1 pair
 //!   up, so R2 sees those stores or later ones to the same words.
@@ -27,11 +28,11 @@
 //!   it; heads are record boundaries, and a run that begins at a boundary below the head is refused as a whole.
 //! * *Nothing is parsed before R4.* A torn length never leads anywhere.
 //!
-//! All accesses are atomic, so there is no data race to be undefined behaviour. Nothing is sequentially consistent:
-//! nobody here compares the order of two writers' stores. On x86 the fences cost nothing but the compiler's freedom.
+//! All accesses are atomic, so there is no data race and no undefined behaviour. Nothing is sequentially consistent: no
+//! code here compares the order of two writers' stores. On x86 the fences only restrict the compiler.
 //!
-//! A reader that comes too late is told so ([`Lapped`]); it can always go on from the head it is given. It makes
-//! progress unless it is lapped within the copying of one run, for which the writer must write most of a ring.
+//! A reader that comes too late gets an error ([`Lapped`]); it can always continue from the head in it. It makes
+//! progress unless it is lapped while it copies one run, for which the writer must write most of a ring.
 
 use crate::position::{Position, RingOffset};
 use crate::prefetch::{LINE_BYTES, prefetch_line};
@@ -41,47 +42,47 @@ use std::io;
 /// Bytes in a word.
 pub const WORD_BYTES: u64 = 8;
 
-/// What a reader wanted was overwritten before it could be read.
+/// The wanted records were overwritten before they could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("lapped: everything before ring offset {head} (through position {evicted_through}) was overwritten")]
 pub struct Lapped {
-    /// The oldest record that was still there: a good place to go on from.
+    /// The oldest record that was still there: a good place to continue from.
     pub head: RingOffset,
     /// Every record up to this position is gone from this ring. May be newer than `head`, never older.
     pub evicted_through: Position,
 }
 
-/// What a ring holds at one moment.
+/// The extent of a ring at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Where the oldest record starts.
+pub struct RingBounds {
+    /// The start of the oldest record.
     pub head: RingOffset,
-    /// The end of the published records, where the next one will be; never before `head`.
+    /// The end of the published records, which is the start of the next one; never before `head`.
     pub tail: RingOffset,
-    /// The position of the newest record that was overwritten, or is just about to be: at least that of the record
-    /// before `head`. `None` as long as nothing was.
+    /// The position of the newest record that was overwritten or is about to be: at least that of the record before
+    /// `head`. `None` while there is none.
     pub evicted_through: Option<Position>,
 }
 
-/// What the writer stores when it makes room. Together, for they change together.
-struct Head {
+/// The writer's stores on eviction. On one cache line, because they change together.
+struct RingHead {
     offset: AtomicU64,
-    /// 0 where nothing was overwritten, for no record is at position 0.
+    /// 0 while nothing was overwritten, since no record has position 0.
     evicted_through: AtomicU64,
 }
 
-/// The shared words. The methods that store are for the one writer; called by two at once they would mix up records
-/// (but never memory, for all is atomic).
+/// The shared words. Only the one writer may call the methods that store; two concurrent calls would mix up records
+/// (but never corrupt memory, since everything is atomic).
 pub struct Words {
-    words: Storage,
+    words: WordStorage,
     mask: u64,
-    head: CachePadded<Head>,
+    head: CachePadded<RingHead>,
     tail: CachePadded<AtomicU64>,
 }
 
 impl Words {
-    /// Zeroed words for `capacity_bytes`. Errors where that is not a power of two of at least one word, or where the
-    /// system has no memory for it.
+    /// Zeroed words for `capacity_bytes`. Fails if that is not a power of two of at least one word, or if the system
+    /// has no memory for it.
     pub fn new(capacity_bytes: u64) -> io::Result<Words> {
         if !capacity_bytes.is_power_of_two() || capacity_bytes < WORD_BYTES {
             let text =
@@ -89,45 +90,45 @@ impl Words {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let count = usize::try_from(capacity_bytes / WORD_BYTES).map_err(io::Error::other)?;
-        let head = Head { offset: AtomicU64::new(0), evicted_through: AtomicU64::new(0) };
+        let head = RingHead { offset: AtomicU64::new(0), evicted_through: AtomicU64::new(0) };
         Ok(Words {
-            words: Storage::new(count)?,
+            words: WordStorage::new(count)?,
             mask: count as u64 - 1,
             head: CachePadded::new(head),
             tail: CachePadded::new(AtomicU64::new(0)),
         })
     }
 
-    /// Has the system give all the memory now, near the calling core, so that no store waits for a page later.
+    /// Prefaults all the memory, near the calling core, so that no later store waits for a page.
     pub fn prefault(&self) -> io::Result<()> {
         self.words.prefault()
     }
 
-    /// How many bytes the ring holds.
+    /// The capacity in bytes.
     pub fn capacity(&self) -> u64 {
         (self.mask + 1) * WORD_BYTES
     }
 
-    /// Head, tail and what was evicted. Head first and tail after: so the tail is not before the head.
-    pub fn bounds(&self) -> Bounds {
+    /// Head, tail and eviction mark. The head is loaded first and the tail last, so the tail is not before the head.
+    pub fn bounds(&self) -> RingBounds {
         // Acquire, paired with the release store of the head in `evict`: the writer published a tail at or beyond this
         // head, and stored an `evicted_through` at least as new, before it stored the head; the loads below see both.
         let head = self.head.offset.load(Ordering::Acquire);
         // Relaxed: ordered by the acquire above; only its own value is used.
         let evicted_through = self.head.evicted_through.load(Ordering::Relaxed);
         let evicted_through = (evicted_through != 0).then_some(Position(evicted_through));
-        Bounds { head: RingOffset(head), tail: self.tail(), evicted_through }
+        RingBounds { head: RingOffset(head), tail: self.tail(), evicted_through }
     }
 
-    /// The end of the published words; what lies before it may be read by whoever loaded it here.
+    /// The end of the published words; the thread that loaded it here may read everything before it.
     pub fn tail(&self) -> RingOffset {
         // Acquire, paired with the release store in `publish` (R1).
         RingOffset(self.tail.load(Ordering::Acquire))
     }
 
-    /// Copies the words from `from` on into `out`, little endian. `from` is a record boundary, and the end of the copy
-    /// is at or before a [`Words::tail`] that this thread loaded earlier. `out` is a multiple of 8 bytes long.
-    /// What is in `out` means nothing if the answer is an error.
+    /// Copies the words starting at `from` into `out`, little endian. `from` is a record boundary, and the end of the
+    /// copy is at or before a [`Words::tail`] that this thread loaded earlier. `out` is a multiple of 8 bytes long.
+    /// After an error the contents of `out` are meaningless.
     pub fn copy(&self, from: RingOffset, out: &mut [u8]) -> Result<(), Lapped> {
         let capacity = self.capacity();
         if out.len() as u64 > capacity {
@@ -138,21 +139,21 @@ impl Words {
         let (out_first, out_second) = out.split_at_mut(first.len() * WORD_BYTES as usize);
         for (run, out) in [(first, out_first), (second, out_second)] {
             for (word, bytes) in run.iter().zip(out.chunks_exact_mut(WORD_BYTES as usize)) {
-                // Relaxed (R2): whether it may be used is decided by the check below.
+                // Relaxed (R2): the check below decides whether it may be used.
                 bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
             }
         }
         self.check(from)
     }
 
-    /// One word, to be trusted only once [`Words::check`] was passed.
+    /// One word, to be trusted only after [`Words::check`] has succeeded.
     #[inline]
     pub(crate) fn load(&self, offset: RingOffset) -> u64 {
         // Relaxed (R2), as in `copy`.
         self.words.get()[self.place(offset)].load(Ordering::Relaxed)
     }
 
-    /// Whether everything from `from` on that was loaded before this call is still what was published.
+    /// Whether everything from `from` on that was loaded before this call is still intact.
     pub(crate) fn check(&self, from: RingOffset) -> Result<(), Lapped> {
         // R3, paired with the release fence in `evict` through any word that was loaded from a later lap.
         fence(Ordering::Acquire);
@@ -160,14 +161,14 @@ impl Words {
         if self.head.offset.load(Ordering::Relaxed) > from.0 { Err(self.lapped()) } else { Ok(()) }
     }
 
-    /// The present head and what was evicted, for a reader that is behind it.
+    /// The present head and eviction mark, for a reader that is behind the head.
     pub(crate) fn lapped(&self) -> Lapped {
         let bounds = self.bounds();
         Lapped { head: bounds.head, evicted_through: bounds.evicted_through.unwrap_or_default() }
     }
 
-    /// For the writer: gives up everything before `head`, whose newest record has position `through`, so that the
-    /// words may be written over. To be called before the first store to any of them.
+    /// For the writer: gives up everything before `head`, whose newest record has position `through`, so that the words
+    /// may be overwritten. To be called before the first store to any of them.
     pub fn evict(&self, head: RingOffset, through: Position) {
         // Relaxed (W1): ordered before the head by the release below.
         self.head.evicted_through.store(through.0, Ordering::Relaxed);
@@ -177,11 +178,11 @@ impl Words {
         fence(Ordering::Release);
     }
 
-    /// For the writer: stores words from `offset` on. They are between the tail and `head + capacity`.
+    /// For the writer: stores words starting at `offset`. They are between the tail and `head + capacity`.
     pub fn store(&self, offset: RingOffset, values: &[u64]) {
         let (first, second) = self.run(offset, values.len() as u64);
         for (word, value) in first.iter().chain(second).zip(values) {
-            // Relaxed (W3): published by `publish`, and seen too early only together with the head.
+            // Relaxed (W3): published by `publish`, and visible earlier only together with the head.
             word.store(*value, Ordering::Relaxed);
         }
     }
@@ -193,13 +194,13 @@ impl Words {
         self.words.get()[self.place(offset)].store(value, Ordering::Relaxed);
     }
 
-    /// For the writer: everything before `tail` may be read.
+    /// For the writer: allows reading everything before `tail`.
     pub fn publish(&self, tail: RingOffset) {
         // Release (W4), paired with the acquire in `tail`: all words before it, and the index, are stored.
         self.tail.store(tail.0, Ordering::Release);
     }
 
-    /// The `count` words from `offset` on, at most the capacity: one run, or two where they go round the end.
+    /// The `count` words from `offset` on, at most the capacity: one run, or two if they wrap around.
     #[inline]
     pub(crate) fn run(&self, offset: RingOffset, count: u64) -> (&[AtomicU64], &[AtomicU64]) {
         let words = self.words.get();
@@ -210,7 +211,7 @@ impl Words {
         }
     }
 
-    /// Fetches the words of `bytes` bytes from `offset` on into this core's cache, for stores to come; at most a page.
+    /// Fetches the words of `bytes` bytes from `offset` on into this core's cache, for later stores; at most a page.
     #[inline]
     pub(crate) fn prefetch(&self, offset: RingOffset, bytes: u64) {
         const BYTES_MAX: u64 = 4 << 10;
@@ -229,14 +230,14 @@ impl Words {
     }
 }
 
-/// Under loom, words that loom watches.
+/// Words that loom observes.
 #[cfg(loom)]
-struct Storage(Box<[AtomicU64]>);
+struct WordStorage(Box<[AtomicU64]>);
 
 #[cfg(loom)]
-impl Storage {
-    fn new(count: usize) -> io::Result<Storage> {
-        Ok(Storage((0..count).map(|_| AtomicU64::new(0)).collect()))
+impl WordStorage {
+    fn new(count: usize) -> io::Result<WordStorage> {
+        Ok(WordStorage((0..count).map(|_| AtomicU64::new(0)).collect()))
     }
 
     fn prefault(&self) -> io::Result<()> {
@@ -248,43 +249,43 @@ impl Storage {
     }
 }
 
-/// Anonymous pages: zeroed by the system, and no memory until they are first written.
+/// Anonymous pages: zeroed by the system, and without memory until they are first written.
 #[cfg(not(loom))]
-struct Storage {
+struct WordStorage {
     map: memmap2::MmapRaw,
     count: usize,
 }
 
 #[cfg(not(loom))]
-impl Storage {
-    fn new(count: usize) -> io::Result<Storage> {
+impl WordStorage {
+    fn new(count: usize) -> io::Result<WordStorage> {
         let bytes = count.checked_mul(WORD_BYTES as usize).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Storage { map: memmap2::MmapMut::map_anon(bytes)?.into(), count })
+        Ok(WordStorage { map: memmap2::MmapMut::map_anon(bytes)?.into(), count })
     }
 
     fn prefault(&self) -> io::Result<()> {
-        // A hint: fewer misses of the translation cache, where the system has large pages.
+        // A hint: fewer TLB misses if the system has large pages.
         let _ = self.map.advise(memmap2::Advice::HugePage);
         self.map.advise(memmap2::Advice::PopulateWrite)
     }
 
     fn get(&self) -> &[AtomicU64] {
         // SAFETY: the map is `count * 8` bytes long, writable, zeroed (a valid `AtomicU64`), aligned to a page, and
-        // lives as long as `self`. It is private to this value, and everybody reaches it through this function or
-        // through `frozen`, whose contract excludes stores for as long as its plain view lives.
+        // lives as long as `self`. It is private to this value, and is only accessed through this function or through
+        // `frozen`, whose contract excludes stores while its plain view lives.
         unsafe { std::slice::from_raw_parts(self.map.as_mut_ptr().cast::<AtomicU64>(), self.count) }
     }
 }
 
 #[cfg(not(loom))]
 impl Words {
-    /// Plain bytes of a run that does not go round the end, without a copy; `None` where it does.
+    /// The plain bytes of a run that does not wrap around, without a copy; `None` if it wraps.
     ///
     /// # Safety
-    /// Nobody stores to any of these words as long as the answer lives. Readers that load them do no harm.
+    /// No thread stores to any of these words while the result lives. Readers that load them do no harm.
     pub(crate) unsafe fn frozen(&self, offset: RingOffset, count: u64) -> Option<&[u8]> {
         let (run, []) = self.run(offset, count) else { return None };
-        // SAFETY: the run is `count * 8` initialized bytes of the map; that they do not change is the caller's promise.
+        // SAFETY: the run is `count * 8` initialized bytes of the map; the caller promises that they do not change.
         Some(unsafe { std::slice::from_raw_parts(run.as_ptr().cast::<u8>(), run.len() * WORD_BYTES as usize) })
     }
 }

@@ -1,56 +1,56 @@
-//! The one owner of a ring. It appends the records of a turn beyond the tail, where nobody looks; gives them their
+//! The single writer of a ring. It appends the records of a turn beyond the tail, invisible to readers; assigns their
 //! positions; and publishes them all at once.
 //!
-//! Where the ring is full, room is made a block of the index at a time: the index knows the first record of the block
-//! that then is the oldest, so no old record is looked at, and readers' copies of the head's cache line stay valid for
-//! many appends.
+//! In a full ring, room is made one block of the index at a time: the index knows the first record of the block that
+//! becomes the oldest, so no old record is read, and readers' copies of the head's cache line stay valid for many
+//! appends.
 
 use super::checksum::checksum;
 use super::layout::{self, Draft, KEY_WORD, MORE, Shape};
-use super::record::{Record, Run};
+use super::record::{Record, RecordRun};
 use super::words::WORD_BYTES;
-use super::{Ring, RingStart, Shared};
+use super::{Ring, RingMemory, RingStart};
 use crate::limits::{SCRATCH_KEEP_BYTES, unpublished_bytes_max};
 use crate::position::{Position, RingOffset};
 use crate::sync::{AtomicU64, Ordering};
 use std::io;
 
-/// The writing end of a ring. There is one, and it belongs to the shard's core.
+/// The writing end of a ring. There is one, and the shard's core owns it.
 pub struct RingWriter {
     ring: Ring,
     capacity: u64,
-    /// The oldest record. This and `tail` are the shared ones, kept here so that they need no load.
+    /// The oldest record. This and `tail` mirror the shared ones, to save loads.
     head: u64,
-    /// The end of what is published.
+    /// The end of the published records.
     tail: u64,
-    /// The end of what is written.
+    /// The end of the written records.
     end: u64,
-    /// The position of the last record that has one; 0 where there is none.
+    /// The position of the last stamped record; 0 if there is none.
     last: Position,
-    /// The position of the last record that is published; 0 where there is none.
+    /// The position of the last published record; 0 if there is none.
     last_published: Position,
     /// The first block of the index without an entry.
     next_block: u64,
-    /// Where the records start that are not published yet. Beside the ring, where each start would have to be read from
-    /// the record before it, long after that one left the nearest cache.
+    /// The starts of the unpublished records. Kept outside the ring: otherwise each start would have to be computed
+    /// from the length of the record before it, which has long left the nearest cache.
     starts: Vec<u64>,
     /// How many of them have a position.
     stamped: usize,
-    /// With a log: whether the next record belongs to the command of the one before it.
+    /// With a log: whether the next record belongs to the same command as the previous one.
     is_chained: Option<bool>,
-    /// For the record that goes round the end of the ring when the owner reads.
+    /// For the record that wraps around when the owner reads.
     scratch: Vec<u8>,
 }
 
-/// How far ahead of the writer the ring is fetched into its core's cache: some dozen small records, which are more than
-/// a microsecond away. Between two records the core does so much else that the processor's own prefetching has
-/// forgotten the ring.
+/// How far ahead of the writer the ring is prefetched into its core's cache: some dozen small records, which are
+/// written more than a microsecond later. The core does so much between two records that the hardware prefetcher loses
+/// track of the ring.
 const PREFETCH_AHEAD_BYTES: u64 = 4 << 10;
 
-/// How many records ahead of the one that is stamped are fetched back into the nearest cache.
+/// How many records ahead of the one being stamped are prefetched into the nearest cache.
 const STAMP_AHEAD: usize = 12;
 
-/// How many starts of records the writer keeps room for.
+/// The capacity of `starts` that is kept after a turn.
 const STARTS_KEEP: usize = 16 << 10;
 
 impl RingWriter {
@@ -73,7 +73,7 @@ impl RingWriter {
         }
     }
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &RingMemory {
         &self.ring.0
     }
 
@@ -82,19 +82,19 @@ impl RingWriter {
         &self.ring
     }
 
-    /// Has the system give the ring's memory now, near the core that calls: otherwise the first lap pays a page fault
-    /// every few dozen records.
+    /// Prefaults the ring's memory, near the calling core: otherwise the first lap takes a page fault every few dozen
+    /// records.
     ///
     /// # Errors
-    /// Where the system has no memory for it.
+    /// If the system has no memory for it.
     pub fn prefault(&self) -> io::Result<()> {
         self.shared().words.prefault()
     }
 
-    /// Writes a record beyond the tail, where readers do not see it until [`RingWriter::publish`], and answers where.
-    /// Makes room first; what it overwrites is published history, oldest first.
+    /// Writes a record beyond the tail, invisible to readers until [`RingWriter::publish`], and returns its offset.
+    /// Makes room first, by overwriting the oldest published history.
     ///
-    /// Panics where the unpublished records would take more than [`unpublished_bytes_max`]: callers commit the turn, or
+    /// Panics if the unpublished records would take more than [`unpublished_bytes_max`]: callers commit the turn, or
     /// refuse the command.
     #[inline]
     pub fn append(&mut self, draft: &Draft<'_>) -> RingOffset {
@@ -111,7 +111,7 @@ impl RingWriter {
             (run, []) => layout::encode(draft, shape, run),
             _ => self.append_over_the_end(draft, shape),
         }
-        // As many bytes as were just written, some records on: by the time the writer is there, they are in its cache.
+        // As many bytes as were just written, some records ahead: they are in the cache when the writer reaches them.
         self.ring.0.words.prefetch(RingOffset(end + PREFETCH_AHEAD_BYTES), shape.length);
         self.end = end;
         if let Some(is_chained) = &mut self.is_chained
@@ -123,14 +123,14 @@ impl RingWriter {
         RingOffset(start)
     }
 
-    /// Marks the last record as one that is followed by another of its command.
+    /// Marks the last record as followed by another one of its command.
     fn chain_last(&self) {
         let Some(last) = self.starts.last() else { return };
         let offset = RingOffset(last + KEY_WORD as u64 * WORD_BYTES);
         self.shared().words.store_one(offset, self.shared().words.load(offset) | (MORE as u64) << 48);
     }
 
-    /// From now on records are for a log too: those of one command are marked as belonging together.
+    /// From now on the records of one command are chained, as a log needs.
     pub fn mark_commands(&mut self) {
         self.is_chained = Some(false);
     }
@@ -143,7 +143,7 @@ impl RingWriter {
         }
     }
 
-    /// Once per lap: by way of words that do not go round.
+    /// Once per lap: encodes into a buffer that does not wrap.
     #[cold]
     fn append_over_the_end(&self, draft: &Draft<'_>, shape: Shape) {
         let words: Box<[AtomicU64]> = (0..shape.length / WORD_BYTES).map(|_| AtomicU64::new(0)).collect();
@@ -157,8 +157,9 @@ impl RingWriter {
     #[cold]
     fn make_room(&mut self, end: u64) {
         let needed = RingOffset(end - self.capacity);
-        // Not beyond the tail: `needed` is at least a sixteenth of the ring before it, a block is no more than that, and the
-        // tail is where a record starts. Without an entry, the one published record that is left is a long one, and goes too.
+        // Not beyond the tail: `needed` is at least a sixteenth of the ring before it, a block is no more than that,
+        // and the tail is where a record starts. Without an entry, the one published record that is left is a long one,
+        // and goes too.
         let (head, through) =
             self.shared().index.first_from(needed, self.next_block).unwrap_or((self.tail(), self.last));
         debug_assert!(needed <= head && head.0 <= self.tail && self.head < head.0);
@@ -166,9 +167,9 @@ impl RingWriter {
         self.shared().words.evict(head, through);
     }
 
-    /// Gives consecutive positions, from `first` on, to the records that have none yet, in the order of their appending.
-    /// They take [`RingWriter::unstamped_records`] positions, all beyond those given before. A turn may do it several
-    /// times.
+    /// Assigns consecutive positions, starting at `first`, to the unstamped records, in the order in which they were
+    /// appended. They take [`RingWriter::unstamped_records`] positions, all beyond earlier ones. A turn may do this
+    /// several times.
     pub fn stamp(&mut self, first: Position) {
         debug_assert!(self.unstamped_records() == 0 || first > self.last, "positions only go forward");
         let Ring(shared) = &self.ring;
@@ -182,7 +183,7 @@ impl RingWriter {
             shared.words.store_one(RingOffset(start + WORD_BYTES), position.0);
             let block = shared.index.block(offset);
             while self.next_block <= block {
-                shared.index.note(self.next_block, offset, position, self.last);
+                shared.index.enter(self.next_block, offset, position, self.last);
                 self.next_block += 1;
             }
             self.last = position;
@@ -191,8 +192,8 @@ impl RingWriter {
         self.stamped = self.starts.len();
     }
 
-    /// Fills in the checksums of the records that are not published yet. All of them have positions; nothing of them
-    /// changes any more.
+    /// Fills in the checksums of the unpublished records. All of them have positions, and none of them changes any
+    /// more.
     pub fn seal(&mut self) {
         for n in 0..self.starts.len() {
             let start = self.starts[n];
@@ -208,19 +209,19 @@ impl RingWriter {
         }
     }
 
-    /// The start of the last record that is not published yet and starts at or before `limit`.
+    /// The start of the last unpublished record that starts at or before `limit`.
     pub fn last_unpublished_start(&self, limit: RingOffset) -> RingOffset {
         let after = self.starts.partition_point(|start| *start <= limit.0);
         after.checked_sub(1).map_or(self.tail(), |last| RingOffset(self.starts[last]))
     }
 
-    /// The first record that is not published yet and starts at `from` or later, with its position.
+    /// The first unpublished record that starts at `from` or later, with its position.
     pub fn unpublished_from(&self, from: RingOffset) -> Option<(RingOffset, Position)> {
         let start = *self.starts.get(self.starts.partition_point(|start| *start < from.0))?;
         Some((RingOffset(start), self.position_at(start)))
     }
 
-    /// The position of the last record that is not published yet and starts before `end`.
+    /// The position of the last unpublished record that starts before `end`.
     pub fn last_unpublished_before(&self, end: RingOffset) -> Option<Position> {
         let before = self.starts.partition_point(|start| *start < end.0);
         Some(self.position_at(self.starts[before.checked_sub(1)?]))
@@ -230,7 +231,7 @@ impl RingWriter {
         Position(self.shared().words.load(RingOffset(start + WORD_BYTES)))
     }
 
-    /// The bytes between two ends of records that are not overwritten yet: in two runs where they go round the end.
+    /// The bytes between two record boundaries, not overwritten yet: in two runs if they wrap around.
     pub fn bytes_between(&self, from: RingOffset, to: RingOffset) -> [&[u8]; 2] {
         debug_assert!(self.head <= from.0 && from <= to && to.0 <= self.end);
         let wrap = (from.0 / self.capacity + 1) * self.capacity;
@@ -238,39 +239,39 @@ impl RingWriter {
         [self.view(from.0, middle).bytes, self.view(middle, to.0).bytes]
     }
 
-    /// Lets readers see all records that were appended. All of them have positions.
+    /// Publishes all appended records. All of them have positions.
     pub fn publish(&mut self) {
         debug_assert!(self.unstamped_records() == 0, "records are stamped before they are published");
         self.tail = self.end;
         self.last_published = self.last;
         self.starts.clear();
-        // What an exceptionally large turn has taken is given back.
+        // Returns the memory of an exceptionally large turn.
         self.starts.shrink_to(STARTS_KEEP);
         if self.scratch.capacity() > SCRATCH_KEEP_BYTES {
             self.scratch = Vec::new();
         }
         self.stamped = 0;
-        // What was published is not changed any more, not even to say that more follows.
+        // Published records do not change any more, not even to be chained to a next one.
         self.begin_command();
         self.shared().words.publish(RingOffset(self.end));
     }
 
-    /// How many bytes the records take that were appended since the last publication.
+    /// The size of the unpublished records in bytes.
     pub fn unpublished_bytes(&self) -> u64 {
         self.end - self.tail
     }
 
-    /// How many records were appended since the last publication.
+    /// The number of unpublished records.
     pub fn unpublished_records(&self) -> u64 {
         self.starts.len() as u64
     }
 
-    /// How many records have no position yet.
+    /// The number of records without a position.
     pub fn unstamped_records(&self) -> u64 {
         (self.starts.len() - self.stamped) as u64
     }
 
-    /// Where the oldest record starts.
+    /// The start of the oldest record.
     pub fn head(&self) -> RingOffset {
         RingOffset(self.head)
     }
@@ -280,19 +281,19 @@ impl RingWriter {
         RingOffset(self.tail)
     }
 
-    /// The end of all records: where the next one will be.
+    /// The end of all records: the start of the next one.
     pub fn end(&self) -> RingOffset {
         RingOffset(self.end)
     }
 
-    /// How many bytes the ring holds.
+    /// The capacity in bytes.
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// The owner's own look at the records from `from` (a record's start, or the end) on, those included that are not
-    /// published yet. Starts with the oldest where `from` is older. Copies at most the one record that goes round the
-    /// end of the ring; where one does, it walks from `from` to there to find it.
+    /// The owner's view of the records from `from` (the start of a record, or the end) on, including the unpublished
+    /// ones. Starts with the oldest if `from` is older. Copies at most the one record that wraps around; if one does,
+    /// it walks from `from` to find it.
     pub fn records(&mut self, from: RingOffset) -> Records<'_> {
         let end = self.end;
         self.records_until(from, end)
@@ -303,33 +304,33 @@ impl RingWriter {
         let from = from.0.clamp(self.head, end);
         let wrap = (from / self.capacity + 1) * self.capacity;
         if wrap >= end {
-            return Records { runs: [self.view(from, end), Run::empty(), Run::empty()] };
+            return Records { runs: [self.view(from, end), RecordRun::empty(), RecordRun::empty()] };
         }
         let over = self.last_start_before(from, wrap);
         let after = over + self.length(over);
         self.fill_scratch(over, after);
         let this = &*self;
-        let middle = Run { bytes: &this.scratch, offset: RingOffset(over) };
+        let middle = RecordRun { bytes: &this.scratch, offset: RingOffset(over) };
         Records { runs: [this.view(from, over), middle, this.view(after, end)] }
     }
 
-    /// The published records from `from` on, as [`RingWriter::records`] shows them.
+    /// As [`RingWriter::records`], for the published records only.
     pub fn published(&mut self, from: RingOffset) -> Records<'_> {
         let end = self.tail;
         self.records_until(from, end)
     }
 
-    /// The position of the newest published record; none where there is none.
+    /// The position of the newest published record; `None` if there is none.
     pub fn last_published(&self) -> Option<Position> {
         (self.last_published.0 != 0).then_some(self.last_published)
     }
 
-    /// The records that are not published yet: the turn so far.
+    /// The unpublished records: the turn so far.
     pub fn unpublished(&mut self) -> Records<'_> {
         self.records(self.tail())
     }
 
-    /// The record that starts at `offset`, published or not; `None` where it was overwritten or is not there yet.
+    /// The record that starts at `offset`, published or not; `None` if it was overwritten or does not exist yet.
     pub fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
         if offset.0 < self.head || offset.0 >= self.end {
             return None;
@@ -352,7 +353,7 @@ impl RingWriter {
         self.shared().words.load(RingOffset(offset)) & u32::MAX as u64
     }
 
-    /// The start of the record, from `from` on, that ends at `wrap` or goes beyond it. `from` is before `wrap`.
+    /// The start of the record, from `from` on, that ends at `wrap` or extends beyond it. `from` is before `wrap`.
     fn last_start_before(&self, from: u64, wrap: u64) -> u64 {
         let mut start = from;
         loop {
@@ -373,19 +374,19 @@ impl RingWriter {
         }
     }
 
-    /// The bytes of a run that does not go round the end.
+    /// The bytes of a run that does not wrap around.
     #[cfg(not(loom))]
-    fn view(&self, from: u64, to: u64) -> Run<'_> {
+    fn view(&self, from: u64, to: u64) -> RecordRun<'_> {
         // SAFETY: only this writer stores to the words, only in methods that borrow it mutably, and there is only one:
-        // it is made with the words and cannot be cloned. While this borrow of it lives, nobody stores.
+        // it is made with the words and cannot be cloned. While this borrow of it lives, no thread stores.
         let bytes = unsafe { self.shared().words.frozen(RingOffset(from), (to - from) / WORD_BYTES) };
         debug_assert!(bytes.is_some(), "the caller has split the run where it goes round");
-        Run { bytes: bytes.unwrap_or_default(), offset: RingOffset(from) }
+        RecordRun { bytes: bytes.unwrap_or_default(), offset: RingOffset(from) }
     }
 
-    /// Loom's words are no bytes; its tests do not look here.
+    /// Loom's words cannot be viewed as bytes; its tests do not use this.
     #[cfg(loom)]
-    fn view(&self, _from: u64, _to: u64) -> Run<'_> {
+    fn view(&self, _from: u64, _to: u64) -> RecordRun<'_> {
         unimplemented!("the owner's view under loom")
     }
 }
@@ -393,7 +394,7 @@ impl RingWriter {
 /// Records as the owner sees them, in order.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
-    runs: [Run<'a>; 3],
+    runs: [RecordRun<'a>; 3],
 }
 
 impl<'a> Iterator for Records<'a> {
@@ -405,9 +406,9 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-impl Run<'_> {
+impl RecordRun<'_> {
     fn empty() -> Self {
-        Run { bytes: &[], offset: RingOffset(0) }
+        RecordRun { bytes: &[], offset: RingOffset(0) }
     }
 }
 
@@ -435,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_sees_its_turn_and_which_records_wait_for_a_position() {
+    fn the_owner_sees_unpublished_and_unstamped_records() {
         let (mut writer, _) = create(1024).unwrap();
         writer.append(&set(b"a"));
         writer.append(&set(b"b"));
@@ -451,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_evicted_is_told_by_its_newest_position() {
+    fn eviction_reports_the_newest_lost_position() {
         let (mut writer, ring) = create(1024).unwrap();
         for position in 0..1024 / 64 {
             writer.append(&set(b"0123456789"));

@@ -1,22 +1,22 @@
-//! Places of a collection drawn at random: what HRANDFIELD, SRANDMEMBER and SPOP give back.
+//! Random selection of a collection's elements, for HRANDFIELD, SRANDMEMBER and SPOP.
 
 use indexmap::IndexSet;
 
-/// How many elements are drawn.
+/// How elements are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw {
-    /// So many different ones, all where there are fewer.
+    /// This many different ones, or all if there are fewer.
     Distinct(usize),
-    /// So many, each drawn from all.
+    /// This many, each drawn from all.
     Repeated(usize),
 }
 
 impl Draw {
-    /// The places drawn of a collection of `length` elements, in no order.
+    /// The drawn indexes of a collection of `length` elements, in no order.
     pub(super) fn places(self, length: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
         match self {
             Draw::Distinct(count) if count >= length => (0..length).collect(),
-            // Robert Floyd's sample: as many numbers as there are places wanted, however long the collection is.
+            // Robert Floyd's sampling: as many random numbers as indexes, however long the collection is.
             Draw::Distinct(count) => {
                 let mut drawn = IndexSet::with_capacity_and_hasher(count, foldhash::fast::RandomState::default());
                 for last in length - count..length {

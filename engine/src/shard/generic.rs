@@ -1,6 +1,6 @@
 //! Operations on keys of any type.
 
-use super::{Shard, Work};
+use super::{ScanBudget, Shard};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::filter::Glob;
@@ -10,13 +10,13 @@ use crate::turn::ttl_record_bytes;
 /// When a new TTL takes effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExpireCondition {
-    /// Only where there is none (NX).
+    /// Only if there is none (NX).
     pub if_none: bool,
-    /// Only where there is one (XX).
+    /// Only if there is one (XX).
     pub if_some: bool,
-    /// Only where it ends later than the one there is; none ends never (GT).
+    /// Only if it ends later than the present one; none ends never (GT).
     pub if_later: bool,
-    /// Only where it ends earlier than the one there is; none ends never (LT).
+    /// Only if it ends earlier than the present one; none ends never (LT).
     pub if_earlier: bool,
 }
 
@@ -26,7 +26,7 @@ impl Shard {
         self.value(key).map(|value| value.kind())
     }
 
-    /// Lets a key end at `at_ms`, Unix milliseconds, or deletes it where that is past; tells whether it did.
+    /// Sets a key's expiry to `at_ms`, Unix milliseconds, or deletes the key if that is past; returns whether it did.
     pub fn expire_at(&mut self, key: &[u8], at_ms: i64, condition: ExpireCondition) -> Result<bool, Refusal> {
         self.turn.admit(ttl_record_bytes(key), key.len())?;
         let now_ms = self.turn.now_ms() as i64;
@@ -49,7 +49,7 @@ impl Shard {
         Ok(true)
     }
 
-    /// Takes a key's TTL away; tells whether there was one.
+    /// Removes a key's TTL; returns whether there was one.
     pub fn persist(&mut self, key: &[u8]) -> Result<bool, Refusal> {
         self.turn.admit(ttl_record_bytes(key), key.len())?;
         Ok(self.find(key).is_some_and(|mut entry| entry.clear_ttl()))
@@ -61,19 +61,19 @@ impl Shard {
         self.table.iter().filter(move |entry| entry.is_live(now_ms) && glob.matches(entry.key())).map(Entry::key)
     }
 
-    /// One step of a scan over the live keys, from a cursor (0 = the start) on, as far as `work` goes; answers where to
-    /// go on, none at the end. A key that is there all the time is visited at least once. A cursor is below 2^48.
-    pub fn scan(&self, cursor: u64, mut work: Work, mut visit: impl FnMut(&Entry)) -> Option<u64> {
+    /// One step of a scan over the live keys, from a cursor (0 = the start), within `budget`; returns the next
+    /// cursor, `None` at the end. A key that is present throughout is visited at least once. A cursor is below 2^48.
+    pub fn scan(&self, cursor: u64, mut budget: ScanBudget, mut visit: impl FnMut(&Entry)) -> Option<u64> {
         let now_ms = self.turn.now_ms();
         self.table.scan(cursor, |entry| {
             if entry.is_live(now_ms) {
                 visit(entry);
             }
-            work.take(entry.key().len(), 0)
+            budget.charge(entry.key().len(), 0)
         })
     }
 
-    /// A key chosen at random, near enough evenly.
+    /// A random key, roughly uniformly distributed.
     pub fn random_key(&mut self) -> Option<&[u8]> {
         let now_ms = self.turn.now_ms();
         let (random, choice) = (self.rng.u64(..), self.rng.u64(..));

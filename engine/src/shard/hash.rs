@@ -8,10 +8,10 @@ use crate::number;
 use crate::ring::{record_bytes, record_bytes_parts};
 
 /// A field and its value.
-pub type Pair<'a> = (&'a [u8], &'a [u8]);
+pub type FieldPair<'a> = (&'a [u8], &'a [u8]);
 
 impl Entry {
-    /// The hash, none where the key does not exist; refused where it holds another type.
+    /// The hash, `None` if the key does not exist; refused if it holds another type.
     #[inline]
     pub fn fields(&self) -> Result<Option<&HashValue>, Refusal> {
         match self.value() {
@@ -34,7 +34,7 @@ impl Shard {
         self.read(key).map_or(Ok(None), Entry::fields)
     }
 
-    /// Sets fields, at least one; answers how many are new.
+    /// Sets fields, at least one; returns how many are new.
     pub fn set_fields<'k>(
         &mut self,
         key: &[u8],
@@ -44,13 +44,13 @@ impl Shard {
         let mut entry = self.write(key);
         let mut added = 0;
         for (field, value) in pairs {
-            // The type is refused with the first field, before anything has changed.
+            // A wrong type is refused at the first field, before anything has changed.
             added += usize::from(entry.hash_set(field, value)?);
         }
         Ok(added)
     }
 
-    /// Sets a field that is not there; tells whether it did.
+    /// Sets a field if it does not exist; returns whether it did.
     pub fn set_field_if_absent(&mut self, key: &[u8], field: &[u8], value: &[u8]) -> Result<bool, Refusal> {
         if let Some(entry) = self.find(key)
             && entry.field(field)?.is_some()
@@ -61,7 +61,7 @@ impl Shard {
         Ok(true)
     }
 
-    /// Deletes fields; answers how many were there.
+    /// Deletes fields; returns how many existed.
     pub fn delete_fields<'k>(
         &mut self,
         key: &[u8],
@@ -79,7 +79,7 @@ impl Shard {
         Ok(deleted)
     }
 
-    /// Adds to the integer that a field holds, 0 where there is none; answers the sum.
+    /// Adds to the integer in a field, 0 if missing; returns the sum.
     pub fn increment_field(&mut self, key: &[u8], field: &[u8], by: i64) -> Result<i64, Refusal> {
         let old = match self.find(key) {
             None => None,
@@ -92,7 +92,7 @@ impl Shard {
         Ok(sum)
     }
 
-    /// Adds to the number that a field holds, 0 where there is none; answers the sum as it is stored.
+    /// Adds to the number in a field, 0 if missing; returns the sum as stored.
     pub fn increment_field_float(&mut self, key: &[u8], field: &[u8], by: Extended) -> Result<String, Refusal> {
         let old = match self.find(key) {
             None => None,
@@ -112,8 +112,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Fields drawn at random, with their values; none where the key does not exist.
-    pub fn random_fields(&mut self, key: &[u8], draw: Draw) -> Result<Vec<Pair<'_>>, Refusal> {
+    /// Random fields with their values; empty if the key does not exist.
+    pub fn random_fields(&mut self, key: &[u8], draw: Draw) -> Result<Vec<FieldPair<'_>>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(map) = self.fields(key)? else { return Ok(Vec::new()) };
         let places = draw.places(map.len(), &mut rng);
@@ -122,7 +122,7 @@ impl Shard {
     }
 }
 
-/// What the record of a field that is set takes, in bytes.
+/// The size of the record for setting a field, in bytes.
 fn field_record_bytes(key: &[u8], field: &[u8], value: &[u8]) -> u64 {
     record_bytes_parts(key.len(), [field.len(), value.len()].into_iter())
 }

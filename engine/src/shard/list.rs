@@ -7,7 +7,7 @@ use crate::keyspace::{Bytes, Entry, ListValue, Value};
 use crate::ring::{record_bytes, record_bytes_parts};
 use std::ops::Range;
 
-/// On which side of another element a new one goes.
+/// The side of another element on which a new one is inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Nearer to the head.
@@ -16,10 +16,10 @@ pub enum Side {
     After,
 }
 
-/// What an insertion beside another element came to.
+/// The result of an insertion beside another element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// The element is in; the list has this length.
+    /// The element was inserted; the list has this length.
     Length(usize),
     /// There is no such other element.
     NoPivot,
@@ -31,7 +31,7 @@ pub enum Inserted {
 const DIGITS_MAX: usize = 20;
 
 impl Entry {
-    /// The list, none where the key does not exist; refused where it holds another type.
+    /// The list, `None` if the key does not exist; refused if it holds another type.
     #[inline]
     pub fn elements(&self) -> Result<Option<&ListValue>, Refusal> {
         match self.value() {
@@ -49,8 +49,8 @@ impl Shard {
         self.read(key).map_or(Ok(None), Entry::elements)
     }
 
-    /// Puts elements, at least one, at an end, one after the other; answers the new length. Makes the list where
-    /// there is none.
+    /// Pushes elements, at least one, at an end, one after another; returns the new length. Creates the list if there
+    /// is none.
     pub fn push<'k>(
         &mut self,
         key: &[u8],
@@ -61,13 +61,13 @@ impl Shard {
         let mut entry = self.write(key);
         let mut length = 0;
         for element in elements {
-            // The type is refused with the first element, before anything has changed.
+            // A wrong type is refused at the first element, before anything has changed.
             length = entry.list_push(end, element)?;
         }
         Ok(length)
     }
 
-    /// As [`Shard::push`], but only onto a list that is there; answers 0 where there is none.
+    /// As [`Shard::push`], but only onto an existing list; returns 0 if there is none.
     pub fn push_existing<'k>(
         &mut self,
         key: &[u8],
@@ -77,7 +77,7 @@ impl Shard {
         if self.find(key).is_none() { Ok(0) } else { self.push(key, end, elements) }
     }
 
-    /// Takes the element at an end.
+    /// Pops the element at an end.
     pub fn pop(&mut self, key: &[u8], end: End) -> Result<Option<Bytes>, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
         let element = entry.elements()?.and_then(|list| at_end(list, end, 0));
@@ -86,7 +86,7 @@ impl Shard {
         entry.list_pop(end)
     }
 
-    /// Takes up to `count` elements at an end, the outermost first; none where there is no list.
+    /// Pops up to `count` elements at an end, the outermost first; `None` if there is no list.
     pub fn pop_many(&mut self, key: &[u8], end: End, count: usize) -> Result<Option<Vec<Bytes>>, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
         let Some(list) = entry.elements()? else { return Ok(None) };
@@ -105,12 +105,12 @@ impl Shard {
     pub fn set_element(&mut self, key: &[u8], index: i64, element: &[u8]) -> Result<(), Refusal> {
         let mut entry = self.find(key).ok_or(Refusal::NoSuchKey)?;
         let length = entry.elements()?.ok_or(Refusal::NoSuchKey)?.len();
-        let index = place(index, length).ok_or(Refusal::IndexOutOfRange)?;
+        let index = resolve_index(index, length).ok_or(Refusal::IndexOutOfRange)?;
         entry.admit(record_bytes_parts(key.len(), [DIGITS_MAX, element.len()].into_iter()))?;
         entry.list_set(index, element)
     }
 
-    /// Puts an element beside the first one that equals `pivot`.
+    /// Inserts an element beside the first one that equals `pivot`.
     pub fn insert_beside(&mut self, key: &[u8], side: Side, pivot: &[u8], element: &[u8]) -> Result<Inserted, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(Inserted::NoKey) };
         let Some(list) = entry.elements()? else { return Ok(Inserted::NoKey) };
@@ -123,8 +123,8 @@ impl Shard {
         entry.list_insert(index, element).map(Inserted::Length)
     }
 
-    /// Removes elements that equal `element`: the first `count`, where that is negative so many of the last, or all
-    /// where it is 0. Answers how many.
+    /// Removes elements that equal `element`: the first `count`, if negative the last `-count`, if 0 all. Returns how
+    /// many.
     pub fn remove_elements(&mut self, key: &[u8], count: i64, element: &[u8]) -> Result<usize, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(0) };
         entry.elements()?;
@@ -134,11 +134,12 @@ impl Shard {
         entry.list_remove(from, count, element)
     }
 
-    /// Cuts a list to the places that `keep` answers for its length; to nothing, and so away, where it answers none.
+    /// Trims a list to the range that `keep` returns for its length; if it returns `None` the list becomes empty and is
+    /// removed.
     pub fn trim(&mut self, key: &[u8], keep: impl FnOnce(usize) -> Option<Range<usize>>) -> Result<(), Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(()) };
         let Some(list) = entry.elements()? else { return Ok(()) };
-        // That nothing stays is recorded as a first place behind the last one.
+        // An empty rest is recorded as a first index behind the last one.
         let (first, last) = match keep(list.len()) {
             Some(places) if !places.is_empty() => (places.start, places.end - 1),
             _ => (1, 0),
@@ -148,13 +149,13 @@ impl Shard {
     }
 }
 
-/// The place of an index, a negative one from the end; none outside the list.
-pub fn place(index: i64, length: usize) -> Option<usize> {
+/// The position of an index, a negative one from the end; `None` outside the list.
+pub fn resolve_index(index: i64, length: usize) -> Option<usize> {
     let index = if index < 0 { index.checked_add_unsigned(length as u64)? } else { index };
     usize::try_from(index).ok().filter(|&index| index < length)
 }
 
-/// The element `place` places from an end.
+/// The element `place` positions from an end.
 pub(crate) fn at_end(list: &ListValue, end: End, place: usize) -> Option<&Bytes> {
     match end {
         End::Head => list.get(place),

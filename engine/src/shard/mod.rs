@@ -1,5 +1,5 @@
-//! One shard: the keys of one core with their ring. Written as if there were one core; which core, and how a command
-//! gets there, is not known here. The operations stand beside this file, by type of value.
+//! One shard: the keys of one core with their ring. Written as if there were one core; which core it is, and how a
+//! command gets there, is not known here. The operations are in the files of this directory, by type of value.
 
 mod choose;
 mod generic;
@@ -22,13 +22,13 @@ mod walk;
 pub use choose::Draw;
 pub use generic::ExpireCondition;
 pub(crate) use list::at_end;
-pub use list::{Inserted, Side, place};
+pub use list::{Inserted, Side, resolve_index};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};
 pub use stream::Expected;
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
-pub use walk::{Walk, Work, walk};
+pub use walk::{ScanBudget, Walk, walk};
 
 use crate::error::Refusal;
 use crate::event::EventType;
@@ -44,29 +44,29 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// One core's share of the keys. It exists once per core and belongs to it: not `Send`, but for a [`LentShard`].
+/// One core's share of the keys. There is one per core, which owns it: not `Send`, except as a [`LentShard`].
 pub struct Shard {
     id: ShardId,
     table: Table,
     turn: Turn,
     absent_max: usize,
-    /// How many rows the queue of absent keys had after it was last looked at.
+    /// The length of the queue of absent keys after it was last processed.
     absent_before: usize,
     rng: fastrand::Rng,
     counts: Counts,
-    /// The snapshot that is being taken.
+    /// The snapshot in progress.
     taking: Option<Box<Taking>>,
     _stays_on_its_core: PhantomData<*const ()>,
 }
 
-/// What a shard has counted since it began.
+/// Counters since the shard's start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// Look-ups of a key for reading that found it.
     pub hits: u64,
-    /// Look-ups of a key for reading that did not.
+    /// Look-ups of a key for reading that did not find it.
     pub misses: u64,
-    /// Keys removed because their TTL was over, when they were accessed or by the sweep.
+    /// Keys removed because they had expired, on access or by the sweep.
     pub expired: u64,
 }
 
@@ -74,14 +74,14 @@ pub struct Counts {
 pub struct LentShard(pub Box<Shard>);
 
 // SAFETY: a shard has no tie to its thread: no `Rc`, no thread-local, and its ring's writer is used through `&mut`
-// only. It is kept from moving so that no code reaches it from another core by accident. A lend hands the whole shard
-// over: the lender keeps nothing of it and runs no command of that shard until it comes back, and the lane that
-// carries it orders the lender's writes before the borrower's reads.
+// only. It is not `Send` so that no code reaches it from another core by accident. A loan transfers the whole shard:
+// the lender keeps nothing of it and runs no command of that shard until it is returned, and the lane that carries it
+// orders the lender's writes before the borrower's reads.
 unsafe impl Send for LentShard {}
 
 impl Shard {
-    /// An empty shard. `writer` is its ring's, none where recording is off; `absent_max` bounds the streams of absent
-    /// keys whose revision counter is kept.
+    /// An empty shard. `writer` is its ring's, `None` if recording is off; `absent_max` bounds the absent keys' streams
+    /// whose revision counter is kept.
     pub fn new(id: ShardId, sequencer: Arc<Sequencer>, writer: Option<RingWriter>, absent_max: usize) -> Shard {
         Shard {
             id,
@@ -96,10 +96,10 @@ impl Shard {
         }
     }
 
-    /// Has the system give the ring's memory now, near the core that calls: see [`RingWriter::prefault`].
+    /// Prefaults the ring's memory, near the calling core: see [`RingWriter::prefault`].
     ///
     /// # Errors
-    /// Where the system has no memory for it.
+    /// If the system has no memory for it.
     pub fn prefault(&self) -> io::Result<()> {
         self.turn.prefault()
     }
@@ -109,8 +109,8 @@ impl Shard {
         self.id
     }
 
-    /// Sets the time by which TTLs are judged and events are stamped, Unix milliseconds. To be called at a turn's begin:
-    /// then, too, a shard learns that a log has failed elsewhere.
+    /// Sets the time that expires TTLs and stamps events, Unix milliseconds. To be called at the start of a turn: the
+    /// shard also learns then that a log has failed elsewhere.
     pub fn set_now_ms(&mut self, now_ms: u64) {
         self.turn.set_now_ms(now_ms);
     }
@@ -120,56 +120,55 @@ impl Shard {
         &self.turn
     }
 
-    /// Refuses a change whose records would take too much; see [`Turn::admit`]. For changes of several keys; the
-    /// operations on one ask by themselves.
+    /// Refuses a change whose records would be too large; see [`Turn::admit`]. For changes of several keys; operations
+    /// on a single key call it themselves.
     pub(crate) fn admit(&mut self, bytes: u64, longest_key: usize) -> Result<(), Refusal> {
         self.turn.admit(bytes, longest_key)
     }
 
-    /// Gives what the turn has recorded so far its positions, so that what another shard records next comes after it.
+    /// Assigns positions to the turn's records so far, so that another shard's next records come after them.
     pub(crate) fn assign_positions(&mut self) {
         self.turn.last_position();
     }
 
-    /// What this shard has counted.
+    /// The shard's counters.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// To be called before each command that a client asks for: what it records belongs together. See
-    /// [`Shard::make_room`].
+    /// To be called before each command of a client: its records belong together. See [`Shard::make_room`].
     #[inline]
     pub fn begin_command(&mut self) {
         self.make_room();
         self.turn.begin_command();
     }
 
-    /// Whether a command may change anything here, for the log has space for it.
+    /// Whether a command may change anything here: whether the log has space for its records.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it may not.
     #[inline]
     pub fn check_log(&mut self) -> Result<(), LogError> {
         self.turn.check_log()
     }
 
-    /// Goes on where what was replayed ended, with a ring and a log.
+    /// Continues where the replayed history ended, with a ring and a log.
     pub fn attach(&mut self, sequencer: Arc<Sequencer>, writer: RingWriter, log: LogWriter) {
         self.turn.attach(sequencer, writer, log);
     }
 
-    /// To be called before each command: ends the turn early where its records have reached their part of the ring.
-    /// What a command records without asking for room, such as the end of a key whose TTL is over, fits only then.
+    /// To be called before each command: ends the turn early if its records have reached their part of the ring.
+    /// Records that need no admission, such as that of a key's expiry, fit only then.
     #[inline]
     pub fn make_room(&mut self) {
-        // Not where the log has no room: a commit makes none, and would part the commands of a transaction.
+        // Not if the log has no room: a commit makes none, and would separate the commands of a transaction.
         if self.turn.is_due() {
             self.turn.commit();
         }
     }
 
-    /// Ends the turn: publishes what was recorded. See [`Turn::commit`]. Tells whether anything was published since
-    /// the last turn's end, earlier in this turn included: who waits for it has to be woken either way.
+    /// Ends the turn: publishes its records. See [`Turn::commit`]. Returns whether anything was published since the end
+    /// of the last turn, including earlier in this turn: its readers have to be woken either way.
     #[inline]
     pub fn commit(&mut self) -> bool {
         self.turn.commit();
@@ -185,23 +184,23 @@ impl Shard {
         self.turn.ring_end()
     }
 
-    /// What the ring holds for its readers; none where recording is off.
+    /// The published extent of the ring; `None` if recording is off.
     pub fn published(&self) -> Option<Published> {
         self.turn.published()
     }
 
-    /// The records published from `from` on, for who tells subscribers of them. Where they go round the end of the ring,
-    /// the lengths of all from `from` up to there are read. None where recording is off.
+    /// The records published from `from` on, for live subscriptions. If they wrap around the end of the ring, the
+    /// lengths of all from `from` up to there are read. `None` if recording is off.
     pub fn published_from(&mut self, from: RingOffset) -> Option<Records<'_>> {
         self.turn.published_from(from)
     }
 
-    /// The revision that the next event of a key's stream gets; 0 where the stream has no counter.
+    /// The revision of the next event of a key's stream; 0 if the stream has no counter.
     pub fn next_revision(&self, key: &[u8]) -> u64 {
         self.stream_revision(key).map_or(0, |revision| revision.0 + 1)
     }
 
-    /// The number of keys, those included whose TTL is over and that nobody has asked for since.
+    /// The number of keys, including expired ones that were not accessed since.
     pub fn key_count(&self) -> usize {
         self.turn.live_keys
     }
@@ -211,24 +210,23 @@ impl Shard {
         self.turn.expiries.len()
     }
 
-    /// When the next key ends, Unix milliseconds.
+    /// The next expiry, Unix milliseconds.
     pub fn next_expiry_ms(&self) -> Option<u64> {
         self.turn.expiries.next_ms()
     }
 
-    /// Removes keys whose TTL is over, in the order in which they ended, at most [`EXPIRE_SLICE`]; tells whether
-    /// there may be more.
+    /// Removes expired keys in the order of their expiry, at most [`EXPIRE_SLICE`]; returns whether there may be more.
     pub fn expire_due(&mut self) -> bool {
         for _ in 0..EXPIRE_SLICE {
             // Before each, the first included: commands may have filled the turn.
             if self.turn.is_full() {
                 return true;
             }
-            // The end of a key is no part of another's.
+            // One key's expiry is not chained to another's.
             self.turn.begin_command();
             let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
             if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
-                // Looking at it through the turn is what removes it.
+                // Opening the entry removes the value.
                 EntryMut::new(entry, &mut self.turn, hash);
                 self.counts.expired += 1;
             }
@@ -236,9 +234,9 @@ impl Shard {
         true
     }
 
-    /// Forgets streams of absent keys whose last event has left the ring, and the oldest beyond the bound.
+    /// Forgets streams of absent keys whose last event has left the ring, and the oldest ones beyond the bound.
     fn forget_absent(&mut self) {
-        /// A turn's share of this work beside twice what the turn has added, so that the queue cannot outgrow its bound.
+        /// A turn's share of this work, besides twice the turn's additions, so that the queue cannot outgrow its bound.
         const SLICE: usize = 256;
         let added = self.turn.absent.len().saturating_sub(self.absent_before);
         self.forget_some_absent(SLICE + 2 * added);
@@ -269,8 +267,8 @@ impl Shard {
         }
     }
 
-    /// Asks for the memory that commands on these keys will touch: first all entries, then all values, whose places
-    /// only the entries tell. At most [`COMMANDS_AHEAD`] keys.
+    /// Prefetches the memory that commands on these keys will touch: first all entries, then all values, whose
+    /// addresses are in the entries. At most [`COMMANDS_AHEAD`] keys.
     #[inline]
     pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
         let mut entries = [None; COMMANDS_AHEAD];
@@ -291,7 +289,7 @@ impl Shard {
                 Some(entry)
             }
             Some(entry) => {
-                // A read of very many such keys leaves some of them to the sweep, for want of room in the turn.
+                // A read of very many such keys leaves some of them to the sweep, if the turn has no room.
                 if entry.value().is_some() && !self.turn.is_full() {
                     EntryMut::new(entry, &mut self.turn, hash);
                     self.counts.expired += 1;
@@ -312,7 +310,7 @@ impl Shard {
         self.read(key).and_then(|entry| entry.value())
     }
 
-    /// The entry of a key that exists, for changing.
+    /// The entry of an existing key, for changing.
     #[inline]
     pub(crate) fn find(&mut self, key: &[u8]) -> Option<EntryMut<'_>> {
         let hash = self.table.hash(key);
@@ -320,20 +318,20 @@ impl Shard {
         entry.value().is_some().then_some(entry)
     }
 
-    /// The entry of a key, made where there is none. For callers that then give it a value or an event: a fresh
-    /// entry without either would stay for nothing.
+    /// The entry of a key, created if missing. For callers that then give it a value or an event: a new entry without
+    /// either would remain for nothing.
     #[inline]
     pub(crate) fn write(&mut self, key: &[u8]) -> EntryMut<'_> {
         let hash = self.table.hash(key);
         EntryMut::new(self.table.find_or_insert(hash, key), &mut self.turn, hash)
     }
 
-    /// Whether a key has a value, be its TTL over: deleting it records something.
+    /// Whether a key has a value, even an expired one: deleting it takes a record.
     pub(crate) fn has_value(&self, key: &[u8]) -> bool {
         self.table.find(self.table.hash(key), key).is_some_and(|entry| entry.value().is_some())
     }
 
-    /// Refuses where the key holds another type of value than `kind`; tells whether it holds one.
+    /// Refuses if the key holds another type of value than `kind`; returns whether it holds one.
     pub(crate) fn check_kind(&mut self, key: &[u8], kind: Kind) -> Result<bool, Refusal> {
         match self.find(key).and_then(|entry| entry.value().map(Value::kind)) {
             None => Ok(false),
@@ -342,21 +340,21 @@ impl Shard {
         }
     }
 
-    /// Deletes a key; tells whether it was there.
+    /// Deletes a key; returns whether it existed.
     pub fn delete(&mut self, key: &[u8]) -> bool {
         self.find(key).is_some_and(|mut entry| entry.remove(EventType::Del).is_some())
     }
 
-    /// Deletes every key once more, at the position of a flush that this shard alone has not recorded: nothing was
-    /// recorded here since, for it was held until all had.
+    /// Deletes every key once more, at the position of a flush that only this shard has not recorded: nothing was
+    /// recorded here since, because it was lent until all had recorded it.
     pub(crate) fn flush_again(&mut self, position: Position) {
         self.flush(position);
     }
 
-    /// Deletes every key, with the one record whose position the caller took for all shards.
+    /// Deletes every key, with one record, whose position the caller reserved for all shards.
     pub(crate) fn flush(&mut self, position: Position) {
         let head = self.turn.history_head();
-        self.turn.forget_keys();
+        self.turn.clear_keys();
         let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, entry| {
             entry.drop_value();
@@ -369,7 +367,7 @@ impl Shard {
             }
             readable
         });
-        // The table's order is that of the hashes; the queue's front is the oldest.
+        // The table is ordered by hash; the queue has the oldest in front.
         turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
         self.turn.commit_flush(position);
     }

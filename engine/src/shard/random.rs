@@ -1,4 +1,4 @@
-//! For tests: commands of all kinds at random, and a shard written down so that two can be compared.
+//! For tests: random commands of all kinds, and dumps of shards for comparison.
 
 use super::*;
 use crate::keyspace::entry::End;
@@ -17,21 +17,21 @@ pub(crate) fn shard_with_ring(ring_bytes: u64, absent_max: usize) -> Shard {
     shard
 }
 
-/// A shard that records nothing and holds nothing.
+/// An empty shard that does not record.
 pub(crate) fn shard_without_ring(absent_max: usize) -> Shard {
     Shard::new(ShardId(0), Arc::new(Sequencer::new(Position(1), 1)), None, absent_max)
 }
 
-/// What a command answers: done or refused, either is right.
-fn either<T>(_: T) {}
+/// Accepts any result: done or refused, either is right.
+fn accept<T>(_: T) {}
 
-/// Commands at random, over a few keys so that they meet.
+/// Random commands on few keys, so that they interact.
 pub(crate) struct Commands {
     pub(crate) rng: fastrand::Rng,
     pub(crate) keys: usize,
-    /// The shard whose keys are meant, and of how many; none where there is one.
+    /// Restricts the keys to this shard, of this many; `None` for a single shard.
     pub(crate) only: Option<(ShardId, u16)>,
-    /// What some of the commands record, in bytes; 0: all of them are small.
+    /// The size of some commands' records in bytes; 0: all of them are small.
     pub(crate) large: usize,
     now_ms: u64,
 }
@@ -42,7 +42,7 @@ impl Commands {
     }
 
     fn key(&mut self) -> Vec<u8> {
-        // Short ones and ones that do not fit into an entry.
+        // Short ones and ones that do not fit inline into an entry.
         loop {
             let n = self.rng.usize(..self.keys);
             let key = if n.is_multiple_of(3) { format!("a key of more bytes:{n}") } else { format!("{n}") };
@@ -57,7 +57,7 @@ impl Commands {
         std::iter::repeat_with(|| self.rng.u8(..)).take(length).collect()
     }
 
-    /// Few different ones, so that they are found again.
+    /// Few different ones, so that they recur.
     fn small(&mut self) -> Vec<u8> {
         self.rng.u8(..12).to_string().into_bytes()
     }
@@ -75,13 +75,13 @@ impl Commands {
         self.now_ms as i64 + self.rng.i64(-1..60)
     }
 
-    /// More elements than what keeps its order when one goes.
+    /// More elements than a collection that keeps its order on removal has.
     fn many(&mut self) -> Vec<Vec<u8>> {
         let from = self.rng.usize(..1_000);
         (from..from + SCAN_WHOLE_MAX + self.rng.usize(..20)).map(|n| n.to_string().into_bytes()).collect()
     }
 
-    /// One command, refusals included, or the end of a turn, or time that passes.
+    /// One command, including refused ones, or the end of a turn, or time passing.
     pub(crate) fn run(&mut self, shard: &mut Shard) {
         shard.make_room();
         let key = self.key();
@@ -114,24 +114,24 @@ impl Commands {
 
     fn generic(&mut self, shard: &mut Shard, key: &[u8]) {
         match self.rng.u8(..6) {
-            0 | 1 => either(shard.delete(key)),
-            2..5 => either(shard.expire_at(key, self.ttl(), ExpireCondition::default())),
-            _ => either(shard.persist(key)),
+            0 | 1 => accept(shard.delete(key)),
+            2..5 => accept(shard.expire_at(key, self.ttl(), ExpireCondition::default())),
+            _ => accept(shard.persist(key)),
         }
     }
 
     fn string(&mut self, shard: &mut Shard, key: &[u8]) {
         let bytes = self.bytes();
         match self.rng.u8(..8) {
-            0..3 => either(shard.set(key, &bytes)),
+            0..3 => accept(shard.set(key, &bytes)),
             3 => {
                 let ttl = if self.rng.bool() { Ttl::Keep } else { Ttl::At(self.now_ms + self.rng.u64(1..60)) };
-                either(shard.set_with(key, &bytes, SetOptions { ttl, ..SetOptions::default() }));
+                accept(shard.set_with(key, &bytes, SetOptions { ttl, ..SetOptions::default() }));
             }
-            4 => either(shard.append(key, &bytes)),
-            5 => either(shard.set_range(key, self.rng.usize(..50), &bytes)),
-            6 => either(shard.increment(key, self.rng.i64(-5..5))),
-            _ => either(shard.get_and_delete(key)),
+            4 => accept(shard.append(key, &bytes)),
+            5 => accept(shard.set_range(key, self.rng.usize(..50), &bytes)),
+            6 => accept(shard.increment(key, self.rng.i64(-5..5))),
+            _ => accept(shard.get_and_delete(key)),
         }
     }
 
@@ -139,13 +139,13 @@ impl Commands {
         let (fields, value) = (self.smalls(4), self.bytes());
         let pairs = fields.iter().map(|field| (&field[..], &value[..]));
         match self.rng.u8(..12) {
-            0..6 => either(shard.set_fields(key, pairs)),
-            6..10 => either(shard.delete_fields(key, fields.iter().map(|field| &field[..]))),
-            10 => either(shard.increment_field(key, &fields[0], 3)),
+            0..6 => accept(shard.set_fields(key, pairs)),
+            6..10 => accept(shard.delete_fields(key, fields.iter().map(|field| &field[..]))),
+            10 => accept(shard.increment_field(key, &fields[0], 3)),
             _ => {
                 let many = self.many();
-                either(shard.set_fields(key, many.iter().map(|field| (&field[..], &b"v"[..]))));
-                either(shard.delete_fields(key, many.iter().step_by(7).map(|field| &field[..])));
+                accept(shard.set_fields(key, many.iter().map(|field| (&field[..], &b"v"[..]))));
+                accept(shard.delete_fields(key, many.iter().step_by(7).map(|field| &field[..])));
             }
         }
     }
@@ -154,17 +154,17 @@ impl Commands {
         let (elements, end) = (self.smalls(5), self.end());
         let (first, second) = (&elements[0][..], &elements[elements.len() - 1][..]);
         match self.rng.u8(..14) {
-            0..5 => either(shard.push(key, end, elements.iter().map(|element| &element[..]))),
-            5 => either(shard.push_existing(key, end, elements.iter().map(|element| &element[..]))),
-            6 => either(shard.pop(key, end)),
-            7 => either(shard.pop_many(key, end, self.rng.usize(..5))),
-            8 => either(shard.set_element(key, self.rng.i64(-5..5), first)),
-            9 => either(shard.insert_beside(key, Side::Before, first, second)),
-            10 => either(shard.insert_beside(key, Side::After, first, second)),
-            11 | 12 => either(shard.remove_elements(key, self.rng.i64(-3..3), first)),
+            0..5 => accept(shard.push(key, end, elements.iter().map(|element| &element[..]))),
+            5 => accept(shard.push_existing(key, end, elements.iter().map(|element| &element[..]))),
+            6 => accept(shard.pop(key, end)),
+            7 => accept(shard.pop_many(key, end, self.rng.usize(..5))),
+            8 => accept(shard.set_element(key, self.rng.i64(-5..5), first)),
+            9 => accept(shard.insert_beside(key, Side::Before, first, second)),
+            10 => accept(shard.insert_beside(key, Side::After, first, second)),
+            11 | 12 => accept(shard.remove_elements(key, self.rng.i64(-3..3), first)),
             _ => {
                 let (start, keep) = (self.rng.usize(..4), self.rng.usize(..9));
-                either(shard.trim(key, |length| (start < length).then(|| start..length.min(start + keep))));
+                accept(shard.trim(key, |length| (start < length).then(|| start..length.min(start + keep))));
             }
         }
     }
@@ -172,19 +172,19 @@ impl Commands {
     fn set(&mut self, shard: &mut Shard, key: &[u8]) {
         let members = self.smalls(4);
         match self.rng.u8(..12) {
-            0..6 => either(shard.add_members(key, members.iter().map(|member| &member[..]))),
-            6..8 => either(shard.remove_members(key, members.iter().map(|member| &member[..]))),
-            8 | 9 => either(shard.pop_member(key)),
-            10 => either(shard.pop_members(key, self.rng.usize(..6))),
+            0..6 => accept(shard.add_members(key, members.iter().map(|member| &member[..]))),
+            6..8 => accept(shard.remove_members(key, members.iter().map(|member| &member[..]))),
+            8 | 9 => accept(shard.pop_member(key)),
+            10 => accept(shard.pop_members(key, self.rng.usize(..6))),
             _ => {
                 let many = self.many();
-                either(shard.add_members(key, many.iter().map(|member| &member[..])));
-                either(shard.pop_members(key, 9));
+                accept(shard.add_members(key, many.iter().map(|member| &member[..])));
+                accept(shard.pop_members(key, 9));
             }
         }
     }
 
-    /// Changes that record much, in one record or in many.
+    /// Changes with large records, or many.
     fn large(&mut self, shard: &mut Shard, key: &[u8]) {
         let count = self.rng.usize(1..40);
         let bytes = self.rng.usize(self.large / 4..self.large) / count;
@@ -193,15 +193,15 @@ impl Commands {
         let (long, end) = (&elements[0][..], self.end());
         let target = self.key();
         match self.rng.u8(..10) {
-            0 => either(shard.set(key, long)),
-            1 => either(shard.append(key, long)),
-            2 => either(shard.push(key, end, words)),
-            3 => either(shard.add_members(key, words)),
-            4 => either(shard.set_fields(key, words.map(|field| (field, &b"v"[..])))),
-            5 => either(shard.pop_many(key, end, count)),
-            6 => either(shard.pop_members(key, count)),
-            7 => either(shard.delete_fields(key, words)),
-            _ => either(Shards::One(shard).rename(key, &target, false)),
+            0 => accept(shard.set(key, long)),
+            1 => accept(shard.append(key, long)),
+            2 => accept(shard.push(key, end, words)),
+            3 => accept(shard.add_members(key, words)),
+            4 => accept(shard.set_fields(key, words.map(|field| (field, &b"v"[..])))),
+            5 => accept(shard.pop_many(key, end, count)),
+            6 => accept(shard.pop_members(key, count)),
+            7 => accept(shard.delete_fields(key, words)),
+            _ => accept(Shards::One(shard).rename(key, &target, false)),
         }
     }
 
@@ -210,20 +210,20 @@ impl Commands {
         let which = self.rng.u8(..4);
         let mut shards = Shards::One(shard);
         match which {
-            0 | 1 => either(shards.rename(source, &target, which == 1)),
-            2 => either(shards.move_element(source, from, &target, to)),
-            _ => either(shards.move_member(source, &target, &member)),
+            0 | 1 => accept(shards.rename(source, &target, which == 1)),
+            2 => accept(shards.move_element(source, from, &target, to)),
+            _ => accept(shards.move_member(source, &target, &member)),
         }
     }
 
     fn event(&mut self, shard: &mut Shard, key: &[u8]) {
         let (data, id) = (self.bytes(), self.rng.bool().then(|| [self.rng.u8(..4); 16]));
         let event = ClientEvent { event_type: b"Paid", data: &data, meta: Some(b"m"), id, json: false };
-        either(shard.append_event(key, event, Expected::Any));
+        accept(shard.append_event(key, event, Expected::Any));
     }
 }
 
-/// An entry written down.
+/// A dumped entry.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
     /// Kind and parts.
@@ -234,7 +234,7 @@ pub(crate) struct Row {
     pub(crate) queued: bool,
 }
 
-/// A shard written down.
+/// A dumped shard.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Written {
     pub(crate) rows: BTreeMap<Vec<u8>, Row>,

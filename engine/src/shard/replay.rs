@@ -1,41 +1,41 @@
-//! The shard's own log read back: each record applied to the keys, without recording anything.
+//! Replays the shard's own log: applies each record to the keys, without recording anything.
 
 use super::Shard;
 use crate::event::EventType;
 use crate::keyspace::EntryMut;
-use crate::keyspace::entry::Needed;
+use crate::keyspace::entry::Precondition;
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use thiserror::Error;
 
-/// A record that makes no sense on the keys as they are: one before it is missing, or it is not of this log.
+/// A record that does not fit the state of the keys: an earlier one is missing, or it is not of this log.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{event} at position {position} of the key {:?} cannot be applied: expected {needed}",
+#[error("{event} at position {position} of the key {:?} cannot be applied: expected {violated}",
     String::from_utf8_lossy(.key))]
 pub struct ReplayError {
     /// The record's position.
     pub position: Position,
-    /// Where it lies in the shard's history.
+    /// Its offset in the shard's history.
     pub offset: RingOffset,
     /// Its key.
     pub key: Vec<u8>,
     /// Its type, by name.
     pub event: String,
-    /// What it would have needed.
-    pub needed: Needed,
+    /// The precondition that it violates.
+    pub violated: Precondition,
 }
 
 impl Shard {
-    /// Applies one record of this shard's log, in the order of the log, as the command that recorded it has changed the
-    /// keys. A record that the key's entry already contains is passed over. Nothing is recorded, and no key ends by the
+    /// Applies one record of this shard's log, in the order of the log, with the effect of the command that recorded
+    /// it. A record that the key's entry already includes is skipped. Nothing is recorded, and no key expires by the
     /// clock.
     ///
-    /// Counters of absent keys beyond the shard's bound are forgotten, the oldest first, but none of which later records
-    /// may still have to be passed over.
+    /// Counters of absent keys beyond the shard's bound are forgotten, the oldest first, except those whose later
+    /// records may still have to be skipped.
     ///
     /// # Errors
-    /// Where the record makes no sense on the keys as they are. Its key's value may then have been changed, its revision
-    /// and its place in the history not.
+    /// If the record does not fit the state of the keys. Its key's value may then have been changed, but not its
+    /// revision and its latest record.
     #[inline]
     pub fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
         if record.event_type() == EventType::FlushDb {
@@ -47,37 +47,37 @@ impl Shard {
         if entry.last() != RingOffset::NONE && record.offset() <= entry.last() {
             return Ok(());
         }
-        let writer = self.turn.take_writer();
+        let writer = self.turn.detach_writer();
         let applied = EntryMut::replay(entry, &mut self.turn, hash, record);
-        self.turn.give_writer(writer);
+        self.turn.restore_writer(writer);
         if self.turn.absent.len() > self.absent_max {
             self.forget_passed(record.offset());
         }
-        // Nothing of this was added by a turn.
+        // These rows were not added by a turn.
         self.absent_before = self.turn.absent.len();
-        applied.map_err(|needed| self.replay_error(hash, record, needed))
+        applied.map_err(|violated| self.replay_error(hash, record, violated))
     }
 
     #[cold]
-    fn replay_error(&mut self, hash: u64, record: &Record<'_>, needed: Needed) -> ReplayError {
-        // Where the key was not there, the entry that was made for it has nothing to stay for.
+    fn replay_error(&mut self, hash: u64, record: &Record<'_>, violated: Precondition) -> ReplayError {
+        // If the key was missing, the entry created for it is removed.
         self.table.remove_by_hash(hash, |entry| entry.key() == record.key() && entry.is_blank());
         ReplayError {
             position: record.position(),
             offset: record.offset(),
             key: record.key().to_vec(),
             event: String::from_utf8_lossy(record.type_name()).into_owned(),
-            needed,
+            violated,
         }
     }
 
-    /// A flush drops what was there before it: entries of a snapshot that was taken meanwhile may be later.
+    /// A flush drops the earlier keys: entries of a snapshot taken meanwhile may be later.
     fn replay_flush(&mut self, record: &Record<'_>) {
         let (_, last) = self.turn.db_stream();
         if last != RingOffset::NONE && record.offset() <= last {
             return;
         }
-        self.turn.forget_keys();
+        self.turn.clear_keys();
         let Shard { table, turn, .. } = self;
         table.retain(|hash, entry| {
             let is_later = entry.last() != RingOffset::NONE && entry.last() > record.offset();
@@ -90,7 +90,7 @@ impl Shard {
                 entry.expire_at_ms().into_iter().for_each(|at_ms| turn.expiries.insert(at_ms, hash));
                 return true;
             }
-            // Whether it is gone by now shows when the shard goes on.
+            // Whether its events are gone by now is found when the shard continues.
             let has_history = !entry.is_blank();
             if has_history {
                 entry.set_queued(true);
@@ -104,7 +104,7 @@ impl Shard {
         self.absent_before = self.turn.absent.len();
     }
 
-    /// Forgets the oldest streams of absent keys beyond the bound, as far as all their records lie behind `offset`.
+    /// Forgets the oldest streams of absent keys beyond the bound, if all their records are before `offset`.
     fn forget_passed(&mut self, offset: RingOffset) {
         while self.turn.absent.len() > self.absent_max {
             let Some(&(hash, _)) = self.turn.absent.front() else { return };

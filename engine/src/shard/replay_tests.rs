@@ -1,9 +1,9 @@
-//! A shard's records alone rebuild it, down to the order in which its counters are forgotten.
+//! A shard's records alone rebuild it, including the order in which its counters are forgotten.
 
 use super::random::{Commands, shard_with_ring, shard_without_ring, written};
 use super::*;
 use crate::event::EventType;
-use crate::keyspace::entry::Needed;
+use crate::keyspace::entry::Precondition;
 use crate::limits::RING_BYTES_MIN;
 use crate::position::Revision;
 use crate::ring::{Data, Draft, Record, encode};
@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 const RING_BYTES: u64 = 16 << 20;
 
-/// Replays all that the shard has recorded.
+/// Replays everything that the shard has recorded.
 fn replayed(live: &mut Shard, mut shard: Shard) -> Shard {
     assert_eq!(live.turn.history_head(), RingOffset(0), "the ring holds a whole test");
     for record in live.published_from(RingOffset(0)).expect("it records") {
@@ -21,7 +21,7 @@ fn replayed(live: &mut Shard, mut shard: Shard) -> Shard {
 }
 
 #[test]
-fn a_shard_that_replays_anothers_records_is_that_shard() {
+fn a_shard_that_replays_anothers_records_equals_it() {
     let mut types = HashSet::new();
     for seed in 0..400 {
         let mut live = shard_with_ring(RING_BYTES, usize::MAX);
@@ -36,7 +36,7 @@ fn a_shard_that_replays_anothers_records_is_that_shard() {
         assert_eq!(written(&shard), written(&live), "seed {seed}");
         assert!(shard.turn.recorded() == 0 && shard.turn.ring_end() == RingOffset(0), "nothing was recorded");
         shard = replayed(&mut live, shard);
-        // Every record is in its entry already.
+        // Every record is included in its entry already.
         assert_eq!(written(&shard), written(&live), "seed {seed}, replayed once more");
     }
     let never = [EventType::Evict, EventType::ZAdd, EventType::ZRem];
@@ -47,7 +47,7 @@ fn a_shard_that_replays_anothers_records_is_that_shard() {
 }
 
 #[test]
-fn so_does_one_that_replays_changes_which_record_much() {
+fn large_changes_are_replayed_too() {
     for seed in 0..40 {
         let (writer, ring) = crate::ring::create(RING_BYTES_MIN).expect("there is memory for a small ring");
         let mut live = Shard::new(ShardId(0), Arc::new(Sequencer::new(Position(1), 1)), Some(writer), usize::MAX);
@@ -57,7 +57,7 @@ fn so_does_one_that_replays_changes_which_record_much() {
         let (mut shard, mut reader, mut at) = (shard_without_ring(usize::MAX), ring.reader(), RingOffset(0));
         for _ in 0..300 {
             commands.run(&mut live);
-            // A ring that is so small has room for one large change beside this.
+            // Such a small ring has room for one large change beside this.
             if live.history_end().0 - at.0 < 10_000 {
                 continue;
             }
@@ -70,7 +70,7 @@ fn so_does_one_that_replays_changes_which_record_much() {
         live.commit();
         let batch = reader.read(at, usize::MAX).expect("it is still there");
         batch.for_each(|record| shard.replay(&record).unwrap_or_else(|error| panic!("{error}")));
-        // The ring has forgotten more of the keys that are gone.
+        // The ring has lost more absent keys.
         let values = |shard: &Shard| {
             let mut rows = written(shard).rows;
             rows.retain(|_, row| row.value.is_some());
@@ -81,7 +81,7 @@ fn so_does_one_that_replays_changes_which_record_much() {
 }
 
 #[test]
-fn what_was_replayed_goes_on_as_the_shard_itself_does() {
+fn a_replayed_shard_continues_as_the_original_does() {
     for seed in 1_000..1_050 {
         let mut live = shard_with_ring(RING_BYTES, usize::MAX);
         let mut commands = Commands::new(seed, 12);
@@ -90,7 +90,7 @@ fn what_was_replayed_goes_on_as_the_shard_itself_does() {
         }
         live.commit();
         let mut shard = replayed(&mut live, shard_with_ring(RING_BYTES, usize::MAX));
-        // Both have the same TTLs in store, in the same order.
+        // Both have the same TTLs, in the same order.
         shard.set_now_ms(live.turn.now_ms() + 50);
         live.set_now_ms(live.turn.now_ms() + 50);
         while shard.expire_due() | live.expire_due() {}
@@ -122,7 +122,7 @@ fn counters_stay_within_their_bound_while_records_are_replayed() {
     }
 }
 
-/// One record at an offset, as a ring holds it.
+/// One record at an offset, as in a ring.
 fn record(draft: &Draft<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode::Encoder::default().encode(draft, false, &mut bytes);
@@ -130,32 +130,32 @@ fn record(draft: &Draft<'_>) -> Vec<u8> {
 }
 
 #[test]
-fn a_record_that_makes_no_sense_is_refused_and_leaves_no_entry() {
+fn an_inapplicable_record_is_refused_and_leaves_no_entry() {
     let one = |event_type| Draft::new(event_type, b"k", Data::One(b"1"));
     let pair = |event_type, parts| Draft::new(event_type, b"k", Data::Parts(parts));
     let cases = [
-        (Draft::new(EventType::Del, b"k", Data::None), Needed::Key),
-        (Draft::new(EventType::Set, b"k", Data::None), Needed::Data),
-        (one(EventType::LPop), Needed::Kind(Kind::List)),
-        (one(EventType::HDel), Needed::Element),
-        (one(EventType::HSet), Needed::Data),
-        (one(EventType::SRem), Needed::Element),
-        (one(EventType::TtlSet), Needed::Key),
-        (Draft::new(EventType::TtlCleared, b"k", Data::None), Needed::Ttl),
-        (pair(EventType::LSet, &[b"0", b"x"]), Needed::Kind(Kind::List)),
-        (pair(EventType::LTrim, &[b"0", b"18446744073709551615"]), Needed::Kind(Kind::List)),
-        (pair(EventType::LRem, &[b"0", b"x"]), Needed::Data),
-        (pair(EventType::Rename, &[b"s", b"set"]), Needed::Data),
-        (pair(EventType::Rename, &[b"s", b"hash", b"f"]), Needed::Data),
-        (pair(EventType::Rename, &[b"s", b"string", b"a", b"b"]), Needed::Data),
-        (pair(EventType::ZAdd, &[b"1", b"m"]), Needed::Type),
-        (one(EventType::ZRem), Needed::Type),
+        (Draft::new(EventType::Del, b"k", Data::None), Precondition::Key),
+        (Draft::new(EventType::Set, b"k", Data::None), Precondition::Data),
+        (one(EventType::LPop), Precondition::Kind(Kind::List)),
+        (one(EventType::HDel), Precondition::Element),
+        (one(EventType::HSet), Precondition::Data),
+        (one(EventType::SRem), Precondition::Element),
+        (one(EventType::TtlSet), Precondition::Key),
+        (Draft::new(EventType::TtlCleared, b"k", Data::None), Precondition::Ttl),
+        (pair(EventType::LSet, &[b"0", b"x"]), Precondition::Kind(Kind::List)),
+        (pair(EventType::LTrim, &[b"0", b"18446744073709551615"]), Precondition::Kind(Kind::List)),
+        (pair(EventType::LRem, &[b"0", b"x"]), Precondition::Data),
+        (pair(EventType::Rename, &[b"s", b"set"]), Precondition::Data),
+        (pair(EventType::Rename, &[b"s", b"hash", b"f"]), Precondition::Data),
+        (pair(EventType::Rename, &[b"s", b"string", b"a", b"b"]), Precondition::Data),
+        (pair(EventType::ZAdd, &[b"1", b"m"]), Precondition::Type),
+        (one(EventType::ZRem), Precondition::Type),
     ];
-    for (draft, needed) in cases {
+    for (draft, violated) in cases {
         let mut shard = shard_without_ring(10);
         let bytes = record(&draft);
         let error = shard.replay(&Record::parse(&bytes, RingOffset(0)).unwrap()).unwrap_err();
-        assert_eq!((error.needed, error.key.as_slice()), (needed, &b"k"[..]), "{error}");
+        assert_eq!((error.violated, error.key.as_slice()), (violated, &b"k"[..]), "{error}");
         assert!(shard.table.iter().next().is_none() && shard.turn.absent.is_empty(), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use crate::keyspace::{Bytes, Entry, SetValue, Value};
 use crate::ring::record_bytes;
 
 impl Entry {
-    /// The set, none where the key does not exist; refused where it holds another type.
+    /// The set, `None` if the key does not exist; refused if it holds another type.
     #[inline]
     pub fn members(&self) -> Result<Option<&SetValue>, Refusal> {
         match self.value() {
@@ -24,13 +24,13 @@ impl Shard {
         self.read(key).map_or(Ok(None), Entry::members)
     }
 
-    /// The set at a key, for a caller that has asked for its type and must not change anything now.
+    /// The set at a key, for a caller that has checked its type and must not change anything now.
     pub(crate) fn peek_members(&self, key: &[u8]) -> Option<&SetValue> {
         let entry = self.table.find(self.table.hash(key), key)?;
         if entry.is_live(self.turn.now_ms()) { entry.members().ok().flatten() } else { None }
     }
 
-    /// Adds members, at least one; answers how many are new.
+    /// Adds members, at least one; returns how many are new.
     pub fn add_members<'k>(
         &mut self,
         key: &[u8],
@@ -38,7 +38,7 @@ impl Shard {
     ) -> Result<usize, Refusal> {
         let bytes = |member: &[u8]| record_bytes(key.len(), member.len());
         if self.turn.admit(members.clone().map(bytes).sum(), key.len()).is_err() {
-            // Too much if all are new: those that are there cost nothing.
+            // Too large if all are new: existing ones cost nothing.
             let set = self.members(key)?;
             let new = members.clone().filter(|member| set.is_none_or(|set| !set.contains(*member)));
             let bytes = new.map(bytes).sum();
@@ -47,13 +47,13 @@ impl Shard {
         let mut entry = self.write(key);
         let mut added = 0;
         for member in members {
-            // The type is refused with the first member, before anything has changed.
+            // A wrong type is refused at the first member, before anything has changed.
             added += usize::from(entry.set_add(member)?);
         }
         Ok(added)
     }
 
-    /// Removes members; answers how many were there.
+    /// Removes members; returns how many existed.
     pub fn remove_members<'k>(
         &mut self,
         key: &[u8],
@@ -71,7 +71,7 @@ impl Shard {
         Ok(removed)
     }
 
-    /// Removes one member drawn at random.
+    /// Removes a random member.
     pub fn pop_member(&mut self, key: &[u8]) -> Result<Option<Bytes>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(mut entry) = self.find(key) else { return Ok(None) };
@@ -82,7 +82,7 @@ impl Shard {
         entry.set_remove_index(index)
     }
 
-    /// Removes up to `count` members drawn at random.
+    /// Removes up to `count` random members.
     pub fn pop_members(&mut self, key: &[u8], count: usize) -> Result<Vec<Bytes>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(mut entry) = self.find(key) else { return Ok(Vec::new()) };
@@ -96,7 +96,7 @@ impl Shard {
         Ok(drawn)
     }
 
-    /// Members drawn at random; none where the key does not exist.
+    /// Random members; empty if the key does not exist.
     pub fn random_members(&mut self, key: &[u8], draw: Draw) -> Result<Vec<&[u8]>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(set) = self.members(key)? else { return Ok(Vec::new()) };

@@ -1,26 +1,26 @@
-//! Events that a client appends to a stream itself.
+//! Events that a client appends to a stream.
 
 use super::Shard;
 use crate::error::Refusal;
 use crate::position::{Position, Revision};
 use crate::turn::{ClientEvent, Turn};
 
-/// Where a writer expects a stream to be.
+/// The state that a writer expects a stream to be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Anywhere.
+    /// Any state.
     Any,
-    /// Without a counter: it has never been, or its last event is forgotten.
+    /// No counter: it has never existed, or its last event is forgotten.
     NoStream,
-    /// With a counter.
+    /// It has a counter.
     Exists,
     /// Its last event has this revision.
     At(Revision),
 }
 
 impl Shard {
-    /// Appends an event to the stream of a key; the key's value stays as it is. An event whose id is among the
-    /// stream's recent ones is not recorded again: the answer is the first one's.
+    /// Appends an event to the stream of a key; the key's value is unchanged. An event whose id is among the stream's
+    /// recent ones is not recorded again: the first one's position and revision are returned.
     ///
     /// The position is reserved at once; the event is published with the turn.
     pub fn append_event(
@@ -30,7 +30,7 @@ impl Shard {
         expected: Expected,
     ) -> Result<(Position, Revision), Refusal> {
         self.turn.admit(Turn::client_event_bytes(key, event), key.len())?;
-        // A key whose TTL is over ends first: its `Expire` is an event that the writer has to have expected.
+        // An expired key is removed first: the writer has to have expected its `Expire` event.
         self.find(key);
         let hash = self.table.hash(key);
         let (last, actual) = self.table.find(hash, key).map_or((None, None), |e| (Some(e.last()), e.revision()));

@@ -12,22 +12,22 @@ use crate::turn::ttl_record_bytes;
 /// When a SET takes effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SetCondition {
-    /// Whatever there is.
+    /// In any case.
     #[default]
     Always,
-    /// Only where the key does not exist (NX).
+    /// Only if the key does not exist (NX).
     IfAbsent,
-    /// Only where the key exists (XX).
+    /// Only if the key exists (XX).
     IfPresent,
 }
 
-/// What becomes of the key's TTL.
+/// The effect on the key's TTL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ttl {
-    /// It goes.
+    /// It is removed.
     #[default]
     Clear,
-    /// It stays as it is.
+    /// It is unchanged.
     Keep,
     /// It ends at this time, Unix milliseconds.
     At(u64),
@@ -38,23 +38,23 @@ pub enum Ttl {
 pub struct SetOptions {
     /// When it takes effect.
     pub condition: SetCondition,
-    /// What becomes of the TTL.
+    /// The effect on the TTL.
     pub ttl: Ttl,
-    /// Whether the old value is wanted; refused where that is no string.
+    /// Whether the old value is returned; refused if it is not a string.
     pub get: bool,
 }
 
-/// What a SET did.
+/// The result of a SET.
 #[derive(Debug, Default)]
 pub struct SetOutcome {
     /// Whether the value was set.
     pub set: bool,
-    /// The old value, where it was wanted and there was one.
+    /// The old value, if it was requested and existed.
     pub previous: Option<Vec<u8>>,
 }
 
 impl Entry {
-    /// The string, none where the key does not exist; refused where it holds another type.
+    /// The string, `None` if the key does not exist; refused if it holds another type.
     #[inline]
     pub fn string(&self) -> Result<Option<&[u8]>, Refusal> {
         match self.value() {
@@ -72,7 +72,7 @@ impl Shard {
         self.read(key).map_or(Ok(None), Entry::string)
     }
 
-    /// Sets a string whatever there was, without a TTL: the plain SET, and the one road of every other.
+    /// Sets a string whatever there was, without a TTL: the plain SET, and the last step of all others.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
         self.turn.admit(Shard::set_record_bytes(key, value), key.len())?;
@@ -118,7 +118,7 @@ impl Shard {
         Ok(value)
     }
 
-    /// Reads a string and changes its TTL; one that ends in the past deletes it.
+    /// Reads a string and changes its TTL; an expiry in the past deletes it.
     pub fn get_and_expire(&mut self, key: &[u8], ttl: Ttl) -> Result<Option<Vec<u8>>, Refusal> {
         let value = self.get(key)?.map(<[u8]>::to_vec);
         match ttl {
@@ -135,14 +135,14 @@ impl Shard {
         Ok(value)
     }
 
-    /// Appends to a string, an empty one where there is none; answers its new length in bytes.
+    /// Appends to a string, an empty one if missing; returns its new length in bytes.
     pub fn append(&mut self, key: &[u8], suffix: &[u8]) -> Result<usize, Refusal> {
         let length = self.string_length(key)? + suffix.len();
         self.admit_string(key, length)?;
         self.write(key).edit_string(|bytes| bytes.extend_from_slice(suffix))
     }
 
-    /// Overwrites part of a string from `offset` on, filled up with zero bytes to there; answers its length in bytes.
+    /// Overwrites part of a string from `offset` on, padded with zero bytes up to there; returns its length in bytes.
     pub fn set_range(&mut self, key: &[u8], offset: usize, patch: &[u8]) -> Result<usize, Refusal> {
         let length = self.string_length(key)?;
         if patch.is_empty() {
@@ -158,12 +158,12 @@ impl Shard {
         })
     }
 
-    /// The length of a string in bytes, 0 where the key does not exist.
+    /// The length of a string in bytes, 0 if the key does not exist.
     pub fn string_length(&mut self, key: &[u8]) -> Result<usize, Refusal> {
         Ok(self.get(key)?.map_or(0, <[u8]>::len))
     }
 
-    /// Adds to the integer that a string holds, 0 where the key does not exist; answers the sum.
+    /// Adds to the integer in a string, 0 if the key does not exist; returns the sum.
     pub fn increment(&mut self, key: &[u8], by: i64) -> Result<i64, Refusal> {
         let old = match self.get(key)? {
             None => 0,
@@ -174,7 +174,7 @@ impl Shard {
         Ok(sum)
     }
 
-    /// Adds to the number that a string holds, 0 where the key does not exist; answers the sum as it is stored.
+    /// Adds to the number in a string, 0 if the key does not exist; returns the sum as stored.
     pub fn increment_float(&mut self, key: &[u8], by: Extended) -> Result<String, Refusal> {
         let old = match self.get(key)? {
             None => Extended::ZERO,
@@ -185,7 +185,7 @@ impl Shard {
         Ok(sum)
     }
 
-    /// Sets the string of a key that is known to hold a string or nothing; the TTL stays.
+    /// Sets the string of a key that is known to hold a string or nothing; the TTL is unchanged.
     fn overwrite(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
         self.turn.admit(record_bytes(key.len(), value.len()), key.len())?;
         self.write(key).set_string(value);
@@ -199,7 +199,7 @@ impl Shard {
         self.turn.admit(record_bytes(key.len(), length), key.len())
     }
 
-    /// What the records of a plain SET take at the most, in bytes.
+    /// The most bytes that the records of a plain SET take.
     #[inline]
     pub fn set_record_bytes(key: &[u8], value: &[u8]) -> u64 {
         record_bytes(key.len(), value.len()) + ttl_record_bytes(key)

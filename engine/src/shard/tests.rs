@@ -1,5 +1,4 @@
-//! What a shard promises beside its values: room in the ring, who is told of a publication, what is kept of keys that
-//! are gone.
+//! A shard's guarantees besides its values: room in the ring, reports of publications, state of absent keys.
 
 use super::*;
 use crate::error::Refusal;
@@ -10,7 +9,7 @@ use crate::ring::{self, record_bytes};
 use crate::shards::Shards;
 use crate::turn::ClientEvent;
 
-/// One shard, at 1,000 ms, with the smallest ring that a server has.
+/// A shard at 1,000 ms with the smallest ring of a server.
 fn shard(absent_max: usize) -> Shard {
     let (writer, _) = ring::create(RING_BYTES_MIN).expect("there is memory for a small ring");
     let sequencer = Arc::new(Sequencer::new(Position(1), 1));
@@ -19,13 +18,13 @@ fn shard(absent_max: usize) -> Shard {
     shard
 }
 
-/// At so many unpublished bytes a turn commits early.
+/// The unpublished bytes at which a turn commits early.
 const DUE: u64 = turn_bytes_due(RING_BYTES_MIN);
 
-/// What one command may record.
+/// The most bytes of one command's records.
 const MAX: u64 = change_bytes_max(RING_BYTES_MIN);
 
-/// Records that many bytes in the open turn, as far as they are whole small records.
+/// Records about this many bytes in the open turn, in whole small records.
 fn fill(shard: &mut Shard, bytes: u64) {
     for _ in 0..bytes / record_bytes(4, 0) {
         shard.push(b"fill", End::Tail, [&b""[..]].into_iter()).expect("a small record fits");
@@ -43,7 +42,7 @@ fn the_sweep_finds_room_for_long_keys_whatever_the_turn_holds() {
     shard.set_now_ms(1_001);
     fill(&mut shard, DUE - 1);
     shard.make_room();
-    // Half of what a turn may hold, behind a turn that is as good as full: admitted, and it fits.
+    // Half of a turn's limit, after a turn that is almost full: admitted, and it fits.
     shard.push(b"l", End::Tail, [&vec![b'v'; DUE as usize / 2 - 100][..]].into_iter()).unwrap();
     while shard.expire_due() {
         shard.commit();
@@ -52,7 +51,7 @@ fn the_sweep_finds_room_for_long_keys_whatever_the_turn_holds() {
 }
 
 #[test]
-fn commands_that_record_without_asking_fit_where_room_is_made_before_each() {
+fn records_without_admission_fit_if_room_is_made_before_each_command() {
     let mut shard = shard(10_000);
     let keys: Vec<String> = (0..2_000).map(|n| format!("key:{n}")).collect();
     for key in &keys {
@@ -74,7 +73,7 @@ fn commands_that_record_without_asking_fit_where_room_is_made_before_each() {
 }
 
 #[test]
-fn a_turn_that_was_published_early_for_want_of_room_is_told_of_at_its_end() {
+fn an_early_publication_is_reported_at_the_turns_end() {
     let mut shard = shard(100);
     fill(&mut shard, DUE + record_bytes(4, 0));
     shard.make_room();
@@ -83,7 +82,7 @@ fn a_turn_that_was_published_early_for_want_of_room_is_told_of_at_its_end() {
 }
 
 #[test]
-fn counters_of_keys_that_are_gone_stay_within_their_bound_however_many_go_in_a_turn() {
+fn absent_keys_counters_stay_within_their_bound_however_many_are_deleted_in_a_turn() {
     const BOUND: usize = 100;
     let mut shard = shard(BOUND);
     for turn in 0..20 {
@@ -125,7 +124,7 @@ fn an_append_expects_the_end_of_a_key_whose_ttl_is_over() {
     assert_eq!(shard.append_event(b"k", event, Expected::At(Revision(2))).map(|(_, at)| at), Ok(Revision(3)));
 }
 
-/// Builds a hash of so many fields, each with a value of 1,000 bytes, by commands of a few fields.
+/// Builds a hash of this many fields, each with a value of 1,000 bytes, by commands of a few fields.
 fn build(shard: &mut Shard, key: &[u8], fields: usize) {
     for n in 0..fields {
         shard.begin_command();
@@ -134,7 +133,7 @@ fn build(shard: &mut Shard, key: &[u8], fields: usize) {
     shard.commit();
 }
 
-/// The types of the records of a turn that is published now, and how many bytes they take.
+/// The event types of the records that are published now, and their size in bytes.
 fn publish(shard: &mut Shard) -> (Vec<EventType>, u64) {
     let from = shard.published().expect("it records").tail;
     shard.commit();
@@ -169,9 +168,9 @@ fn a_large_value_is_renamed_in_one_turn_whatever_the_turn_holds() {
 }
 
 #[test]
-fn what_one_command_may_record_is_known_to_the_byte() {
+fn the_limit_of_one_commands_records_is_exact_to_the_byte() {
     let mut shard = shard(100);
-    // The key's end may be recorded as well.
+    // The key's expiry may be recorded as well.
     let most = MAX - record_bytes(1, 0) - record_bytes(1, 0) + 7;
     let value = vec![b'v'; most as usize + 1];
     let refused = shard.push(b"l", End::Tail, [&value[..]].into_iter());
@@ -179,7 +178,7 @@ fn what_one_command_may_record_is_known_to_the_byte() {
     assert!(shard.value(b"l").is_none() && !shard.turn.is_dirty());
     assert_eq!(shard.push(b"l", End::Tail, [&value[1..]].into_iter()), Ok(1));
     assert_eq!(publish(&mut shard), (vec![EventType::RPush], MAX - record_bytes(1, 0)));
-    // Of a key that is longer than a turn no end could be recorded.
+    // A key longer than a turn could not have its expiry recorded.
     let key = vec![b'k'; DUE as usize - 47];
     let refused = shard.push(&key, End::Tail, [&b""[..]].into_iter());
     assert_eq!(refused, Err(Refusal::ChangeTooLarge { bytes: DUE + 8, max: DUE }));
@@ -187,7 +186,7 @@ fn what_one_command_may_record_is_known_to_the_byte() {
 }
 
 #[test]
-fn the_parts_of_what_was_admitted_as_a_whole_stay_in_one_turn() {
+fn the_parts_of_an_admitted_change_stay_in_one_turn() {
     let mut shard = shard(100);
     let keys: Vec<String> = (0..30).map(|n| format!("key:{n}")).collect();
     for key in &keys {
@@ -204,7 +203,7 @@ fn the_parts_of_what_was_admitted_as_a_whole_stay_in_one_turn() {
     let records = keys.iter().map(|key| (key.as_bytes(), Shard::set_record_bytes(key.as_bytes(), &value)));
     Shards::One(&mut shard).admit(records).unwrap();
     let from = shard.published().unwrap().tail;
-    // All of these keys end first, and have no TTL to be cleared.
+    // All of these keys expire first, and have no TTL to be cleared.
     keys.iter().for_each(|key| shard.set(key.as_bytes(), &value).unwrap());
     assert_eq!(shard.published().unwrap().tail, from, "nothing is published on the way");
     let (mut types, bytes) = publish(&mut shard);
@@ -227,7 +226,7 @@ fn a_transaction_keeps_what_it_has_recorded_beside_a_large_change_that_fits() {
 }
 
 #[test]
-fn keys_that_have_ended_are_deleted_within_what_one_command_may_record() {
+fn expired_keys_are_deleted_within_the_limit_of_one_command() {
     let mut shard = shard(10_000);
     let keys: Vec<String> = (0..3_000).map(|n| format!("key:{n}")).collect();
     for key in &keys {

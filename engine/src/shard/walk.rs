@@ -1,31 +1,31 @@
-//! The steps of SCAN, HSCAN and SSCAN: how much a call does, and which places of a collection it visits.
+//! The steps of SCAN, HSCAN and SSCAN: the work of a call, and the places of a collection that it visits.
 //!
-//! A large collection is walked from its highest place downward. A removal never moves an element to a higher place
-//! and an insertion takes a new highest one, so an element that is there all the time never gets from the part that is
-//! still to be walked into the part that was: it is seen.
+//! A large collection is walked from its highest place downward. A removal never moves an element to a higher place and
+//! an insertion takes a new highest one, so an element that is present throughout never moves from the part that is
+//! still to be walked to the part that was: it is visited.
 
 use crate::filter::Glob;
 use crate::limits::{SCAN_CALL_BYTES, SCAN_ELEMENT_BYTES, SCAN_SEARCHED_TIMES, SCAN_WHOLE_MAX};
 use std::ops::Range;
 
-/// How much a call of a scan may still do: it ends after so many elements, or sooner where they are large, see
+/// The remaining budget of a scan's call, which ends after a number of elements, or sooner if they are large, see
 /// [`SCAN_CALL_BYTES`].
 #[derive(Clone, Debug)]
-pub struct Work {
+pub struct ScanBudget {
     elements: usize,
     bytes: usize,
     times: usize,
 }
 
-impl Work {
-    /// That of a call that wants about `count` elements looked at, whose names are matched against `glob`.
-    pub fn new(count: usize, glob: Option<&Glob>) -> Work {
+impl ScanBudget {
+    /// The budget of a call that should examine about `count` elements, whose names are matched against `glob`.
+    pub fn new(count: usize, glob: Option<&Glob>) -> ScanBudget {
         let times = if glob.is_some_and(Glob::is_searched) { SCAN_SEARCHED_TIMES } else { 1 };
-        Work { elements: count, bytes: SCAN_CALL_BYTES, times }
+        ScanBudget { elements: count, bytes: SCAN_CALL_BYTES, times }
     }
 
-    /// Takes an element off it, with a name of so many bytes and so many beside that. Tells whether anything is left.
-    pub fn take(&mut self, name_bytes: usize, value_bytes: usize) -> bool {
+    /// Charges an element with a name of `name_bytes` and a value of `value_bytes`. Returns whether anything is left.
+    pub fn charge(&mut self, name_bytes: usize, value_bytes: usize) -> bool {
         let bytes = name_bytes.saturating_mul(self.times).saturating_add(value_bytes);
         self.elements = self.elements.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes.saturating_add(SCAN_ELEMENT_BYTES));
@@ -40,14 +40,14 @@ pub struct Walk {
     pub places: Range<usize>,
     /// The cursor of the next step; 0 = this was the last.
     pub next: u64,
-    /// Whether the collection is small: then all of it is one step, which cannot be cut short.
+    /// Whether the collection is small: then all of it is one indivisible step.
     pub is_whole: bool,
 }
 
-/// The step at a cursor over a collection of `length` elements: about `count` of them (1 at the least), or all where
-/// the collection is small. Cursor 0 is the start, any other the number of places that are left. The places of a large
-/// collection may be visited from the last one down, and a call may end before the first: the next step is then at that
-/// one's cursor, its place.
+/// The step at a cursor over a collection of `length` elements: about `count` of them (at least 1), or all if the
+/// collection is small. Cursor 0 is the start, any other is the number of places that are left. The places of a large
+/// collection may be visited from the last one down, and a call may end before the first: the cursor of the next step
+/// is then the place at which it ended.
 pub fn walk(cursor: u64, count: usize, length: usize) -> Walk {
     if length <= SCAN_WHOLE_MAX {
         return Walk { places: 0..length, next: 0, is_whole: true };
@@ -82,20 +82,21 @@ mod tests {
 
     #[test]
     fn a_call_ends_after_so_many_elements_or_so_much_work() {
-        let taken =
-            |work: &mut Work, name, value| 1 + std::iter::from_fn(|| work.take(name, value).then_some(())).count();
-        assert_eq!(taken(&mut Work::new(10, None), 30, 0), 10);
-        assert_eq!(taken(&mut Work::new(usize::MAX, None), 0, 0), SCAN_CALL_BYTES / SCAN_ELEMENT_BYTES);
-        assert_eq!(taken(&mut Work::new(100, None), usize::MAX, usize::MAX), 1);
+        let taken = |budget: &mut ScanBudget, name, value| {
+            1 + std::iter::from_fn(|| budget.charge(name, value).then_some(())).count()
+        };
+        assert_eq!(taken(&mut ScanBudget::new(10, None), 30, 0), 10);
+        assert_eq!(taken(&mut ScanBudget::new(usize::MAX, None), 0, 0), SCAN_CALL_BYTES / SCAN_ELEMENT_BYTES);
+        assert_eq!(taken(&mut ScanBudget::new(100, None), usize::MAX, usize::MAX), 1);
         let (literal, searched) = (Glob::new(b"a*").unwrap(), Glob::new(b"*a*").unwrap());
-        let of = |glob| taken(&mut Work::new(usize::MAX, Some(glob)), 8192, 0);
+        let of = |glob| taken(&mut ScanBudget::new(usize::MAX, Some(glob)), 8192, 0);
         let bytes = |times| 8192 * times + SCAN_ELEMENT_BYTES;
         assert_eq!(of(&literal), SCAN_CALL_BYTES.div_ceil(bytes(1)));
         assert_eq!(of(&searched), SCAN_CALL_BYTES.div_ceil(bytes(SCAN_SEARCHED_TIMES)));
     }
 
     #[test]
-    fn what_is_there_all_the_time_is_seen_whatever_else_comes_and_goes() {
+    fn an_element_that_stays_is_visited_whatever_else_is_added_or_removed() {
         let mut rng = fastrand::Rng::with_seed(3);
         for round in 0..50 {
             let mut set: IndexSet<usize> = (0..600).collect();
@@ -109,7 +110,7 @@ mod tests {
                 }
                 cursor = step.next;
                 for _ in 0..rng.usize(..20) {
-                    // Multiples of three stay; everything else may go, in the ways in which members are removed.
+                    // Multiples of three stay; all others may be removed, in the ways in which members are removed.
                     let victim = set[rng.usize(..set.len())];
                     if !victim.is_multiple_of(3) || victim >= 10_000 {
                         if set.len() <= SCAN_WHOLE_MAX {

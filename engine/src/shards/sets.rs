@@ -1,4 +1,4 @@
-//! What sets at several keys have in common, together, or one alone.
+//! Intersection, union and difference of sets at several keys.
 
 use super::Shards;
 use crate::error::Refusal;
@@ -6,7 +6,7 @@ use crate::keyspace::SetValue;
 use indexmap::IndexSet;
 
 impl Shards<'_> {
-    /// The sets at several keys, none for one that does not exist; refused where one holds another type.
+    /// The sets at several keys, `None` for a missing key; refused if one holds another type.
     pub fn sets<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k [u8]> + Clone,
@@ -18,7 +18,7 @@ impl Shards<'_> {
     }
 }
 
-/// The members that all these sets have, at most `limit`. At least one set.
+/// The members of all these sets, at most `limit`. At least one set.
 pub fn intersection<'s>(sets: &[Option<&'s SetValue>], limit: usize) -> Vec<&'s [u8]> {
     let smallest = sets.iter().min_by_key(|set| set.map_or(0, |set| set.len())).copied().flatten();
     let Some(smallest) = smallest else { return Vec::new() };
@@ -34,7 +34,7 @@ pub fn union<'s>(sets: &[Option<&'s SetValue>]) -> Vec<&'s [u8]> {
     seen.into_iter().collect()
 }
 
-/// The members of the first of these sets that no other has.
+/// The members of the first of these sets that are in no other.
 pub fn difference<'s>(sets: &[Option<&'s SetValue>]) -> Vec<&'s [u8]> {
     let Some((Some(first), others)) = sets.split_first() else { return Vec::new() };
     let alone = first.iter().filter(|member| !others.iter().flatten().any(|set| set.contains(*member)));

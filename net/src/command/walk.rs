@@ -1,4 +1,4 @@
-//! What SCAN, HSCAN and SSCAN share: their options, and the answer of one step over a collection.
+//! Shared by SCAN, HSCAN and SSCAN: their options, and the reply of one step over a collection.
 
 use super::options::{cursor, is};
 use super::refuse;
@@ -6,23 +6,23 @@ use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::filter::Glob;
 use keytide_engine::number::parse_i64;
-use keytide_engine::shard::{Work, walk};
+use keytide_engine::shard::{ScanBudget, walk};
 
-/// How many keys or elements a call looks at where COUNT does not say.
+/// The number of keys or elements that a call examines without COUNT.
 const COUNT_DEFAULT: usize = 10;
 
 /// The options of a scan.
 pub struct ScanOptions<'a> {
-    /// Which names are wanted; none = all.
+    /// The wanted names; `None` = all.
     glob: Option<Glob>,
-    /// How many keys or elements a call looks at.
+    /// The number of keys or elements that a call examines.
     pub count: usize,
-    /// SCAN's: the type that is wanted; none = all.
+    /// For SCAN: the wanted type; `None` = all.
     pub kind: Option<&'a [u8]>,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Parses the words behind the cursor, of SCAN if it `has_type`; or tells the text of what is wrong with them.
+    /// Parses the words after the cursor, for SCAN if `has_type`; or returns the text of the error.
     pub fn parse(words: Args<'a>, has_type: bool) -> Result<ScanOptions<'a>, String> {
         let mut options = ScanOptions { glob: None, count: COUNT_DEFAULT, kind: None };
         let mut at = 0;
@@ -48,14 +48,13 @@ impl<'a> ScanOptions<'a> {
         self.glob.as_ref().is_none_or(|glob| glob.matches(name))
     }
 
-    /// What one call may do.
-    pub fn work(&self) -> Work {
-        Work::new(self.count, self.glob.as_ref())
+    /// The work of one call.
+    pub fn budget(&self) -> ScanBudget {
+        ScanBudget::new(self.count, self.glob.as_ref())
     }
 }
 
-/// Answers one step over a collection, with `element` giving what stands at a place: its name first, and what is
-/// answered beside that.
+/// Replies with one step over a collection; `element` returns the words of the element at a place: its name first.
 pub fn answer_step<'a, C, const N: usize>(
     args: Args<'_>,
     reply: &mut Reply<'_>,
@@ -66,7 +65,7 @@ pub fn answer_step<'a, C, const N: usize>(
     let Some(from) = cursor(args.get(2)) else { return reply.error(error_text::INVALID_CURSOR) };
     let collection = match found {
         Ok(Some(collection)) => collection,
-        // The options of a walk over nothing are not looked at.
+        // Without a collection the options are not checked.
         Ok(None) => {
             reply.array(2);
             reply.bulk(b"0");
@@ -79,7 +78,7 @@ pub fn answer_step<'a, C, const N: usize>(
         Err(text) => return reply.error(text),
     };
     let step = walk(from, options.count, length(collection));
-    let mut work = options.work();
+    let mut budget = options.budget();
     let mut next = step.next;
     let mut wanted: Vec<[&[u8]; N]> = Vec::new();
     let mut look = |place| {
@@ -87,7 +86,7 @@ pub fn answer_step<'a, C, const N: usize>(
         if options.wants(element[0]) {
             wanted.push(element);
         }
-        work.take(element[0].len(), element[1..].iter().map(|bytes| bytes.len()).sum())
+        budget.charge(element[0].len(), element[1..].iter().map(|bytes| bytes.len()).sum())
     };
     if step.is_whole {
         step.places.for_each(|place| _ = look(place));

@@ -1,19 +1,19 @@
 //! One element of a pattern: a byte, any byte, or a class of bytes.
 
-/// What one byte of a name is matched against.
+/// A matcher for one byte of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Token {
     /// Any byte.
     Any,
     /// This byte.
     Byte(u8),
-    /// A byte of the class at this place of the pattern's classes.
+    /// A byte of the pattern's class with this index.
     Class(u16),
 }
 
 impl Token {
     #[inline]
-    pub fn takes(self, byte: u8, classes: &[Class]) -> bool {
+    pub fn matches(self, byte: u8, classes: &[Class]) -> bool {
         match self {
             Token::Any => true,
             Token::Byte(expected) => expected == byte,
@@ -73,7 +73,7 @@ impl Class {
         ranges
     }
 
-    /// Reads a class from after its `[` on; also returns what follows it.
+    /// Parses a class whose `[` is consumed; also returns the rest.
     pub fn read(pattern: &[u8]) -> (Class, &[u8]) {
         let (negated, mut rest) = match pattern {
             [b'^', rest @ ..] => (true, rest),

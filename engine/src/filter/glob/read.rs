@@ -1,23 +1,23 @@
-//! From the text of a pattern to segments, within the limits.
+//! Parses a pattern into segments, within the limits.
 
 use super::class::{Class, Token};
-use super::segment::Segment;
-use super::{GlobError, Kind, Parts};
+use super::segment::GlobSegment;
+use super::{GlobError, GlobKind, SegmentedGlob};
 use crate::limits::{GLOB_BYTES_MAX, GLOB_COMPILED_BYTES_MAX, GLOB_SEGMENT_MAX};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What a pattern is made of so far.
+/// The pattern parsed so far.
 #[derive(Default)]
-struct Reading {
+struct PatternParser {
     segments: Vec<Vec<Token>>,
     classes: Vec<Class>,
-    known: HashMap<Class, u16, RandomState>,
+    class_indexes: HashMap<Class, u16, RandomState>,
 }
 
-impl Reading {
-    /// The shortest token for a class: equal ones are kept once.
+impl PatternParser {
+    /// The simplest token for a class; equal classes share one.
     fn token(&mut self, class: Class) -> Token {
         if class.is_full() {
             return Token::Any;
@@ -26,7 +26,7 @@ impl Reading {
             return Token::Byte(byte);
         }
         let next = self.classes.len() as u16;
-        let place = *self.known.entry(class).or_insert(next);
+        let place = *self.class_indexes.entry(class).or_insert(next);
         if place == next {
             self.classes.push(class);
         }
@@ -34,18 +34,18 @@ impl Reading {
     }
 }
 
-// A class takes two bytes of a pattern at the least, so that their number fits a token.
+// A class takes at least two bytes of a pattern, so its index fits a token.
 const _: () = assert!(GLOB_BYTES_MAX / 2 <= u16::MAX as usize);
 
 /// Compiles a pattern.
-pub(super) fn read(pattern: &[u8]) -> Result<Kind, GlobError> {
+pub(super) fn read(pattern: &[u8]) -> Result<GlobKind, GlobError> {
     if pattern.len() > GLOB_BYTES_MAX {
         return Err(GlobError::TooLong { bytes: pattern.len() });
     }
     if pattern == b"*" {
-        return Ok(Kind::All);
+        return Ok(GlobKind::All);
     }
-    let mut reading = Reading { segments: vec![Vec::new()], ..Reading::default() };
+    let mut parser = PatternParser { segments: vec![Vec::new()], ..PatternParser::default() };
     let mut after_run = false;
     let mut rest = pattern;
     while let [byte, after @ ..] = rest {
@@ -53,7 +53,7 @@ pub(super) fn read(pattern: &[u8]) -> Result<Kind, GlobError> {
         let token = match (byte, after) {
             (b'*', _) => {
                 if !after_run {
-                    reading.segments.push(Vec::new());
+                    parser.segments.push(Vec::new());
                 }
                 after_run = true;
                 continue;
@@ -62,7 +62,7 @@ pub(super) fn read(pattern: &[u8]) -> Result<Kind, GlobError> {
             (b'[', _) => {
                 let (class, after) = Class::read(after);
                 rest = after;
-                reading.token(class)
+                parser.token(class)
             }
             (b'\\', [escaped, after @ ..]) => {
                 rest = after;
@@ -71,25 +71,27 @@ pub(super) fn read(pattern: &[u8]) -> Result<Kind, GlobError> {
             (byte, _) => Token::Byte(*byte),
         };
         after_run = false;
-        if let Some(segment) = reading.segments.last_mut() {
+        if let Some(segment) = parser.segments.last_mut() {
             segment.push(token);
         }
     }
-    finish(reading)
+    finish(parser)
 }
 
-fn finish(reading: Reading) -> Result<Kind, GlobError> {
-    let Reading { mut segments, classes, .. } = reading;
+fn finish(parser: PatternParser) -> Result<GlobKind, GlobError> {
+    let PatternParser { mut segments, classes, .. } = parser;
     let count = segments.len();
     let byte = |token: &Token| if let Token::Byte(byte) = token { Some(*byte) } else { None };
     let prefix: Box<[u8]> = segments[0].iter().map_while(byte).collect();
     segments[0].drain(..prefix.len());
     match &segments[..] {
-        [only] if only.is_empty() => return Ok(Kind::Exact(prefix)),
-        [first, last] if first.is_empty() && last.is_empty() && !prefix.is_empty() => return Ok(Kind::Prefix(prefix)),
+        [only] if only.is_empty() => return Ok(GlobKind::Exact(prefix)),
+        [first, last] if first.is_empty() && last.is_empty() && !prefix.is_empty() => {
+            return Ok(GlobKind::Prefix(prefix));
+        }
         _ => {}
     }
-    // Known before any memory is taken for it.
+    // Checked before the memory is allocated.
     let mut bytes = prefix.len() + size_of_val(&*classes);
     for (place, segment) in segments.iter().enumerate() {
         let is_searched = place > 0 && place + 1 < count;
@@ -98,16 +100,16 @@ fn finish(reading: Reading) -> Result<Kind, GlobError> {
             return Err(GlobError::SegmentTooLong { elements: segment.len() });
         }
         bytes += match (is_mixed, is_searched) {
-            (true, true) => Segment::memory_bytes_of(segment.len()),
-            (true, false) => segment.len() * size_of::<Token>() + size_of::<Segment>(),
-            (false, _) => segment.len() + size_of::<Segment>(),
+            (true, true) => GlobSegment::memory_bytes_of(segment.len()),
+            (true, false) => segment.len() * size_of::<Token>() + size_of::<GlobSegment>(),
+            (false, _) => segment.len() + size_of::<GlobSegment>(),
         };
     }
     if bytes > GLOB_COMPILED_BYTES_MAX {
         return Err(GlobError::TooLarge);
     }
     let shortest = prefix.len() + segments.iter().map(Vec::len).sum::<usize>();
-    let of = |(place, tokens): (usize, Vec<Token>)| Segment::new(tokens, place > 0 && place + 1 < count, &classes);
+    let of = |(place, tokens): (usize, Vec<Token>)| GlobSegment::new(tokens, place > 0 && place + 1 < count, &classes);
     let segments = segments.into_iter().enumerate().map(of).collect();
-    Ok(Kind::Parts(Arc::new(Parts { prefix, segments, classes: classes.into(), shortest })))
+    Ok(GlobKind::Segmented(Arc::new(SegmentedGlob { prefix, segments, classes: classes.into(), shortest })))
 }

@@ -1,14 +1,14 @@
-//! What stands between two `*` of a pattern: it matches texts of one length.
+//! A segment: the part of a pattern between two `*`. It matches texts of one length.
 //!
-//! A search takes a bounded number of steps for each byte of the name, whatever the segment: a literal is found in
-//! linear time, up to [`TRIED_MAX`] tokens are tried at each place, and longer segments are found by the shift-and
-//! method, with a bit of state for each token.
+//! A search takes a bounded number of steps per byte of the name, whatever the segment: a literal is found in linear
+//! time, up to [`TRIED_MAX`] tokens are tried at each position, and longer segments are found by the shift-and method,
+//! with a bit of state for each token.
 
 use super::class::{Class, Token};
 use crate::limits::GLOB_SEGMENT_MAX;
 use memchr::memmem;
 
-/// The longest segment that is tried at each place.
+/// The longest segment that is tried at each position.
 const TRIED_MAX: usize = 16;
 
 /// The words of state that the longest segment takes.
@@ -17,83 +17,85 @@ const WORDS_MAX: usize = GLOB_SEGMENT_MAX.div_ceil(64);
 /// The possible values of a byte.
 const BYTES: usize = 256;
 
-/// A row of tokens without a `*`.
+/// A row of tokens without `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Segment {
+pub(super) enum GlobSegment {
     /// These bytes.
     Literal(Box<[u8]>),
-    /// A byte for each token.
+    /// One token per byte.
     Mixed {
         tokens: Box<[Token]>,
-        /// For each byte the tokens that take it, a bit for each token; only where the segment is searched for and too
-        /// long to be tried at each place.
+        /// For each byte, the tokens that match it, a bit for each; only for a searched segment that is too long to be
+        /// tried at each position.
         masks: Box<[u64]>,
     },
 }
 
-impl Segment {
-    /// Of these tokens. `is_searched`: it stands between two `*`, so that its place in a name has to be found; then it
-    /// has at most [`GLOB_SEGMENT_MAX`] tokens, if one of them is no literal byte.
-    pub fn new(tokens: Vec<Token>, is_searched: bool, classes: &[Class]) -> Segment {
+impl GlobSegment {
+    /// A segment of these tokens. `is_searched`: it is between two `*`, so its position in a name has to be searched
+    /// for; then it has at most [`GLOB_SEGMENT_MAX`] tokens, unless all are literal.
+    pub fn new(tokens: Vec<Token>, is_searched: bool, classes: &[Class]) -> GlobSegment {
         let byte = |token: &Token| if let Token::Byte(byte) = token { Some(*byte) } else { None };
         if let Some(literal) = tokens.iter().map(byte).collect() {
-            return Segment::Literal(literal);
+            return GlobSegment::Literal(literal);
         }
         let masks = if is_searched && tokens.len() > TRIED_MAX { masks(&tokens, classes) } else { Box::default() };
-        Segment::Mixed { tokens: tokens.into(), masks }
+        GlobSegment::Mixed { tokens: tokens.into(), masks }
     }
 
-    /// How many bytes it matches.
+    /// The number of bytes that it matches.
     pub fn len(&self) -> usize {
         match self {
-            Segment::Literal(bytes) => bytes.len(),
-            Segment::Mixed { tokens, .. } => tokens.len(),
+            GlobSegment::Literal(bytes) => bytes.len(),
+            GlobSegment::Mixed { tokens, .. } => tokens.len(),
         }
     }
 
     /// The tokens.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
         let (bytes, tokens): (&[u8], &[Token]) = match self {
-            Segment::Literal(bytes) => (bytes, &[]),
-            Segment::Mixed { tokens, .. } => (&[], tokens),
+            GlobSegment::Literal(bytes) => (bytes, &[]),
+            GlobSegment::Mixed { tokens, .. } => (&[], tokens),
         };
         bytes.iter().map(|&byte| Token::Byte(byte)).chain(tokens.iter().copied())
     }
 
-    /// The memory that it takes beside itself, in bytes.
+    /// Its heap memory in bytes.
     pub fn memory_bytes(&self) -> usize {
         match self {
-            Segment::Literal(bytes) => bytes.len(),
-            Segment::Mixed { tokens, masks } => size_of_val(&**tokens) + size_of_val(&**masks),
+            GlobSegment::Literal(bytes) => bytes.len(),
+            GlobSegment::Mixed { tokens, masks } => size_of_val(&**tokens) + size_of_val(&**masks),
         }
     }
 
-    /// The memory that a searched segment of so many tokens takes at the most, in bytes.
+    /// The most heap memory that a searched segment with this many tokens takes, in bytes.
     pub fn memory_bytes_of(tokens: usize) -> usize {
         let masks = if tokens > TRIED_MAX { BYTES * tokens.div_ceil(64) * size_of::<u64>() } else { 0 };
-        tokens * size_of::<Token>() + masks + size_of::<Segment>()
+        tokens * size_of::<Token>() + masks + size_of::<GlobSegment>()
     }
 
-    /// Whether it matches `text`, which has its length.
+    /// Whether it matches `text`, which must have its length.
     #[inline]
     pub fn matches(&self, text: &[u8], classes: &[Class]) -> bool {
         match self {
-            Segment::Literal(bytes) => **bytes == *text,
-            Segment::Mixed { tokens, .. } => tokens.iter().zip(text).all(|(token, &byte)| token.takes(byte, classes)),
+            GlobSegment::Literal(bytes) => **bytes == *text,
+            GlobSegment::Mixed { tokens, .. } => {
+                tokens.iter().zip(text).all(|(token, &byte)| token.matches(byte, classes))
+            }
         }
     }
 
-    /// Where its first match in `text` ends.
+    /// The end of its first match in `text`.
     #[inline]
     pub fn find(&self, text: &[u8], classes: &[Class]) -> Option<usize> {
         match self {
-            Segment::Literal(bytes) => memmem::find(text, bytes).map(|at| at + bytes.len()),
-            Segment::Mixed { tokens, masks } if masks.is_empty() => {
+            GlobSegment::Literal(bytes) => memmem::find(text, bytes).map(|at| at + bytes.len()),
+            GlobSegment::Mixed { tokens, masks } if masks.is_empty() => {
                 let places = text.len().checked_sub(tokens.len())?;
                 let fits = |at: &usize| self.matches(&text[*at..at + tokens.len()], classes);
                 (0..=places).find(fits).map(|at| at + tokens.len())
             }
-            Segment::Mixed { tokens, masks } => shift_and(tokens.len(), masks, text),
+            GlobSegment::Mixed { tokens, masks } => shift_and(tokens.len(), masks, text),
         }
     }
 }
@@ -103,7 +105,7 @@ fn masks(tokens: &[Token], classes: &[Class]) -> Box<[u64]> {
     let mut masks = vec![0; BYTES * words];
     for (place, token) in tokens.iter().enumerate() {
         for byte in 0..=255 {
-            if token.takes(byte, classes) {
+            if token.matches(byte, classes) {
                 masks[usize::from(byte) * words + place / 64] |= 1 << (place % 64);
             }
         }

@@ -12,8 +12,8 @@ fn matches(pattern: &str, name: &str) -> bool {
     glob(pattern.as_bytes()).matches(name.as_bytes())
 }
 
-/// Redis's `stringmatchlen`, statement by statement, without regard to time. A pattern's end reads as a byte 0, as the
-/// one behind a C string does.
+/// Redis's `stringmatchlen`, statement by statement, regardless of time. The end of the pattern reads as a byte 0, like
+/// the terminator of a C string.
 fn redis(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
     let at = |pattern: &[u8], place: usize| pattern.get(place).copied().unwrap_or(0);
@@ -76,11 +76,11 @@ fn redis(pattern: &[u8], name: &[u8]) -> bool {
 
 #[test]
 fn the_usual_patterns_take_the_short_ways() {
-    assert_eq!(glob(b"*").0, Kind::All);
-    assert_eq!(glob(b"user:1").0, Kind::Exact(b"user:1".as_slice().into()));
-    assert_eq!(glob(b"user:\\*").0, Kind::Exact(b"user:*".as_slice().into()));
-    assert_eq!(glob(b"user:**").0, Kind::Prefix(b"user:".as_slice().into()));
-    assert_eq!(glob(b"[u]se[\\r]*").0, Kind::Prefix(b"user".as_slice().into()));
+    assert_eq!(glob(b"*").0, GlobKind::All);
+    assert_eq!(glob(b"user:1").0, GlobKind::Exact(b"user:1".as_slice().into()));
+    assert_eq!(glob(b"user:\\*").0, GlobKind::Exact(b"user:*".as_slice().into()));
+    assert_eq!(glob(b"user:**").0, GlobKind::Prefix(b"user:".as_slice().into()));
+    assert_eq!(glob(b"[u]se[\\r]*").0, GlobKind::Prefix(b"user".as_slice().into()));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn the_empty_name_is_matched_by_star_and_the_empty_pattern_only() {
     assert!(matches("*", "") && matches("", "") && !matches("**", "") && !matches("?", ""));
 }
 
-/// None of these would end in a person's life if a name were tried in all ways, or in minutes if each place were.
+/// Backtracking would take a lifetime for any of these, and trying each position would take minutes.
 #[test]
 fn no_pattern_takes_long() {
     let name = "a".repeat(1 << 20);
@@ -143,7 +143,7 @@ fn a_pattern_has_its_bounds() {
     let between = |elements: usize| Glob::new(format!("*a{}*", "?".repeat(elements - 1)).as_bytes());
     assert!(between(GLOB_SEGMENT_MAX).is_ok_and(|glob| glob.matches(&[b'a'; GLOB_SEGMENT_MAX])));
     assert_eq!(between(GLOB_SEGMENT_MAX + 1), Err(GlobError::SegmentTooLong { elements: GLOB_SEGMENT_MAX + 1 }));
-    // What begins or ends a name, and what is literal, need not be searched for, or is found whatever its length.
+    // The first and the last segment are not searched for, and literals are found whatever their length.
     assert!(Glob::new("?a".repeat(20_000).as_bytes()).is_ok());
     assert!(Glob::new(format!("*{}*", "a".repeat(60_000)).as_bytes()).is_ok());
     let many = Glob::new(format!("{}*", "*?2345678901234567".repeat(3_000)).as_bytes());
@@ -205,7 +205,7 @@ proptest! {
         prop_assert_eq!(glob(&pattern).matches(&name), redis(&pattern, &name));
     }
 
-    /// Segments that are searched for word by word: in a name that has them somewhere, or nearly.
+    /// Segments that are searched for word by word, in a name that contains them, or nearly.
     #[test]
     fn a_long_segment_is_found_as_in_redis(
         shape in proptest::collection::vec((0..4, b'a'..=b'b'), 17..150),

@@ -8,7 +8,7 @@ use crate::limits::SCAN_WHOLE_MAX;
 use crate::ring::Data;
 
 impl EntryMut<'_> {
-    /// Sets one field; tells whether it is new. Makes the hash where there is no value.
+    /// Sets one field; returns whether it is new. Creates the hash if there is no value.
     pub fn hash_set(&mut self, field: &[u8], value: &[u8]) -> Result<bool, Refusal> {
         if self.entry.value.is_none() {
             self.put_value(Value::Hash(Box::default()));
@@ -25,7 +25,7 @@ impl EntryMut<'_> {
         Ok(is_new)
     }
 
-    /// Deletes one field; tells whether it was there. A hash whose last field goes is gone, without a `Del`.
+    /// Deletes one field; returns whether it existed. Deleting the last field removes the hash, without a `Del`.
     pub fn hash_delete(&mut self, field: &[u8]) -> Result<bool, Refusal> {
         let map = match &mut self.entry.value {
             None => return Ok(false),
@@ -43,7 +43,7 @@ impl EntryMut<'_> {
     }
 }
 
-/// Puts a value in an old one's place, and its memory to use, unless that would hold on to far more than it needs.
+/// Replaces a value in place, reusing its memory unless that is far too large.
 fn overwrite(old: &mut Bytes, value: &[u8]) {
     if old.capacity() <= 2 * value.len() + 64 {
         old.clear();
@@ -53,8 +53,8 @@ fn overwrite(old: &mut Bytes, value: &[u8]) {
     }
 }
 
-/// Small hashes keep the order in which their fields came, as Redis's do; in large ones the last field takes the
-/// place of the deleted one. Neither moves a field to a higher index, which is what HSCAN relies on.
+/// Small hashes preserve the insertion order of their fields, as Redis's do; in large ones the last field moves to the
+/// place of the deleted one. Neither moves a field to a higher index, which HSCAN relies on.
 fn remove_field(map: &mut HashValue, field: &[u8]) -> bool {
     if map.len() <= SCAN_WHOLE_MAX { map.shift_remove(field).is_some() } else { map.swap_remove(field).is_some() }
 }

@@ -9,9 +9,9 @@ use crate::ring::Data;
 /// One end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Where index 0 is; Redis's LEFT.
+    /// The end with index 0; Redis's LEFT.
     Head,
-    /// Where index -1 is; Redis's RIGHT.
+    /// The end with index -1; Redis's RIGHT.
     Tail,
 }
 
@@ -24,7 +24,7 @@ impl EntryMut<'_> {
         }
     }
 
-    /// Puts one element at an end and answers the new length. Makes the list where there is no value.
+    /// Pushes one element at an end and returns the new length. Creates the list if there is no value.
     pub fn list_push(&mut self, end: End, element: &[u8]) -> Result<usize, Refusal> {
         if self.entry.value.is_none() {
             self.put_value(Value::List(Box::default()));
@@ -45,7 +45,7 @@ impl EntryMut<'_> {
         Ok(length)
     }
 
-    /// Takes the element at an end. A list whose last element goes is gone, without a `Del`.
+    /// Pops the element at an end. Popping the last element removes the list, without a `Del`.
     pub fn list_pop(&mut self, end: End) -> Result<Option<Bytes>, Refusal> {
         let Some(list) = self.list()? else { return Ok(None) };
         let (popped, event_type) = match end {
@@ -69,7 +69,7 @@ impl EntryMut<'_> {
         Ok(())
     }
 
-    /// Puts an element so that it stands at `index` (at most the length); answers the new length.
+    /// Inserts an element at `index` (at most the length); returns the new length.
     pub fn list_insert(&mut self, index: usize, element: &[u8]) -> Result<usize, Refusal> {
         let list = self.list()?.ok_or(Refusal::NoSuchKey)?;
         if index > list.len() {
@@ -82,12 +82,12 @@ impl EntryMut<'_> {
         Ok(length)
     }
 
-    /// Removes up to `count` elements equal to `element` (0 = all), counted from `from`; answers how many.
+    /// Removes up to `count` elements equal to `element` (0 = all), starting at `from`; returns how many.
     pub fn list_remove(&mut self, from: End, count: usize, element: &[u8]) -> Result<usize, Refusal> {
         let Some(list) = self.list()? else { return Ok(0) };
         let wanted = if count == 0 { usize::MAX } else { count };
         let mut removed = 0;
-        // Elements are visited from the end that counts, and the rest keeps its order.
+        // Elements are visited from that end, and the rest stays in order.
         match from {
             End::Head => list.retain(|each| {
                 let goes = removed < wanted && each.as_slice() == element;
@@ -120,8 +120,8 @@ impl EntryMut<'_> {
         Ok(removed)
     }
 
-    /// Keeps the elements from index `first` to `last`, both included, and removes the others; all of them where
-    /// `first` is beyond `last`. Nothing is recorded where nothing goes.
+    /// Keeps the elements from index `first` to `last`, both included, and removes the others; all of them if `first`
+    /// is beyond `last`. Records nothing if nothing is removed.
     pub fn list_trim(&mut self, first: usize, last: usize) -> Result<(), Refusal> {
         let Some(list) = self.list()? else { return Ok(()) };
         let length = list.len();

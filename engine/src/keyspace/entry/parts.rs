@@ -1,10 +1,10 @@
-//! A value put together from its parts, as `Rename` events and the rows of snapshots carry them.
+//! A value composed of its parts, as contained in `Rename` events and rows of snapshots.
 
 use super::{HashValue, Kind, ListValue, SetValue, Value};
 use crate::keyspace::Bytes;
 
 impl Kind {
-    /// The kind of this name; see [`Kind::name`].
+    /// The kind with this name; see [`Kind::name`].
     pub fn from_name(name: &[u8]) -> Option<Kind> {
         [Kind::String, Kind::Hash, Kind::List, Kind::Set].into_iter().find(|kind| kind.name().as_bytes() == name)
     }
@@ -21,8 +21,8 @@ impl Value {
         }
     }
 
-    /// Adds parts at the end: bytes; field, value, …; elements; members. Tells whether they were such parts: no field
-    /// without a value, no field and no member twice.
+    /// Appends parts: bytes; field, value, …; elements; members. Returns whether they were valid: no field without a
+    /// value, no duplicate field or member.
     pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]> + Clone) -> bool {
         match self {
             Value::Str(bytes) => parts.for_each(|part| bytes.extend_from_slice(part)),
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_what_its_parts_make_of_it() {
+    fn a_value_is_rebuilt_from_its_parts() {
         for kind in [Kind::String, Kind::Hash, Kind::List, Kind::Set] {
             assert_eq!(Kind::from_name(kind.name().as_bytes()), Some(kind));
             let mut value = Value::empty(kind);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_make_no_value_are_told() {
+    fn invalid_parts_are_refused() {
         assert!(!Value::empty(Kind::Hash).add_parts([&b"field"[..]].into_iter()));
         assert!(!Value::empty(Kind::Hash).add_parts([&b"f"[..], b"1", b"f", b"2"].into_iter()));
         assert!(!Value::empty(Kind::Set).add_parts([&b"m"[..], b"m"].into_iter()));

@@ -1,5 +1,5 @@
-//! An entry changed as a record of its stream says, or made what it was when it was stored, without a record of the
-//! change: what a shard does with its log and its snapshots. The changes of a replay themselves are those of the commands, so that a value comes out in the same order as it had.
+//! Applies recorded or stored changes to an entry without recording them: a shard's log and its snapshots. A replay
+//! uses the same changes as the commands, so that collections end up in the same order.
 
 use super::{End, Entry, EntryMut, Kind, Value};
 use crate::event::EventType;
@@ -10,41 +10,41 @@ use crate::shard::StoredEntry;
 use crate::turn::Turn;
 use thiserror::Error;
 
-/// What a record that does not make sense would have needed.
+/// The precondition that a record violates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Needed {
+pub enum Precondition {
     /// A key that exists.
     #[error("the key to exist")]
     Key,
     /// A key that holds this type of value.
     #[error("the key to hold a {}", .0.name())]
     Kind(Kind),
-    /// What the record removes.
+    /// The element that the record removes.
     #[error("the value to have what the record removes")]
     Element,
-    /// A member that the set does not have.
+    /// A member that is not in the set.
     #[error("the member to be new")]
     NewMember,
-    /// An index that the list has.
+    /// An index within the list.
     #[error("the list to have the index")]
     Index,
-    /// A TTL to take away.
+    /// A TTL to remove.
     #[error("the key to have a TTL")]
     Ttl,
-    /// Data as events of this type have it.
+    /// Data in the form of this event type.
     #[error("other data")]
     Data,
-    /// That the record follows the latest one of its stream.
+    /// That the record follows the stream's latest one.
     #[error("the record to follow the one at offset {0}")]
     Successor(RingOffset),
-    /// A type of event that this version can apply.
+    /// An event type that this version can apply.
     #[error("a type of event that can be applied")]
     Type,
 }
 
 impl Entry {
-    /// All that there is to store of it; the value is moved out. For a shard that is taken apart.
-    pub(crate) fn hand_over(&mut self) -> StoredEntry<'_> {
+    /// Everything to store of it; the value is moved out. For a shard that is dissolved.
+    pub(crate) fn into_stored(&mut self) -> StoredEntry<'_> {
         StoredEntry {
             key: &self.key,
             value: self.value.take(),
@@ -56,14 +56,14 @@ impl Entry {
 }
 
 impl<'a> EntryMut<'a> {
-    /// Applies a record that is later than [`Entry::last`], with a turn that does not record. No TTL is judged by the
-    /// clock: where one was over, a record says so.
+    /// Applies a record that is later than [`Entry::last`], in a turn that does not record. TTLs do not expire by the
+    /// clock: an expiry has a record of its own.
     pub(crate) fn replay(
         entry: &'a mut Entry,
         turn: &'a mut Turn,
         hash: u64,
         record: &Record<'_>,
-    ) -> Result<(), Needed> {
+    ) -> Result<(), Precondition> {
         debug_assert!(!turn.is_recording());
         let rows = turn.absent.len();
         let mut this = EntryMut { entry, turn, hash };
@@ -74,7 +74,7 @@ impl<'a> EntryMut<'a> {
         if this.turn.absent.len() > rows
             && let Some(row) = this.turn.absent.back_mut()
         {
-            // Where the ring ended when the command did the same: a client's event is recorded first.
+            // The ring's end when the command did the same: a client's event is recorded first.
             row.1 = if record.event_type() == EventType::CUSTOM { record.end() } else { record.offset() };
         }
         Ok(())
@@ -110,65 +110,66 @@ impl<'a> EntryMut<'a> {
         }
     }
 
-    /// A record follows its stream's latest; it follows none where that was forgotten, as only an absent key's is.
-    fn expect_successor(&self, record: &Record<'_>) -> Result<(), Needed> {
+    /// A record must follow its stream's latest one; it follows none if that was forgotten, which only happens to
+    /// absent keys.
+    fn expect_successor(&self, record: &Record<'_>) -> Result<(), Precondition> {
         let (last, link) = (self.entry.last, record.back_link());
         let follows =
             last == RingOffset::NONE || link == last || link == RingOffset::NONE && self.entry.value.is_none();
-        if follows { Ok(()) } else { Err(Needed::Successor(last)) }
+        if follows { Ok(()) } else { Err(Precondition::Successor(last)) }
     }
 
-    fn apply(&mut self, record: &Record<'_>) -> Result<(), Needed> {
+    fn apply(&mut self, record: &Record<'_>) -> Result<(), Precondition> {
         match record.event_type() {
             EventType::Set => self.set_string(one(record)?),
             event_type @ (EventType::Del | EventType::Expire | EventType::Evict) => {
-                self.remove(event_type).ok_or(Needed::Key)?;
+                self.remove(event_type).ok_or(Precondition::Key)?;
             }
             EventType::HSet => {
                 let [field, value] = two(record)?;
-                self.hash_set(field, value).map_err(|_| Needed::Kind(Kind::Hash))?;
+                self.hash_set(field, value).map_err(|_| Precondition::Kind(Kind::Hash))?;
             }
             EventType::HDel => {
-                let deleted = self.hash_delete(one(record)?).map_err(|_| Needed::Kind(Kind::Hash))?;
-                expect(deleted, Needed::Element)?;
+                let deleted = self.hash_delete(one(record)?).map_err(|_| Precondition::Kind(Kind::Hash))?;
+                expect(deleted, Precondition::Element)?;
             }
             EventType::LPush => self.replay_push(End::Head, record)?,
             EventType::RPush => self.replay_push(End::Tail, record)?,
             EventType::LPop => self.replay_pop(End::Head, record)?,
             EventType::RPop => self.replay_pop(End::Tail, record)?,
             EventType::SAdd => {
-                let added = self.set_add(one(record)?).map_err(|_| Needed::Kind(Kind::Set))?;
-                expect(added, Needed::NewMember)?;
+                let added = self.set_add(one(record)?).map_err(|_| Precondition::Kind(Kind::Set))?;
+                expect(added, Precondition::NewMember)?;
             }
             EventType::SRem => {
-                let removed = self.set_remove(one(record)?).map_err(|_| Needed::Kind(Kind::Set))?;
-                expect(removed, Needed::Element)?;
+                let removed = self.set_remove(one(record)?).map_err(|_| Precondition::Kind(Kind::Set))?;
+                expect(removed, Precondition::Element)?;
             }
             EventType::TtlSet => {
-                let at_ms = parse_u64(one(record)?).filter(|&at_ms| at_ms != 0).ok_or(Needed::Data)?;
-                expect(self.entry.value.is_some(), Needed::Key)?;
+                let at_ms = parse_u64(one(record)?).filter(|&at_ms| at_ms != 0).ok_or(Precondition::Data)?;
+                expect(self.entry.value.is_some(), Precondition::Key)?;
                 self.set_ttl(at_ms);
             }
-            EventType::TtlCleared => expect(self.clear_ttl(), Needed::Ttl)?,
+            EventType::TtlCleared => expect(self.clear_ttl(), Precondition::Ttl)?,
             EventType::LSet => {
                 let [at, element] = two(record)?;
                 self.expect_list()?;
-                self.list_set(index(at)?, element).map_err(|_| Needed::Index)?;
+                self.list_set(index(at)?, element).map_err(|_| Precondition::Index)?;
             }
             EventType::LInsert => {
                 let [at, element] = two(record)?;
                 self.expect_list()?;
-                self.list_insert(index(at)?, element).map_err(|_| Needed::Index)?;
+                self.list_insert(index(at)?, element).map_err(|_| Precondition::Index)?;
             }
             EventType::LRem => self.replay_remove(record)?,
             EventType::LTrim => {
                 let [first, last] = two(record)?;
                 let length = self.expect_list()?;
-                self.list_trim(index(first)?, index(last)?).map_err(|_| Needed::Kind(Kind::List))?;
-                expect(self.list_length() != Some(length), Needed::Index)?;
+                self.list_trim(index(first)?, index(last)?).map_err(|_| Precondition::Kind(Kind::List))?;
+                expect(self.list_length() != Some(length), Precondition::Index)?;
             }
             EventType::Rename => {
-                let value = renamed(record).ok_or(Needed::Data)?;
+                let value = renamed(record).ok_or(Precondition::Data)?;
                 self.drop_ttl();
                 self.put_value(value);
             }
@@ -177,8 +178,8 @@ impl<'a> EntryMut<'a> {
                     self.queue();
                 }
             }
-            // Sorted sets, and types of a later version; a flush is of no entry.
-            _ => return Err(Needed::Type),
+            // Sorted sets and types of later versions; a flush does not belong to an entry.
+            _ => return Err(Precondition::Type),
         }
         Ok(())
     }
@@ -190,59 +191,59 @@ impl<'a> EntryMut<'a> {
         }
     }
 
-    fn expect_list(&self) -> Result<usize, Needed> {
-        self.list_length().ok_or(Needed::Kind(Kind::List))
+    fn expect_list(&self) -> Result<usize, Precondition> {
+        self.list_length().ok_or(Precondition::Kind(Kind::List))
     }
 
-    fn replay_push(&mut self, end: End, record: &Record<'_>) -> Result<(), Needed> {
-        self.list_push(end, one(record)?).map(|_| ()).map_err(|_| Needed::Kind(Kind::List))
+    fn replay_push(&mut self, end: End, record: &Record<'_>) -> Result<(), Precondition> {
+        self.list_push(end, one(record)?).map(|_| ()).map_err(|_| Precondition::Kind(Kind::List))
     }
 
-    fn replay_pop(&mut self, end: End, record: &Record<'_>) -> Result<(), Needed> {
+    fn replay_pop(&mut self, end: End, record: &Record<'_>) -> Result<(), Precondition> {
         self.expect_list()?;
-        let popped = self.list_pop(end).map_err(|_| Needed::Kind(Kind::List))?;
-        expect(popped.as_deref() == Some(one(record)?), Needed::Element)
+        let popped = self.list_pop(end).map_err(|_| Precondition::Kind(Kind::List))?;
+        expect(popped.as_deref() == Some(one(record)?), Precondition::Element)
     }
 
-    fn replay_remove(&mut self, record: &Record<'_>) -> Result<(), Needed> {
+    fn replay_remove(&mut self, record: &Record<'_>) -> Result<(), Precondition> {
         let [count, element] = two(record)?;
-        let count = parse_i64(count).filter(|&count| count != 0).ok_or(Needed::Data)?;
+        let count = parse_i64(count).filter(|&count| count != 0).ok_or(Precondition::Data)?;
         self.expect_list()?;
         let from = if count < 0 { End::Tail } else { End::Head };
-        let wanted = usize::try_from(count.unsigned_abs()).map_err(|_| Needed::Data)?;
-        let removed = self.list_remove(from, wanted, element).map_err(|_| Needed::Kind(Kind::List))?;
-        expect(removed == wanted, Needed::Element)
+        let wanted = usize::try_from(count.unsigned_abs()).map_err(|_| Precondition::Data)?;
+        let removed = self.list_remove(from, wanted, element).map_err(|_| Precondition::Kind(Kind::List))?;
+        expect(removed == wanted, Precondition::Element)
     }
 }
 
-fn expect(holds: bool, needed: Needed) -> Result<(), Needed> {
-    if holds { Ok(()) } else { Err(needed) }
+fn expect(holds: bool, violated: Precondition) -> Result<(), Precondition> {
+    if holds { Ok(()) } else { Err(violated) }
 }
 
-/// Data that is one string of bytes.
-fn one<'r>(record: &Record<'r>) -> Result<&'r [u8], Needed> {
+/// Data that is one byte string.
+fn one<'r>(record: &Record<'r>) -> Result<&'r [u8], Precondition> {
     match record.data() {
         Some(RecordData::One(bytes)) => Ok(bytes),
-        Some(RecordData::Parts(_)) | None => Err(Needed::Data),
+        Some(RecordData::Parts(_)) | None => Err(Precondition::Data),
     }
 }
 
 /// Data of two parts.
-fn two<'r>(record: &Record<'r>) -> Result<[&'r [u8]; 2], Needed> {
-    let Some(RecordData::Parts(mut parts)) = record.data() else { return Err(Needed::Data) };
+fn two<'r>(record: &Record<'r>) -> Result<[&'r [u8]; 2], Precondition> {
+    let Some(RecordData::Parts(mut parts)) = record.data() else { return Err(Precondition::Data) };
     match (parts.next(), parts.next(), parts.next()) {
         (Some(first), Some(second), None) => Ok([first, second]),
-        _ => Err(Needed::Data),
+        _ => Err(Precondition::Data),
     }
 }
 
-/// An index of a list. The greatest number is none: what counts from it must not overflow.
-fn index(text: &[u8]) -> Result<usize, Needed> {
+/// An index of a list. The greatest number is invalid: arithmetic on it must not overflow.
+fn index(text: &[u8]) -> Result<usize, Precondition> {
     let index = parse_u64(text).and_then(|index| usize::try_from(index).ok());
-    index.filter(|&index| index < usize::MAX).ok_or(Needed::Data)
+    index.filter(|&index| index < usize::MAX).ok_or(Precondition::Data)
 }
 
-/// The value that a `Rename` carries after the other key and the kind.
+/// The value that a `Rename` contains after the other key and the kind.
 fn renamed(record: &Record<'_>) -> Option<Value> {
     let Some(RecordData::Parts(mut parts)) = record.data() else { return None };
     let _source = parts.next()?;

@@ -8,7 +8,7 @@ use crate::limits::SCAN_WHOLE_MAX;
 use crate::ring::Data;
 
 impl EntryMut<'_> {
-    /// Adds one member; tells whether it is new. Makes the set where there is no value.
+    /// Adds one member; returns whether it is new. Creates the set if there is no value.
     pub fn set_add(&mut self, member: &[u8]) -> Result<bool, Refusal> {
         if self.entry.value.is_none() {
             self.put_value(Value::Set(Box::default()));
@@ -22,7 +22,7 @@ impl EntryMut<'_> {
         Ok(true)
     }
 
-    /// Removes one member; tells whether it was there. A set whose last member goes is gone, without a `Del`.
+    /// Removes one member; returns whether it existed. Removing the last member removes the set, without a `Del`.
     pub fn set_remove(&mut self, member: &[u8]) -> Result<bool, Refusal> {
         let set = match &mut self.entry.value {
             None => return Ok(false),
@@ -54,7 +54,7 @@ impl EntryMut<'_> {
     }
 }
 
-/// Removes as a hash does: small sets keep their order, and no member moves to a higher index.
+/// As in a hash: small sets preserve their order, and no member moves to a higher index.
 fn remove_index(set: &mut SetValue, index: usize) -> Option<Bytes> {
     if set.len() <= SCAN_WHOLE_MAX { set.shift_remove_index(index) } else { set.swap_remove_index(index) }
 }

@@ -6,11 +6,11 @@ use crate::event::EventType;
 use crate::ring::Data;
 
 impl EntryMut<'_> {
-    /// Makes the value this string, whatever it was. The TTL stays as it is.
+    /// Sets the value to this string, whatever it was. The TTL is unchanged.
     #[inline]
     pub fn set_string(&mut self, bytes: &[u8]) {
         match &mut self.entry.value {
-            // Overwritten in place, unless that would hold on to far more memory than the new value needs.
+            // Overwritten in place, unless that would retain far more memory than the new value needs.
             Some(Value::Str(old)) if old.capacity() <= 2 * bytes.len() + 64 => {
                 old.clear();
                 old.extend_from_slice(bytes);
@@ -22,7 +22,7 @@ impl EntryMut<'_> {
         self.record(EventType::Set, Data::One(bytes));
     }
 
-    /// Changes the string in place, an empty one where there is none, and records what it is then.
+    /// Edits the string in place, or an empty one if there is none, and records the result.
     pub fn edit_string(&mut self, edit: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refusal> {
         if self.entry.value.is_none() {
             self.put_value(Value::Str(Vec::new()));

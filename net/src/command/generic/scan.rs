@@ -36,27 +36,28 @@ pub static SCAN: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly],
     keys: Keys::None,
-    summary: "Walks over the keys, a few at each call.",
+    summary: "Iterates over the keys, a few per call.",
     group: "generic",
     run: Run::Shards { run: scan, shards: shards_to_scan, merge: Merge::Custom(join) },
 };
 
-/// A cursor names the shard above the 48 bits of the place in it, which are in the order of the keys' hashes.
+/// A cursor contains the shard above the 48 bits of the rank in it, in the order of the keys' hashes.
 const SHARD_SHIFT: u32 = 48;
 
-/// The shard that a cursor names, and the place in it.
+/// The shard in a cursor, and the rank in it.
 fn place(cursor: u64, shards: u16) -> (u16, u64) {
     ((cursor >> SHARD_SHIFT) as u16 % shards, cursor & ((1 << SHARD_SHIFT) - 1))
 }
 
-/// The shards that a call looks at: as many as it takes, by their last known numbers of keys, to look at COUNT keys. So a
-/// small keyspace comes in one call. Where the numbers are wrong the call finds less, and the cursor says where to go on.
+/// The shards of a call: as many as it takes, by their last known numbers of keys, to examine COUNT keys. So a small
+/// keyspace is scanned in one call. If the numbers are wrong the call finds fewer keys, and the cursor continues after
+/// them.
 fn shards_to_scan(args: Args<'_>, server: &Server) -> Range<u16> {
     let total = server.shards();
     let (first, from) = place(cursor(args.get(1)).unwrap_or(0), total);
     let count = ScanOptions::parse(args.rest(2), true).map_or(0, |options| options.count as u64);
     let keys = |shard| server.stat(ShardId(shard), Stat::Keys);
-    // Hashes are spread evenly.
+    // Hashes are evenly distributed.
     let part = (1 << SHARD_SHIFT) - from;
     let mut known = ((u128::from(keys(first)) * u128::from(part)) >> SHARD_SHIFT) as u64;
     let mut end = first + 1;
@@ -80,7 +81,7 @@ fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     context.shards.each(|shard| {
         let number = shard.id().0;
         let from = if number == first { from } else { 0 };
-        let rest = shard.scan(from, options.work(), |entry| {
+        let rest = shard.scan(from, options.budget(), |entry| {
             let is_wanted = options.wants(entry.key())
                 && options.kind.is_none_or(|kind| entry.value().is_some_and(|value| is(kind, value.kind().name())));
             if is_wanted {
@@ -99,8 +100,8 @@ fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     found.iter().for_each(|key| reply.bulk(key));
 }
 
-/// Joins what the shards have found, up to the first that has more: the cursor goes on there, and what those behind it
-/// have found comes again.
+/// Joins the shards' keys, up to the first shard that has more: the cursor continues there, and the keys found on later
+/// shards will be found again.
 fn join(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
     let mut next: &[u8] = b"0";
     let mut found: Vec<&[u8]> = Vec::new();
@@ -124,12 +125,12 @@ pub static RANDOMKEY: Command = Command {
     arity: 1,
     flags: &[Flag::Readonly],
     keys: Keys::None,
-    summary: "Returns a key chosen at random.",
+    summary: "Returns a random key.",
     group: "generic",
     run: Run::EachShard { run: randomkey, merge: Merge::Custom(choose) },
 };
 
-/// A shard alone answers its key; where there are several, each tells how many keys it stands for.
+/// A single shard replies with its key; of several shards, each adds its number of keys.
 fn randomkey(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
     let is_alone = context.server.shards() == 1;
     context.shards.each(|shard| {
@@ -151,7 +152,7 @@ fn choose(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
         .filter_map(|part| {
             let mut fields = array(part);
             let (count, key) = (integer(fields.next()?), fields.next()?);
-            // A shard without a live key offers nil.
+            // A shard without a live key replies nil.
             key.starts_with(b"$").then_some((count.max(1) as u64, key)).filter(|(_, key)| !key.starts_with(b"$-1"))
         })
         .collect();

@@ -5,7 +5,7 @@ use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refu
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::keyspace::ListValue;
 use keytide_engine::number::parse_i64;
-use keytide_engine::shard::place;
+use keytide_engine::shard::resolve_index;
 
 pub static LRANGE: Command = Command {
     name: "lrange",
@@ -59,10 +59,10 @@ pub static LINDEX: Command = Command {
 fn lindex(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
     context.shards.of(key).elements(key).answer(reply, |reply, list| {
-        // The index into a list that does not exist is not looked at.
+        // Without a list the index is not checked.
         let Some(list) = list else { return reply.null() };
         let Some(index) = parse_i64(args.get(2)) else { return reply.error(error_text::NOT_INTEGER) };
-        match place(index, list.len()).and_then(|place| list.get(place)) {
+        match resolve_index(index, list.len()).and_then(|place| list.get(place)) {
             Some(element) => reply.bulk(element),
             None => reply.null(),
         }
@@ -101,13 +101,13 @@ fn lpos(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
 
 /// The options of LPOS.
 struct Search {
-    /// Whether it goes from the tail to the head.
+    /// Whether it searches from the tail to the head.
     backward: bool,
-    /// How many matches are passed over.
+    /// The number of matches to skip.
     skip: usize,
-    /// How many matches are wanted, 0 = all; none where one index is the reply and not an array.
+    /// The number of wanted matches, 0 = all; `None` if the reply is one index and not an array.
     count: Option<usize>,
-    /// How many elements are looked at.
+    /// The number of elements to examine.
     look: usize,
 }
 
@@ -122,7 +122,7 @@ impl Search {
             if is(word, "rank") {
                 let rank = parse_i64(value).ok_or(error_text::NOT_INTEGER)?;
                 search.backward = rank < 0;
-                // The one rank whose negative is none counts as the first match, as in Redis.
+                // The one rank that cannot be negated counts as the first match, as in Redis.
                 let rank = rank.checked_abs().unwrap_or(1);
                 search.skip = usize::try_from(rank - 1).map_err(|_| error_text::RANK_ZERO)?;
             } else if is(word, "count") {
@@ -139,7 +139,7 @@ impl Search {
         Ok(search)
     }
 
-    /// The indexes that match, in the order of the search.
+    /// The matching indexes, in the order of the search.
     fn run<'l>(&self, list: &'l ListValue, element: &'l [u8]) -> impl Iterator<Item = usize> + 'l {
         let (backward, length) = (self.backward, list.len());
         (0..length)

@@ -1,39 +1,39 @@
-//! Which names surely begin with none of many prefixes: a bit for the hash of each prefix, asked for the name's
-//! beginning at each length that prefixes have. Prefixes that name entities have few lengths, and most names are
-//! nobody's: then a name costs a hash for each length, and the tree is not walked.
+//! Which names certainly begin with none of many prefixes: a bit for the hash of each prefix, probed for the name's
+//! beginning at each length that prefixes have. Prefixes that name entities have few lengths, and most names match none
+//! of them: such a name costs a hash per length, and the tree is not walked.
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-/// From so many different lengths on the tree is as fast.
+/// With more distinct lengths than this the tree is as fast.
 const LENGTHS_MAX: usize = 6;
 
-/// The longest prefix that is hashed.
+/// The longest prefix that is hashed, in bytes.
 const LENGTH_MAX: usize = 64;
 
-/// So many bits for each prefix: one name in sixteen is taken for one that may match.
+/// Bits per prefix: one unwanted name in sixteen passes.
 const BITS_PER_PREFIX: usize = 16;
 
 /// The hashes of a set of prefixes.
-pub struct Sieve {
+pub struct PrefixBloom {
     state: RandomState,
-    /// How many prefixes have each length; those of other lengths than 1 to the longest at 0.
+    /// The number of prefixes of each length; at 0 those that are empty or longer than [`LENGTH_MAX`].
     by_length: [u32; LENGTH_MAX + 1],
     lengths: SmallVec<[u8; LENGTHS_MAX]>,
-    /// How many prefixes have each hash.
+    /// The number of prefixes with each hash.
     hashes: HashMap<u64, u32, RandomState>,
-    /// A bit for each hash, and for some that are gone; a power of two of them, 64 in each word.
+    /// A bit for each hash, and for some removed ones; a power of two of bits, 64 in each word.
     bits: Vec<u64>,
-    /// How many hashes are gone whose bits are still set.
+    /// The number of removed hashes whose bits are still set.
     stale: usize,
 }
 
-impl Sieve {
-    /// Of no prefix.
-    pub fn new() -> Sieve {
-        Sieve {
+impl PrefixBloom {
+    /// No prefixes.
+    pub fn new() -> PrefixBloom {
+        PrefixBloom {
             state: RandomState::default(),
             by_length: [0; LENGTH_MAX + 1],
             lengths: SmallVec::new(),
@@ -45,7 +45,7 @@ impl Sieve {
 
     /// Whether a name may begin with one of the prefixes.
     #[inline]
-    pub fn may_pass(&self, name: &[u8]) -> bool {
+    pub fn may_match(&self, name: &[u8]) -> bool {
         if self.by_length[0] > 0 || self.lengths.len() > LENGTHS_MAX {
             return true;
         }
@@ -84,7 +84,7 @@ impl Sieve {
         }
     }
 
-    /// Takes out a prefix that was added.
+    /// Removes a prefix that was added.
     pub fn remove(&mut self, prefix: &[u8]) {
         let length = length_of(prefix);
         self.by_length[length] -= 1;
@@ -106,7 +106,7 @@ impl Sieve {
         }
     }
 
-    /// Sets the bits anew, as many as the hashes need. Some microseconds for a thousand, and as rare as they are many.
+    /// Rebuilds the bits, sized for the hashes. Some microseconds for a thousand, and the rarer the more there are.
     fn renew(&mut self) {
         let words = (self.hashes.len() * BITS_PER_PREFIX * 2).next_power_of_two() / 64;
         self.bits = vec![0; words.max(4)];
@@ -128,32 +128,32 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn most_names_of_nobody_are_held_back() {
-        let mut sieve = Sieve::new();
-        (0..10_000).for_each(|n| sieve.insert(format!("key:{n:09}x").as_bytes()));
-        let passed = (0..10_000).filter(|n| sieve.may_pass(format!("key:{n:012}").as_bytes())).count();
+    fn most_names_without_a_prefix_are_rejected() {
+        let mut bloom = PrefixBloom::new();
+        (0..10_000).for_each(|n| bloom.insert(format!("key:{n:09}x").as_bytes()));
+        let passed = (0..10_000).filter(|n| bloom.may_match(format!("key:{n:012}").as_bytes())).count();
         assert!(passed < 1_000, "{passed}");
-        (0..10_000).for_each(|n| sieve.remove(format!("key:{n:09}x").as_bytes()));
-        assert!(!sieve.may_pass(b"key:000000001x") && sieve.bits.len() == 4);
+        (0..10_000).for_each(|n| bloom.remove(format!("key:{n:09}x").as_bytes()));
+        assert!(!bloom.may_match(b"key:000000001x") && bloom.bits.len() == 4);
     }
 
     proptest! {
         #[test]
-        fn what_begins_with_a_prefix_always_passes(
+        fn a_name_with_a_prefix_always_passes(
             steps in proptest::collection::vec((proptest::collection::vec(b'a'..=b'b', 0..80), any::<bool>()), 1..60),
             tail in proptest::collection::vec(b'a'..=b'c', 0..4),
         ) {
-            let (mut sieve, mut model) = (Sieve::new(), Vec::new());
+            let (mut bloom, mut model) = (PrefixBloom::new(), Vec::new());
             for (prefix, removes) in steps {
                 if removes && !model.is_empty() {
                     let prefix: Vec<u8> = model.swap_remove(prefix.len() % model.len());
-                    sieve.remove(&prefix);
+                    bloom.remove(&prefix);
                 } else {
-                    sieve.insert(&prefix);
+                    bloom.insert(&prefix);
                     model.push(prefix);
                 }
                 for prefix in &model {
-                    prop_assert!(sieve.may_pass(&[&prefix[..], &tail].concat()));
+                    prop_assert!(bloom.may_match(&[&prefix[..], &tail].concat()));
                 }
             }
         }
