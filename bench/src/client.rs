@@ -1,4 +1,4 @@
-//! Connections of one thread, on a ring of its own.
+//! The connections of one thread, on a ring of its own.
 
 use crate::commands::push_command;
 use crate::error::BenchError;
@@ -8,13 +8,13 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Without any reply for so long, a run ends with an error. Nanoseconds.
+/// The time without any reply after which a run fails, in nanoseconds.
 pub const SILENCE_NS_MAX: u64 = 30_000_000_000;
 
-/// Receive buffers of a thread together, about: more would only push the rest out of the cache.
+/// The approximate total size of a thread's receive buffers, in bytes: more would only evict the rest from the cache.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A ring with this many connections to the server. `burst_bytes` is what one connection usually receives at once.
+/// A ring with this many connections to the server. `burst_bytes` is the usual size of one receive on a connection.
 ///
 /// # Errors
 /// If there is no ring or no server.
@@ -49,10 +49,10 @@ pub fn gone(reason: &EndReason) -> BenchError {
     })
 }
 
-/// Sends one command on a connection of its own and waits for its reply.
+/// Sends one command on a connection of its own and returns its reply.
 ///
 /// # Errors
-/// If there is no server, or its answer is an error.
+/// If there is no server, or it returns an error.
 pub fn ask(addr: &str, words: &[&[u8]]) -> Result<Vec<u8>, BenchError> {
     let failed = |source| BenchError::Connect { addr: addr.to_owned(), source };
     let mut stream = TcpStream::connect(addr).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! The commands of a workload, encoded from templates: only the key's digits differ from one to the next.
+//! The commands of a workload, encoded from templates: only the key's digits differ between them.
 
 use crate::keys::{DIGITS, KeySequence, write_digits};
 use crate::options::Workload;
@@ -7,10 +7,10 @@ use keytide_net::resp::{Protocol, Reply as Encoder};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// Prepared choices between reads and writes. A prime, so that they meet the keys in other ways each time around.
+/// The number of precomputed choices between reads and writes. A prime, so that in each round they apply to other keys.
 const CHOICES: usize = 65_521;
 
-/// One command in bytes, with room for a key's digits.
+/// One encoded command, with the position of the key's digits.
 #[derive(Clone, Debug)]
 struct Template {
     bytes: Vec<u8>,
@@ -18,7 +18,7 @@ struct Template {
 }
 
 impl Template {
-    /// The word with the digits, `prefix` before them, stands between the others.
+    /// The word with the digits, after `prefix`, is between the others.
     fn new(before: &[&[u8]], prefix: &[u8], after: &[&[u8]]) -> Template {
         let mut bytes = Vec::new();
         Encoder::new(&mut bytes, Protocol::Resp2).array(before.len() + 1 + after.len());
@@ -37,18 +37,18 @@ impl Template {
     }
 }
 
-/// Adds a word of a command.
+/// Appends a word of a command.
 pub fn push_word(out: &mut Vec<u8>, word: &[u8]) {
     Encoder::new(out, Protocol::Resp2).bulk(word);
 }
 
-/// Adds a whole command.
+/// Appends a whole command.
 pub fn push_command(out: &mut Vec<u8>, words: &[&[u8]]) {
     Encoder::new(out, Protocol::Resp2).array(words.len());
     words.iter().for_each(|word| push_word(out, word));
 }
 
-/// What a command is answered with, if all is well.
+/// The expected type of reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Simple,
@@ -58,31 +58,31 @@ enum Answer {
     Id,
 }
 
-/// What is to be made of a reply.
+/// The judgement of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be.
+    /// As expected.
     Right,
-    /// The key is not there.
+    /// The key does not exist.
     Absent,
-    /// Of another type or length.
+    /// Another type or length.
     Wrong,
 }
 
-/// Writes a workload's commands and judges their replies.
+/// Encodes a workload's commands and judges their replies.
 #[derive(Clone, Debug)]
 pub struct Commands {
     name: &'static str,
     write: Template,
     read: Template,
-    /// Whether a command is a read, over and over.
+    /// Whether a command is a read, in a repeating sequence.
     reads: Vec<bool>,
     at: usize,
     answer: Answer,
     value_bytes: usize,
 }
 
-/// What the keys of a workload begin with. Each type has its own, so that workloads can share a server.
+/// The prefix of a workload's keys. Each type has its own, so that workloads can share a server.
 pub fn prefix(workload: Workload) -> &'static [u8] {
     match workload {
         Workload::Set | Workload::Get | Workload::Mixed => b"key:",
@@ -93,7 +93,7 @@ pub fn prefix(workload: Workload) -> &'static [u8] {
 }
 
 impl Commands {
-    /// The commands of a workload with values of this length. `set_share` is how many of `mixed` are writes, 0 to 1.
+    /// The commands of a workload with values of this length. `set_share` is the share of writes in `mixed`, 0 to 1.
     pub fn new(workload: Workload, value_bytes: usize, set_share: f64, seed: u64) -> Commands {
         let value = vec![b'v'; value_bytes];
         let prefix = prefix(workload);
@@ -114,7 +114,7 @@ impl Commands {
         Commands { name, write, read: Template::new(&[b"GET"], prefix, &[]), reads, at: 0, answer, value_bytes }
     }
 
-    /// The commands that write each key once, before a workload that needs them.
+    /// The commands that write each key once, before a workload that needs existing keys.
     pub fn filling(workload: Workload, value_bytes: usize) -> Commands {
         let writing = match workload {
             Workload::Set | Workload::Get | Workload::Mixed => Workload::Set,
@@ -123,7 +123,7 @@ impl Commands {
         Commands::new(writing, value_bytes, 1.0, 0)
     }
 
-    /// Additions to this stream, each an entry with the fields `key` and `value`.
+    /// XADDs to this stream, each entry with the fields `key` and `value`.
     pub fn adding(stream: &[u8], value_bytes: usize) -> Commands {
         let value = vec![b'v'; value_bytes];
         let write = Template::new(&[b"XADD", stream, b"*", b"key"], b"key:", &[b"value", &value]);
@@ -136,12 +136,12 @@ impl Commands {
         self.name
     }
 
-    /// Bytes of a command at most.
+    /// The most bytes of a command.
     pub fn command_bytes(&self) -> usize {
         self.write.bytes.len().max(self.read.bytes.len())
     }
 
-    /// Bytes of a reply at most, roughly.
+    /// The approximate most bytes of a reply.
     pub fn reply_bytes(&self) -> usize {
         match self.answer {
             Answer::Simple | Answer::Integer | Answer::Id => 32,
@@ -149,8 +149,8 @@ impl Commands {
         }
     }
 
-    /// Makes `buffer` the next `count` commands. What it holds must be from an earlier call, or nothing: where all
-    /// commands are alike, it is used again and only the digits are written.
+    /// Replaces `buffer` by the next `count` commands. It must be from an earlier call, or empty: if all commands are
+    /// alike, only the digits are rewritten.
     #[inline]
     pub fn write(&mut self, buffer: &mut Vec<u8>, count: usize, keys: &mut KeySequence) {
         if let [is_read] = self.reads[..] {
@@ -175,7 +175,7 @@ impl Commands {
         }
     }
 
-    /// Whether a reply is what these commands are answered with.
+    /// Judges a reply to these commands.
     #[inline]
     pub fn judge(&self, reply: Reply) -> Verdict {
         let is_value = |reply| reply == Reply::Bulk(self.value_bytes);

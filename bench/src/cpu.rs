@@ -1,4 +1,4 @@
-//! CPU time of processes, from `/proc`, and pinning.
+//! CPU time of processes, from `/proc`, and pinning of threads.
 
 use crate::error::BenchError;
 use serde::{Deserialize, Serialize};
@@ -6,23 +6,23 @@ use std::fs;
 use std::io;
 use std::time::Instant;
 
-/// `/proc/<pid>/stat` counts in these on every Linux: USER_HZ is part of its interface.
+/// The unit of `/proc/<pid>/stat` on every Linux: USER_HZ is part of its interface.
 const TICK_NS: u64 = 10_000_000;
 
-/// CPU time that was spent on some operations.
+/// The CPU time of a number of operations.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Spent {
-    /// By the server for each operation, microseconds.
+    /// The server's per operation, in microseconds.
     pub server_cpu_us_per_op: Option<f64>,
-    /// Cores that the server kept busy.
+    /// The number of cores that the server kept busy.
     pub server_cpu_share: Option<f64>,
-    /// By this program for each operation, microseconds.
+    /// This program's per operation, in microseconds.
     pub load_cpu_us_per_op: f64,
-    /// Cores that this program kept busy.
+    /// The number of cores that this program kept busy.
     pub load_cpu_share: f64,
 }
 
-/// CPU times of the server, if it is known, and of this process, at one time.
+/// CPU times of the server, if known, and of this process, at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     at: Instant,
@@ -31,7 +31,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Now.
+    /// Takes a sample.
     ///
     /// # Errors
     /// If there is no such process.
@@ -40,7 +40,7 @@ impl Sample {
         Ok(Sample { at: Instant::now(), server_ns, own_ns: of_process(std::process::id())? })
     }
 
-    /// What was spent since an earlier one, in which there were so many operations.
+    /// The CPU time since an earlier sample, for this many operations in between.
     pub fn since(&self, before: &Sample, operations: u64) -> Spent {
         let (wall_ns, operations) = ((self.at - before.at).as_nanos() as f64, operations as f64);
         let spent = |after: u64, before: u64| after.saturating_sub(before) as f64;
@@ -58,7 +58,7 @@ impl Sample {
 /// Pins the calling thread to a core.
 ///
 /// # Errors
-/// If this process may not use it.
+/// If this process may not use the core.
 pub fn pin(core: usize) -> Result<(), BenchError> {
     if core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         Ok(())
@@ -69,9 +69,8 @@ pub fn pin(core: usize) -> Result<(), BenchError> {
 
 /// The CPU time, user and system, that a process has used so far, in nanoseconds.
 ///
-/// Sums up what the scheduler says of each of its threads, exact but for a running thread's current tick. Where the
-/// kernel keeps no such statistics, takes the process's `stat`, in steps of 10 ms. Threads that have ended count only
-/// there.
+/// Sums the scheduler's statistics of each thread, exact except for a running thread's current tick. If the kernel has
+/// no such statistics, reads the process's `stat`, with a resolution of 10 ms. Only `stat` includes ended threads.
 ///
 /// # Errors
 /// If there is no such process.
@@ -83,7 +82,7 @@ pub fn of_process(pid: u32) -> Result<u64, BenchError> {
         match fs::read_to_string(path).map(|text| schedstat_ns(&text)) {
             Ok(Some(ns)) => sum += ns,
             Ok(None) => return of_stat(pid).map_err(refused),
-            // Without schedstat no thread has one; or the thread has just ended.
+            // Either the kernel has no schedstat, or the thread has just ended.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(refused(error)),
         }
@@ -96,12 +95,12 @@ fn of_stat(pid: u32) -> io::Result<u64> {
     stat_ns(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The first of its numbers: time on a CPU.
+/// The first number: time on a CPU.
 fn schedstat_ns(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// `utime` and `stime`, the 14th and 15th field. The second is the name, which may contain anything.
+/// `utime` and `stime`, fields 14 and 15. The second field is the name, which may contain anything.
 fn stat_ns(text: &str) -> Option<u64> {
     let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();

@@ -1,4 +1,4 @@
-//! What ends a run before its end.
+//! Errors that end a run early.
 
 use crate::scan::ScanError;
 use keytide_net::net_ring::NetRingError;
@@ -6,86 +6,86 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why there is no result. The text is one line, for whoever ran it.
+/// Why there is no result. The text is one line, for the user.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    /// No server there.
+    /// The server does not accept connections.
     #[error("{addr}: {source}")]
     Connect {
-        /// Where.
+        /// Its address.
         addr: String,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// The kernel gives no ring.
+    /// The kernel refuses a ring.
     #[error("{source}. {}", .source.remedy())]
     Ring {
-        /// Why not.
+        /// The cause.
         #[from]
         source: NetRingError,
     },
-    /// The ring has failed while it ran.
+    /// The ring failed during the run.
     #[error("the ring: {0}")]
     RingFailed(io::Error),
-    /// A reply was an error, or was none.
+    /// A reply was an error, or malformed.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// A reply of another type than the command has.
+    /// A reply of a type that the command does not have.
     #[error("{command} was answered with {reply}")]
     Unexpected {
         /// The command.
         command: &'static str,
-        /// What came.
+        /// The reply.
         reply: String,
     },
     /// More replies than commands.
     #[error("the server sent a reply that no command asked for")]
     Unasked,
-    /// The server has closed the connection, or it broke.
+    /// The server closed the connection, or it broke.
     #[error("the connection ended during the run: {0}")]
     Gone(String),
-    /// No reply for long.
+    /// No reply for too long.
     #[error("no reply for {seconds} s")]
     Silent {
-        /// How long.
+        /// How long, in seconds.
         seconds: u64,
     },
     /// `--slots` has too few keys.
     #[error("only {found} of {asked} keys lie in these --slots; give fewer --keys")]
     TooFewKeysInSlots {
-        /// How many do.
+        /// The number of matching keys.
         found: usize,
-        /// How many were asked for.
+        /// The requested number.
         asked: u32,
     },
-    /// Options that don't go together, or are out of bounds.
+    /// Options that exclude each other or are out of bounds.
     #[error("{0}")]
     Options(String),
-    /// The events to be read are not there.
+    /// The events to read are missing.
     #[error("{0}")]
     History(String),
-    /// The server's process cannot be looked at.
+    /// The server's process cannot be examined.
     #[error("/proc/{pid}: {source}; is --server-pid right?")]
     Process {
-        /// Its number.
+        /// Its id.
         pid: u32,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// A file cannot be written or read.
     #[error("{}: {source}", .path.display())]
     File {
-        /// Which one.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// A file is not a result.
     #[error("{}: {source}", .path.display())]
     Json {
-        /// Which one.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: serde_json::Error,
     },
     /// A plot cannot be drawn.
@@ -94,7 +94,7 @@ pub enum BenchError {
     /// A core cannot be used.
     #[error("core {0} cannot be used; see --cores")]
     Core(usize),
-    /// Nothing was measured.
+    /// There was nothing to measure.
     #[error("no command was answered in the measured time")]
     Nothing,
 }

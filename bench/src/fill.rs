@@ -1,4 +1,4 @@
-//! Writing what a run needs, before it and not measured.
+//! Writes the data that a run needs, before the run and without measuring it.
 
 use crate::commands::Commands;
 use crate::error::BenchError;
@@ -7,19 +7,19 @@ use crate::load::worker::{DRAIN_NS, Pace, Plan, Worker};
 use crate::options::Wait;
 use std::time::Instant;
 
-/// Connections that write.
+/// The number of writing connections.
 const CONNECTIONS: usize = 8;
 
-/// Commands in flight on each at most.
+/// The most commands in flight on each.
 const PIPELINE_MAX: usize = 128;
 
-/// Bytes in flight on each, if a command is shorter.
+/// The bytes in flight on each, if a command is shorter.
 const IN_FLIGHT_BYTES: usize = 1 << 20;
 
 /// Sends `count` of these commands, or one for each key.
 ///
 /// # Errors
-/// Whatever ends a run early.
+/// Anything that ends a run early.
 pub fn write(addr: &str, commands: Commands, keys: KeySequence, count: Option<u64>) -> Result<(), BenchError> {
     let mut worker = Worker::connect(Plan {
         addr: addr.to_owned(),

@@ -1,4 +1,4 @@
-//! Which keys a run uses, and in which order. Everything is drawn before the run, so that drawing is in no figure.
+//! The keys of a run and their order. Everything is drawn before the run, so that drawing is not measured.
 
 use crate::error::BenchError;
 use crate::options::{Distribution, SlotRange};
@@ -7,13 +7,13 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rand_distr::Zipf;
 
-/// Digits of a key's number. Ten of them hold every `u32`; twelve are what redis-benchmark writes too.
+/// The digits of a key's number. Ten of them hold every `u32`; redis-benchmark also writes twelve.
 pub const DIGITS: usize = 12;
 
-/// Drawn keys at least: enough that the order in which a sequence comes again means nothing to a server.
+/// The least number of drawn keys: enough that the repetition of the sequence makes no difference to a server.
 const DRAWN_MIN: usize = 1 << 20;
 
-/// Drawn keys at most: 256 MiB of them.
+/// The most drawn keys: 256 MiB of them.
 const DRAWN_MAX: usize = 1 << 26;
 
 const PAIRS: [[u8; 2]; 100] = {
@@ -26,7 +26,7 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// Writes a number in decimal, with zeros before it.
+/// Writes a number in decimal, with leading zeros.
 #[inline]
 pub fn write_digits(out: &mut [u8; DIGITS], number: u32) {
     let (high, low) = (number / 100_000_000, number % 100_000_000);
@@ -37,7 +37,7 @@ pub fn write_digits(out: &mut [u8; DIGITS], number: u32) {
     }
 }
 
-/// The keys of a run: the numbers from 0, or only those whose key lies in certain slots.
+/// The keys of a run: the numbers from 0, or only those whose key is in certain slots.
 #[derive(Clone, Debug)]
 pub struct KeySpace {
     keys: u32,
@@ -48,7 +48,7 @@ impl KeySpace {
     /// `keys` keys that begin with `prefix`, at least one.
     ///
     /// # Errors
-    /// If there are not so many numbers whose keys lie in these slots.
+    /// If there are too few keys in these slots.
     pub fn new(prefix: &[u8], keys: u32, slots: Option<SlotRange>) -> Result<KeySpace, BenchError> {
         let Some(slots) = slots else { return Ok(KeySpace { keys, in_slots: None }) };
         let mut key = prefix.to_vec();
@@ -75,8 +75,8 @@ impl KeySpace {
         KeySequence::new((0..self.keys).map(|index| self.number(index)).collect())
     }
 
-    /// Keys drawn at random. With Zipf the first key is the most frequent one. `commands` is how many are needed, if
-    /// that is known: fewer are then drawn where that is enough.
+    /// Keys drawn at random. With Zipf the first key is the most frequent one. `commands` is the number of commands, if
+    /// known: then no more keys are drawn than needed.
     pub fn draw(&self, distribution: Distribution, exponent: f64, seed: u64, commands: Option<u64>) -> KeySequence {
         let mut random = SmallRng::seed_from_u64(seed);
         let enough = DRAWN_MIN.max(self.keys as usize * 2).min(DRAWN_MAX);
@@ -92,7 +92,7 @@ impl KeySpace {
     }
 }
 
-/// Numbers of keys in the order of their use, over and over.
+/// Key numbers in the order of their use, repeating.
 #[derive(Clone, Debug)]
 pub struct KeySequence {
     numbers: Vec<u32>,
@@ -115,7 +115,7 @@ impl KeySequence {
         number
     }
 
-    /// How many there are before the first one comes again.
+    /// The length of the sequence before it repeats.
     pub fn len(&self) -> usize {
         self.numbers.len()
     }

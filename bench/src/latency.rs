@@ -1,4 +1,4 @@
-//! Latencies of a run: recorded in nanoseconds with three digits, reported in microseconds.
+//! Latencies of a run: recorded in nanoseconds with three significant digits, reported in microseconds.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub struct Latencies {
     histogram: Histogram<u64>,
 }
 
-/// What is reported of latencies, in microseconds.
+/// The reported latencies, in microseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Summary {
     /// The shortest.
@@ -41,23 +41,23 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// So many commands took so long.
+    /// Records a latency for this many commands.
     #[inline]
     pub fn record(&mut self, ns: u64, commands: u64) {
         self.histogram.saturating_record_n(ns.max(1), commands);
     }
 
-    /// Those of another thread too.
+    /// Adds those of another thread.
     pub fn add(&mut self, other: &Latencies) {
         self.histogram.add(&other.histogram).expect("all have the same bounds");
     }
 
-    /// How many commands.
+    /// The number of commands.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// Microseconds that this share of the commands, 0 to 1, did not take longer than.
+    /// The latency in microseconds that this share of the commands, 0 to 1, did not exceed.
     pub fn quantile_us(&self, quantile: f64) -> f64 {
         us(self.histogram.value_at_quantile(quantile) as f64)
     }
@@ -76,7 +76,7 @@ impl Latencies {
         }
     }
 
-    /// Pairs of a percentile and its microseconds, as far up as there are commands beyond it.
+    /// Pairs of a percentile and its latency in microseconds, up to where there are commands beyond it.
     pub fn percentiles(&self) -> Vec<(f64, f64)> {
         let mut pairs = vec![(0.0, us(self.histogram.min() as f64))];
         let shares =
@@ -86,7 +86,7 @@ impl Latencies {
             if beyond * (self.count() as f64) < 1.0 {
                 break;
             }
-            // Rounded, so that 99.9 is written so.
+            // Rounded, so that 99.9 is printed as such.
             let percentile = ((1.0 - beyond) * 1e12).round() / 1e10;
             pairs.push((percentile, self.quantile_us(1.0 - beyond)));
         }
@@ -94,7 +94,7 @@ impl Latencies {
     }
 }
 
-/// Nanoseconds as microseconds, with the three decimals that they have.
+/// Nanoseconds as microseconds, with three decimals.
 fn us(ns: f64) -> f64 {
     ns.round() / 1e3
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
+    fn percentiles_are_those_of_the_recorded_latencies() {
         let summary = thousand().summary();
         let found = [summary.min, summary.mean, summary.p50, summary.p90, summary.p99, summary.p99_9, summary.max];
         for (found, expected) in found.into_iter().zip([1.0, 500.5, 500.0, 900.0, 990.0, 999.0, 1000.0]) {

@@ -2,23 +2,26 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`options`] | the command line |
+//! | [`cli`] | the command line |
+//! | [`options`] | the options of each subcommand |
 //! | [`load`] | commands against a server: its threads and their turns |
 //! | [`read`] | consumers of a history |
-//! | [`subscribe`] | subscribers, and what they cost |
-//! | [`plot`] | pictures of results |
-//! | [`fill`] | what is written before a run |
+//! | [`subscribe`] | subscribers and their cost |
+//! | [`plot`] | plots of results |
+//! | [`fill`] | the data written before a run |
 //! | [`client`] | connections on a ring |
-//! | [`keys`], [`commands`] | what is sent |
-//! | [`schedule`] | the open loop: when it is due |
-//! | [`scan`] | what is answered |
-//! | [`latency`], [`cpu`] | what is measured |
-//! | [`report`], [`progress`] | what is shown |
-//! | [`error`] | what ends a run early |
+//! | [`keys`], [`commands`] | the requests |
+//! | [`schedule`] | the open loop: when each command is due |
+//! | [`scan`] | the replies |
+//! | [`latency`], [`cpu`] | the measurements |
+//! | [`report`], [`delivery`], [`progress`], [`text`] | the output |
+//! | [`error`] | errors that end a run early |
 
+mod cli;
 mod client;
 mod commands;
 mod cpu;
+mod delivery;
 mod error;
 mod fill;
 mod keys;
@@ -32,10 +35,12 @@ mod report;
 mod scan;
 mod schedule;
 mod subscribe;
+mod text;
 
 use clap::Parser;
+use cli::{Options, Task};
 use error::BenchError;
-use options::{Options, RunOptions, Task};
+use options::RunOptions;
 use report::Report;
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,7 +61,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the table and writes the JSON. Where the JSON takes the standard output, the table goes to the other one.
+/// Prints the table and writes the JSON. If the JSON is written to the standard output, the table goes to the standard
+/// error.
 fn show(run: &RunOptions, report: Option<Report>) -> Result<(), BenchError> {
     let Some(report) = report else { return Ok(()) };
     match &run.json {

@@ -1,57 +1,34 @@
-//! The command line.
+//! The options of `load`, `read` and `plot`, and those that all runs share.
 
 use crate::error::BenchError;
-use crate::subscribe::options::SubscribeOptions;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use keytide_engine::slot::SLOT_COUNT;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Measures servers that speak the Redis protocol.
-#[derive(Debug, Parser)]
-#[command(name = "keytide-bench", version, max_term_width = 110)]
-pub struct Options {
-    /// What to do.
-    #[command(subcommand)]
-    pub task: Task,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub enum Task {
-    /// Sends commands and measures the replies: one run against one server
-    Load(LoadOptions),
-    /// Reads a history as its consumers do: one run against one server
-    Read(ReadOptions),
-    /// Subscribes, and counts and times what is pushed: one run against one server
-    Subscribe(SubscribeOptions),
-    /// Draws results
-    Plot(PlotOptions),
-}
-
-/// What every run has.
+/// The options of every run.
 #[derive(Clone, Debug, Args)]
 pub struct RunOptions {
-    /// The server
+    /// Address of the server
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:6379")]
     pub addr: String,
-    /// Cores of the load, in the order of its threads; they are pinned to them
+    /// Cores of the load, in the order of its threads, which are pinned to them
     #[arg(long, value_name = "CORE,…", value_delimiter = ',')]
     pub cores: Vec<usize>,
-    /// How a thread waits for replies: asleep, or spinning, so that no wake-up of its own is in any figure
-    /// [default: sleep, with --rate spin]
+    /// How a thread waits for replies: asleep, or spinning, so that no figure includes its own wake-ups [default:
+    /// sleep, with --rate spin]
     #[arg(long, value_enum)]
     pub wait: Option<Wait>,
-    /// The server's process, for its CPU time
+    /// Process id of the server, to measure its CPU time
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
     /// Where to write the result as JSON: a file, or - for the standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// A line that shows how the run goes; auto: on a terminal
+    /// Whether to show a progress line; auto: on a terminal
     #[arg(long, value_enum, default_value_t = When::Auto)]
     pub progress: When,
-    /// What to call this run in the result and in plots
+    /// Name of this run in the result and in plots
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
 }
@@ -61,51 +38,51 @@ pub struct RunOptions {
 pub struct LoadOptions {
     #[command(flatten)]
     pub run: RunOptions,
-    /// The commands; lpush makes its lists longer and longer
+    /// The workload; lpush makes its lists longer and longer
     #[arg(long, value_enum, default_value_t = Workload::Set)]
     pub workload: Workload,
-    /// How many of `mixed` are SETs, the others are GETs
+    /// Share of SETs in `mixed`; the others are GETs
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     pub set_share: f64,
-    /// Different keys
+    /// Number of different keys
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub keys: u32,
-    /// How often each key is used; zipf: the first one most
+    /// Distribution of the keys; zipf: the first ones are used most
     #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
     pub distribution: Distribution,
-    /// How uneven zipf is: the key of rank r comes with weight r to the minus this
+    /// Skew of zipf: the key of rank r has the weight r to the minus this
     #[arg(long, value_name = "S", default_value_t = 0.99)]
     pub zipf_exponent: f64,
-    /// What the keys are drawn with [default: another one each time]
+    /// Seed of the key sequence [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Only keys whose slot, CRC16 modulo 16384, is in this range: to aim at one shard
     #[arg(long, value_name = "FROM-TO")]
     pub slots: Option<SlotRange>,
-    /// Bytes of a value
+    /// Size of a value in bytes
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub value_bytes: usize,
-    /// Connections, of all threads together
+    /// Connections of all threads together
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub connections: usize,
     /// Commands in flight on each connection at most. Without --rate they are sent together, and the next ones when all
     /// of them are answered
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub pipeline: u32,
-    /// Ends after so many commands
+    /// Ends after this many commands
     #[arg(long, value_name = "N", conflicts_with = "seconds")]
     pub requests: Option<u64>,
-    /// Ends after so many seconds [default: 5]
+    /// Ends after this many seconds [default: 5]
     #[arg(long, value_name = "S")]
     pub seconds: Option<f64>,
-    /// Goes on for so long before anything is measured
+    /// Seconds to run before measuring starts
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub warmup_seconds: f64,
     /// Open loop: commands per second of all threads together, each at its time, whatever the server does. Latency
     /// counts from when a command was due: no coordinated omission
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
-    /// Threads
+    /// Number of threads
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: usize,
     /// Writes every key before the run, which get and mixed need
@@ -121,13 +98,13 @@ pub struct LoadOptions {
 pub struct ReadOptions {
     #[command(flatten)]
     pub run: RunOptions,
-    /// How the history is read
+    /// The command that reads the history
     #[arg(long, value_enum)]
     pub source: Source,
     /// Events in the history, which is read from its beginning in each pass
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     pub events: u64,
-    /// Events asked for at once
+    /// Events requested at once
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub count: u64,
     /// How often each connection reads the whole history
@@ -136,14 +113,14 @@ pub struct ReadOptions {
     /// Consumers at once, each reading everything; those of groups have a group each
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub connections: usize,
-    /// Different keys, with --fill
+    /// Number of different keys, with --fill
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub keys: u32,
-    /// Bytes of a value, with --fill
+    /// Size of a value in bytes, with --fill
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub value_bytes: usize,
-    /// First writes the events: SETs for the sources of Keytide, else XADDs to the stream `events` with fields `key` and
-    /// `value`, which is deleted before
+    /// Writes the events first: SETs for the sources of Keytide, else XADDs to the stream `events`, which is deleted
+    /// before, with the fields `key` and `value`
     #[arg(long)]
     pub fill: bool,
 }
@@ -151,10 +128,10 @@ pub struct ReadOptions {
 /// Options of `plot`.
 #[derive(Clone, Debug, Args)]
 pub struct PlotOptions {
-    /// The picture to write
+    /// File to write the plot to
     #[arg(long, value_name = "FILE.svg")]
     pub out: PathBuf,
-    /// What to draw
+    /// What to plot
     #[arg(value_enum)]
     pub plot: Plot,
     /// Results of runs; there is one line for each label
@@ -179,25 +156,25 @@ pub enum Workload {
     Hset,
 }
 
-/// How often each key is used.
+/// The distribution of the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Distribution {
-    /// All alike
+    /// All equally often
     Uniform,
     /// The first ones more often
     Zipf,
 }
 
-/// How a thread waits.
+/// How a thread waits for replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Wait {
     /// In the kernel
     Sleep,
-    /// Looking all the time
+    /// Polling all the time
     Spin,
 }
 
-/// Whether to show something.
+/// When to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// On a terminal
@@ -208,7 +185,7 @@ pub enum When {
     Never,
 }
 
-/// A way to read a history.
+/// A command that reads a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Source {
     /// CDC.READ
@@ -217,9 +194,9 @@ pub enum Source {
     Xrange,
     /// XREAD
     Xread,
-    /// CDC.GROUP READ, then CDC.ACK of all that came
+    /// CDC.GROUP READ, then CDC.ACK of all events
     Group,
-    /// XREADGROUP, then XACK of all that came
+    /// XREADGROUP, then XACK of all entries
     Xreadgroup,
 }
 
@@ -232,12 +209,12 @@ pub enum Plot {
     Pipelines,
 }
 
-/// The name by which the command line knows a value.
+/// The name of a value on the command line.
 pub fn name_of(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// Slots from one to another, both included.
+/// A range of slots, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotRange {
     /// The first.
@@ -264,7 +241,7 @@ impl LoadOptions {
         self.run.wait.unwrap_or(if self.rate.is_some() { Wait::Spin } else { Wait::Sleep })
     }
 
-    /// Looks for what clap doesn't.
+    /// Checks the rules that clap cannot.
     ///
     /// # Errors
     /// Names the option and its bounds.
@@ -289,7 +266,7 @@ impl LoadOptions {
 }
 
 impl ReadOptions {
-    /// Looks for what clap doesn't.
+    /// Checks the rules that clap cannot.
     ///
     /// # Errors
     /// Names the option and its bounds.
@@ -306,49 +283,10 @@ impl ReadOptions {
     }
 }
 
-/// The first rule that is broken, as an error.
+/// The first broken rule, as an error.
 pub fn first_broken(rules: &[(bool, &str)]) -> Result<(), BenchError> {
     match rules.iter().find(|(is_kept, _)| !is_kept) {
         Some((_, message)) => Err(BenchError::Options((*message).to_owned())),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    fn load(arguments: &str) -> Result<LoadOptions, String> {
-        let words = ["keytide-bench", "load"].into_iter().chain(arguments.split_ascii_whitespace());
-        match Options::try_parse_from(words).map_err(|error| error.to_string())?.task {
-            Task::Load(options) => options.check().map(|()| options).map_err(|error| error.to_string()),
-            Task::Read(_) | Task::Subscribe(_) | Task::Plot(_) => unreachable!("it says load"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Options::command().debug_assert();
-        let defaults = load("").unwrap();
-        assert_eq!((defaults.connections, defaults.pipeline, defaults.keys), (50, 1, 100_000));
-        assert_eq!(load("--slots 0-8191").unwrap().slots, Some(SlotRange { from: 0, to: 8191 }));
-        assert_eq!(load("--cores 1,3").unwrap().run.cores, [1, 3]);
-    }
-
-    #[test]
-    fn what_is_out_of_bounds_is_refused_by_name() {
-        for (arguments, name) in [
-            ("--keys 0", "--keys"),
-            ("--threads 4 --connections 3", "--connections"),
-            ("--rate 0", "--rate"),
-            ("--set-share 1.5", "--set-share"),
-            ("--slots 5-4", "--slots"),
-            ("--slots 0-16384", "--slots"),
-            ("--requests 5 --seconds 5", "--seconds"),
-        ] {
-            let error = load(arguments).unwrap_err();
-            assert!(error.contains(name), "{arguments}: {error}");
-        }
     }
 }

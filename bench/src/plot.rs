@@ -1,8 +1,9 @@
-//! `plot`: results of runs as pictures.
+//! `plot`: plots of results.
 
 use crate::error::BenchError;
 use crate::options::{Plot, PlotOptions};
-use crate::report::{Report, grouped};
+use crate::report::Report;
+use crate::text::grouped;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use std::collections::BTreeMap;
@@ -10,16 +11,16 @@ use std::fs;
 
 const SIZE: (u32, u32) = (1000, 600);
 
-/// One line for each label, in the order of the labels' first files.
+/// One line for each label, in the order in which the labels first occur.
 struct Line {
     name: String,
     points: Vec<(f64, f64)>,
 }
 
-/// Draws.
+/// Plots the results.
 ///
 /// # Errors
-/// If a file is no result, or the picture cannot be written.
+/// If a file is not a result, or the plot cannot be written.
 pub fn run(options: &PlotOptions) -> Result<(), BenchError> {
     let reports = options.files.iter().map(|file| Report::read_json(file)).collect::<Result<Vec<_>, _>>()?;
     let picture = match options.plot {
@@ -31,7 +32,7 @@ pub fn run(options: &PlotOptions) -> Result<(), BenchError> {
 
 fn percentiles(reports: &[Report]) -> Result<String, BenchError> {
     let lines = by_name(reports, |reports| {
-        // Runs of one label: at each percentile the median of those that have it.
+        // For several runs of one label: at each percentile, the median of those that have it.
         let mut points: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         for (percentile, us) in reports.iter().flat_map(|report| &report.percentiles) {
             points.entry((percentile * 1e8).round() as u64).or_default().push(*us);
@@ -74,9 +75,9 @@ fn pipelines(reports: &[Report]) -> Result<String, BenchError> {
     draw(&lines, 0.0..x_max, 0.0..y_max * 1.1, &axes)
 }
 
-/// How many nines a percentile has: 90 has one, 99 two.
+/// The number of nines of a percentile: 1 for 90, 2 for 99.
 fn nines(percentile: f64) -> f64 {
-    // Rounded, so that whole ones are; and not -0 for the first.
+    // Rounded, so that exact ones are integers; and not -0 for the first.
     ((1.0 - percentile / 100.0).log10() * -1e6).round().max(0.0) / 1e6
 }
 
@@ -92,7 +93,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     (low + high) / 2.0
 }
 
-/// What the runs have in common, as far as they do.
+/// What the runs have in common.
 fn title(what: &str, reports: &[Report]) -> String {
     let mut workloads: Vec<&str> = reports.iter().map(|report| report.workload.as_str()).collect();
     workloads.dedup();

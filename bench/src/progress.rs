@@ -1,11 +1,11 @@
-//! The line that shows how a run goes. Written over itself, and only where somebody looks.
+//! A progress line that overwrites itself, shown only on a terminal.
 
 use crate::options::When;
-use crate::report::grouped;
+use crate::text::grouped;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
-/// Between two showings.
+/// The time between two updates.
 pub const EVERY: Duration = Duration::from_millis(500);
 
 /// The progress line, on the standard error.
@@ -16,7 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shown as asked.
+    /// Shown according to `when`.
     pub fn new(when: When) -> Progress {
         let is_shown = match when {
             When::Auto => stderr().is_terminal(),
@@ -26,22 +26,22 @@ impl Progress {
         Progress { is_shown, is_written: false }
     }
 
-    /// Whether there is any use in calling `show`.
+    /// Whether calling `show` has any effect.
     pub fn is_shown(&self) -> bool {
         self.is_shown
     }
 
-    /// Shows a line in place of the one before.
+    /// Replaces the line.
     pub fn show(&mut self, line: &str) {
         if self.is_shown {
             self.is_written = true;
-            // A terminal that is gone is no reason to end the run.
+            // A closed terminal is no reason to end the run.
             let _ = write!(stderr(), "\r{line}\x1b[K");
             let _ = stderr().flush();
         }
     }
 
-    /// Takes the line away.
+    /// Clears the line.
     pub fn clear(&mut self) {
         if self.is_written {
             self.is_written = false;
@@ -57,7 +57,7 @@ impl Drop for Progress {
     }
 }
 
-/// A line: how much is done, the rate since the last line, and the 99th percentile so far.
+/// A line: the share done, the rate since the last line, and the 99th percentile so far.
 pub fn line(what: &str, done: Option<f64>, seconds: f64, rate: f64, p99_us: f64) -> String {
     let done = done.map_or_else(String::new, |share| format!("{:3.0} %  ", (share * 100.0).clamp(0.0, 100.0)));
     format!("{what}  {done}{seconds:.1} s  {}/s  p99 {p99_us:.0} µs", grouped(rate.round()))

@@ -1,82 +1,84 @@
-//! The result of a run: as JSON for other programs, as a table for people.
+//! The result of a run: as JSON for programs, as a table for people.
 
 use crate::cpu::Spent;
+use crate::delivery::Delivery;
 use crate::error::BenchError;
 use crate::latency::Summary;
-use crate::subscribe::Delivery;
+use crate::text::grouped;
+
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-/// Of a core that sleeps whenever it has nothing to do: from here on it is the one that is waited for.
+/// The load is busy above this many cores, even if it sleeps when idle: then it may be the bottleneck.
 const BUSY_SHARE: f64 = 0.9;
 
-/// The result of one run. What is not known, or does not apply, is null.
+/// The result of one run. Unknown or inapplicable fields are null.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// What the run was called.
+    /// The run's label.
     pub label: Option<String>,
     /// `load`, `read` or `subscribe`.
     pub kind: String,
-    /// What was sent, or how the history was read.
+    /// The workload, or the command that read the history.
     pub workload: String,
-    /// The server.
+    /// The server's address.
     pub addr: String,
-    /// Connections.
+    /// The number of connections.
     pub connections: usize,
-    /// Threads of the load.
+    /// The number of the load's threads.
     pub threads: usize,
     /// How they waited: `sleep` or `spin`.
     pub wait: String,
-    /// Commands in flight on each connection at most.
+    /// The most commands in flight on each connection.
     pub pipeline: Option<u32>,
-    /// Bytes of a value.
+    /// The size of a value in bytes.
     pub value_bytes: Option<usize>,
-    /// Different keys.
+    /// The number of different keys.
     pub keys: Option<u32>,
-    /// How often each is used.
+    /// The distribution of the keys.
     pub distribution: Option<String>,
-    /// How uneven zipf is.
+    /// The skew of zipf.
     pub zipf_exponent: Option<f64>,
-    /// Events asked for at once.
+    /// The number of events requested at once.
     pub events_at_once: Option<u64>,
-    /// Open loop: commands per second that were asked for.
+    /// Open loop: the requested commands per second.
     pub rate_asked: Option<f64>,
-    /// Commands measured, or events read. Of `subscribe`: writes, or pushes with their latency, or events, by what
-    /// writes.
+    /// Commands measured, or events read. For `subscribe`: writes, or pushes with their latency, or events, depending
+    /// on the writer.
     pub operations: u64,
     /// Error replies: the first one ends a run without a report, so there are none.
     pub errors: u64,
-    /// Replies that were nil.
+    /// The number of nil replies.
     pub absent: u64,
-    /// Open loop: commands without a reply 10 s after the last one was due. `latency_us` has them with their age.
+    /// Open loop: commands without a reply 10 s after the last one was due. They are in `latency_us` with their age.
     pub unanswered: u64,
-    /// From the start of the measured time to the last reply.
+    /// The time from the start of the measurement to the last reply.
     pub seconds: f64,
     /// Operations per second.
     pub rate: f64,
-    /// Latencies of commands, of `read` those of one step, of `subscribe` those of the GETs beside it, or from when a
-    /// write was due to its push, in microseconds.
+    /// Latencies in microseconds: of commands, for `read` of steps, for `subscribe` of the probing GETs, or from a
+    /// write's due time to its push.
     pub latency_us: Summary,
-    /// Pairs of a percentile and its microseconds.
+    /// Pairs of a percentile and its latency in microseconds.
     pub percentiles: Vec<(f64, f64)>,
     /// CPU times, as fields of this object.
     #[serde(flatten)]
     pub cpu: Spent,
-    /// What the keys were drawn with.
+    /// The seed of the key sequence.
     pub seed: Option<u64>,
-    /// Of `subscribe`: subscriptions at the start.
+    /// For `subscribe`: subscriptions at the start.
     #[serde(default)]
     pub subscriptions: Option<usize>,
-    /// Of `subscribe`: what they received.
+    /// For `subscribe`: the events received.
     #[serde(default)]
     pub delivery: Option<Delivery>,
 }
 
 impl Report {
-    /// Writes the JSON to this file, `-` being the standard output.
+    /// Writes the JSON to this file, or to the standard output for `-`.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -89,21 +91,21 @@ impl Report {
         fs::write(path, text).map_err(|source| BenchError::File { path: path.to_owned(), source })
     }
 
-    /// Reads a file that was written so.
+    /// Reads a file written by [`Report::write_json`].
     ///
     /// # Errors
-    /// If it cannot be read, or is something else.
+    /// If it cannot be read, or is not a result.
     pub fn read_json(path: &Path) -> Result<Report, BenchError> {
         let text = fs::read_to_string(path).map_err(|source| BenchError::File { path: path.to_owned(), source })?;
         serde_json::from_str(&text).map_err(|source| BenchError::Json { path: path.to_owned(), source })
     }
 
-    /// What the run is called in plots and tables.
+    /// The run's name in plots and tables.
     pub fn name(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.addr)
     }
 
-    /// Lines of text.
+    /// The table as text.
     pub fn table(&self) -> String {
         let mut out = String::new();
         let mut line = |name: &str, text: String| {
@@ -138,7 +140,7 @@ impl Report {
         let plural = if operation == "push" { "pushes".to_owned() } else { format!("{operation}s") };
         line(&plural, format!("{count} in {:.3} s: {rate} per second{asked}", self.seconds));
         let latency = &self.latency_us;
-        // Where subscribers only listen there is none.
+        // There is none if subscribers only listen.
         if latency.max > 0.0 {
             if let Some(delivery) = &self.delivery {
                 delivery_lines(delivery, &mut line);
@@ -168,7 +170,7 @@ impl Report {
     }
 }
 
-/// What subscribers received, in words.
+/// The received events as text.
 fn delivery_lines(delivery: &Delivery, line: &mut impl FnMut(&str, String)) {
     let Delivery { accepted, live, refused, events, .. } = delivery;
     let expected = delivery.expected.map_or_else(String::new, |count| format!(" of {}", grouped(count)));
@@ -208,23 +210,10 @@ fn delivery_lines(delivery: &Delivery, line: &mut impl FnMut(&str, String)) {
 /// Writes to the standard output.
 ///
 /// # Errors
-/// If that is closed.
+/// If it is closed.
 pub fn print(text: &str) -> Result<(), BenchError> {
     let failed = |source| BenchError::File { path: "standard output".into(), source };
     std::io::stdout().write_all(text.as_bytes()).map_err(failed)
-}
-
-/// A whole number with commas.
-pub fn grouped(number: impl ToString) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -232,7 +221,7 @@ pub mod tests {
     use super::*;
     use crate::latency::Latencies;
 
-    /// A result to work with.
+    /// A result for tests.
     pub fn report(label: &str, pipeline: u32, rate: f64) -> Report {
         let mut latencies = Latencies::default();
         (1..=10_000).for_each(|n| latencies.record(n * 100, 1));
@@ -272,7 +261,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_json_has_every_field_that_readers_rely_on_and_null_for_what_is_unknown() {
+    fn the_json_has_every_field_that_readers_rely_on_and_null_for_unknown_ones() {
         let value = serde_json::to_value(report("x", 16, 1e6)).unwrap();
         for field in [
             "label",
@@ -307,7 +296,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_table_says_what_was_measured() {
+    fn the_table_names_the_measurements() {
         let table = report("a label", 16, 246_913.4).table();
         for words in ["a label", "set on 127.0.0.1:6379", "1,234,567 in 5.000 s: 246,913 per second", "load CPU"] {
             assert!(table.contains(words), "{words:?} in:\n{table}");

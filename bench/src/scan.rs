@@ -1,17 +1,17 @@
-//! Counting replies: where each one ends and of which type it is, without keeping any of it.
+//! Counts replies: finds the end and the type of each, without storing any.
 //!
-//! The bytes come in pieces that end anywhere. A bulk string that goes over several pieces is only counted down; a line
-//! that does is kept until its end has come.
+//! The bytes come in pieces that end anywhere. A bulk string that spans pieces is only counted down; a line that spans
+//! pieces is buffered until its end arrives.
 
 use thiserror::Error;
 
-/// Bytes of a line at most: simple strings and errors are short.
+/// The most bytes of a line: simple strings and errors are short.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of a bulk string at most: what the protocol allows.
+/// The most bytes of a bulk string, as in the protocol.
 const BULK_BYTES_MAX: usize = 512 << 20;
 
-/// A whole reply, by its outermost type.
+/// A complete reply, by its outermost type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A simple string, or one of the small RESP3 types.
@@ -26,13 +26,13 @@ pub enum Reply {
     Array,
 }
 
-/// Why a stream of replies cannot be read on.
+/// Why a stream of replies cannot be read any further.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ScanError {
     /// An error reply, also one within an array.
     #[error("the server answered: {0}")]
     ErrorReply(String),
-    /// Not a reply.
+    /// Malformed bytes.
     #[error("not a reply: {0:?}")]
     Malformed(String),
 }
@@ -40,13 +40,13 @@ pub enum ScanError {
 /// The state between two pieces of one connection's replies.
 #[derive(Clone, Debug)]
 pub struct Scanner {
-    /// Bytes of a bulk string, its line end included, that have not come.
+    /// The missing bytes of a bulk string, including its line end.
     skip: usize,
-    /// Elements that the current reply still needs, nested ones included; 0 between replies.
+    /// The missing elements of the current reply, including nested ones; 0 between replies.
     missing: u64,
-    /// What the current reply is.
+    /// The type of the current reply.
     current: Reply,
-    /// A line whose end has not come.
+    /// An incomplete line.
     line: Vec<u8>,
 }
 
@@ -57,10 +57,10 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Looks at the next piece; `on_reply` is told each reply that ends in it.
+    /// Scans the next piece; calls `on_reply` for each reply that ends in it.
     ///
     /// # Errors
-    /// An error reply, or what is none at all. The connection is of no use then.
+    /// An error reply, or a malformed one. The connection is unusable then.
     #[inline]
     pub fn feed(&mut self, bytes: &[u8], mut on_reply: impl FnMut(Reply)) -> Result<(), ScanError> {
         let mut rest = bytes;
@@ -97,7 +97,7 @@ impl Scanner {
     fn skip_bulk<'a>(&mut self, bytes: &'a [u8], on_reply: &mut impl FnMut(Reply)) -> Result<&'a [u8], ScanError> {
         let count = self.skip.min(bytes.len());
         let (part, rest) = bytes.split_at(count);
-        // The line end is the last two of the bytes, and may itself be split.
+        // The line end is the last two of these bytes, and may itself be split.
         let left = self.skip - count;
         let is_end = match left {
             0 if count >= 2 => part.ends_with(b"\r\n"),
@@ -167,7 +167,7 @@ impl Scanner {
     }
 }
 
-/// `Some(None)` is the length -1, of nothing.
+/// `Some(None)` is the length -1, of a nil.
 fn length(text: &[u8]) -> Option<Option<usize>> {
     if text == b"-1" {
         return Some(None);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_refused() {
+    fn a_malformed_reply_is_refused() {
         for stream in [&b"hello\r\n"[..], b"+OK\n", b"$x\r\n", b"$3\r\nabcde", b"$-2\r\n", b"*99999999999\r\n", b"\r\n"]
         {
             assert!(matches!(scan([stream]), Err(ScanError::Malformed(_))), "{stream:?}");

@@ -1,9 +1,9 @@
 //! The open loop's schedule: when each command is due, whatever the server does.
 //!
-//! Commands are due at equal distances. A command's latency counts from when it was due and not from when it could be
-//! sent, so a server that stalls does not slow its own examination down (no coordinated omission).
+//! Commands are due at equal intervals. A command's latency counts from its due time and not from when it could be
+//! sent, so a server that stalls does not slow down its own measurement (no coordinated omission).
 
-/// When the commands of one thread are due. Times are nanoseconds since the start of the run.
+/// The due times of one thread's commands, in nanoseconds since the start of the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     first_ns: f64,
@@ -20,19 +20,19 @@ impl Schedule {
     /// When command `index` (from 0) is due.
     #[inline]
     pub fn due_ns(&self, index: u64) -> u64 {
-        // Upwards, so that a command is due at a time exactly if `due_count` of that time has it.
+        // Rounded up, so that a command is due at a time exactly if `due_count` of that time includes it.
         (self.first_ns + index as f64 * self.interval_ns).ceil() as u64
     }
 
-    /// How many commands are due at that time.
+    /// The number of commands that are due at this time.
     #[inline]
     pub fn due_count(&self, now_ns: u64) -> u64 {
-        // A rounding error of this quotient makes a command due a nanosecond early or late.
+        // Because of rounding, this quotient may make a command due a nanosecond early or late.
         let intervals = (now_ns as f64 - self.first_ns) / self.interval_ns;
         if intervals < 0.0 { 0 } else { intervals as u64 + 1 }
     }
 
-    /// How many commands are due before that time.
+    /// The number of commands that are due before this time.
     pub fn count_before(&self, end_ns: u64) -> u64 {
         end_ns.checked_sub(1).map_or(0, |last| self.due_count(last))
     }

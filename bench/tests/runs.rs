@@ -90,7 +90,7 @@ fn ask(address: SocketAddr, words: &[&str]) -> String {
 }
 
 #[test]
-fn every_workload_sends_exactly_what_was_asked() {
+fn every_workload_sends_exactly_the_requested_commands() {
     let redis = Redis::start();
     let common = "--keys 100 --connections 3 --pipeline 7 --requests 1000 --seed 5";
     for (workload, calls) in [

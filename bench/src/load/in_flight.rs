@@ -1,11 +1,11 @@
-//! The commands of one connection that are not answered, in order, by the batches in which they were sent.
+//! The unanswered commands of one connection, in order, by the batches in which they were sent.
 
 use std::collections::VecDeque;
 
 /// Commands that were sent together.
 #[derive(Clone, Copy, Debug)]
 struct Batch {
-    /// What identifies their time: when they were sent, or the index of the first of them in a schedule.
+    /// Determines their times: the send time, or the index of the first one in a schedule.
     stamp: u64,
     answered: u32,
     count: u32,
@@ -14,11 +14,11 @@ struct Batch {
 /// Some of a batch's commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// What the batch was pushed with.
+    /// The batch's stamp.
     pub stamp: u64,
-    /// Commands of the batch before these.
+    /// The number of commands in the batch before these.
     pub first: u32,
-    /// How many these are.
+    /// The number of these.
     pub count: u32,
 }
 
@@ -30,20 +30,21 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// How many commands are not answered.
+    /// The number of unanswered commands.
     #[inline]
     pub fn len(&self) -> u32 {
         self.commands
     }
 
-    /// `count` more have been sent.
+    /// Adds `count` sent commands.
     #[inline]
     pub fn push(&mut self, stamp: u64, count: u32) {
         self.batches.push_back(Batch { stamp, answered: 0, count });
         self.commands += count;
     }
 
-    /// The oldest `count` are over; `on_part` is told which they are. Whether there were so many.
+    /// Removes the oldest `count` commands; calls `on_part` for each part of a batch. Returns whether there were that
+    /// many.
     #[inline]
     pub fn pop(&mut self, mut count: u32, mut on_part: impl FnMut(Part)) -> bool {
         if count > self.commands {

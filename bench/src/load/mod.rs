@@ -18,31 +18,31 @@ use rand::{Rng, SeedableRng};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
-use worker::{DRAIN_NS, Outcome, Pace, Plan, Worker};
+use worker::{DRAIN_NS, Pace, Plan, Worker, WorkerOutcome};
 
-/// How long it measures if nothing else is said.
+/// The duration of the measurement by default, in seconds.
 const SECONDS_DEFAULT: f64 = 5.0;
 
-/// What a thread tells.
-enum Message {
+/// A message from a thread.
+enum WorkerMessage {
     /// It is connected.
     Ready,
-    /// Commands it has measured so far, and their 99th percentile.
+    /// The commands measured so far, and their 99th percentile.
     Tick { thread: usize, operations: u64, p99_us: f64 },
-    /// It is at its end.
-    Over(Result<Box<Outcome>, BenchError>),
+    /// It has ended.
+    Over(Result<Box<WorkerOutcome>, BenchError>),
 }
 
-/// Runs. There is no report if the keys were only to be written.
+/// Runs the workload. There is no report if only the keys were written.
 ///
 /// # Errors
-/// Whatever ends a run early.
+/// Anything that ends a run early.
 pub fn run(options: &LoadOptions) -> Result<Option<Report>, BenchError> {
     options.check()?;
     let mut progress = Progress::new(options.run.progress);
     let space = KeySpace::new(commands::prefix(options.workload), options.keys, options.slots)?;
     if let Some(core) = options.run.cores.first() {
-        // Also while the threads run: this one must not be on the server's core.
+        // This thread too, which runs meanwhile: it must not be on the server's core.
         pin(*core)?;
     }
     if options.fill || options.fill_only {
@@ -53,13 +53,13 @@ pub fn run(options: &LoadOptions) -> Result<Option<Report>, BenchError> {
     if options.fill_only {
         return Ok(None);
     }
-    // Short enough to be typed, and exact where JSON has only floating numbers.
+    // Short enough to type, and exact in JSON, which only has floating-point numbers.
     let seed = options.seed.unwrap_or_else(|| SmallRng::from_os_rng().random::<u32>().into());
     let plans = (0..options.threads).map(|thread| plan(options, &space, seed, thread)).collect();
     measure(options, plans, seed, &mut progress).map(Some)
 }
 
-/// What one thread does.
+/// The plan of one thread.
 fn plan(options: &LoadOptions, space: &KeySpace, seed: u64, thread: usize) -> Plan {
     let threads = options.threads;
     let share = |total: u64| total / threads as u64 + u64::from((thread as u64) < total % threads as u64);
@@ -102,39 +102,39 @@ fn ns(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// A thread: connects, waits for the start, runs, and keeps its connections until all are over, so that nothing but
-/// the run is in the server's CPU time.
+/// A thread: connects, waits for the start, runs, and keeps its connections until all threads have ended, so that the
+/// server's CPU time includes nothing but the run.
 fn work(
     thread: usize,
     plan: Plan,
     core: Option<usize>,
     shows_progress: bool,
-    messages: &Sender<Message>,
+    messages: &Sender<WorkerMessage>,
     start: &Receiver<Instant>,
 ) {
-    // Nobody listens any more once another thread has failed.
+    // The receiver is gone once another thread has failed.
     let tell = |message| drop(messages.send(message));
     let connected = core.map_or(Ok(()), pin).and_then(|()| Worker::connect(plan));
     let mut worker = match connected {
         Ok(worker) => worker,
-        Err(error) => return tell(Message::Over(Err(error))),
+        Err(error) => return tell(WorkerMessage::Over(Err(error))),
     };
-    tell(Message::Ready);
+    tell(WorkerMessage::Ready);
     let Ok(origin) = start.recv() else { return };
     let every_ns = progress::EVERY.as_nanos() as u64;
     let mut next_ns = if shows_progress { every_ns } else { u64::MAX };
     let result = worker.run(origin, |now_ns, latencies| {
         if now_ns >= next_ns {
             next_ns = now_ns + every_ns;
-            tell(Message::Tick { thread, operations: latencies.count(), p99_us: latencies.quantile_us(0.99) });
+            tell(WorkerMessage::Tick { thread, operations: latencies.count(), p99_us: latencies.quantile_us(0.99) });
         }
     });
-    tell(Message::Over(result.map(Box::new)));
-    // Ends when all are over.
+    tell(WorkerMessage::Over(result.map(Box::new)));
+    // Returns when all have ended.
     let _ = start.recv();
 }
 
-/// Runs the threads and puts together what they say.
+/// Runs the threads and merges their results.
 fn measure(options: &LoadOptions, plans: Vec<Plan>, seed: u64, progress: &mut Progress) -> Result<Report, BenchError> {
     let warmup = Duration::from_secs_f64(options.warmup_seconds);
     let (sender, messages) = mpsc::channel();
@@ -152,32 +152,32 @@ fn measure(options: &LoadOptions, plans: Vec<Plan>, seed: u64, progress: &mut Pr
         }
         drop(sender);
         for _ in 0..threads {
-            if let Message::Over(Err(error)) = messages.recv().map_err(|_| BenchError::Nothing)? {
+            if let WorkerMessage::Over(Err(error)) = messages.recv().map_err(|_| BenchError::Nothing)? {
                 return Err(error);
             }
         }
         let mut before = Sample::take(options.run.server_pid)?;
         let origin = Instant::now();
         for start in &starts {
-            // One that has ended has said why, which comes next.
+            // A thread that has ended has sent the reason, which is received next.
             let _ = start.send(origin);
         }
         let mut is_warm = warmup.is_zero();
-        let (mut outcomes, mut shown) = (Vec::new(), Shown::new(threads, origin));
+        let (mut outcomes, mut shown) = (Vec::new(), LoadProgress::new(threads, origin));
         while outcomes.len() < threads {
             let patience = if is_warm { Duration::MAX } else { warmup.saturating_sub(origin.elapsed()) };
             match messages.recv_timeout(patience) {
-                Ok(Message::Over(Ok(outcome))) => outcomes.push(*outcome),
-                Ok(Message::Over(Err(error))) => return Err(error),
-                Ok(Message::Tick { thread, operations, p99_us }) => {
+                Ok(WorkerMessage::Over(Ok(outcome))) => outcomes.push(*outcome),
+                Ok(WorkerMessage::Over(Err(error))) => return Err(error),
+                Ok(WorkerMessage::Tick { thread, operations, p99_us }) => {
                     shown.ticks[thread] = (operations, p99_us);
                     if thread == 0 {
                         progress.show(&shown.line(options));
                     }
                 }
-                Ok(Message::Ready) => {}
+                Ok(WorkerMessage::Ready) => {}
                 Err(RecvTimeoutError::Timeout) => {}
-                // A thread that ends without a message has panicked, and the scope says so.
+                // A thread that ends without a message has panicked, and the scope reports that.
                 Err(RecvTimeoutError::Disconnected) => return Err(BenchError::Nothing),
             }
             if !is_warm && origin.elapsed() >= warmup {
@@ -191,17 +191,17 @@ fn measure(options: &LoadOptions, plans: Vec<Plan>, seed: u64, progress: &mut Pr
     })
 }
 
-/// What the progress line is made of.
-struct Shown {
+/// The state behind the progress line.
+struct LoadProgress {
     origin: Instant,
     /// Operations and 99th percentile of each thread.
     ticks: Vec<(u64, f64)>,
     last: (Instant, u64),
 }
 
-impl Shown {
-    fn new(threads: usize, origin: Instant) -> Shown {
-        Shown { origin, ticks: vec![(0, 0.0); threads], last: (origin, 0) }
+impl LoadProgress {
+    fn new(threads: usize, origin: Instant) -> LoadProgress {
+        LoadProgress { origin, ticks: vec![(0, 0.0); threads], last: (origin, 0) }
     }
 
     fn line(&mut self, options: &LoadOptions) -> String {
@@ -221,7 +221,7 @@ impl Shown {
 
 fn report(
     options: &LoadOptions,
-    outcomes: &[Outcome],
+    outcomes: &[WorkerOutcome],
     seed: u64,
     before: &Sample,
     after: &Sample,

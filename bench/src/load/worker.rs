@@ -1,10 +1,10 @@
-//! One thread of the load: its turns, from replies that have come to commands that leave.
+//! One thread of the load: its turns, from received replies to sent commands.
 //!
-//! A turn takes everything that has arrived and sends what follows from it, all with one system call. Times:
+//! A turn handles everything that has arrived and sends the commands that follow, all with one system call. Times:
 //!
-//! - a command's latency ends when the thread looks at the piece of the stream in which its reply ends;
-//! - in the closed loop it begins when the command is queued for the turn's system call, so what the turn does
-//!   before is in the figure;
+//! - a command's latency ends when the thread processes the piece of the stream in which its reply ends;
+//! - in the closed loop it begins when the command is queued for the turn's system call, so it includes the rest of the
+//!   turn before that call;
 //! - in the open loop it begins when the command was due, whether it could be sent then or not.
 
 use super::in_flight::InFlight;
@@ -20,86 +20,86 @@ use keytide_net::net_ring::{ConnectionId, NetEvent, NetOps, NetRing};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long the open loop usually waits for replies after its last command was due. What has none by then counts with
-/// its age. Nanoseconds.
+/// How long the open loop usually waits for replies after its last command was due, in nanoseconds. Commands unanswered
+/// by then count with their age.
 pub const DRAIN_NS: u64 = 10_000_000_000;
 
-/// A sleeping thread looks at the clock at least so often. Nanoseconds.
-const LOOK_NS: u64 = 50_000_000;
+/// A sleeping thread reads the clock at least this often, in nanoseconds.
+const CLOCK_CHECK_NS: u64 = 50_000_000;
 
 /// When commands are sent.
 #[derive(Clone, Debug)]
 pub enum Pace {
-    /// The next ones when all of a connection's are answered, until so many nanoseconds have been measured.
+    /// The next ones when all commands of a connection are answered, until this many nanoseconds have been measured.
     ClosedFor(u64),
-    /// The same, until so many commands have been measured.
+    /// The same, until this many commands have been measured.
     ClosedCount(u64),
-    /// At their time, so many, those of the warm-up included.
+    /// Each at its due time, this many including the warm-up.
     Open(Schedule, u64),
 }
 
-/// What a worker does.
+/// The work of one worker.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The server.
+    /// The server's address.
     pub addr: String,
-    /// Its connections.
+    /// The number of its connections.
     pub connections: usize,
-    /// Commands in flight on each, at most.
+    /// The most commands in flight on each.
     pub pipeline: u32,
     /// When commands are sent.
     pub pace: Pace,
-    /// How it waits.
+    /// How it waits for replies.
     pub wait: Wait,
     /// Commands sent, or due, before this are not measured. Nanoseconds from the start.
     pub warmup_ns: u64,
-    /// What is sent.
+    /// The commands.
     pub commands: Commands,
-    /// Which keys.
+    /// The keys.
     pub keys: KeySequence,
-    /// All keys have been written: nil is an error.
+    /// All keys have been written: a nil reply is an error.
     pub is_filled: bool,
     /// How long the open loop waits for replies after its last command was due.
     pub drain_ns: u64,
 }
 
-/// What a worker has measured.
+/// The measurements of a worker.
 #[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Of every measured command.
+pub struct WorkerOutcome {
+    /// The latency of every measured command.
     pub latencies: Latencies,
-    /// Replies that were nil.
+    /// The number of nil replies.
     pub absent: u64,
-    /// Commands of the open loop that were not answered in the end; they are in `latencies` with their age.
+    /// Commands of the open loop that were still unanswered at the end; they are in `latencies` with their age.
     pub unanswered: u64,
-    /// When the last reply came, nanoseconds from the start.
+    /// When the last reply arrived, in nanoseconds from the start.
     pub last_reply_ns: u64,
 }
 
-struct Connection {
+struct LoadConnection {
     id: ConnectionId,
     scanner: Scanner,
     in_flight: InFlight,
-    /// `None` while it is with the kernel.
+    /// `None` while the kernel has it.
     buffer: Option<Vec<u8>>,
-    /// It is in `Driver::ready`.
+    /// It is in `LoadDriver::ready`.
     is_ready: bool,
 }
 
-/// Everything but the ring, which hands events to it.
-struct Driver {
+/// Everything but the ring, which passes events to it.
+struct LoadDriver {
     plan: Plan,
-    connections: Vec<Connection>,
+    connections: Vec<LoadConnection>,
     origin: Instant,
-    outcome: Outcome,
+    outcome: WorkerOutcome,
     in_flight: u64,
-    /// Since when a reply has been waited for. Nanoseconds from the start.
+    /// Since when the worker has been waiting for a reply, in nanoseconds from the start.
     silent_from_ns: u64,
-    /// Closed loop by count: measured commands that are not sent.
+    /// Closed loop by count: measured commands not sent yet.
     left: u64,
-    /// Open loop: commands that are sent.
+    /// Open loop: commands sent.
     issued: u64,
-    /// Open loop: connections with room for a command, the one that has waited longest first.
+    /// Open loop: connections with room for a command, the longest-waiting first.
     ready: VecDeque<u32>,
     failure: Option<BenchError>,
 }
@@ -107,7 +107,7 @@ struct Driver {
 /// A thread's worker. It stays on the thread that connects it.
 pub struct Worker {
     ring: NetRing,
-    driver: Driver,
+    driver: LoadDriver,
 }
 
 impl Worker {
@@ -118,7 +118,7 @@ impl Worker {
     pub fn connect(plan: Plan) -> Result<Worker, BenchError> {
         let burst_bytes = plan.commands.reply_bytes().saturating_mul(plan.pipeline as usize);
         let (ring, ids) = client::connect(&plan.addr, plan.connections, burst_bytes)?;
-        let connection = |id| Connection {
+        let connection = |id| LoadConnection {
             id,
             scanner: Scanner::default(),
             in_flight: InFlight::default(),
@@ -126,8 +126,8 @@ impl Worker {
             is_ready: false,
         };
         let left = if let Pace::ClosedCount(count) = plan.pace { count } else { u64::MAX };
-        let outcome = Outcome { latencies: Latencies::default(), absent: 0, unanswered: 0, last_reply_ns: 0 };
-        let driver = Driver {
+        let outcome = WorkerOutcome { latencies: Latencies::default(), absent: 0, unanswered: 0, last_reply_ns: 0 };
+        let driver = LoadDriver {
             plan,
             connections: ids.into_iter().map(connection).collect(),
             origin: Instant::now(),
@@ -145,8 +145,8 @@ impl Worker {
     /// Runs to the end. `origin` is the start, the same for all threads; `tick` is called once a turn.
     ///
     /// # Errors
-    /// A reply that is an error or of the wrong type, a connection that ends, or silence.
-    pub fn run(&mut self, origin: Instant, mut tick: impl FnMut(u64, &Latencies)) -> Result<Outcome, BenchError> {
+    /// An error reply, one of the wrong type, a closed connection, or silence.
+    pub fn run(&mut self, origin: Instant, mut tick: impl FnMut(u64, &Latencies)) -> Result<WorkerOutcome, BenchError> {
         let Worker { ring, driver } = self;
         driver.origin = origin;
         driver.begin(ring.ops());
@@ -173,7 +173,7 @@ impl Worker {
     }
 }
 
-impl Driver {
+impl LoadDriver {
     #[inline]
     fn now(&self) -> u64 {
         self.origin.elapsed().as_nanos() as u64
@@ -182,7 +182,7 @@ impl Driver {
     fn begin(&mut self, ops: &mut NetOps) {
         let now = self.now();
         for index in 0..self.connections.len() {
-            self.go_on(ops, index, now);
+            self.proceed(ops, index, now);
         }
     }
 
@@ -198,13 +198,13 @@ impl Driver {
                 self.connections[index].buffer = buffer.into_vec();
                 if matches!(self.plan.pace, Pace::Open(..)) || self.connections[index].in_flight.len() == 0 {
                     let now = self.now();
-                    self.go_on(ops, index, now);
+                    self.proceed(ops, index, now);
                 }
             }
             NetEvent::Ended { reason, .. } => {
                 self.failure.get_or_insert(client::gone(&reason));
             }
-            // We close none, and listen nowhere.
+            // The load closes no connections and does not listen.
             NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => {}
         }
     }
@@ -259,12 +259,12 @@ impl Driver {
         self.outcome.absent += if now >= from { absent } else { 0 };
         self.outcome.last_reply_ns = now;
         self.silent_from_ns = now;
-        self.go_on(ops, index, now);
+        self.proceed(ops, index, now);
     }
 
-    /// What follows for a connection from a reply, or from a send that is over.
+    /// Continues a connection after a reply or a completed send.
     #[inline]
-    fn go_on(&mut self, ops: &mut NetOps, index: usize, now: u64) {
+    fn proceed(&mut self, ops: &mut NetOps, index: usize, now: u64) {
         let connection = &mut self.connections[index];
         if connection.buffer.is_none() {
             return;
@@ -308,7 +308,8 @@ impl Driver {
         self.in_flight += u64::from(count);
     }
 
-    /// Open loop: hands the commands that are due to the connections that have room, evenly. The others wait in line.
+    /// Open loop: distributes the due commands evenly over the connections with room. The other connections wait in
+    /// line.
     #[inline]
     fn send_due(&mut self, ops: &mut NetOps, now: u64) {
         let Pace::Open(schedule, limit) = self.plan.pace else { return };
@@ -338,7 +339,7 @@ impl Driver {
         }
     }
 
-    /// Counts what was due and has no reply, with its age.
+    /// Counts the due commands without a reply, with their age.
     fn abandon(&mut self, now: u64) {
         let Pace::Open(schedule, limit) = self.plan.pace else { return };
         let (from, outcome) = (self.plan.warmup_ns, &mut self.outcome);
@@ -356,13 +357,13 @@ impl Driver {
         (self.issued..limit).for_each(abandon);
     }
 
-    /// How long nothing is to be done unless a reply comes.
+    /// How long to sleep unless a reply arrives.
     fn sleep_ns(&self, now: u64) -> u64 {
         match self.plan.pace {
             Pace::Open(schedule, limit) if self.issued < limit && !self.ready.is_empty() => {
-                schedule.due_ns(self.issued).saturating_sub(now).min(LOOK_NS)
+                schedule.due_ns(self.issued).saturating_sub(now).min(CLOCK_CHECK_NS)
             }
-            Pace::ClosedFor(_) | Pace::ClosedCount(_) | Pace::Open(..) => LOOK_NS,
+            Pace::ClosedFor(_) | Pace::ClosedCount(_) | Pace::Open(..) => CLOCK_CHECK_NS,
         }
     }
 }
@@ -383,7 +384,7 @@ mod tests {
 
     #[test]
     fn commands_that_are_never_answered_count_with_their_age() {
-        // Nobody accepts or answers, but the kernel connects.
+        // Nothing accepts or answers, but the kernel completes the connection.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut worker = Worker::connect(Plan {
             addr: listener.local_addr().unwrap().to_string(),

@@ -1,50 +1,49 @@
-//! The ways to read a history: what each one sends, and what it takes from the replies.
+//! The ways to read a history: the requests of each, and the handling of the replies.
 //!
-//! A way is a [`Consumer`]. One step is a request for events and, with groups, their acknowledgement. A subscription,
-//! where events come without being asked for, would be one more source beside these, with steps that begin when events
-//! arrive.
+//! Each way is a [`Consumer`]. One step is a request for events and, with groups, their acknowledgement. Subscriptions,
+//! whose events arrive unrequested, could be another source, with steps that begin when events arrive.
 
-use super::reply::Walk;
+use super::reply::ReplyCursor;
 use crate::commands::{push_command, push_word};
 use crate::error::BenchError;
 use crate::options::Source;
 
-/// The stream of a redis-server that is read and filled.
+/// The stream of a redis-server that is filled and read.
 pub const STREAM: &[u8] = b"events";
 
-/// The one consumer's name in each group.
+/// The name of the only consumer in each group.
 const CONSUMER: &[u8] = b"keytide-bench";
 
 /// One client that reads the history.
 pub trait Consumer {
-    /// The commands before each reading of the whole history: none, or two that make a group anew. They are part of the
-    /// run, and too few beside its steps to show.
+    /// The commands before each pass over the history: none, or two that recreate a group. They are part of the run,
+    /// and negligible beside its steps.
     fn prepare(&mut self) -> Vec<Vec<u8>>;
 
-    /// Asks for events, at most `count`.
+    /// Encodes a request for at most `count` events.
     fn ask(&mut self, count: u64, out: &mut Vec<u8>);
 
-    /// Takes the reply: how many events it has. An acknowledgement, if there is one, goes to `out`.
+    /// Handles the reply; returns its number of events. An acknowledgement, if there is one, is appended to `out`.
     ///
     /// # Errors
-    /// Another reply than there should be, or events that are lost.
+    /// An unexpected reply, or lost events.
     fn take(&mut self, reply: &[u8], out: &mut Vec<u8>) -> Result<u64, BenchError>;
 }
 
-/// A consumer of this source. `begin` is the first position of a Keytide that is read; `number` tells consumers that
-/// run at once apart.
+/// A consumer of this source. `begin` is the first position that is read from a Keytide; `number` distinguishes
+/// concurrent consumers.
 pub fn consumer(source: Source, begin: u64, number: usize) -> Box<dyn Consumer> {
     let group = format!("keytide-bench-{number}").into_bytes();
     match source {
         Source::CdcRead => Box::new(CdcRead { begin, cursor: begin }),
-        Source::Xrange => Box::new(Stream { way: Way::Range, last: Vec::new(), group }),
-        Source::Xread => Box::new(Stream { way: Way::Read, last: Vec::new(), group }),
+        Source::Xrange => Box::new(Stream { command: StreamCommand::Range, last: Vec::new(), group }),
+        Source::Xread => Box::new(Stream { command: StreamCommand::Read, last: Vec::new(), group }),
         Source::Group => Box::new(Group { begin, group }),
-        Source::Xreadgroup => Box::new(Stream { way: Way::Group, last: Vec::new(), group }),
+        Source::Xreadgroup => Box::new(Stream { command: StreamCommand::Group, last: Vec::new(), group }),
     }
 }
 
-/// Whether a source is one of Keytide's own, and not a stream's.
+/// Whether a source is one of Keytide's own, not a stream.
 pub fn is_of_keytide(source: Source) -> bool {
     match source {
         Source::CdcRead | Source::Group => true,
@@ -52,29 +51,29 @@ pub fn is_of_keytide(source: Source) -> bool {
     }
 }
 
-/// `next_seq` of a CDC.READ, and whether events are lost before what it gave; the events are left to `walk`.
+/// `next_seq` of a CDC.READ, whether events before its page were lost, and the number of events.
 fn cdc_reply(reply: &[u8]) -> Result<(u64, bool, u64), BenchError> {
-    let mut walk = Walk::new(reply);
+    let mut cursor = ReplyCursor::new(reply);
     let (mut next_seq, mut is_gap, mut events) = (None, false, 0);
-    for _ in 0..walk.array()?.unwrap_or(0) / 2 {
-        match walk.bulk()? {
-            b"next_seq" => next_seq = u64::try_from(walk.integer()?).ok(),
-            b"gap" => is_gap = walk.integer()? != 0,
+    for _ in 0..cursor.array()?.unwrap_or(0) / 2 {
+        match cursor.bulk()? {
+            b"next_seq" => next_seq = u64::try_from(cursor.integer()?).ok(),
+            b"gap" => is_gap = cursor.integer()? != 0,
             b"events" => {
-                events = walk.array()?.unwrap_or(0);
-                walk.skip(events)?;
+                events = cursor.array()?.unwrap_or(0);
+                cursor.skip(events)?;
             }
-            _ => walk.skip(1)?,
+            _ => cursor.skip(1)?,
         }
     }
-    let next_seq = next_seq.ok_or_else(|| walk.unlike("a map with next_seq"))?;
+    let next_seq = next_seq.ok_or_else(|| cursor.unlike("a map with next_seq"))?;
     Ok((next_seq, is_gap, events as u64))
 }
 
-/// Where a Keytide's history goes on, from the reply to `CDC.READ $`.
+/// Where a Keytide's history continues, from the reply to `CDC.READ $`.
 ///
 /// # Errors
-/// If it is no such reply.
+/// If it is not such a reply.
 pub fn end_of_history(reply: &[u8]) -> Result<u64, BenchError> {
     cdc_reply(reply).map(|(next_seq, _, _)| next_seq)
 }
@@ -104,7 +103,7 @@ impl Consumer for CdcRead {
     fn take(&mut self, reply: &[u8], _: &mut Vec<u8>) -> Result<u64, BenchError> {
         let (next_seq, is_gap, events) = cdc_reply(reply)?;
         self.cursor = next_seq;
-        // The beginning of what is there is not a loss.
+        // The beginning of the retained history is not a loss.
         if is_gap { Err(lost()) } else { Ok(events) }
     }
 }
@@ -129,31 +128,31 @@ impl Consumer for Group {
     }
 
     fn take(&mut self, reply: &[u8], out: &mut Vec<u8>) -> Result<u64, BenchError> {
-        let mut walk = Walk::new(reply);
-        let events = walk.array()?.unwrap_or(0);
+        let mut cursor = ReplyCursor::new(reply);
+        let events = cursor.array()?.unwrap_or(0);
         begin_acknowledgement(out, &[b"CDC.ACK", b"*", &self.group], events);
         for _ in 0..events {
-            let columns = walk.array()?.unwrap_or(0);
-            push_word(out, walk.integer()?.to_string().as_bytes());
-            walk.skip(1)?;
-            if walk.bulk()? == b"GAP" {
+            let columns = cursor.array()?.unwrap_or(0);
+            push_word(out, cursor.integer()?.to_string().as_bytes());
+            cursor.skip(1)?;
+            if cursor.bulk()? == b"GAP" {
                 return Err(lost());
             }
-            walk.skip(columns.saturating_sub(3))?;
+            cursor.skip(columns.saturating_sub(3))?;
         }
         Ok(events as u64)
     }
 }
 
 #[derive(Clone, Copy)]
-enum Way {
+enum StreamCommand {
     Range,
     Read,
     Group,
 }
 
 struct Stream {
-    way: Way,
+    command: StreamCommand,
     /// The last entry's id; empty at the beginning.
     last: Vec<u8>,
     group: Vec<u8>,
@@ -162,9 +161,9 @@ struct Stream {
 impl Consumer for Stream {
     fn prepare(&mut self) -> Vec<Vec<u8>> {
         self.last.clear();
-        match self.way {
-            Way::Range | Way::Read => Vec::new(),
-            Way::Group => {
+        match self.command {
+            StreamCommand::Range | StreamCommand::Read => Vec::new(),
+            StreamCommand::Group => {
                 let (mut destroy, mut create) = (Vec::new(), Vec::new());
                 push_command(&mut destroy, &[b"XGROUP", b"DESTROY", STREAM, &self.group]);
                 push_command(&mut create, &[b"XGROUP", b"CREATE", STREAM, &self.group, b"0"]);
@@ -176,16 +175,16 @@ impl Consumer for Stream {
     fn ask(&mut self, count: u64, out: &mut Vec<u8>) {
         let count = count.to_string();
         let count = count.as_bytes();
-        match self.way {
-            Way::Range => {
+        match self.command {
+            StreamCommand::Range => {
                 let from = if self.last.is_empty() { b"-".to_vec() } else { [b"(", &self.last[..]].concat() };
                 push_command(out, &[b"XRANGE", STREAM, &from, b"+", b"COUNT", count]);
             }
-            Way::Read => {
+            StreamCommand::Read => {
                 let from: &[u8] = if self.last.is_empty() { b"0" } else { &self.last };
                 push_command(out, &[b"XREAD", b"COUNT", count, b"STREAMS", STREAM, from]);
             }
-            Way::Group => {
+            StreamCommand::Group => {
                 let words: &[&[u8]] =
                     &[b"XREADGROUP", b"GROUP", &self.group, CONSUMER, b"COUNT", count, b"STREAMS", STREAM, b">"];
                 push_command(out, words);
@@ -194,29 +193,29 @@ impl Consumer for Stream {
     }
 
     fn take(&mut self, reply: &[u8], out: &mut Vec<u8>) -> Result<u64, BenchError> {
-        let mut walk = Walk::new(reply);
-        match self.way {
-            Way::Range => {}
-            Way::Read | Way::Group => {
+        let mut cursor = ReplyCursor::new(reply);
+        match self.command {
+            StreamCommand::Range => {}
+            StreamCommand::Read | StreamCommand::Group => {
                 // One stream: its name and its entries.
-                if walk.array()?.is_none() {
+                if cursor.array()?.is_none() {
                     return Ok(0);
                 }
-                walk.array()?;
-                walk.bulk()?;
+                cursor.array()?;
+                cursor.bulk()?;
             }
         }
-        let events = walk.array()?.unwrap_or(0);
-        if matches!(self.way, Way::Group) {
+        let events = cursor.array()?.unwrap_or(0);
+        if matches!(self.command, StreamCommand::Group) {
             begin_acknowledgement(out, &[b"XACK", STREAM, &self.group], events);
         }
         for _ in 0..events {
-            walk.array()?;
-            let id = walk.bulk()?;
-            walk.skip(1)?;
-            match self.way {
-                Way::Group => push_word(out, id),
-                Way::Range | Way::Read => {
+            cursor.array()?;
+            let id = cursor.bulk()?;
+            cursor.skip(1)?;
+            match self.command {
+                StreamCommand::Group => push_word(out, id),
+                StreamCommand::Range | StreamCommand::Read => {
                     self.last.clear();
                     self.last.extend_from_slice(id);
                 }
@@ -226,7 +225,7 @@ impl Consumer for Stream {
     }
 }
 
-/// The words before the events' own; nothing where there are none.
+/// The words before the events' own; nothing if there are no events.
 fn begin_acknowledgement(out: &mut Vec<u8>, words: &[&[u8]], events: usize) {
     if events > 0 {
         out.extend_from_slice(format!("*{}\r\n", words.len() + events).as_bytes());
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_acknowledges_what_it_has_read_and_a_gap_ends_it() {
+    fn a_group_acknowledges_its_events_and_a_gap_ends_the_run() {
         let (mut consumer, mut out) = (consumer(Source::Group, 5, 0), Vec::new());
         assert!(text(&consumer.prepare()[1]).ends_with("$6 CREATE $1 * $15 keytide-bench-0 $1 5 "));
         let row = |op: &str| format!("*5\r\n:8\r\n$1\r\nk\r\n$3\r\n{op}\r\n*2\r\n:1\r\n:2\r\n:9\r\n");

@@ -1,4 +1,4 @@
-//! `read`: consumers of a history, each asking for its next events when it has looked at the last ones.
+//! `read`: consumers of a history, each requesting its next events when it has handled the last ones.
 
 mod consumer;
 mod reply;
@@ -16,40 +16,40 @@ use crate::report::Report;
 use crate::scan::Scanner;
 use consumer::{Consumer, STREAM};
 use keytide_net::net_ring::{ConnectionId, NetEvent, NetOps};
-use reply::Walk;
+use reply::ReplyCursor;
 use std::time::{Duration, Instant};
 
-/// What a reply may have at once, more or less; longer ones come in several pieces.
+/// The approximate most bytes of a reply received at once; longer ones arrive in several pieces.
 const BURST_BYTES: usize = 64 << 10;
 
-/// A sleeping thread looks at the clock at least so often.
-const LOOK: Duration = Duration::from_millis(50);
+/// A sleeping thread reads the clock at least this often.
+const CLOCK_CHECK: Duration = Duration::from_millis(50);
 
-/// What a client's reply will be to.
-enum Stage {
-    /// The commands before a pass; those that are left, the next one last.
+/// What a client's next reply belongs to.
+enum Step {
+    /// The commands before a pass; those still to be sent, the next one last.
     Preparing(Vec<Vec<u8>>),
     /// A request for events.
     Reading,
-    /// The acknowledgement of so many events.
+    /// The acknowledgement of this many events.
     Acknowledging(u64),
-    /// Nothing: all is read.
+    /// Nothing: everything is read.
     Over,
 }
 
 struct Client {
     id: ConnectionId,
     consumer: Box<dyn Consumer>,
-    stage: Stage,
+    step: Step,
     scanner: Scanner,
-    /// What has come of the reply.
+    /// The received part of the reply.
     reply: Vec<u8>,
     is_whole: bool,
-    /// `None` while it is with the kernel.
+    /// `None` while the kernel has it.
     buffer: Option<Vec<u8>>,
-    /// When the step began.
+    /// The start of the step.
     began_ns: u64,
-    /// Events of this pass that were read.
+    /// The number of events read in this pass.
     events: u64,
     passes_left: u64,
 }
@@ -65,10 +65,10 @@ struct Reading<'a> {
     failure: Option<BenchError>,
 }
 
-/// Runs.
+/// Runs the consumers.
 ///
 /// # Errors
-/// Whatever ends a run early.
+/// Anything that ends a run early.
 pub fn run(options: &ReadOptions) -> Result<Report, BenchError> {
     options.check()?;
     if let Some(core) = options.run.cores.first() {
@@ -84,7 +84,7 @@ pub fn run(options: &ReadOptions) -> Result<Report, BenchError> {
     let client = |(number, id)| Client {
         id,
         consumer: consumer::consumer(options.source, begin, number),
-        stage: Stage::Over,
+        step: Step::Over,
         scanner: Scanner::default(),
         reply: Vec::new(),
         is_whole: false,
@@ -125,7 +125,7 @@ pub fn run(options: &ReadOptions) -> Result<Report, BenchError> {
             (shown_ns, shown_events) = (now, reading.events);
         }
         if handled == 0 && options.run.wait != Some(Wait::Spin) {
-            ring.park(Some(LOOK), || true).map_err(BenchError::RingFailed)?;
+            ring.park(Some(CLOCK_CHECK), || true).map_err(BenchError::RingFailed)?;
         }
     }
     let after = Sample::take(options.run.server_pid)?;
@@ -133,7 +133,7 @@ pub fn run(options: &ReadOptions) -> Result<Report, BenchError> {
     Ok(reading.report(&before, &after))
 }
 
-/// Writes the events; returns the position of the first one of a Keytide.
+/// Writes the events; returns the position of a Keytide's first one.
 fn write_events(options: &ReadOptions) -> Result<u64, BenchError> {
     let (addr, value_bytes) = (&options.run.addr, options.value_bytes);
     let keys = KeySpace::new(b"key:", options.keys, None)?.each();
@@ -164,7 +164,7 @@ impl Reading<'_> {
                     self.failure.get_or_insert(error.into());
                     return;
                 }
-                if replies + usize::from(client.is_whole) > 1 || matches!(client.stage, Stage::Over) {
+                if replies + usize::from(client.is_whole) > 1 || matches!(client.step, Step::Over) {
                     self.failure.get_or_insert(BenchError::Unasked);
                     return;
                 }
@@ -183,26 +183,26 @@ impl Reading<'_> {
                 self.failure.get_or_insert(client::gone(&reason));
                 return;
             }
-            // We close none, and listen nowhere.
+            // The load closes no connections and does not listen.
             NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => return,
         };
         let client = &self.clients[index];
         if client.is_whole
             && client.buffer.is_some()
-            && let Err(error) = self.go_on(ops, index)
+            && let Err(error) = self.proceed(ops, index)
         {
             self.failure.get_or_insert(error);
         }
     }
 
-    /// What follows from a whole reply.
-    fn go_on(&mut self, ops: &mut NetOps, index: usize) -> Result<(), BenchError> {
+    /// Continues after a complete reply.
+    fn proceed(&mut self, ops: &mut NetOps, index: usize) -> Result<(), BenchError> {
         let client = &mut self.clients[index];
         client.is_whole = false;
         let reply = std::mem::take(&mut client.reply);
-        match std::mem::replace(&mut client.stage, Stage::Over) {
-            Stage::Preparing(left) => self.prepare(ops, index, left),
-            Stage::Reading => {
+        match std::mem::replace(&mut client.step, Step::Over) {
+            Step::Preparing(left) => self.prepare(ops, index, left),
+            Step::Reading => {
                 let Some(mut acknowledgement) = client.buffer.take() else { return Ok(()) };
                 acknowledgement.clear();
                 let events = client.consumer.take(&reply, &mut acknowledgement)?;
@@ -215,21 +215,21 @@ impl Reading<'_> {
                     client.buffer = Some(acknowledgement);
                     self.end_step(ops, index, events);
                 } else {
-                    client.stage = Stage::Acknowledging(events);
+                    client.step = Step::Acknowledging(events);
                     self.send(ops, index, acknowledgement);
                 }
             }
-            Stage::Acknowledging(events) => {
-                let acknowledged = Walk::new(&reply).integer()?;
+            Step::Acknowledging(events) => {
+                let acknowledged = ReplyCursor::new(&reply).integer()?;
                 if u64::try_from(acknowledged) != Ok(events) {
                     let message = format!("{acknowledged} of {events} events were acknowledged");
                     return Err(BenchError::History(message));
                 }
                 self.end_step(ops, index, events);
             }
-            Stage::Over => return Err(BenchError::Unasked),
+            Step::Over => return Err(BenchError::Unasked),
         }
-        // Its memory is used again.
+        // Its memory is reused.
         let client = &mut self.clients[index];
         client.reply = reply;
         client.reply.clear();
@@ -244,11 +244,11 @@ impl Reading<'_> {
         self.prepare(ops, index, commands);
     }
 
-    /// Sends the last one of these, or begins to read.
+    /// Sends the last one of these, or starts reading.
     fn prepare(&mut self, ops: &mut NetOps, index: usize, mut commands: Vec<Vec<u8>>) {
         match commands.pop() {
             Some(command) => {
-                self.clients[index].stage = Stage::Preparing(commands);
+                self.clients[index].step = Step::Preparing(commands);
                 self.send(ops, index, command);
             }
             None => self.begin_step(ops, index),
@@ -259,7 +259,7 @@ impl Reading<'_> {
         let now = self.now();
         let client = &mut self.clients[index];
         client.began_ns = now;
-        client.stage = Stage::Reading;
+        client.step = Step::Reading;
         let mut buffer = client.buffer.take().unwrap_or_default();
         buffer.clear();
         client.consumer.ask(self.options.count.min(self.options.events - client.events), &mut buffer);

@@ -1,22 +1,22 @@
-//! Going through a whole reply of the second version of the protocol, without copying.
+//! A cursor over a complete RESP2 reply, without copying.
 
 use crate::error::BenchError;
 use crate::scan::ScanError;
 
-/// A place in a reply. The scanner has found the reply whole and well-formed; here it may still be another one than
-/// the command should have.
+/// A position in a reply. The scanner has found the reply complete and well-formed; it may still not be the expected
+/// one.
 #[derive(Clone, Copy, Debug)]
-pub struct Walk<'a> {
+pub struct ReplyCursor<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Walk<'a> {
-    /// The beginning of a reply.
-    pub fn new(reply: &'a [u8]) -> Walk<'a> {
-        Walk { rest: reply }
+impl<'a> ReplyCursor<'a> {
+    /// The start of a reply.
+    pub fn new(reply: &'a [u8]) -> ReplyCursor<'a> {
+        ReplyCursor { rest: reply }
     }
 
-    /// An array's length; its elements come next. `None` if it is nil.
+    /// The length of an array, whose elements follow. `None` if it is nil.
     pub fn array(&mut self) -> Result<Option<usize>, BenchError> {
         self.header(b'*')
     }
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
         Ok(&bytes[..length])
     }
 
-    /// Passes over so many values, whatever they are.
+    /// Skips this many values of any type.
     pub fn skip(&mut self, values: usize) -> Result<(), BenchError> {
         let mut left = values;
         while left > 0 {
@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The error for a reply that is not what it should be.
+    /// The error for an unexpected reply.
     pub fn unlike(&self, expected: &str) -> BenchError {
         let rest = String::from_utf8_lossy(&self.rest[..self.rest.len().min(40)]);
         ScanError::Malformed(format!("{rest}, where {expected} should be")).into()
@@ -87,22 +87,22 @@ mod tests {
 
     #[test]
     fn values_are_passed_over_with_all_that_is_in_them() {
-        let mut walk = Walk::new(b"*3\r\n*2\r\n$2\r\n\r\n\r\n*-1\r\n$-1\r\n:5\r\n:-7\r\n$3\r\nabc\r\n");
-        assert_eq!(walk.array().unwrap(), Some(3));
-        walk.skip(2).unwrap();
-        assert_eq!(walk.integer().unwrap(), 5);
-        assert_eq!(walk.integer().unwrap(), -7);
-        assert_eq!(walk.bulk().unwrap(), b"abc");
-        assert!(walk.skip(1).is_err());
+        let mut cursor = ReplyCursor::new(b"*3\r\n*2\r\n$2\r\n\r\n\r\n*-1\r\n$-1\r\n:5\r\n:-7\r\n$3\r\nabc\r\n");
+        assert_eq!(cursor.array().unwrap(), Some(3));
+        cursor.skip(2).unwrap();
+        assert_eq!(cursor.integer().unwrap(), 5);
+        assert_eq!(cursor.integer().unwrap(), -7);
+        assert_eq!(cursor.bulk().unwrap(), b"abc");
+        assert!(cursor.skip(1).is_err());
     }
 
     #[test]
     fn another_value_than_expected_is_an_error() {
-        assert!(Walk::new(b":5\r\n").array().is_err());
-        assert!(Walk::new(b"$5\r\nab\r\n").bulk().is_err());
-        assert!(Walk::new(b"+OK\r\n").integer().is_err());
-        assert!(Walk::new(b"").array().is_err());
-        assert_eq!(Walk::new(b"*-1\r\n").array().unwrap(), None);
-        assert_eq!(Walk::new(b"$-1\r\n").bulk().unwrap(), b"");
+        assert!(ReplyCursor::new(b":5\r\n").array().is_err());
+        assert!(ReplyCursor::new(b"$5\r\nab\r\n").bulk().is_err());
+        assert!(ReplyCursor::new(b"+OK\r\n").integer().is_err());
+        assert!(ReplyCursor::new(b"").array().is_err());
+        assert_eq!(ReplyCursor::new(b"*-1\r\n").array().unwrap(), None);
+        assert_eq!(ReplyCursor::new(b"$-1\r\n").bulk().unwrap(), b"");
     }
 }

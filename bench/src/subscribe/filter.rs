@@ -1,4 +1,4 @@
-//! What each subscription asks for: the commands, and the filters in them.
+//! The subscriptions' commands and the filters in them.
 
 use super::options::{Filter, From, Kind, SubscribeOptions};
 use crate::commands::push_command;
@@ -6,27 +6,27 @@ use crate::error::BenchError;
 use std::fs;
 use std::path::Path;
 
-/// The channel of messages that are published.
+/// The channel of published messages.
 pub const CHANNEL: &[u8] = b"keytide-bench";
 
 /// The commands of the subscriptions, by their number.
 #[derive(Debug)]
-pub struct Commands {
+pub struct SubscribeCommands {
     kind: Kind,
     filter: Filter,
     from: From,
     checkpoint: Option<u64>,
-    /// Between the numbers of two prefixes.
+    /// The distance between the numbers of two prefixes.
     stride: u32,
     regexes: Vec<String>,
 }
 
-impl Commands {
-    /// Those that the options ask for.
+impl SubscribeCommands {
+    /// The commands for these options.
     ///
     /// # Errors
-    /// If the file of regexes can't be read, or has none.
-    pub fn new(options: &SubscribeOptions) -> Result<Commands, BenchError> {
+    /// If the file of regexes cannot be read, or is empty.
+    pub fn new(options: &SubscribeOptions) -> Result<SubscribeCommands, BenchError> {
         let regexes = match options.filter {
             Filter::Regex => read_regexes(&options.regexes)?,
             Filter::All | Filter::Prefix | Filter::Hostile => Vec::new(),
@@ -34,10 +34,10 @@ impl Commands {
         // One prefix has the first digits of ten keys.
         let stride = (options.keys / 10 / u32::try_from(options.subscriptions).unwrap_or(u32::MAX).max(1)).max(1);
         let SubscribeOptions { kind, filter, from, checkpoint, .. } = *options;
-        Ok(Commands { kind, filter, from, checkpoint, stride, regexes })
+        Ok(SubscribeCommands { kind, filter, from, checkpoint, stride, regexes })
     }
 
-    /// Adds the command that makes subscription `number`, from 0.
+    /// Appends the command of subscription `number`, from 0.
     pub fn push(&self, number: usize, out: &mut Vec<u8>) {
         match (self.kind, self.filter) {
             (Kind::Pubsub, _) => push_command(out, &[b"SUBSCRIBE", CHANNEL]),
@@ -73,15 +73,15 @@ impl Commands {
     }
 }
 
-/// A prefix that no key has: all digits of a key but its last one, and then something else. So every key begins as
-/// some of the prefixes do, and differs from them in its last byte at the earliest.
+/// A prefix that no key has: all digits of a key but its last one, and then something else. So every key begins like
+/// some of the prefixes, and differs from them in its last byte at the earliest.
 fn prefix(number: usize, stride: u32) -> String {
     format!("key:{:011}x", number as u64 * u64::from(stride))
 }
 
-/// A regex that no key matches, of a kind that makes an automaton remember many beginnings at once: the number of its
-/// states grows exponentially with the counts in it, or with how many such are looked for together. All of its bytes
-/// are in the keys, so that it cannot be told to be futile by these, and its end makes it another one than the rest.
+/// A regex that no key matches and that makes an automaton track many beginnings at once: the number of its states
+/// grows exponentially with the counts in it, or with the number of such regexes that are searched together. All of its
+/// bytes occur in the keys, so that they cannot be used to rule it out, and its end makes it different from the others.
 fn hostile(number: usize) -> String {
     let (digits, other, count) = (number % 100, number / 10 % 100, 2 + number % 7);
     let (digit, last) = (digits % 10, other % 10);
@@ -95,7 +95,7 @@ fn hostile(number: usize) -> String {
     format!("{body}e{number:03}")
 }
 
-/// The regexes of a file: one in each line, but for lines that begin with `#` and empty ones.
+/// The regexes of a file, one per line; empty lines and lines that begin with `#` are skipped.
 fn read_regexes(path: &Path) -> Result<Vec<String>, BenchError> {
     let text = fs::read_to_string(path).map_err(|source| BenchError::File { path: path.to_owned(), source })?;
     let is_regex = |line: &&str| !line.is_empty() && !line.starts_with('#');
@@ -115,7 +115,7 @@ mod tests {
 
     fn asked(options: &str, number: usize) -> String {
         let mut out = Vec::new();
-        Commands::new(&parsed(options).unwrap()).unwrap().push(number, &mut out);
+        SubscribeCommands::new(&parsed(options).unwrap()).unwrap().push(number, &mut out);
         let text = String::from_utf8(out).unwrap();
         // Without the lengths.
         text.split("\r\n").filter(|line| !line.starts_with(['*', '$']) || *line == "$all").collect::<Vec<_>>().join(" ")
@@ -143,15 +143,15 @@ mod tests {
         let options = format!("--filter regex --regexes {}", path.display());
         let found = [0, 1, 2].map(|number| asked(&options, number).trim().to_owned());
         fs::write(&path, "# nothing\n").unwrap();
-        let refused = Commands::new(&parsed(&options).unwrap());
+        let refused = SubscribeCommands::new(&parsed(&options).unwrap());
         fs::remove_file(&path).unwrap();
         assert!(found[0].ends_with("REGEX ^a") && found[1].ends_with("REGEX .*b") && found[2] == found[0]);
         assert!(matches!(refused, Err(BenchError::Options(_))));
-        assert!(matches!(Commands::new(&parsed(&options).unwrap()), Err(BenchError::File { .. })));
+        assert!(matches!(SubscribeCommands::new(&parsed(&options).unwrap()), Err(BenchError::File { .. })));
     }
 
     #[test]
-    fn filters_differ_and_no_key_has_what_they_want() {
+    fn filters_differ_and_no_key_matches_them() {
         assert_eq!((0..10_000).map(|number| prefix(number, 1)).collect::<HashSet<_>>().len(), 10_000);
         assert_eq!((0..1000).map(hostile).collect::<HashSet<_>>().len(), 1000);
         for number in 0..1000 {

@@ -1,29 +1,29 @@
-//! `subscribe`: subscribers, what they receive, and what they cost the server and its writers.
+//! `subscribe`: subscribers, the events that they receive, and their cost for the server and its writers.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`filter`] | what is asked for |
-//! | [`push`] | what comes |
-//! | [`tally`] | what is counted of it |
-//! | [`subscriber`] | the connections that subscribe |
-//! | [`stamps`] | writes that say when they were due |
-//! | [`beside`] | threads that load the server meanwhile |
+//! | [`filter`] | the subscriptions' commands |
+//! | [`push`] | the messages of the server |
+//! | [`tally`] | counts of these messages |
+//! | [`subscriber`] | the subscribing connections |
+//! | [`stamped_writes`] | writes whose values contain their due time |
+//! | [`background_load`] | threads that load the server meanwhile |
 //!
-//! Subscribers, writers and probes are one process, so that there is one clock, and so that the server's CPU is taken at
-//! the first write and at the last push. Each has a thread on the load's first core, but for the stamped writes, which
-//! share the subscribers'.
+//! Subscribers, writers and probes are one process, so that there is one clock, and so that the server's CPU time is
+//! read at the first write and at the last push. Each has a thread on the load's first core, except the stamped writes,
+//! which share the subscribers' thread.
 
-mod beside;
+mod background_load;
 mod filter;
 pub mod options;
 mod push;
-mod stamps;
+mod stamped_writes;
 mod subscriber;
 mod tally;
 
 use crate::client::{self, SILENCE_NS_MAX};
-use crate::commands::Commands as Writes;
+use crate::commands::Commands;
 use crate::cpu::{self, Sample};
 use crate::error::BenchError;
 use crate::fill;
@@ -32,8 +32,8 @@ use crate::latency::Latencies;
 use crate::options::{Wait, Workload, name_of};
 use crate::progress::{self, Progress};
 use crate::report::Report;
-use beside::Beside;
-use filter::Commands;
+use background_load::BackgroundLoad;
+use filter::SubscribeCommands;
 use options::{Filter, From, Kind, SubscribeOptions, Writer};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -41,30 +41,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use subscriber::{Measured, Subscribers};
-pub use tally::Delivery;
 
-/// Nothing comes any more if nothing has come for so long after the last write. Nanoseconds.
+/// The time without any push after the last write after which no more are expected, in nanoseconds.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
-/// What a run has given, before it is put into words.
-struct Outcome {
+/// The results of a run, before they become a report.
+struct RunOutcome {
     measured: Measured,
     before: Sample,
     after: Sample,
-    /// Writes, events or pushes, by what writes.
+    /// Writes, events or pushes, depending on the writer.
     operations: u64,
     seconds: f64,
     latencies: Latencies,
     unanswered: u64,
 }
 
-/// Runs.
+/// Runs the subscribers.
 ///
 /// # Errors
-/// Whatever ends a run early.
+/// Anything that ends a run early.
 pub fn run(options: &SubscribeOptions) -> Result<Report, BenchError> {
     options.check()?;
-    let commands = Commands::new(options)?;
+    let commands = SubscribeCommands::new(options)?;
     if let Some(core) = options.run.cores.first() {
         cpu::pin(*core)?;
     }
@@ -72,7 +71,7 @@ pub fn run(options: &SubscribeOptions) -> Result<Report, BenchError> {
     if options.fill > 0 {
         progress.show("writing the events");
         let keys = KeySpace::new(b"key:", options.keys, None)?.each();
-        let writes = Writes::filling(Workload::Set, options.value_bytes);
+        let writes = Commands::filling(Workload::Set, options.value_bytes);
         fill::write(&options.run.addr, writes, keys, Some(options.fill))?;
     }
     let seed = SmallRng::from_os_rng().random::<u32>().into();
@@ -85,8 +84,12 @@ pub fn run(options: &SubscribeOptions) -> Result<Report, BenchError> {
     report(options, outcome, seed)
 }
 
-/// Nothing of ours writes: what comes is counted.
-fn watch(options: &SubscribeOptions, commands: &Commands, progress: &mut Progress) -> Result<Outcome, BenchError> {
+/// Without a writer of its own: counts the events that arrive.
+fn watch(
+    options: &SubscribeOptions,
+    commands: &SubscribeCommands,
+    progress: &mut Progress,
+) -> Result<RunOutcome, BenchError> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let refused = |source| BenchError::File { path: "the handler of SIGINT".into(), source };
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&is_interrupted)).map_err(refused)?;
@@ -94,21 +97,21 @@ fn watch(options: &SubscribeOptions, commands: &Commands, progress: &mut Progres
     let before = Sample::take(options.run.server_pid)?;
     let origin = Instant::now();
     let each = options.events.map(|events| events * options.subscriptions as u64);
-    let mut shown = Shown::new(progress);
+    let mut shown = RunProgress::new(progress);
     for pass in 1..=options.passes {
         let mut subscribers = Subscribers::connect(options, commands, &mut measured, 0)?;
         subscribers.start(origin);
         subscribers.subscribe();
         subscribers.until(|now, measured| {
             let events = measured.delivery.events;
-            shown.look(now, measured, each.map(|each| events as f64 / (each * options.passes) as f64));
+            shown.update(now, measured, each.map(|each| events as f64 / (each * options.passes) as f64));
             let last_ns = measured.pushed_ns.map_or(0, |(_, last)| last);
             if options.from == From::Start && each.is_some() && now > last_ns.saturating_add(SILENCE_NS_MAX) {
                 return Err(BenchError::Silent { seconds: SILENCE_NS_MAX / 1_000_000_000 });
             }
             let is_whole = each.is_some_and(|each| events >= each * pass);
             let is_late = options.seconds.is_some_and(|seconds| now as f64 / 1e9 > seconds);
-            // Relaxed: nothing else is read that its writer, a signal handler of this process, has written.
+            // Relaxed: the flag is set by a signal handler of this process, and no other data depends on it.
             Ok(is_whole || is_late || is_interrupted.load(Ordering::Relaxed))
         })?;
     }
@@ -116,45 +119,45 @@ fn watch(options: &SubscribeOptions, commands: &Commands, progress: &mut Progres
     measured.delivery.expected = each.map(|each| each * options.passes);
     let seconds = measured.pushed_ns.map_or_else(|| origin.elapsed().as_secs_f64(), |(_, last)| last as f64 / 1e9);
     let (operations, latencies) = (measured.delivery.events, Latencies::default());
-    Ok(Outcome { measured, before, after, operations, seconds, latencies, unanswered: 0 })
+    Ok(RunOutcome { measured, before, after, operations, seconds, latencies, unanswered: 0 })
 }
 
-/// Writes as fast as they are answered.
+/// Writes as fast as the server answers.
 fn load(
     options: &SubscribeOptions,
-    commands: &Commands,
+    commands: &SubscribeCommands,
     seed: u64,
     progress: &mut Progress,
-) -> Result<Outcome, BenchError> {
+) -> Result<RunOutcome, BenchError> {
     let mut measured = Measured::default();
     let mut subscribers = Subscribers::connect(options, commands, &mut measured, seed)?;
     subscribers.subscribe();
     subscribers.until_live()?;
-    let mut beside = Beside::connect(options, seed)?;
+    let mut background = BackgroundLoad::connect(options, seed)?;
     settle(options, &mut subscribers)?;
     let turns = Turns::begin(options);
     let mut before = Before::take(options)?;
     let origin = Instant::now();
     subscribers.start(origin);
-    beside.start(origin);
+    background.start(origin);
     let (mut ended_ns, is_all) = (None, options.filter == Filter::All);
     let copies = options.subscriptions as u64;
-    let (mut shown, total) = (Shown::new(progress), options.warmup_seconds + options.seconds());
+    let (mut shown, total) = (RunProgress::new(progress), options.warmup_seconds + options.seconds());
     subscribers.until(|now, measured| {
-        shown.look(now, measured, options.requests.is_none().then_some(now as f64 / 1e9 / total));
-        before.look(options, now)?;
-        if !beside.is_over()? {
+        shown.update(now, measured, options.requests.is_none().then_some(now as f64 / 1e9 / total));
+        before.update(options, now)?;
+        if !background.is_over()? {
             return Ok(false);
         }
         let ended_ns = *ended_ns.get_or_insert(now);
-        let Some(written) = &beside.written else { return Err(BenchError::Nothing) };
-        // With a warm-up it is not known how many writes there were.
+        let Some(written) = &background.written else { return Err(BenchError::Nothing) };
+        // With a warm-up the number of writes is unknown.
         let expected = written.latencies.count() * if is_all { copies } else { 0 };
         let last_ns = measured.pushed_ns.map_or(0, |(_, last)| last).max(ended_ns);
         Ok(measured.delivery.events >= expected || now > last_ns.saturating_add(PATIENCE_NS))
     })?;
     let after = Sample::take(options.run.server_pid)?;
-    let (Some(written), probed) = (beside.written.take(), beside.probed.take()) else {
+    let (Some(written), probed) = (background.written.take(), background.probed.take()) else {
         return Err(BenchError::Nothing);
     };
     let operations = written.latencies.count();
@@ -166,18 +169,18 @@ fn load(
     delivery.longest_turn_us = turns.longest_us(options);
     delivery.expected = (is_all && options.warmup_seconds == 0.0).then_some(operations * copies);
     delivery.probes_unanswered = probed.as_ref().map(|probed| probed.unanswered);
-    // Of the probes, where there are some: the writers' are those of full pipelines.
+    // From the probes, if there are any: the writers' latencies are those of full pipelines.
     let latencies = probed.map_or(written.latencies, |probed| probed.latencies);
-    Ok(Outcome { measured, before: before.sample, after, operations, seconds, latencies, unanswered: 0 })
+    Ok(RunOutcome { measured, before: before.sample, after, operations, seconds, latencies, unanswered: 0 })
 }
 
-/// Writes when they are due, whatever the server does, and measures how long each takes to be pushed.
+/// Writes when a write is due, whatever the server does, and measures the time until each push.
 fn stamped(
     options: &SubscribeOptions,
-    commands: &Commands,
+    commands: &SubscribeCommands,
     seed: u64,
     progress: &mut Progress,
-) -> Result<Outcome, BenchError> {
+) -> Result<RunOutcome, BenchError> {
     let mut measured = Measured::default();
     let mut subscribers = Subscribers::connect(options, commands, &mut measured, seed)?;
     subscribers.subscribe();
@@ -185,10 +188,10 @@ fn stamped(
     settle(options, &mut subscribers)?;
     let mut before = Before::take(options)?;
     subscribers.start(Instant::now());
-    let mut shown = Shown::new(progress);
+    let mut shown = RunProgress::new(progress);
     let unanswered = subscribers.until_pushed(PATIENCE_NS, |now, measured| {
-        shown.look(now, measured, None);
-        before.look(options, now)
+        shown.update(now, measured, None);
+        before.update(options, now)
     })?;
     let after = Sample::take(options.run.server_pid)?;
     let operations = measured.latencies.count();
@@ -199,10 +202,10 @@ fn stamped(
     }
     measured.delivery.expected = Some(measured.delivery.events + unanswered);
     let latencies = std::mem::take(&mut measured.latencies);
-    Ok(Outcome { measured, before: before.sample, after, operations, seconds, latencies, unanswered })
+    Ok(RunOutcome { measured, before: before.sample, after, operations, seconds, latencies, unanswered })
 }
 
-/// The server's CPU time before what is measured: at the start, then at the end of the warm-up.
+/// The server's CPU time before the measurement: at the start, then at the end of the warm-up.
 struct Before {
     sample: Sample,
     is_warm: bool,
@@ -214,8 +217,8 @@ impl Before {
         Ok(Before { sample: Sample::take(options.run.server_pid)?, is_warm })
     }
 
-    /// To be called again and again, `now` nanoseconds since the start.
-    fn look(&mut self, options: &SubscribeOptions, now: u64) -> Result<(), BenchError> {
+    /// To be called repeatedly, `now` nanoseconds since the start.
+    fn update(&mut self, options: &SubscribeOptions, now: u64) -> Result<(), BenchError> {
         if !self.is_warm && now as f64 / 1e9 >= options.warmup_seconds {
             *self = Before { sample: Sample::take(options.run.server_pid)?, is_warm: true };
         }
@@ -224,19 +227,19 @@ impl Before {
 }
 
 /// The progress line of a run.
-struct Shown<'a> {
+struct RunProgress<'a> {
     progress: &'a mut Progress,
-    /// When it was shown, nanoseconds since the start, and how many events there were then.
+    /// The time of the last update, in nanoseconds since the start, and the number of events then.
     last: (u64, u64),
 }
 
-impl Shown<'_> {
-    fn new(progress: &mut Progress) -> Shown<'_> {
-        Shown { progress, last: (0, 0) }
+impl RunProgress<'_> {
+    fn new(progress: &mut Progress) -> RunProgress<'_> {
+        RunProgress { progress, last: (0, 0) }
     }
 
     #[inline]
-    fn look(&mut self, now_ns: u64, measured: &Measured, done: Option<f64>) {
+    fn update(&mut self, now_ns: u64, measured: &Measured, done: Option<f64>) {
         if !self.progress.is_shown() || now_ns < self.last.0 + progress::EVERY.as_nanos() as u64 {
             return;
         }
@@ -248,13 +251,13 @@ impl Shown<'_> {
     }
 }
 
-/// Lets the server end what it does for the subscriptions in the background.
+/// Waits while the server does background work for the subscriptions.
 fn settle(options: &SubscribeOptions, subscribers: &mut Subscribers<'_>) -> Result<(), BenchError> {
     let until = Instant::now() + Duration::from_secs_f64(options.settle_seconds);
     subscribers.until(|_, _| Ok(Instant::now() >= until))
 }
 
-/// The longest turn of a Keytide, which it tells since it was asked to forget.
+/// The longest turn of a Keytide, which it reports since a reset.
 struct Turns {
     is_known: bool,
 }
@@ -265,20 +268,20 @@ impl Turns {
         Turns { is_known: options.kind == Kind::Keytide && is_reset() }
     }
 
-    /// None where the server does not tell.
+    /// `None` if the server does not report it.
     fn longest_us(&self, options: &SubscribeOptions) -> Option<f64> {
         let info = self.is_known.then(|| client::ask(&options.run.addr, &[b"INFO"]).ok()).flatten()?;
         field(&String::from_utf8_lossy(&info), "longest_turn_us")?.parse().ok()
     }
 }
 
-/// A field of what INFO answers.
+/// A field of INFO's reply.
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
-fn report(options: &SubscribeOptions, outcome: Outcome, seed: u64) -> Result<Report, BenchError> {
-    let Outcome { measured, before, after, operations, seconds, latencies, unanswered } = outcome;
+fn report(options: &SubscribeOptions, outcome: RunOutcome, seed: u64) -> Result<Report, BenchError> {
+    let RunOutcome { measured, before, after, operations, seconds, latencies, unanswered } = outcome;
     let Measured { mut delivery, pushed_ns, .. } = measured;
     let (is_load, is_stamped) = (options.writer == Writer::Load, options.writer == Writer::Stamps);
     if operations == 0 {

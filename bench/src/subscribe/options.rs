@@ -5,7 +5,7 @@ use crate::options::{RunOptions, first_broken};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// Digits of a time that a value carries.
+/// The digits of a time in a value.
 pub const STAMP_BYTES: usize = 20;
 
 /// Options of `subscribe`.
@@ -13,19 +13,19 @@ pub const STAMP_BYTES: usize = 20;
 pub struct SubscribeOptions {
     #[command(flatten)]
     pub run: RunOptions,
-    /// What is subscribed to
+    /// Kind of subscription
     #[arg(long, value_enum, default_value_t = Kind::Keytide)]
     pub kind: Kind,
-    /// What each subscription lets through
+    /// Filter of each subscription
     #[arg(long, value_enum, default_value_t = Filter::All)]
     pub filter: Filter,
-    /// The regexes of --filter regex, one in each line; lines with # are skipped
+    /// The regexes of --filter regex, one per line; lines with # are skipped
     #[arg(long, value_name = "FILE", default_value = "bench/regexes.txt")]
     pub regexes: PathBuf,
-    /// Subscriptions, of all connections together; 0 to measure without
+    /// Subscriptions of all connections together; 0 to measure without
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub subscriptions: usize,
-    /// Connections that subscribe
+    /// Subscribing connections
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub connections: usize,
     /// Where the subscriptions of a Keytide begin
@@ -43,37 +43,37 @@ pub struct SubscribeOptions {
     /// Commands in flight on each of them
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub pipeline: u32,
-    /// Different keys
+    /// Number of different keys
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub keys: u32,
-    /// Bytes of a value
+    /// Size of a value in bytes
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub value_bytes: usize,
     /// Writes per second of --writer stamps
     #[arg(long, value_name = "R", default_value_t = 10_000.0)]
     pub rate: f64,
-    /// Ends after so many writes, and their events
+    /// Ends after this many writes, and their events
     #[arg(long, value_name = "N", conflicts_with = "seconds")]
     pub requests: Option<u64>,
-    /// Ends after so many seconds [default: 5 where there is a writer]
+    /// Ends after this many seconds [default: 5 with a writer]
     #[arg(long, value_name = "S")]
     pub seconds: Option<f64>,
-    /// Writes for so long before anything is measured
+    /// Seconds to write before measuring starts
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub warmup_seconds: f64,
-    /// Waits for so long between the last subscription and the first write
+    /// Seconds to wait between the last subscription and the first write
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub settle_seconds: f64,
-    /// Without a writer: ends after so many events of each subscription
+    /// Without a writer: ends after this many events of each subscription
     #[arg(long, value_name = "N")]
     pub events: Option<u64>,
-    /// With --events: how often all connections are made anew and subscribe again
+    /// With --events: how often all connections are reopened and subscribe again
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub passes: u64,
-    /// First writes so many SETs, over the keys in turn
+    /// First writes this many SETs, over the keys in turn
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub fill: u64,
-    /// GETs per second beside --writer load, on a connection of their own: what a client waits for meanwhile
+    /// GETs per second beside --writer load, on a connection of their own: measures a client's latency meanwhile
     #[arg(long, value_name = "R")]
     pub probe_rate: Option<f64>,
     /// Subscriptions per second that are added beside --writer load, with filters of their own
@@ -81,58 +81,58 @@ pub struct SubscribeOptions {
     pub add_rate: Option<f64>,
 }
 
-/// What is subscribed to.
+/// The kind of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// CDC.SUBSCRIBE $all of a Keytide
     Keytide,
-    /// Keyspace notifications of a redis-server, which must be told to send them
+    /// Keyspace notifications of a redis-server, which must be configured to send them
     Keyspace,
     /// A channel
     Pubsub,
 }
 
-/// What a subscription lets through.
+/// The filter of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Filter {
     /// Everything
     All,
-    /// Streams with a prefix that begins as the keys do, and that none of them has
+    /// Streams with a prefix that begins like the keys, and that none of them has
     Prefix,
     /// Streams that match one of --regexes
     Regex,
-    /// Streams that match a regex that blows automata up, and that no key matches
+    /// Streams that match a regex whose automaton explodes, and that no key matches
     Hostile,
 }
 
 /// Where subscriptions begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum From {
-    /// At the first event that is there
+    /// At the first retained event
     Start,
-    /// Behind the last one
+    /// After the last event
     End,
 }
 
-/// What writes.
+/// The source of writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Writer {
     /// Nothing: it ends with --events, --seconds or an interrupt
     None,
-    /// SETs as fast as they are answered
+    /// SETs as fast as the server answers
     Load,
-    /// At --rate, whatever the server does: SETs, or PUBLISHes to a channel, of values that say when they were due.
+    /// At --rate, whatever the server does: SETs, or PUBLISHes to a channel, whose values contain their due time.
     /// Latency counts from then to the push
     Stamps,
 }
 
 impl SubscribeOptions {
-    /// How long a writer writes, if its writes are not counted. Seconds.
+    /// How long a writer writes if its writes are not counted, in seconds.
     pub fn seconds(&self) -> f64 {
         self.seconds.unwrap_or(5.0)
     }
 
-    /// Looks for what clap doesn't.
+    /// Checks the rules that clap cannot.
     ///
     /// # Errors
     /// Names the option and its bounds.
@@ -182,20 +182,24 @@ impl SubscribeOptions {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::options::{Options, Task};
     use clap::Parser;
 
-    /// The options of such a command line.
+    /// A command line with nothing but these options.
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        options: SubscribeOptions,
+    }
+
+    /// Parses the options of such a command line.
     pub fn parsed(arguments: &str) -> Result<SubscribeOptions, String> {
-        let words = ["keytide-bench", "subscribe"].into_iter().chain(arguments.split_ascii_whitespace());
-        match Options::try_parse_from(words).map_err(|error| error.to_string())?.task {
-            Task::Subscribe(options) => options.check().map(|()| options).map_err(|error| error.to_string()),
-            Task::Load(_) | Task::Read(_) | Task::Plot(_) => unreachable!("it says subscribe"),
-        }
+        let words = ["subscribe"].into_iter().chain(arguments.split_ascii_whitespace());
+        let options = Arguments::try_parse_from(words).map_err(|error| error.to_string())?.options;
+        options.check().map(|()| options).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn what_does_not_go_together_is_refused_by_name() {
+    fn a_conflicting_option_is_refused_by_name() {
         parsed("").unwrap();
         parsed("--writer load --subscriptions 0 --seconds 1").unwrap();
         for (arguments, name) in [

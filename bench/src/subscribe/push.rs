@@ -1,11 +1,11 @@
-//! What a server sends to a subscriber, in the third version of the protocol: pushes and, between them, replies.
+//! The messages of a server to a subscriber in RESP3: pushes and, between them, replies.
 //!
-//! A load that shares its core with the subscribers must not pay for what nobody looks at, so a message is read where
-//! it lies, and of an event only what a subscriber checks.
+//! A load that shares its core with the subscribers must not pay for unused data, so a message is parsed in place, and
+//! of an event only what a subscriber checks.
 
 use crate::scan::ScanError;
 
-/// One message. Whatever it borrows lies in the piece that it was read from.
+/// One message. It borrows from the piece that it was parsed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// An event of a subscription.
@@ -14,18 +14,18 @@ pub enum Message<'a> {
         id: u64,
         /// The event's position.
         position: u64,
-        /// Its data; empty where it has none, or several parts.
+        /// Its data; empty if it has none, or several parts.
         data: &'a [u8],
     },
     /// A subscription has caught up.
     CaughtUp(u64),
     /// A subscription has fallen behind.
     FellBehind(u64),
-    /// Everything of a subscription up to here was looked at.
+    /// Everything up to here was delivered or did not match.
     Checkpoint(u64),
-    /// Events of a subscription, from the first to the last of these positions, are lost.
+    /// Events between these positions, both included, are lost.
     Gap(u64, u64, u64),
-    /// A subscription has ended, for this reason.
+    /// A subscription was ended, with this reason.
     Dropped(u64, &'a [u8]),
     /// A message of a channel.
     Published(&'a [u8]),
@@ -42,16 +42,16 @@ pub enum Message<'a> {
 /// Why there is no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoMessage {
-    /// Its end has not come.
+    /// It is incomplete.
     Partial,
-    /// It never will be one.
+    /// It is malformed.
     Malformed(ScanError),
 }
 
-/// The message that these bytes begin with, and how many of them it is.
+/// The message at the start of these bytes, and its length.
 ///
 /// # Errors
-/// If it is not whole, or none.
+/// If it is incomplete or malformed.
 #[inline]
 pub fn message(bytes: &[u8]) -> Result<(Message<'_>, usize), NoMessage> {
     let mut reader = Reader { bytes, at: 0 };
@@ -70,18 +70,18 @@ pub fn message(bytes: &[u8]) -> Result<(Message<'_>, usize), NoMessage> {
 /// The messages of one connection, whose bytes come in pieces that end anywhere.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    /// A message whose end has not come.
+    /// An incomplete message.
     carry: Vec<u8>,
 }
 
-/// So many bytes are added at once to a message that lacks its end, so that little is copied beyond it.
+/// The number of bytes that are added at once to an incomplete message, so that little beyond it is copied.
 const COMPLETION_BYTES: usize = 512;
 
 impl Pieces {
-    /// Looks at the next piece; `on_message` is told each message that ends in it.
+    /// Parses the next piece; calls `on_message` for each message that ends in it.
     ///
     /// # Errors
-    /// What is no message. The connection is of no use then.
+    /// A malformed message. The connection is unusable then.
     #[inline]
     pub fn feed(&mut self, bytes: &[u8], mut on_message: impl FnMut(Message<'_>)) -> Result<(), ScanError> {
         let mut rest = bytes;
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied().ok_or(NoMessage::Partial)
     }
 
-    /// The digits up to a line's end.
+    /// The digits up to the end of a line.
     #[inline]
     fn number(&mut self) -> Result<u64, NoMessage> {
         let mut number = 0_u64;
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
         self.number()
     }
 
-    /// The bytes of a string; none of anything else, which is passed over.
+    /// The bytes of a string; empty for anything else, which is skipped.
     #[inline]
     fn value(&mut self) -> Result<&'a [u8], NoMessage> {
         match self.first()? {
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands between the first byte of a line and its end.
+    /// The rest of a line after its first byte.
     fn line(&mut self) -> Result<&'a [u8], NoMessage> {
         let rest = &self.bytes[self.at..];
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or(NoMessage::Partial)?;
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over so many values, with all that is in them.
+    /// Skips this many values, including nested ones.
     #[inline]
     fn skip(&mut self, values: u64) -> Result<(), NoMessage> {
         let mut left = values;
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_longer_than_what_is_added_at_once_comes_whole() {
+    fn a_message_longer_than_one_addition_is_read_whole() {
         let long = format!(">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5000\r\n{}\r\n:7\r\n", "x".repeat(5000));
         for size in [1, 7, 600, 1999] {
             let found = read(long.as_bytes().chunks(size)).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused() {
+    fn a_malformed_message_is_refused() {
         for stream in [
             &b"hello\r\n"[..],
             b">1\r\n$3\r\nabc\r\n",

@@ -1,12 +1,13 @@
-//! The connections that subscribe, on one thread, with the writer of stamped values among them.
+//! The subscribing connections, on one thread, with the writer of stamped values among them.
 
-use super::filter::Commands;
+use super::filter::SubscribeCommands;
 use super::options::{Filter, Kind, SubscribeOptions, Writer};
 use super::push::{Message, Pieces};
-use super::stamps::{self, Stamps};
-use super::tally::{Delivery, Subscriptions};
+use super::stamped_writes::{self, StampedWrites};
+use super::tally::Subscriptions;
 use crate::client::{self, SILENCE_NS_MAX};
 use crate::commands::push_command;
+use crate::delivery::Delivery;
 use crate::error::BenchError;
 use crate::latency::Latencies;
 use crate::options::Wait;
@@ -15,48 +16,48 @@ use crate::schedule::Schedule;
 use keytide_net::net_ring::{ConnectionId, NetEvent, NetOps, NetRing};
 use std::time::{Duration, Instant};
 
-/// What a connection may receive at once, more or less.
+/// The approximate most bytes that a connection receives at once.
 const BURST_BYTES: usize = 64 << 10;
 
-/// A sleeping thread looks at the clock, and at the others, at least so often. Nanoseconds.
-const LOOK_NS: u64 = 10_000_000;
+/// A sleeping thread checks the clock, and the other threads, at least this often, in nanoseconds.
+const CLOCK_CHECK_NS: u64 = 10_000_000;
 
-/// What was measured, over all passes.
+/// The measurements over all passes.
 #[derive(Debug, Default)]
 pub struct Measured {
-    /// What has come.
+    /// The received messages.
     pub delivery: Delivery,
-    /// From when a write was due to its push.
+    /// The times from a write's due time to its push.
     pub latencies: Latencies,
-    /// When the first and the last event came, nanoseconds since the start.
+    /// The times of the first and the last event, in nanoseconds since the start.
     pub pushed_ns: Option<(u64, u64)>,
 }
 
-struct Connection {
+struct SubscriberConnection {
     id: ConnectionId,
     pieces: Pieces,
     subscriptions: Subscriptions,
-    /// Replies to come; of the first one it is known that it is HELLO's.
+    /// The number of replies to come; the first one is HELLO's.
     unanswered: usize,
     has_greeted: bool,
-    /// `None` while it is with the kernel.
+    /// `None` while the kernel has it.
     buffer: Option<Vec<u8>>,
 }
 
-/// Everything but the ring, which hands events to it.
-struct Driver<'a> {
+/// Everything but the ring, which passes events to it.
+struct SubscriberDriver<'a> {
     options: &'a SubscribeOptions,
-    commands: &'a Commands,
+    commands: &'a SubscribeCommands,
     measured: &'a mut Measured,
     /// The stamps' writer is the last one.
-    connections: Vec<Connection>,
+    connections: Vec<SubscriberConnection>,
     origin: Instant,
-    /// Subscriptions asked for.
+    /// The number of subscriptions requested.
     asked: usize,
     last_receipt_ns: u64,
-    /// Writes due before this are not measured. Nanoseconds since the start.
+    /// Writes due before this are not measured, in nanoseconds since the start.
     warmup_ns: u64,
-    stamps: Option<Stamps>,
+    stamps: Option<StampedWrites>,
     adding: Option<Schedule>,
     /// Times count from the start.
     is_started: bool,
@@ -66,7 +67,7 @@ struct Driver<'a> {
 /// The subscribers of one pass.
 pub struct Subscribers<'a> {
     ring: NetRing,
-    driver: Driver<'a>,
+    driver: SubscriberDriver<'a>,
 }
 
 impl<'a> Subscribers<'a> {
@@ -76,16 +77,16 @@ impl<'a> Subscribers<'a> {
     /// If there is no ring or no server.
     pub fn connect(
         options: &'a SubscribeOptions,
-        commands: &'a Commands,
+        commands: &'a SubscribeCommands,
         measured: &'a mut Measured,
         seed: u64,
     ) -> Result<Subscribers<'a>, BenchError> {
-        // Of the pass before.
+        // From the previous pass.
         measured.delivery.live = 0;
-        let stamps = (options.writer == Writer::Stamps).then(|| Stamps::new(options, seed)).transpose()?;
+        let stamps = (options.writer == Writer::Stamps).then(|| StampedWrites::new(options, seed)).transpose()?;
         let count = options.connections + usize::from(stamps.is_some());
         let (ring, ids) = client::connect(&options.run.addr, count, BURST_BYTES)?;
-        let connection = |id| Connection {
+        let connection = |id| SubscriberConnection {
             id,
             pieces: Pieces::default(),
             subscriptions: Subscriptions::default(),
@@ -93,7 +94,7 @@ impl<'a> Subscribers<'a> {
             has_greeted: false,
             buffer: Some(Vec::new()),
         };
-        let driver = Driver {
+        let driver = SubscriberDriver {
             options,
             commands,
             measured,
@@ -110,7 +111,7 @@ impl<'a> Subscribers<'a> {
         Ok(Subscribers { ring, driver })
     }
 
-    /// Asks for all subscriptions.
+    /// Requests all subscriptions.
     pub fn subscribe(&mut self) {
         let Subscribers { ring, driver } = self;
         let (count, subscriptions) = (driver.options.connections, driver.options.subscriptions);
@@ -126,15 +127,15 @@ impl<'a> Subscribers<'a> {
         driver.asked = subscriptions;
     }
 
-    /// Goes on until all subscriptions are answered and, those of a Keytide, live.
+    /// Runs until all subscriptions are answered and, those of a Keytide, live.
     ///
     /// # Errors
-    /// Whatever ends a run early.
+    /// Anything that ends a run early.
     pub fn until_live(&mut self) -> Result<(), BenchError> {
         self.run(|driver, now| {
             let delivery = &driver.measured.delivery;
             let is_answered = driver.connections.iter().all(|connection| connection.unanswered == 0);
-            // Once each: a filter that the server then finds too expensive reads behind the others.
+            // Once each: a filter that the server then finds too expensive falls behind again.
             let is_live =
                 driver.options.kind != Kind::Keytide || delivery.caught_up + delivery.dropped() >= delivery.accepted;
             if let (true, 0, Some(refusal)) = (is_answered, delivery.accepted, &delivery.first_refusal) {
@@ -147,7 +148,7 @@ impl<'a> Subscribers<'a> {
         })
     }
 
-    /// From now on times count from this start, and writes and additions come when they are due.
+    /// Times count from this start; from now on, writes and additions are made when they are due.
     pub fn start(&mut self, origin: Instant) {
         let driver = &mut self.driver;
         driver.origin = origin;
@@ -156,10 +157,10 @@ impl<'a> Subscribers<'a> {
         driver.adding = driver.options.add_rate.map(|rate| Schedule::new(rate, 0, 1));
     }
 
-    /// Goes on until `is_over` says so, which is asked once a turn, with the nanoseconds since the start.
+    /// Runs until `is_over` returns true; it is called once a turn, with the nanoseconds since the start.
     ///
     /// # Errors
-    /// Whatever ends a run early.
+    /// Anything that ends a run early.
     pub fn until(
         &mut self,
         mut is_over: impl FnMut(u64, &Measured) -> Result<bool, BenchError>,
@@ -167,11 +168,11 @@ impl<'a> Subscribers<'a> {
         self.run(|driver, now| is_over(now, driver.measured))
     }
 
-    /// Goes on until every stamped write was answered and has been pushed to every subscription, or nothing came for so
-    /// long that nothing will. How many pushes are missing.
+    /// Runs until every stamped write was answered and pushed to every subscription, or no push arrived for too long.
+    /// Returns the number of missing pushes.
     ///
     /// # Errors
-    /// Whatever ends a run early.
+    /// Anything that ends a run early.
     pub fn until_pushed(
         &mut self,
         patience_ns: u64,
@@ -193,7 +194,7 @@ impl<'a> Subscribers<'a> {
 
     fn run(
         &mut self,
-        mut is_over: impl FnMut(&mut Driver<'a>, u64) -> Result<bool, BenchError>,
+        mut is_over: impl FnMut(&mut SubscriberDriver<'a>, u64) -> Result<bool, BenchError>,
     ) -> Result<(), BenchError> {
         let Subscribers { ring, driver } = self;
         let default = if driver.stamps.is_some() { Wait::Spin } else { Wait::Sleep };
@@ -216,7 +217,7 @@ impl<'a> Subscribers<'a> {
     }
 }
 
-impl Driver<'_> {
+impl SubscriberDriver<'_> {
     #[inline]
     fn now(&self) -> u64 {
         self.origin.elapsed().as_nanos() as u64
@@ -230,10 +231,10 @@ impl Driver<'_> {
     }
 
     fn sleep_ns(&self, now: u64) -> u64 {
-        let stamp = self.stamps.as_ref().filter(|stamps| !stamps.is_over()).map(Stamps::next_ns);
+        let stamp = self.stamps.as_ref().filter(|stamps| !stamps.is_over()).map(StampedWrites::next_ns);
         let addition = self.adding.map(|schedule| schedule.due_ns(self.measured.delivery.added));
         let next = stamp.into_iter().chain(addition).min().unwrap_or(u64::MAX);
-        next.saturating_sub(now).min(LOOK_NS)
+        next.saturating_sub(now).min(CLOCK_CHECK_NS)
     }
 
     #[inline]
@@ -255,7 +256,7 @@ impl Driver<'_> {
             NetEvent::Ended { reason, .. } => {
                 self.failure.get_or_insert(client::gone(&reason));
             }
-            // We close none, and listen nowhere.
+            // The load closes no connections and does not listen.
             NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => {}
         }
     }
@@ -269,15 +270,15 @@ impl Driver<'_> {
         let is_stamped = self.stamps.is_some();
         let (filter, warmup_ns) = (self.options.filter, self.warmup_ns);
         let connection = &mut self.connections[index];
-        let Connection { pieces, subscriptions, unanswered, has_greeted, .. } = connection;
+        let SubscriberConnection { pieces, subscriptions, unanswered, has_greeted, .. } = connection;
         let is_writer = index == self.options.connections;
         let mut failure = None;
         pieces.feed(bytes, |message| match message {
             Message::Event { data, .. } | Message::Published(data) => {
-                if !delivery.take(subscriptions, message, filter == Filter::All) {
+                if !delivery.count(subscriptions, message, filter == Filter::All) {
                     failure = Some(BenchError::Unasked);
                 }
-                if is_stamped && let Some(due) = stamps::due_ns(data).filter(|due| *due >= warmup_ns) {
+                if is_stamped && let Some(due) = stamped_writes::due_ns(data).filter(|due| *due >= warmup_ns) {
                     latencies.record(now.saturating_sub(due), 1);
                 }
             }
@@ -286,7 +287,7 @@ impl Driver<'_> {
             | Message::Checkpoint(_)
             | Message::Gap(..)
             | Message::Dropped(..) => {
-                if !delivery.take(subscriptions, message, false) {
+                if !delivery.count(subscriptions, message, false) {
                     failure = Some(BenchError::Unasked);
                 }
             }
@@ -307,7 +308,7 @@ impl Driver<'_> {
                             failure = Some(ScanError::ErrorReply(text).into());
                         }
                     }
-                    other if is_of_subscription => match delivery.note_accepted(subscriptions, other) {
+                    other if is_of_subscription => match delivery.count_accepted(subscriptions, other) {
                         true => {}
                         false => failure = Some(unexpected(&other)),
                     },
@@ -322,7 +323,7 @@ impl Driver<'_> {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Sends the stamped writes that are due, and asks for the subscriptions that are.
+    /// Sends the due stamped writes, and requests the due subscriptions.
     fn send_due(&mut self, ops: &mut NetOps, now: u64) {
         if !self.is_started {
             return;

@@ -1,49 +1,49 @@
-//! Threads that load the server beside the subscribers: the writers, and the GETs that see what a client waits for.
+//! Threads that load the server beside the subscribers: the writers, and the GETs that measure a client's latency.
 
 use super::options::{SubscribeOptions, Writer};
 use crate::commands::{self, Commands};
 use crate::cpu::pin;
 use crate::error::BenchError;
 use crate::keys::KeySpace;
-use crate::load::worker::{DRAIN_NS, Outcome, Pace, Plan, Worker};
+use crate::load::worker::{DRAIN_NS, Pace, Plan, Worker, WorkerOutcome};
 use crate::options::{Distribution, Wait, Workload};
 use crate::schedule::Schedule;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::Instant;
 
-/// Commands in flight of the GETs, which wait for nothing but their time.
+/// The most GETs in flight: they wait only for their due time.
 const PROBES_IN_FLIGHT: u32 = 1 << 16;
 
-/// What a thread of these does.
+/// The role of such a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Writer,
     Probe,
 }
 
-enum Message {
+enum BackgroundMessage {
     Connected,
-    Over(Role, Result<Box<Outcome>, BenchError>),
+    Over(Role, Result<Box<WorkerOutcome>, BenchError>),
 }
 
-/// The threads. They keep their connections until this is dropped, so that closing them is in no figure.
-pub struct Beside {
+/// The threads. They keep their connections until this is dropped, so that closing them is not measured.
+pub struct BackgroundLoad {
     starts: Vec<Sender<Instant>>,
-    messages: Receiver<Message>,
+    messages: Receiver<BackgroundMessage>,
     running: usize,
-    /// What the writers have measured, once they are at their end.
-    pub written: Option<Outcome>,
-    /// What the GETs have measured.
-    pub probed: Option<Outcome>,
+    /// The writers' measurements, once they have ended.
+    pub written: Option<WorkerOutcome>,
+    /// The GETs' measurements.
+    pub probed: Option<WorkerOutcome>,
 }
 
-impl Beside {
-    /// Connects all that the options ask for.
+impl BackgroundLoad {
+    /// Connects all threads that the options require.
     ///
     /// # Errors
-    /// If one can't connect.
-    pub fn connect(options: &SubscribeOptions, seed: u64) -> Result<Beside, BenchError> {
+    /// If one cannot connect.
+    pub fn connect(options: &SubscribeOptions, seed: u64) -> Result<BackgroundLoad, BenchError> {
         let mut plans = Vec::new();
         if options.writer == Writer::Load {
             let pace = match options.requests {
@@ -67,9 +67,9 @@ impl Beside {
             let sender = sender.clone();
             thread::spawn(move || work(role, plan, core, &sender, &started));
         }
-        let beside = Beside { running: starts.len(), starts, messages, written: None, probed: None };
+        let beside = BackgroundLoad { running: starts.len(), starts, messages, written: None, probed: None };
         for _ in 0..beside.running {
-            if let Message::Over(_, Err(error)) = beside.messages.recv().map_err(|_| BenchError::Nothing)? {
+            if let BackgroundMessage::Over(_, Err(error)) = beside.messages.recv().map_err(|_| BenchError::Nothing)? {
                 return Err(error);
             }
         }
@@ -79,19 +79,19 @@ impl Beside {
     /// Starts all at this time.
     pub fn start(&self, origin: Instant) {
         for start in &self.starts {
-            // One that has ended has said why.
+            // A thread that has ended has sent the reason.
             let _ = start.send(origin);
         }
     }
 
-    /// Whether all are at their end.
+    /// Whether all have ended.
     ///
     /// # Errors
-    /// What ended one early.
+    /// The error that ended one early.
     pub fn is_over(&mut self) -> Result<bool, BenchError> {
         while self.running > 0 {
             match self.messages.try_recv() {
-                Ok(Message::Over(role, outcome)) => {
+                Ok(BackgroundMessage::Over(role, outcome)) => {
                     let place = match role {
                         Role::Writer => &mut self.written,
                         Role::Probe => &mut self.probed,
@@ -99,9 +99,9 @@ impl Beside {
                     *place = Some(*outcome?);
                     self.running -= 1;
                 }
-                Ok(Message::Connected) => {}
+                Ok(BackgroundMessage::Connected) => {}
                 Err(TryRecvError::Empty) => return Ok(false),
-                // A thread that ends without a message has panicked, and has said so.
+                // A thread that ends without a message has panicked, which was printed.
                 Err(TryRecvError::Disconnected) => return Err(BenchError::Nothing),
             }
         }
@@ -133,16 +133,16 @@ fn plan(
     })
 }
 
-fn work(role: Role, plan: Plan, core: Option<usize>, messages: &Sender<Message>, start: &Receiver<Instant>) {
-    // Nobody listens any more once something has failed.
+fn work(role: Role, plan: Plan, core: Option<usize>, messages: &Sender<BackgroundMessage>, start: &Receiver<Instant>) {
+    // The receiver is gone once something has failed.
     let tell = |message| drop(messages.send(message));
     let mut worker = match core.map_or(Ok(()), pin).and_then(|()| Worker::connect(plan)) {
         Ok(worker) => worker,
-        Err(error) => return tell(Message::Over(role, Err(error))),
+        Err(error) => return tell(BackgroundMessage::Over(role, Err(error))),
     };
-    tell(Message::Connected);
+    tell(BackgroundMessage::Connected);
     let Ok(origin) = start.recv() else { return };
-    tell(Message::Over(role, worker.run(origin, |_, _| {}).map(Box::new)));
-    // Ends when all are over.
+    tell(BackgroundMessage::Over(role, worker.run(origin, |_, _| {}).map(Box::new)));
+    // Returns when all have ended.
     let _ = start.recv();
 }

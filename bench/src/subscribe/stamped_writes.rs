@@ -1,4 +1,4 @@
-//! The writer whose values say when they were due, so that a subscriber on the same clock knows how long each took.
+//! The writer whose values contain their due time, so that a subscriber on the same clock knows each write's latency.
 
 use super::filter::CHANNEL;
 use super::options::{Kind, STAMP_BYTES, SubscribeOptions};
@@ -7,9 +7,9 @@ use crate::keys::{DIGITS, KeySequence, KeySpace, write_digits};
 use crate::options::Distribution;
 use crate::schedule::Schedule;
 
-/// Writes that are due, and what is known of them.
+/// The schedule of these writes and the values written.
 #[derive(Debug)]
-pub struct Stamps {
+pub struct StampedWrites {
     schedule: Schedule,
     count: u64,
     issued: u64,
@@ -19,14 +19,14 @@ pub struct Stamps {
     value: Vec<u8>,
 }
 
-impl Stamps {
-    /// Those that the options ask for; `seconds` with the warm-up.
-    pub fn new(options: &SubscribeOptions, seed: u64) -> Result<Stamps, crate::error::BenchError> {
+impl StampedWrites {
+    /// The writes for these options; `seconds` includes the warm-up.
+    pub fn new(options: &SubscribeOptions, seed: u64) -> Result<StampedWrites, crate::error::BenchError> {
         let schedule = Schedule::new(options.rate, 0, 1);
         let seconds = options.warmup_seconds + options.seconds();
         let count = options.requests.unwrap_or_else(|| schedule.count_before((seconds * 1e9) as u64));
         let space = KeySpace::new(b"key:", options.keys, None)?;
-        Ok(Stamps {
+        Ok(StampedWrites {
             schedule,
             count,
             issued: 0,
@@ -37,27 +37,27 @@ impl Stamps {
         })
     }
 
-    /// How many writes there are in all.
+    /// The total number of writes.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Whether all have been handed out.
+    /// Whether all were issued.
     pub fn is_over(&self) -> bool {
         self.issued == self.count
     }
 
-    /// When the next one is due, nanoseconds since the start.
+    /// The due time of the next one, in nanoseconds since the start.
     pub fn next_ns(&self) -> u64 {
         self.schedule.due_ns(self.issued)
     }
 
-    /// How many after `from_ns`.
+    /// The number of writes after `from_ns`.
     pub fn count_from(&self, from_ns: u64) -> u64 {
         self.count - self.schedule.count_before(from_ns).min(self.count)
     }
 
-    /// Adds the commands that are due by `now_ns` to `out`; how many.
+    /// Appends the commands that are due by `now_ns` to `out`; returns their number.
     pub fn push_due(&mut self, now_ns: u64, out: &mut Vec<u8>) -> u64 {
         let due = self.schedule.due_count(now_ns).min(self.count) - self.issued;
         for _ in 0..due {
@@ -82,7 +82,7 @@ impl Stamps {
     }
 }
 
-/// When the write of this value was due, nanoseconds since the start; none if it is another writer's.
+/// The due time of the write of this value, in nanoseconds since the start; `None` if it is another writer's.
 #[inline]
 pub fn due_ns(value: &[u8]) -> Option<u64> {
     let digit = |sum: u64, byte: &u8| byte.is_ascii_digit().then(|| sum.wrapping_mul(10) + u64::from(byte - b'0'));
@@ -98,7 +98,7 @@ mod tests {
     fn a_value_says_when_its_write_was_due_and_not_when_it_was_sent() {
         for (kind, command) in [("keytide", "SET"), ("pubsub", "PUBLISH")] {
             let options = parsed(&format!("--kind {kind} --writer stamps --rate 1000 --requests 5")).unwrap();
-            let (mut stamps, mut out) = (Stamps::new(&options, 1).unwrap(), Vec::new());
+            let (mut stamps, mut out) = (StampedWrites::new(&options, 1).unwrap(), Vec::new());
             assert_eq!(stamps.push_due(2_500_000, &mut out), 3);
             assert_eq!((stamps.next_ns(), stamps.is_over()), (3_000_000, false));
             let text = String::from_utf8(out.clone()).unwrap();
