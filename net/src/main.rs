@@ -1,6 +1,6 @@
 //! The `keytide` binary: arguments, logging, and the server.
 
-use keytide_net::config::{Command, Config, ConfigError, Flags};
+use keytide_net::config::{BinaryCommand, Config, ConfigError, Flags};
 use keytide_net::{check, start};
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Err(ConfigError::Usage(usage)) => usage.exit(),
         Err(error) => return fail(&error, MISUSED),
     };
-    if let Some(Command::Check { dir, repair }) = flags.command.take() {
+    if let Some(BinaryCommand::Check { dir, repair }) = flags.command.take() {
         return ExitCode::from(check::run(&dir, repair, &mut std::io::stdout().lock()));
     }
     let config = match flags.decide() {

@@ -1,7 +1,7 @@
-//! How a core that sleeps is woken by another one.
+//! How one core wakes another.
 //!
-//! A core sleeps in its net ring, which watches an eventfd. Writing to that eventfd costs a system call, so it's done
-//! only if the core has announced that it parks. Two threads each write something and then look at what the other one
+//! A core sleeps in its net ring, which watches an eventfd. Writing to that eventfd costs a system call, so it is done
+//! only if the core has announced that it parks. Two threads each write something and then read what the other one
 //! wrote:
 //!
 //! ```text
@@ -11,13 +11,13 @@
 //!   3. if parked: take it, signal       3. look at lanes and completions; sleep if there is nothing
 //! ```
 //!
-//! The two fences are totally ordered. If the sender's is first, the core's look sees the push. If the core's is
+//! The two fences are totally ordered. If the sender's is first, the core's check sees the push. If the core's is
 //! first, the sender sees `parked` and signals. So at least one of them notices; without both fences neither might, and
-//! the core would sleep on a full lane.
+//! the core would sleep with a full lane.
 //!
 //! Of several senders only the one that takes `parked` signals. A sender that finds it taken relies on that signal: its
-//! fence precedes the core's *next* announcement (else it would have seen that one), so the core sees its push then at
-//! the latest.
+//! fence precedes the core's *next* announcement (else it would have seen that one), so the core sees its push by then
+//! at the latest.
 
 use std::{
     fmt, io,
@@ -26,10 +26,10 @@ use std::{
 
 use crate::sync::{Arc, AtomicBool, CachePadded, Ordering, fence};
 
-/// The announcement of one core that it parks. Kept apart from the eventfd so that the model checker can run it.
+/// The announcement of one core that it parks. Separate from the eventfd so that the model checker can run it.
 #[derive(Debug)]
 pub struct ParkFlag {
-    // On a line of its own: senders read it every turn.
+    // On its own cache line: senders read it every turn.
     parked: CachePadded<AtomicBool>,
 }
 
@@ -40,8 +40,8 @@ impl Default for ParkFlag {
 }
 
 impl ParkFlag {
-    /// Announces that this core is about to sleep. It must look once more at everything that could need it before it
-    /// does, and [`ParkFlag::withdraw`] afterwards.
+    /// Announces that this core is about to sleep. Before it sleeps it must check once more everything that could need
+    /// it, and afterwards [`ParkFlag::withdraw`].
     pub fn announce(&self) {
         // Relaxed: the fence below orders it; it is read by `claim`.
         self.parked.store(true, Ordering::Relaxed);
@@ -51,13 +51,13 @@ impl ParkFlag {
 
     /// This core is awake: senders need not signal.
     pub fn withdraw(&self) {
-        // Relaxed: nothing is passed on by it. A sender that still sees `true` signals for nothing. A swap and no store,
+        // Relaxed: it orders nothing else. A sender that still sees `true` signals for nothing. A swap and not a store,
         // so that it is ordered after a sender's claim in every model: the checker knows only a partial order of blind
         // stores, and would let a later sender read that old claim.
         self.parked.swap(false, Ordering::Relaxed);
     }
 
-    /// To be called after something was published for that core: whether the caller has to signal it.
+    /// To be called after publishing something for that core: returns whether the caller has to signal it.
     #[inline]
     pub fn claim(&self) -> bool {
         // Pairs with the fence in `announce`; see the module's argument.
@@ -69,7 +69,7 @@ impl ParkFlag {
     }
 }
 
-struct Shared {
+struct WakeTarget {
     flag: ParkFlag,
     event: OwnedFd,
 }
@@ -77,26 +77,26 @@ struct Shared {
 /// Wakes one core; any thread may hold a clone.
 #[derive(Clone)]
 pub struct Waker {
-    shared: Arc<Shared>,
+    shared: Arc<WakeTarget>,
 }
 
 impl Waker {
-    /// Makes a waker with its own eventfd.
+    /// Creates a waker with its own eventfd.
     ///
     /// # Errors
-    /// Whatever `eventfd(2)` says, usually that the process has no descriptors left.
+    /// The error of `eventfd(2)`, usually that the process has no descriptors left.
     pub fn new() -> io::Result<Waker> {
         // SAFETY: no pointers are passed.
         let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if event < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor was just made and belongs to nobody else.
+        // SAFETY: the descriptor was just made and has no other owner.
         let event = unsafe { OwnedFd::from_raw_fd(event) };
-        Ok(Waker { shared: Arc::new(Shared { flag: ParkFlag::default(), event }) })
+        Ok(Waker { shared: Arc::new(WakeTarget { flag: ParkFlag::default(), event }) })
     }
 
-    /// Wakes the core if it is parked or about to park. Call it after what the core should see was published.
+    /// Wakes the core if it is parked or about to park. To be called after publishing what the core should see.
     ///
     /// While the core is awake this costs a fence and a load.
     #[inline]
@@ -111,16 +111,16 @@ impl Waker {
         let one = 1_u64;
         // SAFETY: the pointer and length describe `one`, and the descriptor is open while `self` lives.
         let written = unsafe { libc::write(self.shared.event.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
-        // It can fail only by the counter being full, 2^64 signals without a read; then the event is ready anyway.
+        // It can only fail if the counter is full, after 2^64 signals without a read; then the event is ready anyway.
         debug_assert_eq!(written, 8);
     }
 
-    /// The flag with which the core that owns this waker announces that it parks.
+    /// The flag with which this waker's core announces that it parks.
     pub fn flag(&self) -> &ParkFlag {
         &self.shared.flag
     }
 
-    /// The eventfd to be watched by the core's net ring. It is never read: each write is a new edge.
+    /// The eventfd that the core's net ring watches. It is never read: each write is a new edge.
     pub(crate) fn event(&self) -> RawFd {
         self.shared.event.as_raw_fd()
     }

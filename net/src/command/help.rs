@@ -1,4 +1,4 @@
-//! HELP of every command with subcommands, made of the table.
+//! HELP of every command with subcommands, generated from the table.
 
 use super::table::TABLE;
 use super::{Command, Flag, Keys, Run, SessionContext};

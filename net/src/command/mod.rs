@@ -1,6 +1,5 @@
-//! The commands. Each is one [`Command`]: name, arity, flags, where its keys stand, what it does and how to run it,
-//! all in one place; the families' lists of them make [`table::TABLE`]. Nothing outside a command's own file knows
-//! its name.
+//! The commands. Each is one [`Command`]: name, arity, flags, keys, summary and function, all in one place;
+//! [`table::TABLE`] collects them from the families' lists. No code outside a command's own file knows its name.
 
 pub mod cdc;
 pub mod connection;
@@ -32,16 +31,16 @@ use std::ops::Range;
 
 /// One command, or one subcommand.
 pub struct Command {
-    /// Its name in lower case; of a subcommand with its container's, as `client|list`.
+    /// Its name in lower case; a subcommand has its container's name in front, as `client|list`.
     pub name: &'static str,
-    /// The number of arguments, the name included; negative where that is the least number. Of a subcommand, with
-    /// both words.
+    /// The number of arguments, including the name; if negative, the least number. For a subcommand, including both
+    /// words.
     pub arity: i32,
-    /// What clients may want to know of it, as Redis names it.
+    /// Its properties for clients, by Redis's names.
     pub flags: &'static [Flag],
-    /// Where its keys stand.
+    /// The positions of its keys.
     pub keys: Keys,
-    /// One line of what it does, for `COMMAND DOCS`.
+    /// A summary in one line, for `COMMAND DOCS`.
     pub summary: &'static str,
     /// The family, for `COMMAND DOCS`.
     pub group: &'static str,
@@ -56,7 +55,7 @@ impl Command {
     }
 }
 
-/// What a client may want to know of a command, by Redis's names where it has one.
+/// A property of a command, with Redis's name if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {
     /// It may change a key.
@@ -77,9 +76,9 @@ pub enum Flag {
     NoMulti,
     /// It may wait.
     Blocking,
-    /// A RESP2 connection may send it that has subscriptions.
+    /// A RESP2 connection with subscriptions may send it.
     WhileSubscribed,
-    /// Its keys cannot be told from its arguments' places alone.
+    /// Its keys cannot be derived from argument positions alone.
     MovableKeys,
 }
 
@@ -102,23 +101,23 @@ impl Flag {
     }
 }
 
-/// Where a command's keys stand among its arguments.
+/// The positions of a command's keys among its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// It has none.
     None,
-    /// From argument `first` to `last` (negative: from the end), every `step`-th.
+    /// Arguments `first` to `last` (negative: from the end), every `step`-th.
     At {
         /// The first key's argument.
         first: usize,
         /// The last key's; -1 is the last argument.
         last: isize,
-        /// From one key to the next.
+        /// The distance from one key to the next.
         step: usize,
     },
-    /// Argument `at` says how many; they follow it.
+    /// Argument `at` is the number of keys, which follow it.
     Counted {
-        /// The argument that holds the number.
+        /// The argument with the number.
         at: usize,
     },
 }
@@ -133,7 +132,7 @@ impl Keys {
     /// Every other argument is a key.
     pub const PAIRS: Keys = Keys::At { first: 1, last: -1, step: 2 };
 
-    /// The places of the keys in a command of `args`.
+    /// The indexes of the keys in a command of `args`.
     #[inline]
     pub fn places(self, args: Args<'_>) -> Places {
         let count = args.len();
@@ -158,7 +157,7 @@ impl Keys {
     }
 }
 
-/// Places of keys among the arguments. The standard library's stepping range divides to know how many there are, which
+/// The indexes of keys among the arguments. The standard library's stepping range divides to know its length, which
 /// costs more than the one step that nearly all commands take.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -178,16 +177,16 @@ impl Iterator for Places {
     }
 }
 
-/// How a command on keys of several shards is done.
+/// How a command runs on keys of several shards.
 #[derive(Clone, Copy)]
 pub enum Spread {
-    /// Each shard runs it for its own keys; the parts make the reply.
+    /// Each shard runs it for its own keys; the parts are merged into the reply.
     Split(Merge),
     /// The shards are lent to this core, which runs it once over all of them.
     Hold,
 }
 
-/// What runs on shards.
+/// The function of a command on shards.
 pub type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 
 /// Where and how a command runs.
@@ -196,74 +195,74 @@ pub enum Run {
     Container(&'static [&'static Command]),
     /// On the client's core, with its session.
     Session(fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>)),
-    /// Where its keys are.
+    /// On the shards of its keys.
     Keys {
         /// Runs it on the shards of its keys.
         run: RunKeys,
-        /// What is done where those are several.
+        /// How it runs on several shards.
         spread: Spread,
     },
-    /// On one or several shards in a row, each for itself; the parts make the reply.
+    /// On one or several consecutive shards, each for itself; the parts are merged into the reply.
     Shards {
-        /// Runs it on one.
+        /// Runs it on one shard.
         run: RunKeys,
-        /// Which shards; the first is told by the arguments alone, and the command can do with any number of those behind
+        /// The shards; the arguments alone determine the first, and the command works with any number of those after
         /// it.
         shards: fn(Args<'_>, &Server) -> Range<u16>,
-        /// Makes one reply of the parts.
+        /// Merges the parts into one reply.
         merge: Merge,
     },
-    /// On every shard, each for itself; the parts make the reply.
+    /// On every shard, each for itself; the parts are merged into the reply.
     EachShard {
-        /// Runs it on one.
+        /// Runs it on one shard.
         run: RunKeys,
-        /// Makes one reply of the parts.
+        /// Merges the parts into one reply.
         merge: Merge,
     },
     /// Over all shards at one instant.
     AllShards(RunKeys),
-    /// On every core, each for itself; the parts make the reply.
+    /// On every core, each for itself; the parts are merged into the reply.
     EachCore {
-        /// Runs it on one.
+        /// Runs it on one core.
         run: fn(&mut CoreContext<'_>, Args<'_>, &mut Reply<'_>),
-        /// Makes one reply of the parts.
+        /// Merges the parts into one reply.
         merge: Merge,
     },
-    /// On the client's core after the turn's commit, once the frontier has passed what was acknowledged before.
+    /// On the client's core after the turn's commit, once the frontier has passed everything acknowledged before.
     History(fn(&mut HistoryContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress),
     /// As `History`, with the subscriptions of the client's core.
     Subscription(fn(&mut SubscriptionContext<'_, '_>, Args<'_>, &mut Reply<'_>) -> Progress),
-    /// As `History`, on the core that keeps the consumer group named by its arguments `key` and `group`, whose
-    /// places are given.
+    /// As `History`, on the core that owns the consumer group named by the arguments `key` and `group`, whose indexes
+    /// are given.
     Group {
         /// Runs it there.
         run: fn(&mut GroupContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress,
-        /// The arguments that name the group: its key pattern, its name.
+        /// The indexes of the arguments that name the group: its key pattern, its name.
         names: (usize, usize),
     },
-    /// It starts, ends or drops the transaction of its connection: MULTI, EXEC, DISCARD.
+    /// It starts, runs or discards the transaction of its connection: MULTI, EXEC, DISCARD.
     Transaction(transaction::Step),
 }
 
 impl Command {
-    /// A subcommand's own word, as `list` of `client|list`; none where it is no word that a client can send.
+    /// A subcommand's own word, such as `list` of `client|list`; `None` if no client can send it.
     pub fn subcommand(&self) -> Option<&'static str> {
         self.name.split_once('|').map(|(_, word)| word).filter(|word| !word.is_empty())
     }
 
-    /// Its subcommands, where it has some that clients know by a word.
+    /// Its subcommands that have a word.
     pub fn subcommands(&self) -> impl Iterator<Item = &'static Command> + Clone {
         let all = if let Run::Container(subcommands) = self.run { subcommands } else { &[] };
         all.iter().copied().filter(|command| command.subcommand().is_some())
     }
 
-    /// Whether it may take so many arguments.
+    /// Whether it accepts this number of arguments.
     #[inline]
     pub fn accepts(&self, args: usize) -> bool {
         if self.arity >= 0 { args == self.arity as usize } else { args >= self.arity.unsigned_abs() as usize }
     }
 
-    /// Whether it carries a flag.
+    /// Whether it has a flag.
     #[inline]
     pub fn is(&self, flag: Flag) -> bool {
         self.flags.contains(&flag)

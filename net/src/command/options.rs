@@ -1,16 +1,16 @@
-//! What several commands parse alike.
+//! Argument parsing shared by several commands.
 
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::number::{parse_i64, parse_u64};
 use keytide_engine::shard::Draw;
 
-/// An integer argument, or the error of one that is none.
+/// An integer argument, or the error if it is not one.
 pub fn integer(argument: &[u8]) -> Result<i64, Refusal> {
     parse_i64(argument).ok_or(Refusal::NotAnInteger)
 }
 
-/// A count that may not be negative, or the text of what is wrong with it.
+/// A count that must not be negative, or the text of the error.
 pub fn count(argument: &[u8]) -> Result<usize, &'static str> {
     match parse_i64(argument) {
         None => Err(error_text::NOT_INTEGER),
@@ -23,7 +23,7 @@ pub fn cursor(argument: &[u8]) -> Option<u64> {
     parse_u64(argument)
 }
 
-/// How a command gives a time.
+/// How a command specifies a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeForm {
     /// Seconds from now (EX).
@@ -37,7 +37,7 @@ pub enum TimeForm {
 }
 
 impl TimeForm {
-    /// The form that an option's name stands for.
+    /// The form for an option's name.
     pub fn of_option(name: &[u8]) -> Option<TimeForm> {
         [
             (&b"ex"[..], TimeForm::Seconds),
@@ -50,7 +50,7 @@ impl TimeForm {
         .map(|(_, form)| form)
     }
 
-    /// The moment that a value means, Unix milliseconds; none where it is beyond what 64 bits hold.
+    /// The time that a value specifies, Unix milliseconds; `None` if it does not fit into 64 bits.
     pub fn moment(self, value: i64, now_ms: u64) -> Option<i64> {
         let now_ms = i64::try_from(now_ms).ok()?;
         match self {
@@ -61,8 +61,8 @@ impl TimeForm {
         }
     }
 
-    /// When a value ends that must end in the future, as SET and its kin want it: Unix milliseconds, or the text of
-    /// what is wrong with it for a command of this name.
+    /// A value's expiry, which must be in the future as for SET and similar commands: Unix milliseconds, or the error
+    /// text for a command of this name.
     pub fn deadline(self, argument: &[u8], now_ms: u64, command: &str) -> Result<u64, String> {
         let value = parse_i64(argument).ok_or(error_text::NOT_INTEGER)?;
         let invalid = || error_text::invalid_expire(command);
@@ -74,11 +74,10 @@ impl TimeForm {
     }
 }
 
-/// How many elements HRANDFIELD and SRANDMEMBER repeat at the most: their replies are otherwise bound by nothing.
+/// The most elements that HRANDFIELD and SRANDMEMBER repeat: nothing else limits their replies.
 const REPEATS_MAX: u64 = 1 << 20;
 
-/// What a count of elements to be drawn at random means, negative where they may repeat, or the text of what is wrong
-/// with it.
+/// The selection for a count of random elements, negative if they may repeat, or the text of the error.
 pub fn draw(argument: &[u8]) -> Result<Draw, &'static str> {
     match parse_i64(argument).ok_or(error_text::NOT_INTEGER)? {
         i64::MIN => Err(error_text::RANDOM_COUNT),
@@ -88,14 +87,14 @@ pub fn draw(argument: &[u8]) -> Result<Draw, &'static str> {
     }
 }
 
-/// Whether an argument is this word, in any case of letters.
+/// Whether an argument is this word, case-insensitively.
 #[inline]
 pub fn is(argument: &[u8], word: &str) -> bool {
     argument.eq_ignore_ascii_case(word.as_bytes())
 }
 
-/// The range of a sequence of `length` that two indexes mean, negative ones from the end, the second included; none
-/// where it is empty.
+/// The range in a sequence of `length` between two indexes, negative ones from the end, the second included; `None` if
+/// it is empty.
 pub fn range(first: i64, last: i64, length: usize) -> Option<std::ops::Range<usize>> {
     let length = length as i64;
     let first = if first < 0 { (length + first).max(0) } else { first };
@@ -108,7 +107,7 @@ pub fn pairs(args: Args<'_>) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
     (0..args.len() / 2).map(move |pair| (args.get(2 * pair), args.get(2 * pair + 1)))
 }
 
-/// Answers a string, or nil.
+/// Encodes a string, or nil.
 #[inline]
 pub fn string_or_nil(reply: &mut Reply<'_>, value: Option<&[u8]>) {
     match value {

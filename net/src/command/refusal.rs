@@ -3,7 +3,7 @@
 use crate::resp::{Reply, error_text};
 use keytide_engine::error::Refusal;
 
-/// Puts the error that a refusal means.
+/// Replies with the error of a refusal.
 pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
     match refusal {
         Refusal::WrongType => reply.error(error_text::WRONG_TYPE),
@@ -22,7 +22,7 @@ pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
         Refusal::NoLogRoom { bytes } => reply.error(format!(
             "ERR the log has no room for a change of {bytes} bytes; the disk is full or slow, try again once it has space"
         )),
-        // Only CDC.APPEND expects a revision; it answers this itself, for it knows what was expected.
+        // Only CDC.APPEND expects a revision; it replies by itself, because it knows the expected one.
         Refusal::WrongRevision { actual } => match actual {
             Some(revision) => reply.error(format!("WRONGREVISION stream is at {revision}")),
             None => reply.error("WRONGREVISION stream is at none"),
@@ -30,9 +30,9 @@ pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
     }
 }
 
-/// The end of a command: the reply of what it did, or the error of what was refused.
+/// The end of a command: encodes its result, or the error of its refusal.
 pub trait Answer<T> {
-    /// Writes the one or the other.
+    /// Writes one or the other.
     fn answer(self, reply: &mut Reply<'_>, encode: impl FnOnce(&mut Reply<'_>, T));
 }
 

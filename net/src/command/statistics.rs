@@ -1,7 +1,8 @@
-//! What INFO says of each command: how often it was called, refused, or failed, and how long it took.
+//! INFO's figures for each command: its calls, rejections, failures, and duration.
 //!
-//! Each core counts for itself and is the only writer of its numbers; any core reads them. Time is sampled: the first of
-//! every [`SAMPLED_RUNS`] runs of a command is timed, for reading the clock twice costs as much as a fast command.
+//! Each core counts for itself and is the only writer of its counters; any core reads them. Durations are sampled: the
+//! first of every [`SAMPLED_RUNS`] runs of a command is timed, because reading the clock twice costs as much as a fast
+//! command.
 
 use super::table::{CommandIndex, TABLE};
 use crate::limits::ERROR_KINDS_MAX;
@@ -11,35 +12,36 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One of so many runs of a command is timed.
+/// One run of a command in this many is timed.
 pub const SAMPLED_RUNS: u64 = 128;
 
-/// One core's numbers.
+/// One core's counters.
 pub struct CommandStatistics {
     commands: Box<[Counters]>,
-    /// How many errors were sent, by their code.
+    /// The number of errors sent, by code.
     errors: Mutex<BTreeMap<String, u64>>,
 }
 
-/// On a cache line of its own, which a command touches anyway for its calls.
+/// On a cache line of its own, which a command touches anyway to count its call.
 #[derive(Default)]
 #[repr(align(64))]
 struct Counters {
     calls: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
-    /// How often a shard, or the core, ran it. A call of several shards is several runs, a call in a transaction too.
+    /// The number of runs on a shard, or the core. A call on several shards is several runs, and so is a call in a
+    /// transaction.
     runs: AtomicU64,
-    /// How long the sampled runs took, nanoseconds.
+    /// The duration of the sampled runs, nanoseconds.
     nanos: AtomicU64,
-    /// How many sampled runs took how long; made with the first sample.
+    /// The distribution of sampled durations; allocated with the first sample.
     latency: OnceLock<Box<[AtomicU32; Latency::BUCKETS]>>,
 }
 
-/// Adds to a number of which the caller is the only writer.
+/// Adds to a counter of which the caller is the only writer.
 #[inline]
 fn add(counter: &AtomicU64, count: u64) {
-    // Relaxed: there is one writer, and readers want the number alone, at any moment.
+    // Relaxed: there is one writer, and readers need only this number, at any moment.
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }
 
@@ -56,13 +58,13 @@ impl CommandStatistics {
         &self.commands[command.place()]
     }
 
-    /// Counts a call. For the core of the client.
+    /// Counts a call. For the client's core.
     #[inline]
     pub fn call(&self, command: CommandIndex) {
         add(&self.of(command).calls, 1);
     }
 
-    /// Counts a command that was answered with an error before it ran; none where its name is unknown.
+    /// Counts a command that was refused with an error before it ran; `None` if its name is unknown.
     #[cold]
     pub fn reject(&self, command: Option<CommandIndex>, text: &[u8]) {
         if let Some(command) = command {
@@ -71,7 +73,7 @@ impl CommandStatistics {
         self.note_error(text);
     }
 
-    /// Runs a command, and counts it as failed if its reply is an error. For the core that runs it.
+    /// Runs a command, and counts a failure if its reply is an error. For the core that runs it.
     #[inline]
     pub fn run<R>(&self, command: CommandIndex, reply: &mut Reply<'_>, run: impl FnOnce(&mut Reply<'_>) -> R) -> R {
         let counters = self.of(command);
@@ -88,7 +90,7 @@ impl CommandStatistics {
         done
     }
 
-    /// Counts a command as failed if its reply, which begins at `from`, is an error.
+    /// Counts a failure if the reply, which starts at `from`, is an error.
     #[inline]
     pub fn note_reply(&self, command: CommandIndex, reply: &Reply<'_>, from: usize) {
         if let Some(text) = reply.error_at(from) {
@@ -96,7 +98,7 @@ impl CommandStatistics {
         }
     }
 
-    /// Counts a run that was timed, and as failed if its reply is an error. For commands that run after the commit.
+    /// Counts a timed run, and a failure if its reply is an error. For commands that run after the commit.
     pub fn note_timed(&self, command: CommandIndex, took: Duration, reply: &Reply<'_>) {
         let counters = self.of(command);
         add(&counters.runs, 1);
@@ -132,36 +134,36 @@ impl Counters {
     }
 }
 
-/// The numbers of all cores together.
+/// The counters of all cores together.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// Each command's, by its place in the table.
+    /// By command, indexed like the table.
     pub commands: Vec<CommandTotals>,
-    /// How many errors were sent, by their code.
+    /// The number of errors sent, by code.
     pub errors: BTreeMap<String, u64>,
 }
 
-/// One command's numbers.
+/// One command's counters.
 #[derive(Clone, Debug, Default)]
 pub struct CommandTotals {
-    /// How often clients have called it.
+    /// The number of calls by clients.
     pub calls: u64,
-    /// How often it was answered with an error before it ran.
+    /// The number of calls refused with an error before they ran.
     pub rejected: u64,
-    /// How often it ran and answered an error.
+    /// The number of runs with an error reply.
     pub failed: u64,
-    /// How long the timed runs took, nanoseconds.
+    /// The duration of the timed runs, nanoseconds.
     nanos: u64,
     latency: Latency,
 }
 
 impl Totals {
-    /// Adds up what the cores have counted.
+    /// Sums the cores' counters.
     pub fn of<'a>(cores: impl Iterator<Item = &'a CommandStatistics>) -> Totals {
         let mut totals = Totals { commands: vec![CommandTotals::default(); TABLE.len()], errors: BTreeMap::new() };
         for core in cores {
             for (total, counters) in totals.commands.iter_mut().zip(&core.commands) {
-                // Relaxed, all: figures to be shown.
+                // Relaxed, all: figures for display.
                 total.calls += counters.calls.load(Ordering::Relaxed);
                 total.rejected += counters.rejected.load(Ordering::Relaxed);
                 total.failed += counters.failed.load(Ordering::Relaxed);
@@ -177,7 +179,7 @@ impl Totals {
         totals
     }
 
-    /// What was counted since `earlier`.
+    /// The counts since `earlier`.
     pub fn since(mut self, earlier: &Totals) -> Totals {
         for (total, before) in self.commands.iter_mut().zip(&earlier.commands) {
             total.calls -= before.calls;
@@ -201,36 +203,36 @@ impl Totals {
 }
 
 impl CommandTotals {
-    /// How long a call took on average, microseconds, as the samples say.
+    /// The average duration of a call in microseconds, estimated from the samples.
     pub fn micros_per_call(&self) -> f64 {
         self.nanos as f64 / 1000.0 / self.latency.samples().max(1) as f64
     }
 
-    /// The microseconds within which this part of the timed runs ended; none where none was timed.
+    /// The duration in microseconds that this share of the timed runs did not exceed; `None` if none was timed.
     pub fn percentile(&self, part: f64) -> Option<f64> {
         self.latency.percentile(part)
     }
 }
 
-/// How many samples took how long, in steps of a sixteenth of an octave.
+/// The distribution of durations, in steps of a sixteenth of an octave.
 #[derive(Clone, Debug, Default)]
 struct Latency(Vec<u64>);
 
 impl Latency {
-    /// Steps to an octave, as bits.
+    /// Log2 of the steps per octave.
     const STEP_BITS: u32 = 4;
-    /// From 2^36 ns, 69 seconds, on they are one.
+    /// From 2^36 ns, 69 seconds, on they share a bucket.
     const OCTAVES: u32 = 36;
     const BUCKETS: usize = ((Latency::OCTAVES - Latency::STEP_BITS + 1) << Latency::STEP_BITS) as usize;
 
-    /// The bucket of a time.
+    /// The bucket of a duration.
     fn bucket(nanos: u64) -> usize {
         let nanos = nanos.min((1 << Latency::OCTAVES) - 1);
         let octave = (u64::BITS - nanos.leading_zeros()).saturating_sub(Latency::STEP_BITS + 1);
         ((u64::from(octave) << Latency::STEP_BITS) + (nanos >> octave)) as usize
     }
 
-    /// The longest time of a bucket, nanoseconds.
+    /// The longest duration of a bucket, nanoseconds.
     fn longest(bucket: usize) -> u64 {
         let octave = (bucket >> Latency::STEP_BITS).saturating_sub(1) as u32;
         let steps = bucket as u64 - (u64::from(octave) << Latency::STEP_BITS);
@@ -239,7 +241,7 @@ impl Latency {
 
     fn add(&mut self, counts: &[AtomicU32; Latency::BUCKETS]) {
         self.0.resize(Latency::BUCKETS, 0);
-        // Relaxed: figures to be shown.
+        // Relaxed: figures for display.
         self.0.iter_mut().zip(counts).for_each(|(sum, count)| *sum += u64::from(count.load(Ordering::Relaxed)));
     }
 
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cores_count_is_added_up_and_counted_from_a_reset_on() {
+    fn the_cores_counters_are_summed_since_a_reset() {
         let cores = [CommandStatistics::default(), CommandStatistics::default()];
         let command = TABLE.index_of(b"get").expect("there is a GET");
         let run = |core: &CommandStatistics, text: &str| {

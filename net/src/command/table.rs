@@ -20,34 +20,34 @@ const FAMILIES: &[&[&Command]] = &[
 /// The table of all commands.
 pub static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
-/// A command's place in the table: what travels to another core.
+/// A command's index in the table: it identifies the command to other cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandIndex(u16);
 
 impl CommandIndex {
-    /// The place as a number, below [`Table::len`].
+    /// The index as a number, below [`Table::len`].
     #[inline]
     pub fn place(self) -> usize {
         self.0.into()
     }
 }
 
-/// Every command and subcommand, found by name in any case of letters.
+/// All commands and subcommands, by name, case-insensitively.
 pub struct Table {
-    /// Commands first, each followed by nothing; the subcommands of all containers behind them.
+    /// The commands, followed by the subcommands of all containers.
     all: Vec<&'static Command>,
-    /// Of each of `all`, whether the time that it takes is bounded by the bytes of its arguments and its reply.
+    /// For each of `all`, whether its duration is bounded by the bytes of its arguments and its reply.
     short: Vec<bool>,
-    /// How many of `all` are commands.
+    /// The number of commands in `all`.
     commands: usize,
-    /// Open addressing.
-    places: Box<[Place]>,
+    /// A hash table with open addressing.
+    places: Box<[TableSlot]>,
 }
 
-/// Four times as many places as there are names, so that a look-up is nearly always one probe.
-const PLACES: usize = 1024;
+/// Four times as many places as names, so that a look-up is nearly always one probe.
+const SLOTS: usize = 1024;
 
-/// A name of at most 16 bytes as two words, which overlap where it is shorter: nothing is looped over.
+/// A name of at most 16 bytes as two words, which overlap if it is shorter: no loop is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Packed {
     first: u64,
@@ -56,7 +56,7 @@ struct Packed {
 }
 
 impl Packed {
-    /// Of a longer name, the first and the last eight bytes.
+    /// For a longer name, its first and last eight bytes.
     #[inline]
     fn of(name: &[u8]) -> Packed {
         let eight = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
@@ -72,32 +72,32 @@ impl Packed {
         Packed { first, last, length: name.len() }
     }
 
-    /// The first place to look for a name, in any case of letters.
+    /// The first place to probe for a name, case-insensitively.
     #[inline]
     fn place(self) -> usize {
-        // Setting bit 5 makes a letter small; what else it changes only makes two names share a place.
+        // Setting bit 5 makes a letter lower case; its other effects only make two names share a place.
         let small = |word: u64| word | 0x2020_2020_2020_2020;
         let words = small(self.first) ^ small(self.last).rotate_left(29) ^ self.length as u64;
-        (words.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % PLACES
+        (words.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % SLOTS
     }
 }
 
-/// Where a command's name hashes to.
+/// A place of the hash table.
 #[derive(Clone, Copy, Default)]
-struct Place {
-    /// The name in small letters.
+struct TableSlot {
+    /// The name in lower case.
     name: Packed,
-    /// Bit 5 wherever the name has a letter: set in a word, it makes that letter small.
+    /// Bit 5 in each byte of the name that is a letter: OR-ing it makes that letter lower case.
     letters: Packed,
-    /// The command's index + 1; 0 where there is none.
+    /// The command's index + 1; 0 if the place is empty.
     index: u16,
 }
 
-impl Place {
-    fn new(name: &str, index: usize) -> Place {
+impl TableSlot {
+    fn new(name: &str, index: usize) -> TableSlot {
         assert!(name.len() <= 16 && name == name.to_ascii_lowercase(), "{name}: longer than a look-up reads");
         let letters: Vec<u8> = name.bytes().map(|byte| if byte.is_ascii_alphabetic() { 0x20 } else { 0 }).collect();
-        Place { name: Packed::of(name.as_bytes()), letters: Packed::of(&letters), index: index as u16 + 1 }
+        TableSlot { name: Packed::of(name.as_bytes()), letters: Packed::of(&letters), index: index as u16 + 1 }
     }
 
     #[inline]
@@ -117,12 +117,12 @@ impl Table {
         };
         let more: Vec<&'static Command> = all.iter().flat_map(subcommands).copied().collect();
         all.extend(more);
-        let mut places = vec![Place::default(); PLACES].into_boxed_slice();
+        let mut places = vec![TableSlot::default(); SLOTS].into_boxed_slice();
         for (index, command) in all[..commands].iter().enumerate() {
-            let new = Place::new(command.name, index);
+            let new = TableSlot::new(command.name, index);
             let mut place = new.name.place();
             while places[place].index != 0 {
-                place = (place + 1) % PLACES;
+                place = (place + 1) % SLOTS;
             }
             places[place] = new;
         }
@@ -137,8 +137,8 @@ impl Table {
         self.all[index.0 as usize]
     }
 
-    /// Whether the time that a command takes is bounded by the bytes of its arguments and its reply, so that the clock need
-    /// not be looked at after each one.
+    /// Whether a command's duration is bounded by the bytes of its arguments and its reply, so that the clock need not
+    /// be read after each run.
     #[inline]
     pub fn is_short(&self, index: CommandIndex) -> bool {
         self.short[index.0 as usize]
@@ -159,11 +159,11 @@ impl Table {
             if found.is(asked) {
                 return Some(index);
             }
-            place = (place + 1) % PLACES;
+            place = (place + 1) % SLOTS;
         }
     }
 
-    /// The command that a client asks for, its subcommand where it has some, or the text of the error it gets.
+    /// The command that a client calls, a subcommand if it has any, or the text of the error.
     #[inline]
     pub fn resolve(&self, args: Args<'_>) -> Result<CommandIndex, Vec<u8>> {
         let Some(index) = self.find(&args[0]) else { return Err(error_text::unknown_command(args)) };
@@ -177,7 +177,7 @@ impl Table {
         Ok(CommandIndex(index as u16))
     }
 
-    /// How many commands and subcommands there are.
+    /// The number of commands and subcommands.
     pub fn len(&self) -> usize {
         self.all.len()
     }
@@ -192,7 +192,7 @@ impl Table {
         self.all[place].name.trim_end_matches('|')
     }
 
-    /// The command of a name, whatever its arguments.
+    /// The command with a name, whatever its arguments.
     pub fn index_of(&self, name: &[u8]) -> Option<CommandIndex> {
         self.find(name).map(|index| CommandIndex(index as u16))
     }
@@ -209,8 +209,8 @@ impl Table {
         subcommands.find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// The text for a command that a RESP2 connection with subscriptions may not send: Redis's, with the commands that
-    /// it may send here, those on subscriptions first.
+    /// The error for a command that a RESP2 connection with subscriptions may not send: Redis's text with the commands
+    /// that are allowed here, those on subscriptions first.
     pub fn not_while_subscribed(&self, command: &Command) -> String {
         let mut allowed: Vec<&Command> =
             self.commands().iter().copied().filter(|command| command.is(Flag::WhileSubscribed)).collect();
@@ -222,7 +222,7 @@ impl Table {
 
     fn resolve_subcommand(&self, container: &Command, args: Args<'_>) -> Result<CommandIndex, Vec<u8>> {
         let Some(word) = args.try_get(1) else {
-            // Alone, a container is its subcommand without a name where it has one, as COMMAND does.
+            // Without a word, a container means its subcommand with an empty name if there is one, as for COMMAND.
             return match self.position(container.name, b"") {
                 Some(index) => Ok(index),
                 None => Err(error_text::wrong_arguments(container.name).into()),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resp2_subscriber_is_told_what_it_may_send() {
+    fn the_error_for_a_resp2_subscriber_lists_the_allowed_commands() {
         let get = TABLE.by_name(b"get").unwrap();
         let text = "ERR Can't execute 'get': only CDC.SUBSCRIBE / CDC.UNSUBSCRIBE / CDC.CREDIT / PING / QUIT / RESET \
                     are allowed in this context";

@@ -1,4 +1,4 @@
-//! The flags about history on disk, and what they mean.
+//! The flags of history on disk, and their values.
 
 use super::values::{bytes_from, refused, span_ms};
 use super::{ConfigError, Origin};
@@ -13,61 +13,63 @@ use keytide_engine::log::segment::HEADER_BYTES;
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// What was said about history on disk.
+/// The given flags of history on disk.
 #[derive(Parser, Deserialize, Debug, Default)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "History on disk")]
 pub(super) struct DurabilityFlags {
-    /// Directory in which history and keys outlive the process; made if it is not there [default: none, in memory]
+    /// Directory for history and keys that outlive the process; created if missing [default: none, in memory]
     #[arg(long, env = "KEYTIDE_DIR", value_name = "PATH")]
     dir: Option<PathBuf>,
-    /// When what was written is synced: `os` survives the end of the process, `everysec` loses up to a second when the
-    /// power is lost, `always` nothing that was answered [default: os]
+    /// When writes are synced: `os` survives the end of the process, `everysec` loses up to a second in a power loss,
+    /// `always` nothing that was acknowledged [default: os]
     #[arg(long, env = "KEYTIDE_FSYNC", value_name = "WHEN")]
     fsync: Option<String>,
-    /// Bytes of each segment file, at least 15/16 of --ring-bytes; k, m and g may follow [default: 64m]
+    /// Size of each segment file in bytes, at least 15/16 of --ring-bytes; suffixes k, m, g [default: 64m]
     #[arg(long, env = "KEYTIDE_SEGMENT_BYTES", value_name = "BYTES")]
     segment_bytes: Option<String>,
-    /// Bytes of history that are kept, of all shards together; the oldest goes first [default: 16g]
+    /// Bytes of history to retain, of all shards together; the oldest is removed first [default: 16g]
     #[arg(long, env = "KEYTIDE_RETAIN_BYTES", value_name = "BYTES")]
     retain_bytes: Option<String>,
-    /// How long history is kept, as 7d, 12h, 30m or 90s [default: for ever]
+    /// How long to retain history, as 7d, 12h, 30m or 90s [default: forever]
     #[arg(long, env = "KEYTIDE_RETAIN_AGE", value_name = "SPAN")]
     retain_age: Option<String>,
-    /// Bytes of a shard's history after which a snapshot of its keys is taken: what a start replays [default: 256m]
+    /// Bytes of a shard's history after which a snapshot of its keys is taken, so that a start replays less [default:
+    /// 256m]
     #[arg(long, env = "KEYTIDE_SNAPSHOT_BYTES", value_name = "BYTES")]
     snapshot_bytes: Option<String>,
-    /// Snapshots of each shard that are kept [default: 2]
+    /// Snapshots of each shard to retain [default: 2]
     #[arg(long, env = "KEYTIDE_SNAPSHOTS", value_name = "N")]
     snapshots: Option<usize>,
-    /// The directory is a copy or was put back: give it a history of its own, with positions beyond the original's
+    /// The directory is a copy or was restored from a backup: start a history of its own, with positions beyond the
+    /// original's
     #[arg(long, env = "KEYTIDE_RESTORED", num_args = 0, default_missing_value = "true")]
     restored: Option<bool>,
 }
 
-/// Where and how history is kept on disk.
+/// Where and how history is stored on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Durability {
     /// The directory.
     pub dir: PathBuf,
-    /// When what was written is synced.
+    /// When writes are synced.
     pub fsync: Fsync,
-    /// Bytes of a segment's file, a multiple of 4,096. Without its header it holds what the largest turn records.
+    /// The size of a segment file in bytes, a multiple of 4,096. Without its header it has room for the largest turn.
     pub segment_bytes: u64,
-    /// Bytes of history that are kept, of all shards together.
+    /// The bytes of history to retain, of all shards together.
     pub retain_bytes: u64,
-    /// How long history is kept, in milliseconds; none for ever.
+    /// How long to retain history, in milliseconds; `None` for forever.
     pub retain_ms: Option<u64>,
-    /// Bytes that a shard logs from one snapshot to the next.
+    /// The bytes of a shard's log from one snapshot to the next.
     pub snapshot_bytes: u64,
-    /// How many snapshots of each shard are kept, at least 1.
+    /// The number of snapshots of each shard to retain, at least 1.
     pub snapshots: usize,
-    /// Whether the directory is a copy, or was put back.
+    /// Whether the directory is a copy, or was restored from a backup.
     pub restored: bool,
 }
 
 impl Durability {
-    /// When what was written is synced, as `--fsync` takes it.
+    /// When writes are synced, as a value of `--fsync`.
     pub fn fsync_name(&self) -> &'static str {
         FSYNC.iter().find(|(_, fsync)| *fsync == self.fsync).map_or("", |(name, _)| name)
     }
@@ -76,7 +78,7 @@ impl Durability {
 const FSYNC: [(&str, Fsync); 3] = [("os", Fsync::Os), ("everysec", Fsync::EverySecond), ("always", Fsync::Always)];
 
 impl DurabilityFlags {
-    /// Takes from the file what was not said otherwise.
+    /// Adds the values of the file, for flags that are not given elsewhere.
     pub(super) fn fill_from(&mut self, file: DurabilityFlags) {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
@@ -84,7 +86,7 @@ impl DurabilityFlags {
         fill!(dir fsync segment_bytes retain_bytes retain_age snapshot_bytes snapshots restored);
     }
 
-    /// What is meant, with rings of so many bytes.
+    /// The settings, with rings of this many bytes.
     pub(super) fn decide(self, ring_bytes: u64) -> Result<Option<Durability>, ConfigError> {
         let Some(dir) = self.dir.as_ref() else {
             return match self.first_given() {
@@ -108,7 +110,7 @@ impl DurabilityFlags {
         };
         let bytes = |flag, text: &Option<String>, bounds| bytes_from(flag, text.as_deref(), bounds);
         let segment_bytes = bytes("segment-bytes", &self.segment_bytes, (SEGMENT_BYTES_MIN, SEGMENT_BYTES_DEFAULT))?
-            // What one turn records fits into what is left of a segment and the next one.
+            // One turn's records fit into the rest of a segment and the next one.
             .max(unpublished_bytes_max(ring_bytes) + HEADER_BYTES)
             .checked_next_multiple_of(4096)
             .ok_or_else(|| refused("segment-bytes", self.segment_bytes.as_deref().unwrap_or(""), "too many bytes"))?;
@@ -128,7 +130,7 @@ impl DurabilityFlags {
         }))
     }
 
-    /// The first flag besides `--dir` that was given.
+    /// The first given flag besides `--dir`.
     fn first_given(&self) -> Option<&'static str> {
         let given = [
             ("fsync", self.fsync.is_some()),
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_is_refused_with_what_is_one() {
+    fn an_invalid_value_is_refused_with_the_valid_ones() {
         assert!(refusal(&["--fsync", "sometimes"]).contains("os, everysec or always"));
         assert!(refusal(&["--segment-bytes", "64k"]).contains("at least 1048576"));
         assert!(refusal(&["--retain-age", "7"]).contains("7d, 12h"));

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Spanned, Table, Value};
 
-/// What one line of the file sets.
+/// The setting in one line of the file.
 pub(super) struct Setting {
     /// The flag's name.
     pub name: String,
     /// The line.
     pub origin: Origin,
-    /// That setting and no other.
+    /// Only that setting.
     pub flags: Flags,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Setting>, ConfigError> {
         toml::from_str(&text).map_err(|error| refused(line_of(error.span().map_or(0, |span| span.start)), &error))?;
     let setting = |(name, value): (String, Spanned<Value>)| {
         let line = line_of(value.span().start);
-        // Alone, so that its error is about this line.
+        // By itself, so that its error is about this line.
         let alone = Table::from_iter([(name.clone(), value.into_inner())]);
         let flags = alone.try_into::<Flags>().map_err(|error| refused(line, &error))?;
         Ok(Setting { name, origin: Origin::Line { file: file.clone(), line }, flags })

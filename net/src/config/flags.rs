@@ -1,4 +1,4 @@
-//! The flags by their names: on the command line, in the environment, in the file.
+//! The flags by name: on the command line, in the environment, in the file.
 
 use super::ConfigError;
 use super::durability::DurabilityFlags;
@@ -12,77 +12,78 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What was typed, or found in the environment or in the file: nothing where nothing was said.
+/// The given flags, from the command line, the environment or the file: `None` for those not given.
 #[derive(Parser, Deserialize, Debug, Default)]
 #[command(name = "keytide", version, about = "A Redis-protocol cache that records every mutation in a stream")]
 #[command(args_conflicts_with_subcommands = true)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Flags {
-    /// What to do instead of serving.
+    /// The subcommand, if any.
     #[command(subcommand)]
     #[serde(skip)]
-    pub command: Option<Command>,
+    pub command: Option<BinaryCommand>,
     /// TOML file with these flags by their long names
     #[arg(long, env = "KEYTIDE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(super) config: Option<PathBuf>,
-    /// Address to listen on, or a name that has one [default: 127.0.0.1]
+    /// Address to listen on, or a host name [default: 127.0.0.1]
     #[arg(long, env = "KEYTIDE_BIND", value_name = "ADDR")]
     pub(super) bind: Option<String>,
-    /// Port of the Redis protocol; 0 = any free one [default: 6379]
+    /// Port of the Redis protocol; 0 = any free port [default: 6379]
     #[arg(long, env = "KEYTIDE_PORT")]
     pub(super) port: Option<u16>,
-    /// Port of gRPC and HTTP; only 0 (off) so far [default: 0]
+    /// Port of gRPC and HTTP; only 0 (off) is supported so far [default: 0]
     #[arg(long, env = "KEYTIDE_GRPC_PORT", value_name = "PORT")]
     pub(super) grpc_port: Option<u16>,
-    /// Number of shards; more than there are cores share them, which costs time [default: one for each core]
+    /// Number of shards; more shards than cores share the cores, which costs time [default: one per core]
     #[arg(long, env = "KEYTIDE_SHARDS", value_name = "N")]
     pub(super) shards: Option<u16>,
     /// Cores to pin the shards to, in turn, as in 0,2,4-7 [default: all]
     #[arg(long, env = "KEYTIDE_CORES", value_name = "LIST")]
     pub(super) cores: Option<String>,
-    /// Bytes of each shard's ring, rounded up to a power of two; k, m and g may follow; 0 = record nothing [default: 64m]
+    /// Size of each shard's ring in bytes, rounded up to a power of two; suffixes k, m, g; 0 = no recording [default:
+    /// 64m]
     #[arg(long, env = "KEYTIDE_RING_BYTES", value_name = "BYTES")]
     pub(super) ring_bytes: Option<String>,
-    /// Bytes of heap memory, for all shards, to prefault at the start; k, m and g may follow [default: 0]
+    /// Heap memory to prefault at start, for all shards, in bytes; suffixes k, m, g [default: 128m]
     #[arg(long, env = "KEYTIDE_HEAP_BYTES", value_name = "BYTES")]
     pub(super) heap_bytes: Option<String>,
-    /// Streams of absent keys whose revision counter each shard keeps [default: 1048576]
+    /// Deleted keys for which each shard keeps the stream's revision counter [default: 1048576]
     #[arg(long, env = "KEYTIDE_ABSENT_STREAMS", value_name = "N")]
     pub(super) absent_streams: Option<usize>,
-    /// Clients that may be connected at once [default: 10000]
+    /// Maximum number of connected clients [default: 10000]
     #[arg(long, env = "KEYTIDE_MAXCLIENTS", value_name = "N")]
     pub(super) maxclients: Option<u64>,
-    /// Of these, clients that have not given the password [default: a quarter of --maxclients, at most 1000]
+    /// Maximum number of clients that have not authenticated [default: a quarter of --maxclients, at most 1000]
     #[arg(long, env = "KEYTIDE_UNAUTHENTICATED_CLIENTS", value_name = "N")]
     pub(super) unauthenticated_clients: Option<u64>,
-    /// How long a client may take to give the password, as 60s or 1m; 0 = for ever [default: 60s]
+    /// Time for a client to authenticate, as 60s or 1m; 0 = unlimited [default: 60s]
     #[arg(long, env = "KEYTIDE_AUTH_TIMEOUT", value_name = "SPAN")]
     pub(super) auth_timeout: Option<String>,
-    /// Subscriptions that one client may have [default: 1000]
+    /// Maximum number of subscriptions per client [default: 1000]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTIONS_PER_CLIENT", value_name = "N")]
     pub(super) subscriptions_per_client: Option<usize>,
-    /// Events that wait for one subscription before it falls behind [default: 4096]
+    /// Events queued for a subscription before it falls behind [default: 4096]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_EVENTS", value_name = "N")]
     pub(super) subscription_queue_events: Option<usize>,
-    /// Bytes of events that wait for one subscription before it falls behind; k, m and g may follow [default: 4m]
+    /// Bytes of events queued for a subscription before it falls behind; suffixes k, m, g [default: 4m]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_BYTES", value_name = "BYTES")]
     pub(super) subscription_queue_bytes: Option<String>,
-    /// Bytes of output from which on a subscriber is given no more events; k, m and g may follow [default: 256k]
+    /// Bytes of unsent output at which a subscriber gets no more events; suffixes k, m, g [default: 256k]
     #[arg(long, env = "KEYTIDE_PUSH_BUFFER_BYTES", value_name = "BYTES")]
     pub(super) push_buffer_bytes: Option<String>,
-    /// Bytes of output that a client may leave unread before its commands wait; k, m and g may follow [default: 256m]
+    /// Bytes of unread output after which a client's commands wait; suffixes k, m, g [default: 256m]
     #[arg(long, env = "KEYTIDE_CLIENT_OUTPUT_BYTES", value_name = "BYTES")]
     pub(super) client_output_bytes: Option<String>,
-    /// Bytes of output that all clients together may leave unread before those wait that have the most; k, m and g may
-    /// follow [default: 1g, or an eighth of the memory where that is less]
+    /// Bytes of unread output of all clients together after which the commands of those with the most wait; suffixes k,
+    /// m, g [default: 1g, or an eighth of the memory if that is less]
     #[arg(long, env = "KEYTIDE_CLIENTS_OUTPUT_BYTES", value_name = "BYTES")]
     pub(super) clients_output_bytes: Option<String>,
-    /// Seconds that a client whose commands wait may take nothing before it is closed; 0 = for ever [default: 60]
+    /// Seconds without reading after which a client whose commands wait is closed; 0 = never [default: 60]
     #[arg(long, env = "KEYTIDE_OUTPUT_STALL_SECONDS", value_name = "SECONDS")]
     pub(super) output_stall_seconds: Option<u64>,
-    /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50; 0 where
-    /// shards share cores]
+    /// Microseconds without work after which a core sleeps; 0 = at once, `forever` = never [default: 50, or 0 if shards
+    /// share cores]
     #[arg(long, env = "KEYTIDE_SPIN_US", value_name = "US")]
     pub(super) spin_us: Option<String>,
     /// Password that clients must give with AUTH
@@ -91,7 +92,7 @@ pub struct Flags {
     /// Serve other machines without a password
     #[arg(long, env = "KEYTIDE_INSECURE", num_args = 0, default_missing_value = "true")]
     pub(super) insecure: Option<bool>,
-    /// error, warn, info, debug, trace or off; or a filter as in keytide_net=debug [default: warn]
+    /// error, warn, info, debug, trace or off; or a filter such as keytide_net=debug [default: warn]
     #[arg(long, env = "KEYTIDE_LOG_LEVEL", value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
     #[command(flatten)]
@@ -103,31 +104,31 @@ pub struct Flags {
     #[command(flatten)]
     #[serde(flatten)]
     planned: Planned,
-    /// Where the settings came from that are not from the command line.
+    /// The origins of settings that are not from the command line.
     #[arg(skip)]
     #[serde(skip)]
     pub(super) origins: Origins,
 }
 
-/// What the binary does beside serving.
+/// The subcommands of the binary.
 #[derive(Subcommand, Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Look at all of a directory of --dir while no server uses it
+pub enum BinaryCommand {
+    /// Check a directory of --dir completely, while no server uses it
     ///
-    /// Ends with status 0 where it is sound, 1 where it is damaged, 2 where it cannot be looked at. What a start makes
-    /// good by itself is only noted.
+    /// Exits with status 0 if it is sound, 1 if it is damaged, 2 if it cannot be checked. Problems that a start repairs
+    /// by itself are only noted.
     Check {
         /// The directory
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        /// Make usable what is left of damaged logs; what is taken out of use stays there as *.damaged
+        /// Make the intact parts of damaged logs usable; removed parts stay there as *.damaged
         #[arg(long)]
         repair: bool,
     },
 }
 
-/// Flags of the contract whose feature is not built yet. They are refused by name, so that nobody believes in a
-/// protection or a persistence that is not there.
+/// Flags of the contract whose feature is not built yet. They are refused by name, so that no operator relies on a
+/// protection or a persistence that does not exist.
 #[derive(Parser, Deserialize, Debug, Default)]
 #[serde(rename_all = "kebab-case")]
 struct Planned {
@@ -148,10 +149,10 @@ struct Planned {
 }
 
 impl Flags {
-    /// Reads a command line, its first word the program, and the environment.
+    /// Parses a command line, whose first word is the program, and the environment.
     ///
     /// # Errors
-    /// The flag, or the variable, whose value is none; or clap's own text, which is also the help that was asked for.
+    /// The flag or variable with an invalid value; or clap's own text, which may also be the requested help.
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Flags, ConfigError> {
         let words: Vec<OsString> = words.into_iter().collect();
         let command = Flags::command();
@@ -167,7 +168,7 @@ impl Flags {
         Ok(flags)
     }
 
-    /// Takes from the file what was not said otherwise.
+    /// Adds the values of the file, for flags that are not given elsewhere.
     pub(super) fn fill_from(&mut self, file: Flags) {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
@@ -185,7 +186,7 @@ impl Flags {
         fill_planned!(tls_port tls_cert_file tls_key_file);
     }
 
-    /// Refuses what is not built yet.
+    /// Refuses features that are not built yet.
     pub(super) fn check_planned(&self) -> Result<(), ConfigError> {
         let planned = &self.planned;
         let given = [
@@ -204,13 +205,13 @@ impl Flags {
     }
 }
 
-/// The error of a variable's value, which clap takes for the flag's. None where it is about the command line.
+/// The error of a variable's value, which clap attributes to the flag. `None` if the error is on the command line.
 fn variable_error(error: &clap::Error, words: &[OsString]) -> Option<ConfigError> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
     };
-    // As `--port <PORT>`.
+    // Such as `--port <PORT>`.
     let flag = text(ContextKind::InvalidArg)?.strip_prefix("--")?.split([' ', '=']).next()?.to_owned();
     let is_flag = |word: &OsString| {
         let rest = word.to_str().and_then(|word| word.strip_prefix("--")?.strip_prefix(&flag));

@@ -1,4 +1,4 @@
-//! The flags about memory that clients have the server keep, all of them together, and what they mean.
+//! The flags of the memory that the server holds for clients, all of them together, and their values.
 
 use super::ConfigError;
 use super::values::bytes_from;
@@ -9,28 +9,28 @@ use crate::limits::{
 use clap::Parser;
 use serde::Deserialize;
 
-/// What was said about memory that clients have the server keep.
+/// The given flags of the memory held for clients.
 #[derive(Parser, Deserialize, Debug, Default)]
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Memory of all clients together")]
 pub(super) struct MemoryFlags {
-    /// Bytes that consumer groups may take: patterns, consumers, pending entries; k, m and g may follow [default: 256m]
+    /// Bytes that consumer groups may take: patterns, consumers, pending entries; suffixes k, m, g [default: 256m]
     #[arg(long, env = "KEYTIDE_GROUPS_BYTES", value_name = "BYTES")]
     groups_bytes: Option<String>,
-    /// Bytes that subscriptions may take, a quarter of them those of one client; k, m and g may follow [default: 256m]
+    /// Bytes that subscriptions may take, a quarter of them those of one client; suffixes k, m, g [default: 256m]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTIONS_BYTES", value_name = "BYTES")]
     subscriptions_bytes: Option<String>,
-    /// Bytes that commands queued by MULTI may take, a quarter of them those of one client; k, m and g may follow
-    /// [default: 1g]
+    /// Bytes that commands queued by MULTI may take, a quarter of them those of one client; suffixes k, m, g [default:
+    /// 1g]
     #[arg(long, env = "KEYTIDE_TRANSACTIONS_BYTES", value_name = "BYTES")]
     transactions_bytes: Option<String>,
-    /// Bytes of commands that have not arrived as a whole or wait to run; beyond it clients that have more than their
-    /// share are disconnected; k, m and g may follow [default: 1g]
+    /// Bytes of incomplete or waiting commands; beyond it clients with more than their share are disconnected; suffixes
+    /// k, m, g [default: 1g]
     #[arg(long, env = "KEYTIDE_INPUT_BYTES", value_name = "BYTES")]
     input_bytes: Option<String>,
 }
 
-/// How many bytes clients may have the server keep, all of them together.
+/// The bytes that the server may hold for clients, all of them together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Of consumer groups.
@@ -39,12 +39,12 @@ pub struct MemoryLimits {
     pub subscriptions: u64,
     /// Of commands queued by MULTI.
     pub transactions: u64,
-    /// Of input that has not been run.
+    /// Of input that has not been executed.
     pub input: u64,
 }
 
 impl MemoryFlags {
-    /// Takes from the file what was not said otherwise.
+    /// Adds the values of the file, for flags that are not given elsewhere.
     pub(super) fn fill_from(&mut self, file: MemoryFlags) {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
@@ -52,7 +52,7 @@ impl MemoryFlags {
         fill!(groups_bytes subscriptions_bytes transactions_bytes input_bytes);
     }
 
-    /// What is meant.
+    /// The limits.
     pub(super) fn decide(&self) -> Result<MemoryLimits, ConfigError> {
         let bytes =
             |flag, text: &Option<String>, default| bytes_from(flag, text.as_deref(), (ACCOUNT_BYTES_MIN, default));

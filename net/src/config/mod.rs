@@ -1,4 +1,5 @@
-//! The configuration: flags, a TOML file, the environment. A flag beats the environment, the environment the file.
+//! The configuration: flags, a TOML file, the environment. Flags take precedence over the environment, and that over
+//! the file.
 
 mod durability;
 mod file;
@@ -8,7 +9,7 @@ mod origin;
 mod values;
 
 pub use durability::Durability;
-pub use flags::{Command, Flags};
+pub use flags::{BinaryCommand, Flags};
 pub use memory::MemoryLimits;
 pub use origin::Origin;
 
@@ -24,55 +25,55 @@ use std::net::IpAddr;
 use thiserror::Error;
 use values::{address, bytes_from, count_from, log_level, patience_ms, placement, refused, ring_bytes, spin};
 
-/// What is meant: every value decided and checked.
+/// The configuration with every value determined and checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen.
+    /// The address to listen on.
     pub bind: IpAddr,
-    /// Port of the Redis protocol; 0 = any free one.
+    /// Port of the Redis protocol; 0 = any free port.
     pub port: u16,
-    /// How many shards.
+    /// The number of shards.
     pub shards: u16,
     /// The core of each shard. Several shards may have the same one.
     pub cores: Vec<usize>,
-    /// Bytes of each shard's ring, a power of two; 0 = record nothing.
+    /// The size of each shard's ring in bytes, a power of two; 0 = no recording.
     pub ring_bytes: u64,
-    /// Bytes of heap memory that are prefaulted at the start.
+    /// The heap memory to prefault at start, in bytes.
     pub heap_bytes: u64,
-    /// Where and how history is kept on disk; nothing where it is kept in memory only.
+    /// Where and how history is stored on disk; `None` if it is in memory only.
     pub durability: Option<Durability>,
-    /// Streams of absent keys that each shard knows.
+    /// The number of deleted keys for which each shard keeps the stream's revision counter.
     pub absent_streams: usize,
-    /// Clients at once; the limit of open files may allow fewer.
+    /// The most clients; the limit of open files may allow fewer.
     pub maxclients: u64,
-    /// Clients at once that have not given the password, where one is asked; none where nothing was said.
+    /// The most clients that have not authenticated, if there is a password; `None` for the default.
     pub unauthenticated_clients: Option<u64>,
-    /// How long a client may take to give the password, milliseconds; none for ever.
+    /// The time for a client to authenticate, in milliseconds; `None` for unlimited.
     pub auth_timeout_ms: Option<u64>,
-    /// The bounds of subscriptions.
+    /// The limits of subscriptions.
     pub subscriptions: SubscriptionLimits,
-    /// Memory that all clients together may have the server keep.
+    /// The memory that the server may hold for all clients together.
     pub memory: MemoryLimits,
-    /// A subscriber has room for events while less output than this waits to leave, in bytes.
+    /// A subscriber gets events while its unsent output is below this, in bytes.
     pub push_buffer_bytes: usize,
-    /// How many bytes of output a client may leave unread before its commands wait.
+    /// The bytes of unread output after which a client's commands wait.
     pub client_output_bytes: u64,
-    /// How many all clients together may, before those wait that have the most.
+    /// The same for all clients together: those with the most wait.
     pub clients_output_bytes: u64,
-    /// How long, in seconds, a client whose commands wait may take nothing before it is closed; 0 = for ever.
+    /// The seconds without reading after which a client whose commands wait is closed; 0 = never.
     pub output_stall_seconds: u64,
     /// When an idle core sleeps.
     pub spin: Spin,
-    /// The password, if one is asked.
+    /// The password, if one is required.
     pub requirepass: Option<String>,
-    /// What is logged.
+    /// The log level or filter.
     pub log_level: String,
 }
 
 /// When a core without work sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spin {
-    /// After so many microseconds.
+    /// After this many microseconds.
     Micros(u64),
     /// Never.
     Forever,
@@ -86,27 +87,27 @@ pub enum ConfigError {
     File {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A line of the file is no setting.
+    /// A line of the file is invalid.
     #[error("{file} line {line}: {message}")]
     Line {
         /// The file.
         file: String,
         /// The line, from 1.
         line: usize,
-        /// Why not.
+        /// The cause.
         message: String,
     },
-    /// A setting's value is none.
+    /// A setting's value is invalid.
     #[error("{}: {reason}", .origin.setting(.flag, Some(.value)))]
     Value {
         /// The flag.
         flag: String,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What it should be.
+        /// The expected value.
         reason: String,
         /// Where it was given.
         origin: Origin,
@@ -119,7 +120,7 @@ pub enum ConfigError {
         /// Where it was given.
         origin: Origin,
     },
-    /// A flag about history on disk, and no directory for it.
+    /// A flag of history on disk without a directory for it.
     #[error("{} is about history on disk: give --dir too, or leave it out", .origin.setting(.flag, None))]
     NoDirectory {
         /// The flag.
@@ -127,7 +128,7 @@ pub enum ConfigError {
         /// Where it was given.
         origin: Origin,
     },
-    /// Others could write without a password.
+    /// Other machines could write without a password.
     #[error(
         "{} serves other machines without a password: give --requirepass, or --insecure if that is meant",
         .origin.setting("bind", Some(.bind))
@@ -138,13 +139,13 @@ pub enum ConfigError {
         /// Where it was given.
         origin: Origin,
     },
-    /// The command line is none, or asks for help.
+    /// The command line is invalid, or requests help.
     #[error(transparent)]
     Usage(#[from] clap::Error),
 }
 
 impl ConfigError {
-    /// The same error, which names where its setting came from.
+    /// Adds the origin of the setting.
     fn located(mut self, origins: &Origins) -> ConfigError {
         match &mut self {
             ConfigError::Value { flag, origin, .. } => *origin = origins.of(flag),
@@ -165,16 +166,16 @@ impl Config {
     }
 }
 
-/// The cores are dealt in turn, so the first one is the first that comes again.
+/// Cores are assigned in turn, so the first one is the first to recur.
 fn has_repeats(cores: &[usize]) -> bool {
     cores.iter().skip(1).any(|core| Some(core) == cores.first())
 }
 
 impl Flags {
-    /// Reads the file, if one is named, and decides.
+    /// Reads the file, if one is named, and determines the configuration.
     ///
     /// # Errors
-    /// What cannot be meant, and where it was said.
+    /// An invalid setting, with its origin.
     pub fn decide(mut self) -> Result<Config, ConfigError> {
         let mut origins = std::mem::take(&mut self.origins);
         if let Some(path) = &self.config {
@@ -188,7 +189,7 @@ impl Flags {
 
     fn decide_values(mut self) -> Result<Config, ConfigError> {
         self.check_planned()?;
-        // An empty password is none, as in Redis.
+        // An empty password means none, as in Redis.
         self.requirepass = self.requirepass.filter(|password| !password.is_empty());
         let given = self.bind.unwrap_or_else(|| "127.0.0.1".to_owned());
         let bind = address(&given)?;
@@ -255,10 +256,10 @@ impl Flags {
     }
 }
 
-/// What all clients together may leave unread where nothing was said.
+/// The default limit of unread output of all clients together.
 fn clients_output_bytes_default() -> u64 {
     match MemoryLimit::read().bytes() {
-        // The system does not say.
+        // The system does not report its memory.
         0 => CLIENTS_OUTPUT_BYTES_DEFAULT,
         bytes => (bytes / CLIENTS_OUTPUT_PART).clamp(OUTPUT_BYTES_MIN, CLIENTS_OUTPUT_BYTES_DEFAULT),
     }
@@ -269,7 +270,7 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    /// What these flags mean, or the text of the refusal.
+    /// The configuration of these flags, or the text of the refusal.
     pub(super) fn decide(words: &[&str]) -> Result<Config, String> {
         let flags = Flags::try_parse_from([&["keytide"], words].concat()).map_err(|error| error.to_string())?;
         flags.decide().map_err(|error| error.to_string())
@@ -351,7 +352,7 @@ mod tests {
         assert_eq!(limits.map(|c| (c.subscriptions.per_client, c.subscriptions.queue_events)), Ok((3, 7)));
     }
 
-    /// What a file with this text means, beside these flags.
+    /// The configuration of a file with this text, and these flags.
     fn decide_with_file(name: &str, text: &str, words: &[&str]) -> Result<Config, String> {
         let path = std::env::temp_dir().join(format!("keytide-config-{}-{name}.toml", std::process::id()));
         std::fs::write(&path, text).expect("a file in the temporary directory");

@@ -1,12 +1,12 @@
-//! Where a setting came from, so that an error names what its reader can change: the flag, the variable, or the line of
+//! The origin of a setting, so that an error names what the operator can change: the flag, the variable, or the line of
 //! the file.
 
 use std::collections::HashMap;
 
-/// Where one setting came from.
+/// The origin of a setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// The command line, or nowhere: the default.
+    /// The command line, or the default.
     #[default]
     Flag,
     /// The environment.
@@ -32,22 +32,22 @@ impl Origin {
     }
 }
 
-/// The variable that stands for a flag.
+/// The environment variable of a flag.
 pub(super) fn variable(flag: &str) -> String {
     format!("KEYTIDE_{}", flag.to_uppercase().replace('-', "_"))
 }
 
-/// Where the settings came from that are not from the command line, by their flags' names.
+/// The origins of settings that are not from the command line, by flag.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins(HashMap<String, Origin>);
 
 impl Origins {
-    /// Notes where a setting came from. What was noted first has precedence, as the setting has.
+    /// Notes the origin of a setting. The first one noted takes precedence, as its value does.
     pub(super) fn note(&mut self, flag: String, origin: Origin) {
         self.0.entry(flag).or_insert(origin);
     }
 
-    /// Where a setting came from.
+    /// The origin of a setting.
     pub(super) fn of(&self, flag: &str) -> Origin {
         self.0.get(flag).cloned().unwrap_or_default()
     }

@@ -1,17 +1,17 @@
-//! From what was typed to values: numbers of bytes, spans of time, cores, addresses, levels of logging.
+//! Parses values: numbers of bytes, spans of time, cores, addresses, log levels.
 
 use super::{ConfigError, Origin, Spin};
 use crate::limits::{SHARDS_MAX, SPIN_US_DEFAULT};
 use keytide_engine::limits::{RING_BYTES_DEFAULT, RING_BYTES_MIN};
 use std::net::{IpAddr, ToSocketAddrs};
 
-/// A value that is none, and what it should be.
+/// The error for an invalid value, with what is expected.
 pub(super) fn refused(flag: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
     let (flag, value) = (flag.to_owned(), value.to_owned());
     ConfigError::Value { flag, value, reason: reason.into(), origin: Origin::default() }
 }
 
-/// The address to listen on: of a name, its first IPv4 address, else its first one.
+/// The address to listen on: for a name, its first IPv4 address, else its first one.
 pub(super) fn address(text: &str) -> Result<IpAddr, ConfigError> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -23,7 +23,7 @@ pub(super) fn address(text: &str) -> Result<IpAddr, ConfigError> {
     first.copied().ok_or_else(|| refused("the name has no address".to_owned()))
 }
 
-/// What is logged: a level, or directives that each name a target and its level.
+/// A log level, or directives that each name a target and its level.
 pub(super) fn log_level(text: &str) -> Result<String, ConfigError> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
@@ -38,7 +38,7 @@ pub(super) fn log_level(text: &str) -> Result<String, ConfigError> {
     Err(refused("log-level", text, reason))
 }
 
-/// A number from `min` to `max`, or what it is where nothing was said.
+/// A number from `min` to `max`, or the default.
 pub(super) fn count_from(
     flag: &'static str,
     given: Option<u64>,
@@ -51,8 +51,8 @@ pub(super) fn count_from(
     }
 }
 
-/// The number of shards and the core of each: as many shards as cores, unless said otherwise. More shards than cores
-/// share the cores in turn.
+/// The number of shards and the core of each: by default as many shards as cores. More shards than cores share the
+/// cores in turn.
 pub(super) fn placement(shards: Option<u16>, list: Option<&str>) -> Result<(u16, Vec<usize>), ConfigError> {
     let available: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
@@ -89,7 +89,7 @@ fn parse_cores(list: &str) -> Option<Vec<usize>> {
     Some(cores)
 }
 
-/// The bytes of a ring: a power of two, or 0.
+/// The size of a ring: a power of two, or 0.
 pub(super) fn ring_bytes(text: Option<&str>) -> Result<u64, ConfigError> {
     let Some(text) = text else { return Ok(RING_BYTES_DEFAULT) };
     let flag = "ring-bytes";
@@ -103,7 +103,7 @@ pub(super) fn ring_bytes(text: Option<&str>) -> Result<u64, ConfigError> {
     Ok(bytes.next_power_of_two())
 }
 
-/// A number of bytes from `min` on, or what it is where nothing was said.
+/// A number of bytes, at least `min`, or the default.
 pub(super) fn bytes_from(
     flag: &'static str,
     text: Option<&str>,
@@ -117,11 +117,11 @@ pub(super) fn bytes_from(
     }
 }
 
-/// A larger ring would not take larger changes: a record's length is a number of 32 bits.
+/// A larger ring would not allow larger changes: a record's length has 32 bits.
 const RING_BYTES_MAX: u64 = 8 << 30;
 
-/// A number of bytes, with Redis's units: k, m and g are powers of 1,000, kb, mb and gb of 1,024 — but here both are
-/// of 1,024, for sizes of memory are meant.
+/// A number of bytes, with Redis's units: there k, m and g are powers of 1,000 and kb, mb and gb powers of 1,024, but
+/// here both are powers of 1,024, since these are sizes of memory.
 fn parse_bytes(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -135,7 +135,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// When an idle core sleeps: at once where shards share cores, for one that spins takes the time of the others there.
+/// When an idle core sleeps: at once if shards share cores, because spinning takes time from the others on the core.
 pub(super) fn spin(text: Option<&str>, shares_cores: bool) -> Result<Spin, ConfigError> {
     match text {
         None if shares_cores => Ok(Spin::Micros(0)),
@@ -168,7 +168,7 @@ pub(super) fn span_ms(flag: &'static str, text: &str) -> Result<u64, ConfigError
     parsed().ok_or_else(|| refused(flag, text, "a span of time is expected, as 7d, 12h, 30m or 90s"))
 }
 
-/// How long something is waited for, in milliseconds, or what it is where nothing was said; none, for 0, for ever.
+/// A time limit in milliseconds, or the default; `None`, for 0, is unlimited.
 pub(super) fn patience_ms(flag: &'static str, text: Option<&str>, default: u64) -> Result<Option<u64>, ConfigError> {
     match text.map(str::trim) {
         None => Ok(Some(default)),

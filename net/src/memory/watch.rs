@@ -2,7 +2,7 @@
 //! second and more often close to the limit, and raises a flag that the cores look at: no command asks the system.
 
 use super::MemoryLimit;
-use crate::command::server::process::Pages;
+use crate::command::server::process::ProcessMemory;
 use crate::limits::{MEMORY_CLOSE_PART, MEMORY_LEFT_PART, MEMORY_LOOK_CLOSE_MS, MEMORY_LOOK_MS, MEMORY_SHARE_PERCENT};
 use crate::paced::Paced;
 use std::io;
@@ -87,7 +87,7 @@ impl MemoryWatch {
     }
 
     /// Looks at what is used. Answers the limit that is nearest, and whether writes are refused now.
-    fn look(&self, limit: MemoryLimit, pages: Pages) -> (Used, bool) {
+    fn look(&self, limit: MemoryLimit, pages: ProcessMemory) -> (Used, bool) {
         let nearest = nearest(limit, pages);
         let is_short = nearest.bytes >= nearest.bound();
         // Relaxed, all four: numbers by themselves; a claim between two of them is forgotten, as at each look.
@@ -100,7 +100,7 @@ impl MemoryWatch {
 }
 
 /// The limit of which the greatest part is used.
-fn nearest(limit: MemoryLimit, pages: Pages) -> Used {
+fn nearest(limit: MemoryLimit, pages: ProcessMemory) -> Used {
     let resident = Used { bytes: pages.anonymous(), limit: limit.resident_bytes };
     let Some(mapped_limit) = limit.address_space_bytes else { return resident };
     // The allocator maps memory long before it hands it out, so what was never written is still to be had, as long as the
@@ -124,13 +124,13 @@ impl Watcher {
     /// # Errors
     /// Where the system has no thread left, or does not say what memory is used.
     pub fn start(watch: Arc<MemoryWatch>) -> io::Result<Watcher> {
-        watch.look(MemoryLimit::read(), Pages::now()?);
+        watch.look(MemoryLimit::read(), ProcessMemory::now()?);
         let (end, ended) = channel();
         let look = move || {
             let (mut was_short, mut told) = (false, Paced::default());
             let mut pause = Duration::from_millis(MEMORY_LOOK_MS);
             while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                let Ok(pages) = Pages::now() else { continue };
+                let Ok(pages) = ProcessMemory::now() else { continue };
                 // Anew each time: limits can be changed while the process runs.
                 let (used, is_short) = watch.look(MemoryLimit::read(), pages);
                 if is_short && !was_short && told.is_due() {
@@ -167,9 +167,9 @@ mod tests {
     const LIMIT: MemoryLimit =
         MemoryLimit { resident_bytes: 1000 << 20, source: Source::Machine, address_space_bytes: None };
 
-    fn pages(anonymous_mib: u64) -> Pages {
+    fn pages(anonymous_mib: u64) -> ProcessMemory {
         let resident = (anonymous_mib + 10) << 20;
-        Pages { size: 4000 << 20, resident, shared: 10 << 20, data: 3000 << 20 }
+        ProcessMemory { size: 4000 << 20, resident, shared: 10 << 20, data: 3000 << 20 }
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! How many bytes of replies a core may make for a connection of another core before that core has acknowledged them.
+//! Limits the bytes of replies that a core produces for a connection of another core before that core has acknowledged
+//! them.
 //!
-//! Only large replies are counted, so small ones cost nothing: of these a connection has few enough under way. The core
-//! of the connection acknowledges a counted reply as soon as the client's unread output is within its limit. Until then
-//! the connection's further commands wait here, in their order.
+//! Only large replies are counted, so small ones cost nothing: a connection has few enough of these in flight. The
+//! connection's core acknowledges a counted reply as soon as the client's unread output is within its limit. Until then
+//! the connection's further commands wait here, in order.
 
 use super::message::Request;
 use crate::limits::{REMOTE_REPLY_BYTES_MIN, UNACKNOWLEDGED_BYTES_MAX};
@@ -13,30 +14,30 @@ use std::collections::{HashMap, VecDeque};
 /// A connection of another core.
 pub type Asker = (ShardId, ConnectionId);
 
-/// The accounts of all connections of other cores that have one.
+/// The accounts of the connections of other cores, of those that need one.
 #[derive(Default)]
 pub struct Credit {
-    accounts: HashMap<Asker, Account>,
-    /// How many of them let their commands wait.
+    accounts: HashMap<Asker, CreditAccount>,
+    /// The number of connections whose commands wait.
     blocked: usize,
-    /// Those whose waiting commands may go on.
+    /// Those whose waiting commands may run.
     ready: VecDeque<Asker>,
 }
 
 #[derive(Default)]
-struct Account {
+struct CreditAccount {
     unacknowledged: usize,
     waiting: VecDeque<Request>,
     /// Whether the connection is closed: nothing is counted any more.
     is_closed: bool,
 }
 
-impl Account {
+impl CreditAccount {
     fn is_used_up(&self) -> bool {
         self.unacknowledged > UNACKNOWLEDGED_BYTES_MAX
     }
 
-    fn can_go_on(&self) -> bool {
+    fn can_run(&self) -> bool {
         !self.is_used_up() && !self.waiting.is_empty()
     }
 
@@ -46,7 +47,7 @@ impl Account {
 }
 
 impl Credit {
-    /// Whether the commands of any connection wait.
+    /// Whether any connection's commands wait.
     #[inline]
     pub fn has_blocked(&self) -> bool {
         self.blocked > 0
@@ -54,10 +55,10 @@ impl Credit {
 
     /// Whether this connection's commands have to wait.
     pub fn is_blocked(&self, asker: Asker) -> bool {
-        self.has_blocked() && self.accounts.get(&asker).is_some_and(Account::is_blocked)
+        self.has_blocked() && self.accounts.get(&asker).is_some_and(CreditAccount::is_blocked)
     }
 
-    /// Counts a reply of so many bytes.
+    /// Counts a reply of this many bytes.
     #[inline]
     pub fn note_reply(&mut self, asker: Asker, bytes: usize) {
         if bytes >= REMOTE_REPLY_BYTES_MIN {
@@ -65,20 +66,20 @@ impl Credit {
         }
     }
 
-    /// Keeps a command of a connection whose commands have to wait.
+    /// Queues a command of a connection whose commands have to wait.
     pub fn keep(&mut self, asker: Asker, request: Request) {
         self.change(asker, |account| account.waiting.push_back(request));
     }
 
-    /// Counts replies of so many bytes as acknowledged.
+    /// Counts this many bytes of replies as acknowledged.
     pub fn acknowledge(&mut self, asker: Asker, bytes: usize) {
         if self.accounts.contains_key(&asker) {
             self.change(asker, |account| account.unacknowledged = account.unacknowledged.saturating_sub(bytes));
         }
     }
 
-    /// Counts nothing for a connection any more, for it is closed. Of its commands that wait those are kept, and go on,
-    /// that `is_kept` says.
+    /// Stops counting for a connection, because it is closed. Of its waiting commands, those for which `is_kept`
+    /// returns true remain and will run.
     pub fn close(&mut self, asker: Asker, is_kept: impl Fn(&Request) -> bool) {
         if self.accounts.contains_key(&asker) {
             self.change(asker, |account| {
@@ -88,7 +89,7 @@ impl Credit {
         }
     }
 
-    /// Whether a command that waits may run.
+    /// Whether a waiting command may run.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -98,8 +99,8 @@ impl Credit {
         loop {
             let asker = *self.ready.front()?;
             let account = self.accounts.get(&asker);
-            if account.is_some_and(Account::can_go_on) {
-                // Behind the others: one connection's commands do not run to their end while others wait.
+            if account.is_some_and(CreditAccount::can_run) {
+                // Moved behind the others: one connection's commands do not all run while others wait.
                 self.ready.rotate_left(1);
                 return self.change(asker, |account| account.waiting.pop_front());
             }
@@ -107,18 +108,18 @@ impl Credit {
         }
     }
 
-    fn change<R>(&mut self, asker: Asker, change: impl FnOnce(&mut Account) -> R) -> R {
+    fn change<R>(&mut self, asker: Asker, change: impl FnOnce(&mut CreditAccount) -> R) -> R {
         let account = self.accounts.entry(asker).or_default();
         let was_blocked = account.is_blocked();
-        let could_go_on = account.can_go_on();
+        let could_go_on = account.can_run();
         let result = change(account);
         let is_blocked = account.is_blocked();
-        let can_go_on = account.can_go_on();
+        let can_run = account.can_run();
         self.blocked = self.blocked + usize::from(is_blocked) - usize::from(was_blocked);
         if account.unacknowledged == 0 && !is_blocked {
             self.accounts.remove(&asker);
         }
-        if can_go_on && !could_go_on && !self.ready.contains(&asker) {
+        if can_run && !could_go_on && !self.ready.contains(&asker) {
             self.ready.push_back(asker);
         }
         result
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_closed_connection_what_is_kept_runs_and_nothing_is_counted() {
+    fn a_closed_connections_kept_commands_run_uncounted() {
         let mut credit = Credit::default();
         credit.note_reply(asker(1), 2 * UNACKNOWLEDGED_BYTES_MAX);
         (0..4).for_each(|number| credit.keep(asker(1), request(1, number)));
@@ -169,26 +170,26 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum CreditStep {
         Command { connection: u64, reply: usize },
         Acknowledge { connection: u64 },
         RunWaiting,
         Close { connection: u64 },
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = CreditStep> {
         let connection = 0u64..3;
         prop_oneof![
             6 => (connection.clone(), prop_oneof![Just(10usize), Just(50_000), Just(400_000)])
-                .prop_map(|(connection, reply)| Step::Command { connection, reply }),
-            3 => connection.clone().prop_map(|connection| Step::Acknowledge { connection }),
-            3 => Just(Step::RunWaiting),
-            1 => connection.prop_map(|connection| Step::Close { connection }),
+                .prop_map(|(connection, reply)| CreditStep::Command { connection, reply }),
+            3 => connection.clone().prop_map(|connection| CreditStep::Acknowledge { connection }),
+            3 => Just(CreditStep::RunWaiting),
+            1 => connection.prop_map(|connection| CreditStep::Close { connection }),
         ]
     }
 
     proptest! {
-        /// Against a model that keeps for each connection what was run, what waits and what is not acknowledged.
+        /// Against a model that tracks for each connection which commands ran, which wait and what is not acknowledged.
         #[test]
         fn commands_run_in_their_order_and_only_within_the_bound(steps in proptest::collection::vec(step(), 0..120)) {
             let mut credit = Credit::default();
@@ -199,7 +200,7 @@ mod tests {
             };
             for step in steps {
                 match step {
-                    Step::Command { connection, reply } => {
+                    CreditStep::Command { connection, reply } => {
                         let at = connection as usize;
                         replies.push((connection, sent[at], reply));
                         let must_wait = open[at] > UNACKNOWLEDGED_BYTES_MAX || run[at] < sent[at];
@@ -213,11 +214,11 @@ mod tests {
                         }
                         sent[at] += 1;
                     }
-                    Step::Acknowledge { connection } => {
+                    CreditStep::Acknowledge { connection } => {
                         credit.acknowledge(asker(connection), open[connection as usize]);
                         open[connection as usize] = 0;
                     }
-                    Step::RunWaiting => {
+                    CreditStep::RunWaiting => {
                         let may = (0..3).any(|at| open[at] <= UNACKNOWLEDGED_BYTES_MAX && run[at] < sent[at]);
                         let next = credit.next_ready();
                         prop_assert_eq!(next.is_some(), may);
@@ -230,7 +231,7 @@ mod tests {
                         credit.note_reply(asker(next.client), reply);
                         open[at] += if reply >= REMOTE_REPLY_BYTES_MIN { reply } else { 0 };
                     }
-                    Step::Close { connection } => {
+                    CreditStep::Close { connection } => {
                         let at = connection as usize;
                         credit.close(asker(connection), |_| false);
                         (run[at], open[at]) = (sent[at], 0);

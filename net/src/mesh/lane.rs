@@ -1,6 +1,6 @@
 //! One lane: a bounded queue with one sender and one receiver, each on its own core.
 //!
-//! Both ends count up for ever; a count's low bits are its place in the lane.
+//! Both ends count up forever, wrapping; a count's low bits are its place in the lane.
 //!
 //! ```text
 //!            head (receiver)      tail (sender)
@@ -8,54 +8,53 @@
 //!   ... taken | waiting . . . . . | free ...        tail - head <= capacity
 //! ```
 //!
-//! Each end writes only its own count, keeps a private copy of it, and remembers what it last saw of the other one:
-//! while that still leaves room (or values), the other core's cache line isn't touched.
-//! A lane doesn't wake anybody: that is [`crate::wake`].
+//! Each end writes only its own count, keeps a private copy of it, and caches the other end's count: while that still
+//! leaves room (or values), the other core's cache line is not touched. A lane does not wake its receiver:
+//! [`crate::wake`] does.
 
 use std::{fmt, mem::MaybeUninit};
 
 use crate::sync::{Arc, AtomicUsize, CachePadded, Ordering, UnsafeCell};
 
-struct Shared<T> {
+struct LaneMemory<T> {
     /// Values taken so far; written by the receiver.
     head: CachePadded<AtomicUsize>,
     /// Values pushed so far; written by the sender.
     tail: CachePadded<AtomicUsize>,
-    /// Power-of-two many places; those in `head..tail` hold a value.
+    /// A power of two of places; those in `head..tail` hold a value.
     places: Box<[UnsafeCell<MaybeUninit<T>>]>,
 }
 
-// SAFETY: a place is touched by the sender only while it is free and by the receiver only while it holds a value; the
-// counts pass it from one to the other with Release and Acquire. So values move between threads (`T: Send`) and are
-// never shared.
-unsafe impl<T: Send> Sync for Shared<T> {}
-// SAFETY: as above: what is inside may be dropped by whichever thread holds the last end.
-unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: the sender touches a place only while it is free and the receiver only while it holds a value; the counts
+// hand it over with Release and Acquire. So values move between threads (`T: Send`) and are never shared.
+unsafe impl<T: Send> Sync for LaneMemory<T> {}
+// SAFETY: as above; the values inside may be dropped by whichever thread owns the last end.
+unsafe impl<T: Send> Send for LaneMemory<T> {}
 
-impl<T> Shared<T> {
+impl<T> LaneMemory<T> {
     #[inline(always)]
-    fn place(&self, count: usize) -> &UnsafeCell<MaybeUninit<T>> {
+    fn slot(&self, count: usize) -> &UnsafeCell<MaybeUninit<T>> {
         // The length is a power of two, so this is the count modulo the capacity, also when the count wraps.
         &self.places[count & (self.places.len() - 1)]
     }
 
     fn len(&self) -> usize {
         // Acquire pairs with the Release stores of both ends. The head is read first: it never passes the tail, so the
-        // difference can't be negative, and it is capped because the tail may have moved meanwhile.
+        // difference cannot be negative, and it is capped because the tail may have moved meanwhile.
         let head = self.head.load(Ordering::Acquire);
         let tail = self.tail.load(Ordering::Acquire);
         tail.wrapping_sub(head).min(self.places.len())
     }
 }
 
-impl<T> Drop for Shared<T> {
+impl<T> Drop for LaneMemory<T> {
     fn drop(&mut self) {
         // Relaxed: both ends are gone, and the `Arc` orders their last stores before this.
         let tail = self.tail.load(Ordering::Relaxed);
         let mut head = self.head.load(Ordering::Relaxed);
         while head != tail {
-            self.place(head).with_mut(|place| {
-                // SAFETY: places in `head..tail` hold a value, and nobody else is left to take it.
+            self.slot(head).with_mut(|place| {
+                // SAFETY: places in `head..tail` hold a value, and no end is left to take it.
                 unsafe { (*place).assume_init_drop() }
             });
             head = head.wrapping_add(1);
@@ -63,10 +62,10 @@ impl<T> Drop for Shared<T> {
     }
 }
 
-/// Makes a lane for at least `capacity` values; the capacity is rounded up to a power of two (and to 1).
+/// Creates a lane for at least `capacity` values; the capacity is rounded up to a power of two (and to 1).
 pub fn lane<T: Send>(capacity: usize) -> (LaneSender<T>, LaneReceiver<T>) {
     let capacity = capacity.max(1).next_power_of_two();
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(LaneMemory {
         head: CachePadded::new(AtomicUsize::new(0)),
         tail: CachePadded::new(AtomicUsize::new(0)),
         places: (0..capacity).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
@@ -77,48 +76,48 @@ pub fn lane<T: Send>(capacity: usize) -> (LaneSender<T>, LaneReceiver<T>) {
     )
 }
 
-/// The end of a lane that pushes; belongs to one core.
+/// The sending end of a lane; belongs to one core.
 pub struct LaneSender<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<LaneMemory<T>>,
     capacity: usize,
     tail: usize,
     head_seen: usize,
 }
 
 impl<T: Send> LaneSender<T> {
-    /// Appends a value, or gives it back if the lane is full.
+    /// Appends a value, or returns it if the lane is full.
     ///
     /// The receiver may be parked: wake it after the last push of a turn.
     #[inline]
     pub fn push(&mut self, value: T) -> Result<(), T> {
         if self.tail.wrapping_sub(self.head_seen) == self.capacity {
-            // Acquire pairs with the Release in `pop`: the receiver has moved the value out before we write over it.
+            // Acquire pairs with the Release in `pop`: the receiver has moved the value out before it is overwritten.
             self.head_seen = self.shared.head.load(Ordering::Acquire);
             if self.tail.wrapping_sub(self.head_seen) == self.capacity {
                 return Err(value);
             }
         }
-        self.shared.place(self.tail).with_mut(|place| {
+        self.shared.slot(self.tail).with_mut(|place| {
             // SAFETY: the place is free (the check above), and only this end writes to free places.
             unsafe { (*place).write(value) };
         });
         self.tail = self.tail.wrapping_add(1);
-        // Release pairs with the Acquire in `pop` and `len`: who sees the count sees the value.
+        // Release pairs with the Acquire in `pop` and `len`: a reader that sees the count sees the value.
         self.shared.tail.store(self.tail, Ordering::Release);
         Ok(())
     }
 
-    /// Values waiting; exact if the receiver is still, else it may already be less.
+    /// The number of waiting values; exact if the receiver is idle, else it may already be less.
     pub fn len(&self) -> usize {
         self.shared.len()
     }
 
-    /// Whether everything has been taken.
+    /// Whether everything was taken.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many values fit.
+    /// The number of values that fit.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
@@ -130,15 +129,15 @@ impl<T> fmt::Debug for LaneSender<T> {
     }
 }
 
-/// The end of a lane that takes; belongs to one core.
+/// The receiving end of a lane; belongs to one core.
 pub struct LaneReceiver<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<LaneMemory<T>>,
     head: usize,
     tail_seen: usize,
 }
 
 impl<T: Send> LaneReceiver<T> {
-    /// Takes the oldest value, if there is one.
+    /// Takes the oldest value, if any.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         if self.head == self.tail_seen {
@@ -148,26 +147,27 @@ impl<T: Send> LaneReceiver<T> {
                 return None;
             }
         }
-        let value = self.shared.place(self.head).with_mut(|place| {
-            // SAFETY: the place holds a value (the check above), and only this end takes values; the count moves on
+        let value = self.shared.slot(self.head).with_mut(|place| {
+            // SAFETY: the place holds a value (the check above), and only this end takes values; the count advances
             // below, so it is taken once.
             unsafe { (*place).assume_init_read() }
         });
         self.head = self.head.wrapping_add(1);
-        // Release pairs with the Acquire in `push` and `len`: the value is out before the place counts as free.
+        // Release pairs with the Acquire in `push` and `len`: the value is moved out before the place counts as free.
         self.shared.head.store(self.head, Ordering::Release);
         Some(value)
     }
 
-    /// Values waiting; exact if the sender is still, else it may already be more.
+    /// The number of waiting values; exact if the sender is idle, else it may already be more.
     pub fn len(&self) -> usize {
         self.shared.len()
     }
 
-    /// Whether nothing waits. A core that parks asks this after it has announced that it parks.
+    /// Whether no value waits. A core that parks checks this after it has announced that it parks.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        // Acquire as in `pop`; only the count is compared, so the order against the head (our own) doesn't matter.
+        // Acquire as in `pop`; only the count is compared, so the order relative to this end's own head does not
+        // matter.
         self.shared.tail.load(Ordering::Acquire) == self.head
     }
 }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_taken_is_dropped_with_the_lane() {
+    fn untaken_values_are_dropped_with_the_lane() {
         let value = std::sync::Arc::new(());
         let (mut sender, mut receiver) = lane(8);
         for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! What crosses from core to core: one batch per turn and pair of cores, its messages with their bytes in one arena.
+//! Messages between cores: one batch per turn and pair of cores, its messages with their bytes in one arena.
 
 use crate::command::table::CommandIndex;
 use crate::limits::BATCH_BYTES;
@@ -10,97 +10,97 @@ use keytide_engine::position::ShardId;
 use keytide_engine::shard::LentShard;
 use std::ops::Range;
 
-/// Where a reply belongs: on the core that asked.
+/// The destination of a reply on the core that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
     /// The connection.
     pub connection: ConnectionId,
-    /// The place among its replies.
+    /// The sequence number among its replies.
     pub number: u64,
-    /// Which part of a reply that several cores make.
+    /// The part, for a reply that several cores produce.
     pub part: u16,
 }
 
-/// For whom a command runs.
+/// The client that a command runs for.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker {
-    /// What the reply is encoded for.
+    /// The protocol of the reply.
     pub protocol: Protocol,
-    /// The client, by its number.
+    /// The client's number.
     pub client: u64,
-    /// How much its last commands took.
+    /// The cost of its last commands.
     pub weight: Weight,
 }
 
-/// A command that is kept until it can run.
+/// A command that waits until it can run.
 pub struct Request {
-    /// The core that asks; a core's own number for its own part.
+    /// The core that asks; for its own part of a command, the core itself.
     pub from: ShardId,
-    /// Which command.
+    /// The command.
     pub command: CommandIndex,
-    /// What the reply is encoded for.
+    /// The protocol of the reply.
     pub protocol: Protocol,
-    /// The client that asks, by its number.
+    /// The client's number.
     pub client: u64,
-    /// Where the reply goes.
+    /// The destination of the reply.
     pub to: ReplyTo,
     /// Its arguments.
     pub args: OwnedArgs,
 }
 
-/// One message. Its arguments or bytes lie in the batch.
+/// A message. Its arguments or bytes are in the batch.
 pub enum Message {
-    /// Run a command; a command is its place in the table and its arguments.
+    /// Run a command, given by its index in the table and its arguments.
     Run {
-        /// Which one.
+        /// The command.
         command: CommandIndex,
-        /// How much the client's last commands took.
+        /// The cost of the client's last commands.
         weight: Weight,
-        /// What the reply is encoded for.
+        /// The protocol of the reply.
         protocol: Protocol,
-        /// The client that asks, by its number.
+        /// The client's number.
         client: u64,
-        /// Where the reply goes.
+        /// The destination of the reply.
         to: ReplyTo,
         /// The arguments, as a range of the batch's spans.
         args: Range<u32>,
     },
     /// A reply, or a part of one.
     Reply {
-        /// Where it goes.
+        /// The destination.
         to: ReplyTo,
         /// The reply, as a range of the batch's bytes.
         bytes: Range<u32>,
     },
-    /// A large reply, or a large part of one: its memory goes on to the client as it is.
+    /// A large reply, or a large part of one: its memory is passed on to the client's core without a copy.
     LargeReply {
-        /// Where it goes.
+        /// The destination.
         to: ReplyTo,
         /// The reply.
         bytes: Box<Vec<u8>>,
     },
     /// A command of this connection took long, whatever its reply was.
     Heavy(ConnectionId),
-    /// The sender coordinates a change over several shards and asks for this core's.
+    /// The sender coordinates a change over several shards and requests this core's shard.
     Lend,
-    /// The shard that was asked for.
+    /// The requested shard.
     Lent(LentShard),
-    /// The shard comes back.
+    /// The shard is returned.
     Return(LentShard),
-    /// Nobody listens on a connection any more; its commands that wait here reply at once.
+    /// A connection's client has gone; its commands that wait here reply at once.
     Gone(ConnectionId),
-    /// A connection is closed: of its commands here only those run that may change something.
+    /// A connection is closed: of its commands here only those that may change something still run.
     Closed(ConnectionId),
-    /// A client has room again for replies of so many bytes that were counted.
+    /// A client has room again for this many bytes of counted replies.
     Acknowledged {
-        /// Its connection.
+        /// The connection.
         connection: ConnectionId,
-        /// How many bytes.
+        /// The number of bytes.
         bytes: usize,
     },
-    /// What the sender's subscriptions ask of this core's shard.
+    /// A request of the sender's subscriptions to this core's shard.
     Ask(Ask),
-    /// What the sender's shard has for this core's subscriptions.
+    /// The sender's shard's events for this core's subscriptions.
     Fanned(Box<Fanned>),
 }
 
@@ -115,12 +115,12 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// The bytes of arguments and replies in it.
+    /// The size of its arguments and replies in bytes.
     pub fn byte_count(&self) -> usize {
         self.bytes.len() + self.large_bytes
     }
@@ -143,8 +143,8 @@ impl Batch {
         self.messages.push(Message::Run { command, weight, protocol, client, to, args });
     }
 
-    /// Adds a reply, which `encode` writes. One that does not fit a batch, of 4 GiB, becomes an error. Answers its length
-    /// in bytes.
+    /// Adds a reply that `encode` writes. If it does not fit into a batch, of 4 GiB, it becomes an error. Returns its
+    /// length in bytes.
     pub fn reply(&mut self, to: ReplyTo, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         let start = self.bytes.len() as u32;
         encode(&mut self.bytes);
@@ -164,17 +164,17 @@ impl Batch {
         length
     }
 
-    /// Takes the messages out, to be read together with [`Batch::arena`].
+    /// Takes the messages, to be read together with [`Batch::arena`].
     pub fn take_messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)
     }
 
-    /// What the messages' ranges point into.
+    /// The bytes that the messages' ranges refer to.
     pub fn arena(&self) -> Arena<'_> {
         Arena { bytes: &self.bytes, spans: &self.spans }
     }
 
-    /// Empties it for another use, keeping its memory unless that has grown large.
+    /// Clears it for reuse, keeping its memory unless that has grown large.
     pub fn recycle(mut self, messages: Vec<Message>) -> Batch {
         self.messages = messages;
         self.messages.clear();

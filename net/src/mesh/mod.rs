@@ -1,4 +1,4 @@
-//! What connects the cores: bounded lanes, one for each direction between two cores.
+//! The connections between cores: bounded lanes, one for each direction between two cores.
 
 pub mod credit;
 mod lane;

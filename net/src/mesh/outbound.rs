@@ -5,21 +5,21 @@ use super::message::Batch;
 use crate::limits::{BATCH_BYTES, LANE_BATCHES, LANE_BYTES_MAX};
 use std::collections::VecDeque;
 
-/// The lane to one other core, with what this turn wants to send.
+/// The lane to one other core, with this turn's messages.
 ///
-/// A core always takes what its lanes bring, whatever it waits for itself; so a full lane empties, and no circle of
-/// full lanes can form. What finds its lane full waits here. That is bounded by what may be asked for: every message
-/// belongs to a command of a connection, of which so many may be under way.
+/// A core always takes what arrives on its lanes, whatever it waits for itself; so a full lane drains, and no circle of
+/// full lanes can form. Batches that do not fit into the lane wait here. They are bounded: every message belongs to a
+/// command of a connection, and the number of commands in flight is limited.
 pub struct Outbound {
     sender: LaneSender<Batch>,
     batch: Batch,
     backlog: VecDeque<Batch>,
-    /// The bytes of each batch that the other core has not taken, those in the lane first.
+    /// The size of each batch that the other core has not taken, those in the lane first, in bytes.
     untaken: VecDeque<usize>,
     untaken_bytes: usize,
-    /// Whether the lane was full when it was last sent to.
+    /// Whether the lane was full at the last send.
     is_backed_up: bool,
-    /// Emptied batches, to be filled again.
+    /// Empty batches for reuse.
     spares: Vec<Batch>,
 }
 
@@ -37,7 +37,7 @@ impl Outbound {
         }
     }
 
-    /// The batch that this turn fills.
+    /// The batch of this turn.
     #[inline]
     pub fn batch(&mut self) -> &mut Batch {
         if self.batch.byte_count() >= BATCH_BYTES {
@@ -56,8 +56,8 @@ impl Outbound {
         self.backlog.push_back(std::mem::replace(&mut self.batch, spare));
     }
 
-    /// Whether the other core has so much to take that no more is to be made for it. The lane is looked at only where it
-    /// may be so.
+    /// Whether the other core has so many bytes to take that no more should be produced for it. The lane is checked
+    /// only if that is possible.
     #[inline]
     pub fn is_congested(&mut self) -> bool {
         self.untaken_bytes > LANE_BYTES_MAX && {
@@ -73,14 +73,14 @@ impl Outbound {
         }
     }
 
-    /// Keeps an emptied batch for later.
+    /// Stores an empty batch for reuse.
     pub fn keep(&mut self, batch: Batch) {
         if self.spares.len() < 4 {
             self.spares.push(batch);
         }
     }
 
-    /// Sends what the turn has written; tells whether the other core has something new to read.
+    /// Sends the turn's messages; returns whether the other core has something new to read.
     pub fn flush(&mut self) -> bool {
         if !self.batch.is_empty() {
             self.end_batch();
@@ -99,8 +99,8 @@ impl Outbound {
         sent
     }
 
-    /// Whether something found the lane full when it was last sent to. A turn that sends much waits here until its end,
-    /// and is not that.
+    /// Whether a batch did not fit into the lane at the last send. Batches of a turn that waits for its end do not
+    /// count.
     pub fn is_backed_up(&self) -> bool {
         self.is_backed_up
     }
@@ -114,7 +114,7 @@ mod tests {
     use crate::net_ring::ConnectionId;
 
     #[test]
-    fn only_what_finds_the_lane_full_backs_up() {
+    fn only_a_full_lane_backs_up() {
         let (sender, mut receiver) = lane(2);
         let mut outbound = Outbound::new(sender);
         let fill = |outbound: &mut Outbound| {
@@ -150,7 +150,7 @@ mod tests {
         assert!(outbound.is_congested());
         assert!(receiver.pop().is_some());
         assert!(!outbound.is_congested());
-        // What is small is forgotten too.
+        // Small ones are forgotten too.
         for _ in 0..3 * LANE_BATCHES {
             outbound.batch().reply(to, |out| out.push(b'x'));
             outbound.flush();

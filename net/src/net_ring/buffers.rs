@@ -1,8 +1,8 @@
-//! The receive buffers that the kernel chooses from, and the ring by which it gets them back.
+//! The receive buffers that the kernel selects from, and the ring that returns them to it.
 //!
-//! One anonymous mapping holds the ring's entries (16 bytes each, page-aligned as the kernel wants it) and behind them
-//! the buffers. The kernel takes buffers in the ring's order, so every buffer that it has is used in turn however few are
-//! needed. So it gets few at first: those stay in a cache near the core.
+//! One anonymous mapping contains the ring's entries (16 bytes each, page-aligned as the kernel requires) followed by
+//! the buffers. The kernel uses buffers in the ring's order, so it cycles through every buffer that it has, however few
+//! are needed. So it gets few at first: those stay in a cache near the core.
 
 use std::{
     io, ptr,
@@ -16,25 +16,26 @@ use super::error::{NetRingError, Refusal};
 /// The only group of provided buffers on a net ring.
 pub(super) const GROUP: u16 = 0;
 
-/// Between two buffers: without it all of them would begin in the same few sets of the cache.
+/// The distance between two buffers: without it all of them would begin in the same few sets of the cache.
 const STAGGER_BYTES: usize = 64;
 
 const PAGE_BYTES: usize = 4096;
 
-/// How many buffers the kernel gets at first, 1 MiB of them by default. Cycling through 16 MiB cost up to 4 % of a SET.
+/// The number of buffers that the kernel gets at first, 1 MiB by default. Cycling through 16 MiB cost up to 4 % of a
+/// SET.
 const FIRST_COUNT: u16 = 64;
 
 #[derive(Debug)]
 pub(super) struct ReceiveBuffers {
     memory: *mut u8,
     memory_bytes: usize,
-    /// Where the first buffer begins in the mapping.
+    /// The offset of the first buffer in the mapping.
     first: usize,
     count: u16,
     buffer_bytes: u32,
-    /// How many buffers go round: those from 0 on.
+    /// The number of buffers in circulation: those from 0 on.
     used: u16,
-    /// Buffers given to the kernel so far, modulo 2^16; what isn't published yet included.
+    /// The number of buffers given to the kernel so far, modulo 2^16, including unpublished ones.
     tail: u16,
 }
 
@@ -71,14 +72,14 @@ impl ReceiveBuffers {
         Ok(())
     }
 
-    /// Lets twice as many buffers go round, as far as there are more: for when those that did were too few.
+    /// Doubles the number of buffers in circulation, up to all: for when there were too few.
     pub(super) fn double(&mut self) {
         self.add(self.used);
     }
 
     fn add(&mut self, count: u16) {
         let end = self.used.saturating_add(count).min(self.count);
-        (self.used..end).for_each(|id| self.give_back(id));
+        (self.used..end).for_each(|id| self.recycle(id));
         self.used = end;
         self.publish();
     }
@@ -87,18 +88,18 @@ impl ReceiveBuffers {
         self.first + usize::from(id) * (self.buffer_bytes as usize + STAGGER_BYTES)
     }
 
-    /// What the kernel wrote to the buffer of a completion.
+    /// The bytes that the kernel wrote to the buffer of a completion.
     #[inline]
     pub(super) fn bytes(&self, id: u16, length: usize) -> &[u8] {
         assert!(id < self.count && length <= self.buffer_bytes as usize);
-        // SAFETY: within the mapping by the assertion; the kernel has filled these bytes and doesn't touch the buffer
-        // again until it is given back, which needs `&mut self`.
+        // SAFETY: within the mapping by the assertion; the kernel has filled these bytes and does not touch the buffer
+        // again until it is returned, which needs `&mut self`.
         unsafe { std::slice::from_raw_parts(self.memory.add(self.offset(id)), length) }
     }
 
-    /// Queues a buffer for the kernel; it sees it with the next [`ReceiveBuffers::publish`].
+    /// Queues a buffer for the kernel, which sees it with the next [`ReceiveBuffers::publish`].
     #[inline]
-    pub(super) fn give_back(&mut self, id: u16) {
+    pub(super) fn recycle(&mut self, id: u16) {
         assert!(id < self.count);
         let at = usize::from(self.tail & (self.count - 1));
         // SAFETY: `at` is below `count`, the entries are within the mapping, and the kernel reads only entries below
@@ -111,7 +112,7 @@ impl ReceiveBuffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
-    /// Lets the kernel see what was given back.
+    /// Publishes the returned buffers to the kernel.
     #[inline]
     pub(super) fn publish(&self) {
         // SAFETY: the mapping begins with the ring's entries, of which the first one holds the tail; it is aligned, and
@@ -121,7 +122,7 @@ impl ReceiveBuffers {
         tail.store(self.tail, Ordering::Release);
     }
 
-    /// Leaves the memory mapped for ever.
+    /// Leaves the memory mapped forever.
     pub(super) fn leak(&mut self) {
         self.memory_bytes = 0;
     }
@@ -132,7 +133,7 @@ impl Drop for ReceiveBuffers {
         if self.memory_bytes == 0 {
             return;
         }
-        // SAFETY: this mapping is ours and nothing borrows from it any more; the net ring has ended its receives.
+        // SAFETY: this mapping is owned here and nothing borrows from it any more; the net ring has ended its receives.
         unsafe { libc::munmap(self.memory.cast(), self.memory_bytes) };
     }
 }

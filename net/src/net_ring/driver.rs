@@ -1,4 +1,4 @@
-//! The submission side of a net ring: queueing entries, entering the kernel, and what may be asked of a connection.
+//! The submission side of a net ring: queueing entries, entering the kernel, and operations on connections.
 
 use std::{
     collections::VecDeque,
@@ -15,26 +15,27 @@ use super::{
     NetCounters,
     op::{self, accept::Listener, watch::Watch},
     pages::Spool,
-    slab::{Connection, ConnectionId, SendBuffer, Sending, Slab, Way},
+    slab::{ConnectionId, RingConnection, SendBuffer, SendMode, Sending, Slab},
 };
 
-/// What may be asked of a net ring while it hands out events. Everything is queued and leaves with the next enter.
+/// The operations of a net ring, also available while it hands out events. Everything is queued and submitted with the
+/// next enter.
 pub struct NetOps {
     pub(super) uring: IoUring,
-    /// Entries that found the submission queue full even after submitting; in order, before anything newer.
+    /// Entries that did not fit into the submission queue even after submitting; in order, before newer ones.
     backlog: VecDeque<squeue::Entry>,
     pub(super) connections: Slab,
     pub(super) connections_max: usize,
     pub(super) listeners: Vec<Listener>,
     pub(super) watches: Vec<Watch>,
-    /// Sends of which the kernel says nothing unless they fail, with their numbers: those not yet reported.
+    /// The unreported silent sends, with their numbers: the kernel makes a completion for them only if they fail.
     pub(super) silent: Vec<(ConnectionId, u64)>,
-    /// How many of them there were.
+    /// The number of silent sends so far.
     pub(super) silent_sends: u64,
-    /// Through what pages go that several connections send; made when needed.
+    /// The pipe for pages that several connections send; created when needed.
     pub(super) spool: Option<Rc<Spool>>,
     pub(super) shared_files_max: usize,
-    /// Connections that are gone and whose `Closed` has not been handed out.
+    /// Closed connections whose `Closed` has not been handed out.
     pub(super) released: Vec<ConnectionId>,
     pub(super) counters: NetCounters,
 }
@@ -57,19 +58,19 @@ impl NetOps {
         }
     }
 
-    /// Sends `buffer`; it comes back with [`NetEvent::Sent`](super::NetEvent::Sent), once all of it is with the kernel
-    /// or sending has failed. What the kernel takes at once, as it nearly always does, is reported by the poll after the
-    /// enter that submitted it, and ends no [`NetRing::park`](super::NetRing::park): who waits for `Sent` polls first.
+    /// Sends `buffer`; [`NetEvent::Sent`](super::NetEvent::Sent) returns it once the kernel has all of it or sending
+    /// has failed. A send that the kernel completes at once, as nearly always, is reported by the poll after the enter
+    /// that submitted it, and does not end [`NetRing::park`](super::NetRing::park): to wait for `Sent`, poll first.
     ///
     /// # Errors
-    /// Gives the buffer back if the connection is closed or unknown, or has a send in flight: there is one at a time.
+    /// Returns the buffer if the connection is closed or unknown, or has a send in flight: there is one at a time.
     #[inline]
     pub fn send(&mut self, id: ConnectionId, buffer: impl Into<SendBuffer>) -> Result<(), SendBuffer> {
         let buffer = buffer.into();
         match self.connections.get_mut(id) {
             Some(connection) if !connection.closing && connection.sending.is_none() => {
                 self.silent_sends += 1;
-                connection.sending = Some(Sending { buffer, done: 0, way: Way::Silent(self.silent_sends) });
+                connection.sending = Some(Sending { buffer, done: 0, mode: SendMode::Silent(self.silent_sends) });
                 op::send::begin(self, id);
                 Ok(())
             }
@@ -77,18 +78,18 @@ impl NetOps {
         }
     }
 
-    /// Whether a send of this connection is in flight.
+    /// Whether this connection has a send in flight.
     pub fn is_sending(&self, id: ConnectionId) -> bool {
         self.connections.get(id).is_some_and(|connection| connection.sending.is_some())
     }
 
-    /// How many bytes of the connection's send in flight the kernel has taken, as far as it has said so: for a peer that
-    /// is slow, in steps of some hundred KiB. 0 where none is in flight.
+    /// How many bytes of the send in flight the kernel has accepted, as far as it has reported: for a slow peer in
+    /// steps of some hundred KiB. 0 if none is in flight.
     pub fn taken_bytes(&self, id: ConnectionId) -> usize {
         self.connections.get(id).and_then(|connection| connection.sending.as_ref()).map_or(0, |sending| sending.done)
     }
 
-    /// Asks the kernel to receive no more for this connection. What it has already received still arrives.
+    /// Stops receiving for this connection. Bytes that the kernel has already received still arrive.
     pub fn pause_receive(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.receive_wanted = false;
@@ -99,18 +100,18 @@ impl NetOps {
         }
     }
 
-    /// Receives again after [`NetOps::pause_receive`].
+    /// Resumes receiving after [`NetOps::pause_receive`].
     pub fn resume_receive(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.receive_wanted = true;
-            self.settle(id);
+            self.start_operations(id);
         }
     }
 
-    /// Closes a connection: nothing more is received or sent. A send in flight is cancelled and its buffer comes back
-    /// with `Sent`; last comes one `Closed`, and the socket is closed by then. Closing twice does nothing.
+    /// Closes a connection: nothing more is received or sent. A send in flight is cancelled and `Sent` returns its
+    /// buffer; last comes one `Closed`, when the socket is closed. Closing twice does nothing.
     ///
-    /// To close after the last reply, close when its `Sent` has come.
+    /// To close after the last reply, close on its `Sent`.
     pub fn close(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.closing {
@@ -119,7 +120,7 @@ impl NetOps {
         connection.closing = true;
         let cancel_receive = connection.receive_armed && !connection.receive_cancelling;
         connection.receive_cancelling |= cancel_receive;
-        // A silent one is over as soon as it is submitted.
+        // A silent send is over as soon as it is submitted.
         let cancel_send = connection.sending.as_ref().is_some_and(|sending| sending.silent().is_none());
         if cancel_receive {
             op::cancel::receive(self, id);
@@ -127,34 +128,34 @@ impl NetOps {
         if cancel_send {
             op::cancel::send(self, id);
         }
-        self.settle(id);
+        self.start_operations(id);
     }
 
-    /// Closes a connection that has just come in, of which nothing was received or sent: its descriptor is free when this
-    /// returns. `text` goes to the client if the socket takes it at once.
+    /// Closes a connection that was just accepted, before anything was received or sent: its descriptor is free when
+    /// this returns. `text` is sent to the client if the socket accepts it at once.
     pub fn refuse(&mut self, id: ConnectionId, text: &[u8]) {
         if let Some(connection) = self.connections.get(id) {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            // Where it fails the client has gone, or learns from the end of the stream.
+            // On failure the client has gone, or sees the end of the stream.
             let _ = socket2::SockRef::from(&connection.stream).send_with_flags(text, flags);
         }
         self.close(id);
     }
 
-    /// Takes over a connected stream, as if it had been accepted here, but without an `Accepted`.
+    /// Adds a connected stream as if it had been accepted here, but without an `Accepted`.
     ///
     /// # Errors
-    /// Gives the socket back if the net ring holds `connections_max` connections.
+    /// Returns the socket if the net ring has `connections_max` connections.
     pub fn adopt(&mut self, stream: TcpStream) -> Result<ConnectionId, TcpStream> {
         if self.connections.len() >= self.connections_max {
             return Err(stream);
         }
-        let id = self.connections.insert(Connection::new(stream));
-        self.settle(id);
+        let id = self.connections.insert(RingConnection::new(stream));
+        self.start_operations(id);
         Ok(id)
     }
 
-    /// Gives up a connection that is being handed to another core: only if the kernel holds nothing of it, so after
+    /// Removes a connection that is handed to another core: only if the kernel has no operation on it, so after
     /// `pause_receive` has taken effect. No `Closed` follows.
     ///
     /// # Errors
@@ -169,39 +170,39 @@ impl NetOps {
         }
     }
 
-    /// The peer's address, asked from the kernel.
+    /// The peer's address, from the kernel.
     ///
     /// # Errors
-    /// `NotFound` if the id is unknown, else what `getpeername` says, such as a peer that is gone.
+    /// `NotFound` if the id is unknown, else the error of `getpeername`, such as for a disconnected peer.
     pub fn peer(&self, id: ConnectionId) -> io::Result<SocketAddr> {
         self.connections.get(id).ok_or(io::ErrorKind::NotFound)?.stream.peer_addr()
     }
 
-    /// Our end's address, asked from the kernel.
+    /// The local address, from the kernel.
     ///
     /// # Errors
-    /// `NotFound` if the id is unknown, else what `getsockname` says.
+    /// `NotFound` if the id is unknown, else the error of `getsockname`.
     pub fn local(&self, id: ConnectionId) -> io::Result<SocketAddr> {
         self.connections.get(id).ok_or(io::ErrorKind::NotFound)?.stream.local_addr()
     }
 
-    /// The socket's descriptor, to be shown and never used: the ring owns the socket. None if the id is unknown.
+    /// The socket's descriptor, for display only: the ring owns the socket. `None` if the id is unknown.
     pub fn descriptor(&self, id: ConnectionId) -> Option<RawFd> {
         self.connections.get(id).map(|connection| connection.stream.as_raw_fd())
     }
 
-    /// Connections, those that are closing included.
+    /// The number of connections, including closing ones.
     pub fn connection_count(&self) -> usize {
         self.connections.len()
     }
 
-    /// What has happened so far.
+    /// Counters since the ring's creation.
     pub fn counters(&self) -> NetCounters {
         self.counters
     }
 
-    /// Does what a connection's state asks for after anything about it has changed.
-    pub(super) fn settle(&mut self, id: ConnectionId) {
+    /// Starts the operations that a connection's state requires, after any change of it.
+    pub(super) fn start_operations(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.closing {
             if !connection.receive_armed && connection.sending.is_none() {
@@ -217,15 +218,15 @@ impl NetOps {
     /// Queues an entry for the next enter.
     ///
     /// # Safety
-    /// Whatever the entry points to must stay where it is until the operation's last completion.
+    /// The memory that the entry points to must stay valid and in place until the operation's last completion.
     pub(super) unsafe fn push(&mut self, entry: squeue::Entry) {
         if self.backlog.is_empty() {
             // SAFETY: the caller's promise.
             if unsafe { self.uring.submission().push(&entry) }.is_ok() {
                 return;
             }
-            // Full: hand over what is there and go on. Without GETEVENTS, so nothing else is run in between. An error
-            // here isn't lost, it comes again with the turn's own enter.
+            // Full: submit the queue and continue. Without GETEVENTS, so that nothing else runs in between. An error
+            // here is not lost, it recurs with the turn's own enter.
             let queued = self.uring.submission().len() as u32;
             self.counters.enters += 1;
             // SAFETY: no argument is passed.
@@ -240,7 +241,7 @@ impl NetOps {
 
     fn push_backlog(&mut self) {
         while let Some(entry) = self.backlog.pop_front() {
-            // SAFETY: promised by whoever pushed the entry.
+            // SAFETY: promised by the caller that pushed the entry.
             if unsafe { self.uring.submission().push(&entry) }.is_err() {
                 self.backlog.push_front(entry);
                 return;
@@ -248,30 +249,30 @@ impl NetOps {
         }
     }
 
-    /// Whether the kernel has something for us or we have something for it.
+    /// Whether there are completions to collect or entries to submit.
     pub(super) fn wants_enter(&mut self) -> bool {
         let queue = self.uring.submission();
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
     }
 
-    /// Whether the kernel has taken everything that was queued, and hides no completion: then a silent send without a
-    /// completion is over.
+    /// Whether the kernel has taken all queued entries and holds back no completion: then a silent send without a
+    /// completion has succeeded.
     pub(super) fn is_all_submitted(&mut self) -> bool {
         let queue = self.uring.submission();
         queue.is_empty() && !queue.cq_overflow() && self.backlog.is_empty()
     }
 
-    /// Whether there are sends whose `Sent` is still to come although the kernel may have taken all of it.
+    /// Whether there are sends whose `Sent` is still to come although the kernel may have all of it.
     pub fn has_unreported_sends(&self) -> bool {
         !self.silent.is_empty()
     }
 
-    /// Whether completions, or connections to report as closed, are waiting to be handled.
+    /// Whether completions, or connections to report as closed, are pending.
     pub(super) fn has_events(&mut self) -> bool {
         !self.uring.completion().is_empty() || !self.released.is_empty()
     }
 
-    /// Submits everything and runs what the kernel has deferred, in one system call, without waiting.
+    /// Submits everything and runs the kernel's deferred work, in one system call, without waiting.
     pub(super) fn enter(&mut self) -> io::Result<()> {
         self.push_backlog();
         let queued = self.uring.submission().len() as u32;
@@ -279,21 +280,21 @@ impl NetOps {
         // SAFETY: no argument is passed.
         let entered =
             unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, EnterFlags::GETEVENTS.bits(), None) };
-        entered.map(drop).or_else(passing)
+        entered.map(drop).or_else(ignore_temporary)
     }
 
-    /// As [`NetOps::enter`], and waits for a completion, at most for `timeout`. Whether it ended by the time-out.
+    /// As [`NetOps::enter`], and waits for a completion, at most for `timeout`. Returns whether it timed out.
     pub(super) fn enter_wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.push_backlog();
         if !self.backlog.is_empty() {
-            // What doesn't fit would not be submitted before the wait is over.
+            // Entries that do not fit would not be submitted before the wait ends.
             return self.enter().map(|()| false);
         }
         let queued = self.uring.submission().len() as u32;
         self.counters.enters += 1;
         let mut flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
         if self.uring.params().is_feature_no_iowait() {
-            // A server that waits for requests isn't waiting for a disk: keep it out of the iowait statistics.
+            // A server that waits for requests does not wait for a disk: exclude it from the iowait statistics.
             flags |= EnterFlags::NO_IOWAIT;
         }
         let timespec = timeout.map(types::Timespec::from);
@@ -306,14 +307,14 @@ impl NetOps {
         match entered {
             Ok(_) => Ok(false),
             Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(true),
-            Err(error) => passing(error).map(|()| false),
+            Err(error) => ignore_temporary(error).map(|()| false),
         }
     }
 }
 
-/// Errors of `io_uring_enter` that pass by themselves: a signal, no memory for requests at the moment, or completions
-/// that must be taken first. The entries stay queued.
-fn passing(error: io::Error) -> io::Result<()> {
+/// Ignores errors of `io_uring_enter` that are temporary: a signal, no memory for requests at the moment, or
+/// completions that must be collected first. The entries stay queued.
+fn ignore_temporary(error: io::Error) -> io::Result<()> {
     match error.raw_os_error() {
         Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => Ok(()),
         _ => Err(error),

@@ -1,4 +1,4 @@
-//! What the kernel refused when a net ring was made, and what an operator can do about it.
+//! The kernel's refusals when a net ring is created, and remedies for an operator.
 
 use std::io;
 
@@ -8,27 +8,27 @@ pub enum NetRingError {
     /// `io_uring_setup` refused.
     #[error("io_uring_setup for the net ring: {cause}")]
     Setup {
-        /// Why, as far as it can be told.
+        /// Why, as far as is known.
         cause: Refusal,
     },
     /// The memory for the receive buffers could not be mapped.
     #[error("mapping {bytes} bytes of receive buffers: {source}")]
     BufferMemory {
-        /// The size asked for.
+        /// The requested size.
         bytes: usize,
-        /// What `mmap` said.
+        /// The error of `mmap`.
         source: io::Error,
     },
     /// The ring of receive buffers could not be registered.
     #[error("registering the ring of receive buffers: {cause}")]
     BufferRing {
-        /// Why, as far as it can be told.
+        /// Why, as far as is known.
         cause: Refusal,
     },
-    /// The eventfd by which other cores wake this one could not be made.
+    /// The eventfd for wake-ups by other cores could not be created.
     #[error("making the eventfd of the net ring: {source}")]
     Event {
-        /// What `eventfd` said.
+        /// The error of `eventfd`.
         source: io::Error,
     },
     /// An option is outside its bounds.
@@ -38,7 +38,7 @@ pub enum NetRingError {
         name: &'static str,
         /// Its value.
         value: u64,
-        /// What is allowed.
+        /// The allowed values.
         bounds: &'static str,
     },
 }
@@ -49,7 +49,7 @@ pub enum Refusal {
     /// ENOSYS: the kernel has no io_uring.
     #[error("this kernel has no io_uring (ENOSYS)")]
     Missing,
-    /// EPERM, and the sysctl says so.
+    /// EPERM, and the sysctl forbids it.
     #[error("io_uring is switched off by the sysctl kernel.io_uring_disabled = {sysctl} (EPERM)")]
     Disabled {
         /// 1: only for a privileged group, 2: for everybody.
@@ -58,7 +58,7 @@ pub enum Refusal {
     /// EPERM or EACCES though the sysctl allows it: usually the seccomp profile of a container.
     #[error("a security policy, usually a container's seccomp profile, forbids io_uring ({source})")]
     Forbidden {
-        /// What the call said.
+        /// The error of the call.
         source: io::Error,
     },
     /// ENOMEM: usually the limit of lockable memory.
@@ -67,25 +67,25 @@ pub enum Refusal {
         /// The soft limit in bytes.
         limit_bytes: u64,
     },
-    /// EINVAL: the kernel doesn't know a flag that the net ring needs.
+    /// EINVAL: the kernel does not know a flag that the net ring needs.
     #[error("this kernel's io_uring is older than the net ring needs (EINVAL)")]
     TooOld,
     /// EMFILE or ENFILE.
     #[error("no file descriptors left ({source})")]
     Descriptors {
-        /// What the call said.
+        /// The error of the call.
         source: io::Error,
     },
     /// Anything else.
     #[error("{source}")]
     Other {
-        /// What the call said.
+        /// The error of the call.
         source: io::Error,
     },
 }
 
 impl NetRingError {
-    /// What an operator can do, as one sentence.
+    /// A remedy for an operator, as one sentence.
     pub fn remedy(&self) -> &'static str {
         match self {
             NetRingError::Setup { cause } | NetRingError::BufferRing { cause } => cause.remedy(),
@@ -99,7 +99,7 @@ impl NetRingError {
 }
 
 impl Refusal {
-    /// What an operator can do, as one sentence.
+    /// A remedy for an operator, as one sentence.
     pub fn remedy(&self) -> &'static str {
         match self {
             Refusal::Missing | Refusal::TooOld => "Use Linux 6.1 or newer, built with CONFIG_IO_URING.",
@@ -117,7 +117,7 @@ impl Refusal {
         }
     }
 
-    /// Sorts an error of `io_uring_setup` or `io_uring_register`.
+    /// Classifies an error of `io_uring_setup` or `io_uring_register`.
     pub(super) fn of(source: io::Error) -> Refusal {
         match source.raw_os_error() {
             Some(libc::ENOSYS) => Refusal::Missing,

@@ -1,12 +1,12 @@
 //! The net ring: one io_uring per core for its sockets, in which the core also sleeps.
 //!
 //! A turn is [`NetRing::poll`] (one system call that submits everything queued since the last one and collects
-//! completions, or none if neither side has anything), the work on what arrived, and [`NetOps::send`] for the replies,
-//! which leave with the next poll. A core without work calls [`NetRing::park`].
+//! completions, or none if there is nothing to do on either side), the work on what arrived, and [`NetOps::send`] for
+//! the replies, which are submitted with the next poll. A core without work calls [`NetRing::park`].
 //!
-//! The ring is set up so that the kernel never interrupts the core: completions are made only inside our own system
-//! calls (`DEFER_TASKRUN`). It belongs to the thread that made it. Everything else that crosses threads goes
-//! through lanes, and wakes the ring through [`NetRing::waker`].
+//! The ring is set up so that the kernel never interrupts the core: completions are only made during the core's own
+//! system calls (`DEFER_TASKRUN`). The ring belongs to the thread that created it. Everything else that crosses threads
+//! uses lanes, and wakes the ring through [`NetRing::waker`].
 
 mod buffers;
 mod driver;
@@ -30,26 +30,28 @@ pub use slab::{ConnectionId, SendBuffer};
 use crate::limits::SHARED_FILES_MAX;
 use crate::wake::Waker;
 use buffers::ReceiveBuffers;
-use op::Kind;
+use op::OpKind;
 
-/// How large a net ring is.
+/// The sizes of a net ring.
 #[derive(Clone, Debug)]
 pub struct NetRingOptions {
-    /// Entries of the submission queue, a power of two from 8 to 32,768. More may be queued in a turn, at the price of
+    /// Entries of the submission queue, a power of two from 8 to 32,768. More may be queued in a turn, at the cost of
     /// an extra system call.
     pub submissions: u32,
     /// Entries of the completion queue, a power of two of at least `submissions`. More may complete at once, but
-    /// multishot operations then end and are started again.
+    /// multishot operations then end and are restarted.
     pub completions: u32,
     /// Receive buffers, a power of two from 2 to 32,768. A buffer is in use only from its completion to the handler's
-    /// return. No more of them are touched than receives come together: the kernel gets a few, and more when those did
-    /// not do.
+    /// return. Only as many are touched as receives complete together: the kernel gets a few, and more when those were
+    /// not enough.
     pub receive_buffers: u16,
     /// Bytes of one receive buffer, 64 to 16 MiB.
     pub receive_buffer_bytes: u32,
-    /// Connections, at most [`ConnectionId::INDEX_MAX`]. Above it, accepted sockets are closed at once and counted.
+    /// The most connections, up to [`ConnectionId::INDEX_MAX`]. Further accepted sockets are closed at once and
+    /// counted.
     pub connections_max: usize,
-    /// Memory files for what many connections send, each with a descriptor; further buffers are copied.
+    /// The most memory files for buffers that many connections send, each with a descriptor; further buffers are
+    /// copied.
     pub shared_files_max: usize,
 }
 
@@ -108,51 +110,51 @@ impl NetRingOptions {
     }
 }
 
-/// What a net ring reports.
+/// An event of a net ring.
 #[derive(Debug)]
 pub enum NetEvent<'a> {
-    /// A connection has come in, and receives from now on.
+    /// A connection was accepted, and receives from now on.
     Accepted {
         /// Its id; the peer's address is [`NetOps::peer`].
         connection: ConnectionId,
-        /// Which listener it came to: the index of its `listen` call, from 0.
+        /// The listener that accepted it: the index of its `listen` call, from 0.
         listener: usize,
     },
-    /// Bytes that follow with [`NetEvent::Received`] in the same poll: time to ask for the memory that they will need.
-    /// Not of one completion alone, nor where all are long.
+    /// Bytes that follow with [`NetEvent::Received`] in the same poll: a chance to prefetch the memory that they will
+    /// need. Not for a single completion, nor if all are long.
     Announced(Announced<'a>),
     /// Bytes have arrived. Also after `pause_receive`, if they had been received before; never after `close`.
     Received {
-        /// From whom.
+        /// The connection.
         connection: ConnectionId,
-        /// At least one byte; the kernel's buffer, which is taken back when the handler returns.
+        /// At least one byte, in the kernel's buffer, which is returned to it after the handler.
         bytes: &'a [u8],
     },
-    /// A send is over.
+    /// A send has ended.
     Sent {
-        /// To whom.
+        /// The connection.
         connection: ConnectionId,
-        /// The buffer that was given to `send`, unchanged.
+        /// The buffer that was passed to `send`, unchanged.
         buffer: SendBuffer,
         /// Whether all of it was sent. After `close` it may be ECANCELED.
         result: io::Result<()>,
     },
-    /// Nothing more will be received. The connection stays, and can still send, until `close` is called; a client may
-    /// have closed only its own direction and wait for replies.
+    /// Nothing more will be received. The connection stays open for sending until `close` is called; a client may have
+    /// closed only its own direction and wait for replies.
     Ended {
-        /// Whose stream.
+        /// The connection.
         connection: ConnectionId,
-        /// Why.
+        /// The reason.
         reason: EndReason,
     },
     /// After `close`: the socket is closed and this id is unknown from now on. Comes once for each connection.
     Closed {
-        /// Which one it was.
+        /// The connection.
         connection: ConnectionId,
     },
 }
 
-/// Bytes that were received together, at most [`COMMANDS_AHEAD`] receives.
+/// Bytes that were received together, from at most [`COMMANDS_AHEAD`] receives.
 #[derive(Clone, Copy, Debug)]
 pub struct Announced<'a> {
     completions: &'a [cqueue::Entry],
@@ -160,13 +162,13 @@ pub struct Announced<'a> {
 }
 
 impl<'a> Announced<'a> {
-    /// The bytes of each receive that is so short that it may be one command, as a client sends that waits for each
-    /// reply. Who sends many at once has them looked at together anyway.
+    /// The bytes of each receive that is short enough to be a single command, from a client that waits for each reply.
+    /// Commands that a client sends together are prefetched together anyway.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         const SHORT_BYTES_MAX: i32 = 512;
         self.completions.iter().filter_map(move |entry| {
             let is_short = (1..=SHORT_BYTES_MAX).contains(&entry.result());
-            let is_received = is_short && op::is_of(entry.user_data(), Kind::Receive);
+            let is_received = is_short && op::has_kind(entry.user_data(), OpKind::Receive);
             let buffer = is_received.then(|| cqueue::buffer_select(entry.flags()))??;
             Some(self.buffers.bytes(buffer, entry.result() as usize))
         })
@@ -182,12 +184,12 @@ pub enum EndReason {
     Error(io::Error),
 }
 
-/// What has happened on a net ring since it was made.
+/// Counters of a net ring since its creation.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct NetCounters {
     /// System calls into the ring.
     pub enters: u64,
-    /// Times the core went to sleep.
+    /// How often the core went to sleep.
     pub parks: u64,
     /// Completions handled.
     pub completions: u64,
@@ -197,36 +199,36 @@ pub struct NetCounters {
     pub accept_refused: u64,
     /// Errors of accept after which a listener paused, such as EMFILE.
     pub accept_errors: u64,
-    /// Receives that found no free buffer and were started again.
+    /// Receives that found no free buffer and were restarted.
     pub receive_without_buffer: u64,
-    /// Bytes handed to the handler.
+    /// Bytes passed to the handler.
     pub received_bytes: u64,
-    /// Bytes of sends that are over.
+    /// Bytes of completed sends.
     pub sent_bytes: u64,
-    /// Those of them that were handed on in pages, not copied.
+    /// Those of them that were sent as pages, not copied.
     pub handed_on_bytes: u64,
-    /// Times another core or a watched descriptor woke the ring.
+    /// How often another core or a watched descriptor woke the ring.
     pub watch_events: u64,
 }
 
-/// One core's io_uring for sockets. Not `Send`: only the thread that made it may use it.
+/// One core's io_uring for sockets. Not `Send`: only the thread that created it may use it.
 pub struct NetRing {
-    // Order matters: the ring goes before the buffers that are registered with it.
+    // Order matters: the ring is dropped before the buffers that are registered with it.
     ops: NetOps,
     buffers: ReceiveBuffers,
     waker: Waker,
     /// Completions that were collected and not handed out yet, oldest first.
     completions: Vec<cqueue::Entry>,
-    /// Silent sends that were submitted.
+    /// Submitted silent sends.
     submitted: Vec<(ConnectionId, u64)>,
     not_send: PhantomData<*const ()>,
 }
 
 impl NetRing {
-    /// Makes a net ring for the calling thread.
+    /// Creates a net ring for the calling thread.
     ///
     /// # Errors
-    /// Says which step was refused and why; [`NetRingError::remedy`] says what can be done.
+    /// Which step was refused and why; see [`NetRingError::remedy`] for what to do.
     pub fn new(options: NetRingOptions) -> Result<NetRing, NetRingError> {
         options.check()?;
         let uring = IoUring::builder()
@@ -249,7 +251,7 @@ impl NetRing {
     /// Accepts connections from this listener. Sets TCP_NODELAY on it, which accepted sockets inherit.
     ///
     /// # Errors
-    /// If that option can't be set.
+    /// If that option cannot be set.
     pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
         let on: libc::c_int = 1;
         // SAFETY: the pointer and length describe `on`.
@@ -274,24 +276,24 @@ impl NetRing {
         op::accept::stop(&mut self.ops);
     }
 
-    /// Wakes from [`NetRing::park`] also when `descriptor` becomes readable: an edge, so what was readable before and
-    /// stays so wakes once. Made for the rings of this core's executor, see [`executor_rings`]; lasts as long as the
+    /// Also wakes from [`NetRing::park`] when `descriptor` becomes readable: edge-triggered, so a descriptor that stays
+    /// readable wakes once. Meant for the rings of this core's executor, see [`executor_rings`]; lasts as long as the
     /// net ring.
     pub fn watch(&mut self, descriptor: RawFd) {
         op::watch::watch(&mut self.ops, descriptor);
     }
 
-    /// What other cores wake this one with.
+    /// The handle by which other cores wake this one.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// What may also be done from within the handler.
+    /// The operations that the handler may use too.
     pub fn ops(&mut self) -> &mut NetOps {
         &mut self.ops
     }
 
-    /// Lets the kernel have what is queued, so that replies need not wait for what their core does next.
+    /// Submits the queued entries, so that replies need not wait for the core's next work.
     ///
     /// # Errors
     /// As [`NetRing::poll`].
@@ -299,16 +301,16 @@ impl NetRing {
         if self.ops.is_all_submitted() { Ok(()) } else { self.ops.enter() }
     }
 
-    /// Submits what is queued, collects what has completed, and hands all of it to the handler. Doesn't wait. Returns how
-    /// many completions there were (also those without an event) and how many sends were over without one.
+    /// Submits the queued entries, collects completions, and passes all their events to the handler. Does not wait.
+    /// Returns the number of completions (including those without an event) and of sends that ended without one.
     ///
     /// # Errors
-    /// Those of `io_uring_enter` that don't pass by themselves: the ring is unusable.
+    /// Permanent errors of `io_uring_enter`: the ring is unusable.
     pub fn poll(&mut self, handler: &mut impl FnMut(&mut NetOps, NetEvent<'_>)) -> io::Result<usize> {
         self.poll_while(handler, || true)
     }
 
-    /// As [`NetRing::poll`], but asks `may_go_on` after every [`COMMANDS_AHEAD`] completions: once that says no, the
+    /// As [`NetRing::poll`], but calls `may_go_on` after every [`COMMANDS_AHEAD`] completions: once it returns false, the
     /// rest is left for the next poll. Ends of sends are always reported, and at least one completion is handed out.
     ///
     /// # Errors
@@ -321,18 +323,18 @@ impl NetRing {
         if self.ops.wants_enter() {
             self.ops.enter()?;
         }
-        // Before the completions are looked at: of these sends, those that have failed are among them.
+        // Before the completions are handled: of these sends, the failed ones are among them.
         if self.ops.is_all_submitted() {
             std::mem::swap(&mut self.submitted, &mut self.ops.silent);
         }
-        // Only what is there now: a turn ends even if the handler's own operations complete at once.
+        // Only the completions that are there now: a turn ends even if the handler's own operations complete at once.
         let mut completions = std::mem::take(&mut self.completions);
         let left = completions.len();
         completions.extend(self.ops.uring.completion());
         let reported = self.submitted.len();
         let starved = self.ops.counters.receive_without_buffer;
-        // Sends first: who answers what comes in finds the connection free again.
-        let is_send = |entry: &&cqueue::Entry| op::is_of(entry.user_data(), Kind::Send);
+        // Sends first: a reply to a received command then finds the connection free.
+        let is_send = |entry: &&cqueue::Entry| op::has_kind(entry.user_data(), OpKind::Send);
         // Those of earlier polls are reported already.
         completions[left..].iter().filter(is_send).for_each(|entry| self.complete(entry, handler));
         let mut submitted = std::mem::take(&mut self.submitted);
@@ -381,13 +383,13 @@ impl NetRing {
         let ops = &mut self.ops;
         let id = ConnectionId::new(index, generation);
         match kind {
-            Kind::Receive => op::recv::complete(ops, &mut self.buffers, (id, result, flags), handler),
-            Kind::Send => op::send::complete(ops, (id, result), handler),
-            Kind::CancelReceive | Kind::CancelSend => op::cancel::complete(ops, id, kind, result),
-            Kind::Accept => op::accept::complete(ops, (index, result, flags), handler),
-            Kind::AcceptRetry => op::accept::complete_retry(ops, index),
-            Kind::CancelAccept => op::accept::complete_cancel(ops, index, result),
-            Kind::Watch => op::watch::complete(ops, index, result, flags),
+            OpKind::Receive => op::recv::complete(ops, &mut self.buffers, (id, result, flags), handler),
+            OpKind::Send => op::send::complete(ops, (id, result), handler),
+            OpKind::CancelReceive | OpKind::CancelSend => op::cancel::complete(ops, id, kind, result),
+            OpKind::Accept => op::accept::complete(ops, (index, result, flags), handler),
+            OpKind::AcceptRetry => op::accept::complete_retry(ops, index),
+            OpKind::CancelAccept => op::accept::complete_cancel(ops, index, result),
+            OpKind::Watch => op::watch::complete(ops, index, result, flags),
         }
     }
 }
@@ -399,9 +401,9 @@ impl fmt::Debug for NetRing {
 }
 
 impl Drop for NetRing {
-    /// Ends everything in flight, so that the kernel no longer uses our memory when it is freed, and so that the
-    /// listeners' ports are free on return. (Of a process that is killed, the kernel takes the ring apart in the
-    /// background, and a port can stay busy for a moment after the process is gone.)
+    /// Ends everything in flight, so that the kernel no longer uses this memory when it is freed, and so that the
+    /// listeners' ports are free on return. (If a process is killed, the kernel dismantles the ring in the background,
+    /// and a port may stay in use for a moment after the process has gone.)
     fn drop(&mut self) {
         const ROUNDS: usize = 100;
         self.stop_listening();
@@ -412,12 +414,12 @@ impl Drop for NetRing {
             if self.ops.connections.len() == 0 && !op::accept::any_armed(&self.ops) {
                 return;
             }
-            // An error means that the ring is unusable or that this is another thread: go on to the leak.
+            // An error means that the ring is unusable or that this is another thread: continue with the leak.
             if self.ops.enter_wait(Some(Duration::from_millis(20))).is_err() || self.poll(&mut |_, _| {}).is_err() {
                 break;
             }
         }
-        // Something is still with the kernel. Better to lose the memory than to let it be used twice.
+        // The kernel still has operations in flight: leaking the memory is better than letting it be used twice.
         self.ops.connections.leak();
         self.buffers.leak();
     }

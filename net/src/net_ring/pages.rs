@@ -1,15 +1,15 @@
 //! Bytes for many connections, in pages that their sockets refer to instead of copying them.
 //!
-//! What a hundred subscribers are told alike is copied a hundred times by ordinary sends, each time into fresh memory,
-//! and at full load that was half of what telling them cost. So it is written once into a memory file; from there each
-//! send hands the same pages on (`splice`, through a pipe, because the kernel wants one in between).
+//! Ordinary sends copy the same message to a hundred subscribers a hundred times, each time into fresh memory, and at
+//! full load that was half of the cost of delivery. So it is written once into a memory file; from there each send
+//! passes the same pages to its socket (`splice`, through a pipe, because the kernel requires one in between).
 //!
 //! A socket refers to a page until its peer has acknowledged it, and over the loopback until the peer has read it: long
-//! after the send is over, and nobody tells when. So a page is never written again. Each buffer has a file of its own,
-//! which is closed when no send needs it any more; the kernel frees a page when no socket does either. (One file for all,
-//! out of which holes are punched, would not do: where the system has large pages for such files, a hole in one is
-//! zeroed in place, under the sockets.) What is held is bounded in number and by the sockets' buffers, which
-//! count the bytes that they refer to as their own.
+//! after the send has ended, and without notification. So a page is never written again. Each buffer has a file of its
+//! own, which is closed when no send needs it any more; the kernel frees a page when no socket does either. (One file
+//! for all, with punched holes, would not work: if the system has large pages for such files, a hole in one is zeroed
+//! in place, under the sockets.) The files are bounded in number, and the pages by the sockets' buffers, which count
+//! the bytes that they refer to as their own.
 
 use std::{
     cell::{Cell, OnceCell},
@@ -28,17 +28,17 @@ use rustix::{
 
 use crate::limits::SHARED_APART_BYTES;
 
-/// For fewer connections it is copied: the pages have to be made and freed.
+/// For fewer connections the bytes are copied: pages have to be created and freed.
 const CONNECTIONS_MIN: usize = 4;
 
-/// What is handed on at once, in bytes, if the system allows it: the pipe's length.
+/// The length of the pipe in bytes, if the system allows it: the most that is spliced at once.
 const PIPE_BYTES: usize = 256 << 10;
 
-/// Bytes that several connections send, and that nobody changes any more.
+/// Bytes that several connections send, and that never change.
 #[derive(Debug)]
 pub struct SharedBytes {
     bytes: Vec<u8>,
-    /// The same bytes, made at the first send for which they are worth it; or that they could not be.
+    /// The same bytes in pages, created at the first send for which that pays; or the fact that they could not be.
     pages: OnceCell<Option<Pages>>,
 }
 
@@ -56,12 +56,12 @@ impl Deref for SharedBytes {
 }
 
 impl SharedBytes {
-    /// The memory, for another use.
+    /// The memory, for reuse.
     pub(super) fn into_vec(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// The pages to hand on, where that is cheaper than copying.
+    /// The pages to send, if that is cheaper than copying.
     pub(super) fn pages(self: &Rc<Self>, spool: &mut Option<Rc<Spool>>, files_max: usize) -> Option<&Pages> {
         let is_worth_it = || self.bytes.len() >= SHARED_APART_BYTES && Rc::strong_count(self) >= CONNECTIONS_MIN;
         if self.pages.get().is_none() && !is_worth_it() {
@@ -86,23 +86,23 @@ impl SharedBytes {
     }
 }
 
-/// Through what one core's pages go.
+/// The pipe for one core's pages.
 #[derive(Debug)]
 pub(super) struct Spool {
     pipe_in: OwnedFd,
     pipe_out: OwnedFd,
-    /// Where goes what the pipe holds and the socket has not taken.
+    /// The sink for bytes that are in the pipe but not accepted by the socket.
     null: OwnedFd,
-    /// The pipe may hold what belongs to one send, and is of no use for another.
+    /// The pipe may contain bytes of an aborted send, and must not be used for another.
     is_broken: Cell<bool>,
-    /// How long a file may be, in bytes: a write beyond that would end the process.
+    /// The longest file in bytes: a write beyond that would end the process.
     file_bytes_max: u64,
 }
 
 impl Spool {
     fn new() -> Result<Spool, Errno> {
         let (pipe_out, pipe_in) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // A shorter one does as well, with more system calls.
+        // A shorter pipe works as well, with more system calls.
         let _ = rustix::pipe::fcntl_setpipe_size(&pipe_in, PIPE_BYTES);
         Ok(Spool {
             pipe_in,
@@ -113,12 +113,12 @@ impl Spool {
         })
     }
 
-    /// The memory files that there are: each holds on to it, and so does the net ring.
+    /// The number of memory files: each holds a reference, and so does the net ring.
     fn files(self: &Rc<Self>) -> usize {
         Rc::strong_count(self) - 1
     }
 
-    /// Empties the pipe of what the socket has not taken; it stays in the file.
+    /// Drains the bytes that the socket did not accept; they are still in the file.
     fn empty_pipe(&self, mut length: usize) -> Result<(), Errno> {
         self.is_broken.set(true);
         while length > 0 {
@@ -147,17 +147,17 @@ impl Pages {
         Ok(Pages { spool: spool.clone(), file: file.into(), length: bytes.len() })
     }
 
-    /// Hands on what follows the first `done` bytes to a socket, as far as it takes it without waiting, and counts it in
-    /// `done`. Whether all of it is over.
+    /// Sends the bytes after the first `done` to a socket, as far as it accepts them without waiting, and adds them to
+    /// `done`. Returns whether all are sent.
     ///
     /// # Errors
-    /// What the socket says; what it has taken before is counted.
-    pub(super) fn hand_on(&self, done: &mut usize, socket: BorrowedFd<'_>) -> Result<bool, Errno> {
+    /// The socket's error; bytes that it accepted before are counted.
+    pub(super) fn splice_to(&self, done: &mut usize, socket: BorrowedFd<'_>) -> Result<bool, Errno> {
         let spool = &*self.spool;
         if spool.is_broken.get() {
             return Err(Errno::PIPE);
         }
-        let _no_waiting = NoWaiting::at(socket)?;
+        let _no_waiting = NonBlocking::at(socket)?;
         while *done < self.length {
             let mut place = *done as u64;
             let length = splice((&self.file, Some(&mut place)), &spool.pipe_in, self.length - *done)?;
@@ -166,7 +166,7 @@ impl Pages {
             *done += sent;
             spool.empty_pipe(length - sent)?;
             match taken {
-                // Room for a part: there may be none for more.
+                // Only a part fitted: there may be no more room.
                 Ok(sent) if sent < length => return Ok(false),
                 Ok(_) => {}
                 Err(Errno::AGAIN) => return Ok(false),
@@ -177,30 +177,30 @@ impl Pages {
     }
 }
 
-/// As long as it lives, a send to the socket does not wait for room.
+/// While this exists, sends to the socket do not wait for room.
 ///
-/// `splice` asks only the socket for that; its own flag is for the pipe. It cannot be said for good, because then the
-/// ring's operations on the socket would fail where they are to wait. None of them is run meanwhile: that happens in this
-/// thread's calls into the ring.
-struct NoWaiting<'a>(BorrowedFd<'a>);
+/// `splice` obeys only the socket's flag for that; its own flag is for the pipe. The socket cannot stay non-blocking,
+/// because then the ring's operations on it would fail where they should wait. None of them runs meanwhile: they run in
+/// this thread's calls into the ring.
+struct NonBlocking<'a>(BorrowedFd<'a>);
 
-impl NoWaiting<'_> {
-    fn at(socket: BorrowedFd<'_>) -> Result<NoWaiting<'_>, Errno> {
+impl NonBlocking<'_> {
+    fn at(socket: BorrowedFd<'_>) -> Result<NonBlocking<'_>, Errno> {
         rustix::io::ioctl_fionbio(socket, true)?;
-        Ok(NoWaiting(socket))
+        Ok(NonBlocking(socket))
     }
 }
 
-impl Drop for NoWaiting<'_> {
+impl Drop for NonBlocking<'_> {
     fn drop(&mut self) {
-        // As it could be said, it can be taken back.
+        // It could be set, so it can be cleared.
         let _ = rustix::io::ioctl_fionbio(self.0, false);
     }
 }
 
 /// Moves at most `length` bytes, at least one, without waiting.
 fn splice((from, place): (&OwnedFd, Option<&mut u64>), to: impl AsFd, length: usize) -> Result<usize, Errno> {
-    // SIGPIPE, which a peer that is gone would bring, is ignored in every program of Rust's library.
+    // SIGPIPE, which a disconnected peer would cause, is ignored in every program of Rust's library.
     match rustix::pipe::splice(from, place, to, None, length, SpliceFlags::NONBLOCK)? {
         0 => Err(Errno::IO),
         length => Ok(length),
@@ -211,11 +211,11 @@ fn splice((from, place): (&OwnedFd, Option<&mut u64>), to: impl AsFd, length: us
 mod tests {
     use super::*;
 
-    /// How many files there may be.
+    /// The most files in this test.
     const FILES: usize = 8;
 
     #[test]
-    fn pages_are_made_for_what_is_long_and_goes_to_many_and_no_more_of_them_than_allowed() {
+    fn pages_are_made_for_long_buffers_of_many_connections_up_to_the_limit() {
         let mut spool = None;
         let shared = |length: usize, connections: usize| {
             let shared = Rc::new(SharedBytes::from(vec![7; length]));
@@ -227,11 +227,11 @@ mod tests {
         assert!(spool.is_none(), "it was not needed");
         let all: Vec<_> = (0..FILES).map(|_| shared(SHARED_APART_BYTES, CONNECTIONS_MIN)).collect();
         assert!(all.iter().all(|shared| shared[0].pages(&mut spool, FILES).is_some()));
-        // Once made they serve the last connection too.
+        // Existing pages serve the last connection too.
         let last = all[0].last().unwrap().clone();
         drop(all);
         assert!(last.pages(&mut spool, FILES).is_some());
-        // One that is broken is made anew.
+        // A broken one is replaced.
         spool.as_ref().unwrap().is_broken.set(true);
         let next = shared(SHARED_APART_BYTES, CONNECTIONS_MIN);
         assert!(next[0].pages(&mut spool, FILES).is_some());

@@ -1,11 +1,12 @@
-//! The connections of one net ring: places that are used again, and ids that are not.
+//! The connections of one net ring: slots that are reused, and ids that are not.
 
 use super::pages::SharedBytes;
 use std::net::TcpStream;
 use std::ops::Deref;
 use std::rc::Rc;
 
-/// Names one connection of one net ring; never names another one later (until 2^32 later users of the same place).
+/// Identifies one connection of one net ring; never reused for a later one (until 2^32 later connections in the same
+/// slot).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConnectionId {
     index: u32,
@@ -13,38 +14,38 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    /// Connections that one net ring can hold: the place has 24 bits of an operation's user data.
+    /// The most connections of one net ring: the slot has 24 bits of an operation's user data.
     pub const INDEX_MAX: u32 = (1 << 24) - 1;
 
     pub(super) fn new(index: u32, generation: u32) -> ConnectionId {
         ConnectionId { index, generation }
     }
 
-    /// The place: small, dense, and used again. Fit for indexing a table of what is known about each connection.
+    /// The slot: small, dense, and reused. Suitable as the index of a table of connections.
     pub fn index(self) -> u32 {
         self.index
     }
 
-    /// Which user of the place this is.
+    /// Distinguishes the slot's connections.
     pub fn generation(self) -> u32 {
         self.generation
     }
 
-    /// Packed into a word: generation above, place below.
+    /// Packed into a word: the generation above, the slot below.
     pub fn to_u64(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    /// The inverse of [`ConnectionId::to_u64`]. Any word is an id; one that names no connection is just not known.
+    /// The inverse of [`ConnectionId::to_u64`]. Any word is an id; most are just unknown.
     pub fn from_u64(word: u64) -> ConnectionId {
         ConnectionId { index: word as u32, generation: (word >> 32) as u32 }
     }
 }
 
-/// Bytes to be sent.
+/// Bytes to send.
 #[derive(Debug)]
 pub enum SendBuffer {
-    /// One connection's own.
+    /// For one connection.
     Own(Vec<u8>),
     /// The same for several connections.
     Shared(Rc<SharedBytes>),
@@ -73,7 +74,7 @@ impl From<Rc<SharedBytes>> for SendBuffer {
 }
 
 impl SendBuffer {
-    /// The memory, for another use, unless another connection still sends it.
+    /// The memory, for reuse, unless another connection still sends it.
     pub fn into_vec(self) -> Option<Vec<u8>> {
         match self {
             SendBuffer::Own(bytes) => Some(bytes),
@@ -85,51 +86,51 @@ impl SendBuffer {
 /// A send in flight: the kernel reads from `buffer` until the completion.
 pub(super) struct Sending {
     pub(super) buffer: SendBuffer,
-    /// Bytes that the kernel has taken already.
+    /// Bytes that the kernel has accepted already.
     pub(super) done: usize,
-    pub(super) way: Way,
+    pub(super) mode: SendMode,
 }
 
 impl Sending {
-    /// The send's number, as long as the kernel says nothing of it.
+    /// The number of a silent send.
     pub(super) fn silent(&self) -> Option<u64> {
-        match self.way {
-            Way::Silent(number) => Some(number),
-            Way::Loud | Way::Room => None,
+        match self.mode {
+            SendMode::Silent(number) => Some(number),
+            SendMode::Loud | SendMode::Room => None,
         }
     }
 }
 
-/// How what is left of a send goes; see [`super::op::send`].
+/// How the rest of a send is sent; see [`super::op::send`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
-    /// The kernel says nothing of it unless it fails. With the send's number.
+pub(super) enum SendMode {
+    /// Without a completion unless it fails. With the send's number.
     Silent(u64),
-    /// It waits for room, and for its completion.
+    /// Waiting for room, with a completion.
     Loud,
-    /// Pages are handed on when there is room, which a completion tells.
+    /// As pages, when a completion reports room.
     Room,
 }
 
-/// One connection, with what the kernel holds of it.
-pub(super) struct Connection {
+/// One connection and its operations in the kernel.
+pub(super) struct RingConnection {
     pub(super) stream: TcpStream,
-    /// The multishot receive is with the kernel (or queued for it).
+    /// The multishot receive is in the kernel (or queued for it).
     pub(super) receive_armed: bool,
-    /// A cancellation of the receive is on its way.
+    /// A cancellation of the receive is in flight.
     pub(super) receive_cancelling: bool,
     /// The owner wants to receive: not paused.
     pub(super) receive_wanted: bool,
     /// The peer sends no more, or receiving failed.
     pub(super) receive_ended: bool,
     pub(super) sending: Option<Sending>,
-    /// `close` was called: only waits for the kernel to let go.
+    /// `close` was called: waiting for the kernel's operations to end.
     pub(super) closing: bool,
 }
 
-impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Connection {
-        Connection {
+impl RingConnection {
+    pub(super) fn new(stream: TcpStream) -> RingConnection {
+        RingConnection {
             stream,
             receive_armed: false,
             receive_cancelling: false,
@@ -141,48 +142,48 @@ impl Connection {
     }
 }
 
-struct Place {
+struct SlabSlot {
     generation: u32,
-    connection: Option<Connection>,
+    connection: Option<RingConnection>,
 }
 
 #[derive(Default)]
 pub(super) struct Slab {
-    places: Vec<Place>,
+    slots: Vec<SlabSlot>,
     free: Vec<u32>,
     used: usize,
 }
 
 impl Slab {
-    pub(super) fn insert(&mut self, connection: Connection) -> ConnectionId {
+    pub(super) fn insert(&mut self, connection: RingConnection) -> ConnectionId {
         self.used += 1;
         if let Some(index) = self.free.pop() {
-            let place = &mut self.places[index as usize];
+            let place = &mut self.slots[index as usize];
             place.connection = Some(connection);
             return ConnectionId::new(index, place.generation);
         }
         // Fits: the net ring stops accepting at `connections_max`, which is at most INDEX_MAX.
-        let index = self.places.len() as u32;
-        self.places.push(Place { generation: 1, connection: Some(connection) });
+        let index = self.slots.len() as u32;
+        self.slots.push(SlabSlot { generation: 1, connection: Some(connection) });
         ConnectionId::new(index, 1)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let place = self.places.get_mut(id.index as usize)?;
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut RingConnection> {
+        let place = self.slots.get_mut(id.index as usize)?;
         if place.generation == id.generation { place.connection.as_mut() } else { None }
     }
 
     #[inline]
-    pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {
-        let place = self.places.get(id.index as usize)?;
+    pub(super) fn get(&self, id: ConnectionId) -> Option<&RingConnection> {
+        let place = self.slots.get(id.index as usize)?;
         if place.generation == id.generation { place.connection.as_ref() } else { None }
     }
 
-    /// Frees the place and makes the id unknown. Dropping what comes back closes the socket.
-    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+    /// Frees the slot and invalidates the id. Dropping the result closes the socket.
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<RingConnection> {
         self.get(id)?;
-        let place = &mut self.places[id.index as usize];
+        let place = &mut self.slots[id.index as usize];
         place.generation = place.generation.wrapping_add(1);
         self.free.push(id.index);
         self.used -= 1;
@@ -194,15 +195,15 @@ impl Slab {
     }
 
     pub(super) fn ids(&self) -> Vec<ConnectionId> {
-        let used = |(index, place): (usize, &Place)| {
+        let used = |(index, place): (usize, &SlabSlot)| {
             place.connection.is_some().then_some(ConnectionId::new(index as u32, place.generation))
         };
-        self.places.iter().enumerate().filter_map(used).collect()
+        self.slots.iter().enumerate().filter_map(used).collect()
     }
 
     /// Forgets everything without closing or freeing anything.
     pub(super) fn leak(&mut self) {
-        std::mem::forget(std::mem::take(&mut self.places));
+        std::mem::forget(std::mem::take(&mut self.slots));
     }
 }
 
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn an_id_outlives_its_connection_without_naming_the_next_one() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let connect = || Connection::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let connect = || RingConnection::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
         let mut slab = Slab::default();
         let first = slab.insert(connect());
         slab.remove(first);

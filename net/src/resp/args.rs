@@ -1,10 +1,10 @@
-//! The arguments of one command: spans into the buffer that holds their bytes, so that a command of any length is
-//! passed on as two slices.
+//! The arguments of one command: spans into the buffer with their bytes, so that a command of any length is passed on
+//! as two slices.
 
 use std::fmt;
 use std::ops::Index;
 
-/// Where one argument lies in its buffer, in bytes. Offsets are 32 bits wide: a query is shorter than 4 GiB.
+/// The range of one argument in its buffer, in bytes. Offsets are 32 bits wide: a query is shorter than 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     start: u32,
@@ -12,10 +12,10 @@ pub struct Span {
 }
 
 impl Span {
-    /// The span from `start` up to but without `end`, offsets in bytes.
+    /// The span from `start` up to but excluding `end`, offsets in bytes.
     ///
     /// # Panics
-    /// When `end` is before `start` or an offset does not fit 32 bits.
+    /// If `end` is before `start` or an offset does not fit into 32 bits.
     #[inline]
     pub fn new(start: usize, end: usize) -> Span {
         assert!(start <= end && end <= u32::MAX as usize, "a span of {start}..{end}");
@@ -28,7 +28,7 @@ impl Span {
     }
 }
 
-/// The arguments of one command, the command's name first. Two slices: copy it freely.
+/// The arguments of one command, the command's name first. Two slices: cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
     buffer: &'a [u8],
@@ -42,7 +42,7 @@ impl<'a> Args<'a> {
         Args { buffer, spans }
     }
 
-    /// How many arguments there are, the command's name included.
+    /// The number of arguments, including the command's name.
     #[inline]
     pub fn len(self) -> usize {
         self.spans.len()
@@ -57,19 +57,19 @@ impl<'a> Args<'a> {
     /// The argument at `index`; 0 is the command's name. The bytes live as long as the buffer, not just as `self`.
     ///
     /// # Panics
-    /// When there is no such argument.
+    /// If there is no such argument.
     #[inline]
     pub fn get(self, index: usize) -> &'a [u8] {
         self.spans[index].of(self.buffer)
     }
 
-    /// The argument at `index`, or none.
+    /// The argument at `index`, if it exists.
     #[inline]
     pub fn try_get(self, index: usize) -> Option<&'a [u8]> {
         self.spans.get(index).map(|span| span.of(self.buffer))
     }
 
-    /// The arguments from `first` on; none where there are fewer.
+    /// The arguments from `first` on; empty if there are fewer.
     #[inline]
     pub fn rest(self, first: usize) -> Args<'a> {
         Args { buffer: self.buffer, spans: self.spans.get(first..).unwrap_or_default() }
@@ -81,7 +81,7 @@ impl<'a> Args<'a> {
         self.spans.iter().map(move |span| span.of(self.buffer))
     }
 
-    /// The bytes of all arguments together.
+    /// The size of all arguments together, in bytes.
     pub fn bytes_total(self) -> usize {
         self.spans.iter().map(|span| (span.end - span.start) as usize).sum()
     }
@@ -102,7 +102,7 @@ impl fmt::Debug for Args<'_> {
     }
 }
 
-/// Arguments that own their bytes, in two allocations however many there are: a command that waits or travels to
+/// Arguments that own their bytes, in two allocations however many there are: for a command that waits or is sent to
 /// another core.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnedArgs {
@@ -119,7 +119,7 @@ impl OwnedArgs {
     /// Appends an argument.
     ///
     /// # Panics
-    /// When all arguments together reach 4 GiB.
+    /// If all arguments together reach 4 GiB.
     pub fn push(&mut self, argument: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(argument);
@@ -132,7 +132,7 @@ impl OwnedArgs {
         Args { buffer: &self.bytes, spans: &self.spans }
     }
 
-    /// Forgets the arguments, and the memory beyond `bytes_kept`.
+    /// Clears the arguments, and frees the memory beyond `bytes_kept`.
     pub(super) fn reset(&mut self, bytes_kept: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(bytes_kept);
@@ -140,7 +140,7 @@ impl OwnedArgs {
         self.spans.shrink_to(bytes_kept / size_of::<Span>());
     }
 
-    /// The argument bytes, to append those of the argument that comes next; [`OwnedArgs::end_argument`] closes it.
+    /// The argument bytes, to append those of the next argument; [`OwnedArgs::end_argument`] completes it.
     pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

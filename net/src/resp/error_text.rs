@@ -1,5 +1,5 @@
-//! Every error text of the Redis protocol that more than one place sends, code first, as redis-server 7.0 words it.
-//! Clients match on these bytes.
+//! Every error text of the Redis protocol that is sent in more than one place, code first, worded like redis-server
+//! 7.0. Clients match these bytes.
 
 use super::args::Args;
 
@@ -15,17 +15,17 @@ macro_rules! texts {
 texts! {
     /// The key holds another type.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
-    /// An option that the command does not have, or one that lacks its value.
+    /// An unknown option, or one without its value.
     SYNTAX = "ERR syntax error";
-    /// An argument or a value is no 64-bit integer.
+    /// An argument or a value is not a 64-bit integer.
     NOT_INTEGER = "ERR value is not an integer or out of range";
-    /// An argument or a value is no float.
+    /// An argument or a value is not a float.
     NOT_FLOAT = "ERR value is not a valid float";
-    /// An integer is outside what the command takes.
+    /// An integer is out of the command's range.
     OUT_OF_RANGE = "ERR value is out of range";
     /// A count is negative.
     NOT_POSITIVE = "ERR value is out of range, must be positive";
-    /// The key is not there and has to be.
+    /// The key does not exist but must.
     NO_SUCH_KEY = "ERR no such key";
     /// The server is short of memory, and the command may use more.
     OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -33,15 +33,15 @@ texts! {
     INDEX_OUT_OF_RANGE = "ERR index out of range";
     /// INCRBY would leave the 64 bits.
     OVERFLOW = "ERR increment or decrement would overflow";
-    /// DECRBY of the one number whose negative is none.
+    /// DECRBY of the one number that cannot be negated.
     DECREMENT_OVERFLOW = "ERR decrement would overflow";
     /// INCRBYFLOAT would leave the floats.
     NOT_FINITE = "ERR increment would produce NaN or Infinity";
-    /// HINCRBY on a field that is no integer.
+    /// HINCRBY on a field that is not an integer.
     HASH_NOT_INTEGER = "ERR hash value is not an integer";
-    /// HINCRBYFLOAT on a field that is no float.
+    /// HINCRBYFLOAT on a field that is not a float.
     HASH_NOT_FLOAT = "ERR hash value is not a float";
-    /// HINCRBYFLOAT by what is no finite number.
+    /// HINCRBYFLOAT by a number that is not finite.
     VALUE_NOT_FINITE = "ERR value is NaN or Infinity";
     /// EXPIRE with NX and another condition.
     EXPIRE_NX = "ERR NX and XX, GT or LT options at the same time are not compatible";
@@ -51,11 +51,11 @@ texts! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// SETRANGE before the beginning.
     OFFSET = "ERR offset is out of range";
-    /// SELECT of a database that is not there.
+    /// SELECT of a missing database.
     DB_INDEX = "ERR DB index is out of range";
-    /// SCAN with a cursor that is no number.
+    /// SCAN with a cursor that is not a number.
     INVALID_CURSOR = "ERR invalid cursor";
-    /// `numkeys` of 0 or no number.
+    /// `numkeys` is 0 or not a number.
     NUMKEYS = "ERR numkeys should be greater than 0";
     /// More keys announced than given.
     NUMKEYS_ARGUMENTS = "ERR Number of keys can't be greater than number of args";
@@ -67,7 +67,7 @@ texts! {
     MAXLEN_NEGATIVE = "ERR MAXLEN can't be negative";
     /// SINTERCARD, ZINTERCARD with a LIMIT below 0.
     LIMIT_NEGATIVE = "ERR LIMIT can't be negative";
-    /// SRANDMEMBER, ZRANDMEMBER, HRANDFIELD with a count whose negative is none.
+    /// SRANDMEMBER, ZRANDMEMBER, HRANDFIELD with a count that cannot be negated.
     RANDOM_COUNT = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// CLIENT SETNAME, HELLO SETNAME.
     CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
@@ -77,58 +77,58 @@ texts! {
     NO_AUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
     /// No such user, another password, or a user that is off.
     WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
-    /// AUTH with a password alone where none is set.
+    /// AUTH with a password alone if none is set.
     AUTH_NO_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
     /// HELLO of a version other than 2 and 3.
     NO_PROTO = "NOPROTO unsupported protocol version";
-    /// HELLO of what is no number.
+    /// HELLO of something that is not a number.
     PROTOCOL_VERSION = "ERR Protocol version is not an integer or out of range";
     /// EXEC after a command that could not be queued.
     EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
     /// MULTI inside MULTI.
     MULTI_NESTED = "ERR MULTI calls can not be nested";
-    /// EXEC alone.
+    /// EXEC without MULTI.
     EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
-    /// DISCARD alone.
+    /// DISCARD without MULTI.
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     /// A command that cannot be queued.
     NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
     /// The connection is refused.
     MAX_CLIENTS = "ERR max number of clients reached";
-    /// CDC commands where recording is off.
+    /// CDC commands while recording is off.
     CDC_NOT_ENABLED = "ERR CDC not enabled";
 }
 
-/// The text of an error of the engine's that has no code of its own.
+/// The text of an engine error without a code of its own.
 pub fn err(error: &impl std::fmt::Display) -> String {
     format!("ERR {error}")
 }
 
-/// The number of arguments does not fit. `command` in lower case, a subcommand as `config|get`.
+/// The number of arguments is wrong. `command` in lower case, a subcommand as `config|get`.
 pub fn wrong_arguments(command: &str) -> String {
     format!("ERR wrong number of arguments for '{command}' command")
 }
 
-/// EXEC is refused for this reason, an error's whole text: its transaction is discarded.
+/// EXEC is refused for this reason, an error's complete text: its transaction is discarded.
 pub fn exec_abort(reason: &[u8]) -> Vec<u8> {
     let reason = reason.strip_prefix(b"ERR ").unwrap_or(reason);
     [b"EXECABORT Transaction discarded because of: ", reason].concat()
 }
 
-/// The time to live is 0, negative or beyond the end of time. `command` in lower case.
+/// The time to live is 0, negative or too large. `command` in lower case.
 pub fn invalid_expire(command: &str) -> String {
     format!("ERR invalid expire time in '{command}' command")
 }
 
-/// HELLO with an option that it does not have, as the client spelled it.
+/// HELLO with an unknown option, as the client spelled it.
 pub fn hello_option(option: &[u8]) -> Vec<u8> {
     [b"ERR Syntax error in HELLO option '", c_string(option, option.len()), b"'"].concat()
 }
 
-/// How many bytes of a name, and of all arguments together, an error shows.
+/// The most bytes of a name, and of all arguments together, that an error contains.
 const SHOWN_BYTES: usize = 128;
 
-/// No such command. Bytes, for a client can name a command anything.
+/// No such command. Bytes, because a client's command name may be any bytes.
 pub fn unknown_command(args: Args) -> Vec<u8> {
     let mut shown = Vec::new();
     for argument in args.rest(1).iter() {
@@ -150,7 +150,7 @@ pub fn unknown_subcommand(command: &str, subcommand: &[u8]) -> Vec<u8> {
     [b"ERR unknown subcommand '", c_string(subcommand, SHOWN_BYTES), help.as_bytes()].concat()
 }
 
-/// What C prints of these bytes: nothing from a zero byte on, and not more than `bytes_max`.
+/// These bytes as a C string prints them: up to the first zero byte, and at most `bytes_max`.
 fn c_string(bytes: &[u8], bytes_max: usize) -> &[u8] {
     let end = bytes.iter().take(bytes_max).position(|&byte| byte == 0).unwrap_or(bytes.len().min(bytes_max));
     &bytes[..end]

@@ -1,4 +1,4 @@
-//! Commands typed by hand: one line, split into words, with the quotes and escapes that Redis knows.
+//! Inline commands: one line, split into words, with Redis's quotes and escapes.
 //!
 //! In double quotes `\n \r \t \b \a` stand for control bytes, `\xHH` for any byte, and `\` before anything else for
 //! that byte. In single quotes only `\'` is special. A closing quote must be followed by a space or the line's end.
@@ -14,7 +14,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
-/// Splits `line`, without its line end, into `words`, which has to be empty. On an error `words` holds what came before.
+/// Splits `line`, without its line end, into `words`, which must be empty. On an error `words` has the words before it.
 pub fn split_words(line: &[u8], words: &mut OwnedArgs) -> Result<(), Unbalanced> {
     let mut rest = line;
     loop {
@@ -27,7 +27,7 @@ pub fn split_words(line: &[u8], words: &mut OwnedArgs) -> Result<(), Unbalanced>
     }
 }
 
-/// Appends the word at the beginning of `line` to `out` and returns what follows it.
+/// Appends the first word of `line` to `out` and returns the rest.
 fn word<'a>(mut line: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], Unbalanced> {
     loop {
         line = match line {

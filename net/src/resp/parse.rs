@@ -1,11 +1,11 @@
-//! From received bytes to the arguments of one command, without copying and without an allocation per command.
+//! Parses received bytes into the arguments of one command, without copying and without an allocation per command.
 //!
 //! The caller keeps the bytes: `buffer` always starts at the first byte of the current command, and on
-//! [`Parsed::Incomplete`] the caller appends what arrives next and calls again. The parser remembers how far it came,
-//! so a command that arrives in many pieces is scanned once.
+//! [`Parsed::Incomplete`] the caller appends the next bytes and calls again. The parser remembers its state, so a
+//! command that arrives in many pieces is scanned once.
 //!
-//! What is accepted is what Redis 7.0 accepts, its looseness included: the byte after a `\r` is not looked at, nor are
-//! the two bytes after a bulk string. A line is too long by its length alone, however it was cut into packets.
+//! The parser accepts what Redis 7.0 accepts, including its leniency: the byte after a `\r` is not checked, nor are the
+//! two bytes after a bulk string. A line is too long by its length alone, however it was split into packets.
 
 use super::args::{Args, OwnedArgs, Span};
 use super::inline::split_words;
@@ -13,54 +13,55 @@ use super::protocol_error::ProtocolError;
 use super::short::{SHORT_MAX, short_length};
 use keytide_engine::number::parse_i64;
 
-/// How many arguments a client may send before it is authenticated.
+/// The most arguments of a client that is not authenticated.
 pub const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 
-/// How long an argument may be before the client is authenticated, in bytes.
+/// The longest argument of a client that is not authenticated, in bytes.
 pub const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16384;
 
-/// The longest inline command and the longest line that announces a length, in bytes.
+/// The longest inline command and the longest line with a length, in bytes.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Memory that the parser keeps from one command to the next, in bytes: a larger command's is given back.
+/// The memory that the parser keeps between commands, in bytes: that of a larger command is freed.
 const KEPT_BYTES: usize = 4096;
 
-/// The bounds on one command.
+/// The limits on one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParserLimits {
     /// The longest argument in bytes, Redis's `proto-max-bulk-len`.
     pub bulk_bytes_max: u32,
-    /// How many arguments a command may have.
+    /// The most arguments of a command.
     pub args_max: u32,
     /// The longest command in bytes, Redis's `client-query-buffer-limit`.
     pub query_bytes_max: u32,
-    /// Whether the client may send more than the little that logging in takes.
+    /// Whether the client may send more than logging in takes.
     pub authenticated: bool,
 }
 
 impl Default for ParserLimits {
-    /// The defaults of Redis: 512 MiB an argument, 1 GiB a command.
+    /// The defaults of Redis: 512 MiB per argument, 1 GiB per command.
     fn default() -> ParserLimits {
         ParserLimits { bulk_bytes_max: 512 << 20, args_max: 1024 * 1024, query_bytes_max: 1 << 30, authenticated: true }
     }
 }
 
-/// What [`Parser::parse`] found at the beginning of the buffer.
+/// The result of [`Parser::parse`] at the start of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// A whole command; [`Parser::args`] has its arguments, at least one. The next one starts `consumed` bytes on.
+    /// A complete command; [`Parser::args`] has its arguments, at least one. The next one starts after `consumed`
+    /// bytes.
     Command {
         /// The length of the command in bytes.
         consumed: usize,
     },
-    /// More bytes have to arrive.
+    /// More bytes are needed.
     Incomplete,
-    /// Something whole that is no command and gets no reply: a blank line, an array of no arguments.
+    /// A complete input that is not a command and gets no reply: a blank line, an array of no arguments.
     Empty {
         /// Its length in bytes.
         consumed: usize,
     },
-    /// The connection has to be closed once the error is sent.
+    /// The connection must be closed once the error is sent.
     Error(ProtocolError),
 }
 
@@ -68,17 +69,17 @@ pub enum Parsed {
 #[derive(Debug)]
 pub struct Parser {
     limits: ParserLimits,
-    /// The arguments that are whole, as offsets from the command's first byte.
+    /// The complete arguments, as offsets from the command's first byte.
     spans: Vec<Span>,
-    /// Of an array: how many arguments are still to come. 0 between commands and before the first line is whole.
+    /// The missing arguments of an array. 0 between commands and until the first line is complete.
     args_left: u32,
     /// How far the command is parsed, in bytes from its first.
     at: usize,
-    /// The length of the argument that begins at `at`, once its line was read.
+    /// The length of the argument at `at`, once its line was read.
     bulk_bytes: Option<u32>,
-    /// How much of the line that begins at `at` is known to hold no line end.
+    /// How much of the line at `at` is known to contain no line end.
     line_scanned: usize,
-    /// How many bytes the argument that has begun still lacks.
+    /// The missing bytes of the current argument.
     bytes_wanted: usize,
     /// An inline command's words; unescaping moves bytes, so they cannot borrow.
     words: OwnedArgs,
@@ -86,14 +87,14 @@ pub struct Parser {
 }
 
 enum Line {
-    /// A number and the offset after its line; none where the line holds no number.
+    /// A number and the offset after its line; `None` if the line does not hold a number.
     Whole(Option<i64>, usize),
     Partial,
     TooLong,
 }
 
 impl Parser {
-    /// A parser at the beginning of a connection.
+    /// A parser at the start of a connection.
     pub fn new(limits: ParserLimits) -> Parser {
         Parser {
             limits,
@@ -108,13 +109,13 @@ impl Parser {
         }
     }
 
-    /// The bounds, to be changed between commands: what `AUTH` allows counts from the command after it.
+    /// The limits, to be changed between commands: what `AUTH` allows applies from the next command on.
     pub fn limits_mut(&mut self) -> &mut ParserLimits {
         &mut self.limits
     }
 
-    /// Looks for one command at the beginning of `buffer`. After [`Parsed::Incomplete`] the next call must bring the
-    /// same bytes again, followed by more. After an error there is nothing more to parse.
+    /// Parses one command at the start of `buffer`. After [`Parsed::Incomplete`] the next call must pass the same bytes
+    /// again, followed by more. After an error nothing more can be parsed.
     #[inline]
     pub fn parse(&mut self, buffer: &[u8]) -> Parsed {
         if self.args_left == 0 {
@@ -149,21 +150,21 @@ impl Parser {
         if self.is_inline { self.words.as_args() } else { Args::new(buffer, &self.spans) }
     }
 
-    /// The arguments of the array that [`Parser::parse`] just found; none of an inline command, whose words are not in
-    /// the buffer.
+    /// The arguments of the array that [`Parser::parse`] just found; `None` for an inline command, whose words are not
+    /// in the buffer.
     #[inline]
     pub(super) fn spans(&self) -> Option<&[Span]> {
         (!self.is_inline).then_some(&self.spans)
     }
 
-    /// Forgets a command that has begun: the next call brings bytes from an earlier one's first on.
+    /// Forgets a partially parsed command: the next call starts at an earlier command.
     pub fn restart(&mut self) {
         self.args_left = 0;
         self.line_scanned = 0;
     }
 
-    /// How many bytes must still arrive before the argument that has begun is whole, its line end included; 0 where
-    /// that is not known. A hint for the next receive: it may announce far more than will ever come.
+    /// How many bytes must still arrive to complete the current argument, including its line end; 0 if unknown. A hint
+    /// for the next receive: a client may announce far more than it ever sends.
     pub fn bytes_wanted(&self) -> usize {
         self.bytes_wanted
     }
@@ -197,7 +198,7 @@ impl Parser {
         let mut at = self.at;
         let mut args_left = self.args_left;
         let mut announced = self.bulk_bytes;
-        // Where the usual argument is whole and within every bound.
+        // Up to here the usual argument is complete and within every limit.
         let whole_end =
             if bulk_bytes_max < SHORT_MAX { 0 } else { buffer.len().min(self.limits.query_bytes_max as usize) };
         while args_left > 0 {
@@ -216,7 +217,7 @@ impl Parser {
                 None => {
                     let (bytes, next) = match self.length_line(buffer, at) {
                         Line::Whole(bytes, next) => {
-                            // A whole line has a first byte.
+                            // A complete line has a first byte.
                             if buffer[at] != b'$' {
                                 return self.fail(ProtocolError::ExpectedBulk(buffer[at]));
                             }
@@ -280,11 +281,12 @@ impl Parser {
             return Line::Partial;
         }
         self.line_scanned = 0;
-        // Where the line is only its end, the type byte itself is missing and there is no number either.
+        // If the line consists only of its end, the type byte itself is missing and there is no number either.
         Line::Whole(line.get(1..end).and_then(parse_i64), at + end + 2)
     }
 
-    /// Where `end` stands in `line`, among its first bytes up to [`LINE_BYTES_MAX`]; goes on where it stopped before.
+    /// The position of `end` in `line`, among its first bytes up to [`LINE_BYTES_MAX`]; continues where it stopped
+    /// before.
     fn line_end(&mut self, line: &[u8], end: u8) -> Option<usize> {
         let line = &line[..line.len().min(LINE_BYTES_MAX + 1)];
         let found = line[self.line_scanned..].iter().position(|&byte| byte == end);
@@ -327,7 +329,7 @@ mod tests {
 
     type Command = Vec<Vec<u8>>;
 
-    /// Feeds `input` in pieces of these lengths, over and over, as a connection does.
+    /// Feeds `input` in pieces of these lengths, cyclically, as a connection does.
     fn run(limits: ParserLimits, input: &[u8], pieces: &[usize]) -> (Vec<Command>, Option<ProtocolError>, usize) {
         let mut parser = Parser::new(limits);
         let (mut start, mut end) = (0, 0);
@@ -335,7 +337,7 @@ mod tests {
         for piece in pieces.iter().cycle() {
             end = input.len().min(end + piece.max(&1));
             loop {
-                // A buffer of its own each time: the parser may not rely on where the bytes are.
+                // A new buffer each time: the parser must not depend on its address.
                 let buffer = input[start..end].to_vec();
                 start += match parser.parse(&buffer) {
                     Parsed::Incomplete => break,
@@ -423,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_lets_pass_is_let_pass() {
+    fn redis_leniency_is_matched() {
         let found = |input: &[u8]| run(ParserLimits::default(), input, &[input.len()]);
         let ping = vec![vec![b"PING".to_vec()]];
         assert_eq!(found(b"*1\rX$4\rYPINGzz"), (ping.clone(), None, 0));
@@ -450,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_may_send_changes_with_the_login() {
+    fn the_limits_before_authentication_end_with_the_login() {
         let mut parser = Parser::new(ParserLimits { authenticated: false, ..Default::default() });
         let login = b"AUTH secret\r\n";
         assert_eq!(parser.parse(login), Parsed::Command { consumed: login.len() });

@@ -1,9 +1,9 @@
-//! Replies, encoded onto a connection's output. One set of methods for both protocol versions: what RESP2 has no type
-//! for is sent as Redis sends it there.
+//! Encodes replies onto a connection's output. One set of methods for both protocol versions: types that RESP2 lacks
+//! are sent as Redis sends them there.
 
 use keytide_engine::number::format_g17;
 
-/// The version of the protocol that a connection speaks, RESP2 until `HELLO 3`.
+/// A connection's protocol version, RESP2 until `HELLO 3`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// The protocol of Redis before 6.
@@ -13,7 +13,7 @@ pub enum Protocol {
     Resp3,
 }
 
-/// Appends one connection's replies to `out`. The caller keeps what is open balanced: after [`Reply::array`] of n, n
+/// Appends one connection's replies to `out`. The caller has to complete what it begins: after [`Reply::array`] of n, n
 /// values have to follow.
 #[derive(Debug)]
 pub struct Reply<'a> {
@@ -22,36 +22,36 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Replies that go to the end of `out`.
+    /// Replies that are appended to `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Reply<'a> {
         Reply { out, protocol }
     }
 
-    /// The same output, lent for a shorter time.
+    /// The same output, for a shorter lifetime.
     #[inline]
     pub fn reborrow(&mut self) -> Reply<'_> {
         Reply { out: self.out, protocol: self.protocol }
     }
 
-    /// The version that is spoken.
+    /// The protocol version.
     #[inline]
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The output itself, for what is encoded elsewhere.
+    /// The output itself, for values that are encoded elsewhere.
     #[inline]
     pub fn out(&mut self) -> &mut Vec<u8> {
         self.out
     }
 
-    /// The same reply for another version of the protocol: HELLO answers in the one it has just chosen.
+    /// The same reply for another protocol version: HELLO replies in the one that it has just selected.
     pub fn for_protocol(&mut self, protocol: Protocol) -> Reply<'_> {
         Reply { out: self.out, protocol }
     }
 
-    /// How many bytes are in the output: a mark for [`Reply::truncate`].
+    /// The length of the output in bytes: a mark for [`Reply::truncate`].
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
@@ -64,13 +64,13 @@ impl<'a> Reply<'a> {
         if self.out.get(len) == Some(&b'-') { self.out[len + 1..].strip_suffix(b"\r\n") } else { None }
     }
 
-    /// Takes back what was written since the output was `len` bytes long, so that an error can stand in its place.
+    /// Removes everything written since the output was `len` bytes long, so that an error can replace it.
     #[inline]
     pub fn truncate(&mut self, len: usize) {
         self.out.truncate(len);
     }
 
-    /// Bytes that are encoded already.
+    /// Bytes that are already encoded.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
@@ -87,7 +87,7 @@ impl<'a> Reply<'a> {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error, its code included (`ERR syntax error`). Line ends in it become spaces.
+    /// An error, including its code (`ERR syntax error`). Line ends in it become spaces.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
         self.line(b'-', text.as_ref());
     }
@@ -102,7 +102,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A count or a position. Above `i64::MAX` it would not be an integer to clients; nothing here counts that far.
+    /// A count or a position. Above `i64::MAX` it would not be an integer to clients, but nothing here counts that far.
     #[inline]
     pub fn unsigned(&mut self, value: u64) {
         self.number(b':', value);
@@ -128,7 +128,7 @@ impl<'a> Reply<'a> {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    /// No value, where there could be a string.
+    /// No value, instead of a string.
     #[inline]
     pub fn null(&mut self) {
         match self.protocol {
@@ -137,7 +137,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// No value, where there could be an array.
+    /// No value, instead of an array.
     #[inline]
     pub fn null_array(&mut self) {
         match self.protocol {
@@ -198,7 +198,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Text to be shown as it is, of the kind `extension` (three letters, such as `txt`); in RESP2 a bulk string.
+    /// Text for display, of the kind `extension` (three letters, such as `txt`); in RESP2 a bulk string.
     pub fn verbatim(&mut self, extension: &str, text: &str) {
         debug_assert_eq!(extension.len(), 3, "the protocol fixes the length");
         match self.protocol {
@@ -213,8 +213,8 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The head of a bulk string. One of up to two digits, as nearly all are, is put together as a word and copied as
-    /// one: half of what formatting and copying digits costs.
+    /// The head of a bulk string. A length of up to two digits, as nearly all are, is composed in a register and stored
+    /// at once: half the cost of formatting and copying digits.
     #[inline]
     fn length(&mut self, length: usize) {
         let (tens, ones) = (length as u64 / 10, length as u64 % 10);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_resp2_has_no_type_for_is_sent_as_redis_sends_it() {
+    fn types_that_resp2_lacks_are_sent_as_redis_sends_them() {
         let pair = |a: &str, b: &str| (a.to_string(), b.to_string());
         assert_eq!(both(|r| r.null()), pair("$-1\r\n", "_\r\n"));
         assert_eq!(both(|r| r.null_array()), pair("*-1\r\n", "_\r\n"));

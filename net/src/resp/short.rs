@@ -1,10 +1,10 @@
-//! The short lengths that nearly all commands are made of, read without a loop.
+//! Reads the short lengths that nearly all commands consist of, without a loop.
 
 /// The largest number that [`short_length`] reads.
 pub(super) const SHORT_MAX: i64 = 999;
 
-/// The usual line that announces a length: its type byte, its number of one to three digits, and the offset behind it.
-/// None for all else, for all that is wrong, and near the end of the buffer.
+/// The usual line with a length: its type byte, its number of one to three digits, and the offset behind it. `None` for
+/// anything else, for anything invalid, and near the end of the buffer.
 #[inline(always)]
 pub(super) fn short_length(buffer: &[u8], at: usize) -> Option<(u8, usize, usize)> {
     let &[kind, a, b, c, end, _] = buffer.get(at..)?.first_chunk::<6>()?;
@@ -16,7 +16,7 @@ pub(super) fn short_length(buffer: &[u8], at: usize) -> Option<(u8, usize, usize
     if b == b'\r' {
         return Some((kind, a, at + 4));
     }
-    // No number is written with a zero before it.
+    // Numbers have no leading zero.
     if digit(b) > 9 || a == 0 {
         return None;
     }
@@ -30,8 +30,8 @@ pub(super) fn short_length(buffer: &[u8], at: usize) -> Option<(u8, usize, usize
     Some((kind, ab * 10 + usize::from(digit(c)), at + 6))
 }
 
-/// The argument behind a command's name, if `bytes` begins with an array and both are short and whole. A guess for
-/// those who look ahead: it checks nothing.
+/// The argument after a command's name, if `bytes` begins with an array and both are short and complete. A guess for
+/// prefetching: it checks nothing.
 #[inline]
 pub fn first_argument(bytes: &[u8]) -> Option<&[u8]> {
     let bulk = |at: usize| match short_length(bytes, at)? {

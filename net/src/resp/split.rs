@@ -1,14 +1,14 @@
-//! Walking over encoded replies, to take an array apart or to put parts together. Works on any nesting without
-//! recursion, and on any bytes without a panic.
+//! Traverses encoded replies, to split an array or to merge parts. Handles any nesting without recursion, and any bytes
+//! without a panic.
 
-/// One value's own line: how many values follow that belong to it, and where the next one begins.
+/// One value's own line: the number of nested values that follow, and the offset of the next value.
 struct Head {
     children: u64,
     next: usize,
 }
 
-/// Where the value at the beginning of `bytes` ends, everything that it holds included; none if it is not whole or
-/// not a value of RESP2 or RESP3. Attributes (`|`) are not written here and not known here.
+/// The end of the value at the start of `bytes`, including nested values; `None` if it is incomplete or not a value of
+/// RESP2 or RESP3. Attributes (`|`) are neither written nor parsed here.
 pub fn value_end(bytes: &[u8]) -> Option<usize> {
     let mut open: u64 = 1;
     let mut at = 0;
@@ -20,8 +20,8 @@ pub fn value_end(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// The values that the array (set, push, map) at the beginning of `bytes` holds, each still encoded; a map's keys and
-/// values come in turn. None if it is no such value or not whole. A null array holds nothing.
+/// The values in the array (set, push, map) at the start of `bytes`, each still encoded; a map's keys and values
+/// alternate. `None` if it is not such a value or incomplete. A null array is empty.
 pub fn elements(bytes: &[u8]) -> Option<Elements<'_>> {
     if !matches!(bytes.first()?, b'*' | b'~' | b'>' | b'%' | b'_') {
         return None;
@@ -39,7 +39,7 @@ pub struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// The encoded values that are left, one after the other.
+    /// The remaining encoded values, one after another.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
@@ -52,7 +52,7 @@ impl<'a> Iterator for Elements<'a> {
         if self.left == 0 {
             return None;
         }
-        // `elements` has walked over these values once.
+        // `elements` has checked these values.
         let (value, rest) = self.bytes.split_at(value_end(self.bytes)?);
         self.bytes = rest;
         self.left -= 1;
@@ -90,7 +90,7 @@ fn head(bytes: &[u8], at: usize) -> Option<Head> {
     }
 }
 
-/// A length; inside, none stands for the null of RESP2.
+/// A length; the inner `None` is the null of RESP2.
 fn length(line: &[u8]) -> Option<Option<u64>> {
     if line == b"-1" { Some(None) } else { keytide_engine::number::parse_u64(line).map(Some) }
 }

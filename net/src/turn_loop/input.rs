@@ -14,7 +14,7 @@ use crate::limits::{
 use crate::mesh::message::Asker;
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
 use crate::replies::Replies;
-use crate::resp::{Ahead, Args, Next, Reply, error_text, first_argument};
+use crate::resp::{Args, Lookahead, Next, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
 use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
@@ -331,7 +331,7 @@ impl Core {
     /// Asks for the memory that commands will touch here, and answers the shard of each one's first argument where there
     /// are several shards. That argument of nearly all commands is a key; where it is none, little is lost.
     #[inline]
-    fn look_ahead(&self, ahead: &Ahead, buffer: &[u8]) -> [Option<ShardId>; COMMANDS_AHEAD] {
+    fn look_ahead(&self, ahead: &Lookahead, buffer: &[u8]) -> [Option<ShardId>; COMMANDS_AHEAD] {
         let mut shards = [None; COMMANDS_AHEAD];
         if ahead.len() < 2 {
             return shards;

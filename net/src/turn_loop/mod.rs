@@ -42,7 +42,7 @@ use crate::paced::Paced;
 use crate::push::Pushes;
 use crate::rate::Rate;
 use crate::reading_time::ReadingTime;
-use crate::resp::Ahead;
+use crate::resp::Lookahead;
 use crate::server::{Server, Stat};
 use crate::strangers::{Dismissal, Strangers};
 use crate::unread::CoreOutput;
@@ -85,7 +85,7 @@ pub struct Core {
     /// From when on those who are live are told what has happened since they were told last.
     tell_from: Instant,
     /// The commands of one connection that are looked at together: memory that serves again.
-    ahead: Ahead,
+    ahead: Lookahead,
     /// The lanes to the other cores, by their numbers; none at this core's own place.
     outbound: Vec<Option<Outbound>>,
     /// The lanes from the other cores.
@@ -183,7 +183,7 @@ impl Core {
             pushes: Pushes::new(server.config.push_buffer_bytes),
             reading_time: ReadingTime::default(),
             tell_from: Instant::now(),
-            ahead: Ahead::default(),
+            ahead: Lookahead::default(),
             outbound,
             inbound: inbound.into_iter().map(|(from, receiver)| Inbound::new(from, receiver)).collect(),
             next_lane: 0,

@@ -1,4 +1,4 @@
-//! CDC.ACK and CDC.NACK: what a consumer says of the events that it was given.
+//! CDC.ACK and CDC.NACK: a consumer's acknowledgement of its events.
 
 use super::group::{find, group_command};
 use super::refusal::{CdcError, answer};
@@ -24,7 +24,7 @@ pub static NACK: Command = group_command(
     -5,
     WRITE,
     (1, 2),
-    "Gives events of a group up: for another try, to be parked, or to be skipped.",
+    "Rejects events of a group: to be retried, parked, or skipped.",
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let nack = outcome(args.get(3))?;

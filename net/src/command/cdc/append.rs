@@ -1,4 +1,4 @@
-//! CDC.APPEND: an event of the client's own, put into a stream.
+//! CDC.APPEND: appends a client's own event to a stream.
 
 use super::refusal::{CdcError, answer};
 use super::words::{Words, is, number};
@@ -25,14 +25,14 @@ fn run(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     answer(context.server, reply, |reply| append(context, args, reply));
 }
 
-struct Options<'a> {
+struct AppendOptions<'a> {
     meta: Option<&'a [u8]>,
     id: Option<[u8; 16]>,
     expected: Expected,
 }
 
-fn options(args: Args<'_>) -> Result<Options<'_>, CdcError> {
-    let mut options = Options { meta: None, id: None, expected: Expected::Any };
+fn options(args: Args<'_>) -> Result<AppendOptions<'_>, CdcError> {
+    let mut options = AppendOptions { meta: None, id: None, expected: Expected::Any };
     let mut words = Words::new(args, 4);
     while let Some(word) = words.next() {
         if is(word, "META") {

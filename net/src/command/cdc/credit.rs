@@ -1,4 +1,4 @@
-//! CDC.CREDIT: lets a subscription with a WINDOW send so many more events.
+//! CDC.CREDIT: lets a subscription with a WINDOW send this many more events.
 
 use super::refusal::answer;
 use super::words::{number, positive};

@@ -1,4 +1,4 @@
-//! Which events are asked for: `[ON STREAM|TYPE] PREFIX n p… | REGEX re | MATCH glob`, and `NOSYSTEM`.
+//! The filter's options: `[ON STREAM|TYPE] PREFIX n p… | REGEX re | MATCH glob`, and `NOSYSTEM`.
 
 use super::refusal::CdcError;
 use super::words::{Words, is, positive};
@@ -7,22 +7,22 @@ use crate::server::Server;
 use keytide_engine::filter::{Filter, Pattern, Target};
 use std::sync::mpsc::{TryRecvError, channel};
 
-/// The filter's options, as they are found among a command's others.
+/// The filter's options, collected among a command's others.
 #[derive(Default)]
 pub(super) struct FilterOptions<'a> {
     on: Option<Target>,
-    pattern: Option<Wanted<'a>>,
+    pattern: Option<RequestedPattern<'a>>,
     no_system: bool,
 }
 
-enum Wanted<'a> {
+enum RequestedPattern<'a> {
     Prefixes(Vec<&'a [u8]>),
     Regex(&'a [u8]),
     Glob(&'a [u8]),
 }
 
 impl<'a> FilterOptions<'a> {
-    /// Takes an option with its values, where it is one of the filter's; tells whether it was.
+    /// Parses an option with its values if it is one of the filter's; returns whether it was.
     pub(super) fn take(&mut self, option: &[u8], words: &mut Words<'a>) -> Result<bool, CdcError> {
         if is(option, "NOSYSTEM") {
             self.no_system = true;
@@ -38,28 +38,28 @@ impl<'a> FilterOptions<'a> {
         } else if is(option, "PREFIX") {
             let count = positive(words.number()?)?;
             let prefixes = (0..count).map(|_| words.value()).collect::<Result<_, _>>()?;
-            self.want(Wanted::Prefixes(prefixes))?;
+            self.want(RequestedPattern::Prefixes(prefixes))?;
         } else if is(option, "REGEX") {
-            self.want(Wanted::Regex(words.value()?))?;
+            self.want(RequestedPattern::Regex(words.value()?))?;
         } else if is(option, "MATCH") {
-            self.want(Wanted::Glob(words.value()?))?;
+            self.want(RequestedPattern::Glob(words.value()?))?;
         } else {
             return Ok(false);
         }
         Ok(true)
     }
 
-    /// Whether names or types are matched with a pattern.
+    /// Whether there is a pattern on names or types.
     pub(super) fn has_pattern(&self) -> bool {
         self.pattern.is_some()
     }
 
-    fn want(&mut self, wanted: Wanted<'a>) -> Result<(), CdcError> {
+    fn want(&mut self, wanted: RequestedPattern<'a>) -> Result<(), CdcError> {
         if self.pattern.replace(wanted).is_some() { Err(CdcError::syntax()) } else { Ok(()) }
     }
 
-    /// The filter that they mean together, once it is there: none while a regex is being compiled. That may take longer
-    /// than a turn should, so another thread does it; what was made before is in the command's state.
+    /// The resulting filter, when it is ready: `None` while a regex is compiled. That may take longer than a turn
+    /// should, so another thread does it; the command's state has the pending or finished result.
     pub(super) fn filter_in(self, state: &mut DeferredState, server: &Server) -> Result<Option<Filter>, CdcError> {
         let (on, no_system) = (self.on.unwrap_or_default(), self.no_system);
         match (&self.pattern, state.compiling.take(), &server.builder) {
@@ -72,10 +72,10 @@ impl<'a> FilterOptions<'a> {
                 // The thread has ended.
                 Err(TryRecvError::Disconnected) => self.filter().map(Some),
             },
-            (&Some(Wanted::Regex(regex)), None, Some(builder)) => {
+            (&Some(RequestedPattern::Regex(regex)), None, Some(builder)) => {
                 let (done, compiling) = channel();
                 let text = regex.to_vec();
-                // Nobody waits for it any more where the receiver is gone.
+                // If the receiver is gone, the result is dropped.
                 let compile = move || _ = done.send(Pattern::regex(&text));
                 if !builder.run(compile) {
                     return self.filter().map(Some);
@@ -87,17 +87,17 @@ impl<'a> FilterOptions<'a> {
         }
     }
 
-    /// The filter that they mean together; `ON` alone means nothing.
+    /// The resulting filter; `ON` alone has no effect.
     pub(super) fn filter(self) -> Result<Filter, CdcError> {
         let on = self.on.unwrap_or_default();
         let pattern = match (self.pattern, on) {
             (None, _) if self.on.is_some() => return Err(CdcError::syntax()),
             (None, _) => Pattern::All,
-            (Some(Wanted::Prefixes(prefixes)), _) => Pattern::prefixes(prefixes)?,
-            (Some(Wanted::Regex(regex)), _) => Pattern::regex(regex)?,
-            // Only streams are on shards.
-            (Some(Wanted::Glob(glob)), Target::Stream) => Pattern::keys(glob)?,
-            (Some(Wanted::Glob(glob)), Target::Type) => Pattern::glob(glob)?,
+            (Some(RequestedPattern::Prefixes(prefixes)), _) => Pattern::prefixes(prefixes)?,
+            (Some(RequestedPattern::Regex(regex)), _) => Pattern::regex(regex)?,
+            // Only streams belong to shards.
+            (Some(RequestedPattern::Glob(glob)), Target::Stream) => Pattern::keys(glob)?,
+            (Some(RequestedPattern::Glob(glob)), Target::Type) => Pattern::glob(glob)?,
         };
         Ok(Filter::new(on, pattern, self.no_system))
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_is_refused() {
+    fn an_invalid_filter_is_refused() {
         for line in
             ["ON", "ON KEY MATCH a", "ON TYPE", "PREFIX 2 a", "MATCH a REGEX b", "ON TYPE ON TYPE MATCH a", "REGEX"]
         {

@@ -1,4 +1,4 @@
-//! CDC.GROUP and those of its subcommands that change a group.
+//! CDC.GROUP and its subcommands that change a group.
 
 use super::refusal::{CdcError, answer};
 use super::words::{Words, cursor, is, positions, positive};
@@ -32,7 +32,7 @@ pub static GROUP: Command = Command {
     ]),
 };
 
-/// A command on the group that its arguments at `names` name.
+/// A command on the group named by its arguments at `names`.
 pub(super) const fn group_command(
     name: &'static str,
     arity: i32,
@@ -44,7 +44,7 @@ pub(super) const fn group_command(
     Command { name, arity, flags, keys: Keys::None, summary, group: "cdc", run: Run::Group { run, names } }
 }
 
-/// The group that arguments name, or the error of one that is not there.
+/// The group that the arguments name, or the error if it does not exist.
 pub(super) fn find<'g>(groups: &'g mut Groups, key: &[u8], name: &[u8]) -> Result<&'g mut Group, CdcError> {
     groups.table.get_mut(key, name).map_err(|error| CdcError::of_group(name, error))
 }
@@ -100,7 +100,7 @@ static SETID: Command = group_command(
     5,
     WRITE,
     (2, 3),
-    "Lets a consumer group read on from another position.",
+    "Moves a consumer group to another position.",
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let group = args.get(3);
@@ -119,7 +119,7 @@ static DELCONSUMER: Command = group_command(
     5,
     WRITE,
     (2, 3),
-    "Removes a consumer; its entries go to whoever reads next.",
+    "Removes a consumer; its entries are delivered to the next reader.",
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let held = find(context.groups, args.get(2), args.get(3))?.remove_consumer(args.get(4));
@@ -135,7 +135,7 @@ static REPLAY: Command = group_command(
     -4,
     WRITE,
     (2, 3),
-    "Lets parked entries be delivered again.",
+    "Makes parked entries deliverable again.",
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let listed = positions(args.rest(4))?;

@@ -1,4 +1,4 @@
-//! What tells the state of groups and changes nothing: CDC.GROUP INFO, LIST and PARKED, CDC.PENDING.
+//! The commands that only report on groups: CDC.GROUP INFO, LIST and PARKED, CDC.PENDING.
 
 use super::group::{find, group_command};
 use super::refusal::answer;
@@ -15,7 +15,7 @@ pub static INFO: Command = group_command(
     4,
     READONLY,
     (2, 3),
-    "Tells the state of a consumer group.",
+    "Returns the state of a consumer group.",
     |context, args, reply| {
         answer(context.server, reply, |reply| {
             let (key, name) = (args.get(2), args.get(3));

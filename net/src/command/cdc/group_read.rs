@@ -1,4 +1,4 @@
-//! CDC.GROUP READ and CDC.CLAIM: what gives a consumer events.
+//! CDC.GROUP READ and CDC.CLAIM: they deliver events to a consumer.
 
 use super::REPLY_BYTES_MAX;
 use super::group::{find, group_command};
@@ -13,7 +13,7 @@ pub static READ: Command = group_command(
     -6,
     &[Flag::Write, Flag::Blocking, Flag::NoMulti],
     (2, 3),
-    "Gives a consumer events that are due again, then new ones, or waits for some.",
+    "Delivers events to a consumer: due ones again, then new ones; may wait for some.",
     |context, args, reply| answer(context.server, reply, |reply| read(context, args, reply)),
 );
 
@@ -36,7 +36,8 @@ fn read(context: &mut GroupContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     let number = groups.table.number(args.get(2), group);
     let found = find(groups, args.get(2), group)?;
     let mut rows = Rows::new(reply.protocol(), Columns::Five, *now_ms);
-    // Once the wait is over nothing is given: the client may be gone, and its events would be pending for nothing.
+    // After the wait has ended nothing is delivered: the client may be gone, and its events would be pending for
+    // nothing.
     if !state.has_given_up() && count > 0 {
         let sink = |row: keytide_engine::group::Row<'_>| rows.group_row(row);
         let outcome = found.read(consumer, count, REPLY_BYTES_MAX, *steady_ms, history, sink);
@@ -61,7 +62,7 @@ pub static CLAIM: Command = group_command(
     -6,
     &[Flag::Write, Flag::NoMulti],
     (1, 2),
-    "Gives a consumer pending entries of others.",
+    "Transfers pending entries of others to a consumer.",
     |context, args, reply| answer(context.server, reply, |reply| claim(context, args, reply)),
 );
 

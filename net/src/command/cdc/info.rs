@@ -1,4 +1,4 @@
-//! CDC.INFO: how far the history reaches, over all shards and in each shard's ring.
+//! CDC.INFO: the extent of the history, over all shards and in each shard's ring.
 
 use super::refusal::answer;
 use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
@@ -9,7 +9,7 @@ pub static INFO: Command = Command {
     arity: 1,
     flags: &[Flag::Readonly, Flag::NoMulti],
     keys: Keys::None,
-    summary: "Tells how far the recorded history reaches.",
+    summary: "Returns the extent of the recorded history.",
     group: "cdc",
     run: Run::History(run),
 };

@@ -1,4 +1,4 @@
-//! Change capture: reading the recorded history, sharing it out in consumer groups, and appending to it.
+//! Change capture: reading the recorded history, consuming it in groups, and appending to it.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -11,10 +11,10 @@
 //! | `group_list` | CDC.GROUP INFO, LIST, PARKED; CDC.PENDING |
 //! | `ack` | CDC.ACK, CDC.NACK |
 //! | `subscribe`, `unsubscribe`, `credit` | CDC.SUBSCRIBE, CDC.UNSUBSCRIBE, CDC.CREDIT |
-//! | `row` | how an event is told |
-//! | `filter_options` | which events are asked for |
+//! | `row` | the encoding of an event |
+//! | `filter_options` | the filter's options |
 //! | `words` | numbers, cursors and options among the arguments |
-//! | `refusal` | why a command is refused, in words |
+//! | `refusal` | the error texts |
 
 mod ack;
 mod append;
@@ -50,8 +50,8 @@ pub const COMMANDS: &[&Command] = &[
     &credit::CREDIT,
 ];
 
-/// How many events one reply has at the most, whatever is asked for.
+/// The most events in one reply, whatever the client requests.
 pub const REPLY_EVENTS_MAX: usize = 10_000;
 
-/// Beyond so many bytes of events a reply ends, whatever is asked for.
+/// The bytes of events after which a reply ends, whatever the client requests.
 pub const REPLY_BYTES_MAX: u64 = 8 << 20;

@@ -1,4 +1,4 @@
-//! CDC.READ: the events from a cursor on that pass a filter, with where to read on and what was lost before them.
+//! CDC.READ: the events from a cursor on that pass a filter, with the next cursor and any loss before them.
 
 use super::REPLY_BYTES_MAX;
 use super::filter_options::FilterOptions;
@@ -11,7 +11,7 @@ use keytide_engine::history::{Page, Request};
 use keytide_engine::subscription::{Interest, Source};
 use std::sync::Arc;
 
-/// How many events are asked for where COUNT is not given.
+/// The number of events requested without COUNT.
 const COUNT_DEFAULT: usize = 100;
 
 pub static READ: Command = Command {
@@ -24,14 +24,14 @@ pub static READ: Command = Command {
     run: Run::History(run),
 };
 
-struct Options<'a> {
+struct ReadOptions<'a> {
     count: usize,
     bytes: u64,
     filter: FilterOptions<'a>,
     block_ms: Option<u64>,
 }
 
-fn options(args: Args<'_>) -> Result<Options<'_>, CdcError> {
+fn options(args: Args<'_>) -> Result<ReadOptions<'_>, CdcError> {
     let (mut events, mut bytes, mut block_ms) = (COUNT_DEFAULT, REPLY_BYTES_MAX, None);
     let mut filter = FilterOptions::default();
     let mut words = Words::new(args, 2);
@@ -49,7 +49,7 @@ fn options(args: Args<'_>) -> Result<Options<'_>, CdcError> {
             return Err(CdcError::syntax());
         }
     }
-    Ok(Options { count: events, bytes, filter, block_ms })
+    Ok(ReadOptions { count: events, bytes, filter, block_ms })
 }
 
 fn run(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
@@ -63,7 +63,7 @@ fn read(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         Some(cursor) => cursor,
         None => cursor(args.get(1))?.cursor(history)?,
     };
-    // Compiled once, however often the command looks again.
+    // Compiled once, however often the command runs again.
     let interest = match state.interest.take() {
         Some(interest) => interest,
         None => match options.filter.filter_in(state, server)? {

@@ -1,4 +1,4 @@
-//! Why a change capture command is refused, in words; and the frame in which all of them run.
+//! The error texts of change capture commands, and the frame in which all of them run.
 
 use crate::command::Progress;
 use crate::resp::{Reply, error_text};
@@ -8,7 +8,7 @@ use keytide_engine::group::GroupError;
 use keytide_engine::history::{BeyondHead, ReadError};
 use keytide_engine::subscription::hub::{NoSubscription, TooMany};
 
-/// The text of the error that a command answers.
+/// The text of the error that a command replies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CdcError(Vec<u8>);
 
@@ -59,7 +59,7 @@ impl CdcError {
         CdcError::from(error_text::SYNTAX)
     }
 
-    /// What a group of this name refused.
+    /// The error of a group with this name.
     pub(super) fn of_group(name: &[u8], error: GroupError) -> CdcError {
         match error {
             GroupError::Exists => CdcError::from("BUSYGROUP consumer group name already exists"),
@@ -80,8 +80,7 @@ impl CdcError {
     }
 }
 
-/// Runs a command of the family: refused where nothing is recorded, and its error put in place of what it has
-/// answered so far.
+/// Runs a command of the family: refuses it if recording is off, and replaces its partial reply by its error, if any.
 pub(super) fn answer(
     server: &Server,
     reply: &mut Reply<'_>,

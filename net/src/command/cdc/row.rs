@@ -1,4 +1,5 @@
-//! How an event is told: `[seq, key, op, value|nil, timestamp_ms]`, for some commands with `revision, meta|nil` behind.
+//! The encoding of an event: `[seq, key, op, value|nil, timestamp_ms]`, for some commands followed by `revision,
+//! meta|nil`.
 
 use crate::push::encode::{data, meta};
 use crate::resp::{Protocol, Reply};
@@ -6,12 +7,12 @@ use keytide_engine::group::Row;
 use keytide_engine::position::Position;
 use keytide_engine::ring::Record;
 
-/// What a row tells.
+/// The columns of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Columns {
-    /// The five that change capture is documented with.
+    /// The five documented columns of change capture.
     Five,
-    /// These with revision and metadata.
+    /// These plus revision and metadata.
     Seven,
 }
 
@@ -25,7 +26,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// None so far. `now_ms` is the time that a gap is told with, Unix milliseconds.
+    /// No rows. `now_ms` is the time in rows of gaps, Unix milliseconds.
     pub(super) fn new(protocol: Protocol, columns: Columns, now_ms: u64) -> Rows {
         Rows { bytes: Vec::new(), count: 0, protocol, columns, now_ms }
     }
@@ -34,7 +35,7 @@ impl Rows {
         self.count == 0
     }
 
-    /// Adds an event; answers the bytes that it took.
+    /// Adds an event; returns its size in bytes.
     pub(super) fn event(&mut self, record: &Record<'_>) -> u64 {
         let before = self.bytes.len();
         event_row(&mut Reply::new(&mut self.bytes, self.protocol), record, self.columns);
@@ -42,7 +43,7 @@ impl Rows {
         (self.bytes.len() - before) as u64
     }
 
-    /// Adds a gap; answers the bytes that it took.
+    /// Adds a gap; returns its size in bytes.
     pub(super) fn gap(&mut self, last: Position, lost: Option<u64>) -> u64 {
         let before = self.bytes.len();
         gap_row(&mut Reply::new(&mut self.bytes, self.protocol), last, lost, self.now_ms);
@@ -50,7 +51,7 @@ impl Rows {
         (self.bytes.len() - before) as u64
     }
 
-    /// Adds what a group gives; answers the bytes that it took.
+    /// Adds a group's row; returns its size in bytes.
     pub(super) fn group_row(&mut self, row: Row<'_>) -> u64 {
         match row {
             Row::Gap { last, lost } => self.gap(last, lost),
@@ -58,7 +59,7 @@ impl Rows {
         }
     }
 
-    /// Answers the rows as one array.
+    /// Replies with the rows as one array.
     pub(super) fn reply(&self, reply: &mut Reply<'_>) {
         reply.array(self.count);
         reply.raw(&self.bytes);
@@ -85,7 +86,7 @@ pub(super) fn event_row(reply: &mut Reply<'_>, record: &Record<'_>, columns: Col
     }
 }
 
-/// A built-in type's name, in capitals.
+/// A built-in type's name, in upper case.
 fn capitals(reply: &mut Reply<'_>, name: &str) {
     let mut capitals = [0; 16];
     match capitals.get_mut(..name.len()) {
@@ -98,7 +99,7 @@ fn capitals(reply: &mut Reply<'_>, name: &str) {
     }
 }
 
-/// Events that are no longer available: `last` is the last of them, `lost` how many.
+/// Events that are no longer available: `last` is the last of them, `lost` their number.
 fn gap_row(reply: &mut Reply<'_>, last: Position, lost: Option<u64>, now_ms: u64) {
     reply.array(5);
     reply.unsigned(last.0);
@@ -123,7 +124,7 @@ mod tests {
     use keytide_engine::turn::ClientEvent;
     use std::sync::Arc;
 
-    /// What a shard has recorded, told in RESP2.
+    /// A shard's recorded events, encoded for RESP2.
     fn told(columns: Columns, act: impl Fn(&mut Shard)) -> String {
         let (writer, ring) = ring::create(4096).unwrap();
         let sequencer = Arc::new(Sequencer::new(Position(7), 1));
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_types_are_told_in_capitals_and_others_as_they_were_given() {
+    fn built_in_types_are_in_upper_case_and_others_unchanged() {
         let event = ClientEvent { event_type: b"Paid", data: b"1", meta: Some(b"m"), id: None, json: false };
         let act = |shard: &mut Shard| {
             shard.set(b"k", b"v").unwrap();
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_data_has_the_value_nil() {
+    fn an_event_without_data_has_the_value_nil() {
         let act = |shard: &mut Shard| {
             shard.set(b"k", b"").unwrap();
             shard.delete(b"k");

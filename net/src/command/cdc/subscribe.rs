@@ -11,7 +11,7 @@ use keytide_engine::position::{Position, Revision};
 use keytide_engine::subscription::{Interest, OnGap, OnSlow, Source, Start, Subscribe};
 use keytide_engine::system_stream::is_computed;
 
-/// CHECKPOINT counts in so many events looked at.
+/// CHECKPOINT counts in units of this many examined events.
 const CHECKPOINT_EVENTS: u64 = 32;
 
 pub static SUBSCRIBE: Command = Command {
@@ -19,7 +19,7 @@ pub static SUBSCRIBE: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly, Flag::NoMulti, Flag::WhileSubscribed],
     keys: Keys::None,
-    summary: "Pushes the events of a stream, or of all, from a position on and then as they happen.",
+    summary: "Pushes the events of a stream, or of all streams, from a position on, then live.",
     group: "cdc",
     run: Run::Subscription(run),
 };
@@ -36,7 +36,7 @@ fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Re
     })
 }
 
-/// What the arguments ask for; none while its regex is compiled.
+/// The subscription that the arguments request; `None` while its regex is compiled.
 fn wanted<'a>(
     args: Args<'a>,
     shards: u16,
@@ -52,7 +52,7 @@ fn wanted<'a>(
     };
     let Some(filter) = filter(options.filter)? else { return Ok(None) };
     Ok(Some(Subscribe {
-        start: options.from.unwrap_or(From::Start).start(&source),
+        start: options.from.unwrap_or(StartOption::Start).start(&source),
         interest: Interest { source, filter },
         checkpoint_events: checkpoint,
         resolve_links: options.resolve_links.is_some(),
@@ -62,8 +62,8 @@ fn wanted<'a>(
     }))
 }
 
-/// What is subscribed to, by its name. A name that is a slip is refused, for a subscription to it would be silent for
-/// ever: one that begins with `$` and is no system stream, and, without a pattern, a pattern in its place.
+/// The source with this name. A mistyped name is refused, because a subscription to it would be silent forever: one
+/// that begins with `$` and is not a system stream, and, without a pattern, a pattern in place of a name.
 fn source(name: &[u8], shards: u16, has_pattern: bool) -> Result<Source, CdcError> {
     let refused = |before: &[u8], after: &str| Err(CdcError::from([before, name, after.as_bytes()].concat()));
     match Source::of(name) {
@@ -83,31 +83,31 @@ fn source(name: &[u8], shards: u16, has_pattern: bool) -> Result<Source, CdcErro
     }
 }
 
-/// Whether a name is in the namespace of the system and names nothing there. `$$` begins a stream's metadata.
+/// Whether a name is in the system's namespace but unknown there. `$$` begins a stream's metadata.
 fn is_unknown_system_name(name: &[u8]) -> bool {
     name.starts_with(b"$") && !name.starts_with(b"$$") && !is_computed(name)
 }
 
-/// Where to start, as it is said.
+/// The requested start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
+enum StartOption {
     Start,
     End,
-    /// A revision of a stream, a position elsewhere.
+    /// A revision of a stream, else a position.
     Number(u64),
     Position(u64),
 }
 
-impl From {
+impl StartOption {
     fn start(self, source: &Source) -> Start {
         match (self, source) {
-            (From::Start, _) => Start::Start,
-            (From::End, _) => Start::End,
-            (From::Number(revision), Source::Stream(_)) => Start::Revision(Revision(revision)),
-            // No event is at position 0: what comes behind it is all there is, as from the cursor 0.
-            (From::Number(0) | From::Position(0), _) => Start::Start,
-            // Beyond every position is beyond every position, however far.
-            (From::Number(position) | From::Position(position), _) => {
+            (StartOption::Start, _) => Start::Start,
+            (StartOption::End, _) => Start::End,
+            (StartOption::Number(revision), Source::Stream(_)) => Start::Revision(Revision(revision)),
+            // There is no event at position 0: everything comes after it, as with the cursor 0.
+            (StartOption::Number(0) | StartOption::Position(0), _) => Start::Start,
+            // All starts beyond every position are equivalent.
+            (StartOption::Number(position) | StartOption::Position(position), _) => {
                 Start::Position(Position(position).min(Position::END))
             }
         }
@@ -115,8 +115,8 @@ impl From {
 }
 
 #[derive(Default)]
-struct Options<'a> {
-    from: Option<From>,
+struct SubscribeOptions<'a> {
+    from: Option<StartOption>,
     filter: FilterOptions<'a>,
     checkpoint: Option<u64>,
     resolve_links: Option<()>,
@@ -125,8 +125,8 @@ struct Options<'a> {
     on_gap: Option<OnGap>,
 }
 
-fn options(args: Args<'_>) -> Result<Options<'_>, CdcError> {
-    let mut options = Options::default();
+fn options(args: Args<'_>) -> Result<SubscribeOptions<'_>, CdcError> {
+    let mut options = SubscribeOptions::default();
     let mut words = Words::new(args, 2);
     while let Some(word) = words.next() {
         if options.filter.take(word, &mut words)? {
@@ -153,7 +153,7 @@ fn options(args: Args<'_>) -> Result<Options<'_>, CdcError> {
     Ok(options)
 }
 
-/// Keeps an option's value, which is given at most once.
+/// Sets an option's value, which may be given only once.
 fn once<T>(name: &str, kept: &mut Option<T>, value: T) -> Result<(), CdcError> {
     match kept.replace(value) {
         None => Ok(()),
@@ -161,16 +161,16 @@ fn once<T>(name: &str, kept: &mut Option<T>, value: T) -> Result<(), CdcError> {
     }
 }
 
-fn from(words: &mut Words<'_>) -> Result<From, CdcError> {
+fn from(words: &mut Words<'_>) -> Result<StartOption, CdcError> {
     let wrong = || CdcError::from("ERR FROM takes START, END, a number, or POSITION and a number");
     match words.next().ok_or_else(wrong)? {
-        word if is(word, "START") => Ok(From::Start),
-        word if is(word, "END") => Ok(From::End),
+        word if is(word, "START") => Ok(StartOption::Start),
+        word if is(word, "END") => Ok(StartOption::End),
         word if is(word, "POSITION") => {
             let position = words.next().and_then(parse_u64);
-            position.map(From::Position).ok_or_else(wrong)
+            position.map(StartOption::Position).ok_or_else(wrong)
         }
-        number => parse_u64(number).map(From::Number).ok_or_else(wrong),
+        number => parse_u64(number).map(StartOption::Number).ok_or_else(wrong),
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_are_for_what_is_not_one_stream() {
+    fn checkpoints_are_refused_for_a_single_stream() {
         for name in ["$all", "$shard-0", "$ce-user", "$et-Set", "$streams"] {
             assert_eq!(parse(&format!("cdc.subscribe {name}")).unwrap().checkpoint_events, Some(32), "{name}");
         }
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_option() {
         let from = "ERR FROM takes START, END, a number, or POSITION and a number";
         for (options, text) in [
             ("FROM", from),
@@ -281,7 +281,7 @@ mod tests {
         for name in ["*", "user:*", "user:?", "a[0]"] {
             let text = parse(&format!("cdc.subscribe {name} FROM END")).unwrap_err();
             assert!(text.starts_with(&format!("ERR '{name}' is the name of one stream; ")), "{text}");
-            // The remedy for the key that has such a name.
+            // The remedy for a key with such a name.
             let stream = Source::Stream(name.as_bytes().into());
             assert_eq!(parse(&format!("cdc.subscribe {name} MATCH *")).unwrap().interest.source, stream);
         }

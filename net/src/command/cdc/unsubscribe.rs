@@ -1,4 +1,4 @@
-//! CDC.UNSUBSCRIBE: ends a subscription. The message that says so comes before the reply.
+//! CDC.UNSUBSCRIBE: ends a subscription. The message about that is sent before the reply.
 
 use super::refusal::answer;
 use super::words::number;

@@ -7,24 +7,24 @@ use keytide_engine::group::Start;
 use keytide_engine::number::parse_u64;
 use keytide_engine::position::Position;
 
-/// The arguments behind the fixed ones, walked over once.
+/// The arguments after the fixed ones, read once.
 pub(super) struct Words<'a> {
     args: Args<'a>,
     at: usize,
 }
 
 impl<'a> Words<'a> {
-    /// From argument `at` on.
+    /// Starts at argument `at`.
     pub(super) fn new(args: Args<'a>, at: usize) -> Words<'a> {
         Words { args, at }
     }
 
-    /// What an option needs beside its name.
+    /// The required value of an option.
     pub(super) fn value(&mut self) -> Result<&'a [u8], CdcError> {
         self.next().ok_or_else(CdcError::syntax)
     }
 
-    /// The number that an option needs beside its name.
+    /// The required number of an option.
     pub(super) fn number(&mut self) -> Result<u64, CdcError> {
         number(self.value()?)
     }
@@ -40,7 +40,7 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Whether an argument is this word, in any case of letters.
+/// Whether an argument is this word, case-insensitively.
 pub(super) fn is(argument: &[u8], word: &str) -> bool {
     argument.eq_ignore_ascii_case(word.as_bytes())
 }
@@ -55,7 +55,7 @@ pub(super) fn positive(number: u64) -> Result<u64, CdcError> {
     if number == 0 { Err(CdcError::from(error_text::NOT_POSITIVE)) } else { Ok(number) }
 }
 
-/// How many events are asked for, cut to what a reply may have.
+/// The number of requested events, limited to that of a reply.
 pub(super) fn count(argument: &[u8]) -> Result<usize, CdcError> {
     Ok(number(argument)?.min(REPLY_EVENTS_MAX as u64) as usize)
 }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_cut_to_what_a_reply_may_have() {
+    fn a_count_is_limited_to_that_of_a_reply() {
         assert_eq!((count(b"0"), count(b"7")), (Ok(0), Ok(7)));
         assert_eq!(count(b"18446744073709551615"), Ok(REPLY_EVENTS_MAX));
     }

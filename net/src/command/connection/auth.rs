@@ -10,7 +10,7 @@ pub static AUTH: Command = Command {
     arity: -2,
     flags: &[Flag::Fast, Flag::NoAuth],
     keys: Keys::None,
-    summary: "Gives the password.",
+    summary: "Authenticates the client.",
     group: "connection",
     run: Run::Session(auth),
 };
@@ -28,7 +28,7 @@ fn auth(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     }
 }
 
-/// Without a password anyone is let in as the default user, whatever is given, as in Redis.
+/// Without a password every client is the default user, whatever it sends, as in Redis.
 fn log_in(context: &mut SessionContext<'_>, user: &[u8], password: &[u8]) -> bool {
     let is_right = user == b"default"
         && context.server.config.requirepass.as_deref().is_none_or(|right| is_equal(right.as_bytes(), password));
@@ -36,7 +36,7 @@ fn log_in(context: &mut SessionContext<'_>, user: &[u8], password: &[u8]) -> boo
     is_right
 }
 
-/// Compares in a time that does not tell how far the two agree.
+/// Compares in constant time, so that the time does not reveal a common prefix.
 fn is_equal(right: &[u8], given: &[u8]) -> bool {
     let differing = right.iter().zip(given).fold(0u8, |found, (a, b)| found | (a ^ b));
     right.len() == given.len() && std::hint::black_box(differing) == 0
@@ -47,7 +47,7 @@ pub static HELLO: Command = Command {
     arity: -1,
     flags: &[Flag::Fast, Flag::NoAuth],
     keys: Keys::None,
-    summary: "Chooses the protocol and tells about the server.",
+    summary: "Selects the protocol version and describes the server.",
     group: "connection",
     run: Run::Session(hello),
 };
@@ -108,7 +108,7 @@ fn hello(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     reply.array(0);
 }
 
-/// Whether a connection may have this name: no spaces, no control characters.
+/// Whether this is a valid connection name: no spaces, no control characters.
 pub fn is_name(name: &[u8]) -> bool {
     name.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }

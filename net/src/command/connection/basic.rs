@@ -17,7 +17,7 @@ pub static PING: Command = Command {
 
 fn ping(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match args.len() {
-        // A reply among pushes looks like one, as in Redis.
+        // A reply among pushes is encoded like one, as in Redis.
         1 | 2 if context.session.is_only_subscriber() => {
             reply.array(2);
             reply.text("pong");
@@ -77,7 +77,7 @@ pub static RESET: Command = Command {
     arity: 1,
     flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate, Flag::WhileSubscribed],
     keys: Keys::None,
-    summary: "Makes the connection as it was when it was opened.",
+    summary: "Resets the connection to its initial state.",
     group: "connection",
     run: Run::Session(reset),
 };

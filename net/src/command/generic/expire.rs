@@ -18,21 +18,22 @@ const fn expiring(name: &'static str, summary: &'static str, run: RunKeys) -> Co
     }
 }
 
-pub static EXPIRE: Command = expiring("expire", "Lets a key end in so many seconds.", |context, args, reply| {
+pub static EXPIRE: Command = expiring("expire", "Sets a key's expiry in seconds from now.", |context, args, reply| {
     expire(context, args, reply, TimeForm::Seconds, "expire");
 });
 
-pub static PEXPIRE: Command = expiring("pexpire", "Lets a key end in so many milliseconds.", |context, args, reply| {
-    expire(context, args, reply, TimeForm::Millis, "pexpire");
-});
+pub static PEXPIRE: Command =
+    expiring("pexpire", "Sets a key's expiry in milliseconds from now.", |context, args, reply| {
+        expire(context, args, reply, TimeForm::Millis, "pexpire");
+    });
 
 pub static EXPIREAT: Command =
-    expiring("expireat", "Lets a key end at a Unix time in seconds.", |context, args, reply| {
+    expiring("expireat", "Sets a key's expiry as a Unix time in seconds.", |context, args, reply| {
         expire(context, args, reply, TimeForm::UnixSeconds, "expireat");
     });
 
 pub static PEXPIREAT: Command =
-    expiring("pexpireat", "Lets a key end at a Unix time in milliseconds.", |context, args, reply| {
+    expiring("pexpireat", "Sets a key's expiry as a Unix time in milliseconds.", |context, args, reply| {
         expire(context, args, reply, TimeForm::UnixMillis, "pexpireat");
     });
 
@@ -83,24 +84,24 @@ const fn asking(name: &'static str, summary: &'static str, run: RunKeys) -> Comm
     }
 }
 
-pub static TTL: Command = asking("ttl", "Returns in how many seconds a key ends.", |context, args, reply| {
+pub static TTL: Command = asking("ttl", "Returns a key's time to live in seconds.", |context, args, reply| {
     let now_ms = context.now_ms;
     // Rounded to the nearest second, as in Redis.
     ends(context, args, reply, |at_ms| (at_ms.saturating_sub(now_ms) + 500) / 1000);
 });
 
-pub static PTTL: Command = asking("pttl", "Returns in how many milliseconds a key ends.", |context, args, reply| {
+pub static PTTL: Command = asking("pttl", "Returns a key's time to live in milliseconds.", |context, args, reply| {
     let now_ms = context.now_ms;
     ends(context, args, reply, |at_ms| at_ms.saturating_sub(now_ms));
 });
 
 pub static EXPIRETIME: Command =
-    asking("expiretime", "Returns the Unix time in seconds at which a key ends.", |context, args, reply| {
+    asking("expiretime", "Returns a key's expiry as a Unix time in seconds.", |context, args, reply| {
         ends(context, args, reply, |at_ms| (at_ms + 500) / 1000);
     });
 
 pub static PEXPIRETIME: Command =
-    asking("pexpiretime", "Returns the Unix time in milliseconds at which a key ends.", |context, args, reply| {
+    asking("pexpiretime", "Returns a key's expiry as a Unix time in milliseconds.", |context, args, reply| {
         ends(context, args, reply, |at_ms| at_ms);
     });
 
@@ -118,7 +119,7 @@ pub static PERSIST: Command = Command {
     arity: 2,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
-    summary: "Lets a key never end.",
+    summary: "Removes a key's expiry.",
     group: "generic",
     run: Run::Keys { run: persist, spread: Spread::Hold },
 };

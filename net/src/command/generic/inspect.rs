@@ -16,8 +16,8 @@ const fn counting(name: &'static str, summary: &'static str) -> Command {
     }
 }
 
-pub static EXISTS: Command = counting("exists", "Counts which of the keys exist.");
-pub static TOUCH: Command = counting("touch", "Counts which of the keys exist, as used.");
+pub static EXISTS: Command = counting("exists", "Counts the keys that exist.");
+pub static TOUCH: Command = counting("touch", "Counts the keys that exist and marks them as used.");
 
 fn exists(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let keys = args.rest(1).iter();

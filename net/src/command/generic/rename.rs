@@ -8,7 +8,7 @@ pub static RENAME: Command = Command {
     arity: 3,
     flags: &[Flag::Write],
     keys: Keys::TWO,
-    summary: "Gives a key another name, whatever that held.",
+    summary: "Renames a key, replacing the target.",
     group: "generic",
     run: Run::Keys { run: rename, spread: Spread::Hold },
 };
@@ -22,7 +22,7 @@ pub static RENAMENX: Command = Command {
     arity: 3,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::TWO,
-    summary: "Gives a key another name that does not exist.",
+    summary: "Renames a key if the target does not exist.",
     group: "generic",
     run: Run::Keys { run: renamenx, spread: Spread::Hold },
 };

@@ -35,7 +35,7 @@ pub static HMGET: Command = read("hmget", -3, FAST, "Returns the values of sever
     });
 });
 
-pub static HEXISTS: Command = read("hexists", 3, FAST, "Tells whether a field exists.", |context, args, reply| {
+pub static HEXISTS: Command = read("hexists", 3, FAST, "Returns whether a field exists.", |context, args, reply| {
     let (key, field) = (args.get(1), args.get(2));
     context.shards.of(key).fields(key).answer(reply, |reply, map| {
         reply.integer(i64::from(map.is_some_and(|map| map.contains_key(field))));

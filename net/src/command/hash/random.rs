@@ -11,7 +11,7 @@ pub static HRANDFIELD: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
-    summary: "Returns fields chosen at random.",
+    summary: "Returns random fields.",
     group: "hash",
     run: Run::Keys { run: hrandfield, spread: Spread::Hold },
 };
@@ -46,10 +46,10 @@ fn parse(words: Args<'_>) -> Result<(Draw, bool), &'static str> {
     let with_values = match words.len() {
         1 => false,
         2 if is(words.get(1), "withvalues") => true,
-        // What is wrong with the count is told first.
+        // An error in the count takes precedence.
         _ => return draw(words.get(0)).and(Err(error_text::SYNTAX)),
     };
-    // Twice as many elements have to be countable.
+    // The reply has twice as many elements, whose number must not overflow.
     let is_too_much = |count: i64| count.unsigned_abs() > i64::MAX as u64 / 2 && count != i64::MIN;
     if with_values && parse_i64(words.get(0)).is_some_and(is_too_much) {
         return Err(error_text::OUT_OF_RANGE);

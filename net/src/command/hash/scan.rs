@@ -9,7 +9,7 @@ pub static HSCAN: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
-    summary: "Walks over the fields and values of a hash, a few at each call.",
+    summary: "Iterates over the fields and values of a hash, a few per call.",
     group: "hash",
     run: Run::Keys { run: hscan, spread: Spread::Hold },
 };

@@ -46,7 +46,7 @@ pub static HSETNX: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
-    summary: "Sets a field that does not exist.",
+    summary: "Sets a field if it does not exist.",
     group: "hash",
     run: Run::Keys { run: hsetnx, spread: Spread::Hold },
 };

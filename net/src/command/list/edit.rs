@@ -20,7 +20,7 @@ fn lset(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
     let shard = context.shards.of(key);
     let Some(index) = parse_i64(args.get(2)) else {
-        // That there is no list is told before what is wrong with the index.
+        // A missing list takes precedence over an invalid index.
         return match shard.elements(key) {
             Ok(Some(_)) => reply.error(error_text::NOT_INTEGER),
             Ok(None) => reply.error(error_text::NO_SUCH_KEY),
@@ -72,7 +72,7 @@ pub static LINSERT: Command = Command {
     arity: 5,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
-    summary: "Puts an element beside another one of a list.",
+    summary: "Inserts an element beside another one of a list.",
     group: "list",
     run: Run::Keys { run: linsert, spread: Spread::Hold },
 };

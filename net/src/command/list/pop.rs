@@ -18,15 +18,13 @@ const fn pop(name: &'static str, summary: &'static str, run: RunKeys) -> Command
     }
 }
 
-pub static LPOP: Command =
-    pop("lpop", "Returns elements at the head of a list and removes them.", |context, args, reply| {
-        take(context, args, End::Head, "lpop", reply);
-    });
+pub static LPOP: Command = pop("lpop", "Pops elements from the head of a list.", |context, args, reply| {
+    take(context, args, End::Head, "lpop", reply);
+});
 
-pub static RPOP: Command =
-    pop("rpop", "Returns elements at the tail of a list and removes them.", |context, args, reply| {
-        take(context, args, End::Tail, "rpop", reply);
-    });
+pub static RPOP: Command = pop("rpop", "Pops elements from the tail of a list.", |context, args, reply| {
+    take(context, args, End::Tail, "rpop", reply);
+});
 
 fn take(context: &mut KeysContext<'_>, args: Args<'_>, end: End, name: &str, reply: &mut Reply<'_>) {
     let key = args.get(1);

@@ -16,11 +16,11 @@ const fn push(name: &'static str, summary: &'static str, run: RunKeys) -> Comman
     }
 }
 
-pub static LPUSH: Command = push("lpush", "Puts elements at the head of a list.", |context, args, reply| {
+pub static LPUSH: Command = push("lpush", "Pushes elements onto the head of a list.", |context, args, reply| {
     put(context, args, End::Head, reply);
 });
 
-pub static RPUSH: Command = push("rpush", "Puts elements at the tail of a list.", |context, args, reply| {
+pub static RPUSH: Command = push("rpush", "Pushes elements onto the tail of a list.", |context, args, reply| {
     put(context, args, End::Tail, reply);
 });
 
@@ -31,12 +31,12 @@ fn put(context: &mut KeysContext<'_>, args: Args<'_>, end: End, reply: &mut Repl
 }
 
 pub static LPUSHX: Command =
-    push("lpushx", "Puts elements at the head of a list that exists.", |context, args, reply| {
+    push("lpushx", "Pushes elements onto the head of a list that exists.", |context, args, reply| {
         put_existing(context, args, End::Head, reply);
     });
 
 pub static RPUSHX: Command =
-    push("rpushx", "Puts elements at the tail of a list that exists.", |context, args, reply| {
+    push("rpushx", "Pushes elements onto the tail of a list that exists.", |context, args, reply| {
         put_existing(context, args, End::Tail, reply);
     });
 

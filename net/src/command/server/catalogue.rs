@@ -1,4 +1,4 @@
-//! COMMAND: the table of commands as clients ask for it.
+//! COMMAND: the table of commands for clients.
 
 use super::docs;
 use crate::command::help::help;
@@ -39,7 +39,7 @@ static COUNT: Command = command("command|count", 2, "Returns the number of comma
     reply.unsigned(TABLE.commands().len() as u64);
 });
 
-static DOCS: Command = command("command|docs", -2, "Tells what commands are for.", |_, args, reply| {
+static DOCS: Command = command("command|docs", -2, "Describes the purpose of commands.", |_, args, reply| {
     let named = named(args.rest(2)).into_iter().flatten();
     docs::encode(&named.collect::<Vec<_>>(), reply);
 });
@@ -55,7 +55,7 @@ static INFO: Command = command("command|info", -2, "Describes commands by name."
     }
 });
 
-/// The commands of these names, or where there are none all commands.
+/// The commands with these names, or all commands if there are none.
 fn named(names: Args<'_>) -> Vec<Option<&'static Command>> {
     if names.is_empty() {
         return TABLE.commands().iter().copied().map(Some).collect();
@@ -115,7 +115,7 @@ fn getkeys(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<
     keys.iter().for_each(|key| reply.bulk(key));
 }
 
-/// A command as COMMAND shows it.
+/// A command in the format of COMMAND.
 fn encode(command: &Command, reply: &mut Reply<'_>) {
     let (first, last, step) = match command.keys {
         Keys::At { first, last, step } => (first as i64, last as i64, step as i64),
@@ -140,7 +140,7 @@ fn encode(command: &Command, reply: &mut Reply<'_>) {
     subcommands.for_each(|subcommand| encode(subcommand, reply));
 }
 
-/// Where the keys stand, as two steps: where they begin, and how the others are found from there.
+/// The positions of the keys, as two steps: where they begin, and how the others follow.
 fn encode_keys(command: &Command, reply: &mut Reply<'_>) {
     let (begin, find, spec): (usize, &str, [(&str, i64); 3]) = match command.keys {
         Keys::None => return reply.set(0),
@@ -175,7 +175,7 @@ fn encode_keys(command: &Command, reply: &mut Reply<'_>) {
     }
 }
 
-/// Redis's ACL categories of a command, told from its flags and its family.
+/// Redis's ACL categories of a command, derived from its flags and its family.
 fn categories(command: &Command) -> Vec<&'static str> {
     let mut names = Vec::new();
     for (flag, name) in [

@@ -1,4 +1,4 @@
-//! CLUSTER, READONLY, READWRITE, ASKING: this server is no cluster, and says so as Redis does.
+//! CLUSTER, READONLY, READWRITE, ASKING: refused as by a Redis without a cluster.
 
 use crate::command::{Command, Flag, Keys, Run};
 
@@ -16,7 +16,7 @@ const fn cluster(name: &'static str, arity: i32, flags: &'static [Flag], summary
 
 /// A subcommand of CLUSTER.
 const fn subcommand(name: &'static str, arity: i32) -> Command {
-    cluster(name, arity, &[], "Would ask or change the cluster; this server is none.")
+    cluster(name, arity, &[], "Refused: this server is not a cluster.")
 }
 
 pub static CLUSTER: Command = Command {
@@ -24,7 +24,7 @@ pub static CLUSTER: Command = Command {
     arity: -2,
     flags: &[],
     keys: Keys::None,
-    summary: "About the cluster; this server is none.",
+    summary: "Cluster commands; this server is not a cluster.",
     group: "cluster",
     run: Run::Container(&[
         &subcommand("cluster|addslots", -3),
@@ -57,6 +57,6 @@ pub static CLUSTER: Command = Command {
     ]),
 };
 
-pub static READONLY: Command = cluster("readonly", 1, &[Flag::Fast], "Would read from a replica of a cluster.");
-pub static READWRITE: Command = cluster("readwrite", 1, &[Flag::Fast], "Would end READONLY.");
-pub static ASKING: Command = cluster("asking", 1, &[Flag::Fast], "Would follow a cluster's redirection.");
+pub static READONLY: Command = cluster("readonly", 1, &[Flag::Fast], "Refused: this server is not a cluster.");
+pub static READWRITE: Command = cluster("readwrite", 1, &[Flag::Fast], "Refused: this server is not a cluster.");
+pub static ASKING: Command = cluster("asking", 1, &[Flag::Fast], "Refused: this server is not a cluster.");

@@ -1,4 +1,4 @@
-//! CONFIG: one table of rows, by Redis's names where it has one for the same thing.
+//! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
 use super::output_limit;
 use crate::command::help::help;
@@ -33,8 +33,8 @@ const fn config(
 
 static GET: Command = config("config|get", -3, "Returns the values whose names match the patterns.", get);
 static SET: Command = config("config|set", -4, "Sets values.", set);
-static RESETSTAT: Command = config("config|resetstat", 2, "Lets the counters of INFO begin at 0 again.", resetstat);
-static REWRITE: Command = config("config|rewrite", 2, "Would rewrite the configuration file.", rewrite);
+static RESETSTAT: Command = config("config|resetstat", 2, "Resets the counters of INFO.", resetstat);
+static REWRITE: Command = config("config|rewrite", 2, "Refused: the configuration file is not rewritten.", rewrite);
 
 /// One value.
 struct Row {
@@ -43,14 +43,14 @@ struct Row {
     change: Change,
 }
 
-/// What CONFIG SET may do with a value.
+/// How CONFIG SET may change a value.
 #[derive(Clone, Copy)]
 enum Change {
-    /// Nothing.
+    /// Not at all.
     Never,
-    /// Set it to what it is: clients do so to make sure.
+    /// Only to its present value: clients do that to make sure.
     Same,
-    /// Set it, once `check` has found nothing wrong with it.
+    /// To any value that `check` accepts.
     Free { check: fn(&Server, &[u8]) -> Result<(), String>, apply: fn(&Server, &[u8]) },
 }
 
@@ -60,7 +60,7 @@ const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -
 
 const ROWS: &[Row] = &[
     row("absent-streams", Change::Never, |server| server.config.absent_streams.to_string()),
-    // What is `os` here is `no` in Redis: the system decides.
+    // `os` here corresponds to `no` in Redis: the system decides.
     row("appendfsync", Change::Same, |server| match of_durability(server, |kept| kept.fsync_name().to_owned()) {
         name if name.is_empty() || name == "os" => "no".to_owned(),
         name => name,
@@ -128,7 +128,7 @@ const ROWS: &[Row] = &[
     row("unauthenticated-clients", Change::Never, |server| server.strangers_max().to_string()),
 ];
 
-/// A value about history on disk; empty where there is none.
+/// A value of history on disk; empty if there is none.
 fn of_durability(server: &Server, value: fn(&Durability) -> String) -> String {
     server.config.durability.as_ref().map_or(String::new(), value)
 }
@@ -137,7 +137,7 @@ fn check_maxclients(server: &Server, value: &[u8]) -> Result<(), String> {
     check_client_count(value, server.clients_max())
 }
 
-/// Checks a number of clients, of whom the open files allow so many. The texts are Redis's.
+/// Checks a number of clients against the limit of open files. The texts are Redis's.
 fn check_client_count(value: &[u8], clients_max: u64) -> Result<(), String> {
     match parse_i64(value) {
         Some(count @ 1..=0xffff_ffff) if count as u64 > clients_max => Err(format!(
@@ -159,7 +159,7 @@ fn get(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     let mut found: Vec<(&[u8], &Row)> = Vec::new();
     for pattern in args.rest(2).iter() {
         if !pattern.iter().any(|byte| b"[*?".contains(byte)) {
-            // A plain name comes back as the client spells it, as in Redis.
+            // A plain name is returned in the client's spelling, as in Redis.
             let named = ROWS.iter().find(|row| pattern.eq_ignore_ascii_case(row.name.as_bytes()));
             found.extend(named.map(|row| (pattern, row)));
         } else {
@@ -180,7 +180,7 @@ fn get(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     }
 }
 
-/// All are checked before any is set.
+/// All values are checked before any is set.
 fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let words = args.rest(2);
     if !words.len().is_multiple_of(2) {

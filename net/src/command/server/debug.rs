@@ -1,4 +1,4 @@
-//! DEBUG SLEEP: a reply that comes late, for tests of clients.
+//! DEBUG SLEEP: a delayed reply, for tests of clients.
 
 use crate::command::help;
 use crate::command::options::is;
@@ -10,18 +10,18 @@ pub static DEBUG: Command = Command {
     arity: -2,
     flags: &[Flag::Admin, Flag::NoMulti],
     keys: Keys::None,
-    summary: "SLEEP delays the reply by so many seconds, and nobody else's. HELP.",
+    summary: "SLEEP delays the reply to this client by some seconds. HELP.",
     group: "server",
     run: Run::History(debug),
 };
 
-/// No reply is delayed further, seconds.
+/// The longest delay of a reply, in seconds.
 const SLEEP_MAX_SECONDS: f64 = 86_400.0;
 
 fn debug(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     let word = args.get(1);
     if is(word, "help") && args.len() == 2 {
-        let lines = [("sleep", "Delays the reply by so many seconds."), ("help", "Lists the subcommands.")];
+        let lines = [("sleep", "Delays the reply by some seconds."), ("help", "Lists the subcommands.")];
         help::write(reply, "debug", lines.into_iter());
         return Progress::Done;
     }
@@ -30,7 +30,7 @@ fn debug(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
         reply.error(text.concat());
         return Progress::Done;
     }
-    // What is no number is 0, as in Redis.
+    // An invalid number is 0, as in Redis.
     let seconds = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
     let millis = (seconds.clamp(0.0, SLEEP_MAX_SECONDS) * 1000.0) as u64;
     if millis > 0 && !context.state.is_over(Some(millis)) {

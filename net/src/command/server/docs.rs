@@ -1,4 +1,4 @@
-//! What COMMAND DOCS tells of commands.
+//! The reply of COMMAND DOCS.
 
 use crate::command::Command;
 use crate::resp::Reply;

@@ -19,7 +19,7 @@ const fn flushing(name: &'static str) -> Command {
 pub static FLUSHDB: Command = flushing("flushdb");
 pub static FLUSHALL: Command = flushing("flushall");
 
-/// ASYNC and SYNC mean the same here: the keys are gone when the reply comes.
+/// ASYNC and SYNC mean the same here: the keys are deleted when the reply is sent.
 fn flush(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match args.try_get(1) {
         None => {}

@@ -10,7 +10,7 @@ use crate::resp::{Args, Reply};
 use crate::server::Stat;
 use std::fmt::{Display, Write};
 
-/// The version of Redis whose protocol and texts are spoken: clients choose their commands by it.
+/// The version of Redis whose protocol and texts are implemented: clients choose their commands by it.
 pub const REDIS_VERSION: &str = "7.0.15";
 
 pub static INFO: Command = Command {
@@ -20,11 +20,11 @@ pub static INFO: Command = Command {
     keys: Keys::None,
     summary: "Returns figures of the server, all or some sections of them.",
     group: "server",
-    // After the commit, so that it counts what was asked for before it.
+    // After the commit, so that it includes the commands before it.
     run: Run::History(info),
 };
 
-/// A section's name, whether INFO alone shows it, and what writes it.
+/// A section's name, whether INFO without arguments includes it, and the function that writes it.
 type Section = (&'static str, bool, fn(&HistoryContext<'_>, &mut Text));
 
 const SECTIONS: &[Section] = &[
@@ -120,7 +120,7 @@ fn clients(context: &HistoryContext<'_>, text: &mut Text) {
 
 fn memory(context: &HistoryContext<'_>, text: &mut Text) {
     let usage = Usage::now();
-    // The allocator is not asked for its share: what is resident is what the process costs the machine.
+    // The allocator's own figure is not used: the resident memory is the cost of the process to the machine.
     text.bytes("used_memory", usage.resident_bytes);
     text.bytes("used_memory_rss", usage.resident_bytes);
     text.bytes("used_memory_peak", usage.resident_bytes_peak);
@@ -257,7 +257,7 @@ fn keyspace(context: &HistoryContext<'_>, text: &mut Text) {
     }
 }
 
-/// A number of bytes with two digits after the point, in the unit that fits.
+/// A number of bytes with two decimals, in a suitable unit.
 fn human(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes as f64, "B");
     for next in ["K", "M", "G", "T"] {

@@ -1,4 +1,4 @@
-//! MODULE LIST: there are none, and clients ask.
+//! MODULE LIST: clients call it, and there are no modules.
 
 use crate::command::help::help;
 use crate::command::{Command, Flag, Keys, Run};
@@ -10,7 +10,7 @@ pub static MODULE: Command = Command {
     arity: -2,
     flags: &[],
     keys: Keys::None,
-    summary: "About modules.",
+    summary: "Commands on modules.",
     group: "server",
     run: Run::Container(&[&LIST, &HELP]),
 };

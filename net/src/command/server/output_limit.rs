@@ -1,32 +1,32 @@
-//! `client-output-buffer-limit` of Redis: of its classes `normal` is what `--client-output-bytes` and
-//! `--output-stall-seconds` say. The others are read and mean nothing here: there are no replicas, and subscribers are
-//! bounded by `--push-buffer-bytes`.
+//! Redis's `client-output-buffer-limit`: its class `normal` corresponds to `--client-output-bytes` and
+//! `--output-stall-seconds`. The other classes are accepted and have no effect: there are no replicas, and subscribers
+//! are limited by `--push-buffer-bytes`.
 
 use crate::limits::OUTPUT_BYTES_MIN;
 use crate::server::Server;
 use keytide_engine::number::parse_i64;
 
-/// The classes as Redis shows them.
+/// The classes in Redis's format.
 pub fn show(bytes: u64, seconds: u64) -> String {
-    // No limit is 0 there.
+    // There 0 means no limit.
     let bytes = if bytes == u64::MAX { 0 } else { bytes };
     format!("normal {bytes} {bytes} {seconds} slave 0 0 0 pubsub 0 0 0")
 }
 
-/// Whether it can be set.
+/// Whether the value is valid.
 pub fn check(value: &[u8]) -> Result<(), String> {
     normal(value).map(drop)
 }
 
-/// Sets it.
+/// Sets the value.
 pub fn apply(server: &Server, value: &[u8]) {
     if let Ok(Some((bytes, seconds))) = normal(value) {
         server.set_client_output(bytes, seconds);
     }
 }
 
-/// The bytes and seconds of the class `normal`, where that is named. Of its two limits the smaller holds: a client that
-/// passes it waits, and is closed when it has taken nothing for so many seconds.
+/// The bytes and seconds of the class `normal`, if it is named. The smaller of its two limits applies: a client beyond
+/// it waits, and is closed if it reads nothing for that many seconds.
 fn normal(value: &[u8]) -> Result<Option<(u64, u64)>, String> {
     const NUMBERS: &str = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
     let words: Vec<&[u8]> = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_refuses_is_refused_in_its_words() {
+    fn refusals_have_the_texts_of_redis() {
         for (value, text) in [
             ("normal 0 0", "Wrong number of arguments in buffer limit configuration."),
             ("master 0 0 0", "Invalid client class specified in buffer limit configuration."),

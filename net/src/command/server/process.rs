@@ -1,4 +1,4 @@
-//! What the system says of this process.
+//! The system's figures about this process.
 
 use std::io;
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 /// Memory and processor time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Resident now, bytes; 0 where the system does not say.
+    /// The resident memory in bytes; 0 if unknown.
     pub resident_bytes: u64,
-    /// The most that ever was resident, bytes.
+    /// The peak of the resident memory in bytes.
     pub resident_bytes_peak: u64,
-    /// Time in the kernel.
+    /// Time in kernel mode.
     pub system: Duration,
-    /// Time outside it.
+    /// Time in user mode.
     pub user: Duration,
 }
 
 impl Usage {
-    /// Asks the system.
+    /// Reads the figures.
     pub fn now() -> Usage {
         // SAFETY: all zeroes are a value of this plain structure.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -38,42 +38,42 @@ impl Usage {
     }
 }
 
-/// The process's pages, in bytes, as `statm` counts them.
+/// The process's memory by kind, in bytes, from `statm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pages {
+pub struct ProcessMemory {
     /// Mapped.
     pub size: u64,
     /// Resident.
     pub resident: u64,
-    /// Resident, and of files or shared memory.
+    /// Resident, and backed by files or shared memory.
     pub shared: u64,
-    /// Mapped to be written by this process alone: heap, rings, stacks.
+    /// Mapped privately and writable: heap, rings, stacks.
     pub data: u64,
 }
 
-impl Pages {
-    /// Asks the system.
+impl ProcessMemory {
+    /// Reads the figures.
     ///
     /// # Errors
-    /// Where `/proc` cannot be read.
-    pub fn now() -> io::Result<Pages> {
+    /// If `/proc` cannot be read.
+    pub fn now() -> io::Result<ProcessMemory> {
         let statm = std::fs::read_to_string("/proc/self/statm")?;
         let numbers: Vec<u64> = statm.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         let [size, resident, shared, _text, _, data, ..] = numbers[..] else {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let bytes = |pages: u64| pages * page_bytes();
-        Ok(Pages { size: bytes(size), resident: bytes(resident), shared: bytes(shared), data: bytes(data) })
+        Ok(ProcessMemory { size: bytes(size), resident: bytes(resident), shared: bytes(shared), data: bytes(data) })
     }
 
-    /// Resident, and of no file: what cannot be had again from a disk.
+    /// Resident, and not backed by a file: it cannot be reloaded from a disk.
     pub fn anonymous(&self) -> u64 {
         self.resident.saturating_sub(self.shared)
     }
 }
 
 fn resident_bytes() -> Option<u64> {
-    Some(Pages::now().ok()?.resident)
+    Some(ProcessMemory::now().ok()?.resident)
 }
 
 fn page_bytes() -> u64 {
@@ -82,7 +82,7 @@ fn page_bytes() -> u64 {
     u64::try_from(bytes).unwrap_or(4096)
 }
 
-/// The machine's memory, bytes; 0 where the system does not say.
+/// The machine's memory in bytes; 0 if unknown.
 pub fn total_memory_bytes() -> u64 {
     // SAFETY: it takes no pointer.
     let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
@@ -98,8 +98,8 @@ mod tests {
         let usage = Usage::now();
         assert!(usage.resident_bytes > 0 && usage.resident_bytes_peak > 0);
         assert!(usage.resident_bytes < total_memory_bytes());
-        let pages = Pages::now().expect("Linux has this file");
-        assert!(pages.anonymous() > 0 && pages.anonymous() < pages.resident && pages.resident < pages.size);
-        assert!(pages.data > 0 && pages.data < pages.size);
+        let memory = ProcessMemory::now().expect("Linux has this file");
+        assert!(memory.anonymous() > 0 && memory.anonymous() < memory.resident && memory.resident < memory.size);
+        assert!(memory.data > 0 && memory.data < memory.size);
     }
 }

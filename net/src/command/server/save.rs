@@ -10,7 +10,7 @@ pub static SAVE: Command = Command {
     arity: 1,
     flags: &[Flag::Admin, Flag::NoMulti],
     keys: Keys::None,
-    summary: "Takes a snapshot of every shard, and answers when all are on the disk. Nobody else waits for it.",
+    summary: "Takes a snapshot of every shard and replies when all are on the disk, without blocking other clients.",
     group: "server",
     run: Run::History(run_save),
 };
@@ -20,7 +20,7 @@ pub static BGSAVE: Command = Command {
     arity: -1,
     flags: &[Flag::Admin],
     keys: Keys::None,
-    summary: "Begins a snapshot of every shard.",
+    summary: "Starts a snapshot of every shard.",
     group: "server",
     run: Run::Session(bgsave),
 };
@@ -30,20 +30,20 @@ pub static LASTSAVE: Command = Command {
     arity: 1,
     flags: &[Flag::Fast],
     keys: Keys::None,
-    summary: "Returns since when every shard has a snapshot, Unix seconds.",
+    summary: "Returns the Unix time in seconds of the oldest of the shards' newest snapshots.",
     group: "server",
     run: Run::Session(lastsave),
 };
 
-/// What a server that keeps nothing on disk answers.
-pub const NO_DIRECTORY: &str = "ERR nothing is kept on disk: start the server with --dir";
+/// The reply of a server without persistence.
+pub const NO_DIRECTORY: &str = "ERR nothing is stored on disk: start the server with --dir";
 
 const IN_PROGRESS: &str = "ERR Background save already in progress";
 
-/// How often a command that waits for snapshots looks whether they are there, milliseconds.
-const LOOK_EVERY_MS: u64 = 2;
+/// The interval at which a command that waits for snapshots checks them, in milliseconds.
+const CHECK_EVERY_MS: u64 = 2;
 
-/// What has come of snapshots of all shards.
+/// The state of the snapshots of all shards.
 pub(super) enum Saving {
     Running,
     Saved,
@@ -51,15 +51,15 @@ pub(super) enum Saving {
     NoDirectory,
 }
 
-/// Asks for snapshots of all shards, after those that somebody else has asked for, and looks what has come of them. To be
-/// called again, in a while, as long as they are running.
+/// Requests snapshots of all shards, after those that another command has requested, and returns their state. To be
+/// called again later, as long as they are running.
 pub(super) fn save(context: &mut HistoryContext<'_>) -> Saving {
     let HistoryContext { state, server, .. } = context;
     let Some(disk) = &server.on_disk else { return Saving::NoDirectory };
     state.request = state.request.or_else(|| server.request_snapshots());
     match state.request.map(|request| disk.board.outcome(request)) {
         None | Some(Outcome::Running) => {
-            state.look_again_in(LOOK_EVERY_MS);
+            state.run_again_in(CHECK_EVERY_MS);
             Saving::Running
         }
         Some(Outcome::Saved) => Saving::Saved,
@@ -82,7 +82,7 @@ fn run_save(context: &mut HistoryContext<'_>, _args: Args<'_>, reply: &mut Reply
     Progress::Done
 }
 
-/// With SCHEDULE it is the same: there is no rewrite of the log to wait for.
+/// SCHEDULE makes no difference: there is no rewrite of the log to wait for.
 fn bgsave(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match args.try_get(1) {
         None => {}

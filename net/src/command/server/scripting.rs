@@ -1,5 +1,5 @@
-//! EVAL, SCRIPT, FUNCTION and their kin: refused by name. A client library that gets "unknown command" for them may take
-//! the server for one that has lost its scripts, and send the same script for ever.
+//! EVAL, SCRIPT, FUNCTION and similar commands: refused by name. A client library that gets "unknown command" for them
+//! may believe that the server has lost its scripts, and send the same script forever.
 
 use crate::command::{Command, Keys, Run};
 
@@ -15,11 +15,11 @@ const fn scripting(name: &'static str, arity: i32, summary: &'static str) -> Com
     }
 }
 
-pub static EVAL: Command = scripting("eval", -3, "Would run a script; scripts are not supported.");
-pub static EVAL_RO: Command = scripting("eval_ro", -3, "Would run a script; scripts are not supported.");
-pub static EVALSHA: Command = scripting("evalsha", -3, "Would run a script; scripts are not supported.");
-pub static EVALSHA_RO: Command = scripting("evalsha_ro", -3, "Would run a script; scripts are not supported.");
-pub static SCRIPT: Command = scripting("script", -2, "Would manage scripts; scripts are not supported.");
-pub static FCALL: Command = scripting("fcall", -3, "Would call a function; functions are not supported.");
-pub static FCALL_RO: Command = scripting("fcall_ro", -3, "Would call a function; functions are not supported.");
-pub static FUNCTION: Command = scripting("function", -2, "Would manage functions; functions are not supported.");
+pub static EVAL: Command = scripting("eval", -3, "Refused: scripts are not supported.");
+pub static EVAL_RO: Command = scripting("eval_ro", -3, "Refused: scripts are not supported.");
+pub static EVALSHA: Command = scripting("evalsha", -3, "Refused: scripts are not supported.");
+pub static EVALSHA_RO: Command = scripting("evalsha_ro", -3, "Refused: scripts are not supported.");
+pub static SCRIPT: Command = scripting("script", -2, "Refused: scripts are not supported.");
+pub static FCALL: Command = scripting("fcall", -3, "Refused: functions are not supported.");
+pub static FCALL_RO: Command = scripting("fcall_ro", -3, "Refused: functions are not supported.");
+pub static FUNCTION: Command = scripting("function", -2, "Refused: functions are not supported.");

@@ -12,12 +12,12 @@ pub static SHUTDOWN: Command = Command {
     keys: Keys::None,
     summary: "Stops the server; the client sees its connection closed.",
     group: "server",
-    // After the commit, and when what came before on the connection is answered.
+    // After the commit, and when earlier commands of the connection are answered.
     run: Run::History(shutdown),
 };
 
-/// The log has everything, so nothing is saved unless it is asked for; no replica is waited for. There is no reply where
-/// the server stops.
+/// The log has everything, so nothing is saved unless requested; there are no replicas to wait for. If the server stops
+/// there is no reply.
 fn shutdown(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     let words = args.rest(1);
     let has = |word: &str| words.iter().any(|argument| is(argument, word));

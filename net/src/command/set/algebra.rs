@@ -18,16 +18,16 @@ const fn over_sets(name: &'static str, summary: &'static str, run: RunKeys) -> C
     }
 }
 
-pub static SINTER: Command = over_sets("sinter", "Returns the members that all sets have.", |context, args, reply| {
+pub static SINTER: Command = over_sets("sinter", "Returns the intersection of sets.", |context, args, reply| {
     context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &intersection(&sets, usize::MAX)));
 });
 
-pub static SUNION: Command = over_sets("sunion", "Returns the members that any set has.", |context, args, reply| {
+pub static SUNION: Command = over_sets("sunion", "Returns the union of sets.", |context, args, reply| {
     context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &union(&sets)));
 });
 
 pub static SDIFF: Command =
-    over_sets("sdiff", "Returns the members of the first set that no other has.", |context, args, reply| {
+    over_sets("sdiff", "Returns the members of the first set that are in no other.", |context, args, reply| {
         context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &difference(&sets)));
     });
 
@@ -41,7 +41,7 @@ pub static SINTERCARD: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly, Flag::MovableKeys],
     keys: Keys::Counted { at: 1 },
-    summary: "Counts the members that all sets have.",
+    summary: "Counts the intersection of sets.",
     group: "set",
     run: Run::Keys { run: sintercard, spread: Spread::Hold },
 };
@@ -55,7 +55,7 @@ fn sintercard(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'
     context.shards.sets(keys).answer(reply, |reply, sets| reply.unsigned(intersection(&sets, limit).len() as u64));
 }
 
-/// How many keys there are, and up to how many members are counted.
+/// The number of keys, and the most members to count.
 fn parse(args: Args<'_>) -> Result<(usize, usize), &'static str> {
     let keys = parse_i64(args.get(1)).and_then(|keys| usize::try_from(keys).ok()).filter(|&keys| keys > 0);
     let keys = keys.ok_or(error_text::NUMKEYS)?;

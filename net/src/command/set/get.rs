@@ -26,7 +26,7 @@ pub static SISMEMBER: Command = Command {
     arity: 3,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
-    summary: "Tells whether a member is in a set.",
+    summary: "Returns whether a member is in a set.",
     group: "set",
     run: Run::Keys { run: sismember, spread: Spread::Hold },
 };
@@ -43,7 +43,7 @@ pub static SMISMEMBER: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
-    summary: "Tells which of several members are in a set.",
+    summary: "Returns which of several members are in a set.",
     group: "set",
     run: Run::Keys { run: smismember, spread: Spread::Hold },
 };

@@ -11,7 +11,7 @@ pub static SPOP: Command = Command {
     arity: -2,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
-    summary: "Returns members chosen at random and removes them.",
+    summary: "Removes and returns random members.",
     group: "set",
     run: Run::Keys { run: spop, spread: Spread::Hold },
 };
@@ -41,7 +41,7 @@ pub static SRANDMEMBER: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
-    summary: "Returns members chosen at random.",
+    summary: "Returns random members.",
     group: "set",
     run: Run::Keys { run: srandmember, spread: Spread::Hold },
 };
@@ -57,7 +57,7 @@ fn srandmember(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<
                 Ok(draw) => draw,
                 Err(text) => return reply.error(text),
             };
-            // An array, for members may come more than once.
+            // An array, because members may repeat.
             context.shards.of(key).random_members(key, draw).answer(reply, |reply, drawn| {
                 reply.array(drawn.len());
                 drawn.into_iter().for_each(|member| reply.bulk(member));

@@ -9,7 +9,7 @@ pub static SSCAN: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
-    summary: "Walks over the members of a set, a few at each call.",
+    summary: "Iterates over the members of a set, a few per call.",
     group: "set",
     run: Run::Keys { run: sscan, spread: Spread::Hold },
 };

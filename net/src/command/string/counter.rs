@@ -44,7 +44,7 @@ fn add(context: &mut KeysContext<'_>, args: Args<'_>, by: Result<i64, Refusal>, 
 pub static INCRBYFLOAT: Command = counter("incrbyfloat", 3, "Adds to the number at a key.", |context, args, reply| {
     let key = args.get(1);
     let shard = context.shards.of(key);
-    // Redis looks at the key's type before it reads the increment.
+    // Redis checks the key's type before the increment.
     let by = shard.string_length(key).and_then(|_| Extended::parse(args.get(2)).ok_or(Refusal::NotAFloat));
     let sum = by.and_then(|by| shard.increment_float(key, by));
     sum.answer(reply, |reply, sum| reply.bulk(sum.as_bytes()));

@@ -42,7 +42,7 @@ pub static GETEX: Command = Command {
     arity: -2,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
-    summary: "Returns the string at a key and changes when it ends.",
+    summary: "Returns the string at a key and changes its expiry.",
     group: "string",
     run: Run::Keys { run: getex, spread: Spread::Hold },
 };
@@ -56,7 +56,7 @@ fn getex(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
             None => return reply.error(error_text::SYNTAX),
             Some(form) => match form.deadline(args.get(3), context.now_ms, "getex") {
                 Ok(at_ms) => Ttl::At(at_ms),
-                // Redis looks at the key before the time: what is wrong with the key, or its absence, is the reply.
+                // Redis checks the key before the time: an error of the key, or its absence, takes precedence.
                 Err(text) => {
                     return context.shards.of(key).get(key).answer(reply, |reply, value| match value {
                         Some(_) => reply.error(text),

@@ -20,7 +20,7 @@ pub static MGET: Command = Command {
 fn mget(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     reply.array(args.len() - 1);
     for key in args.rest(1).iter() {
-        // A key of another type counts as one that does not exist.
+        // A key of another type counts as missing.
         string_or_nil(reply, context.shards.of(key).get(key).unwrap_or(None));
     }
 }
@@ -48,7 +48,7 @@ pub static MSETNX: Command = Command {
     arity: -3,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::PAIRS,
-    summary: "Sets the strings at several keys of which none exists.",
+    summary: "Sets the strings at several keys if none of them exists.",
     group: "string",
     run: Run::Keys { run: msetnx, spread: Spread::Hold },
 };

@@ -43,7 +43,7 @@ fn getrange(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     let key = args.get(1);
     context.shards.of(key).get(key).answer(reply, |reply, value| {
         let value = value.unwrap_or_default();
-        // As Redis has it: a range that ends before the beginning ends at the first byte, unless it is upside down.
+        // As in Redis: a range that ends before the beginning ends at the first byte, unless it is reversed.
         let is_upside_down = first < 0 && last < 0 && first > last;
         let last = if last < 0 { (value.len() as i64).saturating_add(last).max(0) } else { last };
         let range = if is_upside_down { None } else { range(first, last, value.len()) };
@@ -69,7 +69,7 @@ fn setrange(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     let Ok(offset) = usize::try_from(offset) else { return reply.error(error_text::OFFSET) };
     let (key, patch) = (args.get(1), args.get(3));
     if !patch.is_empty() && offset.saturating_add(patch.len()) > STRING_BYTES_MAX {
-        // Redis looks at the key's type before the length.
+        // Redis checks the key's type before the length.
         let is_string = context.shards.of(key).string_length(key);
         return is_string.answer(reply, |reply, _| reply.error(error_text::STRING_TOO_LONG));
     }

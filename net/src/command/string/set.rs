@@ -1,4 +1,4 @@
-//! SET and what it has replaced: SETNX, SETEX, PSETEX, GETSET.
+//! SET and the commands that it has replaced: SETNX, SETEX, PSETEX, GETSET.
 
 use crate::command::options::{TimeForm, is, string_or_nil};
 use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
@@ -33,7 +33,7 @@ fn set(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-/// Every word is looked at before a time is read: of two mistakes Redis tells that of the words.
+/// Every word is checked before a time is parsed: of two errors, Redis reports that of the words.
 fn parse(words: Args<'_>, now_ms: u64) -> Result<SetOptions, String> {
     let mut options = SetOptions::default();
     let mut time = None;
@@ -69,7 +69,7 @@ pub static SETNX: Command = Command {
     arity: 3,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
-    summary: "Sets the string at a key that does not exist.",
+    summary: "Sets the string at a key if it does not exist.",
     group: "string",
     run: Run::Keys { run: setnx, spread: Spread::Hold },
 };
@@ -85,7 +85,7 @@ pub static SETEX: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
-    summary: "Sets the string at a key and when it ends, in seconds.",
+    summary: "Sets the string at a key with an expiry in seconds.",
     group: "string",
     run: Run::Keys { run: setex, spread: Spread::Hold },
 };
@@ -99,7 +99,7 @@ pub static PSETEX: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
-    summary: "Sets the string at a key and when it ends, in milliseconds.",
+    summary: "Sets the string at a key with an expiry in milliseconds.",
     group: "string",
     run: Run::Keys { run: psetex, spread: Spread::Hold },
 };

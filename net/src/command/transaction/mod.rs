@@ -1,4 +1,4 @@
-//! MULTI, EXEC, DISCARD: the commands of a transaction are kept and run together.
+//! MULTI, EXEC, DISCARD: the commands of a transaction are queued and run together.
 
 use super::table::CommandIndex;
 use super::{Command, Flag, Keys, Run};
@@ -7,7 +7,7 @@ use crate::resp::{Args, OwnedArgs};
 use keytide_engine::account::{Account, OverLimit, Share};
 use thiserror::Error;
 
-/// What a transaction's own command does.
+/// The effect of a transaction's own command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Opens one.
@@ -32,38 +32,38 @@ pub struct Transaction {
 /// Why a command is not queued, and the transaction will not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TooLarge {
-    /// It has as many commands as it may have, or their arguments are as long as a query may be.
+    /// It has the most commands allowed, or their arguments have the length limit of a query.
     #[error("transaction is too large")]
     Transaction,
-    /// This transaction, or those of all clients, take as much memory as they may.
+    /// This transaction, or those of all clients, reach the memory limit.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
 }
 
 impl Transaction {
-    /// Without a command. What it takes is counted on the account.
+    /// An empty transaction. Its memory is counted on the account.
     pub fn new(account: &Account) -> Transaction {
         Transaction { commands: Vec::new(), bytes: 0, share: account.share(), failed: false }
     }
 
-    /// Keeps a command; refused beyond the bounds, and then the transaction will not run.
+    /// Queues a command; beyond the limits it is refused, and then the transaction will not run.
     ///
     /// # Errors
-    /// Where the transaction, or those of all clients together, would be too large. What was queued is freed.
+    /// If the transaction, or those of all clients together, would be too large. The queued commands are freed.
     pub fn queue(&mut self, command: CommandIndex, args: Args<'_>) -> Result<(), TooLarge> {
         self.take(args).inspect_err(|_| {
             self.failed = true;
             self.commands = Vec::new();
             self.share.set(0);
         })?;
-        // Nothing of it will run: it is not kept.
+        // A failed transaction will not run: its commands are not stored.
         if !self.failed {
             self.commands.push((command, OwnedArgs::from(args)));
         }
         Ok(())
     }
 
-    /// Takes what a command needs.
+    /// Reserves the memory of a command.
     fn take(&mut self, args: Args<'_>) -> Result<(), TooLarge> {
         if self.failed {
             return Ok(());
@@ -77,7 +77,7 @@ impl Transaction {
         Ok(self.share.take_own(taken as u64)?)
     }
 
-    /// Marks it as one that will not run.
+    /// Marks the transaction as failed: it will not run.
     pub fn fail(&mut self) {
         self.failed = true;
     }
@@ -92,7 +92,7 @@ impl Transaction {
         self.bytes
     }
 
-    /// How many commands are queued.
+    /// The number of queued commands.
     pub fn len(&self) -> usize {
         self.commands.len()
     }
@@ -122,7 +122,7 @@ const fn step(name: &'static str, step: Step, summary: &'static str) -> Command 
 
 static MULTI: Command = step("multi", Step::Multi, "Starts a transaction.");
 static EXEC: Command = step("exec", Step::Exec, "Runs the commands of the transaction.");
-static DISCARD: Command = step("discard", Step::Discard, "Drops the transaction.");
+static DISCARD: Command = step("discard", Step::Discard, "Discards the transaction.");
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[&MULTI, &EXEC, &DISCARD];

@@ -8,25 +8,25 @@ use std::{
 
 use io_uring::{cqueue, opcode, types};
 
-use super::{Kind, user_data};
-use crate::net_ring::{NetEvent, driver::NetOps, slab::Connection};
+use super::{OpKind, user_data};
+use crate::net_ring::{NetEvent, driver::NetOps, slab::RingConnection};
 use crate::paced::Paced;
 
-/// Pause after an error that would come again at once, such as having no descriptors left.
+/// The pause after an error that would recur at once, such as running out of descriptors.
 static RETRY: types::Timespec = types::Timespec::new().nsec(100_000_000);
 
 pub(in crate::net_ring) struct Listener {
-    /// `None` once it is stopped and the kernel has let go of it.
+    /// `None` once it is stopped and its operation has ended.
     socket: Option<TcpListener>,
     stopping: bool,
-    /// The pause after an error is with the kernel, not the accept.
+    /// The pause after an error is in the kernel, not the accept.
     pausing: bool,
-    told: Paced,
+    warnings: Paced,
 }
 
 pub(in crate::net_ring) fn listen(ops: &mut NetOps, socket: TcpListener) {
     let index = ops.listeners.len() as u32;
-    ops.listeners.push(Listener { socket: Some(socket), stopping: false, pausing: false, told: Paced::default() });
+    ops.listeners.push(Listener { socket: Some(socket), stopping: false, pausing: false, warnings: Paced::default() });
     submit(ops, index);
 }
 
@@ -40,30 +40,30 @@ pub(in crate::net_ring) fn stop(ops: &mut NetOps) {
     }
 }
 
-/// Whether an accept is still with the kernel.
+/// Whether the kernel still has an accept.
 pub(in crate::net_ring) fn any_armed(ops: &NetOps) -> bool {
     ops.listeners.iter().any(|listener| listener.socket.is_some())
 }
 
 fn submit(ops: &mut NetOps, index: u32) {
     let Some(socket) = &ops.listeners[index as usize].socket else { return };
-    // Not SOCK_NONBLOCK: the ring waits for such sockets by itself, and would hand EAGAIN to us instead.
+    // Not SOCK_NONBLOCK: the ring waits for blocking sockets by itself, and would return EAGAIN for others.
     let entry = opcode::AcceptMulti::new(types::Fd(socket.as_raw_fd()))
         .flags(libc::SOCK_CLOEXEC)
         .build()
-        .user_data(user_data(Kind::Accept, index, 0));
+        .user_data(user_data(OpKind::Accept, index, 0));
     // SAFETY: the entry points to nothing, and the listener stays open until the operation has ended.
     unsafe { ops.push(entry) };
 }
 
 fn cancel(ops: &mut NetOps, index: u32) {
-    let kind = if ops.listeners[index as usize].pausing { Kind::AcceptRetry } else { Kind::Accept };
+    let kind = if ops.listeners[index as usize].pausing { OpKind::AcceptRetry } else { OpKind::Accept };
     let entry = opcode::AsyncCancel::new(user_data(kind, index, 0)).build();
     // SAFETY: the entry points to nothing.
-    unsafe { ops.push(entry.user_data(user_data(Kind::CancelAccept, index, 0))) };
+    unsafe { ops.push(entry.user_data(user_data(OpKind::CancelAccept, index, 0))) };
 }
 
-/// A cancellation has completed. If it found nothing though the operation is still there, it was just being run.
+/// Handles a completed cancellation. If it found nothing although the operation still exists, that was just being run.
 pub(in crate::net_ring) fn complete_cancel(ops: &mut NetOps, index: u32, result: i32) {
     if result < 0 && ops.listeners[index as usize].socket.is_some() {
         cancel(ops, index);
@@ -77,7 +77,7 @@ pub(in crate::net_ring) fn complete(
 ) {
     let stopping = ops.listeners[index as usize].stopping;
     if result >= 0 {
-        // SAFETY: the kernel made this descriptor for this completion; nobody else knows it.
+        // SAFETY: the kernel made this descriptor for this completion; it has no other owner.
         let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(result) });
         if !stopping {
             accepted(ops, index, stream, handler);
@@ -97,12 +97,12 @@ pub(in crate::net_ring) fn complete(
             ops.counters.accept_errors += 1;
             let listener = &mut ops.listeners[index as usize];
             listener.pausing = true;
-            if listener.told.is_due() {
+            if listener.warnings.is_due() {
                 let (error, total) = (io::Error::from_raw_os_error(errno), ops.counters.accept_errors);
                 tracing::warn!(%error, total, "connections cannot be accepted, tried again every 100 ms");
             }
             let entry =
-                opcode::Timeout::new(&raw const RETRY).build().user_data(user_data(Kind::AcceptRetry, index, 0));
+                opcode::Timeout::new(&raw const RETRY).build().user_data(user_data(OpKind::AcceptRetry, index, 0));
             // SAFETY: the entry points to a static.
             unsafe { ops.push(entry) };
         }
@@ -115,13 +115,13 @@ fn accepted(ops: &mut NetOps, index: u32, stream: TcpStream, handler: &mut impl 
         return;
     }
     ops.counters.accepted += 1;
-    let connection = ops.connections.insert(Connection::new(stream));
-    // Before anything is received: a handler that refuses the connection has it closed at once.
+    let connection = ops.connections.insert(RingConnection::new(stream));
+    // Before anything is received: a handler that refuses the connection closes it at once.
     handler(ops, NetEvent::Accepted { connection, listener: index as usize });
-    ops.settle(connection);
+    ops.start_operations(connection);
 }
 
-/// The pause after an error is over, or was cancelled by `stop`.
+/// Handles the end of the pause after an error, which may have been cancelled by `stop`.
 pub(in crate::net_ring) fn complete_retry(ops: &mut NetOps, index: u32) {
     let listener = &mut ops.listeners[index as usize];
     listener.pausing = false;

@@ -1,10 +1,10 @@
-//! Receiving: one multishot operation per connection, into buffers that the kernel chooses.
+//! Receiving: one multishot operation per connection, into buffers that the kernel selects.
 
 use std::{io, os::fd::AsRawFd};
 
 use io_uring::{cqueue, opcode, types};
 
-use super::{Kind, connection_data};
+use super::{OpKind, connection_data};
 use crate::net_ring::{
     EndReason, NetEvent,
     buffers::{GROUP, ReceiveBuffers},
@@ -17,7 +17,7 @@ pub(in crate::net_ring) fn submit(ops: &mut NetOps, id: ConnectionId) {
     let Some(connection) = ops.connections.get(id) else { return };
     let entry = opcode::RecvMulti::new(types::Fd(connection.stream.as_raw_fd()), GROUP)
         .build()
-        .user_data(connection_data(Kind::Receive, id));
+        .user_data(connection_data(OpKind::Receive, id));
     // SAFETY: the entry points to nothing; the buffers are registered with the ring.
     unsafe { ops.push(entry) };
 }
@@ -40,7 +40,8 @@ pub(in crate::net_ring) fn complete(
         ended = match -result {
             ..0 => None,
             0 => Some(EndReason::EndOfStream),
-            // Ends of the operation, not of the stream: `settle` arms it again, or not, if it is paused or closing.
+            // The operation has ended, not the stream: `start_operations` arms it again, unless the connection is paused or
+            // closing.
             libc::ENOBUFS => {
                 ops.counters.receive_without_buffer += 1;
                 None
@@ -55,12 +56,12 @@ pub(in crate::net_ring) fn complete(
             ops.counters.received_bytes += result as u64;
             handler(ops, NetEvent::Received { connection: id, bytes: buffers.bytes(buffer, result as usize) });
         }
-        buffers.give_back(buffer);
+        buffers.recycle(buffer);
     }
     if let Some(reason) = ended
         && open
     {
         handler(ops, NetEvent::Ended { connection: id, reason });
     }
-    ops.settle(id);
+    ops.start_operations(id);
 }

@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 
 use io_uring::{cqueue, opcode, types};
 
-use super::{Kind, user_data};
+use super::{OpKind, user_data};
 use crate::net_ring::driver::NetOps;
 
 pub(in crate::net_ring) struct Watch {
@@ -22,15 +22,15 @@ fn submit(ops: &mut NetOps, index: u32) {
     let entry = opcode::PollAdd::new(types::Fd(descriptor), libc::POLLIN as u32)
         .multi(true)
         .build()
-        .user_data(user_data(Kind::Watch, index, 0));
+        .user_data(user_data(OpKind::Watch, index, 0));
     // SAFETY: the entry points to nothing; a descriptor that is closed meanwhile is an error of the operation.
     unsafe { ops.push(entry) };
 }
 
 pub(in crate::net_ring) fn complete(ops: &mut NetOps, index: u32, result: i32, flags: u32) {
     ops.counters.watch_events += 1;
-    // The kernel ends a multishot poll when the completion queue overflows. An error would come again: the descriptor
-    // is not one that can be polled.
+    // The kernel ends a multishot poll when the completion queue overflows. An error would recur: the descriptor cannot
+    // be polled.
     if !cqueue::more(flags) && (result >= 0 || result == -libc::ECANCELED) {
         submit(ops, index);
     }

@@ -1,4 +1,4 @@
-//! CLIENT INFO, LIST, KILL: they ask every core for its connections.
+//! CLIENT INFO, LIST, KILL: every core runs them for its connections.
 
 use super::{client, describe};
 use crate::command::options::is;
@@ -59,16 +59,16 @@ fn describe(context: &mut CoreContext<'_>, reply: &mut Reply<'_>, is_wanted: imp
     reply.text(&text);
 }
 
-/// The connections without those that are being refused or closed.
+/// The connections, except those being refused or closed.
 fn admitted<'a>(context: &'a mut CoreContext<'_>) -> impl Iterator<Item = &'a mut Connection> {
     let is_open = |connection: &&mut Connection| connection.session.client != 0 && !connection.is_closed;
     context.connections.iter().filter(is_open)
 }
 
-/// What tells whether a connection is of a type.
+/// A predicate for a type of connection.
 type IsType = fn(&Connection) -> bool;
 
-/// Whether connections are of a type, by Redis's name for it: normal ones, or those with subscriptions.
+/// The predicate for a type by Redis's name: normal ones, or those with subscriptions.
 fn is_type(name: &[u8]) -> Result<IsType, Vec<u8>> {
     if is(name, "normal") {
         return Ok(|connection| connection.session.subscriptions == 0);
@@ -86,11 +86,11 @@ pub static KILL: Command = client(
     "client|kill",
     -3,
     &[Flag::Admin, Flag::NoMulti],
-    "Closes connections: one by its address, or all that fit ID, ADDR, LADDR, TYPE, USER, but with SKIPME this one.",
+    "Closes connections: one by its address, or all that match ID, ADDR, LADDR, TYPE, USER, with SKIPME except this one.",
     Run::EachCore { run: kill, merge: Merge::Custom(sum_killed) },
 );
 
-/// Which connections are to be closed.
+/// The connections to close.
 #[derive(Default)]
 struct Victims<'a> {
     id: Option<u64>,
@@ -147,7 +147,7 @@ impl<'a> Victims<'a> {
     }
 }
 
-/// A core answers how many it has closed: as an integer, or for the form with an address alone as a word.
+/// A core replies with the number of closed connections: as an integer, or for the form with only an address as a word.
 fn kill(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let victims = match Victims::parse(args.rest(2)) {
         Ok(victims) => victims,
@@ -157,7 +157,7 @@ fn kill(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let mut killed = 0;
     for connection in admitted(context).filter(|connection| victims.include(connection, asker)) {
         let is_asker = connection.session.client == asker;
-        // Who kills itself still gets its reply.
+        // A client that kills itself still gets its reply.
         connection.session.closing = if is_asker { Closing::AfterReplies } else { Closing::Now };
         killed += 1;
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_as_redis_says_it() {
+    fn errors_have_the_texts_of_redis() {
         assert_eq!(parse(&["id", "0"]), Err("ERR client-id should be greater than 0".into()));
         assert_eq!(parse(&["type", "x"]), Err("ERR Unknown client type 'x'".into()));
         assert_eq!(parse(&["user", "x"]), Err("ERR No such user 'x'".into()));

@@ -4,8 +4,8 @@ use crate::connection::Connection;
 use crate::resp::Protocol;
 use std::net::SocketAddr;
 
-/// The fields of Redis in its order, for client libraries read them by name and fail where one lacks. Sizes are bytes.
-/// What this server has no figure for is what it would be on a server that never uses it.
+/// The fields of Redis in its order, because client libraries read them by name and fail if one is missing. Sizes are
+/// in bytes. Figures that this server does not have are those of a server that never uses the feature.
 pub fn describe(connection: &Connection, now_ms: u64) -> String {
     let session = &connection.session;
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |a| a.to_string());

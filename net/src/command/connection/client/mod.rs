@@ -1,4 +1,4 @@
-//! CLIENT: the connection's own names and marks; all connections.
+//! CLIENT: settings of the client's own connection; all connections.
 
 mod all;
 mod describe;
@@ -14,7 +14,7 @@ pub static CLIENT: Command = Command {
     arity: -2,
     flags: &[],
     keys: Keys::None,
-    summary: "About connections.",
+    summary: "Commands on connections.",
     group: "connection",
     run: Run::Container(&[
         &own::ID,

@@ -26,7 +26,7 @@ fn getname(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<
 }
 
 pub static SETNAME: Command =
-    client("client|setname", 3, &[], "Names the connection; an empty name takes it away.", Run::Session(setname));
+    client("client|setname", 3, &[], "Names the connection; an empty name removes the name.", Run::Session(setname));
 
 fn setname(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     if !is_name(args.get(2)) {
@@ -40,7 +40,7 @@ pub static SETINFO: Command = client(
     "client|setinfo",
     4,
     &[],
-    "Tells the client library's name (LIB-NAME) or version (LIB-VER).",
+    "Sets the client library's name (LIB-NAME) or version (LIB-VER).",
     Run::Session(setinfo),
 );
 
@@ -65,7 +65,7 @@ pub static NO_EVICT: Command = client(
     "client|no-evict",
     3,
     &[crate::command::Flag::Admin],
-    "ON keeps the connection when others are closed for want of memory; none ever is.",
+    "ON exempts the connection from being closed for lack of memory, which never happens.",
     Run::Session(switch),
 );
 
@@ -73,11 +73,11 @@ pub static NO_TOUCH: Command = client(
     "client|no-touch",
     3,
     &[],
-    "ON lets the connection read without marking keys as used; none is marked.",
+    "ON reads without updating the access times of keys, which do not exist.",
     Run::Session(switch),
 );
 
-/// ON and OFF are taken, for there is nothing that they would change.
+/// Accepts ON and OFF, without effect.
 fn switch(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match is(args.get(2), "on") || is(args.get(2), "off") {
         true => reply.ok(),
@@ -86,14 +86,14 @@ fn switch(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'
 }
 
 pub static REPLY: Command =
-    client("client|reply", 3, &[], "ON, as every connection is: replies are sent.", Run::Session(replies));
+    client("client|reply", 3, &[], "ON sends replies; OFF and SKIP are not supported.", Run::Session(replies));
 
 fn replies(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let word = args.get(2);
     if is(word, "on") {
         reply.ok();
     } else if is(word, "off") || is(word, "skip") {
-        // Saying nothing here would leave the client with one reply more than it expects later on.
+        // Without an error the client would get one reply more than it expects.
         reply.error("ERR CLIENT REPLY OFF and SKIP are not supported");
     } else {
         reply.error(error_text::SYNTAX);

@@ -1,49 +1,49 @@
-//! The next commands of a connection, found before the first of them runs: what they will touch can then be asked for
-//! while there is other work.
+//! The next commands of a connection, parsed before the first of them runs: the memory that they will touch can then be
+//! prefetched during other work.
 
 use super::args::{Args, Span};
 use super::parse::{Parsed, Parser};
 use super::protocol_error::ProtocolError;
 use keytide_engine::limits::COMMANDS_AHEAD;
 
-/// How many arguments they may have together before no further command is looked at.
+/// The most arguments that they may have together before no further command is parsed ahead.
 const ARGS_MAX: usize = 512;
 
-/// Whole commands at the beginning of a buffer. Its memory serves again and again.
+/// The complete commands at the start of a buffer. Its memory is reused.
 #[derive(Debug, Default)]
-pub struct Ahead {
+pub struct Lookahead {
     spans: Vec<Span>,
     commands: Vec<Found>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Found {
-    /// Where the command begins and ends in the buffer, in bytes.
+    /// The command's range in the buffer, in bytes.
     start: usize,
     end: usize,
-    /// Where its arguments begin among the spans.
+    /// The index of its first argument among the spans.
     first_span: usize,
 }
 
-/// What stands behind the commands that were found.
+/// The input behind the commands that were found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Not looked at.
+    /// Not parsed yet.
     Unknown,
-    /// No whole command.
+    /// An incomplete command.
     Incomplete,
     /// An inline command, whose arguments are [`Parser::args`]; it ends at this offset of the buffer.
     Inline {
         /// The offset, in bytes.
         end: usize,
     },
-    /// What ends the connection.
+    /// An error that ends the connection.
     Error(ProtocolError),
 }
 
-impl Ahead {
-    /// Finds the whole commands of `buffer` from offset `from` on, at most `max` of them. Answers the offset behind them
-    /// and what stands there.
+impl Lookahead {
+    /// Finds the complete commands of `buffer` from offset `from` on, at most `max` of them. Returns the offset behind
+    /// them and what follows there.
     #[inline]
     pub fn find(&mut self, parser: &mut Parser, buffer: &[u8], from: usize, max: usize) -> (usize, Next) {
         self.spans.clear();
@@ -66,13 +66,13 @@ impl Ahead {
         (at, Next::Unknown)
     }
 
-    /// How many commands were found.
+    /// The number of commands found.
     #[inline]
     pub fn len(&self) -> usize {
         self.commands.len()
     }
 
-    /// Whether none was.
+    /// Whether none was found.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
@@ -86,8 +86,8 @@ impl Ahead {
         Args::new(&buffer[found.start..found.end], &self.spans[found.first_span..last_span])
     }
 
-    /// The offset at which one of them begins. Where it and those behind it are not run, the parser has to
-    /// [`restart`](Parser::restart) and will meet them again.
+    /// The offset of one of them. If it and those behind it are not run, the parser has to [`restart`](Parser::restart)
+    /// and will parse them again.
     pub fn start(&self, command: usize) -> usize {
         self.commands[command].start
     }
@@ -99,13 +99,13 @@ mod tests {
     use crate::resp::ParserLimits;
     use proptest::prelude::*;
 
-    /// Runs the commands of `input`, which arrives in pieces, some of them only at a second try.
+    /// Runs the commands of `input`, which arrives in pieces, some of them only at a second attempt.
     fn run(input: &[u8], pieces: &[usize], max: usize, give_back_every: usize) -> (Vec<Vec<Vec<u8>>>, Next) {
-        let (mut parser, mut ahead) = (Parser::new(ParserLimits::default()), Ahead::default());
+        let (mut parser, mut ahead) = (Parser::new(ParserLimits::default()), Lookahead::default());
         let (mut at, mut end, mut tries, mut commands) = (0, 0, 0, Vec::new());
         for piece in pieces.iter().cycle() {
             end = input.len().min(end + piece);
-            // A buffer of its own each time: nothing may rely on where the bytes are.
+            // A new buffer each time: the result must not depend on its address.
             let buffer = input[at..end].to_vec();
             let mut from = 0;
             loop {
