@@ -145,11 +145,11 @@ pub const HISTORY_RUN_BYTES: usize = 64 << 10;
 /// Copy buffers up to this size, in bytes, are kept for the next records; the memory of larger ones is freed.
 pub const SCRATCH_KEEP_BYTES: usize = 4 << 20;
 
-/// The most records that one read examines in vain, so that a filter that matches nothing holds up its core for a
+/// The most records that one read examines without a match, so that a filter that matches nothing holds up its core for a
 /// bounded time.
 pub const SCAN_RECORDS_MAX: usize = 65_536;
 
-/// The most bytes of records that one read examines in vain.
+/// The most bytes of records that one read examines without a match.
 pub const SCAN_BYTES_MAX: u64 = 16 << 20;
 
 /// The most time that one read searches for matches of a regex or a glob, in nanoseconds, plus the time for the last
@@ -166,7 +166,7 @@ pub const COMMANDS_AHEAD: usize = 16;
 /// The bytes of records that one slice of catching up delivers.
 pub const SLICE_BYTES: u64 = 64 << 10;
 
-/// The most records that one slice of catching up examines in vain.
+/// The most records that one slice of catching up examines without a match.
 pub const SLICE_RECORDS: usize = 1024;
 
 /// The most bytes of records that are delivered together to subscriptions that want the same.

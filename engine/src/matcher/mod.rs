@@ -69,7 +69,7 @@ impl Scope {
     }
 
     #[inline]
-    fn find(&self, event: &Event<'_>, automata: &mut Automata, found: &mut Vec<u32>) {
+    fn find(&self, event: &EventNames<'_>, automata: &mut Automata, found: &mut Vec<u32>) {
         self.every.find(event.key, event.type_name, automata, found);
         if !event.is_system {
             self.no_system.find(event.key, event.type_name, automata, found);
@@ -78,7 +78,7 @@ impl Scope {
 }
 
 /// The parts of a record that matching needs.
-struct Event<'a> {
+struct EventNames<'a> {
     key: &'a [u8],
     type_name: &'a [u8],
     is_system: bool,
@@ -213,7 +213,7 @@ impl Matcher {
     pub fn find(&mut self, record: &Record<'_>, found: &mut Vec<u32>) {
         found.clear();
         let (key, type_name) = (record.key(), record.type_name());
-        let event = Event { key, type_name, is_system: key.starts_with(b"$") || type_name.starts_with(b"$") };
+        let event = EventNames { key, type_name, is_system: key.starts_with(b"$") || type_name.starts_with(b"$") };
         let automata = &mut self.automata;
         self.any.find(&event, automata, found);
         if record.revision() == Revision(0) {
