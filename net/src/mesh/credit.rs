@@ -12,16 +12,16 @@ use keytide_engine::position::ShardId;
 use std::collections::{HashMap, VecDeque};
 
 /// A connection of another core.
-pub type Asker = (ShardId, ConnectionId);
+pub type RemoteConnection = (ShardId, ConnectionId);
 
 /// The accounts of the connections of other cores, of those that need one.
 #[derive(Default)]
 pub struct Credit {
-    accounts: HashMap<Asker, CreditAccount>,
+    accounts: HashMap<RemoteConnection, CreditAccount>,
     /// The number of connections whose commands wait.
     blocked: usize,
     /// Those whose waiting commands may run.
-    ready: VecDeque<Asker>,
+    ready: VecDeque<RemoteConnection>,
 }
 
 #[derive(Default)]
@@ -54,25 +54,25 @@ impl Credit {
     }
 
     /// Whether this connection's commands have to wait.
-    pub fn is_blocked(&self, asker: Asker) -> bool {
+    pub fn is_blocked(&self, asker: RemoteConnection) -> bool {
         self.has_blocked() && self.accounts.get(&asker).is_some_and(CreditAccount::is_blocked)
     }
 
     /// Counts a reply of this many bytes.
     #[inline]
-    pub fn note_reply(&mut self, asker: Asker, bytes: usize) {
+    pub fn note_reply(&mut self, asker: RemoteConnection, bytes: usize) {
         if bytes >= REMOTE_REPLY_BYTES_MIN {
             self.change(asker, |account| account.unacknowledged += if account.is_closed { 0 } else { bytes });
         }
     }
 
     /// Queues a command of a connection whose commands have to wait.
-    pub fn keep(&mut self, asker: Asker, request: Request) {
+    pub fn keep(&mut self, asker: RemoteConnection, request: Request) {
         self.change(asker, |account| account.waiting.push_back(request));
     }
 
     /// Counts this many bytes of replies as acknowledged.
-    pub fn acknowledge(&mut self, asker: Asker, bytes: usize) {
+    pub fn acknowledge(&mut self, asker: RemoteConnection, bytes: usize) {
         if self.accounts.contains_key(&asker) {
             self.change(asker, |account| account.unacknowledged = account.unacknowledged.saturating_sub(bytes));
         }
@@ -80,7 +80,7 @@ impl Credit {
 
     /// Stops counting for a connection, because it is closed. Of its waiting commands, those for which `is_kept`
     /// returns true remain and will run.
-    pub fn close(&mut self, asker: Asker, is_kept: impl Fn(&Request) -> bool) {
+    pub fn close(&mut self, asker: RemoteConnection, is_kept: impl Fn(&Request) -> bool) {
         if self.accounts.contains_key(&asker) {
             self.change(asker, |account| {
                 (account.unacknowledged, account.is_closed) = (0, true);
@@ -108,7 +108,7 @@ impl Credit {
         }
     }
 
-    fn change<R>(&mut self, asker: Asker, change: impl FnOnce(&mut CreditAccount) -> R) -> R {
+    fn change<R>(&mut self, asker: RemoteConnection, change: impl FnOnce(&mut CreditAccount) -> R) -> R {
         let account = self.accounts.entry(asker).or_default();
         let was_blocked = account.is_blocked();
         let could_go_on = account.can_run();
@@ -134,7 +134,7 @@ mod tests {
     use crate::resp::{OwnedArgs, Protocol};
     use proptest::prelude::*;
 
-    fn asker(connection: u64) -> Asker {
+    fn asker(connection: u64) -> RemoteConnection {
         (ShardId(1), ConnectionId::from_u64(connection))
     }
 
