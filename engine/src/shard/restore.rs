@@ -51,7 +51,7 @@ impl Shard {
     /// in a shard's log covers that shard's keys only.
     pub fn into_entries(mut self, mut visit: impl FnMut(StoredEntry<'_>)) {
         self.table.retain(|_, entry| {
-            visit(entry.into_stored());
+            visit(entry.take_stored());
             false
         });
     }

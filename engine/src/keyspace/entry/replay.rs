@@ -44,7 +44,7 @@ pub enum Precondition {
 
 impl Entry {
     /// Everything to store of it; the value is moved out. For a shard that is dissolved.
-    pub(crate) fn into_stored(&mut self) -> StoredEntry<'_> {
+    pub(crate) fn take_stored(&mut self) -> StoredEntry<'_> {
         StoredEntry {
             key: &self.key,
             value: self.value.take(),
