@@ -49,7 +49,6 @@ mod paced;
 pub mod push;
 pub mod rate;
 pub mod reading_time;
-pub mod replies;
 pub mod resp;
 pub mod server;
 pub mod session;

@@ -62,7 +62,7 @@ impl Pushes {
 
     /// Whether so much output waits to leave that the connection gets no more events.
     pub fn is_full(&self, connection: &Connection) -> bool {
-        connection.unsent_bytes() >= self.buffer_bytes
+        connection.output.unsent_bytes() >= self.buffer_bytes
     }
 }
 
@@ -105,9 +105,9 @@ impl Outlet for Clients<'_> {
             // Who listens no more, or is about to be closed, gets what was asked for and no further events.
             Some(connection) if connection.has_ended || connection.session.closing != Closing::No => false,
             Some(connection) => {
-                let is_full = connection.unsent_bytes() >= buffer_bytes;
+                let is_full = connection.output.unsent_bytes() >= buffer_bytes;
                 // Not taken back: another of its subscriptions may wait, and is told when the output is looked at.
-                connection.wants_room |= is_full;
+                connection.output.wants_room |= is_full;
                 !is_full
             }
             None => false,
@@ -121,7 +121,8 @@ impl Outlet for Clients<'_> {
         if let Push::Dropped(_, _) = push {
             session.subscriptions = session.subscriptions.saturating_sub(1);
         }
-        let out = connection.replies.push_buffer();
+        // Only whole messages are ready, so a push never comes inside a reply.
+        let out = connection.output.ready();
         if out.is_empty()
             && let Some(spare) = self.pushes.spares.pop()
         {
@@ -164,7 +165,7 @@ impl Outlet for Clients<'_> {
             let bytes = Rc::new(SharedBytes::from(self.pushes.cut_to_size(output.bytes)));
             for id in output.connections {
                 let Some(connection) = self.connections.get(id) else { continue };
-                connection.send_shared(&bytes);
+                connection.output.send_shared(&bytes);
                 list(self.listed, connection);
             }
         }
@@ -213,7 +214,7 @@ mod tests {
 
     fn output(connections: &mut Connections, id: u64) -> String {
         let connection = connections.get(ConnectionId::from_u64(id)).unwrap();
-        String::from_utf8(connection.replies.take_ready(Vec::new())).unwrap().replace("\r\n", " ")
+        String::from_utf8(std::mem::take(connection.output.ready())).unwrap().replace("\r\n", " ")
     }
 
     #[test]
@@ -221,7 +222,7 @@ mod tests {
         let (mut connections, mut listed, mut pushes) = (connected(&[1, 2]), Vec::new(), Pushes::new(100));
         let first = connections.get(ConnectionId::from_u64(1)).unwrap();
         first.replies.reserve();
-        first.replies.here().extend_from_slice(b"+LATER\r\n");
+        first.reply().simple("LATER");
         connections.get(ConnectionId::from_u64(2)).unwrap().session.protocol = Protocol::Resp3;
         let mut clients = pushes.to(&mut connections, &mut listed);
         for client in [1, 2, 1] {
@@ -240,16 +241,15 @@ mod tests {
         pushes.to(&mut connections, &mut listed).push(client_of(id), 1, Push::Checkpoint(Position(1)));
         assert!(!pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
         let connection = connections.get(id).unwrap();
-        assert!(connection.wants_room && connection.waits_for_sent());
+        assert!(connection.output.wants_room && connection.waits_for_sent());
         // On its way it still counts, and once it has left no more.
-        connection.sending_bytes = connection.replies.take_ready(Vec::new()).len();
-        connection.is_sending = true;
+        connection.output.pretend_to_send();
         assert!(!pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
-        connections.get(id).unwrap().is_sending = false;
+        connections.get(id).unwrap().output.note_sent(Vec::new());
         // There is room again, but who was refused has to be told: another that asks takes nothing back.
         assert!(pushes.to(&mut connections, &mut listed).has_room(client_of(id)));
         let connection = connections.get(id).unwrap();
-        assert!(connection.wants_room && connection.waits_for_sent());
+        assert!(connection.output.wants_room && connection.waits_for_sent());
     }
 
     #[test]
@@ -268,10 +268,10 @@ mod tests {
         tell_both(&mut clients, 1_000);
         clients.push(ids[0], 5, Push::CaughtUp(Position(8)));
         let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
-        let unsent = connection.unsent_bytes();
-        let sends: Vec<_> = std::iter::from_fn(|| connection.next_send()).collect();
+        let unsent = connection.output.unsent_bytes();
+        let sends: Vec<_> = std::iter::from_fn(|| connection.output.take_next()).collect();
         assert_eq!(sends.iter().map(|send| send.len()).sum::<usize>(), unsent);
-        assert_eq!(connection.unsent_bytes(), 0);
+        assert_eq!(connection.output.unsent_bytes(), 0);
         // A little is copied behind its own, much is not.
         let is_shared: Vec<bool> = sends.iter().map(|send| matches!(send, SendBuffer::Shared(_))).collect();
         assert_eq!(is_shared, [true, false, true, false]);
@@ -305,7 +305,7 @@ mod tests {
         clients.push(ClientId(1), 1, Push::Dropped(Reason::Unsubscribed, Position(3)));
         assert_eq!(output(&mut connections, 1), "*4 $11 cdc.dropped :1 $12 unsubscribed :3 ");
         let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
-        assert_eq!((connection.session.subscriptions, connection.wants_room), (1, false));
+        assert_eq!((connection.session.subscriptions, connection.output.wants_room), (1, false));
         connection.is_closed = true;
         let mut clients = pushes.to(&mut connections, &mut listed);
         clients.push(ClientId(1), 1, Push::CaughtUp(Position(3)));

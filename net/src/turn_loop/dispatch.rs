@@ -46,11 +46,11 @@ impl Core {
                 Place::Several => self.run_spread(client, index, command, spread, args),
             },
             Run::Session(run) => {
-                let Client { session, replies, .. } = client;
+                let Client { session, replies, output, .. } = client;
                 let protocol = session.protocol;
                 let mut context = SessionContext { session, server: &self.server, now_ms: self.now_ms };
                 let subscriptions = context.session.subscriptions;
-                let mut reply = Reply::new(replies.here(), protocol);
+                let mut reply = Reply::new(replies.here(output.ready()), protocol);
                 let statistics = self.server.statistics(self.id);
                 statistics.run(index, &mut reply, |reply| run(&mut context, args, reply));
                 if context.session.subscriptions < subscriptions {
@@ -270,7 +270,7 @@ impl Core {
                         run(&mut context, args.as_args(), reply);
                     }
                 });
-                client.replies.deliver(to.number, to.part, out);
+                client.replies.deliver(client.output.ready(), to.number, to.part, out);
             }
             _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),
         }

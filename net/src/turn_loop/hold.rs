@@ -153,7 +153,7 @@ impl Core {
         }
         // Before the shard is back: what has waited for it may have replies for the same connection.
         if let Some(mut connection) = connection {
-            connection.replies.deliver(to.number, to.part, out);
+            connection.deliver(to.number, to.part, out);
             list(&mut self.listed, &mut connection);
             self.connections.put(connection);
         }
@@ -233,7 +233,7 @@ impl Core {
         };
         let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
         let protocol = client.session.protocol;
-        let mut reply = Reply::new(client.replies.here(), protocol);
+        let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
         if !run_transaction(&mut context, self.id, client.session, &transaction, &mut reply) {
             self.close_for_reply(client.session);
         }

@@ -283,12 +283,12 @@ impl Core {
         let Some(connection) = self.connections.get(to.connection).filter(|connection| !connection.is_closed) else {
             return;
         };
-        connection.replies.deliver(to.number, to.part, bytes);
+        connection.deliver(to.number, to.part, bytes);
         if length > HEAVY_BYTES {
             connection.weight.note_heavy();
         }
         if length >= REMOTE_REPLY_BYTES_MIN {
-            connection.owe_acknowledgement(from, length);
+            connection.output.owe_acknowledgement(from, length);
         }
         list(&mut self.listed, connection);
     }

@@ -6,14 +6,13 @@ use super::output::list;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Flag, Run};
-use crate::connection::{Connection, Stall};
+use crate::connection::{Connection, Output, Replies, Stall};
 use crate::limits::{
     BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES,
     OUTPUT_LOOK_BYTES,
 };
 use crate::mesh::message::Asker;
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
-use crate::replies::Replies;
 use crate::resp::{Args, Lookahead, Next, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
 use crate::weight::Weight;
@@ -28,6 +27,7 @@ pub(super) struct Client<'a> {
     pub id: ConnectionId,
     pub session: &'a mut Session,
     pub replies: &'a mut Replies,
+    pub output: &'a mut Output,
     pub stall: &'a mut Option<Stall>,
     weight: Weight,
     /// Its output that is queued or being sent, bytes.
@@ -47,7 +47,7 @@ impl Client<'_> {
 
     /// Where a reply that is made here is written.
     pub fn reply(&mut self) -> Reply<'_> {
-        Reply::new(self.replies.here(), self.session.protocol)
+        Reply::new(self.replies.here(self.output.ready()), self.session.protocol)
     }
 
     /// For whom its commands run on other cores.
@@ -56,10 +56,16 @@ impl Client<'_> {
         Asker { protocol: self.session.protocol, client: self.session.client, weight: self.weight }
     }
 
+    /// The bytes of its replies that are made.
+    #[inline]
+    fn held_bytes(&self) -> usize {
+        self.output.ready_bytes() + self.replies.behind_bytes()
+    }
+
     /// The bytes of its replies, those that are on their way as far as they can be told.
     #[inline]
     fn reply_bytes(&self) -> usize {
-        self.replies.held_bytes() + self.replies.reserved_bytes()
+        self.held_bytes() + self.replies.reserved_bytes()
     }
 }
 
@@ -81,13 +87,9 @@ impl Core {
                     self.pushes.keep(std::mem::take(&mut memory));
                 }
                 if let Some(connection) = self.connections.get(connection) {
-                    if memory.capacity() > 0 {
-                        connection.spare = memory;
-                    }
-                    connection.is_sending = false;
-                    connection.unread.has_taken = true;
+                    connection.output.note_sent(memory);
                     let bytes = connection.output_bytes();
-                    self.output.count(&mut connection.unread, bytes);
+                    self.output.count(&mut connection.output.unread, bytes);
                     if result.is_err() {
                         connection.session.closing = Closing::Now;
                     }
@@ -119,13 +121,13 @@ impl Core {
     pub(super) fn count_out(&mut self, connection: &mut Connection) {
         self.forget_stranger(&mut connection.session);
         self.end_subscriptions(connection);
-        self.output.count(&mut connection.unread, 0);
+        self.output.count(&mut connection.output.unread, 0);
         self.reclaim.note_freed(connection.input.capacity());
         if connection.session.client != 0 {
             self.clients -= 1;
             self.server.dismiss_client();
         }
-        if connection.replies.waiting() > 0 || !connection.unacknowledged.is_empty() {
+        if connection.replies.waiting() > 0 || !connection.output.unacknowledged.is_empty() {
             self.tell_closed(connection.id);
         }
     }
@@ -154,7 +156,7 @@ impl Core {
         {
             self.reclaim.note_freed(held);
             tracing::warn!(client = connection.session.client, "a client is disconnected: {error}");
-            Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::err(&error));
+            connection.reply().error(error_text::err(&error));
             connection.session.closing = Closing::AfterReplies;
         }
         if connection.stall.is_some() && !connection.is_paused && connection.pending_input() > INPUT_PAUSE_BYTES {
@@ -228,13 +230,14 @@ impl Core {
 
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
     fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
-        let queued_bytes = connection.queued_or_sending_bytes();
-        let Connection { id, session, parser, replies, stall, weight, .. } = connection;
-        let (counted_bytes, spent) = (replies.held_bytes(), self.budget.spent());
+        let queued_bytes = connection.output.queued_or_sending_bytes();
+        let Connection { id, session, parser, replies, output, stall, weight, .. } = connection;
+        let (counted_bytes, spent) = (output.ready_bytes() + replies.behind_bytes(), self.budget.spent());
         let mut client = Client {
             id: *id,
             session,
             replies,
+            output,
             stall,
             weight: weight.now(),
             queued_bytes,
@@ -291,16 +294,16 @@ impl Core {
             }
         }
         self.ahead = ahead;
-        let made = client.replies.held_bytes().saturating_sub(counted_bytes);
+        let made = client.held_bytes().saturating_sub(counted_bytes);
         if at + made > HEAVY_BYTES || self.budget.spent() - spent > HEAVY_TIME {
             weight.note_heavy();
         }
-        self.budget.spend(client.replies.held_bytes().saturating_sub(client.counted_bytes));
+        self.budget.spend(client.held_bytes().saturating_sub(client.counted_bytes));
         if client.session.authenticated == client.session.stranger_since.is_some() {
             self.note_authentication(client.id, client.session);
         }
         if client.session.stranger_since.is_some() {
-            self.ends_for_bytes(client.session, client.replies.held_bytes());
+            self.ends_for_bytes(client.session, client.held_bytes());
         }
         at
     }
@@ -315,7 +318,7 @@ impl Core {
     /// Counts a client's output, and stalls it where that is too much.
     #[cold]
     fn count_replies(&mut self, client: &mut Client<'_>) {
-        let held = client.replies.held_bytes();
+        let held = client.held_bytes();
         self.budget.spend(held.saturating_sub(client.counted_bytes));
         client.counted_bytes = held;
         // What is held behind a reply that is still on its way cannot be sent before that one has come.

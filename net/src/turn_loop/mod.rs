@@ -318,7 +318,7 @@ impl Core {
             return;
         }
         if let Some(connection) = self.connections.get(to.connection) {
-            connection.replies.deliver(to.number, to.part, bytes);
+            connection.deliver(to.number, to.part, bytes);
             output::list(&mut self.listed, connection);
         }
     }

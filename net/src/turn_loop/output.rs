@@ -47,15 +47,15 @@ impl Core {
         if connection.is_closed {
             return false;
         }
-        if !connection.is_sending && !connection.has_nothing_to_send() {
-            if self.budget.may_send(connection.next_send_copied_bytes()) {
-                self.begin_send(ops, connection);
+        if !connection.output.is_sending() && !connection.output.is_drained() {
+            if self.budget.may_send(connection.output.next_copied_bytes()) {
+                connection.output.send(ops, connection.id);
             } else {
                 // Behind those that have waited for a turn already.
                 list(&mut self.listed, connection);
             }
         }
-        connection.cut_sends();
+        connection.output.cut_sends();
         self.count_output(connection);
         let (bytes, level) = (connection.output_bytes(), self.output.level());
         let is_over = match connection.stall {
@@ -83,20 +83,13 @@ impl Core {
         if connection.is_finished() {
             self.close(ops, connection);
         }
-        let has_room = connection.wants_room && !self.pushes.is_full(connection);
+        let has_room = connection.output.wants_room && !self.pushes.is_full(connection);
         if has_room {
-            connection.wants_room = false;
+            connection.output.wants_room = false;
             self.hub.note_room(client_of(connection.id));
         }
         // The net ring may know already that the send is over, and tells only who asks.
-        has_room || (connection.is_sending && connection.waits_for_sent() && ops.has_unreported_sends())
-    }
-
-    fn begin_send(&self, ops: &mut NetOps, connection: &mut Connection) {
-        if let Some(buffer) = connection.next_send() {
-            connection.sending_bytes = buffer.len();
-            connection.is_sending = ops.send(connection.id, buffer).is_ok();
-        }
+        has_room || (connection.output.is_sending() && connection.waits_for_sent() && ops.has_unreported_sends())
     }
 
     /// Closes a connection, whatever is still to be sent.

@@ -71,7 +71,7 @@ impl Core {
             self.server.memory.note_refused();
             connection.input = Vec::new();
             connection.input_start = 0;
-            Reply::new(connection.replies.here(), connection.session.protocol).error(error_text::OUT_OF_MEMORY);
+            connection.reply().error(error_text::OUT_OF_MEMORY);
             connection.session.closing = Closing::AfterReplies;
             return false;
         }

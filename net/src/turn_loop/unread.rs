@@ -22,7 +22,7 @@ impl Core {
     #[inline]
     pub(super) fn count_output(&mut self, connection: &mut Connection) {
         let bytes = connection.output_bytes();
-        self.output.count(&mut connection.unread, bytes);
+        self.output.count(&mut connection.output.unread, bytes);
     }
 
     /// Acknowledges to other cores what the client has room for, and has the connection watched where its commands wait
@@ -30,18 +30,18 @@ impl Core {
     #[inline]
     pub(super) fn settle_output(&mut self, connection: &mut Connection) {
         // What waits behind a reply of another core does not count: that reply may be one that waits for this.
-        if !connection.unacknowledged.is_empty() && connection.unsent_bytes() <= self.output.level() {
+        if !connection.output.unacknowledged.is_empty() && connection.output.unsent_bytes() <= self.output.level() {
             self.acknowledge(connection);
         }
-        if connection.is_stalled_by_output() && !connection.unread.is_watched {
-            connection.unread.is_watched = true;
+        if connection.is_stalled_by_output() && !connection.output.unread.is_watched {
+            connection.output.unread.is_watched = true;
             self.watched.push(connection.id);
             self.server.tell(self.id, Stat::StalledClients, self.watched.len() as u64);
         }
     }
 
     fn acknowledge(&mut self, connection: &mut Connection) {
-        for (core, bytes) in std::mem::take(&mut connection.unacknowledged) {
+        for (core, bytes) in std::mem::take(&mut connection.output.unacknowledged) {
             self.outbound(core).push(Message::Acknowledged { connection: connection.id, bytes });
         }
     }
@@ -91,10 +91,10 @@ impl Core {
         watched.retain(|&id| {
             let Some(connection) = connections.get(id).filter(|connection| !connection.is_closed) else { return false };
             if !connection.is_stalled_by_output() {
-                connection.unread.end_watch();
+                connection.output.unread.end_watch();
                 return false;
             }
-            let idle = connection.unread.idle_for(ops.taken_bytes(id), now);
+            let idle = connection.output.unread.idle_for(ops.taken_bytes(id), now);
             if idle >= patience {
                 let (client, bytes) = (connection.session.client, connection.output_bytes());
                 let address = connection.session.peer.map(|address| address.to_string()).unwrap_or_default();

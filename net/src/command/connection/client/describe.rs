@@ -16,7 +16,7 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
         Some(transaction) => (transaction.len() as i64, transaction.bytes()),
         None => (-1, 0),
     };
-    let buffer = connection.spare.capacity();
+    let buffer = connection.output.spare_bytes();
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub=0 ssub=0 multi={queued} \
          qbuf={} qbuf-free={} argv-mem=0 multi-mem={queued_bytes} rbs={buffer} rbp={buffer} obl={} oll=0 omem={held} \
@@ -37,9 +37,9 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
         session.subscriptions,
         connection.pending_input(),
         connection.input.capacity() - connection.input.len(),
-        connection.replies.ready().len(),
+        connection.output.ready_bytes(),
         size_of::<Connection>() + connection.input.capacity() + buffer + queued_bytes + held,
-        if connection.is_sending { "rw" } else { "r" },
+        if connection.output.is_sending() { "rw" } else { "r" },
         session.last_command.trim_end_matches('|'),
         if session.protocol == Protocol::Resp3 { 3 } else { 2 },
         text(&session.library.0),

@@ -27,7 +27,6 @@ enum Place {
 /// The replies of one connection.
 #[derive(Default)]
 pub struct Replies {
-    ready: Vec<u8>,
     places: VecDeque<Place>,
     /// The bytes of all `Here` places, in order, from `held_start` on.
     held: Vec<u8>,
@@ -48,24 +47,17 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Where a reply that is made here is written.
+    /// Where a reply that is made here is written; `ready` is where whole messages are appended that may leave.
     #[inline]
-    pub fn here(&mut self) -> &mut Vec<u8> {
+    pub fn here<'a>(&'a mut self, ready: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
         match self.places.back() {
-            None => &mut self.ready,
+            None => ready,
             Some(Place::Here(_)) => &mut self.held,
             Some(Place::Came(_) | Place::Waiting | Place::Gathering(_)) => {
                 self.places.push_back(Place::Here(0));
                 &mut self.held
             }
         }
-    }
-
-    /// Where a push is written: it leaves with what is ready, before replies that are still on their way. There are
-    /// only whole replies in it, so a push never comes inside one.
-    #[inline]
-    pub fn push_buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.ready
     }
 
     /// Keeps the place of a reply that comes later; answers its number.
@@ -97,11 +89,11 @@ impl Replies {
     /// Puts a reply, or a part of one, into its place. A number whose place is gone is ignored. Bytes that are owned are
     /// moved where that is possible, all others are copied.
     #[inline]
-    pub fn deliver<'a>(&mut self, number: u64, part: u16, bytes: impl Into<Cow<'a, [u8]>>) {
-        self.put(number, part, bytes.into());
+    pub fn deliver<'a>(&mut self, ready: &mut Vec<u8>, number: u64, part: u16, bytes: impl Into<Cow<'a, [u8]>>) {
+        self.put(ready, number, part, bytes.into());
     }
 
-    fn put(&mut self, number: u64, part: u16, bytes: Cow<'_, [u8]>) {
+    fn put(&mut self, ready: &mut Vec<u8>, number: u64, part: u16, bytes: Cow<'_, [u8]>) {
         let Some(index) = number.checked_sub(self.first).map(|index| index as usize) else { return };
         let Some(place) = self.places.get_mut(index) else { return };
         let whole = match place {
@@ -122,12 +114,12 @@ impl Replies {
         }
         if index == 0 {
             match whole {
-                Cow::Owned(whole) if self.ready.is_empty() => self.ready = whole,
-                whole => self.ready.extend_from_slice(&whole),
+                Cow::Owned(whole) if ready.is_empty() => *ready = whole,
+                whole => ready.extend_from_slice(&whole),
             }
             self.places.pop_front();
             self.first += 1;
-            self.release();
+            self.release(ready);
         } else {
             self.came_bytes += whole.len();
             *place = Place::Came(whole.into_owned());
@@ -135,21 +127,21 @@ impl Replies {
     }
 
     /// Makes ready what stands at the front and is there.
-    fn release(&mut self) {
+    fn release(&mut self, ready: &mut Vec<u8>) {
         loop {
             match self.places.front_mut() {
                 Some(&mut Place::Here(closed)) => {
                     self.closed_bytes -= closed;
                     let count = if self.places.len() == 1 { self.open_bytes() } else { closed };
-                    self.ready.extend_from_slice(&self.held[self.held_start..][..count]);
+                    ready.extend_from_slice(&self.held[self.held_start..][..count]);
                     self.held_start += count;
                 }
                 Some(Place::Came(bytes)) => {
                     self.came_bytes -= bytes.len();
-                    if self.ready.is_empty() {
-                        self.ready = std::mem::take(bytes);
+                    if ready.is_empty() {
+                        *ready = std::mem::take(bytes);
                     } else {
-                        self.ready.append(bytes);
+                        ready.append(bytes);
                     }
                 }
                 Some(Place::Waiting | Place::Gathering(_)) | None => break,
@@ -172,24 +164,6 @@ impl Replies {
     #[inline]
     pub fn waiting(&self) -> usize {
         self.waiting
-    }
-
-    /// The bytes that may leave.
-    #[inline]
-    pub fn ready(&self) -> &[u8] {
-        &self.ready
-    }
-
-    /// Takes the bytes that may leave, and leaves an empty buffer in their stead.
-    pub fn take_ready(&mut self, spare: Vec<u8>) -> Vec<u8> {
-        debug_assert!(spare.is_empty());
-        std::mem::replace(&mut self.ready, spare)
-    }
-
-    /// The bytes held for this connection, those that wait behind an unfinished reply included.
-    #[inline]
-    pub fn held_bytes(&self) -> usize {
-        self.ready.len() + self.behind_bytes()
     }
 
     /// The bytes that wait behind an unfinished reply, parts of it included.
@@ -229,23 +203,22 @@ mod tests {
 
     #[test]
     fn replies_leave_in_the_order_of_the_commands() {
-        let mut replies = Replies::default();
-        replies.here().extend_from_slice(b"a");
+        let (mut replies, mut ready) = (Replies::default(), Vec::new());
+        replies.here(&mut ready).extend_from_slice(b"a");
         let second = replies.reserve();
-        replies.here().extend_from_slice(b"c");
+        replies.here(&mut ready).extend_from_slice(b"c");
         let fourth = replies.reserve_gather(Gather::new(Merge::Sum, Protocol::Resp2, 2, Vec::new()));
-        replies.here().extend_from_slice(b"e");
-        assert_eq!((replies.ready(), replies.waiting()), (&b"a"[..], 2));
-        replies.deliver(fourth, 1, &b":1\r\n"[..]);
-        replies.deliver(second, 0, &b"b"[..]);
-        assert_eq!((replies.ready(), replies.waiting()), (&b"abc"[..], 1));
-        assert_eq!((replies.held_bytes(), replies.behind_bytes()), (8, 5), "a part that has come counts");
-        replies.deliver(fourth, 0, &b":2\r\n"[..]);
-        assert_eq!(replies.ready(), b"abc:3\r\ne");
-        replies.deliver(fourth, 0, &b"late"[..]);
-        replies.here().extend_from_slice(b"f");
-        assert_eq!(replies.held_bytes(), 9);
-        assert_eq!(replies.take_ready(Vec::new()), b"abc:3\r\nef");
+        replies.here(&mut ready).extend_from_slice(b"e");
+        assert_eq!((ready.as_slice(), replies.waiting()), (&b"a"[..], 2));
+        replies.deliver(&mut ready, fourth, 1, &b":1\r\n"[..]);
+        replies.deliver(&mut ready, second, 0, &b"b"[..]);
+        assert_eq!((ready.as_slice(), replies.waiting()), (&b"abc"[..], 1));
+        assert_eq!((ready.len(), replies.behind_bytes()), (3, 5), "a part that has come counts");
+        replies.deliver(&mut ready, fourth, 0, &b":2\r\n"[..]);
+        assert_eq!(&ready[..], b"abc:3\r\ne");
+        replies.deliver(&mut ready, fourth, 0, &b"late"[..]);
+        replies.here(&mut ready).extend_from_slice(b"f");
+        assert_eq!((&ready[..], replies.behind_bytes()), (&b"abc:3\r\nef"[..], 0));
     }
 
     proptest! {
@@ -254,13 +227,15 @@ mod tests {
             // Answered here, with so many bytes; or elsewhere. Then a reply of those on their way comes, or none.
             steps in proptest::collection::vec((proptest::option::of(0usize..5), proptest::option::of(any::<prop::sample::Index>())), 0..60),
         ) {
-            let (mut replies, mut waiting, mut wanted, mut sent) = (Replies::default(), Vec::new(), Vec::new(), Vec::new());
-            let deliver = |replies: &mut Replies, (number, reply): (u64, u8)| replies.deliver(number, 0, &[reply][..]);
+            let (mut replies, mut waiting, mut wanted, mut ready) = (Replies::default(), Vec::new(), Vec::new(), Vec::new());
+            let deliver = |replies: &mut Replies, ready: &mut Vec<u8>, (number, reply): (u64, u8)| {
+                replies.deliver(ready, number, 0, &[reply][..]);
+            };
             for (n, (here, arrival)) in steps.iter().enumerate() {
                 let reply = n as u8;
                 match here {
                     Some(bytes) => {
-                        replies.here().extend(std::iter::repeat_n(reply, *bytes));
+                        replies.here(&mut ready).extend(std::iter::repeat_n(reply, *bytes));
                         wanted.extend(std::iter::repeat_n(reply, *bytes));
                     }
                     None => {
@@ -269,36 +244,35 @@ mod tests {
                     }
                 }
                 if let (Some(arrival), false) = (arrival, waiting.is_empty()) {
-                    deliver(&mut replies, waiting.swap_remove(arrival.index(waiting.len())));
+                    let arrived = waiting.swap_remove(arrival.index(waiting.len()));
+                    deliver(&mut replies, &mut ready, arrived);
                 }
                 prop_assert_eq!(replies.waiting(), waiting.len());
-                prop_assert_eq!(sent.len() + replies.held_bytes() + waiting.len(), wanted.len());
-                sent.extend(replies.take_ready(Vec::new()));
-                prop_assert_eq!(&sent[..], &wanted[..sent.len()]);
+                prop_assert_eq!(ready.len() + replies.behind_bytes() + waiting.len(), wanted.len());
+                prop_assert_eq!(&ready[..], &wanted[..ready.len()]);
             }
-            waiting.drain(..).rev().for_each(|one| deliver(&mut replies, one));
-            sent.extend(replies.take_ready(Vec::new()));
-            prop_assert_eq!(sent, wanted);
-            prop_assert_eq!((replies.held_bytes(), replies.closed_bytes), (0, 0));
+            waiting.drain(..).rev().for_each(|one| deliver(&mut replies, &mut ready, one));
+            prop_assert_eq!(ready, wanted);
+            prop_assert_eq!((replies.behind_bytes(), replies.closed_bytes), (0, 0));
         }
     }
 
     #[test]
     fn large_replies_from_elsewhere_are_asked_for_a_few_at_a_time() {
-        let mut replies = Replies::default();
+        let (mut replies, mut ready) = (Replies::default(), Vec::new());
         let mut numbers = Vec::new();
         while replies.may_forward(10) {
             numbers.push(replies.reserve());
         }
         assert_eq!(numbers.len(), PIPELINE_START);
         let large = vec![b'x'; REMOTE_REPLIES_BYTES / 2];
-        numbers.drain(..).for_each(|number| replies.deliver(number, 0, &large));
-        assert_eq!(replies.held_bytes(), PIPELINE_START * large.len());
+        numbers.drain(..).for_each(|number| replies.deliver(&mut ready, number, 0, &large));
+        assert_eq!(ready.len(), PIPELINE_START * large.len());
         while replies.may_forward(10) {
             numbers.push(replies.reserve());
         }
         assert_eq!(numbers.len(), 2);
-        numbers.drain(..).for_each(|number| replies.deliver(number, 0, &b"+OK\r\n"[..]));
+        numbers.drain(..).for_each(|number| replies.deliver(&mut ready, number, 0, &b"+OK\r\n"[..]));
         assert!(replies.may_forward(FORWARDED_BYTES_MAX * 2), "one long command may always go");
         replies.reserve();
         assert!(!replies.may_forward(1));
