@@ -1,8 +1,8 @@
 //! The contexts in which commands run.
 
 use crate::connection::Connections;
+use crate::delivery::Recipients;
 use crate::groups::Groups;
-use crate::push::Clients;
 use crate::server::Server;
 use crate::session::Session;
 use keytide_engine::filter::{FilterError, Pattern};
@@ -70,7 +70,7 @@ pub struct SubscriptionContext<'a, 'c> {
     /// The merged history of all shards.
     pub history: &'a History,
     /// The delivery of their messages.
-    pub outlet: &'a mut Clients<'c>,
+    pub outlet: &'a mut Recipients<'c>,
     /// The client, as the hub identifies it.
     pub client: ClientId,
     /// The command's state from earlier runs.

@@ -10,10 +10,12 @@ pub use table::Connections;
 
 use crate::limits::INPUT_COUNTED_BYTES;
 use crate::net_ring::ConnectionId;
+use crate::protocol::Encoding;
 use crate::resp::{Parser, ParserLimits, Reply};
 use crate::session::{Closing, Session};
 use crate::weight::ClientWeight;
 use keytide_engine::account::{OverLimit, Share};
+use keytide_engine::subscription::ClientId;
 use std::borrow::Cow;
 
 /// One connection of this core.
@@ -36,8 +38,10 @@ pub struct Connection {
     pub output: Output,
     /// Why none of its commands run.
     pub stall: Option<Stall>,
+    /// Its subscriber, since its first subscription.
+    pub subscriber: Option<ClientId>,
     /// Whether it is on the core's list of connections to look at before the turn ends.
-    pub is_listed: bool,
+    is_listed: bool,
     /// Whether receiving is paused.
     pub is_paused: bool,
     /// How much its last commands took.
@@ -76,6 +80,7 @@ impl Connection {
             replies: Replies::default(),
             output: Output::default(),
             stall: None,
+            subscriber: None,
             is_listed: false,
             is_paused: false,
             weight: ClientWeight::default(),
@@ -112,6 +117,27 @@ impl Connection {
     /// The bytes of input that wait.
     pub fn pending_input(&self) -> usize {
         self.input.len() - self.input_start
+    }
+
+    /// Puts it on the core's list of connections to look at before the turn ends, once.
+    #[inline]
+    pub fn list(&mut self, listed: &mut Vec<ConnectionId>) {
+        if !self.is_listed {
+            self.is_listed = true;
+            listed.push(self.id);
+        }
+    }
+
+    /// Notes that it was taken off that list.
+    #[inline]
+    pub fn note_unlisted(&mut self) {
+        self.is_listed = false;
+    }
+
+    /// What messages to it are encoded as.
+    #[inline]
+    pub fn encoding(&self) -> Encoding {
+        Encoding::Resp(self.session.protocol)
     }
 
     /// The bytes of output that the client has not taken, but for replies that are still on their way.

@@ -7,6 +7,7 @@
 //! | [`protocol_error`] | the errors that end a connection |
 //! | [`lookahead`] | the next commands of a connection, parsed before the first of them runs |
 //! | [`inline`] | inline commands: words, quotes, escapes |
+//! | [`push`] | the messages of subscriptions |
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
 //! | `short` | the short lengths of nearly all commands |
@@ -18,6 +19,7 @@ pub mod inline;
 pub mod lookahead;
 pub mod parse;
 pub mod protocol_error;
+pub mod push;
 pub mod reply;
 mod short;
 pub mod split;

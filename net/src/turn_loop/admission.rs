@@ -2,7 +2,6 @@
 //! long as it stays within the bounds of strangers.
 
 use super::Core;
-use super::output::list;
 use crate::connection::Connection;
 use crate::limits::UNAUTHENTICATED_BYTES_MAX;
 use crate::net_ring::{ConnectionId, NetOps};
@@ -43,7 +42,7 @@ impl Core {
         }
         let mut connection = Connection::new(id, session, limits, self.server.accounts.input.share());
         self.clients += 1;
-        list(&mut self.listed, &mut connection);
+        connection.list(&mut self.listed);
         if let Some(mut closed) = self.connections.insert(connection) {
             self.count_out(&mut closed);
         }
@@ -81,7 +80,7 @@ impl Core {
         let Some(mut connection) = self.connections.take(id) else { return };
         connection.session.closing = Closing::Now;
         self.forget_stranger(&mut connection.session);
-        list(&mut self.listed, &mut connection);
+        connection.list(&mut self.listed);
         self.connections.put(connection);
     }
 

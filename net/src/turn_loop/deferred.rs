@@ -11,7 +11,6 @@ use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress
 use crate::limits::DEFERRED_TURN_NS;
 use crate::mesh::message::{Message, ReplyTo};
 use crate::net_ring::ConnectionId;
-use crate::push::client_of;
 use crate::resp::{OwnedArgs, Protocol, Reply};
 use crate::server::Stat;
 use keytide_engine::position::{Position, ShardId};
@@ -181,7 +180,7 @@ impl Core {
     }
 
     fn run_one(&mut self, id: CommandId, deferred: &mut Deferred, out: &mut Vec<u8>) -> Progress {
-        let Core { history, groups, hub, pushes, connections, listed, server, now_ms, steady_ms, .. } = self;
+        let Core { history, groups, hub, delivery, connections, listed, server, now_ms, steady_ms, .. } = self;
         let (now_ms, steady_ms) = (*now_ms, *steady_ms);
         let mut reply = Reply::new(out, deferred.protocol);
         let changes_groups = deferred.changes_groups();
@@ -196,12 +195,9 @@ impl Core {
                 run(&mut HistoryContext { history, state, server, now_ms }, args, &mut reply)
             }
             Run::Subscription(run) => {
-                let mut outlet = pushes.to(connections, listed);
-                let client = client_of(deferred.to.connection);
-                // Of a client that has gone meanwhile nobody would end the subscription.
-                if !outlet.is_open(client) {
-                    return Progress::Done;
-                }
+                let mut outlet = delivery.to(connections, listed);
+                // If its connection has closed meanwhile nobody would end the subscription.
+                let Some(client) = outlet.subscriber_of(deferred.to.connection) else { return Progress::Done };
                 run(
                     &mut SubscriptionContext { hub, history, outlet: &mut outlet, client, state, server },
                     args,

@@ -10,7 +10,6 @@ use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
 use crate::mesh::message::{ReplyTo, Request};
-use crate::push::client_of;
 use crate::resp::{Args, OwnedArgs, Reply};
 use keytide_engine::error::Refusal;
 use keytide_engine::limits::{change_bytes_max, turn_bytes_due};
@@ -46,15 +45,17 @@ impl Core {
                 Place::Several => self.run_spread(client, index, command, spread, args),
             },
             Run::Session(run) => {
-                let Client { session, replies, output, .. } = client;
+                let Client { session, replies, output, subscriber, .. } = client;
                 let protocol = session.protocol;
                 let mut context = SessionContext { session, server: &self.server, now_ms: self.now_ms };
                 let subscriptions = context.session.subscriptions;
                 let mut reply = Reply::new(replies.here(output.ready()), protocol);
                 let statistics = self.server.statistics(self.id);
                 statistics.run(index, &mut reply, |reply| run(&mut context, args, reply));
-                if context.session.subscriptions < subscriptions {
-                    self.hub.close_client(client_of(client.id));
+                if context.session.subscriptions < subscriptions
+                    && let Some(subscriber) = *subscriber
+                {
+                    self.hub.close_client(subscriber);
                 }
                 true
             }

@@ -7,7 +7,6 @@
 
 use super::Core;
 use super::input::Client;
-use super::output::list;
 use super::room::are_refused;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::{Step, Transaction};
@@ -154,7 +153,7 @@ impl Core {
         // Before the shard is back: what has waited for it may have replies for the same connection.
         if let Some(mut connection) = connection {
             connection.deliver(to.number, to.part, out);
-            list(&mut self.listed, &mut connection);
+            connection.list(&mut self.listed);
             self.connections.put(connection);
         }
         for shard in held {

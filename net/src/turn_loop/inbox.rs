@@ -6,7 +6,6 @@
 
 use super::Core;
 use super::budget::Part;
-use super::output::list;
 use super::room::is_refused;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{CoreContext, KeysContext, Run};
@@ -290,7 +289,7 @@ impl Core {
         if length >= REMOTE_REPLY_BYTES_MIN {
             connection.output.owe_acknowledgement(from, length);
         }
-        list(&mut self.listed, connection);
+        connection.list(&mut self.listed);
     }
 
     /// Ends what there is here of a connection of another core that is closed. What it has asked to change is changed.
@@ -348,7 +347,7 @@ impl Core {
                 // It may have ended some of them.
                 self.connections.iter().for_each(|connection| {
                     if connection.is_finished() {
-                        list(&mut self.listed, connection);
+                        connection.list(&mut self.listed);
                     }
                 });
                 self.deliver(from, to, &out);

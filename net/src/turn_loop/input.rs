@@ -2,7 +2,6 @@
 
 use super::Core;
 use super::budget::Part;
-use super::output::list;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Flag, Run};
@@ -19,6 +18,7 @@ use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
+use keytide_engine::subscription::ClientId;
 use keytide_engine::system_stream::is_computed;
 use std::borrow::Cow;
 
@@ -30,6 +30,8 @@ pub(super) struct Client<'a> {
     pub output: &'a mut Output,
     pub stall: &'a mut Option<Stall>,
     weight: Weight,
+    /// Its subscriber, where it has one.
+    pub subscriber: Option<ClientId>,
     /// Its output that is queued or being sent, bytes.
     queued_bytes: usize,
     /// How many bytes of replies it had when they were counted last.
@@ -84,7 +86,7 @@ impl Core {
                 memory.clear();
                 if memory.capacity() > BUFFER_KEEP_BYTES {
                     self.reclaim.note_freed(memory.capacity());
-                    self.pushes.keep(std::mem::take(&mut memory));
+                    self.delivery.keep(std::mem::take(&mut memory));
                 }
                 if let Some(connection) = self.connections.get(connection) {
                     connection.output.note_sent(memory);
@@ -94,7 +96,7 @@ impl Core {
                         connection.session.closing = Closing::Now;
                     }
                     if connection.waits_for_sent() {
-                        list(&mut self.listed, connection);
+                        connection.list(&mut self.listed);
                     }
                 }
             }
@@ -104,7 +106,7 @@ impl Core {
                     if let EndReason::Error(_) = reason {
                         connection.session.closing = Closing::Now;
                     }
-                    list(&mut self.listed, connection);
+                    connection.list(&mut self.listed);
                     self.give_up_waiting(id);
                 }
             }
@@ -163,7 +165,7 @@ impl Core {
             connection.is_paused = true;
             ops.pause_receive(id);
         }
-        list(&mut self.listed, &mut connection);
+        connection.list(&mut self.listed);
         self.connections.put(connection);
     }
 
@@ -196,7 +198,7 @@ impl Core {
                 self.run_input(&mut connection);
             }
         }
-        list(&mut self.listed, &mut connection);
+        connection.list(&mut self.listed);
         self.connections.put(connection);
     }
 
@@ -231,7 +233,7 @@ impl Core {
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
     fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
         let queued_bytes = connection.output.queued_or_sending_bytes();
-        let Connection { id, session, parser, replies, output, stall, weight, .. } = connection;
+        let Connection { id, session, parser, replies, output, stall, weight, subscriber, .. } = connection;
         let (counted_bytes, spent) = (output.ready_bytes() + replies.behind_bytes(), self.budget.spent());
         let mut client = Client {
             id: *id,
@@ -240,6 +242,7 @@ impl Core {
             output,
             stall,
             weight: weight.now(),
+            subscriber: *subscriber,
             queued_bytes,
             counted_bytes,
             look_at_bytes: 0,

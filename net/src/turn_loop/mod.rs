@@ -28,10 +28,10 @@ mod subscriptions;
 mod unread;
 mod waits;
 
-pub(crate) use output::list;
 pub use run::{CoreError, run};
 
 use crate::connection::Connections;
+use crate::delivery::Delivery;
 use crate::groups::Groups;
 use crate::limits::TURN_EVENTS;
 use crate::mesh::credit::Credit;
@@ -39,7 +39,6 @@ use crate::mesh::message::{Batch, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetOps, NetRing};
 use crate::paced::Paced;
-use crate::push::Pushes;
 use crate::rate::Rate;
 use crate::reading_time::ReadingTime;
 use crate::resp::Lookahead;
@@ -78,8 +77,8 @@ pub struct Core {
     hub: Hub,
     /// Which of all cores' subscriptions want what this core's shard records.
     fanout: Fanout,
-    /// What it takes to tell them.
-    pushes: Pushes,
+    /// How their messages reach connections.
+    delivery: Delivery,
     /// How long they may read the history.
     reading_time: ReadingTime,
     /// From when on those who are live are told what has happened since they were told last.
@@ -180,7 +179,7 @@ impl Core {
             hub: Hub::new(&server.rings(), server.config.subscriptions)
                 .with_account(server.accounts.subscriptions.clone()),
             fanout: Fanout::new(id, server.shards()),
-            pushes: Pushes::new(server.config.push_buffer_bytes),
+            delivery: Delivery::new(server.config.push_buffer_bytes),
             reading_time: ReadingTime::default(),
             tell_from: Instant::now(),
             ahead: Lookahead::default(),
@@ -319,7 +318,7 @@ impl Core {
         }
         if let Some(connection) = self.connections.get(to.connection) {
             connection.deliver(to.number, to.part, bytes);
-            output::list(&mut self.listed, connection);
+            connection.list(&mut self.listed);
         }
     }
 

@@ -2,18 +2,8 @@
 
 use super::Core;
 use crate::connection::{Connection, Stall};
-use crate::net_ring::{ConnectionId, NetOps};
-use crate::push::client_of;
+use crate::net_ring::NetOps;
 use keytide_engine::position::ShardId;
-
-/// Puts a connection on the list of those to look at before the turn ends.
-#[inline]
-pub(crate) fn list(listed: &mut Vec<ConnectionId>, connection: &mut Connection) {
-    if !connection.is_listed {
-        connection.is_listed = true;
-        listed.push(connection.id);
-    }
-}
 
 impl Core {
     /// Sends what may leave. Tells whether there is another turn to take at once.
@@ -22,7 +12,7 @@ impl Core {
         let listed = std::mem::take(&mut self.listed);
         for &id in &listed {
             let Some(mut connection) = self.connections.take(id) else { continue };
-            connection.is_listed = false;
+            connection.note_unlisted();
             work |= self.settle(ops, &mut connection);
             self.connections.put(connection);
         }
@@ -52,7 +42,7 @@ impl Core {
                 connection.output.send(ops, connection.id);
             } else {
                 // Behind those that have waited for a turn already.
-                list(&mut self.listed, connection);
+                connection.list(&mut self.listed);
             }
         }
         connection.output.cut_sends();
@@ -83,10 +73,12 @@ impl Core {
         if connection.is_finished() {
             self.close(ops, connection);
         }
-        let has_room = connection.output.wants_room && !self.pushes.is_full(connection);
+        let has_room = connection.output.wants_room && !self.delivery.is_full(&connection.output);
         if has_room {
             connection.output.wants_room = false;
-            self.hub.note_room(client_of(connection.id));
+            if let Some(subscriber) = connection.subscriber {
+                self.hub.note_room(subscriber);
+            }
         }
         // The net ring may know already that the send is over, and tells only who asks.
         has_room || (connection.output.is_sending() && connection.waits_for_sent() && ops.has_unreported_sends())
@@ -102,14 +94,16 @@ impl Core {
     /// Ends all subscriptions of a connection that is being closed.
     pub(super) fn end_subscriptions(&mut self, connection: &mut Connection) {
         connection.session.subscriptions = 0;
-        // Who has ended all of them itself is still known, for their numbers are not given again.
-        self.hub.close_client(client_of(connection.id));
+        if let Some(subscriber) = connection.subscriber.take() {
+            self.hub.close_client(subscriber);
+            self.delivery.subscribers.remove(subscriber);
+        }
     }
 
     /// Tells subscribers that the server stops. In every turn of a stopping core, for commands still run.
     pub(super) fn drop_subscriptions(&mut self) {
         if self.server.is_stopping() {
-            self.hub.shut_down(&mut self.pushes.to(&mut self.connections, &mut self.listed));
+            self.hub.shut_down(&mut self.delivery.to(&mut self.connections, &mut self.listed));
         }
     }
 }

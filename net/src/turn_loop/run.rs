@@ -289,7 +289,10 @@ impl Core {
         let is_done = after == AfterTurn::Idle
             && self.hold.is_none()
             && self.hold_queue.is_empty()
-            && self.connections.iter().all(|c| !c.output.is_sending() && (c.replies.waiting() == 0 || c.stall.is_some()));
+            && self
+                .connections
+                .iter()
+                .all(|c| !c.output.is_sending() && (c.replies.waiting() == 0 || c.stall.is_some()));
         if is_done && !self.is_through {
             self.is_through = true;
             self.server.note_through();

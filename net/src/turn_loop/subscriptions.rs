@@ -32,7 +32,7 @@ impl Core {
 
     /// Takes what a shard has for this core's subscriptions.
     pub(super) fn take_fanned(&mut self, shard: ShardId, batch: Box<Fanned>) {
-        self.hub.receive(shard, batch, &mut self.pushes.to(&mut self.connections, &mut self.listed));
+        self.hub.receive(shard, batch, &mut self.delivery.to(&mut self.connections, &mut self.listed));
     }
 
     /// Tells this core's subscriptions what there is for them, as far as the turn, which has `started` then, has time
@@ -43,9 +43,9 @@ impl Core {
         if self.hub.is_idle() {
             return false;
         }
-        let Core { hub, history, pushes, connections, listed, .. } = self;
+        let Core { hub, history, delivery, connections, listed, .. } = self;
         let listed_before = listed.len();
-        let mut outlet = pushes.to(connections, listed);
+        let mut outlet = delivery.to(connections, listed);
         let allowance = &mut self.reading_time;
         allowance.begin(started, worked);
         let began = Instant::now();

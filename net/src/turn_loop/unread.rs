@@ -1,7 +1,6 @@
 //! Clients that do not take their output: how much each may have, who is stalled, and who is closed for it.
 
 use super::Core;
-use super::output::list;
 use crate::connection::{Connection, Stall};
 use crate::mesh::message::Message;
 use crate::net_ring::NetOps;
@@ -61,7 +60,7 @@ impl Core {
         if self.output.look(all_bytes, client_bytes, clients_bytes) == Level::Risen {
             for id in &self.watched {
                 if let Some(connection) = self.connections.get(*id) {
-                    list(&mut self.listed, connection);
+                    connection.list(&mut self.listed);
                 }
             }
         }
@@ -83,7 +82,7 @@ impl Core {
             for connection in self.connections.iter() {
                 if connection.stall.is_none() && connection.output_bytes() > level {
                     connection.stall = Some(Stall::Output);
-                    list(&mut self.listed, connection);
+                    connection.list(&mut self.listed);
                 }
             }
         }
@@ -101,7 +100,7 @@ impl Core {
                 tracing::warn!(client, address, bytes, seconds = idle.as_secs(), "closed: it takes none of its output");
                 *output_closed += 1;
                 connection.session.closing = Closing::Now;
-                list(listed, connection);
+                connection.list(listed);
             }
             true
         });

@@ -1,7 +1,7 @@
 //! The encoding of an event: `[seq, key, op, value|nil, timestamp_ms]`, for some commands followed by `revision,
 //! meta|nil`.
 
-use crate::push::encode::{data, meta};
+use crate::resp::push::{data, meta};
 use crate::resp::{Protocol, Reply};
 use keytide_engine::group::Row;
 use keytide_engine::position::Position;

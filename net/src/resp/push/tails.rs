@@ -3,7 +3,7 @@
 //!
 //! Nothing is kept for the first: an event that one subscriber alone gets costs no copy.
 
-use super::encode::{self, Numbers};
+use super::Numbers;
 use crate::resp::{Protocol, Reply};
 use keytide_engine::position::Position;
 use keytide_engine::ring::Record;
@@ -50,7 +50,7 @@ impl Tails {
         is_shared: bool,
     ) {
         if is_shared {
-            encode::tail(&mut Reply::new(out, protocol), &mut self.numbers, record, link);
+            super::tail(&mut Reply::new(out, protocol), &mut self.numbers, record, link);
             return;
         }
         let (position, stream) = (record.position(), link.unwrap_or_default());
@@ -64,7 +64,7 @@ impl Tails {
             return;
         }
         let mark = out.len();
-        encode::tail(&mut Reply::new(out, protocol), &mut self.numbers, record, link);
+        super::tail(&mut Reply::new(out, protocol), &mut self.numbers, record, link);
         if is_known {
             let tail = &out[mark..];
             if tail.len() <= TAIL_BYTES_MAX {
@@ -89,7 +89,7 @@ fn place(position: Position, protocol: Protocol, stream: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::tests::records;
+    use super::super::tests::records;
     use super::*;
 
     #[test]
@@ -108,7 +108,12 @@ mod tests {
                     for link in [None, Some(&b"$ce-user"[..]), Some(b"$et-Set"), Some(b"$streams"), Some(b"")] {
                         let (mut told, mut encoded) = (Vec::new(), Vec::new());
                         tails.put(&mut told, protocol, record, link, false);
-                        encode::tail(&mut Reply::new(&mut encoded, protocol), &mut Numbers::default(), record, link);
+                        super::super::tail(
+                            &mut Reply::new(&mut encoded, protocol),
+                            &mut Numbers::default(),
+                            record,
+                            link,
+                        );
                         assert_eq!(told, encoded);
                     }
                 }

@@ -1,11 +1,20 @@
 //! The messages of subscriptions, in RESP3 as pushes and in RESP2 as arrays.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `running` | numbers that grow slowly |
+//! | `tails` | the part of an event's message that is the same for all subscriptions |
 
-use super::running::Running;
-use super::tails::Tails;
-use crate::resp::{Protocol, Reply};
+mod running;
+mod tails;
+
+pub use tails::Tails;
+
+use super::{Protocol, Reply};
 use keytide_engine::event::EventType;
 use keytide_engine::ring::{Record, RecordData};
 use keytide_engine::subscription::{As, Push};
+use running::Running;
 
 /// The stream of a flush, whose key is empty.
 const FLUSH_STREAM: &[u8] = b"$db";
@@ -13,8 +22,8 @@ const FLUSH_STREAM: &[u8] = b"$db";
 /// The type of a link.
 const LINK_TYPE: &[u8] = b"$>";
 
-/// Appends what a subscription tells. `tails` are those of the core; what is shared with all who are told it is not
-/// kept for others.
+/// Appends a message of the subscription `id`. `tails` are the core's; the tail of a message that is shared by all its
+/// recipients is not kept.
 pub fn push(out: &mut Vec<u8>, protocol: Protocol, tails: &mut Tails, id: u64, push: Push<'_>, is_shared: bool) {
     let mut reply = Reply::new(out, protocol);
     match push {

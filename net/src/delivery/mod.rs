@@ -1,0 +1,327 @@
+//! Delivery: the messages of this core's subscriptions, put into the outputs of its connections. Knows no protocol: the
+//! encoders are [`protocol`](crate::protocol)'s.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`subscribers`] | a subscriber is a stream of messages within a connection |
+
+pub mod subscribers;
+
+use crate::connection::{Connection, Connections, Output};
+use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES, SHARED_BYTES_AT_FIRST};
+use crate::net_ring::{ConnectionId, SharedBytes};
+use crate::protocol::{Encoders, Encoding};
+use crate::session::Closing;
+use keytide_engine::subscription::{ClientId, Outlet, Push};
+use std::rc::Rc;
+use subscribers::Subscribers;
+
+/// What a core keeps from message to message.
+pub struct Delivery {
+    /// This core's subscribers.
+    pub subscribers: Subscribers,
+    encoders: Encoders,
+    shared: SharedMessages,
+    /// Memory of large outputs that have left, for the next ones. The one that came last goes first: the CPU's caches
+    /// still hold it.
+    spares: Vec<Vec<u8>>,
+    /// A connection has room while less output than this waits to leave, in bytes.
+    buffer_bytes: usize,
+}
+
+impl Delivery {
+    /// For connections that have room while less than `buffer_bytes` bytes of output wait to leave.
+    pub fn new(buffer_bytes: usize) -> Delivery {
+        Delivery {
+            subscribers: Subscribers::default(),
+            encoders: Encoders::default(),
+            shared: SharedMessages::default(),
+            spares: Vec::new(),
+            buffer_bytes,
+        }
+    }
+
+    /// Keeps the memory of a large output that has left.
+    pub fn keep(&mut self, memory: Vec<u8>) {
+        debug_assert!(memory.is_empty());
+        if self.spares.len() < PUSH_SPARES && memory.capacity() <= PUSH_SPARE_BYTES_MAX {
+            self.spares.push(memory);
+        }
+    }
+
+    /// Bytes that several connections will hold, maybe for long: in no more memory than twice their length.
+    fn cut_to_size(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if bytes.len() >= bytes.capacity() / 2 {
+            return bytes;
+        }
+        let cut = bytes.as_slice().to_vec();
+        bytes.clear();
+        self.keep(bytes);
+        cut
+    }
+
+    /// The outlet of the hub: these connections, and the list of those with something to send.
+    pub fn to<'a>(&'a mut self, connections: &'a mut Connections, listed: &'a mut Vec<ConnectionId>) -> Recipients<'a> {
+        Recipients { connections, listed, delivery: self }
+    }
+
+    /// Whether so much output waits to leave that the connection gets no more events.
+    pub fn is_full(&self, output: &Output) -> bool {
+        output.unsent_bytes() >= self.buffer_bytes
+    }
+}
+
+/// The subscribers of one core with their connections, as the hub reaches them.
+pub struct Recipients<'a> {
+    connections: &'a mut Connections,
+    listed: &'a mut Vec<ConnectionId>,
+    delivery: &'a mut Delivery,
+}
+
+impl Recipients<'_> {
+    /// The subscriber of a connection, made with its first subscription; none where nothing can leave any more.
+    pub fn subscriber_of(&mut self, connection: ConnectionId) -> Option<ClientId> {
+        let connection = self.connections.get(connection).filter(|connection| is_open(connection))?;
+        Some(*connection.subscriber.get_or_insert_with(|| self.delivery.subscribers.add(connection.id)))
+    }
+
+    /// Counts a subscription that the client now has. Delivering its end counts it out.
+    pub fn count_in(&mut self, subscriber: ClientId) {
+        if let Some(connection) = self.connection(subscriber) {
+            connection.session.subscriptions += 1;
+        }
+    }
+
+    fn connection(&mut self, subscriber: ClientId) -> Option<&mut Connection> {
+        self.connections.get(self.delivery.subscribers.connection(subscriber)?)
+    }
+}
+
+/// Whether anything can leave through a connection.
+fn is_open(connection: &Connection) -> bool {
+    !connection.is_closed && connection.session.closing != Closing::Now
+}
+
+impl Outlet for Recipients<'_> {
+    fn has_room(&mut self, subscriber: ClientId) -> bool {
+        let buffer_bytes = self.delivery.buffer_bytes;
+        // A client that listens no more, or is about to be closed, gets what it asked for and no further events.
+        let gets_events = |connection: &&mut Connection| {
+            !connection.is_closed && !connection.has_ended && connection.session.closing == Closing::No
+        };
+        let Some(connection) = self.connection(subscriber).filter(gets_events) else { return false };
+        let is_full = connection.output.unsent_bytes() >= buffer_bytes;
+        // Never withdrawn here: another of its subscriptions may wait, which hears of room when the output is settled.
+        connection.output.wants_room |= is_full;
+        !is_full
+    }
+
+    fn push(&mut self, subscriber: ClientId, id: u64, push: Push<'_>) {
+        let Some(connection) = self.delivery.subscribers.connection(subscriber) else { return };
+        let connection = self.connections.get(connection).filter(|connection| !connection.is_closed);
+        let Some(connection) = connection else { return };
+        if let Push::Dropped(_, _) = push {
+            connection.session.subscriptions = connection.session.subscriptions.saturating_sub(1);
+        }
+        let encoding = connection.encoding();
+        // Only whole messages are ready, so a push never comes inside a reply.
+        let out = connection.output.ready();
+        if out.is_empty()
+            && let Some(spare) = self.delivery.spares.pop()
+        {
+            *out = spare;
+        }
+        self.delivery.encoders.push(out, encoding, id, push, false);
+        connection.list(self.listed);
+    }
+
+    fn begin_shared(&mut self, subscribers: &[ClientId], id: u64) {
+        let Recipients { connections, delivery, .. } = self;
+        let Delivery { shared, spares, subscribers: known, .. } = &mut **delivery;
+        shared.id = id;
+        for &subscriber in subscribers {
+            let connection = known.connection(subscriber).and_then(|id| connections.get(id));
+            let Some(connection) = connection else { continue };
+            let encoding = connection.encoding();
+            let place = shared.outputs.iter().position(|output| output.encoding == encoding).unwrap_or_else(|| {
+                let bytes = spares.pop().unwrap_or_else(|| Vec::with_capacity(SHARED_BYTES_AT_FIRST));
+                shared.outputs.push(SharedOutput { encoding, bytes, connections: Vec::new() });
+                shared.outputs.len() - 1
+            });
+            shared.outputs[place].connections.push(connection.id);
+        }
+    }
+
+    fn push_shared(&mut self, push: Push<'_>) {
+        let Delivery { shared, encoders, .. } = &mut *self.delivery;
+        for output in &mut shared.outputs {
+            encoders.push(&mut output.bytes, output.encoding, shared.id, push, true);
+        }
+    }
+
+    fn end_shared(&mut self) {
+        for output in std::mem::take(&mut self.delivery.shared.outputs) {
+            // The events that were examined may have had none for them.
+            if output.bytes.is_empty() {
+                self.delivery.keep(output.bytes);
+                continue;
+            }
+            let bytes = Rc::new(SharedBytes::from(self.delivery.cut_to_size(output.bytes)));
+            for id in output.connections {
+                let Some(connection) = self.connections.get(id) else { continue };
+                connection.output.send_shared(&bytes);
+                connection.list(self.listed);
+            }
+        }
+    }
+}
+
+/// Messages that go to several subscribers, encoded once for each encoding.
+#[derive(Default)]
+struct SharedMessages {
+    /// The number of the subscription, which is the same for all of them.
+    id: u64,
+    outputs: Vec<SharedOutput>,
+}
+
+struct SharedOutput {
+    encoding: Encoding,
+    bytes: Vec<u8>,
+    connections: Vec<ConnectionId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net_ring::SendBuffer;
+    use crate::resp::{ParserLimits, Protocol};
+    use crate::session::Session;
+    use keytide_engine::account::Account;
+    use keytide_engine::position::Position;
+    use keytide_engine::subscription::Reason;
+
+    fn connection(id: u64) -> Connection {
+        let session = Session::new(id, true, (None, None), 0);
+        Connection::new(ConnectionId::from_u64(id), session, ParserLimits::default(), Account::default().share())
+    }
+
+    /// Connections with these ids, and a subscriber of each.
+    fn connected<const N: usize>(ids: [u64; N], buffer_bytes: usize) -> (Connections, Delivery, [ClientId; N]) {
+        let (mut connections, mut delivery) = (Connections::default(), Delivery::new(buffer_bytes));
+        let subscribers = ids.map(|id| {
+            assert!(connections.insert(connection(id)).is_none());
+            let (id, mut listed) = (ConnectionId::from_u64(id), Vec::new());
+            delivery.to(&mut connections, &mut listed).subscriber_of(id).expect("it is open")
+        });
+        (connections, delivery, subscribers)
+    }
+
+    fn output(connections: &mut Connections, id: u64) -> String {
+        let connection = connections.get(ConnectionId::from_u64(id)).unwrap();
+        String::from_utf8(std::mem::take(connection.output.ready())).unwrap().replace("\r\n", " ")
+    }
+
+    #[test]
+    fn a_push_is_ready_at_once_and_in_the_encoding_of_the_moment() {
+        let (mut connections, mut delivery, [one, two]) = connected([1, 2], 100);
+        let mut listed = Vec::new();
+        let first = connections.get(ConnectionId::from_u64(1)).unwrap();
+        first.replies.reserve();
+        first.reply().simple("LATER");
+        connections.get(ConnectionId::from_u64(2)).unwrap().session.protocol = Protocol::Resp3;
+        let mut recipients = delivery.to(&mut connections, &mut listed);
+        for subscriber in [one, two, one] {
+            recipients.push(subscriber, 7, Push::CaughtUp(Position(9)));
+        }
+        assert_eq!(listed, [1, 2].map(ConnectionId::from_u64));
+        assert_eq!(output(&mut connections, 1), "*3 $12 cdc.caughtup :7 :9 *3 $12 cdc.caughtup :7 :9 ");
+        assert_eq!(output(&mut connections, 2), ">3 $12 cdc.caughtup :7 :9 ");
+    }
+
+    #[test]
+    fn there_is_room_until_so_many_bytes_wait_to_leave() {
+        let (mut connections, mut delivery, [subscriber]) = connected([1], 30);
+        let mut listed = Vec::new();
+        let id = ConnectionId::from_u64(1);
+        assert!(delivery.to(&mut connections, &mut listed).has_room(subscriber));
+        delivery.to(&mut connections, &mut listed).push(subscriber, 1, Push::Checkpoint(Position(1)));
+        assert!(!delivery.to(&mut connections, &mut listed).has_room(subscriber));
+        let connection = connections.get(id).unwrap();
+        assert!(connection.output.wants_room && connection.waits_for_sent());
+        // On its way it still counts, and once it has left no more.
+        connection.output.pretend_to_send();
+        assert!(!delivery.to(&mut connections, &mut listed).has_room(subscriber));
+        connections.get(id).unwrap().output.note_sent(Vec::new());
+        // There is room again, but who was refused has to be told: another that asks takes nothing back.
+        assert!(delivery.to(&mut connections, &mut listed).has_room(subscriber));
+        let connection = connections.get(id).unwrap();
+        assert!(connection.output.wants_room && connection.waits_for_sent());
+    }
+
+    #[test]
+    fn shared_messages_leave_in_order_with_those_of_each() {
+        let (mut connections, mut delivery, subscribers) = connected([1, 2], 1 << 20);
+        let mut listed = Vec::new();
+        let tell_both = |recipients: &mut Recipients<'_>, count: u64| {
+            recipients.begin_shared(&subscribers, 5);
+            (0..count).for_each(|n| recipients.push_shared(Push::Checkpoint(Position(n))));
+            recipients.end_shared();
+        };
+        let mut recipients = delivery.to(&mut connections, &mut listed);
+        tell_both(&mut recipients, 1);
+        recipients.push(subscribers[0], 5, Push::CaughtUp(Position(7)));
+        tell_both(&mut recipients, 2);
+        tell_both(&mut recipients, 1_000);
+        recipients.push(subscribers[0], 5, Push::CaughtUp(Position(8)));
+        let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
+        let unsent = connection.output.unsent_bytes();
+        let sends: Vec<_> = std::iter::from_fn(|| connection.output.take_next()).collect();
+        assert_eq!(sends.iter().map(|send| send.len()).sum::<usize>(), unsent);
+        assert_eq!(connection.output.unsent_bytes(), 0);
+        // A little is copied behind its own, much is not.
+        let is_shared: Vec<bool> = sends.iter().map(|send| matches!(send, SendBuffer::Shared(_))).collect();
+        assert_eq!(is_shared, [true, false, true, false]);
+        let all: Vec<u8> = sends.iter().flat_map(|send| send.iter().copied()).collect();
+        let all = String::from_utf8(all).unwrap().replace("\r\n", " ");
+        let checkpoints = |count| (0..count).map(|n| format!("*3 $14 cdc.checkpoint :5 :{n} ")).collect::<String>();
+        let caught_up = |position| format!("*3 $12 cdc.caughtup :5 :{position} ");
+        let expected = [checkpoints(1), caught_up(7), checkpoints(2), checkpoints(1_000), caught_up(8)].concat();
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn a_subscriber_of_a_connection_that_is_gone_reaches_nobody() {
+        let (mut connections, mut delivery, [old]) = connected([1 << 32 | 5], 100);
+        let mut listed = Vec::new();
+        assert!(connections.remove(ConnectionId::from_u64(1 << 32 | 5)).is_some());
+        delivery.subscribers.remove(old);
+        // Another connection in the same place, and its subscriber in the same slot.
+        let later = ConnectionId::from_u64(2 << 32 | 5);
+        assert!(connections.insert(connection(later.to_u64())).is_none());
+        let mut recipients = delivery.to(&mut connections, &mut listed);
+        let new = recipients.subscriber_of(later).expect("it is open");
+        assert!(new != old && recipients.has_room(new));
+        recipients.push(old, 1, Push::CaughtUp(Position(1)));
+        assert!(!recipients.has_room(old));
+        assert!(listed.is_empty() && output(&mut connections, 2 << 32 | 5).is_empty());
+    }
+
+    #[test]
+    fn a_client_that_is_being_closed_has_no_room_but_gets_what_it_asked_for() {
+        let (mut connections, mut delivery, [subscriber]) = connected([1], 100);
+        let mut listed = Vec::new();
+        let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
+        connection.session.closing = Closing::AfterReplies;
+        connection.session.subscriptions = 2;
+        let mut recipients = delivery.to(&mut connections, &mut listed);
+        assert!(!recipients.has_room(subscriber));
+        recipients.push(subscriber, 1, Push::Dropped(Reason::Unsubscribed, Position(3)));
+        assert_eq!(output(&mut connections, 1), "*4 $11 cdc.dropped :1 $12 unsubscribed :3 ");
+        let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
+        assert_eq!((connection.session.subscriptions, connection.output.wants_room), (1, false));
+        connection.is_closed = true;
+        let mut recipients = delivery.to(&mut connections, &mut listed);
+        recipients.push(subscriber, 1, Push::CaughtUp(Position(3)));
+        assert_eq!(output(&mut connections, 1), "");
+    }
+}
