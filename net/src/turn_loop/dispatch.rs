@@ -3,9 +3,9 @@
 use super::Core;
 use super::hold::HoldWork;
 use super::input::Client;
-use super::room::is_refused;
+use super::runner::Runner;
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{Command, Flag, Keys, KeysContext, Run, RunKeys, SessionContext, Spread, refuse};
+use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread, refuse};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
@@ -14,7 +14,6 @@ use crate::resp::{Args, OwnedArgs, Reply};
 use keytide_engine::error::Refusal;
 use keytide_engine::limits::{change_bytes_max, turn_bytes_due};
 use keytide_engine::position::ShardId;
-use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
 use std::ops::Range;
 
@@ -40,7 +39,7 @@ impl Core {
     ) -> bool {
         match command.run {
             Run::Keys { run, spread } => match self.place(command, args, first_shard) {
-                Place::Here => self.run_here(client, (index, command), run, args),
+                Place::Here => self.run_here(client, (index, run), args),
                 Place::There(shard) => self.forward(client, shard, index, args),
                 Place::Several => self.run_spread(client, index, command, spread, args),
             },
@@ -63,17 +62,15 @@ impl Core {
                 let shards = shards(args, &self.server);
                 match ShardId(shards.start) {
                     _ if shards.len() > 1 => self.ask_each(client, index, merge, shards, args),
-                    shard if shard == self.id => self.run_here(client, (index, command), run, args),
+                    shard if shard == self.id => self.run_here(client, (index, run), args),
                     shard => self.forward(client, shard, index, args),
                 }
             }
-            Run::EachShard { run, .. } if self.server.shards() == 1 => {
-                self.run_here(client, (index, command), run, args)
-            }
+            Run::EachShard { run, .. } if self.server.shards() == 1 => self.run_here(client, (index, run), args),
             Run::EachShard { merge, .. } | Run::EachCore { merge, .. } => {
                 self.ask_each(client, index, merge, 0..self.server.shards(), args)
             }
-            Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, (index, command), run, args),
+            Run::AllShards(run) if self.server.shards() == 1 => self.run_here(client, (index, run), args),
             Run::AllShards(_) => {
                 if !self.has_all_replies(client) {
                     return false;
@@ -126,21 +123,10 @@ impl Core {
 
     /// Runs a command on this core's shard.
     #[inline]
-    fn run_here(
-        &mut self,
-        client: &mut Client<'_>,
-        (index, command): (CommandIndex, &Command),
-        run: RunKeys,
-        args: Args<'_>,
-    ) -> bool {
+    fn run_here(&mut self, client: &mut Client<'_>, (index, run): (CommandIndex, RunKeys), args: Args<'_>) -> bool {
         let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
-        shard.begin_command();
-        self.server.statistics(self.id).run(index, &mut client.reply(), |reply| {
-            if !is_refused(shard, command, reply) {
-                let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
-                run(&mut context, args, reply);
-            }
-        });
+        let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+        runner.run(shard, (index, run), args, &mut client.reply());
         true
     }
 
@@ -262,15 +248,9 @@ impl Core {
         let args: OwnedArgs = args.collect();
         match (&TABLE.get(command).run, self.shard.as_deref_mut()) {
             (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
-                shard.begin_command();
                 let mut out = Vec::new();
-                self.server.statistics(core).run(command, &mut Reply::new(&mut out, protocol), |reply| {
-                    if !is_refused(shard, TABLE.get(command), reply) {
-                        let shards = Shards::One(shard);
-                        let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
-                        run(&mut context, args.as_args(), reply);
-                    }
-                });
+                let runner = Runner { server: &self.server, core, now_ms: self.now_ms };
+                runner.run(shard, (command, *run), args.as_args(), &mut Reply::new(&mut out, protocol));
                 client.replies.deliver(client.output.ready(), to.number, to.part, out);
             }
             _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),

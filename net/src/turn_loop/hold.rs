@@ -7,21 +7,16 @@
 
 use super::Core;
 use super::input::Client;
-use super::room::are_refused;
-use crate::command::table::{CommandIndex, TABLE};
-use crate::command::transaction::{Step, Transaction};
-use crate::command::{Command, KeysContext, Run, RunKeys, SessionContext};
+use super::runner::Runner;
+use crate::command::table::CommandIndex;
+use crate::command::transaction::Transaction;
 use crate::connection::Stall;
-use crate::gather::{Gather, Merge};
 use crate::mesh::message::{Message, ReplyTo};
-use crate::resp::{Args, OwnedArgs, Protocol, Reply, error_text};
-use crate::session::Session;
+use crate::resp::{OwnedArgs, Protocol, Reply};
 use crate::weight::Weight;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::shards::Shards;
-use keytide_engine::slot::shard_of;
-use std::ops::Range;
 
 /// What runs over several shards.
 pub(super) enum HoldWork {
@@ -113,34 +108,19 @@ impl Core {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, protocol);
         let mut connection = self.connections.take(to.connection);
-        let mut nobody;
-        let session = match &mut connection {
-            Some(connection) => &mut connection.session,
-            // The client has left; what it asked for is done all the same.
-            None => {
-                nobody = Session::new(0, true, (None, None), self.steady_ms);
-                &mut nobody
-            }
-        };
         // One time for all of them, whenever each has come.
         held.iter_mut().for_each(|shard| shard.set_now_ms(self.now_ms));
-        let total = self.server.shards();
-        let shards = Shards::Several { shards: &mut held, total };
-        let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
+        let shards = Shards::Several { shards: &mut held, total: self.server.shards() };
+        let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
         match &work {
-            HoldWork::Command(index, args) => {
-                let command = TABLE.get(*index);
-                context.shards.each(|shard| shard.begin_command());
-                self.server.statistics(self.id).run(*index, &mut reply, |reply| {
-                    if !are_refused(&mut context.shards, std::iter::once(command), reply) {
-                        run_one(&mut context, session, command, args.as_args(), reply);
-                    }
-                });
-            }
+            HoldWork::Command(index, args) => runner.run_over(shards, *index, args.as_args(), &mut reply),
             HoldWork::Transaction(transaction) => {
-                let is_within = run_transaction(&mut context, self.id, session, transaction, &mut reply);
-                if !is_within {
-                    self.close_for_reply(session);
+                // If the client has left, its commands run all the same.
+                let session = connection.as_mut().map(|connection| &mut connection.session);
+                if !runner.run_transaction(shards, session, transaction, &mut reply)
+                    && let Some(connection) = &mut connection
+                {
+                    self.close_for_reply(&mut connection.session);
                 }
             }
         }
@@ -179,186 +159,4 @@ impl Core {
             self.left.of(Weight::Light).push_back(id);
         }
     }
-
-    /// Keeps a command for EXEC.
-    pub(super) fn queue(&mut self, client: &mut Client<'_>, index: CommandIndex, args: Args<'_>) {
-        let Some(transaction) = &mut client.session.transaction else { return };
-        match transaction.queue(index, args) {
-            Ok(()) => client.reply().simple("QUEUED"),
-            Err(error) => client.reply().error(error_text::err(&error)),
-        }
-    }
-
-    /// MULTI, EXEC or DISCARD.
-    pub(super) fn step_transaction(&mut self, client: &mut Client<'_>, step: Step) -> bool {
-        let open = client.session.transaction.is_some();
-        match step {
-            Step::Multi if open => {
-                client.reply().error(error_text::MULTI_NESTED);
-            }
-            Step::Multi => {
-                client.session.transaction = Some(Transaction::new(&self.server.accounts.transactions));
-                client.reply().ok();
-            }
-            Step::Discard if open => {
-                client.session.transaction = None;
-                client.reply().ok();
-            }
-            Step::Discard => client.reply().error(error_text::DISCARD_WITHOUT_MULTI),
-            Step::Exec if open => return self.exec(client),
-            Step::Exec => client.reply().error(error_text::EXEC_WITHOUT_MULTI),
-        }
-        true
-    }
-
-    fn exec(&mut self, client: &mut Client<'_>) -> bool {
-        let Some(transaction) = client.session.transaction.take() else { return true };
-        if transaction.has_failed() {
-            client.reply().error(error_text::EXEC_ABORT);
-            return true;
-        }
-        let needed = self.shards_of(&transaction);
-        if needed.iter().any(|shard| *shard != self.id) {
-            if !self.has_all_replies(client) {
-                client.session.transaction = Some(transaction);
-                return false;
-            }
-            self.hold(client, HoldWork::Transaction(transaction), needed);
-            return true;
-        }
-        let Some(shard) = self.shard.as_deref_mut() else {
-            client.session.transaction = Some(transaction);
-            return self.wait_for_shard(client);
-        };
-        let mut context = KeysContext { shards: Shards::One(shard), server: &self.server, now_ms: self.now_ms };
-        let protocol = client.session.protocol;
-        let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
-        if !run_transaction(&mut context, self.id, client.session, &transaction, &mut reply) {
-            self.close_for_reply(client.session);
-        }
-        true
-    }
-
-    /// The shards that a transaction's commands work on, in ascending order.
-    fn shards_of(&self, transaction: &Transaction) -> Vec<ShardId> {
-        let total = self.server.shards();
-        let mut shards = Vec::new();
-        for (index, args) in transaction.commands() {
-            let command = TABLE.get(index);
-            match command.run {
-                Run::EachShard { .. } | Run::AllShards(_) => shards.extend((0..total).map(ShardId)),
-                Run::Shards { shards: named, .. } => shards.extend(named(args, &self.server).map(ShardId)),
-                Run::Keys { .. } => shards.extend(command.keys.of(args).map(|key| shard_of(key, total))),
-                Run::Container(_)
-                | Run::Session(_)
-                | Run::EachCore { .. }
-                | Run::History(_)
-                | Run::Subscription(_)
-                | Run::Group { .. }
-                | Run::Transaction(_) => {}
-            }
-            shards.sort_unstable();
-            shards.dedup();
-        }
-        shards
-    }
-}
-
-/// Runs a transaction on a core. False where its reply is larger than its client may leave unread: then nothing is left of the
-/// reply, though all commands have run.
-fn run_transaction(
-    context: &mut KeysContext<'_>,
-    core: ShardId,
-    session: &mut Session,
-    transaction: &Transaction,
-    reply: &mut Reply<'_>,
-) -> bool {
-    let (start, bytes_max) = (reply.len(), context.server.reply_bytes_max());
-    let mut is_within = true;
-    // What its commands record belongs together.
-    context.shards.each(|shard| shard.begin_command());
-    let commands = transaction.commands().map(|(index, _)| TABLE.get(index));
-    if are_refused(&mut context.shards, commands, reply) {
-        // EXEC itself is refused then, as Redis does it.
-        let refusal = error_text::exec_abort(reply.error_at(start).unwrap_or_default());
-        reply.truncate(start);
-        reply.error(refusal);
-        return true;
-    }
-    let server = context.server;
-    reply.array(transaction.len());
-    for (index, args) in transaction.commands() {
-        let command = TABLE.get(index);
-        context.shards.each(|shard| shard.make_room());
-        // Room was made sure of for one turn; a transaction may take several.
-        // HELLO among the commands changes the protocol of those behind it.
-        let mut reply = reply.for_protocol(session.protocol);
-        server.statistics(core).call(index);
-        server.statistics(core).run(index, &mut reply, |reply| {
-            if !are_refused(&mut context.shards, std::iter::once(command), reply) {
-                run_one(context, session, command, args, reply);
-            }
-        });
-        if reply.len() - start > bytes_max {
-            is_within = false;
-            reply.truncate(start);
-        }
-    }
-    is_within
-}
-
-/// Runs one command where all shards that it needs are at hand.
-fn run_one(
-    context: &mut KeysContext<'_>,
-    session: &mut Session,
-    command: &Command,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) {
-    match command.run {
-        Run::Keys { run, .. } | Run::AllShards(run) => run(context, args, reply),
-        // One shard's reply is whole: there is nothing to merge.
-        Run::Shards { run, .. } | Run::EachShard { run, .. } if context.server.shards() == 1 => {
-            run(context, args, reply)
-        }
-        // By now it might name more shards than are at hand: those it can do without.
-        Run::Shards { run, shards, merge } => gather(context, run, merge, shards(args, context.server), args, reply),
-        Run::EachShard { run, merge } => gather(context, run, merge, 0..context.server.shards(), args, reply),
-        Run::Session(run) => {
-            let mut context = SessionContext { session, server: context.server, now_ms: context.now_ms };
-            run(&mut context, args, reply);
-        }
-        Run::Container(_)
-        | Run::EachCore { .. }
-        | Run::History(_)
-        | Run::Subscription(_)
-        | Run::Group { .. }
-        | Run::Transaction(_) => {
-            reply.error(error_text::NOT_IN_MULTI);
-        }
-    }
-}
-
-/// Runs a command on each of these shards that is at hand, and makes one reply of the parts.
-fn gather(
-    context: &mut KeysContext<'_>,
-    run: RunKeys,
-    merge: Merge,
-    wanted: Range<u16>,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) {
-    let KeysContext { shards, server, now_ms } = context;
-    let (server, now_ms, protocol) = (*server, *now_ms, reply.protocol());
-    let mut parts = Vec::new();
-    shards.each(|shard| {
-        // In ascending order; behind one that is missing none has a part.
-        if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
-            let mut part = Vec::new();
-            let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };
-            run(&mut context, args, &mut Reply::new(&mut part, protocol));
-            parts.push(part);
-        }
-    });
-    reply.raw(&Gather::of(merge, protocol, parts));
 }

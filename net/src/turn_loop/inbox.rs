@@ -6,9 +6,9 @@
 
 use super::Core;
 use super::budget::Part;
-use super::room::is_refused;
+use super::runner::Runner;
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{CoreContext, KeysContext, Run};
+use crate::command::{CoreContext, Run};
 use crate::limits::{BATCH_BYTES, HEAVY_BYTES, HEAVY_TIME, REMOTE_REPLY_BYTES_MIN};
 use crate::mesh::LaneReceiver;
 use crate::mesh::message::{Arena, Batch, Message, ReplyTo, Request};
@@ -17,7 +17,6 @@ use crate::resp::{Args, OwnedArgs, Protocol, Reply};
 use crate::weight::{ByWeight, Weight};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
-use keytide_engine::shards::Shards;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -314,16 +313,10 @@ impl Core {
                 let Some(shard) = self.shard.as_deref_mut() else {
                     unreachable!("commands of other cores wait until the shard is back")
                 };
-                shard.begin_command();
                 let Some(outbound) = &mut self.outbound[from.0 as usize] else { return };
                 let bytes = outbound.batch().reply(to, |out| {
-                    self.server.statistics(self.id).run(index, &mut Reply::new(out, protocol), |reply| {
-                        if !is_refused(shard, TABLE.get(index), reply) {
-                            let shards = Shards::One(shard);
-                            let mut context = KeysContext { shards, server: &self.server, now_ms: self.now_ms };
-                            run(&mut context, args, reply);
-                        }
-                    });
+                    let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+                    runner.run(shard, (index, run), args, &mut Reply::new(out, protocol));
                 });
                 self.credit.note_reply((from, to.connection), bytes);
                 if bytes >= BATCH_BYTES {

@@ -23,8 +23,10 @@ mod output;
 mod reclaim;
 mod room;
 mod run;
+mod runner;
 mod snapshot;
 mod subscriptions;
+mod transaction;
 mod unread;
 mod waits;
 

@@ -1,0 +1,161 @@
+//! Running commands on shards that are at hand: the one place where a command meets a shard, whether its client asked
+//! for it here or on another core, alone, over several shards, or in a transaction.
+
+use super::room::{are_refused, is_refused};
+use crate::command::table::{CommandIndex, TABLE};
+use crate::command::transaction::Transaction;
+use crate::command::{Command, KeysContext, Run, RunKeys, SessionContext};
+use crate::gather::{Gather, Merge};
+use crate::resp::{Args, Reply, error_text};
+use crate::server::Server;
+use crate::session::Session;
+use keytide_engine::position::ShardId;
+use keytide_engine::shard::Shard;
+use keytide_engine::shards::Shards;
+use std::ops::Range;
+
+/// What a core runs commands with.
+#[derive(Clone, Copy)]
+pub(super) struct Runner<'a> {
+    pub server: &'a Server,
+    /// The core that runs them, which counts them.
+    pub core: ShardId,
+    /// The turn's time, Unix milliseconds.
+    pub now_ms: u64,
+}
+
+impl Runner<'_> {
+    /// Runs a command on the one shard that it needs.
+    #[inline]
+    pub fn run(self, shard: &mut Shard, (index, run): (CommandIndex, RunKeys), args: Args<'_>, reply: &mut Reply<'_>) {
+        shard.begin_command();
+        self.server.statistics(self.core).run(index, reply, |reply| {
+            if !is_refused(shard, TABLE.get(index), reply) {
+                run(&mut self.context(Shards::One(shard)), args, reply);
+            }
+        });
+    }
+
+    /// Runs a command over all shards that it needs.
+    pub fn run_over(self, shards: Shards<'_>, index: CommandIndex, args: Args<'_>, reply: &mut Reply<'_>) {
+        let mut context = self.context(shards);
+        context.shards.each(Shard::begin_command);
+        self.run_within(&mut context, None, index, args, reply);
+    }
+
+    /// Runs a transaction, its commands for `session` too if the client is still there. False where the reply is larger than
+    /// its client may leave unread: then nothing is left of the reply, though all commands have run.
+    pub fn run_transaction(
+        self,
+        shards: Shards<'_>,
+        mut session: Option<&mut Session>,
+        transaction: &Transaction,
+        reply: &mut Reply<'_>,
+    ) -> bool {
+        let (start, bytes_max) = (reply.len(), self.server.reply_bytes_max());
+        let mut context = self.context(shards);
+        let mut is_within = true;
+        // The records of its commands belong together.
+        context.shards.each(Shard::begin_command);
+        let commands = transaction.commands().map(|(index, _)| TABLE.get(index));
+        if are_refused(&mut context.shards, commands, reply) {
+            // EXEC itself is refused then, as Redis does it.
+            let refusal = error_text::exec_abort(reply.error_at(start).unwrap_or_default());
+            reply.truncate(start);
+            reply.error(refusal);
+            return true;
+        }
+        reply.array(transaction.len());
+        for (index, args) in transaction.commands() {
+            // The log has room for one turn; a transaction may take several.
+            context.shards.each(Shard::make_room);
+            // HELLO among the commands changes the protocol of those behind it.
+            let protocol = session.as_deref().map_or(reply.protocol(), |session| session.protocol);
+            let mut reply = reply.for_protocol(protocol);
+            self.server.statistics(self.core).call(index);
+            self.run_within(&mut context, session.as_deref_mut(), index, args, &mut reply);
+            if reply.len() - start > bytes_max {
+                is_within = false;
+                reply.truncate(start);
+            }
+        }
+        is_within
+    }
+
+    fn run_within(
+        self,
+        context: &mut KeysContext<'_>,
+        session: Option<&mut Session>,
+        index: CommandIndex,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        let command = TABLE.get(index);
+        self.server.statistics(self.core).run(index, reply, |reply| {
+            if !are_refused(&mut context.shards, std::iter::once(command), reply) {
+                run_one(context, session, command, args, reply);
+            }
+        });
+    }
+
+    fn context<'s>(&'s self, shards: Shards<'s>) -> KeysContext<'s> {
+        KeysContext { shards, server: self.server, now_ms: self.now_ms }
+    }
+}
+
+/// Runs one command where all shards that it needs are at hand.
+fn run_one(
+    context: &mut KeysContext<'_>,
+    session: Option<&mut Session>,
+    command: &Command,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) {
+    match command.run {
+        Run::Keys { run, .. } | Run::AllShards(run) => run(context, args, reply),
+        // One shard's reply is whole: there is nothing to merge.
+        Run::Shards { run, .. } | Run::EachShard { run, .. } if context.server.shards() == 1 => {
+            run(context, args, reply)
+        }
+        // By now it might name more shards than are at hand: those it can do without.
+        Run::Shards { run, shards, merge } => gather(context, run, merge, shards(args, context.server), args, reply),
+        Run::EachShard { run, merge } => gather(context, run, merge, 0..context.server.shards(), args, reply),
+        Run::Session(run) => {
+            // Without a session there is nobody to read the reply.
+            let Some(session) = session else { return };
+            run(&mut SessionContext { session, server: context.server, now_ms: context.now_ms }, args, reply);
+        }
+        Run::Container(_)
+        | Run::EachCore { .. }
+        | Run::History(_)
+        | Run::Subscription(_)
+        | Run::Group { .. }
+        | Run::Transaction(_) => {
+            reply.error(error_text::NOT_IN_MULTI);
+        }
+    }
+}
+
+/// Runs a command on each of these shards that is at hand, and makes one reply of the parts.
+fn gather(
+    context: &mut KeysContext<'_>,
+    run: RunKeys,
+    merge: Merge,
+    wanted: Range<u16>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) {
+    let KeysContext { shards, server, now_ms } = context;
+    let (server, now_ms, protocol) = (*server, *now_ms, reply.protocol());
+    let mut parts = Vec::new();
+    shards.each(|shard| {
+        // In ascending order; behind one that is missing none has a part.
+        if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
+            let mut part = Vec::new();
+            let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };
+            run(&mut context, args, &mut Reply::new(&mut part, protocol));
+            parts.push(part);
+        }
+    });
+    reply.raw(&Gather::of(merge, protocol, parts));
+}

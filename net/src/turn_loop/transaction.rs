@@ -1,0 +1,98 @@
+//! MULTI, EXEC and DISCARD: commands are kept until EXEC, which runs them here or over the shards that they need.
+
+use super::Core;
+use super::hold::HoldWork;
+use super::input::Client;
+use super::runner::Runner;
+use crate::command::Run;
+use crate::command::table::{CommandIndex, TABLE};
+use crate::command::transaction::{Step, Transaction};
+use crate::resp::{Args, Reply, error_text};
+use keytide_engine::position::ShardId;
+use keytide_engine::shards::Shards;
+use keytide_engine::slot::shard_of;
+
+impl Core {
+    /// Keeps a command for EXEC.
+    pub(super) fn queue(&mut self, client: &mut Client<'_>, index: CommandIndex, args: Args<'_>) {
+        let Some(transaction) = &mut client.session.transaction else { return };
+        match transaction.queue(index, args) {
+            Ok(()) => client.reply().simple("QUEUED"),
+            Err(error) => client.reply().error(error_text::err(&error)),
+        }
+    }
+
+    /// MULTI, EXEC or DISCARD.
+    pub(super) fn step_transaction(&mut self, client: &mut Client<'_>, step: Step) -> bool {
+        let open = client.session.transaction.is_some();
+        match step {
+            Step::Multi if open => {
+                client.reply().error(error_text::MULTI_NESTED);
+            }
+            Step::Multi => {
+                client.session.transaction = Some(Transaction::new(&self.server.accounts.transactions));
+                client.reply().ok();
+            }
+            Step::Discard if open => {
+                client.session.transaction = None;
+                client.reply().ok();
+            }
+            Step::Discard => client.reply().error(error_text::DISCARD_WITHOUT_MULTI),
+            Step::Exec if open => return self.exec(client),
+            Step::Exec => client.reply().error(error_text::EXEC_WITHOUT_MULTI),
+        }
+        true
+    }
+
+    fn exec(&mut self, client: &mut Client<'_>) -> bool {
+        let Some(transaction) = client.session.transaction.take() else { return true };
+        if transaction.has_failed() {
+            client.reply().error(error_text::EXEC_ABORT);
+            return true;
+        }
+        let needed = self.shards_of(&transaction);
+        if needed.iter().any(|shard| *shard != self.id) {
+            if !self.has_all_replies(client) {
+                client.session.transaction = Some(transaction);
+                return false;
+            }
+            self.hold(client, HoldWork::Transaction(transaction), needed);
+            return true;
+        }
+        let Some(shard) = self.shard.as_deref_mut() else {
+            client.session.transaction = Some(transaction);
+            return self.wait_for_shard(client);
+        };
+        let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+        let protocol = client.session.protocol;
+        let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
+        if !runner.run_transaction(Shards::One(shard), Some(client.session), &transaction, &mut reply) {
+            self.close_for_reply(client.session);
+        }
+        true
+    }
+
+    /// The shards that a transaction's commands work on, in ascending order.
+    fn shards_of(&self, transaction: &Transaction) -> Vec<ShardId> {
+        let total = self.server.shards();
+        let mut shards = Vec::new();
+        for (index, args) in transaction.commands() {
+            let command = TABLE.get(index);
+            match command.run {
+                Run::EachShard { .. } | Run::AllShards(_) => shards.extend((0..total).map(ShardId)),
+                Run::Shards { shards: named, .. } => shards.extend(named(args, &self.server).map(ShardId)),
+                Run::Keys { .. } => shards.extend(command.keys.of(args).map(|key| shard_of(key, total))),
+                Run::Container(_)
+                | Run::Session(_)
+                | Run::EachCore { .. }
+                | Run::History(_)
+                | Run::Subscription(_)
+                | Run::Group { .. }
+                | Run::Transaction(_) => {}
+            }
+            shards.sort_unstable();
+            shards.dedup();
+        }
+        shards
+    }
+}
