@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 impl Core {
     /// Lets a connection in, or closes it at once: what is too many must not keep a descriptor.
     pub(super) fn accept(&mut self, ops: &mut NetOps, id: ConnectionId) {
-        self.accepted += 1;
+        self.figures.accepted += 1;
         let authenticated = self.server.config.requirepass.is_none();
         let now = if authenticated { None } else { Some(Instant::now()) };
         let Some(number) = self.server.admit_client() else {
             self.refuse(ops, id);
             if self.rejection_told.is_due() {
-                let (maxclients, total) = (self.server.maxclients(), self.rejected);
+                let (maxclients, total) = (self.server.maxclients(), self.figures.rejected);
                 tracing::warn!(
                     maxclients,
                     total,
@@ -41,7 +41,7 @@ impl Core {
             self.strangers.add(id, &mut session, now);
         }
         let mut connection = Connection::new(id, session, limits, self.server.accounts.input.share());
-        self.clients += 1;
+        self.figures.clients += 1;
         connection.list(&mut self.listed);
         if let Some(mut closed) = self.connections.insert(connection) {
             self.count_out(&mut closed);
@@ -49,7 +49,7 @@ impl Core {
     }
 
     fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId) {
-        self.rejected += 1;
+        self.figures.rejected += 1;
         let mut text = Vec::new();
         Reply::new(&mut text, Protocol::Resp2).error(error_text::MAX_CLIENTS);
         ops.refuse(id, &text);

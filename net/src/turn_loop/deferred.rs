@@ -5,6 +5,7 @@
 //! run in the order in which they came, as long as a turn has time for them.
 
 use super::Core;
+use super::subscriptions::Live;
 use super::waits::{CommandId, Waits, Watcher};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext, WaitFor};
@@ -137,7 +138,7 @@ impl Core {
                     let reply = Reply::new(&mut out, deferred.protocol);
                     self.server.statistics(self.id).note_timed(deferred.command, started.elapsed(), &reply);
                     self.deferred.of_connection.remove(&(deferred.from, deferred.to.connection));
-                    self.hub.unwatch(Watcher::Command(id).id());
+                    self.live.hub.unwatch(Watcher::Command(id).id());
                     let looks_for = deferred.looks_for;
                     answers.push((deferred, out));
                     looks_for.into_iter().for_each(|group| self.wake_group(group));
@@ -180,7 +181,8 @@ impl Core {
     }
 
     fn run_one(&mut self, id: CommandId, deferred: &mut Deferred, out: &mut Vec<u8>) -> Progress {
-        let Core { history, groups, hub, delivery, connections, listed, server, now_ms, steady_ms, .. } = self;
+        let Core { history, groups, live, connections, listed, server, now_ms, steady_ms, .. } = self;
+        let Live { hub, delivery, .. } = live;
         let (now_ms, steady_ms) = (*now_ms, *steady_ms);
         let mut reply = Reply::new(out, deferred.protocol);
         let changes_groups = deferred.changes_groups();
@@ -235,14 +237,14 @@ impl Core {
             WaitFor::Events(from) => {
                 // All that wait for the same share one filter.
                 if let Some(interest) = deferred.state.interest.take() {
-                    deferred.state.interest = Some(self.hub.watch(Watcher::Command(id).id(), interest, from));
+                    deferred.state.interest = Some(self.live.hub.watch(Watcher::Command(id).id(), interest, from));
                 }
             }
             WaitFor::Group { number, reads_from, .. } => {
                 let watcher = Watcher::Group(number).id();
                 match (reads_from, self.groups.table.interest(number)) {
-                    (Some(from), Some(interest)) => _ = self.hub.watch(watcher, interest.clone(), from),
-                    _ => self.hub.unwatch(watcher),
+                    (Some(from), Some(interest)) => _ = self.live.hub.watch(watcher, interest.clone(), from),
+                    _ => self.live.hub.unwatch(watcher),
                 }
             }
         }
@@ -256,7 +258,7 @@ impl Core {
 
     /// Lets those look again for whom there may be something in the history.
     pub(super) fn wake_watchers(&mut self) -> bool {
-        let woken = self.hub.take_woken();
+        let woken = self.live.hub.take_woken();
         let has_woken = !woken.is_empty();
         for id in woken {
             match Watcher::of(id) {
@@ -279,14 +281,15 @@ impl Core {
                     deferred.looks_for = Some(group);
                 }
             }
-            None => self.hub.unwatch(Watcher::Group(group).id()),
+            None => self.live.hub.unwatch(Watcher::Group(group).id()),
         }
     }
 
     /// Logs each group that is about to lose events. What the shards have looked through for those who wait for a group
     /// is none of its events.
     pub(super) fn look_at_groups(&mut self) {
-        let Core { groups, history, hub, steady_ms, .. } = self;
+        let Core { groups, history, live, steady_ms, .. } = self;
+        let hub = &mut live.hub;
         groups.look_at_retention(history, *steady_ms, |group| hub.passed(Watcher::Group(group).id()));
     }
 
@@ -305,7 +308,7 @@ impl Core {
     fn tell_all(&mut self, message: impl Fn() -> Message) {
         for core in (0..self.server.shards()).map(ShardId) {
             if core != self.id {
-                self.outbound(core).push(message());
+                self.lanes.to(core).push(message());
             }
         }
     }

@@ -54,7 +54,7 @@ impl Core {
                 if context.session.subscriptions < subscriptions
                     && let Some(subscriber) = *subscriber
                 {
-                    self.hub.close_client(subscriber);
+                    self.live.hub.close_client(subscriber);
                 }
                 true
             }
@@ -142,8 +142,8 @@ impl Core {
             return true;
         }
         let to = ReplyTo { connection: client.id, number: client.replies.reserve(), part: 0 };
-        self.outbound(shard).run(index, client.asker(), to, args.iter());
-        self.forwarded += 1;
+        self.lanes.to(shard).run(index, client.asker(), to, args.iter());
+        self.figures.forwarded += 1;
         true
     }
 
@@ -241,8 +241,8 @@ impl Core {
     ) {
         let (protocol, number) = (client.session.protocol, client.session.client);
         if core != self.id {
-            self.outbound(core).run(command, client.asker(), to, args);
-            self.forwarded += 1;
+            self.lanes.to(core).run(command, client.asker(), to, args);
+            self.figures.forwarded += 1;
             return;
         }
         let args: OwnedArgs = args.collect();
@@ -273,7 +273,7 @@ impl Core {
         if core == self.id {
             self.defer(core, index, client.session.protocol, to, OwnedArgs::from(args));
         } else {
-            self.outbound(core).run(index, client.asker(), to, args.iter());
+            self.lanes.to(core).run(index, client.asker(), to, args.iter());
         }
         true
     }
@@ -295,7 +295,7 @@ impl Core {
     /// Lets the connection wait until this core's shard is back.
     pub(super) fn wait_for_shard(&mut self, client: &mut Client<'_>) -> bool {
         *client.stall = Some(Stall::Shard);
-        self.waiting_for_shard.push(client.id);
+        self.lending.waiting.push(client.id);
         false
     }
 

@@ -12,11 +12,13 @@ use crate::command::table::CommandIndex;
 use crate::command::transaction::Transaction;
 use crate::connection::Stall;
 use crate::mesh::message::{Message, ReplyTo};
+use crate::net_ring::ConnectionId;
 use crate::resp::{OwnedArgs, Protocol, Reply};
 use crate::weight::Weight;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::shards::Shards;
+use std::collections::VecDeque;
 
 /// What runs over several shards.
 pub(super) enum HoldWork {
@@ -44,35 +46,48 @@ pub(super) struct HoldRequest {
     needed: Vec<ShardId>,
 }
 
+/// The loans of shards, of one core.
+#[derive(Default)]
+pub(super) struct Lending {
+    /// The change over several shards that this core coordinates.
+    pub hold: Option<Hold>,
+    /// The changes that come after it.
+    pub queue: VecDeque<HoldRequest>,
+    /// Cores that wait for this core's shard, oldest first.
+    pub borrowers: VecDeque<ShardId>,
+    /// Connections whose commands wait for this core's shard.
+    pub waiting: Vec<ConnectionId>,
+}
+
 impl Core {
     /// Queues a change over these shards, in ascending order; the connection waits for its reply. To be called when all
     /// of its earlier commands are answered: on other cores such commands may wait, and a loan of the shard passes them.
     pub(super) fn hold(&mut self, client: &mut Client<'_>, work: HoldWork, needed: Vec<ShardId>) {
         debug_assert_eq!(client.replies.waiting(), 0);
         let to = self.wait_for_reply(client);
-        self.hold_queue.push_back(HoldRequest { work, to, protocol: client.session.protocol, needed });
+        self.lending.queue.push_back(HoldRequest { work, to, protocol: client.session.protocol, needed });
     }
 
     /// After the commit: lends this core's shard to whoever waits for it, and carries on what this core coordinates.
     pub(super) fn lend_and_hold(&mut self) -> bool {
         let mut work = false;
         loop {
-            if self.hold.is_none()
-                && let Some(HoldRequest { work, to, protocol, needed }) = self.hold_queue.pop_front()
+            if self.lending.hold.is_none()
+                && let Some(HoldRequest { work, to, protocol, needed }) = self.lending.queue.pop_front()
             {
-                self.hold = Some(Hold { work, to, protocol, needed, held: Vec::new() });
+                self.lending.hold = Some(Hold { work, to, protocol, needed, held: Vec::new() });
                 self.ask_for_shard();
             }
-            let Some(borrower) = self.lend_queue.front().copied() else { break };
+            let Some(borrower) = self.lending.borrowers.front().copied() else { break };
             // What waited for the shard may have run since the turn's commit, for the shard came back in this loop.
             self.commit();
             let Some(shard) = self.shard.take() else { break };
-            self.lend_queue.pop_front();
+            self.lending.borrowers.pop_front();
             work = true;
             if borrower == self.id {
                 self.take_lent(shard);
             } else {
-                self.outbound(borrower).push(Message::Lent(LentShard(shard)));
+                self.lanes.to(borrower).push(Message::Lent(LentShard(shard)));
             }
         }
         // As above: replies leave next.
@@ -82,23 +97,23 @@ impl Core {
 
     /// Asks for the next shard that the change needs.
     fn ask_for_shard(&mut self) {
-        let Some(hold) = &self.hold else { return };
+        let Some(hold) = &self.lending.hold else { return };
         let next = hold.needed[hold.held.len()];
         if next == self.id {
-            self.lend_queue.push_back(next);
+            self.lending.borrowers.push_back(next);
         } else {
-            self.outbound(next).push(Message::Lend);
+            self.lanes.to(next).push(Message::Lend);
         }
     }
 
     /// Takes a shard that was lent to this core; with the last one the change runs.
     pub(super) fn take_lent(&mut self, shard: Box<Shard>) {
-        let Some(hold) = &mut self.hold else { unreachable!("a shard is lent to who asked for it") };
+        let Some(hold) = &mut self.lending.hold else { unreachable!("a shard is lent to who asked for it") };
         debug_assert_eq!(shard.id(), hold.needed[hold.held.len()]);
         hold.held.push(shard);
         if hold.held.len() < hold.needed.len() {
             self.ask_for_shard();
-        } else if let Some(hold) = self.hold.take() {
+        } else if let Some(hold) = self.lending.hold.take() {
             self.run_hold(hold);
         }
     }
@@ -141,7 +156,7 @@ impl Core {
                 self.take_back(shard);
             } else {
                 let owner = shard.id();
-                self.outbound(owner).push(Message::Return(LentShard(shard)));
+                self.lanes.to(owner).push(Message::Return(LentShard(shard)));
             }
         }
     }
@@ -151,7 +166,7 @@ impl Core {
     pub(super) fn take_back(&mut self, mut shard: Box<Shard>) {
         shard.set_now_ms(self.now_ms);
         self.shard = Some(shard);
-        for id in std::mem::take(&mut self.waiting_for_shard) {
+        for id in std::mem::take(&mut self.lending.waiting) {
             let Some(connection) = self.connections.get(id) else { continue };
             connection.stall = Some(Stall::Turn);
             connection.has_turn = true;

@@ -68,13 +68,13 @@ impl Core {
             self.run_request(&request);
             work = true;
         }
-        for lane in 0..self.inbound.len() {
+        for lane in 0..self.lanes.inbound.len() {
             // What is there now: a turn ends even if another core never stops sending.
-            for count in 0..self.inbound[lane].receiver.len() {
+            for count in 0..self.lanes.inbound[lane].receiver.len() {
                 if count > 0 && self.budget.is_delivery_over() {
                     break;
                 }
-                let Some(batch) = self.inbound[lane].receiver.pop() else { break };
+                let Some(batch) = self.lanes.inbound[lane].receiver.pop() else { break };
                 self.take_batch(lane, batch);
                 work = true;
             }
@@ -85,15 +85,15 @@ impl Core {
     /// Whether commands of other cores wait that could run now.
     pub(super) fn has_waiting(&self) -> bool {
         self.shard.is_some()
-            && (self.credit.has_ready() || self.inbound.iter().any(|inbound| !inbound.waiting.is_empty()))
+            && (self.lanes.credit.has_ready() || self.lanes.inbound.iter().any(|inbound| !inbound.waiting.is_empty()))
     }
 
     /// Handles a batch, but for commands that have to wait.
     fn take_batch(&mut self, lane: usize, mut batch: Batch) {
-        let from = self.inbound[lane].from;
+        let from = self.lanes.inbound[lane].from;
         let mut messages = batch.take_messages();
         let mut rest = messages.drain(..);
-        while !rest.as_slice().is_empty() && self.inbound[lane].waiting.is_empty() && self.may_run_for(from) {
+        while !rest.as_slice().is_empty() && self.lanes.inbound[lane].waiting.is_empty() && self.may_run_for(from) {
             self.prefetch_asked(rest.as_slice(), batch.arena());
             for message in rest.by_ref().take(COMMANDS_AHEAD) {
                 self.take_message(from, message, batch.arena());
@@ -113,7 +113,7 @@ impl Core {
                 }
                 Message::Closed(connection) => {
                     self.end_connection(from, connection);
-                    self.inbound[lane].closed.insert(connection);
+                    self.lanes.inbound[lane].closed.insert(connection);
                     waiting[Weight::Heavy as usize].push_back(message);
                 }
                 other => self.take_message(from, other, batch.arena()),
@@ -126,14 +126,14 @@ impl Core {
         let batch = Rc::new(batch);
         for (weight, messages) in Weight::ALL.into_iter().zip(waiting) {
             if !messages.is_empty() {
-                self.inbound[lane].waiting.of(weight).push_back(Waiting { batch: batch.clone(), messages });
+                self.lanes.inbound[lane].waiting.of(weight).push_back(Waiting { batch: batch.clone(), messages });
             }
         }
     }
 
     /// Whether commands of a core may run now.
     fn may_run_for(&mut self, core: ShardId) -> bool {
-        let outbound = self.outbound[core.0 as usize].as_mut();
+        let outbound = self.lanes.outbound[core.0 as usize].as_mut();
         self.shard.is_some() && !self.budget.is_over() && !outbound.is_some_and(|outbound| outbound.is_congested())
     }
 
@@ -151,16 +151,16 @@ impl Core {
     }
 
     fn has_waiting_of(&self, weight: Weight) -> bool {
-        let has_acknowledged = weight == Weight::Heavy && self.credit.has_ready();
-        has_acknowledged || self.inbound.iter().any(|inbound| inbound.waiting.lightest() == Some(weight))
+        let has_acknowledged = weight == Weight::Heavy && self.lanes.credit.has_ready();
+        has_acknowledged || self.lanes.inbound.iter().any(|inbound| inbound.waiting.lightest() == Some(weight))
     }
 
     fn run_waiting_of(&mut self, weight: Weight) -> bool {
-        let (lanes, mut work, mut idle) = (self.inbound.len(), false, 0);
+        let (lanes, mut work, mut idle) = (self.lanes.inbound.len(), false, 0);
         // The last place is that of commands that have waited for their connection's replies to be taken: large ones.
         while idle <= lanes && self.shard.is_some() && !self.budget.is_over() {
-            let place = self.next_lane;
-            self.next_lane = (place + 1) % (lanes + 1);
+            let place = self.lanes.next;
+            self.lanes.next = (place + 1) % (lanes + 1);
             let has_run = if place < lanes {
                 self.run_waiting_in(place, weight)
             } else {
@@ -174,17 +174,17 @@ impl Core {
 
     /// Runs the next commands that wait in a lane, if none that are lighter do. Tells whether there were any.
     fn run_waiting_in(&mut self, lane: usize, weight: Weight) -> bool {
-        let from = self.inbound[lane].from;
-        if self.inbound[lane].waiting.lightest() != Some(weight) || !self.may_run_for(from) {
+        let from = self.lanes.inbound[lane].from;
+        if self.lanes.inbound[lane].waiting.lightest() != Some(weight) || !self.may_run_for(from) {
             return false;
         }
-        let Some(Waiting { batch, mut messages }) = self.inbound[lane].waiting.of(weight).pop_front() else {
+        let Some(Waiting { batch, mut messages }) = self.lanes.inbound[lane].waiting.of(weight).pop_front() else {
             return false;
         };
         self.prefetch_asked(messages.as_slices().0, batch.arena());
         for _ in 0..COMMANDS_AHEAD {
             let Some(message) = messages.pop_front() else { break };
-            let closed = &mut self.inbound[lane].closed;
+            let closed = &mut self.lanes.inbound[lane].closed;
             match &message {
                 Message::Closed(connection) => drop(closed.remove(connection)),
                 Message::Run { command, to, .. } if closed.contains(&to.connection) && only_reads(*command) => continue,
@@ -196,7 +196,7 @@ impl Core {
             }
         }
         if !messages.is_empty() {
-            self.inbound[lane].waiting.of(weight).push_front(Waiting { batch, messages });
+            self.lanes.inbound[lane].waiting.of(weight).push_front(Waiting { batch, messages });
         } else if let Some(batch) = Rc::into_inner(batch) {
             self.give_back(from, batch.recycle(Vec::new()));
         }
@@ -210,7 +210,7 @@ impl Core {
             if self.budget.is_over() {
                 break;
             }
-            let Some(request) = self.credit.next_ready() else { break };
+            let Some(request) = self.lanes.credit.next_ready() else { break };
             self.run_request(&request);
             work = true;
         }
@@ -218,7 +218,7 @@ impl Core {
     }
 
     fn give_back(&mut self, core: ShardId, batch: Batch) {
-        if let Some(outbound) = &mut self.outbound[core.0 as usize] {
+        if let Some(outbound) = &mut self.lanes.outbound[core.0 as usize] {
             outbound.keep(batch);
         }
     }
@@ -248,9 +248,11 @@ impl Core {
         match message {
             Message::Run { command, protocol, client, to, args, weight: _ } => {
                 let args = arena.args(&args);
-                if self.credit.has_blocked() && self.credit.is_blocked((from, to.connection)) {
+                if self.lanes.credit.has_blocked() && self.lanes.credit.is_blocked((from, to.connection)) {
                     let args = OwnedArgs::from(args);
-                    self.credit.keep((from, to.connection), Request { from, command, protocol, client, to, args });
+                    self.lanes
+                        .credit
+                        .keep((from, to.connection), Request { from, command, protocol, client, to, args });
                 } else {
                     self.run_asked(Asked { from, command, protocol, client, to, args });
                 }
@@ -262,13 +264,13 @@ impl Core {
                     connection.weight.note_heavy();
                 }
             }
-            Message::Lend => self.lend_queue.push_back(from),
+            Message::Lend => self.lending.borrowers.push_back(from),
             Message::Lent(shard) => self.take_lent(shard.0),
             Message::Return(shard) => self.take_back(shard.0),
             Message::Gone(connection) => self.end_waits(from, connection),
             Message::Closed(connection) => self.end_connection(from, connection),
-            Message::Acknowledged { connection, bytes } => self.credit.acknowledge((from, connection), bytes),
-            Message::Ask(ask) => self.fanout.ask(from, ask),
+            Message::Acknowledged { connection, bytes } => self.lanes.credit.acknowledge((from, connection), bytes),
+            Message::Ask(ask) => self.live.fanout.ask(from, ask),
             Message::Fanned(batch) => self.take_fanned(from, batch),
         }
     }
@@ -294,7 +296,7 @@ impl Core {
     /// Ends what there is here of a connection of another core that is closed. What it has asked to change is changed.
     fn end_connection(&mut self, from: ShardId, connection: ConnectionId) {
         self.end_waits(from, connection);
-        self.credit.close((from, connection), |request| !only_reads(request.command));
+        self.lanes.credit.close((from, connection), |request| !only_reads(request.command));
     }
 
     fn run_request(&mut self, request: &Request) {
@@ -313,12 +315,12 @@ impl Core {
                 let Some(shard) = self.shard.as_deref_mut() else {
                     unreachable!("commands of other cores wait until the shard is back")
                 };
-                let Some(outbound) = &mut self.outbound[from.0 as usize] else { return };
+                let Some(outbound) = &mut self.lanes.outbound[from.0 as usize] else { return };
                 let bytes = outbound.batch().reply(to, |out| {
                     let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
                     runner.run(shard, (index, run), args, &mut Reply::new(out, protocol));
                 });
-                self.credit.note_reply((from, to.connection), bytes);
+                self.lanes.credit.note_reply((from, to.connection), bytes);
                 if bytes >= BATCH_BYTES {
                     self.reclaim.note_freed(bytes);
                 }
@@ -357,7 +359,7 @@ impl Core {
         }
         self.budget.note_command(is_short);
         if self.budget.spent() - spent > HEAVY_TIME && from != self.id {
-            self.outbound(from).push(Message::Heavy(to.connection));
+            self.lanes.to(from).push(Message::Heavy(to.connection));
         }
     }
 }

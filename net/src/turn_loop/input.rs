@@ -86,12 +86,12 @@ impl Core {
                 memory.clear();
                 if memory.capacity() > BUFFER_KEEP_BYTES {
                     self.reclaim.note_freed(memory.capacity());
-                    self.delivery.keep(std::mem::take(&mut memory));
+                    self.live.delivery.keep(std::mem::take(&mut memory));
                 }
                 if let Some(connection) = self.connections.get(connection) {
                     connection.output.note_sent(memory);
                     let bytes = connection.output_bytes();
-                    self.output.count(&mut connection.output.unread, bytes);
+                    self.unread.output.count(&mut connection.output.unread, bytes);
                     if result.is_err() {
                         connection.session.closing = Closing::Now;
                     }
@@ -123,10 +123,10 @@ impl Core {
     pub(super) fn count_out(&mut self, connection: &mut Connection) {
         self.forget_stranger(&mut connection.session);
         self.end_subscriptions(connection);
-        self.output.count(&mut connection.output.unread, 0);
+        self.unread.output.count(&mut connection.output.unread, 0);
         self.reclaim.note_freed(connection.input.capacity());
         if connection.session.client != 0 {
-            self.clients -= 1;
+            self.figures.clients -= 1;
             self.server.dismiss_client();
         }
         if connection.replies.waiting() > 0 || !connection.output.unacknowledged.is_empty() {
@@ -314,7 +314,7 @@ impl Core {
     /// Beyond how many bytes of replies a client's are to be counted.
     #[inline]
     fn look_at_bytes(&self, client: &Client<'_>) -> usize {
-        let room = self.output.level().saturating_sub(client.queued_bytes);
+        let room = self.unread.output.level().saturating_sub(client.queued_bytes);
         room.min(client.reply_bytes() + OUTPUT_LOOK_BYTES.min(self.budget.bytes_left()))
     }
 
@@ -326,7 +326,7 @@ impl Core {
         client.counted_bytes = held;
         // What is held behind a reply that is still on its way cannot be sent before that one has come.
         let is_waiting = client.replies.waiting() > 0;
-        let is_full = client.queued_bytes + client.reply_bytes() > self.output.level()
+        let is_full = client.queued_bytes + client.reply_bytes() > self.unread.output.level()
             || is_waiting && client.replies.behind_bytes() > BEHIND_BYTES_MAX;
         if is_full && client.stall.is_none() {
             *client.stall = Some(if is_waiting { Stall::Replies } else { Stall::Output });
@@ -424,7 +424,7 @@ impl Core {
         let done = self.dispatch(client, (index, command), args, first_shard);
         self.budget.note_command(is_short);
         if done {
-            self.commands += 1;
+            self.figures.commands += 1;
             self.server.statistics(self.id).call(index);
         }
         done

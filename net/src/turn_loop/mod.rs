@@ -16,9 +16,11 @@ mod admission;
 mod budget;
 mod deferred;
 mod dispatch;
+mod figures;
 mod hold;
 mod inbox;
 mod input;
+mod lanes;
 mod output;
 mod reclaim;
 mod room;
@@ -36,33 +38,35 @@ use crate::connection::Connections;
 use crate::delivery::Delivery;
 use crate::groups::Groups;
 use crate::limits::TURN_EVENTS;
-use crate::mesh::credit::Credit;
 use crate::mesh::message::{Batch, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
-use crate::net_ring::{ConnectionId, NetOps, NetRing};
+use crate::net_ring::{ConnectionId, NetRing};
 use crate::paced::Paced;
-use crate::rate::Rate;
 use crate::reading_time::ReadingTime;
 use crate::resp::Lookahead;
-use crate::server::{Server, Stat};
-use crate::strangers::{Dismissal, Strangers};
+use crate::server::Server;
+use crate::strangers::Strangers;
 use crate::unread::CoreOutput;
 use crate::weight::ByWeight;
 use budget::Budget;
 use deferred::DeferredCommands;
-use hold::{Hold, HoldRequest};
+use figures::Figures;
+use hold::Lending;
 use inbox::Inbound;
 use keytide_engine::fanout::Fanout;
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::Shard;
 use keytide_engine::subscription::Hub;
+use lanes::Lanes;
 use reclaim::Reclaim;
+use run::Stopping;
 use snapshot::Snapshots;
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+use subscriptions::Live;
+use unread::Unread;
 
 /// One core: its shard, its connections, its lanes. One per core, never anywhere else.
 pub struct Core {
@@ -75,76 +79,37 @@ pub struct Core {
     groups: Groups,
     /// The snapshots of its shard.
     snapshots: Snapshots,
-    /// The subscriptions of this core's clients.
-    hub: Hub,
-    /// Which of all cores' subscriptions want what this core's shard records.
-    fanout: Fanout,
-    /// How their messages reach connections.
-    delivery: Delivery,
-    /// How long they may read the history.
-    reading_time: ReadingTime,
-    /// From when on those who are live are told what has happened since they were told last.
-    tell_from: Instant,
-    /// The commands of one connection that are looked at together: memory that serves again.
+    /// The subscriptions of this core's clients, and what keeps them up to date.
+    live: Live,
+    /// The commands of one connection that are parsed together: memory that serves again.
     ahead: Lookahead,
-    /// The lanes to the other cores, by their numbers; none at this core's own place.
-    outbound: Vec<Option<Outbound>>,
-    /// The lanes from the other cores.
-    inbound: Vec<Inbound>,
-    /// Which of them is the next whose waiting commands run; behind the last, `credit`.
-    next_lane: usize,
-    /// What other cores have not acknowledged of this core's replies, and commands that wait for that.
-    credit: Credit,
+    /// The lanes to and from the other cores.
+    lanes: Lanes,
+    /// The loans of shards, and the change over several shards that this core coordinates.
+    lending: Lending,
     /// What the turn may still take.
     budget: Budget,
-    /// What this core's clients have not taken.
-    output: CoreOutput,
+    /// The output that this core's clients leave unread.
+    unread: Unread,
     /// Memory that was freed and may be given back.
     reclaim: Reclaim,
-    /// Clients that are looked at from time to time, for they were stalled.
-    watched: Vec<ConnectionId>,
-    /// When they are.
-    watch_at: Instant,
     /// Connections that have input left, in the order in which they go on.
     left: ByWeight<ConnectionId>,
-    /// Connections to look at before the turn ends: they have replies, or may go on.
+    /// Connections to settle before the turn ends: they have replies, or may go on.
     listed: Vec<ConnectionId>,
-    /// Connections whose commands wait for the shard.
-    waiting_for_shard: Vec<ConnectionId>,
     /// This core's part of commands that ask every core.
     own_requests: Vec<Request>,
     /// Commands that read the history, or a consumer group, and run after the commit.
     deferred: DeferredCommands,
-    /// The frontier before subscriptions that wait for publications last looked.
-    tried_frontier: Position,
-    /// The change over several shards that this core coordinates.
-    hold: Option<Hold>,
-    /// Those that come after it.
-    hold_queue: VecDeque<HoldRequest>,
-    /// Cores that wait for this core's shard, oldest first.
-    lend_queue: VecDeque<ShardId>,
+    /// Clients that have not given the password.
+    strangers: Strangers,
+    rejection_told: Paced,
+    /// The turn's time, Unix milliseconds.
     now_ms: u64,
     /// The same on the clock for durations.
     steady_ms: u64,
-    commands: u64,
-    /// How many of them in a second.
-    rate: Rate,
-    accepted: u64,
-    rejected: u64,
-    rejection_told: Paced,
-    /// Clients that have not given the password.
-    strangers: Strangers,
-    clients: u64,
-    forwarded: u64,
-    turns: u64,
-    /// Turns that have left something for the next.
-    cut_turns: u64,
-    /// Clients closed for their output.
-    output_closed: u64,
-    /// When a stopping core gives up on what has not left, steady milliseconds.
-    stop_at_ms: Option<u64>,
-    /// Whether a stopping core has said that it has nothing left to do.
-    is_through: bool,
+    figures: Figures,
+    stopping: Stopping,
     /// Whether this core's clients were disconnected because a log has failed.
     has_met_failure: bool,
 }
@@ -178,46 +143,35 @@ impl Core {
             connections: Connections::default(),
             history: History::new(server.sequencer.clone(), &server.histories).with_older(&server.older),
             groups,
-            hub: Hub::new(&server.rings(), server.config.subscriptions)
-                .with_account(server.accounts.subscriptions.clone()),
-            fanout: Fanout::new(id, server.shards()),
-            delivery: Delivery::new(server.config.push_buffer_bytes),
-            reading_time: ReadingTime::default(),
-            tell_from: Instant::now(),
+            live: Live {
+                hub: Hub::new(&server.rings(), server.config.subscriptions)
+                    .with_account(server.accounts.subscriptions.clone()),
+                fanout: Fanout::new(id, server.shards()),
+                delivery: Delivery::new(server.config.push_buffer_bytes),
+                reading_time: ReadingTime::default(),
+                deliver_from: Instant::now(),
+                tried_frontier: Position(0),
+            },
             ahead: Lookahead::default(),
-            outbound,
-            inbound: inbound.into_iter().map(|(from, receiver)| Inbound::new(from, receiver)).collect(),
-            next_lane: 0,
-            credit: Credit::default(),
+            lanes: Lanes::new(outbound, inbound),
+            lending: Lending::default(),
             budget: Budget::new(),
-            output: CoreOutput::new(server.client_output_bytes()),
+            unread: Unread {
+                output: CoreOutput::new(server.client_output_bytes()),
+                watched: Vec::new(),
+                watch_at: Instant::now(),
+            },
             reclaim: Reclaim::new(),
-            watched: Vec::new(),
-            watch_at: Instant::now(),
             left: ByWeight::default(),
             listed: Vec::new(),
-            waiting_for_shard: Vec::new(),
             own_requests: Vec::new(),
             deferred: DeferredCommands::default(),
-            tried_frontier: Position(0),
-            hold: None,
-            hold_queue: VecDeque::new(),
-            lend_queue: VecDeque::new(),
+            strangers: Strangers::default(),
+            rejection_told: Paced::default(),
             now_ms: 0,
             steady_ms: 0,
-            commands: 0,
-            rate: Rate::default(),
-            accepted: 0,
-            rejected: 0,
-            rejection_told: Paced::default(),
-            strangers: Strangers::default(),
-            clients: 0,
-            forwarded: 0,
-            turns: 0,
-            cut_turns: 0,
-            output_closed: 0,
-            stop_at_ms: None,
-            is_through: false,
+            figures: Figures::default(),
+            stopping: Stopping::default(),
             has_met_failure: false,
             server,
         }
@@ -248,14 +202,14 @@ impl Core {
         work |= again;
         // Before any reply leaves: who has one and asks for the figures finds its command in them.
         if work {
-            self.turns += 1;
-            self.tell(net.ops());
+            self.figures.turns += 1;
+            self.publish_figures(net.ops());
         }
         again |= self.run_deferred();
         again |= self.fan_out();
         // Before anything that waits for publications looks for itself: what moves later is news.
-        if !self.hub.is_idle() {
-            self.tried_frontier = self.history.frontier();
+        if !self.live.hub.is_idle() {
+            self.live.tried_frontier = self.history.frontier();
         }
         again |= self.tell_subscribers(started, work);
         self.server.set_waits(self.id, self.waits_for_publication());
@@ -264,14 +218,14 @@ impl Core {
         again |= self.send_all(net.ops());
         self.look_at_output(net.ops(), started);
         let has_left = !self.left.is_empty() || self.has_waiting();
-        self.cut_turns += u64::from(work && has_left);
+        self.figures.cut_turns += u64::from(work && has_left);
         again |= has_left || net.has_left() || !self.own_requests.is_empty() || !self.listed.is_empty();
         let takes_snapshot = self.take_snapshot(net, started, work)?;
         again |= takes_snapshot;
         if work || takes_snapshot {
             self.server.note_turn(started.elapsed());
         }
-        if self.reclaim.is_due(started, work, self.output.bytes()) {
+        if self.reclaim.is_due(started, work, self.unread.output.bytes()) {
             crate::heap::give_back();
         }
         Ok(match (again, work) {
@@ -303,62 +257,16 @@ impl Core {
         published
     }
 
-    /// The lane to another core.
-    fn outbound(&mut self, core: ShardId) -> &mut Batch {
-        match &mut self.outbound[core.0 as usize] {
-            Some(outbound) => outbound.batch(),
-            None => unreachable!("a core sends nothing to itself"),
-        }
-    }
-
     /// Delivers a reply to where it belongs, on this core or on another.
     fn deliver(&mut self, core: ShardId, to: ReplyTo, bytes: &[u8]) {
         if core != self.id {
             // Not counted: what answers later has its connection to itself.
-            self.outbound(core).reply(to, |out| out.extend_from_slice(bytes));
+            self.lanes.to(core).reply(to, |out| out.extend_from_slice(bytes));
             return;
         }
         if let Some(connection) = self.connections.get(to.connection) {
             connection.deliver(to.number, to.part, bytes);
             connection.list(&mut self.listed);
-        }
-    }
-
-    /// Tells the other cores this one's figures.
-    fn tell(&mut self, ops: &NetOps) {
-        if let Some(shard) = &self.shard {
-            self.server.tell_shard(shard);
-        }
-        let (counters, subscriptions) = (ops.counters(), self.hub.counts());
-        self.rate.note(self.now_ms, self.commands);
-        for (stat, value) in [
-            (Stat::Commands, self.commands),
-            (Stat::RateSecond, self.rate.second),
-            (Stat::RateRunning, self.rate.running),
-            (Stat::RateLast, self.rate.last),
-            (Stat::Connections, self.accepted),
-            (Stat::Rejected, self.rejected),
-            (Stat::AcceptErrors, counters.accept_errors),
-            (Stat::StrangersTooMany, self.strangers.dismissed(Dismissal::Number)),
-            (Stat::StrangersTooSlow, self.strangers.dismissed(Dismissal::Time)),
-            (Stat::StrangersTooMuch, self.strangers.dismissed(Dismissal::Bytes)),
-            (Stat::Clients, self.clients),
-            (Stat::ReceivedBytes, counters.received_bytes),
-            (Stat::SentBytes, counters.sent_bytes),
-            (Stat::Forwarded, self.forwarded),
-            (Stat::Turns, self.turns),
-            (Stat::CutTurns, self.cut_turns),
-            (Stat::LongCommands, self.budget.long_commands()),
-            (Stat::OutputClosed, self.output_closed),
-            (Stat::Parks, counters.parks),
-            (Stat::Subscriptions, subscriptions.subscriptions),
-            (Stat::LiveSubscriptions, subscriptions.live),
-            (Stat::DemotedSubscriptions, subscriptions.demoted),
-            (Stat::PushedEvents, subscriptions.events),
-            (Stat::FellBehind, subscriptions.fell_behind),
-            (Stat::DroppedSubscriptions, subscriptions.dropped),
-        ] {
-            self.server.tell(self.id, stat, value);
         }
     }
 
@@ -369,7 +277,7 @@ impl Core {
             self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
         let expiry_in = expiry.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::unix_millis()));
         let snapshot = self.snapshots.next_timer_ms(self.steady_ms);
-        let timer = [self.deferred.next_due_ms(), snapshot, self.stop_at_ms].into_iter().flatten().min();
+        let timer = [self.deferred.next_due_ms(), snapshot, self.stopping.at_ms].into_iter().flatten().min();
         let timer_in = timer.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::steady_millis()));
         expiry_in.into_iter().chain(timer_in).min()
     }
@@ -377,9 +285,9 @@ impl Core {
     /// Whether another core has published something for this one, or the server is to stop: what is looked at once
     /// more before this core sleeps.
     fn is_idle(&self) -> bool {
-        self.inbound.iter().all(Inbound::is_empty)
-            && (!self.waits_for_publication() || self.history.frontier() == self.tried_frontier)
+        self.lanes.inbound.iter().all(Inbound::is_empty)
+            && (!self.waits_for_publication() || self.history.frontier() == self.live.tried_frontier)
             && (self.shard.is_none() || self.snapshots.is_idle(&self.server))
-            && !(self.server.is_stopping() && (self.stop_at_ms.is_none() || self.server.all_are_through()))
+            && !(self.server.is_stopping() && (self.stopping.at_ms.is_none() || self.server.all_are_through()))
     }
 }

@@ -21,8 +21,8 @@ impl Core {
             self.listed = listed;
             self.listed.clear();
         }
-        for core in 0..self.outbound.len() {
-            let Some(outbound) = &mut self.outbound[core] else { continue };
+        for core in 0..self.lanes.outbound.len() {
+            let Some(outbound) = &mut self.lanes.outbound[core] else { continue };
             if outbound.flush() {
                 self.server.wake(ShardId(core as u16));
             }
@@ -47,7 +47,7 @@ impl Core {
         }
         connection.output.cut_sends();
         self.count_output(connection);
-        let (bytes, level) = (connection.output_bytes(), self.output.level());
+        let (bytes, level) = (connection.output_bytes(), self.unread.output.level());
         let is_over = match connection.stall {
             None | Some(Stall::Turn) => false,
             Some(Stall::Replies) => connection.replies.waiting() == 0,
@@ -73,11 +73,11 @@ impl Core {
         if connection.is_finished() {
             self.close(ops, connection);
         }
-        let has_room = connection.output.wants_room && !self.delivery.is_full(&connection.output);
+        let has_room = connection.output.wants_room && !self.live.delivery.is_full(&connection.output);
         if has_room {
             connection.output.wants_room = false;
             if let Some(subscriber) = connection.subscriber {
-                self.hub.note_room(subscriber);
+                self.live.hub.note_room(subscriber);
             }
         }
         // The net ring may know already that the send is over, and tells only who asks.
@@ -95,15 +95,15 @@ impl Core {
     pub(super) fn end_subscriptions(&mut self, connection: &mut Connection) {
         connection.session.subscriptions = 0;
         if let Some(subscriber) = connection.subscriber.take() {
-            self.hub.close_client(subscriber);
-            self.delivery.subscribers.remove(subscriber);
+            self.live.hub.close_client(subscriber);
+            self.live.delivery.subscribers.remove(subscriber);
         }
     }
 
     /// Tells subscribers that the server stops. In every turn of a stopping core, for commands still run.
     pub(super) fn drop_subscriptions(&mut self) {
         if self.server.is_stopping() {
-            self.hub.shut_down(&mut self.delivery.to(&mut self.connections, &mut self.listed));
+            self.live.hub.shut_down(&mut self.live.delivery.to(&mut self.connections, &mut self.listed));
         }
     }
 }

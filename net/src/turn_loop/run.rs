@@ -275,26 +275,35 @@ impl Drop for EndsTheServer {
 /// The longest sleep, so that a stepped wall clock delays a TTL by no more than this.
 const PARK_MS_MAX: u64 = 1_000;
 
+/// How far a stopping core has come.
+#[derive(Default)]
+pub(super) struct Stopping {
+    /// When it gives up on output that has not left, steady milliseconds.
+    pub at_ms: Option<u64>,
+    /// Whether it has said that it has nothing left to do.
+    pub is_through: bool,
+}
+
 impl Core {
     /// Brings a stopping core to its end: no new clients, what was asked is answered, here and on the other cores. Tells
     /// whether it may go.
     fn stop(&mut self, net: &mut NetRing, after: AfterTurn) -> bool {
-        let stop_at_ms = match self.stop_at_ms {
+        let stop_at_ms = match self.stopping.at_ms {
             Some(at_ms) => at_ms,
             None => {
                 net.stop_listening();
-                *self.stop_at_ms.insert(self.steady_ms + STOP_GRACE_MS)
+                *self.stopping.at_ms.insert(self.steady_ms + STOP_GRACE_MS)
             }
         };
         let is_done = after == AfterTurn::Idle
-            && self.hold.is_none()
-            && self.hold_queue.is_empty()
+            && self.lending.hold.is_none()
+            && self.lending.queue.is_empty()
             && self
                 .connections
                 .iter()
                 .all(|c| !c.output.is_sending() && (c.replies.waiting() == 0 || c.stall.is_some()));
-        if is_done && !self.is_through {
-            self.is_through = true;
+        if is_done && !self.stopping.is_through {
+            self.stopping.is_through = true;
             self.server.note_through();
         }
         let may_go = self.server.all_are_through() || self.steady_ms >= stop_at_ms;

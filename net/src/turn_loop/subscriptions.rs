@@ -2,37 +2,55 @@
 //! subscriptions are told what there is for them.
 
 use super::Core;
+use crate::delivery::Delivery;
 use crate::limits::PUSH_SEND_NS;
 use crate::mesh::message::Message;
-use keytide_engine::fanout::Fanned;
-use keytide_engine::position::ShardId;
+use crate::reading_time::ReadingTime;
+use keytide_engine::fanout::{Fanned, Fanout};
+use keytide_engine::position::{Position, ShardId};
+use keytide_engine::subscription::Hub;
 use std::time::{Duration, Instant};
+
+/// The subscriptions of one core's clients, and what keeps them up to date.
+pub(super) struct Live {
+    pub hub: Hub,
+    /// Which of all cores' subscriptions want what this core's shard records.
+    pub fanout: Fanout,
+    /// How messages reach connections.
+    pub delivery: Delivery,
+    /// How long subscriptions may read the history.
+    pub reading_time: ReadingTime,
+    /// From when on live subscriptions are sent what has happened since the last delivery.
+    pub deliver_from: Instant,
+    /// The frontier before subscriptions that wait for publications last read on.
+    pub tried_frontier: Position,
+}
 
 impl Core {
     /// Runs what this core's shard has published through what all cores' subscriptions want. To be called after the
     /// commit. Tells whether there is more to do at once.
     pub(super) fn fan_out(&mut self) -> bool {
-        if self.fanout.is_idle() {
+        if self.live.fanout.is_idle() {
             return false;
         }
         // A shard that is lent is looked at when it is back.
         let Some(shard) = self.shard.as_deref_mut() else { return false };
-        let outbound = &self.outbound;
+        let outbound = &self.lanes.outbound;
         let is_full = |core: ShardId| outbound[core.0 as usize].as_ref().is_some_and(|lane| lane.is_backed_up());
-        for (core, batch) in self.fanout.turn(shard, is_full) {
+        for (core, batch) in self.live.fanout.turn(shard, is_full) {
             if core == self.id {
                 self.take_fanned(core, batch);
             } else {
-                self.outbound(core).push(Message::Fanned(batch));
+                self.lanes.to(core).push(Message::Fanned(batch));
             }
         }
         // A full lane may empty before this turn ends, and then nobody would ask for another one.
-        self.fanout.has_unsent()
+        self.live.fanout.has_unsent()
     }
 
     /// Takes what a shard has for this core's subscriptions.
     pub(super) fn take_fanned(&mut self, shard: ShardId, batch: Box<Fanned>) {
-        self.hub.receive(shard, batch, &mut self.delivery.to(&mut self.connections, &mut self.listed));
+        self.live.hub.receive(shard, batch, &mut self.live.delivery.to(&mut self.connections, &mut self.listed));
     }
 
     /// Tells this core's subscriptions what there is for them, as far as the turn, which has `started` then, has time
@@ -40,33 +58,33 @@ impl Core {
     /// meanwhile goes together, and many subscribers cost a send each for many events. Tells whether there is more to do
     /// at once.
     pub(super) fn tell_subscribers(&mut self, started: Instant, worked: bool) -> bool {
-        if self.hub.is_idle() {
+        if self.live.hub.is_idle() {
             return false;
         }
-        let Core { hub, history, delivery, connections, listed, .. } = self;
+        let Core { live, history, connections, listed, .. } = self;
+        let Live { hub, delivery, reading_time: allowance, deliver_from, .. } = live;
         let listed_before = listed.len();
         let mut outlet = delivery.to(connections, listed);
-        let allowance = &mut self.reading_time;
         allowance.begin(started, worked);
         let began = Instant::now();
         // Without other work there is nothing better to do.
-        let tells_live = !worked || began >= self.tell_from;
+        let tells_live = !worked || began >= *deliver_from;
         let mut again = hub.turn(history, &mut outlet, tells_live, |reading| allowance.allows(reading));
         allowance.end();
         if tells_live {
-            let (now, sends) = (Instant::now(), (self.listed.len() - listed_before) as u32);
-            self.tell_from = now + (now - began) + Duration::from_nanos(PUSH_SEND_NS) * sends;
+            let (now, sends) = (Instant::now(), (listed.len() - listed_before) as u32);
+            *deliver_from = now + (now - began) + Duration::from_nanos(PUSH_SEND_NS) * sends;
         }
         again |= self.wake_watchers();
-        if let Some(spent) = self.hub.take_spent() {
-            self.fanout.keep(spent);
+        if let Some(spent) = self.live.hub.take_spent() {
+            self.live.fanout.keep(spent);
         }
-        for (shard, ask) in self.hub.take_asks() {
+        for (shard, ask) in self.live.hub.take_asks() {
             if shard == self.id {
-                self.fanout.ask(shard, ask);
+                self.live.fanout.ask(shard, ask);
                 again = true;
             } else {
-                self.outbound(shard).push(Message::Ask(ask));
+                self.lanes.to(shard).push(Message::Ask(ask));
             }
         }
         again
@@ -74,6 +92,6 @@ impl Core {
 
     /// Whether something here waits for other shards to publish, and no batch of theirs will tell.
     pub(super) fn waits_for_publication(&self) -> bool {
-        self.hub.waits_for_publication()
+        self.live.hub.waits_for_publication()
     }
 }

@@ -3,10 +3,10 @@
 use super::Core;
 use crate::connection::{Connection, Stall};
 use crate::mesh::message::Message;
-use crate::net_ring::NetOps;
+use crate::net_ring::{ConnectionId, NetOps};
 use crate::server::Stat;
 use crate::session::{Closing, Session};
-use crate::unread::Level;
+use crate::unread::{CoreOutput, Level};
 use std::time::{Duration, Instant};
 
 /// How often stalled clients are looked at.
@@ -16,12 +16,21 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// replies are that large, or that many.
 const OVERFULL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The output that one core's clients leave unread.
+pub(super) struct Unread {
+    pub output: CoreOutput,
+    /// Clients that were stalled and are watched.
+    pub watched: Vec<ConnectionId>,
+    /// When they are examined next.
+    pub watch_at: Instant,
+}
+
 impl Core {
     /// Counts a connection's output.
     #[inline]
     pub(super) fn count_output(&mut self, connection: &mut Connection) {
         let bytes = connection.output_bytes();
-        self.output.count(&mut connection.output.unread, bytes);
+        self.unread.output.count(&mut connection.output.unread, bytes);
     }
 
     /// Acknowledges to other cores what the client has room for, and has the connection watched where its commands wait
@@ -29,19 +38,21 @@ impl Core {
     #[inline]
     pub(super) fn settle_output(&mut self, connection: &mut Connection) {
         // What waits behind a reply of another core does not count: that reply may be one that waits for this.
-        if !connection.output.unacknowledged.is_empty() && connection.output.unsent_bytes() <= self.output.level() {
+        if !connection.output.unacknowledged.is_empty()
+            && connection.output.unsent_bytes() <= self.unread.output.level()
+        {
             self.acknowledge(connection);
         }
         if connection.is_stalled_by_output() && !connection.output.unread.is_watched {
             connection.output.unread.is_watched = true;
-            self.watched.push(connection.id);
-            self.server.tell(self.id, Stat::StalledClients, self.watched.len() as u64);
+            self.unread.watched.push(connection.id);
+            self.server.tell(self.id, Stat::StalledClients, self.unread.watched.len() as u64);
         }
     }
 
     fn acknowledge(&mut self, connection: &mut Connection) {
         for (core, bytes) in std::mem::take(&mut connection.output.unacknowledged) {
-            self.outbound(core).push(Message::Acknowledged { connection: connection.id, bytes });
+            self.lanes.to(core).push(Message::Acknowledged { connection: connection.id, bytes });
         }
     }
 
@@ -49,23 +60,23 @@ impl Core {
     /// To be called after the connections were settled.
     pub(super) fn look_at_output(&mut self, ops: &NetOps, now: Instant) {
         let client_bytes = self.server.client_output_bytes();
-        if let Some(bytes) = self.output.news() {
+        if let Some(bytes) = self.unread.output.news() {
             self.server.tell(self.id, Stat::OutputBytes, bytes);
         }
-        if self.output.is_small(client_bytes) && self.watched.is_empty() {
+        if self.unread.output.is_small(client_bytes) && self.unread.watched.is_empty() {
             return;
         }
         let all_bytes = self.server.total(Stat::OutputBytes);
         let clients_bytes = self.server.config.clients_output_bytes;
-        if self.output.look(all_bytes, client_bytes, clients_bytes) == Level::Risen {
-            for id in &self.watched {
+        if self.unread.output.look(all_bytes, client_bytes, clients_bytes) == Level::Risen {
+            for id in &self.unread.watched {
                 if let Some(connection) = self.connections.get(*id) {
                     connection.list(&mut self.listed);
                 }
             }
         }
-        if now >= self.watch_at {
-            self.watch_at = now + WATCH_EVERY;
+        if now >= self.unread.watch_at {
+            self.unread.watch_at = now + WATCH_EVERY;
             let patience = match self.server.output_stall_seconds() {
                 _ if all_bytes > clients_bytes.saturating_add(clients_bytes / 4) => OVERFULL_PATIENCE,
                 0 => Duration::MAX,
@@ -76,9 +87,9 @@ impl Core {
     }
 
     fn watch(&mut self, ops: &NetOps, now: Instant, client_bytes: u64, patience: Duration) {
-        if self.output.is_short(client_bytes) {
+        if self.unread.output.is_short(client_bytes) {
             // Whoever has sent its commands long ago, and holds what others need, is one of them.
-            let level = self.output.level();
+            let level = self.unread.output.level();
             for connection in self.connections.iter() {
                 if connection.stall.is_none() && connection.output_bytes() > level {
                     connection.stall = Some(Stall::Output);
@@ -86,8 +97,8 @@ impl Core {
                 }
             }
         }
-        let Core { watched, connections, listed, output_closed, .. } = self;
-        watched.retain(|&id| {
+        let Core { unread, connections, listed, figures, .. } = self;
+        unread.watched.retain(|&id| {
             let Some(connection) = connections.get(id).filter(|connection| !connection.is_closed) else { return false };
             if !connection.is_stalled_by_output() {
                 connection.output.unread.end_watch();
@@ -98,20 +109,20 @@ impl Core {
                 let (client, bytes) = (connection.session.client, connection.output_bytes());
                 let address = connection.session.peer.map(|address| address.to_string()).unwrap_or_default();
                 tracing::warn!(client, address, bytes, seconds = idle.as_secs(), "closed: it takes none of its output");
-                *output_closed += 1;
+                figures.output_closed += 1;
                 connection.session.closing = Closing::Now;
                 connection.list(listed);
             }
             true
         });
-        self.server.tell(self.id, Stat::StalledClients, self.watched.len() as u64);
+        self.server.tell(self.id, Stat::StalledClients, self.unread.watched.len() as u64);
     }
 
     /// Closes a client whose transaction's reply is larger than it may leave unread.
     pub(super) fn close_for_reply(&mut self, session: &mut Session) {
         let address = session.peer.map(|address| address.to_string()).unwrap_or_default();
         tracing::warn!(client = session.client, address, "closed: the reply of its transaction is too large");
-        self.output_closed += 1;
+        self.figures.output_closed += 1;
         session.closing = Closing::Now;
     }
 }

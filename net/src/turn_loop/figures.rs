@@ -1,0 +1,66 @@
+//! The figures of one core, and how the other cores learn them.
+
+use super::Core;
+use crate::net_ring::NetOps;
+use crate::rate::Rate;
+use crate::server::Stat;
+use crate::strangers::Dismissal;
+
+/// What one core has counted since it started.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub commands: u64,
+    /// Commands per second.
+    pub rate: Rate,
+    pub accepted: u64,
+    pub rejected: u64,
+    /// Clients that are connected now.
+    pub clients: u64,
+    /// Commands that went to other cores.
+    pub forwarded: u64,
+    pub turns: u64,
+    /// Turns that have left something for the next.
+    pub cut_turns: u64,
+    /// Clients closed for their output.
+    pub output_closed: u64,
+}
+
+impl Core {
+    /// Publishes this core's figures to the other cores.
+    pub(super) fn publish_figures(&mut self, ops: &NetOps) {
+        if let Some(shard) = &self.shard {
+            self.server.tell_shard(shard);
+        }
+        let (counters, subscriptions) = (ops.counters(), self.live.hub.counts());
+        self.figures.rate.note(self.now_ms, self.figures.commands);
+        for (stat, value) in [
+            (Stat::Commands, self.figures.commands),
+            (Stat::RateSecond, self.figures.rate.second),
+            (Stat::RateRunning, self.figures.rate.running),
+            (Stat::RateLast, self.figures.rate.last),
+            (Stat::Connections, self.figures.accepted),
+            (Stat::Rejected, self.figures.rejected),
+            (Stat::AcceptErrors, counters.accept_errors),
+            (Stat::StrangersTooMany, self.strangers.dismissed(Dismissal::Number)),
+            (Stat::StrangersTooSlow, self.strangers.dismissed(Dismissal::Time)),
+            (Stat::StrangersTooMuch, self.strangers.dismissed(Dismissal::Bytes)),
+            (Stat::Clients, self.figures.clients),
+            (Stat::ReceivedBytes, counters.received_bytes),
+            (Stat::SentBytes, counters.sent_bytes),
+            (Stat::Forwarded, self.figures.forwarded),
+            (Stat::Turns, self.figures.turns),
+            (Stat::CutTurns, self.figures.cut_turns),
+            (Stat::LongCommands, self.budget.long_commands()),
+            (Stat::OutputClosed, self.figures.output_closed),
+            (Stat::Parks, counters.parks),
+            (Stat::Subscriptions, subscriptions.subscriptions),
+            (Stat::LiveSubscriptions, subscriptions.live),
+            (Stat::DemotedSubscriptions, subscriptions.demoted),
+            (Stat::PushedEvents, subscriptions.events),
+            (Stat::FellBehind, subscriptions.fell_behind),
+            (Stat::DroppedSubscriptions, subscriptions.dropped),
+        ] {
+            self.server.tell(self.id, stat, value);
+        }
+    }
+}
