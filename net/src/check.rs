@@ -1,6 +1,6 @@
 //! `keytide check DIR`: a directory looked at and, if asked, repaired; told line by line.
 
-use crate::group_store;
+use crate::groups::store as group_store;
 use keytide_engine::store::check::{self, CheckError, CheckReport, Problem};
 use keytide_engine::store::directory::{Directory, DirectoryError, DirectoryOptions, PreviousShutdown};
 use keytide_engine::store::recovery::Trust;

@@ -5,7 +5,6 @@ use crate::limits::{
     BACKLOG_MAX, BACKLOG_MIN, DESCRIPTORS_FOR_LOG, DESCRIPTORS_FOR_SERVER, DESCRIPTORS_FOR_SHARD,
     DESCRIPTORS_SLACK_PART, SHARED_FILES_MAX,
 };
-use crate::server::Server;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
@@ -91,25 +90,6 @@ impl Descriptors {
         let shards = u64::from(wanted.shards);
         let slack = (wanted.maxclients / (DESCRIPTORS_SLACK_PART - 1) + 1).max(BACKLOG_MIN * shards);
         wanted.reserve() + wanted.maxclients + slack
-    }
-}
-
-impl Server {
-    /// The same, with no more clients than there are descriptors for.
-    pub(crate) fn with_descriptors(mut self, descriptors: Descriptors) -> Server {
-        self.set_maxclients(descriptors.maxclients);
-        self.descriptors = Some(descriptors);
-        self
-    }
-
-    /// The most clients that there are descriptors for.
-    pub fn clients_max(&self) -> u64 {
-        self.descriptors.map_or(u64::MAX, |descriptors| descriptors.clients_max)
-    }
-
-    /// How open files are divided; none where nobody has divided them.
-    pub(crate) fn descriptors(&self) -> Option<Descriptors> {
-        self.descriptors
     }
 }
 

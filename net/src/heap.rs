@@ -60,7 +60,7 @@ fn mapping_of(address: usize) -> io::Result<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::server::process::Usage;
+    use crate::process::Usage;
 
     #[test]
     fn the_memory_is_there_and_what_is_in_it_stays() {

@@ -260,6 +260,23 @@ impl Server {
         self.maxclients.load(Ordering::Relaxed)
     }
 
+    /// The same, with no more clients than there are descriptors for.
+    pub(crate) fn with_descriptors(mut self, descriptors: Descriptors) -> Server {
+        self.set_maxclients(descriptors.maxclients);
+        self.descriptors = Some(descriptors);
+        self
+    }
+
+    /// The most clients that there are descriptors for.
+    pub fn clients_max(&self) -> u64 {
+        self.descriptors.map_or(u64::MAX, |descriptors| descriptors.clients_max)
+    }
+
+    /// How open files are divided; none where nobody has divided them.
+    pub(crate) fn descriptors(&self) -> Option<Descriptors> {
+        self.descriptors
+    }
+
     /// Changes how many clients may be connected. Those that are stay.
     pub fn set_maxclients(&self, count: u64) {
         // Relaxed: as above.

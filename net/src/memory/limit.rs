@@ -1,6 +1,6 @@
 //! How much memory this process may use: the machine's, or less where its control group or `ulimit -v` allow less.
 
-use crate::command::server::process::total_memory_bytes;
+use crate::process::total_memory_bytes;
 use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::path::{Path, PathBuf};

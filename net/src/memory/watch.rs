@@ -2,9 +2,9 @@
 //! second and more often close to the limit, and raises a flag that the cores look at: no command asks the system.
 
 use super::MemoryLimit;
-use crate::command::server::process::ProcessMemory;
 use crate::limits::{MEMORY_CLOSE_PART, MEMORY_LEFT_PART, MEMORY_LOOK_CLOSE_MS, MEMORY_LOOK_MS, MEMORY_SHARE_PERCENT};
 use crate::paced::Paced;
+use crate::process::ProcessMemory;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -9,7 +9,7 @@ use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_net::config::Flags;
-use keytide_net::group_store::{self, GroupStoreOptions};
+use keytide_net::groups::store::{self as group_store, GroupStoreOptions};
 use keytide_net::server::{Kept, Server};
 use keytide_net::turn_loop;
 use socket2::{Domain, Socket, Type};

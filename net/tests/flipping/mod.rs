@@ -13,8 +13,8 @@ use keytide_engine::snapshot::{SnapshotFile, snapshot_path};
 use keytide_engine::store::check::{CheckError, Problem, check};
 use keytide_engine::store::directory::{Directory, DirectoryError, DirectoryOptions};
 use keytide_engine::store::{self, Store, StoreOptions};
-use keytide_net::group_store::{self, GroupStoreOptions};
 use keytide_net::groups::Groups;
+use keytide_net::groups::store::{self as group_store, GroupStoreOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -2,10 +2,10 @@
 
 mod commands;
 
-use super::process::{Usage, total_memory_bytes};
 use crate::command::options::is;
 use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::config::Spin;
+use crate::process::{Usage, total_memory_bytes};
 use crate::resp::{Args, Reply};
 use crate::server::Stat;
 use std::fmt::{Display, Write};

@@ -9,7 +9,6 @@ mod flush;
 mod info;
 mod module;
 mod output_limit;
-pub(crate) mod process;
 mod save;
 mod scripting;
 mod shutdown;

@@ -1,11 +1,11 @@
-//! Where a server keeps what it has: in memory only, or in the directory of `--dir`.
+//! Where a server's state is loaded from: nowhere, where it lives in memory only, or the directory of `--dir`.
 
+use super::StartError;
 use crate::config::{Config, Durability};
-use crate::group_store::{self, GroupStoreOptions};
 use crate::groups::Groups;
+use crate::groups::store::{self as group_store, GroupStoreOptions};
 use crate::server::{Kept, OnDisk};
 use crate::snapshots::{Board, SnapshotThread};
-use crate::start::StartError;
 use keytide_engine::clock;
 use keytide_engine::limits::turn_bytes_max;
 use keytide_engine::log::{LogFailure, LogOptions};
@@ -19,7 +19,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 /// What a server starts with.
-pub(crate) struct Begun {
+pub(super) struct OpenState {
     /// What all cores share of it.
     pub kept: Kept,
     /// The shards, in order.
@@ -31,7 +31,7 @@ pub(crate) struct Begun {
 }
 
 /// A directory in use.
-pub(crate) struct OpenStore {
+pub(super) struct OpenStore {
     directory: Arc<Directory>,
     limit: LimitKeeper,
     failure: LogFailure,
@@ -54,18 +54,18 @@ impl OpenStore {
     }
 }
 
-/// Begins a history in memory, or goes on with the one in the directory.
-pub(crate) fn begin(config: &Config) -> Result<Begun, StartError> {
+/// Begins a history in memory, or opens the one in the directory.
+pub(super) fn open(config: &Config) -> Result<OpenState, StartError> {
     if let (_, Some(doubt)) = Position::first_of_run(clock::now()) {
         tracing::warn!("{doubt}");
     }
     match &config.durability {
-        None => begin_in_memory(config),
-        Some(durability) => begin_in_directory(&store_options(config, durability), durability),
+        None => open_in_memory(config),
+        Some(durability) => open_directory(&store_options(config, durability), durability),
     }
 }
 
-fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
+fn open_in_memory(config: &Config) -> Result<OpenState, StartError> {
     let (first, _) = Position::first_of_run(clock::now());
     let sequencer = Arc::new(Sequencer::new(first, config.shards as usize));
     let (mut shards, mut histories) = (Vec::new(), Vec::new());
@@ -84,10 +84,10 @@ fn begin_in_memory(config: &Config) -> Result<Begun, StartError> {
     // They end with the process.
     let groups = shards.iter().map(|_| Groups::default()).collect();
     let kept = Kept { sequencer, histories, older: Vec::new(), log_failure: None, history_id, on_disk: None };
-    Ok(Begun { kept, shards, groups, store: None })
+    Ok(OpenState { kept, shards, groups, store: None })
 }
 
-fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result<Begun, StartError> {
+fn open_directory(options: &StoreOptions, durability: &Durability) -> Result<OpenState, StartError> {
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |shard: ShardId, records: u64| {
         if shows_progress {
@@ -123,7 +123,7 @@ fn begin_in_directory(options: &StoreOptions, durability: &Durability) -> Result
     });
     let store = Some(OpenStore { directory, limit, failure: failure.clone(), snapshots });
     let kept = Kept { sequencer, histories, older, log_failure: Some(failure), history_id, on_disk };
-    Ok(Begun { kept, shards, groups, store })
+    Ok(OpenState { kept, shards, groups, store })
 }
 
 /// Refuses damaged consumer groups before anything is begun: a start that refuses has changed nothing, and the next one

@@ -1,15 +1,23 @@
 //! From a configuration to a serving process: sockets, rings, cores, signals; and the end.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`error`] | why a server does not serve |
+//! | `open_state` | where the state is loaded from: nowhere, or the directory of `--dir` |
+
+pub mod error;
+mod open_state;
+
+pub use error::StartError;
 
 use crate::config::Config;
 use crate::descriptors::{Descriptors, TooFew, Wanted};
-use crate::group_store::GroupStoreError;
 use crate::heap;
-use crate::keep::{self, Begun};
 use crate::memory::MemoryLimit;
 use crate::memory::watch::{self, Watcher};
 use crate::server::Server;
-use crate::turn_loop::{self, CoreError};
-use keytide_engine::store::StoreError;
+use crate::turn_loop;
+use open_state::OpenState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::{Domain, Socket, Type};
@@ -18,69 +26,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thiserror::Error;
-
-/// Why the server does not serve.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The address cannot be listened on.
-    #[error("{address}: {source}{}", in_use_remedy(.source))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// There is no memory for the rings.
-    #[error("--ring-bytes {bytes}: {source}; give fewer bytes or fewer --shards")]
-    Ring {
-        /// What was asked for each shard.
-        bytes: u64,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The memory that is taken at the start is more than there is.
-    #[error(
-        "the rings of {shards} shards with --ring-bytes {ring_bytes} and --heap-bytes {heap_bytes} take more than \
-         {limit}; give fewer bytes or fewer --shards"
-    )]
-    Memory {
-        /// How many shards there are.
-        shards: u16,
-        /// Bytes of each one's ring.
-        ring_bytes: u64,
-        /// Bytes of heap to prefault.
-        heap_bytes: u64,
-        /// How much there is.
-        limit: MemoryLimit,
-    },
-    /// The system does not say how much memory is in use, or has no thread for looking at it.
-    #[error("memory in use: {0}")]
-    Watch(io::Error),
-    /// There are too few descriptors.
-    #[error(transparent)]
-    Descriptors(#[from] TooFew),
-    /// The consumer groups of an earlier run cannot be had.
-    #[error("consumer groups: {0}")]
-    Groups(#[from] GroupStoreError),
-    /// The system's signals cannot be had.
-    #[error("signals: {0}")]
-    Signals(io::Error),
-    /// The directory of `--dir`.
-    #[error("--dir: {0}")]
-    Store(StoreError),
-    /// A core.
-    #[error(transparent)]
-    Core(#[from] CoreError),
-}
-
-fn in_use_remedy(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => "; another server listens there: stop it, or give another --port",
-        io::ErrorKind::PermissionDenied => "; give a --port from 1024 on",
-        _ => "",
-    }
-}
 
 /// How long a port that is in use is waited for.
 const PORT_PATIENCE: Duration = Duration::from_millis(500);
@@ -100,7 +45,7 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     if let Err(error) = heap::populate(config.heap_bytes) {
         tracing::warn!(%error, bytes = config.heap_bytes, "the heap is not prefaulted: turns wait for its first pages");
     }
-    let Begun { kept, shards, groups, store } = keep::begin(&config)?;
+    let OpenState { kept, shards, groups, store } = open_state::open(&config)?;
     let server = Arc::new(Server::new(config, kept, address).with_descriptors(descriptors));
     let watcher = Watcher::start(server.memory.clone()).map_err(StartError::Watch)?;
     heed_signals(signals, server.clone()).map_err(StartError::Signals)?;

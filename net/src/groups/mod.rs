@@ -1,12 +1,14 @@
 //! The consumer groups that a core keeps, where they are kept on disk too, and which of them have changed so that those who
 //! wait for their events should look again although nothing was published.
 
-use crate::group_store::GroupJournal;
+pub mod store;
+
 use keytide_engine::group::GroupTable;
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::slot::Slot;
 use std::ops::Range;
+use store::GroupJournal;
 
 /// The consumer groups of one core.
 #[derive(Default)]

@@ -1,0 +1,72 @@
+//! Why a server does not serve, each with its remedy.
+
+use crate::descriptors::TooFew;
+use crate::groups::store::GroupStoreError;
+use crate::memory::MemoryLimit;
+use crate::turn_loop::CoreError;
+use keytide_engine::store::StoreError;
+use std::io;
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// Why the server does not serve.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("{address}: {source}{}", in_use_remedy(.source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no memory for the rings.
+    #[error("--ring-bytes {bytes}: {source}; give fewer bytes or fewer --shards")]
+    Ring {
+        /// What was asked for each shard.
+        bytes: u64,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The memory that is taken at the start is more than there is.
+    #[error(
+        "the rings of {shards} shards with --ring-bytes {ring_bytes} and --heap-bytes {heap_bytes} take more than \
+         {limit}; give fewer bytes or fewer --shards"
+    )]
+    Memory {
+        /// How many shards there are.
+        shards: u16,
+        /// Bytes of each one's ring.
+        ring_bytes: u64,
+        /// Bytes of heap to prefault.
+        heap_bytes: u64,
+        /// How much there is.
+        limit: MemoryLimit,
+    },
+    /// The system does not say how much memory is in use, or has no thread for looking at it.
+    #[error("memory in use: {0}")]
+    Watch(io::Error),
+    /// There are too few descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
+    /// The consumer groups of an earlier run cannot be read.
+    #[error("consumer groups: {0}")]
+    Groups(#[from] GroupStoreError),
+    /// The system's signals cannot be received.
+    #[error("signals: {0}")]
+    Signals(io::Error),
+    /// The directory of `--dir`.
+    #[error("--dir: {0}")]
+    Store(StoreError),
+    /// A core.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+}
+
+fn in_use_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; another server listens there: stop it, or give another --port",
+        io::ErrorKind::PermissionDenied => "; give a --port from 1024 on",
+        _ => "",
+    }
+}
