@@ -51,7 +51,7 @@ pub struct Server {
     pub on_disk: Option<OnDisk>,
     /// Whether there is memory for commands that may use more.
     pub memory: Arc<MemoryWatch>,
-    /// What each core tells the others, on cache lines of its own.
+    /// The figures that each core publishes, on cache lines of its own.
     pub cores: Vec<CachePadded<CoreShared>>,
     /// The number that the next client gets.
     next_client: AtomicU64,
@@ -111,7 +111,7 @@ pub struct OnDisk {
     pub snapshots: usize,
 }
 
-/// What one core tells the others.
+/// The figures that one core publishes.
 #[derive(Default)]
 pub struct CoreShared {
     waker: OnceLock<Waker>,
@@ -133,7 +133,7 @@ impl Default for Figures {
 
 macro_rules! stats {
     ($($name:ident $meaning:literal)*) => {
-        /// A figure of one core, told once per turn.
+        /// A figure of one core, published once per turn.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs)]
         pub enum Stat {
@@ -256,7 +256,7 @@ impl Server {
 
     /// How many clients may be connected.
     pub fn maxclients(&self) -> u64 {
-        // Relaxed: a number by itself; whoever connects at the same moment may see either.
+        // Relaxed: a number by itself; a client that connects at the same moment may see either.
         self.maxclients.load(Ordering::Relaxed)
     }
 
@@ -324,8 +324,8 @@ impl Server {
         }
     }
 
-    /// Tells whether a core has readers that wait for publications. Set before the core parks: the full fence of
-    /// parking orders it before the core's last look at the frontier.
+    /// Sets whether a core has readers that wait for publications. Set before the core parks: the full fence of
+    /// parking orders it before the core reads the frontier for the last time.
     pub fn set_waits(&self, core: ShardId, waits: bool) {
         let told = &self.cores[core.0 as usize].waits;
         // Relaxed: ordered by the fence in `ParkFlag::announce`, paired with the one in `wake_waiting`. Only this core
@@ -341,7 +341,7 @@ impl Server {
         if self.cores.len() == 1 {
             return;
         }
-        // Pairs with the fence of parking: either that core's last look sees what was published, or this sees that it
+        // Pairs with the fence of parking: either that core's last read of the frontier sees what was published, or this sees that it
         // waits.
         std::sync::atomic::fence(Ordering::SeqCst);
         for (index, core) in self.cores.iter().enumerate() {
@@ -389,7 +389,7 @@ impl Server {
         self.through.load(Ordering::Relaxed) == self.cores.len() as u64
     }
 
-    /// Tells a figure of a core.
+    /// Publishes a figure of a core.
     #[inline]
     pub fn tell(&self, core: ShardId, stat: Stat, value: u64) {
         // Relaxed: a figure that is read a moment later, by itself.
@@ -466,7 +466,7 @@ impl Server {
         cores.map(rate).sum()
     }
 
-    /// Tells the figures of a core's shard.
+    /// Publishes the figures of a core's shard.
     pub fn tell_shard(&self, shard: &Shard) {
         let counts = shard.counts();
         for (stat, value) in [

@@ -84,7 +84,7 @@ impl Session {
         self.subscriptions > 0 && self.protocol == Protocol::Resp2
     }
 
-    /// As it was when it connected, but for its number and addresses: RESET. Who called for it ends the subscriptions
+    /// As it was when it connected, but for its number and addresses: RESET. The caller ends the subscriptions
     /// that it has no more.
     pub fn reset(&mut self, authenticated: bool) {
         self.protocol = Protocol::Resp2;

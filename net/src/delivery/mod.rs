@@ -252,7 +252,7 @@ mod tests {
         connection.output.pretend_to_send();
         assert!(!delivery.to(&mut connections, &mut listed).has_room(subscriber));
         connections.get(id).unwrap().output.note_sent(Vec::new());
-        // There is room again, but who was refused has to be told: another that asks takes nothing back.
+        // There is room again, but the subscription that was refused must be notified: another one's question withdraws nothing.
         assert!(delivery.to(&mut connections, &mut listed).has_room(subscriber));
         let connection = connections.get(id).unwrap();
         assert!(connection.output.wants_room && connection.waits_for_sent());

@@ -1,4 +1,4 @@
-//! Who is let in: a connection for which there is a place, and a stranger, which has not given the password yet, for as
+//! Admission of connections, as long as there is a place; and of strangers, which have not given the password yet, for as
 //! long as it stays within the bounds of strangers.
 
 use super::Core;
@@ -91,7 +91,7 @@ impl Core {
         }
     }
 
-    /// Counts a client that has given the password among those who may, or, after RESET, among the strangers.
+    /// Counts a client that has given the password out of the strangers, or, after RESET, in again.
     #[cold]
     pub(super) fn note_authentication(&mut self, id: ConnectionId, session: &mut Session) {
         if session.authenticated {
@@ -103,7 +103,7 @@ impl Core {
         }
     }
 
-    /// Closes a stranger that has sent, or left unread, more than it may. Tells whether it has.
+    /// Closes a stranger that has sent, or left unread, more than it may. Returns whether it has.
     #[cold]
     pub(super) fn ends_for_bytes(&mut self, session: &mut Session, bytes: usize) -> bool {
         let is_too_much = bytes > UNAUTHENTICATED_BYTES_MAX;

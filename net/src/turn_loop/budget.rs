@@ -30,7 +30,7 @@ pub(super) struct Budget {
     delivered_left: usize,
     /// How many bytes of sends the turn may still begin.
     sends_left: usize,
-    /// How many short commands may run before the clock is looked at.
+    /// How many short commands may run before the clock is read.
     commands_left: u32,
     is_over: bool,
     /// When the clock was read last, if that was in this part of the turn.

@@ -1,7 +1,7 @@
 //! Commands that read the recorded history, or are about a consumer group or a subscription: they run after the turn's
 //! commit, once the frontier has passed every write that was acknowledged before them, and some of them wait for more.
 //!
-//! A command that waits is not looked at until something happens that it waits for: see `waits`. Those that may go on
+//! A command that waits does not run until something happens that it waits for: see `waits`. Those that may go on
 //! run in the order in which they came, as long as a turn has time for them.
 
 use super::Core;
@@ -29,13 +29,13 @@ struct Deferred {
     after: Option<Position>,
     /// What it waits for, and until when it was put down; none where it is to run.
     wait: Option<(WaitFor, Option<u64>)>,
-    /// The group for whose waiting commands it looks: if it gets something, the next one looks.
+    /// The group for whose waiting commands it runs: if it gets something, the next one runs.
     looks_for: Option<u64>,
     state: DeferredState,
 }
 
 impl Deferred {
-    /// Whether its reply tells of something that a group has come to.
+    /// Whether its reply reveals a change of a group.
     fn changes_groups(&self) -> bool {
         let command = TABLE.get(self.command);
         matches!(command.run, Run::Group { .. }) && command.is(Flag::Write)
@@ -54,7 +54,7 @@ pub(super) struct DeferredCommands {
     next_id: u64,
     /// How many wait.
     waiting: u64,
-    /// How often one that waited was looked at again.
+    /// How often a waiting command ran again.
     looks: u64,
 }
 
@@ -108,7 +108,7 @@ impl Core {
         self.deferred.add(Deferred { from, command, protocol, to, args, after, wait, looks_for, state });
     }
 
-    /// Runs those whose time has come. Tells whether there is more to do at once.
+    /// Runs those that are ready. Returns whether there is more to do at once.
     pub(super) fn run_deferred(&mut self) -> bool {
         if self.deferred.next_due_ms().is_some_and(|due_ms| due_ms <= self.steady_ms) {
             let due = self.deferred.waits.take_due(self.steady_ms);
@@ -158,10 +158,10 @@ impl Core {
         }
         self.deferred.ready.extend(later);
         let has_more = !self.deferred.ready.is_empty() || !answers.is_empty();
-        // What groups have come to is on disk before anyone is told.
+        // Changes of groups are on disk before any reply reveals them.
         let refusal = self.groups.write();
         if refusal.is_some() {
-            // Who waits for a group is told in the next turn.
+            // Commands that wait for a group run in the next turn.
             for group in self.deferred.waits.groups() {
                 while self.deferred.waits.has_group(group) {
                     self.wake_group(group);
@@ -190,7 +190,7 @@ impl Core {
         state.steady_ms = steady_ms;
         match TABLE.get(deferred.command).run {
             Run::History(run) => {
-                // The shards have looked up to there while it waited.
+                // The hub has examined the shards up to there while it waited.
                 if let (Some(cursor), Some(passed)) = (&mut state.cursor, hub.passed(Watcher::Command(id).id())) {
                     *cursor = passed.end.max(*cursor);
                 }
@@ -256,7 +256,7 @@ impl Core {
         }
     }
 
-    /// Lets those look again for whom there may be something in the history.
+    /// Runs waiting commands again for which there may be events in the history.
     pub(super) fn wake_watchers(&mut self) -> bool {
         let woken = self.live.hub.take_woken();
         let has_woken = !woken.is_empty();
@@ -269,7 +269,7 @@ impl Core {
         has_woken
     }
 
-    /// Lets the command that has waited longest for a group look whether there is something for it.
+    /// Runs the command again that has waited longest for a group.
     fn wake_group(&mut self, group: u64) {
         if !self.deferred.waits.has_group(group) {
             return;
@@ -285,9 +285,9 @@ impl Core {
         }
     }
 
-    /// Logs each group that is about to lose events. What the shards have looked through for those who wait for a group
+    /// Logs each group that is about to lose events. The events that were examined for commands that wait for a group
     /// is none of its events.
-    pub(super) fn look_at_groups(&mut self) {
+    pub(super) fn warn_of_retention(&mut self) {
         let Core { groups, history, live, steady_ms, .. } = self;
         let hub = &mut live.hub;
         groups.look_at_retention(history, *steady_ms, |group| hub.passed(Watcher::Group(group).id()));
@@ -299,8 +299,8 @@ impl Core {
         self.tell_all(|| Message::Gone(connection));
     }
 
-    /// Tells the other cores that a connection is closed which has commands there, and ends its waits here.
-    pub(super) fn tell_closed(&mut self, connection: ConnectionId) {
+    /// Notifies the other cores that a connection with commands there is closed, and ends its waits here.
+    pub(super) fn notify_closed(&mut self, connection: ConnectionId) {
         self.end_waits(self.id, connection);
         self.tell_all(|| Message::Closed(connection));
     }

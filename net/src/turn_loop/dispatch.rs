@@ -17,7 +17,7 @@ use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
 use std::ops::Range;
 
-/// Commands that are longer than this are looked at before they are copied to another core, in bytes.
+/// Commands longer than this, in bytes, are checked before they are copied to another core.
 const LOOKED_AT_BYTES: usize = 1 << 20;
 
 /// Where a command's keys are.
@@ -230,7 +230,7 @@ impl Core {
     }
 
     /// Asks one core, maybe this one. This one's shard, which is here, answers at once: the connection's next command
-    /// comes after it. What looks at all connections answers before the turn ends, when none of them is being run.
+    /// comes after it. A command over all connections answers before the turn ends, when none of them is being run.
     fn ask<'a>(
         &mut self,
         client: &mut Client<'_>,

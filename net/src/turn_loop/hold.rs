@@ -3,7 +3,7 @@
 //!
 //! A shard is lent at the end of a turn, committed, and its core runs nothing on it meanwhile. A coordinator asks for
 //! the shards one after the other, in the order of their numbers, its own among them, and has one such change at a
-//! time. So whoever waits for a shard holds only lower ones, and no circle of waiting cores can form.
+//! time. So a core that waits for a shard holds only lower ones, and no circle of waiting cores can form.
 
 use super::Core;
 use super::input::Client;
@@ -68,7 +68,8 @@ impl Core {
         self.lending.queue.push_back(HoldRequest { work, to, protocol: client.session.protocol, needed });
     }
 
-    /// After the commit: lends this core's shard to whoever waits for it, and carries on what this core coordinates.
+    /// After the commit: lends this core's shard to the core that waits for it, and carries on the change that this core
+    /// coordinates.
     pub(super) fn lend_and_hold(&mut self) -> bool {
         let mut work = false;
         loop {

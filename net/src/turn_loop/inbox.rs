@@ -60,7 +60,7 @@ struct Asked<'a> {
 }
 
 impl Core {
-    /// Handles all that the lanes have brought, and runs commands of other cores. Tells whether there was anything.
+    /// Handles what the lanes have brought, and runs commands of other cores. Returns whether there was anything.
     pub(super) fn take_messages(&mut self) -> bool {
         let mut work = false;
         self.budget.begin(Part::Asked);
@@ -137,7 +137,7 @@ impl Core {
         self.shard.is_some() && !self.budget.is_over() && !outbound.is_some_and(|outbound| outbound.is_congested())
     }
 
-    /// Runs commands that wait, the lightest first and some of each lane in turn, as far as the budget goes. Tells whether
+    /// Runs commands that wait, the lightest first and some of each lane in turn, as far as the budget goes. Returns whether
     /// there were any.
     fn run_waiting(&mut self) -> bool {
         let mut work = false;
@@ -172,7 +172,7 @@ impl Core {
         work
     }
 
-    /// Runs the next commands that wait in a lane, if none that are lighter do. Tells whether there were any.
+    /// Runs the next commands that wait in a lane, if no lighter ones do. Returns whether there were any.
     fn run_waiting_in(&mut self, lane: usize, weight: Weight) -> bool {
         let from = self.lanes.inbound[lane].from;
         if self.lanes.inbound[lane].waiting.lightest() != Some(weight) || !self.may_run_for(from) {

@@ -64,7 +64,7 @@ impl Client<'_> {
         self.output.ready_bytes() + self.replies.behind_bytes()
     }
 
-    /// The bytes of its replies, those that are on their way as far as they can be told.
+    /// The bytes of its replies, with an estimate of those that are on their way.
     #[inline]
     fn reply_bytes(&self) -> usize {
         self.held_bytes() + self.replies.reserved_bytes()
@@ -125,12 +125,10 @@ impl Core {
         self.end_subscriptions(connection);
         self.unread.output.count(&mut connection.output.unread, 0);
         self.reclaim.note_freed(connection.input.capacity());
-        if connection.session.client != 0 {
-            self.figures.clients -= 1;
-            self.server.dismiss_client();
-        }
+        self.figures.clients -= 1;
+        self.server.dismiss_client();
         if connection.replies.waiting() > 0 || !connection.output.unacknowledged.is_empty() {
-            self.tell_closed(connection.id);
+            self.notify_closed(connection.id);
         }
     }
 
@@ -169,7 +167,7 @@ impl Core {
         self.connections.put(connection);
     }
 
-    /// Runs what clients have left, one after the other, as far as the budget goes. Tells whether anything was.
+    /// Runs what clients have left, one after the other, as far as the budget goes. Returns whether anything was left.
     pub(super) fn run_left(&mut self) -> bool {
         if self.left.is_empty() {
             return false;

@@ -177,7 +177,7 @@ impl Core {
         }
     }
 
-    /// One turn. Tells what is to be done next.
+    /// One turn. Returns what is to be done next.
     ///
     /// # Errors
     /// When the net ring is unusable.
@@ -198,25 +198,25 @@ impl Core {
         work |= self.commit();
         again |= self.lend_and_hold();
         // After all that commits, before anything leaves.
-        self.look_at_log(net.ops());
+        self.meet_log_failure(net.ops());
         work |= again;
-        // Before any reply leaves: who has one and asks for the figures finds its command in them.
+        // Before any reply leaves: a client that has one and asks for the figures finds its command in them.
         if work {
             self.figures.turns += 1;
             self.publish_figures(net.ops());
         }
         again |= self.run_deferred();
         again |= self.fan_out();
-        // Before anything that waits for publications looks for itself: what moves later is news.
+        // Before subscriptions that wait for publications read on: what is published later is news.
         if !self.live.hub.is_idle() {
             self.live.tried_frontier = self.history.frontier();
         }
-        again |= self.tell_subscribers(started, work);
+        again |= self.serve_subscriptions(started, work);
         self.server.set_waits(self.id, self.waits_for_publication());
-        self.look_at_groups();
+        self.warn_of_retention();
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
-        self.look_at_output(net.ops(), started);
+        self.adapt_output_level(net.ops(), started);
         let has_left = !self.left.is_empty() || self.has_waiting();
         self.figures.cut_turns += u64::from(work && has_left);
         again |= has_left || net.has_left() || !self.own_requests.is_empty() || !self.listed.is_empty();

@@ -6,7 +6,7 @@ use crate::net_ring::NetOps;
 use keytide_engine::position::ShardId;
 
 impl Core {
-    /// Sends what may leave. Tells whether there is another turn to take at once.
+    /// Sends what may leave. Returns whether another turn is to follow at once.
     pub(super) fn send_all(&mut self, ops: &mut NetOps) -> bool {
         let mut work = false;
         let listed = std::mem::take(&mut self.listed);
@@ -31,8 +31,8 @@ impl Core {
         work
     }
 
-    /// Sends a connection's replies, closes it, or lets it go on: whatever it is time for. Tells whether there is another
-    /// turn to take at once for it.
+    /// Sends a connection's replies, closes it, or lets it go on. Returns whether another turn is to
+    /// follow at once for it.
     fn settle(&mut self, ops: &mut NetOps, connection: &mut Connection) -> bool {
         if connection.is_closed {
             return false;
@@ -80,7 +80,7 @@ impl Core {
                 self.live.hub.note_room(subscriber);
             }
         }
-        // The net ring may know already that the send is over, and tells only who asks.
+        // The net ring may know already that the send is over, and reports it with the next poll.
         has_room || (connection.output.is_sending() && connection.waits_for_sent() && ops.has_unreported_sends())
     }
 
@@ -100,7 +100,7 @@ impl Core {
         }
     }
 
-    /// Tells subscribers that the server stops. In every turn of a stopping core, for commands still run.
+    /// Drops all subscriptions because the server stops. In every turn of a stopping core, for commands still run.
     pub(super) fn drop_subscriptions(&mut self) {
         if self.server.is_stopping() {
             self.live.hub.shut_down(&mut self.live.delivery.to(&mut self.connections, &mut self.listed));

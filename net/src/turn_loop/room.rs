@@ -17,11 +17,11 @@ use keytide_engine::shards::Shards;
 
 impl Core {
     /// Disconnects this core's clients once a log has failed, whichever shard's: replies may wait to leave for commands
-    /// whose records are not in it. Who comes back may read, and is told why it may not write.
+    /// whose records are not in it. A client that comes back may read; its writes are refused with the reason.
     ///
-    /// The failure is set before the turn that met it sends anything, also to other cores: whoever gets a reply of that
+    /// The failure is set before the turn that met it sends anything, also to other cores: a core that gets a reply of that
     /// turn over a lane sees it, and comes by here before anything leaves.
-    pub(super) fn look_at_log(&mut self, ops: &mut NetOps) {
+    pub(super) fn meet_log_failure(&mut self, ops: &mut NetOps) {
         let has_failed = self.server.log_failure.as_ref().is_some_and(|failure| failure.is_set());
         if !has_failed || self.has_met_failure {
             return;
@@ -54,8 +54,8 @@ impl Core {
         is_refused
     }
 
-    /// Keeps bytes that were received and cannot run yet. Where there is no memory for them the client is told so, and
-    /// is closed: what follows of its command could not be told from the next one. Tells whether they are kept.
+    /// Keeps bytes that were received and cannot run yet. Where there is no memory for them the client gets an error
+    /// and is closed: the rest of its command could not be told from the next one. Returns whether they are kept.
     pub(super) fn keep_input(&mut self, connection: &mut Connection, bytes: &[u8]) -> bool {
         let bytes_kept = connection.input.len() + bytes.len();
         if connection.session.stranger_since.is_some() && self.ends_for_bytes(&mut connection.session, bytes_kept) {
@@ -84,12 +84,12 @@ impl Core {
 #[inline]
 pub(super) fn is_refused(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
     // Hardly ever is there none: the command's flags need not be fetched.
-    !shard.turn().has_log_room() && is_refused_after_a_look(shard, command, reply)
+    !shard.turn().has_log_room() && is_refused_by_log(shard, command, reply)
 }
 
 #[cold]
-fn is_refused_after_a_look(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
-    // Who only reads never waits for a disk.
+fn is_refused_by_log(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
+    // Commands that only read never wait for a disk.
     command.may_write() && shard.check_log().is_err_and(|error| refuse(&error, reply))
 }
 

@@ -208,7 +208,7 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
 ///
 /// glommio 0.9 goes to sleep although a task is ready if its thread loses the processor for a preemption interval (1 ms)
 /// between setting the preemption timer and looking at its queues: it takes "ran nothing" for "has nothing to run".
-/// Without a timer nothing would wake it. Who adds a task to the executor, and lets the turn loop yield to it, needs
+/// Without a timer nothing would wake it. A change that adds a task to the executor, and lets the turn loop yield to it, needs
 /// this for as long.
 async fn bound_executor_sleep() {
     loop {
@@ -285,8 +285,8 @@ pub(super) struct Stopping {
 }
 
 impl Core {
-    /// Brings a stopping core to its end: no new clients, what was asked is answered, here and on the other cores. Tells
-    /// whether it may go.
+    /// Brings a stopping core to its end: no new clients, what was asked is answered, here and on the other cores.
+    /// Returns whether it may end.
     fn stop(&mut self, net: &mut NetRing, after: AfterTurn) -> bool {
         let stop_at_ms = match self.stopping.at_ms {
             Some(at_ms) => at_ms,

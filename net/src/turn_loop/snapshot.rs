@@ -16,7 +16,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Instant;
 
-/// How often a core looks whether the thread that writes has come further, milliseconds.
+/// How often a core polls the progress of the writing thread, milliseconds.
 const LOOK_EVERY_MS: u64 = 1;
 
 /// What a core knows of its shard's snapshots. Nothing is ever done where the server keeps nothing on disk.
@@ -76,7 +76,7 @@ impl Snapshots {
         }
     }
 
-    /// Begins a snapshot where one is due, and hears how the running one goes. Tells whether a slice can be taken.
+    /// Begins a snapshot where one is due, and follows the running one. Returns whether a slice can be taken.
     fn prepare(&mut self, shard: &mut Shard, server: &Server, now_ms: u64) -> bool {
         let Some(disk) = &server.on_disk else { return false };
         if server.is_stopping() {
@@ -223,7 +223,7 @@ impl Snapshots {
 }
 
 impl Core {
-    /// Goes on with a snapshot, after all else that the turn has to do. Tells whether there is more to take at once.
+    /// Goes on with a snapshot, after all other work of the turn. Returns whether there is more to take at once.
     pub(super) fn take_snapshot(&mut self, net: &mut NetRing, started: Instant, work: bool) -> io::Result<bool> {
         let Core { shard, server, snapshots, steady_ms, .. } = self;
         // One that is lent is back soon.

@@ -1,5 +1,5 @@
-//! What the turn has published goes to those who are live, on this core and on the others; and this core's
-//! subscriptions are told what there is for them.
+//! Live delivery: the records that the turn has published go to live subscriptions, on this core and on the others; and
+//! this core's subscriptions are served.
 
 use super::Core;
 use crate::delivery::Delivery;
@@ -28,12 +28,12 @@ pub(super) struct Live {
 
 impl Core {
     /// Runs what this core's shard has published through what all cores' subscriptions want. To be called after the
-    /// commit. Tells whether there is more to do at once.
+    /// commit. Returns whether there is more to do at once.
     pub(super) fn fan_out(&mut self) -> bool {
         if self.live.fanout.is_idle() {
             return false;
         }
-        // A shard that is lent is looked at when it is back.
+        // A lent shard is fanned out when it is back.
         let Some(shard) = self.shard.as_deref_mut() else { return false };
         let outbound = &self.lanes.outbound;
         let is_full = |core: ShardId| outbound[core.0 as usize].as_ref().is_some_and(|lane| lane.is_backed_up());
@@ -53,11 +53,10 @@ impl Core {
         self.live.hub.receive(shard, batch, &mut self.live.delivery.to(&mut self.connections, &mut self.listed));
     }
 
-    /// Tells this core's subscriptions what there is for them, as far as the turn, which has `started` then, has time
-    /// for it. Those who are live are told no more than half of the time, as long as there is other work: what happens
-    /// meanwhile goes together, and many subscribers cost a send each for many events. Tells whether there is more to do
-    /// at once.
-    pub(super) fn tell_subscribers(&mut self, started: Instant, worked: bool) -> bool {
+    /// Serves this core's subscriptions as far as the turn, which has `started` then, has time for it. As long as there is
+    /// other work, live delivery takes no more than half of the time: events that are recorded meanwhile leave together, so
+    /// many subscribers cost one send each for many events. Returns whether there is more to do at once.
+    pub(super) fn serve_subscriptions(&mut self, started: Instant, worked: bool) -> bool {
         if self.live.hub.is_idle() {
             return false;
         }
@@ -68,10 +67,10 @@ impl Core {
         allowance.begin(started, worked);
         let began = Instant::now();
         // Without other work there is nothing better to do.
-        let tells_live = !worked || began >= *deliver_from;
-        let mut again = hub.turn(history, &mut outlet, tells_live, |reading| allowance.allows(reading));
+        let delivers_live = !worked || began >= *deliver_from;
+        let mut again = hub.turn(history, &mut outlet, delivers_live, |reading| allowance.allows(reading));
         allowance.end();
-        if tells_live {
+        if delivers_live {
             let (now, sends) = (Instant::now(), (listed.len() - listed_before) as u32);
             *deliver_from = now + (now - began) + Duration::from_nanos(PUSH_SEND_NS) * sends;
         }

@@ -1,4 +1,4 @@
-//! Clients that do not take their output: how much each may have, who is stalled, and who is closed for it.
+//! Clients that do not take their output: when they are stalled, and when they are closed.
 
 use super::Core;
 use crate::connection::{Connection, Stall};
@@ -9,7 +9,7 @@ use crate::session::{Closing, Session};
 use crate::unread::{CoreOutput, Level};
 use std::time::{Duration, Instant};
 
-/// How often stalled clients are looked at.
+/// How often stalled clients are checked.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a stalled client may take nothing while all clients' output is more than a quarter above its limit: single
@@ -56,9 +56,9 @@ impl Core {
         }
     }
 
-    /// Fits what clients may leave unread to what all of them do, and from time to time looks at those that are stalled.
+    /// Adapts the level of unread output to the sum of all clients', and checks stalled clients from time to time.
     /// To be called after the connections were settled.
-    pub(super) fn look_at_output(&mut self, ops: &NetOps, now: Instant) {
+    pub(super) fn adapt_output_level(&mut self, ops: &NetOps, now: Instant) {
         let client_bytes = self.server.client_output_bytes();
         if let Some(bytes) = self.unread.output.news() {
             self.server.tell(self.id, Stat::OutputBytes, bytes);
@@ -88,7 +88,7 @@ impl Core {
 
     fn watch(&mut self, ops: &NetOps, now: Instant, client_bytes: u64, patience: Duration) {
         if self.unread.output.is_short(client_bytes) {
-            // Whoever has sent its commands long ago, and holds what others need, is one of them.
+            // A client that sent its commands long ago may hold much of what others need.
             let level = self.unread.output.level();
             for connection in self.connections.iter() {
                 if connection.stall.is_none() && connection.output_bytes() > level {

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct CommandId(pub u64);
 
-/// Who waits for events at the hub.
+/// A command or a group that waits for events at the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watcher {
     /// One command.
@@ -51,7 +51,7 @@ pub(super) struct Waits {
     group_dues: BTreeSet<(u64, u64)>,
 }
 
-/// Those who wait for a consumer group. What holds for one of them holds for all: the one that has waited longest looks
+/// The commands that wait for a consumer group. They all wait for the same: the one that has waited longest runs
 /// first, and the next one only if that one has got something.
 #[derive(Default)]
 struct GroupWait {
@@ -91,7 +91,7 @@ impl Waits {
         }
     }
 
-    /// Who has waited longest for a group. Where nobody waits for it any more, it is forgotten.
+    /// The command that has waited longest for a group. A group without waiting commands is forgotten.
     pub fn first_of(&mut self, group: u64) -> Option<CommandId> {
         let first = self.groups.get(&group)?.commands.first().copied();
         if first.is_none() {
@@ -101,7 +101,7 @@ impl Waits {
         first
     }
 
-    /// Whether anyone waits for a group, or did when it was looked at last.
+    /// Whether any command waits for a group, or did at the last check.
     pub fn has_group(&self, group: u64) -> bool {
         self.groups.contains_key(&group)
     }
