@@ -10,23 +10,22 @@
 //! | [`net_ring`] | io_uring for sockets, and sleeping in it |
 //! | [`wake`] | how a sleeping core is woken |
 //! | [`mesh`] | lanes and batches between cores |
-//! | [`connection`], [`session`], [`replies`] | one client: its bytes, what it is, its replies in order |
-//! | [`unread`] | how much output clients may leave unread |
+//! | [`connection`], [`session`] | one client: its input, its replies in order, its output; its state |
+//! | [`unread`], [`weight`] | how much output clients may leave unread; which clients go first |
+//! | [`protocol`] | the protocols of connections, for rooms that know none of them |
 //! | [`resp`] | the Redis protocol on bytes |
 //! | [`command`] | the commands, a table of them |
 //! | [`gather`] | one reply made of several cores' parts |
-//! | [`groups`] | the consumer groups that a core keeps |
-//! | `keep` | where a server keeps what it has: in memory, or in a directory |
-//! | [`group_store`] | consumer groups on disk |
-//! | [`check`] | `keytide check`: a directory looked at without serving it |
+//! | [`groups`] | the consumer groups that a core keeps, and those on disk |
+//! | [`check`] | `keytide check`: examines a directory without serving it |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
-//! | [`push`] | what subscriptions tell their clients, put into their output |
+//! | [`delivery`] | messages of subscriptions, put into the output of their subscribers |
 //! | [`rate`] | commands per second |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
-//! | `descriptors` | open files: for clients, and kept for everything else |
+//! | `descriptors` | open files: for clients, and for everything else |
 //! | `strangers` | clients that have not given the password |
 //! | `heap` | heap memory prefaulted at the start |
-//! | [`memory`] | how much memory there is, and whether writes are still taken |
+//! | [`memory`], `process` | how much memory there is, and whether writes are still taken; the process as the system sees it |
 //! | `paced` | log lines that clients can cause |
 //! | [`limits`] | every bound that is no flag |
 
