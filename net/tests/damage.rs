@@ -105,7 +105,7 @@ fn a_damaged_meta_toml_is_refused_and_put_back() {
     let output = run(&[&flags(&dir, "os")[..], &["--port", "0"]].concat());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let (status, told) = check(&dir, true);
-    assert!(status == Some(0) && told.contains("put back"), "{status:?} {told}");
+    assert!(status == Some(0) && told.contains("is restored from"), "{status:?} {told}");
     assert_eq!(std::fs::read(&meta).expect("it is there"), text);
     let server = Server::start(&flags(&dir, "os"));
     assert_eq!(server.client().call(&["dbsize"]), Value::Integer(300));
