@@ -19,6 +19,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/ring/words.rs",
     "engine/src/ring/writer.rs",
     "engine/src/shard/mod.rs",
+    "net/src/connection/input.rs",
     "net/src/heap.rs",
     "net/src/mesh/lane.rs",
     "net/src/net_ring/",

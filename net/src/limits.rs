@@ -230,6 +230,19 @@ pub const MEMORY_CLOSE_PART: u64 = 4;
 /// What part of the memory limit is never claimed for large arguments: a thirty-second.
 pub const MEMORY_LEFT_PART: u64 = 32;
 
+/// Input of a client from so many bytes on has pages of its own. Less is kept where memory serves again and again.
+pub const INPUT_MAPPED_BYTES: usize = 4 << 20;
+
+/// By how many bytes such pages grow: a range of addresses, which takes memory where something was received into it.
+pub const INPUT_GROWTH_BYTES: usize = 16 << 20;
+
+/// How many bytes of such pages a turn gives back to the system: 0.1 ms for each megabyte.
+pub const INPUT_FREED_PER_TURN_BYTES: usize = 1 << 20;
+
+/// Commands that are longer than this, in bytes, are looked at before they are copied: none of their arguments may be too
+/// long for what it is for.
+pub const LARGE_COMMAND_BYTES: usize = 1 << 20;
+
 /// Input of a client from so many bytes on is claimed of the memory that is left before it is taken.
 pub const INPUT_CLAIM_BYTES: usize = 1 << 20;
 

@@ -94,6 +94,82 @@ fn a_long_command_behind_one_that_waits_arrives() {
     }
 }
 
+/// The head of a command whose last argument is of so many bytes, and that argument with its line end.
+fn in_two(words: &[&str], bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let last = "x".repeat(bytes);
+    let whole = encode(&[words, &[&last]].concat());
+    let head = whole.len() - bytes - 2;
+    (whole[..head].to_vec(), whole[head..].to_vec())
+}
+
+#[test]
+fn what_is_too_long_for_its_command_is_refused_when_it_is_announced_and_not_kept() {
+    for shards in &numbers_of_shards() {
+        let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);
+        let mut asks = server.client();
+        for (words, text) in [
+            (&["set", "a"][..], "bytes that one command may record; raise --ring-bytes"),
+            (&["set", "b"], "bytes that one command may record; raise --ring-bytes"),
+            (&["append", "c"], "bytes that one command may record; raise --ring-bytes"),
+            (&["mset", "a", "1", "b"], "bytes that one command may record; raise --ring-bytes"),
+            (&["cdc.append", "stream", "type"], "bytes that one command may record; raise --ring-bytes"),
+            (&["scan", "0", "match"], "ERR pattern of 3000000 bytes exceeds the limit of 65536 bytes"),
+            (&["keys"], "ERR pattern of 3000000 bytes exceeds the limit of 65536 bytes"),
+            (&["cdc.read", "0", "match"], "ERR pattern of 3000000 bytes exceeds the limit of 65536 bytes"),
+            (&["cdc.group", "create"], "ERR pattern of 3000000 bytes exceeds the limit of 65536 bytes"),
+            (&["cdc.subscribe", "$all", "match"], "ERR pattern of 3000000 bytes exceeds the limit of 65536 bytes"),
+            (&["cdc.subscribe"], "ERR name of 3000000 bytes exceeds the limit of 262144 bytes"),
+        ] {
+            let mut client = server.client();
+            let (head, rest) = in_two(words, 3_000_000);
+            client.send_raw(&[encode(&["ping"]), head].concat());
+            assert_eq!(client.read().text(), "PONG");
+            assert!(client.read().error().ends_with(text), "{words:?}");
+            client.send_raw(&rest[..2_000_000]);
+            // A little may wait for its turn.
+            eventually("nothing is kept", || asks.call(&["info"]).text().contains("\r\ninput_bytes:0\r\n"));
+            // What follows is served.
+            client.send_raw(&[&rest[2_000_000..], &encode(&["get", "a"])].concat());
+            assert_eq!(client.read(), Value::Nil, "{words:?}");
+            client.send_raw(&[encode(&["multi"]), in_two(words, 3_000_000).0].concat());
+            assert_eq!(client.read().text(), "OK");
+            assert!(client.read().error().ends_with(text), "{words:?}");
+            client.send_raw(&[rest, encode(&["exec"])].concat());
+            assert!(client.read().error().starts_with("EXECABORT"), "{words:?}");
+        }
+        // There may be more behind it, also of the same kind.
+        let mut client = server.client();
+        let long = "x".repeat(2_000_000);
+        let commands = [&["set", "a", &long, "ex", "100"][..], &["mset", &long, &long, "a", &long], &["dbsize"]];
+        client.send_raw(&commands.map(encode).concat());
+        assert!(client.read().error().starts_with("ERR change of"));
+        assert!(client.read().error().starts_with("ERR change of"));
+        assert_eq!(client.read(), Value::Integer(0));
+    }
+}
+
+#[test]
+fn input_of_many_megabytes_arrives_and_its_memory_is_given_back() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m", "--heap-bytes", "0"]);
+    let mut client = server.client();
+    let before = server.resident_bytes();
+    let (head, rest) = in_two(&["ECHO"], 70_000_000);
+    for cut in [1, 10_000_000, 69_999_999] {
+        client.send_raw(&[encode(&["ping"]), head.clone()].concat());
+        assert_eq!(client.read().text(), "PONG");
+        client.send_raw(&rest[..cut]);
+        client.send_raw(&[&rest[cut..], &encode(&["ping"])].concat());
+        assert!(client.read().text().as_bytes() == &rest[..70_000_000], "the same comes back");
+        assert_eq!(client.read().text(), "PONG");
+    }
+    eventually("the memory is given back", || server.resident_bytes() < before + (32 << 20));
+    // Of one that goes before all has come as well.
+    client.send_raw(&[head, rest[..60_000_000].to_vec()].concat());
+    eventually("it is kept", || server.resident_bytes() > before + (50 << 20));
+    drop(client);
+    eventually("the memory is given back", || server.resident_bytes() < before + (32 << 20));
+}
+
 #[test]
 fn what_follows_the_end_of_a_login_is_a_strangers() {
     let server = Server::start(&["--shards", "1", "--ring-bytes", "1m", "--requirepass", "secret"]);

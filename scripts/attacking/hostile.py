@@ -134,10 +134,12 @@ def values_unread(port, scale, ready):
 
 @attack("slow-senders", in_redis=True, in_short=True)
 def slow_senders(port, scale, ready):
-    """1,000 clients announce a value of 500 MB and send a byte per second"""
+    """1,000 clients announce a value or a key of 500 MB and send a byte per second"""
     clients = [connect(port) for _ in range(int(1000 * scale))]
-    for each in clients:
-        each.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000000\r\n")
+    # Too long a value is refused at once, a key may be of any length.
+    commands = [b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000000\r\n", b"*2\r\n$3\r\nGET\r\n$500000000\r\n"]
+    for number, each in enumerate(clients):
+        each.sendall(commands[number % 2])
         each.setblocking(False)
     ready()
     while True:
@@ -310,7 +312,7 @@ def window_of_another_core(port, scale, ready):
     flood([wire.socket for wire in clients], data, ready)
 
 
-@attack("large-values", clean=delete("huge0", "huge1"), grows_mib=2300, is_long=True, in_redis=True)
+@attack("large-values", clean=delete("huge0", "huge1"), is_long=True, in_redis=True)
 def large_values_written(port, scale, ready):
     """2 clients write a value of 512 MB each"""
 
@@ -331,7 +333,28 @@ def large_values_written(port, scale, ready):
     hold([True], ready)
 
 
-@attack("large-argument", grows_mib=1100)
+@attack("large-keys", grows_mib=2200, is_long=True, in_redis=True)
+def large_keys(port, scale, ready):
+    """2 clients ask for a key of 512 MB each"""
+
+    def ask():
+        client, length = connect(port, timeout=60), int((512 << 20) * scale)
+        client.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length)
+        try:
+            for _ in range(0, length, 1 << 20):
+                client.sendall(b"x" * (1 << 20))
+            client.sendall(b"x" * (length % (1 << 20)) + b"\r\n")
+            client.recv(200)
+        except OSError:
+            pass
+        hold([client], lambda: None)
+
+    for _ in range(2):
+        threading.Thread(target=ask, daemon=True).start()
+    hold([True], ready)
+
+
+@attack("large-argument")
 def large_argument(port, scale, ready):
     """2 clients make a group with a pattern of 400 MB"""
 

@@ -22,7 +22,7 @@ pub use context::{
     CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, SessionContext,
     SubscriptionContext, WaitFor,
 };
-pub use refusal::{Answer, refuse};
+pub use refusal::{Answer, refusal_text, refuse};
 
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};

@@ -2,30 +2,36 @@
 
 use crate::resp::{Reply, error_text};
 use keytide_engine::error::Refusal;
+use std::borrow::Cow;
 
 /// Replies with the error of a refusal.
 pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
+    reply.error(refusal_text(refusal).as_bytes());
+}
+
+/// The text of that error.
+pub fn refusal_text(refusal: Refusal) -> Cow<'static, str> {
     match refusal {
-        Refusal::WrongType => reply.error(error_text::WRONG_TYPE),
-        Refusal::NotAnInteger => reply.error(error_text::NOT_INTEGER),
-        Refusal::NotAFloat => reply.error(error_text::NOT_FLOAT),
-        Refusal::FieldNotAnInteger => reply.error(error_text::HASH_NOT_INTEGER),
-        Refusal::FieldNotAFloat => reply.error(error_text::HASH_NOT_FLOAT),
-        Refusal::Overflow => reply.error(error_text::OVERFLOW),
-        Refusal::NotFinite => reply.error(error_text::NOT_FINITE),
-        Refusal::StringTooLong => reply.error(error_text::STRING_TOO_LONG),
-        Refusal::NoSuchKey => reply.error(error_text::NO_SUCH_KEY),
-        Refusal::IndexOutOfRange => reply.error(error_text::INDEX_OUT_OF_RANGE),
-        Refusal::ChangeTooLarge { bytes, max } => reply.error(format!(
+        Refusal::WrongType => error_text::WRONG_TYPE.into(),
+        Refusal::NotAnInteger => error_text::NOT_INTEGER.into(),
+        Refusal::NotAFloat => error_text::NOT_FLOAT.into(),
+        Refusal::FieldNotAnInteger => error_text::HASH_NOT_INTEGER.into(),
+        Refusal::FieldNotAFloat => error_text::HASH_NOT_FLOAT.into(),
+        Refusal::Overflow => error_text::OVERFLOW.into(),
+        Refusal::NotFinite => error_text::NOT_FINITE.into(),
+        Refusal::StringTooLong => error_text::STRING_TOO_LONG.into(),
+        Refusal::NoSuchKey => error_text::NO_SUCH_KEY.into(),
+        Refusal::IndexOutOfRange => error_text::INDEX_OUT_OF_RANGE.into(),
+        Refusal::ChangeTooLarge { bytes, max } => format!(
             "ERR change of {bytes} bytes exceeds the {max} bytes that one command may record; raise --ring-bytes"
-        )),
-        Refusal::NoLogRoom { bytes } => reply.error(format!(
+        ).into(),
+        Refusal::NoLogRoom { bytes } => format!(
             "ERR the log has no room for a change of {bytes} bytes; the disk is full or slow, try again once it has space"
-        )),
+        ).into(),
         // Only CDC.APPEND expects a revision; it replies by itself, because it knows the expected one.
         Refusal::WrongRevision { actual } => match actual {
-            Some(revision) => reply.error(format!("WRONGREVISION stream is at {revision}")),
-            None => reply.error("WRONGREVISION stream is at none"),
+            Some(revision) => format!("WRONGREVISION stream is at {revision}").into(),
+            None => "WRONGREVISION stream is at none".into(),
         },
     }
 }

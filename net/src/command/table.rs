@@ -177,6 +177,16 @@ impl Table {
         Ok(CommandIndex(index as u16))
     }
 
+    /// The command that these first arguments of one begin, its subcommand where it has some; none where there is none, or
+    /// more of them would tell.
+    pub fn begun(&self, args: Args<'_>) -> Option<CommandIndex> {
+        let index = self.find(args.try_get(0)?)?;
+        match self.all[index].run {
+            Run::Container(_) => self.position(self.all[index].name, args.try_get(1)?),
+            _ => Some(CommandIndex(index as u16)),
+        }
+    }
+
     /// The number of commands and subcommands.
     pub fn len(&self) -> usize {
         self.all.len()

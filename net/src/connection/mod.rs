@@ -1,9 +1,11 @@
 //! A connection: its input, its replies in order, its output, and why it stands still. Knows no command.
 
+mod input;
 mod output;
 mod replies;
 mod table;
 
+pub use input::{Input, InputMemory, Pages};
 pub use output::Output;
 pub use replies::Replies;
 pub use table::Connections;
@@ -26,10 +28,8 @@ pub struct Connection {
     pub session: Session,
     /// Where its parsing stands.
     pub parser: Parser,
-    /// Received and, from `input_start` on, not yet consumed: from a command's first byte.
-    pub input: Vec<u8>,
-    /// Where in `input` that is.
-    pub input_start: usize,
+    /// Received and not yet consumed: from a command's first byte.
+    pub input: Input,
     /// The memory that `input` takes, in multiples of [`INPUT_COUNTED_BYTES`].
     input_share: Share,
     /// Its replies, in the order of its commands.
@@ -74,8 +74,7 @@ impl Connection {
             id,
             session,
             parser: Parser::new(limits),
-            input: Vec::new(),
-            input_start: 0,
+            input: Input::default(),
             input_share,
             replies: Replies::default(),
             output: Output::default(),
@@ -95,28 +94,23 @@ impl Connection {
     /// Counts the memory that the input takes; tells whether it is anything to speak of.
     #[inline]
     pub fn count_input(&mut self) -> bool {
-        let counted = (self.input.len() / INPUT_COUNTED_BYTES * INPUT_COUNTED_BYTES) as u64;
+        let counted = (self.input.held_bytes() / INPUT_COUNTED_BYTES * INPUT_COUNTED_BYTES) as u64;
         self.input_share.set(counted);
         counted > 0
     }
 
     /// Where all input takes as much memory as it may, and this connection's more than its share among so many clients:
-    /// the error. What it has is freed then.
+    /// the error. Its input has to go then.
     #[cold]
-    pub fn drop_input(&mut self, clients: u64) -> Option<OverLimit> {
+    pub fn refuse_input(&self, clients: u64) -> Option<OverLimit> {
         let account = self.input_share.account();
-        if !account.is_full() || self.input_share.bytes() <= account.limit() / clients.max(1) {
-            return None;
-        }
-        let error = account.refuse(false);
-        (self.input, self.input_start) = (Vec::new(), 0);
-        self.count_input();
-        Some(error)
+        let is_over = account.is_full() && self.input_share.bytes() > account.limit() / clients.max(1);
+        is_over.then(|| account.refuse(false))
     }
 
     /// The bytes of input that wait.
     pub fn pending_input(&self) -> usize {
-        self.input.len() - self.input_start
+        self.input.waiting().len()
     }
 
     /// Puts it on the core's list of connections to look at before the turn ends, once.

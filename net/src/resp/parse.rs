@@ -7,6 +7,8 @@
 //! The parser accepts what Redis 7.0 accepts, including its leniency: the byte after a `\r` is not checked, nor are the
 //! two bytes after a bulk string. A line is too long by its length alone, however it was split into packets.
 
+mod skip;
+
 use super::args::{Args, OwnedArgs, Span};
 use super::inline::split_words;
 use super::protocol_error::ProtocolError;
@@ -84,6 +86,9 @@ pub struct Parser {
     /// An inline command's words; unescaping moves bytes, so they cannot borrow.
     words: OwnedArgs,
     is_inline: bool,
+    /// Whether a command is being dropped, and how many bytes of its argument that has begun still come.
+    is_skipping: bool,
+    bytes_skipped: usize,
 }
 
 enum Line {
@@ -106,6 +111,8 @@ impl Parser {
             bytes_wanted: 0,
             words: OwnedArgs::new(),
             is_inline: false,
+            is_skipping: false,
+            bytes_skipped: 0,
         }
     }
 

@@ -5,20 +5,16 @@ use super::hold::HoldWork;
 use super::input::Client;
 use super::runner::Runner;
 use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread, refuse};
+use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
 use crate::mesh::message::{ReplyTo, Request};
 use crate::resp::{Args, OwnedArgs, Reply};
-use keytide_engine::error::Refusal;
-use keytide_engine::limits::{change_bytes_max, turn_bytes_due};
+use keytide_engine::limits::turn_bytes_due;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
 use std::ops::Range;
-
-/// Commands longer than this, in bytes, are checked before they are copied to another core.
-const LOOKED_AT_BYTES: usize = 1 << 20;
 
 /// Where a command's keys are.
 pub(super) enum Place {
@@ -83,6 +79,9 @@ impl Core {
                 if !self.has_all_replies(client) {
                     return false;
                 }
+                if self.refuse_large(client, command, args) {
+                    return true;
+                }
                 let to = self.wait_for_reply(client);
                 self.defer(self.id, index, client.session.protocol, to, OwnedArgs::from(args));
                 true
@@ -135,10 +134,7 @@ impl Core {
         if !self.may_forward(client, args) {
             return false;
         }
-        if args.bytes_total() > LOOKED_AT_BYTES
-            && let Some(refusal) = self.surely_too_large(TABLE.get(index), args)
-        {
-            refuse(&mut client.reply(), refusal);
+        if self.refuse_large(client, TABLE.get(index), args) {
             return true;
         }
         let to = ReplyTo { connection: client.id, number: client.replies.reserve(), part: 0 };
@@ -220,6 +216,9 @@ impl Core {
         if !self.may_forward(client, args) {
             return false;
         }
+        if self.refuse_large(client, TABLE.get(index), args) {
+            return true;
+        }
         let gather = Gather::new(merge, client.session.protocol, cores.len(), Vec::new());
         let number = client.replies.reserve_gather(gather);
         for (part, core) in cores.enumerate() {
@@ -268,6 +267,9 @@ impl Core {
         if !self.has_all_replies(client) {
             return false;
         }
+        if self.refuse_large(client, TABLE.get(index), args) {
+            return true;
+        }
         let core = core_of(args.get(names.0), args.get(names.1), self.server.shards());
         let to = self.wait_for_reply(client);
         if core == self.id {
@@ -297,17 +299,6 @@ impl Core {
         *client.stall = Some(Stall::Shard);
         self.lending.waiting.push(client.id);
         false
-    }
-
-    /// What a command is refused with that would record all of its arguments, where they are more than one command may
-    /// record: so they need not be copied to another core first.
-    #[cold]
-    fn surely_too_large(&self, command: &Command, args: Args<'_>) -> Option<Refusal> {
-        let max = change_bytes_max(self.server.config.ring_bytes);
-        // Those that may use more memory keep what they are given.
-        let longest = args.iter().map(<[u8]>::len).max().unwrap_or(0) as u64;
-        let is_kept = self.server.is_recording() && command.is(Flag::Denyoom) && longest > max;
-        is_kept.then_some(Refusal::ChangeTooLarge { bytes: args.bytes_total() as u64, max })
     }
 
     /// Whether a command's records might take more of a shard than is there for any command: it is refused where the log

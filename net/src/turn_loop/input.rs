@@ -8,11 +8,11 @@ use crate::command::{Flag, Run};
 use crate::connection::{Connection, Output, Replies, Stall};
 use crate::limits::{
     BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES,
-    OUTPUT_LOOK_BYTES,
+    LARGE_COMMAND_BYTES, OUTPUT_LOOK_BYTES,
 };
 use crate::mesh::message::Asker;
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
-use crate::resp::{Args, Lookahead, Next, Reply, error_text, first_argument};
+use crate::resp::{Args, Lookahead, Next, ProtocolError, Reply, error_text, first_argument};
 use crate::session::{Closing, Session};
 use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
@@ -120,11 +120,17 @@ impl Core {
         }
     }
 
+    /// Frees what was received of a connection and will not run.
+    pub(super) fn free_input(&mut self, connection: &mut Connection) {
+        self.reclaim.free(connection.input.take());
+        connection.count_input();
+    }
+
     pub(super) fn count_out(&mut self, connection: &mut Connection) {
         self.forget_stranger(&mut connection.session);
         self.end_subscriptions(connection);
         self.unread.output.count(&mut connection.output.unread, 0);
-        self.reclaim.note_freed(connection.input.capacity());
+        self.free_input(connection);
         self.figures.clients -= 1;
         self.server.dismiss_client();
         if connection.replies.waiting() > 0 || !connection.output.unacknowledged.is_empty() {
@@ -150,11 +156,10 @@ impl Core {
         } else if self.keep_input(&mut connection, bytes) {
             self.run_input(&mut connection);
         }
-        let held = connection.input.capacity();
         if connection.count_input()
-            && let Some(error) = connection.drop_input(self.server.client_count())
+            && let Some(error) = connection.refuse_input(self.server.client_count())
         {
-            self.reclaim.note_freed(held);
+            self.free_input(&mut connection);
             tracing::warn!(client = connection.session.client, "a client is disconnected: {error}");
             connection.reply().error(error_text::err(&error));
             connection.session.closing = Closing::AfterReplies;
@@ -206,19 +211,9 @@ impl Core {
             return;
         }
         let mut input = std::mem::take(&mut connection.input);
-        let start = std::mem::take(&mut connection.input_start);
-        let end = start + self.run_commands(connection, &input[start..]);
-        if end == input.len() {
-            input.clear();
-            if input.capacity() > BUFFER_KEEP_BYTES {
-                self.reclaim.note_freed(input.capacity());
-                input.shrink_to(BUFFER_KEEP_BYTES);
-            }
-        } else if end > input.len() / 2 {
-            // Moved only when less is left than was consumed, so each byte moves a bounded number of times.
-            input.drain(..end);
-        } else {
-            connection.input_start = end;
+        let consumed = self.run_commands(connection, input.waiting());
+        if let Some(memory) = input.consume(consumed, BUFFER_KEEP_BYTES) {
+            self.reclaim.free(memory);
         }
         connection.input = input;
         connection.count_input();
@@ -248,7 +243,10 @@ impl Core {
         client.look_at_bytes = self.look_at_bytes(&client);
         let mut ahead = std::mem::take(&mut self.ahead);
         let mut at = 0;
-        while client.may_go_on() {
+        if parser.is_skipping() {
+            at = self.skip(&mut client, parser, buffer);
+        }
+        while client.may_go_on() && !parser.is_skipping() {
             let authenticated = client.session.authenticated;
             parser.limits_mut().authenticated = authenticated;
             // What may be parsed after a login is known after it.
@@ -275,7 +273,13 @@ impl Core {
             }
             match next {
                 Next::Unknown => {}
-                Next::Incomplete => break,
+                Next::Incomplete => {
+                    let is_large = parser.bytes_wanted() > LARGE_COMMAND_BYTES && client.may_go_on();
+                    if is_large && self.refuse_begun(&mut client, parser, &buffer[at..]) {
+                        at = buffer.len();
+                    }
+                    break;
+                }
                 Next::Inline { end } => {
                     if self.run_command(&mut client, parser.args(&buffer[at..]), None) {
                         at = end;
@@ -283,14 +287,7 @@ impl Core {
                         break;
                     }
                 }
-                Next::Error(error) if client.may_go_on() => {
-                    if !error.is_silent() {
-                        let text = error.wire_text();
-                        self.server.statistics(self.id).reject(None, text.as_ref());
-                        client.reply().error(text);
-                    }
-                    client.session.closing = Closing::AfterReplies;
-                }
+                Next::Error(error) if client.may_go_on() => self.end_for(&mut client, error),
                 Next::Error(_) => break,
             }
         }
@@ -307,6 +304,17 @@ impl Core {
             self.ends_for_bytes(client.session, client.held_bytes());
         }
         at
+    }
+
+    /// Ends a client whose input cannot be understood.
+    #[cold]
+    pub(super) fn end_for(&self, client: &mut Client<'_>, error: ProtocolError) {
+        if !error.is_silent() {
+            let text = error.wire_text();
+            self.server.statistics(self.id).reject(None, text.as_ref());
+            client.reply().error(text);
+        }
+        client.session.closing = Closing::AfterReplies;
     }
 
     /// Beyond how many bytes of replies a client's are to be counted.
@@ -409,7 +417,10 @@ impl Core {
                 self.reject(client, args, error_text::NOT_IN_MULTI.as_bytes());
                 return true;
             }
-            self.queue(client, index, args);
+            match self.large_error(command, args) {
+                Some(text) => self.reject(client, args, text.as_bytes()),
+                None => self.queue(client, index, args),
+            }
             return true;
         }
         // Before it runs: CLIENT LIST shows itself.

@@ -21,6 +21,7 @@ mod hold;
 mod inbox;
 mod input;
 mod lanes;
+mod large;
 mod output;
 mod reclaim;
 mod room;
@@ -220,6 +221,7 @@ impl Core {
         let has_left = !self.left.is_empty() || self.has_waiting();
         self.figures.cut_turns += u64::from(work && has_left);
         again |= has_left || net.has_left() || !self.own_requests.is_empty() || !self.listed.is_empty();
+        again |= self.reclaim.free_some();
         let takes_snapshot = self.take_snapshot(net, started, work)?;
         again |= takes_snapshot;
         if work || takes_snapshot {

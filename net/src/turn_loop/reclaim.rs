@@ -1,6 +1,8 @@
 //! When a core lets the allocator give freed memory back to the system. The allocator does so by itself only while it is
 //! used: an idle server would keep what its clients' output has taken.
 
+use crate::connection::{InputMemory, Pages};
+use crate::limits::{INPUT_FREED_PER_TURN_BYTES, INPUT_MAPPED_BYTES};
 use std::time::{Duration, Instant};
 
 /// A core that has freed less large memory than this, in bytes, has nothing worth giving back.
@@ -23,17 +25,42 @@ pub(super) struct Reclaim {
     peak_bytes: u64,
     rounds: u8,
     next: Instant,
+    /// Pages of clients' input that the turns give back.
+    pages: Vec<Pages>,
 }
 
 impl Reclaim {
     pub fn new() -> Reclaim {
-        Reclaim { freed_bytes: 0, peak_bytes: 0, rounds: 0, next: Instant::now() }
+        Reclaim { freed_bytes: 0, peak_bytes: 0, rounds: 0, next: Instant::now(), pages: Vec::new() }
     }
 
     /// Counts large memory that was freed.
     #[inline]
     pub fn note_freed(&mut self, bytes: usize) {
         self.freed_bytes += bytes as u64;
+    }
+
+    /// Frees memory that a client's input had: on the heap at once, pages of its own in the next turns.
+    pub fn free(&mut self, memory: InputMemory) {
+        match memory {
+            InputMemory::Heap(bytes) => self.note_freed(bytes.capacity()),
+            InputMemory::Pages(pages) => {
+                // On the heap it was before it grew so large.
+                self.note_freed(INPUT_MAPPED_BYTES);
+                self.pages.push(pages);
+            }
+        }
+    }
+
+    /// Gives a turn's part of such pages back to the system. Tells whether there are more.
+    #[inline]
+    pub fn free_some(&mut self) -> bool {
+        if let Some(pages) = self.pages.last_mut()
+            && !pages.give_back(INPUT_FREED_PER_TURN_BYTES)
+        {
+            self.pages.pop();
+        }
+        !self.pages.is_empty()
     }
 
     /// Whether it is time, at the end of a turn that has begun at `now` and in which there was work or not. The core's

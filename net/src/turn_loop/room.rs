@@ -57,25 +57,22 @@ impl Core {
     /// Keeps bytes that were received and cannot run yet. Where there is no memory for them the client gets an error
     /// and is closed: the rest of its command could not be told from the next one. Returns whether they are kept.
     pub(super) fn keep_input(&mut self, connection: &mut Connection, bytes: &[u8]) -> bool {
-        let bytes_kept = connection.input.len() + bytes.len();
+        if bytes.is_empty() {
+            return true;
+        }
+        let bytes_kept = connection.input.held_bytes() + bytes.len();
         if connection.session.stranger_since.is_some() && self.ends_for_bytes(&mut connection.session, bytes_kept) {
             return false;
         }
-        let input = &mut connection.input;
-        let needed = input.len() + bytes.len();
-        let has_room = needed <= input.capacity() || needed < INPUT_CLAIM_BYTES || {
-            // As much as growing takes.
-            self.server.memory.claim(needed.max(2 * input.capacity()) as u64)
-        };
-        if !has_room || input.try_reserve(bytes.len()).is_err() {
+        let growth = connection.input.growth(bytes.len());
+        let has_room = growth == 0 || bytes_kept < INPUT_CLAIM_BYTES || self.server.memory.claim(growth as u64);
+        if !has_room || connection.input.append(bytes).is_err() {
             self.server.memory.note_refused();
-            connection.input = Vec::new();
-            connection.input_start = 0;
+            self.free_input(connection);
             connection.reply().error(error_text::OUT_OF_MEMORY);
             connection.session.closing = Closing::AfterReplies;
             return false;
         }
-        input.extend_from_slice(bytes);
         true
     }
 }

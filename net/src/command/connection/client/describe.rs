@@ -36,7 +36,7 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
         },
         session.subscriptions,
         connection.pending_input(),
-        connection.input.capacity() - connection.input.len(),
+        connection.input.capacity() - connection.input.held_bytes(),
         connection.output.ready_bytes(),
         size_of::<Connection>() + connection.input.capacity() + buffer + queued_bytes + held,
         if connection.output.is_sending() { "rw" } else { "r" },

@@ -1,0 +1,159 @@
+//! A command that is refused before all of it has come: its bytes are dropped as they come, and what follows it is parsed
+//! as ever.
+
+use super::{Line, Parser};
+use crate::resp::args::Args;
+use crate::resp::protocol_error::ProtocolError;
+
+impl Parser {
+    /// Of the command that has begun at the beginning of `buffer`: its arguments that are whole, and how many bytes the
+    /// next one is announced to have. None where no length was announced. Only after
+    /// [`Parsed::Incomplete`](super::Parsed::Incomplete), and with the same bytes.
+    pub fn begun<'a>(&'a self, buffer: &'a [u8]) -> Option<(Args<'a>, usize)> {
+        Some((Args::new(buffer, &self.spans), self.bulk_bytes.filter(|_| self.bytes_wanted > 0)? as usize))
+    }
+
+    /// Drops the command that has begun, where [`Parser::begun`] answers something. All of it that has come is consumed.
+    pub fn begin_skip(&mut self) {
+        (self.bytes_skipped, self.is_skipping) = (self.bytes_wanted, true);
+        // The one that has begun among them.
+        self.args_left -= 1;
+        self.spans.clear();
+        (self.bulk_bytes, self.bytes_wanted, self.line_scanned) = (None, 0, 0);
+    }
+
+    /// Whether a command is being dropped.
+    #[inline]
+    pub fn is_skipping(&self) -> bool {
+        self.is_skipping
+    }
+
+    /// Drops what `buffer` has of that command; answers how many bytes that was. What is left is to come again, with more
+    /// behind it, as long as the parser [`is_skipping`](Parser::is_skipping); then a command begins there.
+    ///
+    /// # Errors
+    /// The rest of the command cannot be understood. There is nothing more to parse then.
+    pub fn skip(&mut self, buffer: &[u8]) -> Result<usize, ProtocolError> {
+        let mut at = 0;
+        loop {
+            let count = self.bytes_skipped.min(buffer.len() - at);
+            self.bytes_skipped -= count;
+            at += count;
+            if self.bytes_skipped > 0 {
+                return Ok(at);
+            }
+            if self.args_left == 0 {
+                self.is_skipping = false;
+                return Ok(at);
+            }
+            match self.length_line(buffer, at) {
+                Line::Partial => return Ok(at),
+                Line::TooLong => return Err(ProtocolError::BulkLengthLine),
+                // A whole line has a first byte.
+                Line::Whole(..) if buffer[at] != b'$' => return Err(ProtocolError::ExpectedBulk(buffer[at])),
+                Line::Whole(Some(bytes), next) if (0..=i64::from(self.limits.bulk_bytes_max)).contains(&bytes) => {
+                    // And the two bytes behind it.
+                    self.bytes_skipped = bytes as usize + 2;
+                    self.args_left -= 1;
+                    at = next;
+                }
+                Line::Whole(..) => return Err(ProtocolError::BulkLength),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::{Parsed, ParserLimits};
+    use proptest::prelude::*;
+
+    /// Drops each command that announces an argument of at least `large` bytes; answers the names of the others.
+    fn run(input: &[u8], pieces: &[usize], large: usize) -> (Vec<Vec<u8>>, Option<ProtocolError>, usize) {
+        let mut parser = Parser::new(ParserLimits::default());
+        let (mut names, mut kept, mut end, mut kept_max) = (Vec::new(), Vec::new(), 0, 0);
+        for piece in pieces.iter().cycle() {
+            let from = end;
+            end = input.len().min(end + piece);
+            kept.extend_from_slice(&input[from..end]);
+            loop {
+                if parser.is_skipping() {
+                    match parser.skip(&kept) {
+                        Ok(count) => _ = kept.drain(..count),
+                        Err(error) => return (names, Some(error), kept_max),
+                    }
+                    if parser.is_skipping() {
+                        break;
+                    }
+                }
+                match parser.parse(&kept) {
+                    Parsed::Command { consumed } => {
+                        names.push(parser.args(&kept)[0].to_vec());
+                        kept.drain(..consumed);
+                    }
+                    Parsed::Empty { consumed } => _ = kept.drain(..consumed),
+                    Parsed::Incomplete => {
+                        if parser.begun(&kept).is_some_and(|(args, bytes)| !args.is_empty() && bytes >= large) {
+                            parser.begin_skip();
+                            kept.clear();
+                        }
+                        break;
+                    }
+                    Parsed::Error(error) => return (names, Some(error), kept_max),
+                }
+            }
+            kept_max = kept_max.max(kept.len());
+            if end == input.len() {
+                break;
+            }
+        }
+        (names, None, kept_max)
+    }
+
+    fn command(name: &str, lengths: &[usize]) -> Vec<u8> {
+        let words = lengths.iter().map(|length| format!("${length}\r\n{}\r\n", "x".repeat(*length)));
+        let head = format!("*{}\r\n${}\r\n{name}\r\n", lengths.len() + 1, name.len());
+        [head].into_iter().chain(words).collect::<String>().into_bytes()
+    }
+
+    proptest! {
+        #[test]
+        fn what_follows_a_command_that_was_dropped_is_parsed_as_ever(
+            commands in proptest::collection::vec(
+                (proptest::collection::vec(prop_oneof![3 => 0usize..40, 1 => 1_000usize..1_100], 0..5), 0usize..1_000), 1..8,
+            ),
+            pieces in proptest::collection::vec(1usize..400, 1..6),
+        ) {
+            let mut input = Vec::new();
+            let mut expected = Vec::new();
+            for (number, (lengths, _)) in commands.iter().enumerate() {
+                let name = format!("c{number}");
+                input.extend(command(&name, lengths));
+                // No piece has all of a long one, so it is met before it is whole.
+                if lengths.iter().all(|length| *length < 1_000) {
+                    expected.push(name.into_bytes());
+                }
+            }
+            let (names, error, kept_max) = run(&input, &pieces, 1_000);
+            prop_assert_eq!((names, error), (expected, None));
+            prop_assert!(kept_max < 600, "{} bytes were kept", kept_max);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_behind_a_dropped_argument_ends_the_connection() {
+        for (rest, error) in [
+            (&b"*1\r\n"[..], ProtocolError::ExpectedBulk(b'*')),
+            (b"$-2\r\n", ProtocolError::BulkLength),
+            (b"$x\r\n", ProtocolError::BulkLength),
+            (b"$600000000\r\n", ProtocolError::BulkLength),
+            (&[b'$'; 70_000], ProtocolError::BulkLengthLine),
+        ] {
+            let input = [b"*3\r\n$1\r\na\r\n$1000\r\n".to_vec(), vec![b'x'; 1_002], rest.to_vec()].concat();
+            for piece in [1, 7, 500] {
+                assert_eq!(run(&input, &[piece], 1_000).1, Some(error), "{}", rest.escape_ascii());
+            }
+        }
+    }
+}
