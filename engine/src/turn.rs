@@ -427,7 +427,7 @@ fn client_draft<'a>(
     back_link: RingOffset,
 ) -> Draft<'a> {
     Draft {
-        event_type: EventType::CUSTOM,
+        event_type: EventType::Custom,
         custom_type: event.event_type,
         key,
         data: Data::One(event.data),

@@ -55,7 +55,7 @@ fn record() -> impl Strategy<Value = Owned> {
     let event_type = prop_oneof![
         Just((EventType::Set, b"Set".to_vec())),
         Just((EventType::HSet, b"HSet".to_vec())),
-        bytes(20).prop_map(|name| (EventType::CUSTOM, name)),
+        bytes(20).prop_map(|name| (EventType::Custom, name)),
     ];
     let extra = (option::weighted(0.3, bytes(30)), option::weighted(0.3, any::<[u8; 16]>()), any::<bool>());
     (event_type, bytes(30), data(), extra, any::<(u64, u64, u64)>()).prop_map(
@@ -132,7 +132,7 @@ impl Run {
         };
         let draft = Draft {
             event_type: record.event_type,
-            custom_type: if record.event_type == EventType::CUSTOM { &record.name } else { b"" },
+            custom_type: if record.event_type == EventType::Custom { &record.name } else { b"" },
             key: &record.key,
             data: match &record.data {
                 None => Data::None,

@@ -429,7 +429,7 @@ mod tests {
     fn types_match_as_the_table_writes_them() {
         let filter = Filter::new(Target::Type, Pattern::glob(b"H*").unwrap(), false);
         assert!(filter.passes(EventType::HSet, b"", b"k", SHARD) && !filter.passes(EventType::Set, b"", b"Hk", SHARD));
-        assert!(filter.passes(EventType::CUSTOM, b"Happened", b"k", SHARD));
+        assert!(filter.passes(EventType::Custom, b"Happened", b"k", SHARD));
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Both {
 
     /// The found numbers in order, and those that should be found.
     fn find(&mut self, key: &[u8], custom_type: &[u8], revision: u64) -> (Vec<u32>, Vec<u32>) {
-        let event_type = if custom_type.is_empty() { EventType::Set } else { EventType::CUSTOM };
+        let event_type = if custom_type.is_empty() { EventType::Set } else { EventType::Custom };
         let draft = Draft { custom_type, revision: Revision(revision), ..Draft::new(event_type, key, Data::None) };
         let offset = self.writer.append(&draft);
         self.records += 1;

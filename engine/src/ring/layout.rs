@@ -65,7 +65,7 @@ pub enum Data<'a> {
 pub struct Draft<'a> {
     /// The type of the event.
     pub event_type: EventType,
-    /// The type's name if the type is [`EventType::CUSTOM`], else empty. At most 65,535 bytes.
+    /// The type's name if the type is [`EventType::Custom`], else empty. At most 65,535 bytes.
     pub custom_type: &'a [u8],
     /// The key, which is also the stream.
     pub key: &'a [u8],
@@ -321,7 +321,7 @@ mod tests {
             revision: Revision(3),
             timestamp_ms: 2,
             back_link: RingOffset(64),
-            ..Draft::new(EventType::CUSTOM, b"key", Data::One(b"{}"))
+            ..Draft::new(EventType::Custom, b"key", Data::One(b"{}"))
         };
         let shape = draft.shape();
         assert_eq!(shape.length, 88);

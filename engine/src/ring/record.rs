@@ -111,7 +111,7 @@ impl<'a> Record<'a> {
         RingOffset(word(self.bytes, 4))
     }
 
-    /// The event's type; [`EventType::CUSTOM`] for a type that a client named.
+    /// The event's type; [`EventType::Custom`] for a type that a client named.
     pub fn event_type(&self) -> EventType {
         EventType::from_code(self.type_code())
     }

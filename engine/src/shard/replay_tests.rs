@@ -43,7 +43,7 @@ fn a_shard_that_replays_anothers_records_equals_it() {
     for (event_type, name, _) in crate::event::BUILT_IN {
         assert!(types.contains(event_type) != never.contains(event_type), "{name}");
     }
-    assert!(types.contains(&EventType::CUSTOM));
+    assert!(types.contains(&EventType::Custom));
 }
 
 #[test]

@@ -16,17 +16,17 @@ use crate::position::{Revision, RingOffset};
 use crate::ring::encode::Encoder;
 use crate::ring::{Data, Draft, Record, RecordData};
 
-/// The data that a row has at least before the value goes on in another, in bytes.
+/// A value goes on in another row once a row has this much data, in bytes.
 const ROW_BYTES: usize = 1 << 20;
 
-/// Writes rows and sums them up.
+/// Writes rows; counts them and keeps their digest.
 pub(super) struct RowWriter {
     encoder: Encoder,
     pub(super) digest: u32,
     pub(super) count: u64,
 }
 
-/// What all rows of an entry say alike.
+/// What every row of an entry repeats.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     pub(super) key: &'a [u8],
@@ -102,24 +102,25 @@ impl RowWriter {
     }
 }
 
-/// What a row says of its entry, beside the value.
+/// The fields of a row beside the value.
 pub(super) fn head<'r>(row: &Record<'r>) -> Head<'r> {
     Head { key: row.key(), expire_at_ms: row.timestamp_ms(), next_revision: row.revision().0, last: row.back_link() }
 }
 
 /// The value that an entry's first row begins; the inner none where the entry has none, the outer where it is no row.
 pub(super) fn begin(row: &Record<'_>) -> Option<Option<Value>> {
-    let kind = match row.event_type() {
-        EventType::Del => return (row.data().is_none() && !row.has_more()).then_some(None),
-        event_type => kind_of(event_type)?,
-    };
-    let mut value = Value::empty(kind);
-    (go_on(row, &mut value) && !value.is_empty_collection()).then_some(Some(value))
+    match content(row.event_type())? {
+        Content::NoValue => (row.data().is_none() && !row.has_more()).then_some(None),
+        Content::Of(kind) => {
+            let mut value = Value::empty(kind);
+            (go_on(row, &mut value) && !value.is_empty_collection()).then_some(Some(value))
+        }
+    }
 }
 
-/// Adds what a row has of a value; tells whether it is one of this value's rows.
+/// Adds a row's part of a value. False where it is no row of this value.
 pub(super) fn go_on(row: &Record<'_>, value: &mut Value) -> bool {
-    if kind_of(row.event_type()) != Some(value.kind()) {
+    if content(row.event_type()) != Some(Content::Of(value.kind())) {
         return false;
     }
     match row.data() {
@@ -129,12 +130,42 @@ pub(super) fn go_on(row: &Record<'_>, value: &mut Value) -> bool {
     }
 }
 
-fn kind_of(event_type: EventType) -> Option<Kind> {
+/// What a row says of an entry's value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// The entry has no value, only a history.
+    NoValue,
+    /// A value of this kind, or a part of one.
+    Of(Kind),
+}
+
+/// What a row of this type says; none where no row has this type. Every type has its arm, so that whoever adds a type
+/// decides whether it is one of rows.
+#[deny(clippy::wildcard_enum_match_arm)]
+fn content(event_type: EventType) -> Option<Content> {
     match event_type {
-        EventType::Set => Some(Kind::String),
-        EventType::HSet => Some(Kind::Hash),
-        EventType::RPush => Some(Kind::List),
-        EventType::SAdd => Some(Kind::Set),
-        _ => None,
+        EventType::Del => Some(Content::NoValue),
+        EventType::Set => Some(Content::Of(Kind::String)),
+        EventType::HSet => Some(Content::Of(Kind::Hash)),
+        EventType::RPush => Some(Content::Of(Kind::List)),
+        EventType::SAdd => Some(Content::Of(Kind::Set)),
+        EventType::Custom
+        | EventType::Expire
+        | EventType::Evict
+        | EventType::HDel
+        | EventType::LPush
+        | EventType::LPop
+        | EventType::RPop
+        | EventType::SRem
+        | EventType::ZAdd
+        | EventType::ZRem
+        | EventType::TtlSet
+        | EventType::TtlCleared
+        | EventType::LSet
+        | EventType::LInsert
+        | EventType::LRem
+        | EventType::LTrim
+        | EventType::Rename
+        | EventType::FlushDb => None,
     }
 }
