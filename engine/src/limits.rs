@@ -200,7 +200,7 @@ pub const SUBSCRIPTION_BYTES: u64 = 512;
 /// The most subscriptions of disconnected clients that a turn removes; the rest is removed in later turns.
 pub const CLOSED_PER_TURN: usize = 256;
 
-/// The bounds of subscriptions, each a flag.
+/// The bounds of subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriptionLimits {
     /// The most subscriptions of one client, `--subscriptions-per-client`.
@@ -209,10 +209,12 @@ pub struct SubscriptionLimits {
     pub queue_events: usize,
     /// The most bytes of records in that queue, `--subscription-queue-bytes`.
     pub queue_bytes: u64,
+    /// How many subscriptions a turn tells of a flush, which is for all of them. No flag.
+    pub flush_members: usize,
 }
 
 impl Default for SubscriptionLimits {
     fn default() -> SubscriptionLimits {
-        SubscriptionLimits { per_client: 1_000, queue_events: 4_096, queue_bytes: 4 << 20 }
+        SubscriptionLimits { per_client: 1_000, queue_events: 4_096, queue_bytes: 4 << 20, flush_members: 4_096 }
     }
 }

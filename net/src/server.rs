@@ -5,6 +5,7 @@ use crate::accounts::Accounts;
 use crate::command::statistics::{CommandStatistics, Totals};
 use crate::config::Config;
 use crate::descriptors::Descriptors;
+use crate::heap;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
 use crate::rate::Rate;
@@ -230,6 +231,16 @@ impl Server {
     /// Whether changes are recorded.
     pub fn is_recording(&self) -> bool {
         !self.histories.is_empty()
+    }
+
+    /// Has the allocator give memory back to the system that this thread has freed, or the thread that makes regexes and
+    /// frees them.
+    pub fn give_memory_back(&self) {
+        heap::give_back();
+        if let Some(builder) = &self.builder {
+            // If that thread has ended, the allocator has its memory already.
+            let _ = builder.run(heap::give_back);
+        }
     }
 
     /// Counts a client in and numbers it, unless there are as many as may be.

@@ -82,6 +82,12 @@ impl Fanout {
         self.matcher.is_empty() && self.asks.is_empty() && self.cores.iter().all(|core| core.batch.is_none())
     }
 
+    /// The memory of the live interests, in bytes: see [`Interest::memory_bytes`](crate::subscription::Interest).
+    #[inline]
+    pub fn memory_bytes(&self) -> u64 {
+        self.matcher.memory_bytes()
+    }
+
     /// Whether a batch waits because a lane was full: it is sent in a later turn, which nothing else may cause.
     pub fn has_unsent(&self) -> bool {
         self.cores.iter().any(|core| core.batch.is_some())
@@ -100,6 +106,7 @@ impl Fanout {
         for (core, ask) in std::mem::take(&mut self.asks) {
             self.answer(shard, published, core, ask);
         }
+        self.matcher.free_removed();
         for batch in self.cores.iter_mut().filter_map(|core| core.batch.as_mut()) {
             (batch.scanned, batch.next) = (published.tail, published.next);
         }

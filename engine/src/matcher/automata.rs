@@ -193,9 +193,29 @@ impl Automata {
         is_empty
     }
 
-    /// Frees something on the builder thread.
+    /// Frees something on the builder thread, once [`Automata::free_trash`] is called.
     pub fn free_later(&mut self, trash: Trash) {
         self.trash.push(trash);
+    }
+
+    /// Frees everything that was kept for patterns, once there is none any more: groups that are still being built, and the
+    /// memory of the memo.
+    pub fn clear(&mut self) {
+        debug_assert!(self.states.iter().all(Option::is_none), "a pattern is still present");
+        let answers = self.builder.forget_answers();
+        let kept = (std::mem::take(&mut self.sets), std::mem::take(&mut self.states), std::mem::take(&mut self.memo));
+        self.trash.push(Box::new((answers, kept)));
+        (self.free_sets, self.free, self.stopped, self.due) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        (self.candidates, self.matches) = (Vec::new(), Vec::new());
+        self.wants_memo = None;
+    }
+
+    /// Sends what is to be freed to the builder thread.
+    #[inline]
+    pub fn free_trash(&mut self) {
+        if !self.trash.is_empty() {
+            self.builder.free(std::mem::take(&mut self.trash));
+        }
     }
 
     /// Appends the interests of a set whose pattern matches `name`.
@@ -419,8 +439,6 @@ impl Automata {
         while let Some(set_id) = self.due.pop() {
             self.start_build(set_id, reviews);
         }
-        if !self.trash.is_empty() {
-            self.builder.free(std::mem::take(&mut self.trash));
-        }
+        self.free_trash();
     }
 }

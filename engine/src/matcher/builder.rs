@@ -127,6 +127,13 @@ impl Builder {
         self.send(Task::Free(trash));
     }
 
+    /// Gives up the builds that are under way. Returns the channel that their answers come through, for the thread to free.
+    pub fn forget_answers(&mut self) -> Receiver<Answer> {
+        let (answer, answers) = channel();
+        (self.answer, self.pending) = (answer, 0);
+        std::mem::replace(&mut self.answers, answers)
+    }
+
     /// The next finished build, if any.
     #[inline]
     pub fn next(&mut self) -> Option<Answer> {

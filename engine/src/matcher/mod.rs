@@ -92,6 +92,8 @@ pub struct Matcher {
     /// The interests, indexed by their number.
     interests: Vec<Option<Arc<Interest>>>,
     count: usize,
+    /// What the interests take, in bytes: see [`Interest::memory_bytes`].
+    memory_bytes: u64,
     /// `$all`, and this shard's own stream.
     any: Scope,
     /// `$streams`.
@@ -114,6 +116,7 @@ impl Matcher {
             shard,
             interests: Vec::new(),
             count: 0,
+            memory_bytes: 0,
             any: Scope::default(),
             first: Scope::default(),
             streams: Scopes::default(),
@@ -136,14 +139,16 @@ impl Matcher {
         if index >= self.interests.len() {
             self.interests.resize(index + 1, None);
         }
+        self.memory_bytes += interest.memory_bytes();
         self.interests[index] = Some(interest);
         self.count += 1;
     }
 
-    /// Removes an interest. Does nothing if there is none with this number.
+    /// Removes an interest. Does nothing if there is none with this number. [`Matcher::free_removed`] frees it.
     pub fn remove(&mut self, number: u32) {
         let Some(interest) = self.interests.get_mut(number as usize).and_then(Option::take) else { return };
         self.count -= 1;
+        self.memory_bytes -= interest.memory_bytes();
         let (source, filter, shard) = (&interest.source, &interest.filter, self.shard);
         let Some((scope, automata)) = self.scope(source) else { return };
         scope.rules(filter.no_system()).remove(filter.on(), filter.pattern(), shard, number, automata);
@@ -158,6 +163,23 @@ impl Matcher {
         if matches!(interest.filter.pattern(), Pattern::Regex(_)) {
             self.automata.free_later(Box::new(interest));
         }
+        if self.count == 0 {
+            self.interests = Vec::new();
+            self.automata.clear();
+        }
+    }
+
+    /// Frees what was removed, on another thread. Without records no turn ends here, so whoever has removed an interest
+    /// calls this.
+    #[inline]
+    pub fn free_removed(&mut self) {
+        self.automata.free_trash();
+    }
+
+    /// The memory of the interests that are present, in bytes: see [`Interest::memory_bytes`].
+    #[inline]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     /// The interests in a source, created if missing; `None` for another shard's stream.

@@ -1,10 +1,11 @@
 //! Moments that the model's worlds hardly ever meet, each brought about by hand.
 
 use keytide_engine::account::Account;
-use keytide_engine::fanout::{Fanned, Fanout, Notice};
+use keytide_engine::fanout::{Ask, Fanned, Fanout, Notice};
 use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::history::History;
 use keytide_engine::limits::{CLOSED_PER_TURN, SubscriptionLimits};
+use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::{Position, Revision, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
@@ -62,7 +63,7 @@ impl Small {
     fn starting_at(first: Position, count: u16) -> Small {
         let sequencer = Arc::new(Sequencer::new(first, count as usize));
         let (writers, rings): (Vec<_>, Vec<_>) = (0..count).map(|_| ring::create(4096).expect("memory")).unzip();
-        let limits = SubscriptionLimits { per_client: 8, queue_events: 4, queue_bytes: 4096 };
+        let limits = SubscriptionLimits { per_client: 8, queue_events: 4, queue_bytes: 4096, flush_members: 1 };
         let shard = |(id, writer)| {
             let id = ShardId(id as u16);
             (Shard::new(id, sequencer.clone(), Some(writer), 100), Fanout::new(id, 1))
@@ -112,6 +113,14 @@ impl Small {
                 self.hub.receive(shard.id(), batch, &mut self.client);
             }
         }
+    }
+
+    fn flush(&mut self) {
+        let (shards, fanouts): (Vec<_>, Vec<_>) = std::mem::take(&mut self.shards).into_iter().unzip();
+        let mut shards: Vec<Box<Shard>> = shards.into_iter().map(Box::new).collect();
+        let total = shards.len() as u16;
+        Shards::Several { shards: &mut shards, total }.flush();
+        self.shards = shards.into_iter().map(|shard| *shard).zip(fanouts).collect();
     }
 
     fn set(&mut self, shard: usize, key: &str) {
@@ -242,9 +251,7 @@ fn a_name_that_would_hold_up_the_core_ends_the_subscription_whose_regex_it_is() 
 fn a_flush_behind_the_revision_that_a_subscription_starts_behind_is_told() {
     let mut small = Small::new(1);
     small.set(0, "s");
-    let mut shards = vec![Box::new(small.shards.remove(0).0)];
-    Shards::Several { shards: &mut shards, total: 1 }.flush();
-    small.shards.push((*shards.remove(0), Fanout::new(ShardId(0), 1)));
+    small.flush();
     small.subscribe("s", Start::Revision(Revision(0)));
     (0..5).for_each(|_| _ = small.turn());
     assert_eq!(small.client.told, ["1: 1001", "1: caught up"]);
@@ -314,4 +321,53 @@ fn where_no_memory_is_left_for_what_waits_it_is_read_again() {
     small.hub.note_room(ClientId(1));
     small.settle();
     assert_eq!(small.client.told, ["1: 1000", "1: caught up"]);
+}
+
+#[test]
+fn a_flush_is_told_over_several_turns_once_to_each_and_before_what_comes_later() {
+    let mut small = Small::new(1);
+    (0..3).for_each(|_| small.subscribe("$all", Start::End));
+    small.settle();
+    small.client.told.clear();
+    small.flush();
+    small.set(0, "a");
+    assert!(small.turn());
+    assert_eq!(small.client.told, ["1: 1000"], "one of three in a turn");
+    // All fall behind; one of them has been told the flush.
+    let lost = Box::new(Fanned { has_lost: true, next: Position(1002), ..Fanned::default() });
+    small.hub.receive(ShardId(0), lost, &mut small.client);
+    // It comes while the flush is told.
+    small.subscribe("a", Start::Start);
+    small.settle();
+    let times = |event: &str| small.client.told.iter().filter(|told| told.ends_with(event)).count();
+    assert_eq!((times(": 1000"), times(": 1001")), (4, 4), "{:?}", small.client.told);
+}
+
+/// So that an idle server does not keep the memory of regexes that nobody subscribes to any more.
+#[test]
+fn what_is_not_wanted_any_more_is_freed_although_nothing_is_written() {
+    let builder = BuilderThread::start().expect("a thread");
+    let mut small = Small::new(1);
+    let regex = Pattern::regex(b"^[a-z]+q[0-9]{20}$").expect("a regex");
+    let interest = Interest { source: Source::All, filter: Filter::new(Target::Stream, regex, false) };
+    small.subscribe_to(interest, Start::End, None);
+    let asks = small.hub.take_asks();
+    assert!(asks.is_empty());
+    small.hub.turn(&mut small.history, &mut small.client, true, |_| true);
+    let asks = small.hub.take_asks();
+    let Ask::Add { interest, .. } = &asks[0].1 else { panic!("{asks:?}") };
+    let wanted = Arc::downgrade(interest);
+    asks.into_iter().for_each(|(_, ask)| small.shards[0].1.ask(ShardId(0), ask));
+    small.settle();
+    assert_eq!(small.hub.counts().live, 1);
+    assert!(small.hub.memory_bytes() > 0 && small.shards[0].1.memory_bytes() == small.hub.memory_bytes());
+    small.set(0, "abc");
+    small.settle();
+    small.hub.close_client(ClientId(1));
+    small.settle();
+    // The thread frees in its order.
+    let (done, is_done) = std::sync::mpsc::channel();
+    assert!(builder.run(move || _ = done.send(())) && is_done.recv().is_ok());
+    assert!(wanted.upgrade().is_none(), "it is still there");
+    assert_eq!((small.hub.memory_bytes(), small.shards[0].1.memory_bytes()), (0, 0));
 }

@@ -62,7 +62,8 @@ impl World {
         let drawn = [1, 2, 3, 3, 8][rng.usize(..5)];
         let count = shards.unwrap_or(drawn);
         let ring_bytes = if rng.bool() { 4096 } else { 65_536 };
-        let limits = SubscriptionLimits { per_client: 8, queue_events: rng.usize(1..12), queue_bytes: 900 };
+        let (queue_events, flush_members) = (rng.usize(1..12), rng.usize(1..8));
+        let limits = SubscriptionLimits { per_client: 8, queue_events, queue_bytes: 900, flush_members };
         let lost_from = FIRST + STEP_POSITIONS + rng.u64(..80);
         let lost = rng.bool().then_some(lost_from..lost_from + 20);
         let ranges: Vec<_> = lost.iter().map(|lost| Position(lost.start)..Position(lost.end)).collect();

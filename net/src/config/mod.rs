@@ -231,6 +231,7 @@ impl Flags {
                     self.subscription_queue_bytes.as_deref(),
                     (1, limits.queue_bytes),
                 )?,
+                ..limits
             },
             memory: self.memory.decide()?,
             push_buffer_bytes: bytes_from(

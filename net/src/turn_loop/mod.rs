@@ -227,8 +227,10 @@ impl Core {
         if work || takes_snapshot {
             self.server.note_turn(started.elapsed());
         }
-        if self.reclaim.is_due(started, work, self.unread.output.bytes()) {
-            crate::heap::give_back();
+        let Live { hub, fanout, .. } = &self.live;
+        let held_bytes = self.unread.output.bytes() + hub.memory_bytes() + fanout.memory_bytes();
+        if self.reclaim.is_due(started, work, held_bytes) {
+            self.server.give_memory_back();
         }
         Ok(match (again, work) {
             (true, _) => AfterTurn::Again,

@@ -1,5 +1,5 @@
 //! When a core lets the allocator give freed memory back to the system. The allocator does so by itself only while it is
-//! used: an idle server would keep what its clients' output has taken.
+//! used: an idle server would keep what its clients' output and subscriptions have taken.
 
 use crate::connection::{InputMemory, Pages};
 use crate::limits::{INPUT_FREED_PER_TURN_BYTES, INPUT_MAPPED_BYTES};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A core that has freed less large memory than this, in bytes, has nothing worth giving back.
 const FREED_BYTES_MIN: u64 = 1 << 20;
 
-/// Unread output that has fallen by so many bytes is given back on a busy core, too.
+/// A busy core gives memory back too, once what it holds for its clients has fallen by this, in bytes.
 const FALL_BYTES_MIN: u64 = 32 << 20;
 
 /// How long a core does nothing before it gives memory back, and how long after one round comes the next: what one has
@@ -21,7 +21,7 @@ const ROUNDS: u8 = 3;
 /// What one core has freed and not given back.
 pub(super) struct Reclaim {
     freed_bytes: u64,
-    /// The most unread output since memory was given back, bytes.
+    /// The most that was held for clients since memory was given back, bytes.
     peak_bytes: u64,
     rounds: u8,
     next: Instant,
@@ -52,7 +52,7 @@ impl Reclaim {
         }
     }
 
-    /// Gives a turn's part of such pages back to the system. Tells whether there are more.
+    /// Gives a turn's part of such pages back to the system. Returns whether there are more.
     #[inline]
     pub fn free_some(&mut self) -> bool {
         if let Some(pages) = self.pages.last_mut()
@@ -63,26 +63,26 @@ impl Reclaim {
         !self.pages.is_empty()
     }
 
-    /// Whether it is time, at the end of a turn that has begun at `now` and in which there was work or not. The core's
-    /// clients have `output_bytes` of unread output.
+    /// Whether it is time, at the end of a turn that has begun at `now` and in which there was work or not. For its
+    /// clients the core holds `held_bytes`: unread output, and the filters of subscriptions.
     #[inline]
-    pub fn is_due(&mut self, now: Instant, work: bool, output_bytes: u64) -> bool {
-        self.peak_bytes = self.peak_bytes.max(output_bytes);
-        let has_fallen = self.peak_bytes - output_bytes >= FALL_BYTES_MIN;
-        if work && !has_fallen && self.rounds == 0 {
+    pub fn is_due(&mut self, now: Instant, work: bool, held_bytes: u64) -> bool {
+        self.peak_bytes = self.peak_bytes.max(held_bytes);
+        let fallen_bytes = self.peak_bytes - held_bytes;
+        if work && fallen_bytes < FALL_BYTES_MIN && self.rounds == 0 {
             self.next = now + ROUND_EVERY;
             return false;
         }
-        self.is_due_then(now, has_fallen, output_bytes)
+        self.is_due_then(now, fallen_bytes, held_bytes)
     }
 
     #[cold]
-    fn is_due_then(&mut self, now: Instant, has_fallen: bool, output_bytes: u64) -> bool {
+    fn is_due_then(&mut self, now: Instant, fallen_bytes: u64, held_bytes: u64) -> bool {
         if now < self.next {
             return false;
         }
-        if has_fallen || self.freed_bytes >= FREED_BYTES_MIN {
-            (self.rounds, self.freed_bytes, self.peak_bytes) = (ROUNDS, 0, output_bytes);
+        if fallen_bytes.max(self.freed_bytes) >= FREED_BYTES_MIN {
+            (self.rounds, self.freed_bytes, self.peak_bytes) = (ROUNDS, 0, held_bytes);
         }
         self.next = now + ROUND_EVERY;
         let is_due = self.rounds > 0;
@@ -109,7 +109,16 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_core_gives_back_much_output_that_was_taken() {
+    fn an_idle_core_gives_back_what_was_held_for_clients() {
+        let (start, mut reclaim) = (Instant::now(), Reclaim::new());
+        let after = |rounds: u32| start + ROUND_EVERY * rounds;
+        assert!(!reclaim.is_due(after(1), true, FREED_BYTES_MIN));
+        let due: Vec<bool> = (2..7).map(|round| reclaim.is_due(after(round), false, 0)).collect();
+        assert_eq!(due, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_busy_core_gives_back_much_that_was_held_for_clients() {
         let (start, mut reclaim) = (Instant::now(), Reclaim::new());
         let after = |rounds: u32| start + ROUND_EVERY * rounds;
         assert!(!reclaim.is_due(after(1), true, FALL_BYTES_MIN));

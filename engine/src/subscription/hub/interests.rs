@@ -18,6 +18,8 @@ pub(super) struct Interests {
     shards: u16,
     /// What all subscriptions of the server may take.
     account: Account,
+    /// What the interests take, in bytes: see [`Interest::memory_bytes`].
+    pub memory_bytes: u64,
     next_token: u64,
     /// On how many interests' answers the merge relies, for each shard.
     pub live_on: Vec<u32>,
@@ -73,6 +75,7 @@ impl Interests {
             by_interest: HashMap::new(),
             shards,
             account: Account::default(),
+            memory_bytes: 0,
             next_token: 0,
             live_on: vec![0; shards as usize],
             touched: Vec::new(),
@@ -120,7 +123,9 @@ impl Interests {
             return number;
         }
         let mut share = self.account.share();
-        share.set(interest.memory_bytes());
+        let bytes = interest.memory_bytes();
+        share.set(bytes);
+        self.memory_bytes += bytes;
         let row = Row {
             shards: interest.source.shards(self.shards),
             interest: interest.clone(),
@@ -162,6 +167,7 @@ impl Interests {
         if row.members.is_empty() && row.watchers.is_empty() {
             let interest = row.interest.clone();
             self.by_interest.remove(&interest);
+            self.memory_bytes -= interest.memory_bytes();
             self.rows[number as usize] = None;
             self.free.push(number);
         }

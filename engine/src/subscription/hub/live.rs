@@ -1,16 +1,18 @@
-//! Telling those who are live what the shards have found, in the order of positions.
+//! Delivery of what the shards have found to live members, in the order of positions.
 //!
-//! A chunk of events is taken at a time, and each interest's are told to all who share it before the next interest's.
-//! Who is told alike, as hundreds of subscribers to everything are, is told once: see [`Outlet::begin_shared`].
+//! The hub takes a chunk of events at a time. It delivers each interest's events to all members that share the interest,
+//! then those of the next interest. Members that get the same bytes, as hundreds of subscribers to everything do, share one
+//! delivery: see [`Outlet::begin_shared`]. A flush goes to all members, some in each turn.
 
 use super::interests::Interests;
 use super::member::{Member, Phase, To};
 use super::queue::{Queue, Told, Waiting};
-use super::{Hub, HubCounts};
+use super::{Hub, HubCounts, Slot};
 use crate::limits::{CHUNK_EVENTS, SHARED_BYTES, SubscriptionLimits};
 use crate::position::Position;
 use crate::ring::{Record, RingLookup};
 use crate::subscription::{ClientId, Outlet};
+use std::vec::IntoIter;
 
 /// What is told at a time.
 #[derive(Default)]
@@ -18,9 +20,22 @@ pub(super) struct Chunk {
     events: Vec<Waiting>,
     /// The flush that ends it, which everyone is told.
     flush: Option<Waiting>,
-    /// The members of one interest that are told alike, and those that are told by themselves: memory that serves again.
-    groups: Vec<Group>,
+    /// The members of one interest that may be told alike, and those that are told by themselves: reused memory.
+    alike: Vec<(Alike, u32)>,
     singles: Vec<u32>,
+}
+
+/// A flush that members are being told. Meanwhile nothing later is merged, and nobody goes live.
+pub(super) struct Flush {
+    event: Waiting,
+    /// The members that are still to be told.
+    left: IntoIter<Slot>,
+}
+
+impl Flush {
+    pub fn position(&self) -> Position {
+        self.event.position
+    }
 }
 
 impl Chunk {
@@ -30,15 +45,9 @@ impl Chunk {
     }
 }
 
-/// Members that are told alike.
-struct Group {
-    alike: Alike,
-    members: Vec<u32>,
-}
-
-/// What members that are told alike have in common, beside their interest: the number of the subscription, how links are
-/// told, and when checkpoints are.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What members of an interest must have in common to share a delivery: the number of the subscription, how links are
+/// sent, and when checkpoints are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Alike {
     pub id: u64,
     pub resolves: bool,
@@ -51,19 +60,48 @@ const GROUP_EVENTS_MIN: usize = 8;
 impl Hub {
     /// Tells what the shards have sent of events below `bound`.
     pub(super) fn merge(&mut self, bound: Position, outlet: &mut impl Outlet) {
-        while let Some(last) = self.take_chunk(bound) {
+        self.tell_flush(outlet);
+        while self.flush.is_none()
+            && let Some(last) = self.take_chunk(bound)
+        {
             for number in std::mem::take(&mut self.interests.touched) {
                 self.tell_interest(number, outlet);
             }
-            if let Some(flush) = self.chunk.flush.take() {
-                self.wake_all_watchers(flush.position);
-                self.chunk.events.push(flush);
-                let event = self.chunk.events.len() as u32 - 1;
-                for index in self.members.indexes() {
-                    self.tell_alone(index, &[event], 0, outlet);
+            match self.chunk.flush.take() {
+                Some(event) => {
+                    self.wake_all_watchers(event.position);
+                    self.merged = event.position;
+                    self.flush = Some(Flush { event, left: self.members.slots().into_iter() });
+                    self.tell_flush(outlet);
                 }
+                None => self.merged = last.next(),
             }
-            self.merged = last.next();
+        }
+    }
+
+    /// Tells as many members of a flush as the turn still may. It is merged once all of them know of it.
+    fn tell_flush(&mut self, outlet: &mut impl Outlet) {
+        let Some(mut flush) = self.flush.take() else { return };
+        self.chunk.events.clear();
+        self.chunk.events.push(flush.event);
+        let next = flush.position().next();
+        while self.may_flush > 0
+            && let Some(slot) = flush.left.next()
+        {
+            let Some(index) = self.members.at(slot) else { continue };
+            self.may_flush -= 1;
+            self.tell_alone(index, &[0], 0, outlet);
+            // It may have been dropped.
+            if let Some(member) = self.members.at(slot).map(|index| &mut self.members[index])
+                && member.phase == Phase::Live
+            {
+                member.cursor = member.cursor.max(next);
+            }
+        }
+        if flush.left.len() > 0 {
+            self.flush = Some(flush);
+        } else {
+            self.merged = next;
         }
     }
 
@@ -100,40 +138,40 @@ impl Hub {
         let events = self.interests.take_found(number);
         let first = self.chunk.position(events[0]);
         self.wake_watchers(number, &events);
-        let mut groups = std::mem::take(&mut self.chunk.groups);
+        let mut alike = std::mem::take(&mut self.chunk.alike);
         let mut singles = std::mem::take(&mut self.chunk.singles);
         for &index in self.interests.members(number) {
             let member = &mut self.members[index];
             match member.alike(first).filter(|_| member.may_tell(outlet)) {
                 None => singles.push(index),
-                Some(alike) => match groups.iter_mut().find(|group| group.alike == alike) {
-                    Some(group) => group.members.push(index),
-                    None => groups.push(Group { alike, members: vec![index] }),
-                },
+                Some(common) => alike.push((common, index)),
             }
         }
-        for group in groups.drain(..) {
-            if group.members.len() == 1 && events.len() < GROUP_EVENTS_MIN {
-                singles.extend(group.members);
-            } else {
-                self.tell_group(group, &events, outlet);
+        // Sorted, so that however many groups there are, each member is looked at a few times only.
+        alike.sort_unstable_by_key(|member| member.0);
+        for group in alike.chunk_by(|one, other| one.0 == other.0) {
+            match group {
+                [(_, index)] if events.len() < GROUP_EVENTS_MIN => singles.push(*index),
+                _ => self.tell_group(group, &events, outlet),
             }
         }
+        alike.clear();
         for index in singles.drain(..) {
             self.tell_alone(index, &events, 0, outlet);
         }
-        (self.chunk.groups, self.chunk.singles) = (groups, singles);
+        (self.chunk.alike, self.chunk.singles) = (alike, singles);
         self.interests.give_back(number, events);
     }
 
     /// Tells events to members that are told alike, as long as all of them have room; then to each by itself.
-    fn tell_group(&mut self, group: Group, events: &[u32], outlet: &mut impl Outlet) {
+    fn tell_group(&mut self, group: &[(Alike, u32)], events: &[u32], outlet: &mut impl Outlet) {
         let Hub { members, live_lookups, chunk, counts, .. } = self;
-        let clients: Vec<ClientId> = group.members.iter().map(|index| members[*index].client).collect();
-        let teller = &mut members[group.members[0]];
+        let (alike, first) = group[0];
+        let clients: Vec<ClientId> = group.iter().map(|(_, index)| members[*index].client).collect();
+        let teller = &mut members[first];
         let before = teller.last_checkpoint();
         let (mut told, mut bytes) = (0, 0);
-        outlet.begin_shared(&clients, group.alike.id);
+        outlet.begin_shared(&clients, alike.id);
         while told < events.len() && bytes < SHARED_BYTES {
             let waiting = chunk.events[events[told] as usize];
             let Some(record) = find(live_lookups, waiting) else { break };
@@ -142,13 +180,13 @@ impl Hub {
             told += 1;
         }
         outlet.end_shared();
-        counts.events += (told * group.members.len()) as u64;
+        counts.events += (told * group.len()) as u64;
         let last_checkpoint = Some(teller.last_checkpoint()).filter(|last| *last > before);
-        for &index in &group.members {
+        for &(_, index) in group {
             members[index].note_told(told > 0, last_checkpoint);
         }
         if told < events.len() {
-            for index in group.members {
+            for &(_, index) in group {
                 self.tell_alone(index, events, told, outlet);
             }
         }

@@ -48,7 +48,7 @@ use clients::Client;
 pub use clients::{NoSubscription, TooMany};
 use feeds::Feeds;
 use interests::Interests;
-use live::Chunk;
+use live::{Chunk, Flush};
 use member::{Phase, Place, before};
 use slab::Members;
 use std::collections::{HashMap, VecDeque};
@@ -81,6 +81,10 @@ pub struct Hub {
     /// Subscriptions of clients that are gone, to be removed, and how many the turn may still remove.
     closed: VecDeque<Slot>,
     may_remove: usize,
+    /// The flush that members are being told, over as many turns as that takes.
+    flush: Option<Flush>,
+    /// How many members the turn may still tell of a flush.
+    may_flush: usize,
     counts: HubCounts,
 }
 
@@ -150,6 +154,8 @@ impl Hub {
             chunk: Chunk::default(),
             closed: VecDeque::new(),
             may_remove: CLOSED_PER_TURN,
+            flush: None,
+            may_flush: 0,
             counts: HubCounts::default(),
         }
     }
@@ -170,6 +176,12 @@ impl Hub {
     /// What it has counted.
     pub fn counts(&self) -> HubCounts {
         self.counts
+    }
+
+    /// The memory of everything that is wanted, in bytes: see [`Interest::memory_bytes`](super::Interest).
+    #[inline]
+    pub fn memory_bytes(&self) -> u64 {
+        self.interests.memory_bytes
     }
 
     /// What is to be asked of the shards, in order.
@@ -244,12 +256,14 @@ impl Hub {
             return false;
         }
         self.may_remove = CLOSED_PER_TURN;
+        self.may_flush = self.limits.flush_members;
         self.remove_closed();
         // What is published now and not merged waits for a turn that nothing else need bring.
         let mut again = !tells_live || !self.closed.is_empty();
         let mut frontier = Position::END;
         if tells_live {
             frontier = self.merge_all(history, outlet);
+            again |= self.flush.is_some();
             again |= self.checkpoint_some(outlet);
         }
         while self.has_readers(Reading::CatchUp) && may_read(Reading::CatchUp) {
@@ -272,7 +286,9 @@ impl Hub {
         let bound = self.feeds.bound(&self.interests.live_on, frontier, |shard| shards[shard].ring().tail());
         let before = self.merged;
         self.merge(bound, outlet);
-        self.merged = self.merged.max(bound);
+        if self.flush.is_none() {
+            self.merged = self.merged.max(bound);
+        }
         if self.merged > before {
             self.watches.poll();
             for slot in std::mem::take(&mut self.pollers) {
@@ -362,7 +378,9 @@ impl Hub {
             && member.is_joined
             && let Some(from) = self.interests.live_from(member.interest)
         {
-            member.phase = Phase::Joining(from.max(self.merged).max(member.cursor));
+            // A member that joins while a flush is being told reads that flush from the history.
+            let merging = self.flush.as_ref().map_or(self.merged, |flush| flush.position().next());
+            member.phase = Phase::Joining(from.max(merging).max(member.cursor));
             self.put_in_line(index);
         }
     }

@@ -174,7 +174,8 @@ mod tests {
     use crate::account::Account;
     use proptest::prelude::*;
 
-    const LIMITS: SubscriptionLimits = SubscriptionLimits { per_client: 1, queue_events: 5, queue_bytes: 40 };
+    const LIMITS: SubscriptionLimits =
+        SubscriptionLimits { per_client: 1, queue_events: 5, queue_bytes: 40, flush_members: 1 };
 
     /// One member, and what a queue of its own would hold.
     #[derive(Default)]

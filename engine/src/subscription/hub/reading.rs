@@ -201,8 +201,10 @@ impl Hub {
     /// A member has read as far as it might.
     fn reach(&mut self, index: u32, outlet: &mut impl Outlet) -> Place {
         let member = &mut self.members[index];
-        // Whoever looks for its start goes on up to where its stream was asked for.
-        if member.after.is_some() || matches!(member.phase, Phase::Joining(from) if member.cursor < from) {
+        // A member that looks for its start reads on up to where its stream was asked for. None goes live while a flush is
+        // being told: those that are live are told it once.
+        let may_go_live = |from: Position| member.cursor >= from && self.flush.is_none();
+        if member.after.is_some() || matches!(member.phase, Phase::Joining(from) if !may_go_live(from)) {
             return Place::Polls;
         }
         if !member.is_caught_up {

@@ -49,6 +49,14 @@ impl Members {
         self.places.len() == self.free.len()
     }
 
+    /// The members that are there.
+    pub fn slots(&self) -> Vec<Slot> {
+        let members = self.places.iter().enumerate();
+        members
+            .filter_map(|(index, place)| Some(Slot { index: index as u32, serial: place.as_ref()?.serial }))
+            .collect()
+    }
+
     /// The places that are taken.
     pub fn indexes(&self) -> Vec<u32> {
         let taken = self.places.iter().enumerate().filter(|(_, place)| place.is_some());
