@@ -5,6 +5,9 @@
 //! rows (`snapshot/row.rs`). None of them has a `_` arm, and none gets one. A test names the row that the table in
 //! `docs/protocol.md` needs, another asks for a command in `shard/random.rs` that records the type.
 
+use crate::limits::EVENT_TYPE_BYTES_MAX;
+use thiserror::Error;
+
 macro_rules! event_types {
     ($($code:literal $name:ident $meaning:literal)*) => {
         /// The type of an event. A record carries its code; codes are never reused, because logs keep them.
@@ -73,11 +76,53 @@ impl EventType {
     pub fn code(self) -> u16 {
         self as u16
     }
+}
 
-    /// Whether a client may not give this name to an event that it appends: the built-in names, and `GAP`, which
-    /// change capture uses for its own rows. In any case of letters, for change capture shows the names in capitals.
-    pub fn is_reserved(name: &[u8]) -> bool {
-        name.eq_ignore_ascii_case(b"gap") || BUILT_IN.iter().any(|row| name.eq_ignore_ascii_case(row.1.as_bytes()))
+/// The name of a type that a client gives to an event which it appends. It has at least one byte and at most
+/// [`EVENT_TYPE_BYTES_MAX`], and is none of the built-in names nor `GAP`, which change capture uses for rows of its own, in
+/// any case of letters: change capture shows the built-in names in capitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomType<'a>(&'a [u8]);
+
+/// Why a client may not give a type this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CustomTypeError {
+    /// It is empty.
+    #[error("event type is empty")]
+    Empty,
+    /// It is longer than [`EVENT_TYPE_BYTES_MAX`].
+    #[error("event type of {bytes} bytes exceeds {EVENT_TYPE_BYTES_MAX}")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// It is the name of a built-in type, or `GAP`.
+    #[error("the event type is reserved")]
+    Reserved,
+}
+
+impl<'a> CustomType<'a> {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// The name is empty, too long or reserved.
+    pub fn new(name: &'a [u8]) -> Result<CustomType<'a>, CustomTypeError> {
+        if name.is_empty() {
+            return Err(CustomTypeError::Empty);
+        }
+        if name.len() > EVENT_TYPE_BYTES_MAX {
+            return Err(CustomTypeError::TooLong { bytes: name.len() });
+        }
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if is("gap") || BUILT_IN.iter().any(|(_, built_in, _)| is(built_in)) {
+            return Err(CustomTypeError::Reserved);
+        }
+        Ok(CustomType(name))
+    }
+
+    /// The name.
+    pub fn name(self) -> &'a [u8] {
+        self.0
     }
 }
 
@@ -97,7 +142,14 @@ mod tests {
 
     #[test]
     fn a_client_may_not_take_a_built_in_name() {
-        assert!(EventType::is_reserved(b"HSet") && EventType::is_reserved(b"HSET") && EventType::is_reserved(b"gap"));
-        assert!(!EventType::is_reserved(b"OrderPlaced"));
+        for name in ["HSet", "HSET", "hset", "gap", "FlushDb"] {
+            assert_eq!(CustomType::new(name.as_bytes()), Err(CustomTypeError::Reserved), "{name}");
+        }
+        assert_eq!(CustomType::new(b""), Err(CustomTypeError::Empty));
+        let long = [b'x'; EVENT_TYPE_BYTES_MAX + 1];
+        assert_eq!(CustomType::new(&long), Err(CustomTypeError::TooLong { bytes: long.len() }));
+        for name in [&b"OrderPlaced"[..], &long[1..]] {
+            assert_eq!(CustomType::new(name).map(CustomType::name), Ok(name));
+        }
     }
 }

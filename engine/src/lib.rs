@@ -15,8 +15,9 @@
 //! | [`snapshot`] | all keys of a shard in a file, so that a restart replays only later records |
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
 //! | [`fanout`] | new records matched for the cores with subscribers |
-//! | [`system_stream`] | reserved stream names |
+//! | [`stream_name`] | the names of streams, and which of them are the system's |
 //! | [`filter`] | patterns that select events |
+//! | [`interest`] | which events a reader wants: a source and a filter |
 //! | [`subscription`] | delivery from any position on, then live |
 //! | [`matcher`] | all live interests of a shard; each record is matched once |
 //! | [`group`] | consumer groups: each event is delivered to one worker until acknowledged |
@@ -38,6 +39,7 @@ pub mod fanout;
 pub mod filter;
 pub mod group;
 pub mod history;
+pub mod interest;
 pub mod keyspace;
 pub mod limits;
 pub mod log;
@@ -52,7 +54,7 @@ pub mod shards;
 pub mod slot;
 pub mod snapshot;
 pub mod store;
+pub mod stream_name;
 pub mod subscription;
 pub(crate) mod sync;
-pub mod system_stream;
 pub mod turn;

@@ -194,6 +194,9 @@ pub const CHECKPOINT_LOOKS: u32 = 256;
 /// The number of checkpoints that a turn sends to live subscriptions that get nothing else.
 pub const CHECKPOINTS_PER_TURN: usize = 64;
 
+/// A subscription gets a checkpoint after this many events that were examined for it. Clients ask for multiples of it.
+pub const CHECKPOINT_EVENTS: u64 = 32;
+
 /// The memory of a subscription besides its filter and its queue, in bytes.
 pub const SUBSCRIPTION_BYTES: u64 = 512;
 

@@ -2,13 +2,14 @@
 //! here, unpublished; [`Turn::commit`] assigns the positions and publishes the records together.
 
 use crate::error::Refusal;
-use crate::event::EventType;
+use crate::event::{CustomType, EventType};
 use crate::keyspace::Expiries;
 use crate::limits::{RECENT_IDS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
 use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
+use crate::stream_name::is_read_only;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 /// An event that a client appends to a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientEvent<'a> {
-    /// The event's type; not one of the built-in names.
-    pub event_type: &'a [u8],
+    /// The event's type.
+    pub event_type: CustomType<'a>,
     /// Its data.
     pub data: &'a [u8],
     /// Its metadata.
@@ -239,6 +240,7 @@ impl Turn {
         next_revision: &mut u64,
         last: &mut RingOffset,
     ) {
+        debug_assert!(!is_read_only(key), "a protocol has let a command write to a system stream");
         let Some(writer) = &mut self.writer else { return };
         *last = writer.append(&Draft {
             event_type,
@@ -263,6 +265,7 @@ impl Turn {
         next_revision: &mut u64,
         last: &mut RingOffset,
     ) -> Revision {
+        debug_assert!(!is_read_only(key), "a protocol has let a client append to a system stream");
         let revision = Revision(*next_revision);
         let Some(writer) = &mut self.writer else { return revision };
         *last = writer.append(&client_draft(key, event, revision, self.now_ms, *last));
@@ -428,7 +431,7 @@ fn client_draft<'a>(
 ) -> Draft<'a> {
     Draft {
         event_type: EventType::Custom,
-        custom_type: event.event_type,
+        custom_type: event.event_type.name(),
         key,
         data: Data::One(event.data),
         meta: event.meta,

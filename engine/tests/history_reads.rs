@@ -2,6 +2,7 @@
 //! a flush once, and every gap told.
 #![cfg(not(loom))]
 
+use keytide_engine::event::CustomType;
 use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::history::{Gap, History, Page, ReadError, Request};
 use keytide_engine::position::{Position, ShardId};
@@ -45,7 +46,13 @@ impl World {
             0 => Shards::Several { shards: &mut self.shards, total: total as u16 }.flush(),
             // Two shards' blocks that interleave, the positions of one given early.
             1 => {
-                let event = ClientEvent { event_type: b"T", data: b"d", meta: None, id: None, json: false };
+                let event = ClientEvent {
+                    event_type: CustomType::new(b"T").expect("no built-in name"),
+                    data: b"d",
+                    meta: None,
+                    id: None,
+                    json: false,
+                };
                 for _ in 0..rng.usize(1..4) {
                     let shard = &mut self.shards[rng.usize(..total)];
                     shard.append_event(b"s", event, Expected::Any).expect("a small event");

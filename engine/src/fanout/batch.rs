@@ -1,9 +1,9 @@
 //! Messages between a core with subscribers and a shard.
 
+use crate::interest::Interest;
 use crate::limits::BATCH_EVENTS_KEEP;
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
-use crate::subscription::Interest;
 use std::sync::Arc;
 
 /// A request of a core with subscribers to a shard.

@@ -82,7 +82,7 @@ impl Fanout {
         self.matcher.is_empty() && self.asks.is_empty() && self.cores.iter().all(|core| core.batch.is_none())
     }
 
-    /// The memory of the live interests, in bytes: see [`Interest::memory_bytes`](crate::subscription::Interest).
+    /// The memory of the live interests, in bytes: see [`Interest::memory_bytes`](crate::interest::Interest).
     #[inline]
     pub fn memory_bytes(&self) -> u64 {
         self.matcher.memory_bytes()

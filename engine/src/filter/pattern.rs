@@ -16,6 +16,7 @@ use crate::limits::{
     REGEX_NFA_BYTES_MAX, SCAN_CLOCK_RECORDS,
 };
 use crate::position::ShardId;
+use crate::stream_name::is_system;
 
 /// The name that the pattern is matched against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -323,7 +324,7 @@ impl Filter {
     /// Whether the pattern matches an event of this stream, type name and shard. Ignores that `FlushDb` always passes:
     /// see [`Filter::passes`].
     pub fn matches(&self, stream: &[u8], event_type: &[u8], shard: ShardId) -> bool {
-        if self.no_system && (stream.starts_with(b"$") || event_type.starts_with(b"$")) {
+        if self.no_system && (is_system(stream) || is_system(event_type)) {
             return false;
         }
         let name = match self.on {

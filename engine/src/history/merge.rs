@@ -3,13 +3,12 @@
 use super::older::shard_now;
 use super::{Gap, HistoryCursor, Page, Scan, ShardHistory};
 use crate::clock::monotonic_ns;
+use crate::interest::{Source, wants};
 use crate::limits::{HISTORY_RUN_BYTES, REGEX_NAME_BYTES_MAX, SCAN_BYTES_MAX, SCAN_NS_MAX};
 use crate::log::SegmentError;
 use crate::log::streams::StreamBits;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::Record;
-use crate::subscription::Source;
-use crate::subscription::source::wants;
 
 /// What a short event takes: for how much to copy when so many are asked for.
 const EVENT_BYTES: usize = 192;

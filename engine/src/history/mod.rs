@@ -24,12 +24,12 @@ pub use older::OlderHistory;
 pub use shard::{ShardHistory, ShardReader};
 
 use crate::filter::Filter;
+use crate::interest::Source;
 use crate::limits::SCAN_RECORDS_MAX;
 use crate::log::SegmentError;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::{Lapped, Record};
 use crate::sequencer::Sequencer;
-use crate::subscription::Source;
 use merge::{Bounds, Done, ShardCursor, merge, seek};
 use older::Older;
 use std::ops::Range;

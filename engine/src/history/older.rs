@@ -2,11 +2,11 @@
 
 use super::ShardHistory;
 use super::merge::ShardCursor;
+use crate::interest::Source;
 use crate::log::SegmentError;
 use crate::position::{Position, ShardId};
 use crate::ring::Record;
 use crate::slot::shard_of;
-use crate::subscription::Source;
 use std::ops::Range;
 
 /// The histories of shards of another number, from one position to another. Cheap to clone.

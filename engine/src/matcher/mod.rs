@@ -48,9 +48,10 @@ use governor::{Clock, SystemClock};
 use rules::Rules;
 
 use crate::filter::Pattern;
+use crate::interest::{Interest, Source, category_of};
 use crate::position::{Revision, ShardId};
 use crate::ring::Record;
-use crate::subscription::{Interest, Source, category_of};
+use crate::stream_name::is_system;
 
 /// The interests of one source, split by whether they want its system events.
 #[derive(Default)]
@@ -235,7 +236,7 @@ impl Matcher {
     pub fn find(&mut self, record: &Record<'_>, found: &mut Vec<u32>) {
         found.clear();
         let (key, type_name) = (record.key(), record.type_name());
-        let event = EventNames { key, type_name, is_system: key.starts_with(b"$") || type_name.starts_with(b"$") };
+        let event = EventNames { key, type_name, is_system: is_system(key) || is_system(type_name) };
         let automata = &mut self.automata;
         self.any.find(&event, automata, found);
         if record.revision() == Revision(0) {

@@ -11,9 +11,9 @@ use super::Matcher;
 use super::governor::Clock;
 use crate::event::EventType;
 use crate::filter::{Filter, Pattern, Target};
+use crate::interest::{Interest, Source};
 use crate::position::{Position, Revision, ShardId};
 use crate::ring::{Data, Draft, RingWriter, create};
-use crate::subscription::{Interest, Source};
 
 const HERE: ShardId = ShardId(0);
 

@@ -1,6 +1,7 @@
 //! For tests: random commands of all kinds, and dumps of shards for comparison.
 
 use super::*;
+use crate::event::CustomType;
 use crate::keyspace::entry::End;
 use crate::limits::SCAN_WHOLE_MAX;
 use crate::ring;
@@ -218,7 +219,8 @@ impl Commands {
 
     fn event(&mut self, shard: &mut Shard, key: &[u8]) {
         let (data, id) = (self.bytes(), self.rng.bool().then(|| [self.rng.u8(..4); 16]));
-        let event = ClientEvent { event_type: b"Paid", data: &data, meta: Some(b"m"), id, json: false };
+        let event_type = CustomType::new(b"Paid").expect("no built-in name");
+        let event = ClientEvent { event_type, data: &data, meta: Some(b"m"), id, json: false };
         accept(shard.append_event(key, event, Expected::Any));
     }
 }

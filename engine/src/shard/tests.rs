@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Refusal;
+use crate::event::CustomType;
 use crate::keyspace::entry::End;
 use crate::limits::{RING_BYTES_MIN, change_bytes_max, turn_bytes_due};
 use crate::position::Revision;
@@ -118,7 +119,13 @@ fn an_append_expects_the_end_of_a_key_whose_ttl_is_over() {
     shard.set(b"k", b"").unwrap();
     shard.expire_at(b"k", 2_000, ExpireCondition::default()).unwrap();
     shard.set_now_ms(2_000);
-    let event = ClientEvent { event_type: b"Paid", data: b"", meta: None, id: None, json: false };
+    let event = ClientEvent {
+        event_type: CustomType::new(b"Paid").expect("no built-in name"),
+        data: b"",
+        meta: None,
+        id: None,
+        json: false,
+    };
     let refused = shard.append_event(b"k", event, Expected::At(Revision(1)));
     assert_eq!(refused, Err(Refusal::WrongRevision { actual: Some(Revision(2)) }), "`Expire` comes between");
     assert_eq!(shard.append_event(b"k", event, Expected::At(Revision(2))).map(|(_, at)| at), Ok(Revision(3)));

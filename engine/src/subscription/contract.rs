@@ -1,6 +1,7 @@
-//! What a subscriber asks for, and what it is told.
+//! What a client asks a hub for, and what the hub sends it.
 
-use super::Interest;
+use crate::interest::{Interest, Source};
+use crate::limits::CHECKPOINT_EVENTS;
 use crate::position::{Position, Revision};
 use crate::ring::Record;
 
@@ -24,6 +25,28 @@ pub enum Start {
     Revision(Revision),
     /// Behind this position.
     Position(Position),
+}
+
+impl Start {
+    /// Behind a number, as a client says it without a word beside: a revision of one stream, a position of anything else.
+    pub fn behind(number: u64, source: &Source) -> Start {
+        match source {
+            Source::Stream(_) => Start::Revision(Revision(number)),
+            Source::All | Source::Shard(_) | Source::Category(_) | Source::Type(_) | Source::Streams => {
+                Start::behind_position(number)
+            }
+        }
+    }
+
+    /// Behind a position, whatever number a client gives for it.
+    pub fn behind_position(number: u64) -> Start {
+        match number {
+            // No event is at position 0, so everything comes behind it, as behind the cursor 0.
+            0 => Start::Start,
+            // Beyond the last position that there can be, one number is like another.
+            number => Start::Position(Position(number).min(Position::END)),
+        }
+    }
 }
 
 /// What happens to a subscription that takes its events too slowly.
@@ -65,6 +88,21 @@ pub struct Subscribe {
     pub on_gap: OnGap,
 }
 
+impl Subscribe {
+    /// A subscription to this, with everything else as it is by default.
+    pub fn to(interest: Interest) -> Subscribe {
+        Subscribe {
+            start: Start::Start,
+            checkpoint_events: interest.source.has_checkpoints().then_some(CHECKPOINT_EVENTS),
+            resolve_links: false,
+            window: None,
+            on_slow: OnSlow::default(),
+            on_gap: OnGap::default(),
+            interest,
+        }
+    }
+}
+
 /// Why a subscription has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -84,22 +122,6 @@ pub enum Reason {
     ShuttingDown,
     /// A defect of this program.
     Internal,
-}
-
-impl Reason {
-    /// The word that tells it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Reason::Unsubscribed => "unsubscribed",
-            Reason::TooSlow => "too-slow",
-            Reason::PositionEvicted => "position-evicted",
-            Reason::PositionAhead => "position-ahead",
-            Reason::RevisionAhead => "revision-ahead",
-            Reason::AccessRevoked => "access-revoked",
-            Reason::ShuttingDown => "shutting-down",
-            Reason::Internal => "internal",
-        }
-    }
 }
 
 /// How an event is told.

@@ -2,9 +2,10 @@
 
 use keytide_engine::event::EventType;
 use keytide_engine::filter::{Filter, Pattern, Target};
+use keytide_engine::interest::{Interest, Source};
 use keytide_engine::position::{Position, Revision, ShardId};
 use keytide_engine::ring::Record;
-use keytide_engine::subscription::{As, Interest, OnGap, OnSlow, Push, Reason, Source, Start, Subscribe};
+use keytide_engine::subscription::{As, OnGap, OnSlow, Push, Reason, Start, Subscribe};
 use std::ops::Range;
 
 /// An event as it was recorded.

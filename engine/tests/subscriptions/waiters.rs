@@ -6,6 +6,7 @@ use crate::{Seed, number};
 use keytide_engine::fanout::{Ask, Fanned, Fanout, Notice};
 use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::history::{History, Scan};
+use keytide_engine::interest::{Interest, Source};
 use keytide_engine::limits::SubscriptionLimits;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
@@ -13,9 +14,7 @@ use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
-use keytide_engine::subscription::{
-    ClientId, Hub, Interest, OnGap, OnSlow, Outlet, Push, Reading, Source, Start, Subscribe, WatcherId,
-};
+use keytide_engine::subscription::{ClientId, Hub, OnGap, Outlet, Push, Reading, Start, Subscribe, WatcherId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -217,15 +216,9 @@ impl World {
 
     fn subscribe(&mut self, rng: &mut fastrand::Rng, core: usize) {
         let filter = Wanted::ALL[rng.usize(..Wanted::ALL.len())];
-        let wanted = Subscribe {
-            interest: Interest { source: Source::All, filter: filter.filter() },
-            start: Start::End,
-            checkpoint_events: None,
-            resolve_links: false,
-            window: None,
-            on_slow: OnSlow::Fallback,
-            on_gap: OnGap::Skip,
-        };
+        let interest = Interest { source: Source::All, filter: filter.filter() };
+        let (start, on_gap) = (Start::End, OnGap::Skip);
+        let wanted = Subscribe { start, checkpoint_events: None, on_gap, ..Subscribe::to(interest) };
         let Core { hub, history, .. } = &mut self.cores[core];
         let client = ClientId(rng.u64(..2));
         if rng.bool() {

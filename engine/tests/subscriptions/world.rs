@@ -2,6 +2,7 @@
 
 use crate::clients::Clients;
 use crate::model::{Event, SOURCES, Seen, Subscribed, Told, Wanted};
+use keytide_engine::event::CustomType;
 use keytide_engine::fanout::{Ask, Fanned, Fanout};
 use keytide_engine::history::History;
 use keytide_engine::limits::SubscriptionLimits;
@@ -130,7 +131,13 @@ impl World {
             0 => _ = shard.delete(key),
             // Its position is given at once, and published with the turn: the frontier waits for it.
             1..4 => {
-                let event = ClientEvent { event_type: b"Paid", data: b"1", meta: None, id: None, json: false };
+                let event = ClientEvent {
+                    event_type: CustomType::new(b"Paid").expect("no built-in name"),
+                    data: b"1",
+                    meta: None,
+                    id: None,
+                    json: false,
+                };
                 shard.append_event(key, event, Expected::Any).expect("a small event");
             }
             _ => shard.set(key, b"value").expect("a small value"),

@@ -7,9 +7,10 @@ use crate::server::Server;
 use crate::session::Session;
 use keytide_engine::filter::{FilterError, Pattern};
 use keytide_engine::history::History;
+use keytide_engine::interest::Interest;
 use keytide_engine::position::Position;
 use keytide_engine::shards::Shards;
-use keytide_engine::subscription::{ClientId, Hub, Interest};
+use keytide_engine::subscription::{ClientId, Hub};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 

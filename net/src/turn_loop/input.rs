@@ -18,8 +18,8 @@ use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
+use keytide_engine::stream_name::is_read_only;
 use keytide_engine::subscription::ClientId;
-use keytide_engine::system_stream::is_computed;
 use std::borrow::Cow;
 
 /// A connection without what its commands are parsed from, so that they can run while their bytes are borrowed.
@@ -403,7 +403,7 @@ impl Core {
             return true;
         }
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.
-        if let Some(name) = command.keys.of(args).find(|key| is_computed(key))
+        if let Some(name) = command.keys.of(args).find(|key| is_read_only(key))
             && command.is(Flag::Write)
         {
             self.reject(client, args, &[b"ERR '", name, b"' is a system stream"].concat());

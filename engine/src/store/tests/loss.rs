@@ -3,13 +3,13 @@
 use super::Scratch;
 use super::reshard::{all_events, events, open_with, run, store_options};
 use crate::history::Gap;
+use crate::interest::Source;
 use crate::log::Fsync;
 use crate::log::recording::{Fault, RecordingStorage, RunEnd};
 use crate::position::Position;
 use crate::shard::random::Commands;
 use crate::store::directory::{LIMIT_STEP, PreviousShutdown};
 use crate::store::{Store, StoreOptions};
-use crate::subscription::Source;
 use std::path::Path;
 use std::sync::Arc;
 

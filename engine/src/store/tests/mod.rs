@@ -2,6 +2,7 @@
 
 use crate::filter::Filter;
 use crate::history::{History, Request, Scan, ShardHistory};
+use crate::interest::Source;
 use crate::keyspace::entry::End;
 use crate::log::segment::{HEADER_BYTES, segment_path};
 use crate::log::storage::{LogFile, Prepare, RealStorage, Storage};
@@ -14,7 +15,6 @@ use crate::shard::{LentShard, Shard};
 use crate::shards::Shards;
 use crate::store::recovery::{RecoveryOptions, Trust};
 use crate::store::restore::{RestoreError, RestoredShard, restore};
-use crate::subscription::Source;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -178,7 +178,7 @@ impl Hub {
         self.counts
     }
 
-    /// The memory of everything that is wanted, in bytes: see [`Interest::memory_bytes`](super::Interest).
+    /// The memory of everything that is wanted, in bytes: see [`Interest::memory_bytes`](crate::interest::Interest).
     #[inline]
     pub fn memory_bytes(&self) -> u64 {
         self.interests.memory_bytes

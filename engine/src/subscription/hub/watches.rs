@@ -24,9 +24,9 @@
 
 use super::{Hub, Reading};
 use crate::history::{History, Scan};
+use crate::interest::Interest;
 use crate::limits::{DEMOTED_SLICE_RECORDS, SLICE_BYTES};
 use crate::position::{Position, ShardId};
-use crate::subscription::Interest;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;

@@ -5,8 +5,7 @@ use super::words::{Words, is, number};
 use crate::command::{Command, Flag, Keys, KeysContext, Progress, Run, Spread, refuse};
 use crate::resp::{Args, Reply};
 use keytide_engine::error::Refusal;
-use keytide_engine::event::EventType;
-use keytide_engine::limits::EVENT_TYPE_BYTES_MAX;
+use keytide_engine::event::{CustomType, CustomTypeError};
 use keytide_engine::position::Revision;
 use keytide_engine::shard::Expected;
 use keytide_engine::turn::ClientEvent;
@@ -55,9 +54,9 @@ fn options(args: Args<'_>) -> Result<AppendOptions<'_>, CdcError> {
 }
 
 fn append(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Progress, CdcError> {
-    let (stream, event_type, data) = (args.get(1), args.get(2), args.get(3));
+    let (stream, data) = (args.get(1), args.get(3));
     let options = options(args)?;
-    check_type(event_type)?;
+    let event_type = custom_type(args.get(2))?;
     let event = ClientEvent { event_type, data, meta: options.meta, id: options.id, json: false };
     match context.shards.of(stream).append_event(stream, event, options.expected) {
         Ok((position, revision)) => {
@@ -80,18 +79,11 @@ fn append(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(Progress::Done)
 }
 
-fn check_type(name: &[u8]) -> Result<(), CdcError> {
-    if name.is_empty() {
-        return Err("ERR event type is empty".into());
-    }
-    if name.len() > EVENT_TYPE_BYTES_MAX {
-        let text = format!("ERR event type of {} bytes exceeds {EVENT_TYPE_BYTES_MAX}", name.len());
-        return Err(text.into_bytes().into());
-    }
-    if EventType::is_reserved(name) {
-        return Err([b"ERR '", name, b"' is a reserved event type"].concat().into());
-    }
-    Ok(())
+fn custom_type(name: &[u8]) -> Result<CustomType<'_>, CdcError> {
+    CustomType::new(name).map_err(|error| match error {
+        CustomTypeError::Reserved => [b"ERR '", name, b"' is a reserved event type"].concat().into(),
+        CustomTypeError::Empty | CustomTypeError::TooLong { .. } => format!("ERR {error}").into_bytes().into(),
+    })
 }
 
 #[cfg(test)]
@@ -118,9 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn built_in_types_are_refused() {
-        assert_eq!(check_type(b"HSET").unwrap_err().text(), "ERR 'HSET' is a reserved event type");
-        assert!(check_type(b"gap").is_err() && check_type(b"").is_err() && check_type(&[b'x'; 1025]).is_err());
-        assert_eq!(check_type(b"OrderPlaced"), Ok(()));
+    fn a_type_that_is_refused_is_named_in_the_error() {
+        let text = |name: &[u8]| custom_type(name).unwrap_err().text();
+        assert_eq!(text(b"HSET"), "ERR 'HSET' is a reserved event type");
+        assert_eq!(text(b""), "ERR event type is empty");
+        assert_eq!(text(&[b'x'; 1025]), "ERR event type of 1025 bytes exceeds 1024");
+        assert_eq!(custom_type(b"OrderPlaced").map(CustomType::name), Ok(&b"OrderPlaced"[..]));
     }
 }

@@ -8,7 +8,7 @@ use super::words::{Words, count, cursor, is, positive};
 use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
 use crate::resp::{Args, Reply};
 use keytide_engine::history::{Page, Request};
-use keytide_engine::subscription::{Interest, Source};
+use keytide_engine::interest::{Interest, Source};
 use std::sync::Arc;
 
 /// The number of events requested without COUNT.

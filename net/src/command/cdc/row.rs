@@ -115,6 +115,7 @@ fn gap_row(reply: &mut Reply<'_>, last: Position, lost: Option<u64>, now_ms: u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keytide_engine::event::CustomType;
     use keytide_engine::filter::Filter;
     use keytide_engine::history::{History, Request};
     use keytide_engine::position::ShardId;
@@ -142,7 +143,8 @@ mod tests {
 
     #[test]
     fn built_in_types_are_in_upper_case_and_others_unchanged() {
-        let event = ClientEvent { event_type: b"Paid", data: b"1", meta: Some(b"m"), id: None, json: false };
+        let event_type = CustomType::new(b"Paid").expect("no built-in name");
+        let event = ClientEvent { event_type, data: b"1", meta: Some(b"m"), id: None, json: false };
         let act = |shard: &mut Shard| {
             shard.set(b"k", b"v").unwrap();
             shard.append_event(b"k", event, Expected::Any).unwrap();

@@ -6,13 +6,10 @@ use super::words::{Words, is};
 use crate::command::{Command, Flag, Keys, Progress, Run, SubscriptionContext};
 use crate::resp::{Args, Reply};
 use keytide_engine::filter::Filter;
+use keytide_engine::interest::{Interest, Source, SourceError};
+use keytide_engine::limits::CHECKPOINT_EVENTS;
 use keytide_engine::number::parse_u64;
-use keytide_engine::position::{Position, Revision};
-use keytide_engine::subscription::{Interest, OnGap, OnSlow, Source, Start, Subscribe};
-use keytide_engine::system_stream::is_computed;
-
-/// CHECKPOINT counts in units of this many examined events.
-const CHECKPOINT_EVENTS: u64 = 32;
+use keytide_engine::subscription::{OnGap, OnSlow, Start, Subscribe};
 
 pub static SUBSCRIBE: Command = Command {
     name: "cdc.subscribe",
@@ -44,48 +41,44 @@ fn wanted<'a>(
 ) -> Result<Option<Subscribe>, CdcError> {
     let options = options(args)?;
     let source = source(args.get(1), shards, options.filter.has_pattern())?;
-    let has_checkpoints = !matches!(source, Source::Stream(_));
-    let checkpoint = match options.checkpoint {
-        Some(_) if !has_checkpoints => return Err("ERR CHECKPOINT is for $all and system streams".into()),
-        None if !has_checkpoints => None,
-        given => Some(given.unwrap_or(1).saturating_mul(CHECKPOINT_EVENTS)),
-    };
+    if options.checkpoint.is_some() && !source.has_checkpoints() {
+        return Err("ERR CHECKPOINT is for $all and system streams".into());
+    }
     let Some(filter) = filter(options.filter)? else { return Ok(None) };
+    let start = options.from.map(|from| from.start(&source));
+    let defaults = Subscribe::to(Interest { source, filter });
+    let checkpoint = options.checkpoint.map(|count| count.saturating_mul(CHECKPOINT_EVENTS));
     Ok(Some(Subscribe {
-        start: options.from.unwrap_or(StartOption::Start).start(&source),
-        interest: Interest { source, filter },
-        checkpoint_events: checkpoint,
+        start: start.unwrap_or(defaults.start),
+        checkpoint_events: checkpoint.or(defaults.checkpoint_events),
         resolve_links: options.resolve_links.is_some(),
         window: options.window,
-        on_slow: options.on_slow.unwrap_or_default(),
-        on_gap: options.on_gap.unwrap_or_default(),
+        on_slow: options.on_slow.unwrap_or(defaults.on_slow),
+        on_gap: options.on_gap.unwrap_or(defaults.on_gap),
+        interest: defaults.interest,
     }))
 }
 
-/// The source with this name. A mistyped name is refused, because a subscription to it would be silent forever: one
-/// that begins with `$` and is not a system stream, and, without a pattern, a pattern in place of a name.
+/// The source with this name. For a mistyped name the error says what may have been meant.
 fn source(name: &[u8], shards: u16, has_pattern: bool) -> Result<Source, CdcError> {
-    let refused = |before: &[u8], after: &str| Err(CdcError::from([before, name, after.as_bytes()].concat()));
-    match Source::of(name) {
-        Source::Shard(shard) if shard.0 < shards => Ok(Source::Shard(shard)),
-        _ if name.starts_with(b"$shard-") => refused(b"ERR no such shard '", &format!("', there are {shards}")),
-        Source::Stream(_) if is_unknown_system_name(name) => refused(
-            b"ERR no such system stream '",
-            "', there are $all, $streams, $db, $shard-<n>, $ce-<category> and $et-<type>; \
-             for a key of that name use $all MATCH",
-        ),
-        Source::Stream(_) if !has_pattern && name.iter().any(|byte| b"*?[".contains(byte)) => refused(
-            b"ERR '",
-            "' is the name of one stream; for all streams that match it use $all MATCH, \
-             for the one key of that name add MATCH *",
-        ),
-        source => Ok(source),
-    }
-}
-
-/// Whether a name is in the system's namespace but unknown there. `$$` begins a stream's metadata.
-fn is_unknown_system_name(name: &[u8]) -> bool {
-    name.starts_with(b"$") && !name.starts_with(b"$$") && !is_computed(name)
+    Source::to_subscribe(name, shards, has_pattern).map_err(|error| {
+        let (before, after) = match error {
+            SourceError::NoSuchShard { shards } => ("ERR no such shard '", format!("', there are {shards}")),
+            SourceError::NoSuchSystemStream => (
+                "ERR no such system stream '",
+                "', there are $all, $streams, $db, $shard-<n>, $ce-<category> and $et-<type>; \
+                 for a key of that name use $all MATCH"
+                    .to_owned(),
+            ),
+            SourceError::Pattern => (
+                "ERR '",
+                "' is the name of one stream; for all streams that match it use $all MATCH, \
+                 for the one key of that name add MATCH *"
+                    .to_owned(),
+            ),
+        };
+        [before.as_bytes(), name, after.as_bytes()].concat().into()
+    })
 }
 
 /// The requested start.
@@ -100,16 +93,11 @@ enum StartOption {
 
 impl StartOption {
     fn start(self, source: &Source) -> Start {
-        match (self, source) {
-            (StartOption::Start, _) => Start::Start,
-            (StartOption::End, _) => Start::End,
-            (StartOption::Number(revision), Source::Stream(_)) => Start::Revision(Revision(revision)),
-            // There is no event at position 0: everything comes after it, as with the cursor 0.
-            (StartOption::Number(0) | StartOption::Position(0), _) => Start::Start,
-            // All starts beyond every position are equivalent.
-            (StartOption::Number(position) | StartOption::Position(position), _) => {
-                Start::Position(Position(position).min(Position::END))
-            }
+        match self {
+            StartOption::Start => Start::Start,
+            StartOption::End => Start::End,
+            StartOption::Number(number) => Start::behind(number, source),
+            StartOption::Position(number) => Start::behind_position(number),
         }
     }
 }
@@ -191,6 +179,7 @@ fn one_of<T: Copy>(name: &str, choices: [(&str, T); 2], words: &mut Words<'_>) -
 mod tests {
     use super::*;
     use crate::resp::OwnedArgs;
+    use keytide_engine::position::{Position, Revision};
 
     fn parse(line: &str) -> Result<Subscribe, String> {
         let args: OwnedArgs = line.split_whitespace().collect();

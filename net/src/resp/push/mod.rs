@@ -13,11 +13,9 @@ pub use tails::Tails;
 use super::{Protocol, Reply};
 use keytide_engine::event::EventType;
 use keytide_engine::ring::{Record, RecordData};
-use keytide_engine::subscription::{As, Push};
+use keytide_engine::stream_name::FLUSHES;
+use keytide_engine::subscription::{As, Push, Reason};
 use running::Running;
-
-/// The stream of a flush, whose key is empty.
-const FLUSH_STREAM: &[u8] = b"$db";
 
 /// The type of a link.
 const LINK_TYPE: &[u8] = b"$>";
@@ -36,9 +34,23 @@ pub fn push(out: &mut Vec<u8>, protocol: Protocol, tails: &mut Tails, id: u64, p
             reply.push(4);
             reply.text("cdc.dropped");
             reply.unsigned(id);
-            reply.text(reason.word());
+            reply.text(reason_word(reason));
             reply.unsigned(position.0);
         }
+    }
+}
+
+/// The word that names the reason to the client.
+fn reason_word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Unsubscribed => "unsubscribed",
+        Reason::TooSlow => "too-slow",
+        Reason::PositionEvicted => "position-evicted",
+        Reason::PositionAhead => "position-ahead",
+        Reason::RevisionAhead => "revision-ahead",
+        Reason::AccessRevoked => "access-revoked",
+        Reason::ShuttingDown => "shutting-down",
+        Reason::Internal => "internal",
     }
 }
 
@@ -82,7 +94,7 @@ pub(super) fn tail(reply: &mut Reply<'_>, numbers: &mut Numbers, record: &Record
     match link {
         None => {
             let is_flush = record.event_type() == EventType::FlushDb;
-            reply.bulk(if is_flush { FLUSH_STREAM } else { record.key() });
+            reply.bulk(if is_flush { FLUSHES } else { record.key() });
             reply.unsigned(record.revision().0);
             reply.bulk(record.type_name());
             numbers.timestamp_ms.put(reply.out(), record.timestamp_ms());
@@ -124,6 +136,7 @@ pub fn meta(reply: &mut Reply<'_>, record: &Record<'_>) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use keytide_engine::event::CustomType;
     use keytide_engine::filter::Filter;
     use keytide_engine::history::{History, Request};
     use keytide_engine::position::{Position, ShardId};
@@ -163,7 +176,13 @@ pub(super) mod tests {
 
     #[test]
     fn an_event_has_all_that_is_known_of_it() {
-        let event = ClientEvent { event_type: b"Paid", data: b"1", meta: Some(b"m"), id: None, json: false };
+        let event = ClientEvent {
+            event_type: CustomType::new(b"Paid").expect("no built-in name"),
+            data: b"1",
+            meta: Some(b"m"),
+            id: None,
+            json: false,
+        };
         let act = |shard: &mut Shard| {
             shard.set(b"k", b"v").unwrap();
             shard.append_event(b"k", event, Expected::Any).unwrap();

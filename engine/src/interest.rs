@@ -1,12 +1,15 @@
-//! What a subscription is to: one stream, all events, one shard's, or a computed stream of links.
+//! Which events a reader wants: a source (one stream, all events, one shard's, or a stream of links) and a filter on it.
 
 use crate::event::EventType;
 use crate::filter::{Filter, Pattern};
-use crate::number::parse_u64;
 use crate::position::{Revision, ShardId};
 use crate::ring::Record;
 use crate::slot::shard_of;
+use crate::stream_name::{
+    ALL, CATEGORY_PREFIX, SHARD_PREFIX, STREAMS, StreamName, TYPE_PREFIX, is_unknown_system_stream,
+};
 use std::ops::Range;
+use thiserror::Error;
 
 /// Where the events of a subscription come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,34 +29,53 @@ pub enum Source {
 }
 
 impl Source {
-    /// The source of this name. Any name that is not computed is a stream; `$db` too, whose only events are flushes.
+    /// The source of this name. A name that is not a system stream's is a key's stream. `$db` is one too, whose only events
+    /// are flushes.
     pub fn of(name: &[u8]) -> Source {
-        // In its one spelling: others name no shard.
-        let shard = |digits: &[u8]| {
-            let number = parse_u64(digits).and_then(|number| u16::try_from(number).ok());
-            number.map(|number| Source::Shard(ShardId(number)))
-        };
-        let by_prefix = |prefix: &[u8]| name.strip_prefix(prefix).map(Box::from);
-        match name {
-            b"$all" => Source::All,
-            b"$streams" => Source::Streams,
-            _ => None
-                .or_else(|| by_prefix(b"$ce-").map(Source::Category))
-                .or_else(|| by_prefix(b"$et-").map(Source::Type))
-                .or_else(|| name.strip_prefix(b"$shard-").and_then(shard))
-                .unwrap_or_else(|| Source::Stream(name.into())),
+        match StreamName::of(name) {
+            StreamName::All => Source::All,
+            StreamName::Streams => Source::Streams,
+            StreamName::Category(category) => Source::Category(category.into()),
+            StreamName::Type(event_type) => Source::Type(event_type.into()),
+            StreamName::Shard(Some(shard)) => Source::Shard(shard),
+            StreamName::Shard(None) | StreamName::Flushes | StreamName::Key(_) => Source::Stream(name.into()),
+        }
+    }
+
+    /// As [`Source::of`], for a subscription at a server of so many `shards`. `has_pattern` says whether a filter with a
+    /// pattern comes with it.
+    ///
+    /// # Errors
+    /// The name is a slip: a subscription to it would be silent for ever.
+    pub fn to_subscribe(name: &[u8], shards: u16, has_pattern: bool) -> Result<Source, SourceError> {
+        let looks_like_pattern = || name.iter().any(|byte| b"*?[".contains(byte));
+        match StreamName::of(name) {
+            StreamName::Shard(number) if number.is_none_or(|number| number.0 >= shards) => {
+                Err(SourceError::NoSuchShard { shards })
+            }
+            StreamName::Key(name) if is_unknown_system_stream(name) => Err(SourceError::NoSuchSystemStream),
+            StreamName::Key(_) if !has_pattern && looks_like_pattern() => Err(SourceError::Pattern),
+            _ => Ok(Source::of(name)),
         }
     }
 
     /// Its name, as a link names the stream that it is in.
     pub fn name(&self) -> Vec<u8> {
         match self {
-            Source::All => b"$all".to_vec(),
-            Source::Shard(shard) => format!("$shard-{shard}").into_bytes(),
+            Source::All => ALL.to_vec(),
+            Source::Shard(shard) => [SHARD_PREFIX, shard.to_string().as_bytes()].concat(),
             Source::Stream(name) => name.to_vec(),
-            Source::Category(category) => [b"$ce-", &category[..]].concat(),
-            Source::Type(name) => [b"$et-", &name[..]].concat(),
-            Source::Streams => b"$streams".to_vec(),
+            Source::Category(category) => [CATEGORY_PREFIX, category].concat(),
+            Source::Type(name) => [TYPE_PREFIX, name].concat(),
+            Source::Streams => STREAMS.to_vec(),
+        }
+    }
+
+    /// Whether a subscription to it may have checkpoints. One to a single stream has revisions to resume from.
+    pub fn has_checkpoints(&self) -> bool {
+        match self {
+            Source::Stream(_) => false,
+            Source::All | Source::Shard(_) | Source::Category(_) | Source::Type(_) | Source::Streams => true,
         }
     }
 
@@ -94,12 +116,29 @@ impl Source {
     }
 }
 
+/// Why nobody subscribes to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SourceError {
+    /// It begins as a shard's stream, and there is no such shard.
+    #[error("no such shard, there are {shards}")]
+    NoSuchShard {
+        /// How many shards there are.
+        shards: u16,
+    },
+    /// It begins with `$` and is no system stream.
+    #[error("no such system stream")]
+    NoSuchSystemStream,
+    /// It is a pattern in the place of a name.
+    #[error("the name of one stream is a pattern")]
+    Pattern,
+}
+
 /// The category of a stream: its name up to the first `-` or `:`; none where neither is in it.
 pub fn category_of(stream: &[u8]) -> Option<&[u8]> {
     memchr::memchr2(b'-', b':', stream).map(|end| &stream[..end])
 }
 
-/// What one subscription, or several that want the same, wants of the shards' records.
+/// Which of the shards' records a reader wants. Readers that want the same share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Interest {
     /// Where its events come from.
