@@ -1,7 +1,8 @@
 //! What clients ask a hub for: subscriptions, their end, credit; and that a client is gone or has room.
 
+use super::Hub;
 use super::member::{Member, Phase, before};
-use super::{Hub, Slot};
+use super::slab::Slot;
 use crate::account::OverLimit;
 use crate::fanout::Ask;
 use crate::history::History;

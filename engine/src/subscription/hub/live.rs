@@ -5,9 +5,10 @@
 //! delivery: see [`Outlet::begin_shared`]. A flush goes to all members, some in each turn.
 
 use super::interests::Interests;
-use super::member::{Member, Phase, To};
+use super::member::{Alike, Member, Phase, To};
 use super::queue::{Queue, Told, Waiting};
-use super::{Hub, HubCounts, Slot};
+use super::slab::Slot;
+use super::{Hub, HubCounts};
 use crate::limits::{CHUNK_EVENTS, SHARED_BYTES, SubscriptionLimits};
 use crate::position::Position;
 use crate::ring::{Record, RingLookup};
@@ -43,15 +44,6 @@ impl Chunk {
     pub fn position(&self, event: u32) -> Position {
         self.events[event as usize].position
     }
-}
-
-/// What members of an interest must have in common to share a delivery: the number of the subscription, how links are
-/// sent, and when checkpoints are.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Alike {
-    pub id: u64,
-    pub resolves: bool,
-    pub checkpoint: Option<(u64, u64)>,
 }
 
 /// One member alone is told with as many events at once as one that is told with others.

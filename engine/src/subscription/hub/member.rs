@@ -1,12 +1,12 @@
-//! One subscription: what it has been told, and what waits for it.
+//! One subscription: what it was sent, and what waits for it.
 
-use super::live::Alike;
+use super::begin::Begin;
 use super::queue::Part;
 use crate::account::Share;
 use crate::event::EventType;
-use crate::position::{Position, Revision};
+use crate::position::Position;
 use crate::ring::Record;
-use crate::subscription::{As, ClientId, OnGap, OnSlow, Outlet, Push, Reason, Start, Subscribe};
+use crate::subscription::{As, ClientId, OnGap, OnSlow, Outlet, Push, Subscribe};
 
 /// Where a subscription is between the history and what happens now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,15 @@ pub(super) enum To {
     Itself,
     /// It and all who are told alike, between [`Outlet::begin_shared`] and [`Outlet::end_shared`].
     AllAlike,
+}
+
+/// What members of an interest must have in common to share a delivery: the number of the subscription, how links are
+/// sent, and when checkpoints are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Alike {
+    pub id: u64,
+    pub resolves: bool,
+    pub checkpoint: Option<(u64, u64)>,
 }
 
 /// One subscription.
@@ -74,18 +83,8 @@ pub(super) struct Member {
     pub is_caught_up: bool,
     /// Whether it relies on its interest being live.
     pub is_joined: bool,
-    /// Whether it has been told an event.
-    has_told: bool,
-    /// Whether it starts at whatever is first available.
-    floats: bool,
-    /// Why it is refused: its start lies ahead of everything that had happened when it was made.
-    pub ahead: Option<Reason>,
-    /// The position that would have been handed out next when it was made.
-    pub made_at: Position,
-    /// The revision that it starts behind, as long as it looks for the place of that.
-    pub after: Option<Revision>,
-    /// Which revision the stream's next event was to get when it began to look, and from which position on.
-    pub next_revision: (u64, Position),
+    /// What it knows of its start.
+    pub begin: Begin,
     /// What waits for it, of what waits for those who share its interest.
     pub waiting: Part,
 }
@@ -94,13 +93,7 @@ impl Member {
     /// A subscription that is made when `next` is the position that would be handed out next.
     pub fn new(client: ClientId, id: u64, serial: u32, wanted: Subscribe, next: Position, share: Share) -> Member {
         let source = &wanted.interest.source;
-        let (cursor, after) = match wanted.start {
-            Start::Start | Start::End | Start::Position(Position(0)) => (Position(0), None),
-            Start::Position(position) => (Position(position.0.saturating_add(1)), None),
-            Start::Revision(revision) => (Position(0), Some(revision)),
-        };
-        // What would come first must be an event that is there or the next one: whatever came before it would be skipped.
-        let ahead = (cursor > next && after.is_none()).then_some(Reason::PositionAhead);
+        let (begin, cursor) = Begin::of(wanted.start, next);
         Member {
             client,
             id,
@@ -114,19 +107,14 @@ impl Member {
             credit: wanted.window,
             on_slow: wanted.on_slow,
             on_gap: wanted.on_gap,
-            phase: if after.is_some() { Phase::Asked } else { Phase::Reading },
+            phase: if matches!(begin, Begin::Asked { .. }) { Phase::Asked } else { Phase::Reading },
             place: Place::Rests,
             cursor,
             checkpointed: cursor,
             last_checkpoint: Position(0),
             is_caught_up: false,
             is_joined: false,
-            has_told: false,
-            floats: cursor == Position(0) && after.is_none(),
-            ahead,
-            made_at: next,
-            after,
-            next_revision: (0, Position(0)),
+            begin,
             waiting: Part::default(),
         }
     }
@@ -146,7 +134,7 @@ impl Member {
     #[inline]
     pub fn tell(&mut self, record: &Record<'_>, to: To, outlet: &mut impl Outlet) {
         self.checkpoint(record.position(), to, outlet);
-        self.has_told = true;
+        self.begin = Begin::Found;
         if let Some(credit) = &mut self.credit {
             *credit -= 1;
         }
@@ -169,15 +157,17 @@ impl Member {
     /// Notes what it was told with all who are told alike: events, or none, and checkpoints up to `last_checkpoint`, or
     /// none.
     pub fn note_told(&mut self, has_told: bool, last_checkpoint: Option<Position>) {
-        self.has_told |= has_told;
+        if has_told {
+            self.begin = Begin::Found;
+        }
         if let Some(next) = last_checkpoint {
             (self.checkpointed, self.last_checkpoint) = (next, next);
         }
     }
 
-    /// Whether nothing but its events has to be kept account of.
+    /// Whether it can share a delivery: neither its credit nor its start has to be looked at for each event.
     pub fn is_plain(&self) -> bool {
-        self.credit.is_none() && self.after.is_none()
+        self.credit.is_none() && matches!(self.begin, Begin::Found | Begin::Anywhere)
     }
 
     /// What it has in common with those that are told alike.
@@ -225,67 +215,24 @@ impl Member {
         }
     }
 
-    /// Meets a gap in the history up to `last`. Tells it where the subscription goes on behind it; otherwise the
-    /// subscription is to be dropped.
+    /// Meets a gap in the history up to `last`. Sends it, and goes on behind it; false where the subscription is to be
+    /// dropped instead.
     pub fn meet_gap(&mut self, last: Position, first_of_run: Position, outlet: &mut impl Outlet) -> bool {
-        let floats = self.floats && !self.has_told;
-        if !floats && self.on_gap == OnGap::Drop {
+        if self.on_gap == OnGap::Drop && self.begin != Begin::Anywhere {
             return false;
         }
-        // Who starts behind a revision has looked at nothing that it wants yet.
-        let looks_for_start = self.after.take().is_some();
-        let from = if self.cursor.0 == 0 || looks_for_start { first_of_run } else { self.cursor };
+        // A start behind a revision has passed no event yet that was wanted.
+        let is_seeking = self.begin.seek().is_some();
+        let from = if self.cursor.0 == 0 || is_seeking { first_of_run } else { self.cursor };
+        if is_seeking {
+            self.begin = Begin::Found;
+        }
         outlet.push(self.client, self.id, Push::Gap(from, last));
         self.cursor = self.cursor.max(last.next());
         // What is lost was not looked at.
         self.checkpointed = self.checkpointed.max(self.cursor);
         true
     }
-
-    /// The last lost position behind the revision that it starts behind, whose own event is not there any more; none
-    /// where nothing is lost. `is_missing`: revisions behind it are, which retention has taken, up to `evicted`. `lost`
-    /// is the last position before here that a power loss has taken: it may have been behind the start.
-    pub fn lost_behind_start(&self, is_missing: bool, evicted: Position, lost: Option<Position>) -> Option<Position> {
-        self.after?;
-        (is_missing || lost.is_some()).then_some(evicted.max(lost.unwrap_or_default()))
-    }
-
-    /// Whether the event after the revision that it starts behind had not happened when its stream was asked for.
-    pub fn starts_at_the_end(&self) -> bool {
-        self.after.is_some_and(|Revision(after)| self.next_revision.0 <= after + 1)
-    }
-
-    /// Where an event stands to the revision that the subscription starts behind.
-    pub fn stands(&self, record: &Record<'_>) -> Stands {
-        let Some(Revision(after)) = self.after else { return Stands::Behind };
-        // What happened after the stream was asked for is behind, also where the stream was forgotten and began anew.
-        if record.position() >= self.next_revision.1 {
-            return if self.starts_at_the_end() { Stands::Behind } else { Stands::BehindGap };
-        }
-        // As long as the event that it starts behind has not been found, nobody knows where a flush stands.
-        if record.event_type() == EventType::FlushDb {
-            return Stands::Before;
-        }
-        match record.revision().0 {
-            revision if revision < after => Stands::Before,
-            revision if revision == after => Stands::Start,
-            revision if revision == after + 1 => Stands::Behind,
-            _ => Stands::BehindGap,
-        }
-    }
-}
-
-/// Where an event stands to a start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stands {
-    /// It is not wanted.
-    Before,
-    /// It is not wanted, and everything behind it is.
-    Start,
-    /// It is wanted.
-    Behind,
-    /// It is wanted, and others before it are gone.
-    BehindGap,
 }
 
 /// The position before one; a subscription that has looked at nothing stands before the first.

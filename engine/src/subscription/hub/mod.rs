@@ -16,20 +16,23 @@
 //! |---|---|
 //! | `clients` | what clients ask for |
 //! | `member` | one subscription |
+//! | `begin` | where a subscription starts |
 //! | `queue` | what waits for those who share an interest |
 //! | `interests` | what is wanted, and on which shards it is live |
 //! | `feeds` | the shards' batches, merged |
-//! | `reading`, `together` | a slice of catching up, for one or for several alike |
+//! | `reading`, `page`, `together` | a slice of catching up, for one or for several alike |
 //! | `live` | telling what the shards have found |
 //! | `checkpoints` | how far nothing was found |
 //! | `watches` | those who are only told that there is something to read |
 
+mod begin;
 mod checkpoints;
 mod clients;
 mod feeds;
 mod interests;
 mod live;
 mod member;
+mod page;
 mod queue;
 mod reading;
 mod slab;
@@ -41,7 +44,7 @@ use crate::account::Account;
 use crate::fanout::{Ask, Fanned, Notice};
 use crate::history::History;
 use crate::limits::{CLOSED_PER_TURN, SUBSCRIPTION_BYTES, SubscriptionLimits};
-use crate::position::{Position, Revision, ShardId};
+use crate::position::{Position, ShardId};
 use crate::ring::{Ring, RingLookup};
 use checkpoints::Checkpoints;
 use clients::Client;
@@ -50,7 +53,7 @@ use feeds::Feeds;
 use interests::Interests;
 use live::{Chunk, Flush};
 use member::{Phase, Place, before};
-use slab::Members;
+use slab::{Members, Slot};
 use std::collections::{HashMap, VecDeque};
 pub use watches::WatcherId;
 use watches::Watches;
@@ -86,25 +89,6 @@ pub struct Hub {
     /// How many members the turn may still tell of a flush.
     may_flush: usize,
     counts: HubCounts,
-}
-
-/// A member by its place; no longer that member if the serial differs.
-#[derive(Clone, Copy)]
-struct Slot {
-    index: u32,
-    serial: u32,
-}
-
-impl Slot {
-    /// What an answer to a question about the member carries.
-    fn token(self) -> u64 {
-        (self.index as u64) << 32 | self.serial as u64
-    }
-
-    /// The inverse of [`Slot::token`].
-    fn from_token(token: u64) -> Slot {
-        Slot { index: (token >> 32) as u32, serial: token as u32 }
-    }
 }
 
 /// Who reads the history.
@@ -224,7 +208,7 @@ impl Hub {
                     }
                 }
                 Notice::Revision { subscription, next, from } => {
-                    self.take_revision(subscription, (next, from));
+                    self.take_revision(subscription, next, from);
                 }
             }
         }
@@ -385,15 +369,12 @@ impl Hub {
         }
     }
 
-    fn take_revision(&mut self, subscription: u64, next: (u64, Position)) {
+    /// Takes a shard's answer to [`Ask::Revision`].
+    fn take_revision(&mut self, subscription: u64, next: u64, from: Position) {
         let Some(index) = self.members.at(Slot::from_token(subscription)) else { return };
         let member = &mut self.members[index];
         member.phase = Phase::Reading;
-        member.next_revision = next;
-        // As with positions: what comes first must be an event that is there or the next one.
-        if member.after.is_some_and(|Revision(after)| after >= next.0) {
-            member.ahead = Some(Reason::RevisionAhead);
-        }
+        member.begin = member.begin.answer(next, from);
         self.put_in_line(index);
     }
 

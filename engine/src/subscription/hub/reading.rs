@@ -1,13 +1,15 @@
 //! A slice of catching up: a page of the history for one subscription, or what has waited for it.
 
 use super::Hub;
+use super::begin::Begin;
 use super::interests::Row;
 use super::live::find;
-use super::member::{Phase, Place, Stands, To, before};
+use super::member::{Phase, Place, To, before};
+use super::page::PageReader;
 use crate::filter::Filter;
 use crate::history::{History, Scan};
 use crate::limits::{DEMOTED_SLICE_RECORDS, PAGE_POSITIONS, SLICE_BYTES, SLICE_RECORDS};
-use crate::position::{Position, Revision};
+use crate::position::Position;
 use crate::subscription::{OnSlow, Outlet, Push, Reason};
 
 impl Hub {
@@ -24,7 +26,7 @@ impl Hub {
             return Place::Polls;
         }
         let member = &self.members[index];
-        if let Some(reason) = member.ahead {
+        if let Begin::Ahead(reason) = member.begin {
             self.drop_member(index, reason, history.head(), outlet);
             return Place::Rests;
         }
@@ -82,13 +84,11 @@ impl Hub {
         let member = &mut members[index];
         let row = interests.row(member.interest);
         let interest = row.interest.clone();
-        let first_of_run = history.first_of_run();
+        let first = history.first_available_in(&interest.source);
         if member.checkpointed.0 == 0 {
-            // It starts at whatever is there: that is where it begins to look.
-            member.checkpointed = history.first_available_in(&interest.source);
+            // A member without a position starts to read at the first event that is available.
+            member.checkpointed = first;
         }
-        // Behind a revision it is the revisions that tell what is missing, those of events that are not wanted too.
-        let by_revision = member.after.is_some();
         let everything = Filter::default();
         let scan = Scan {
             cursor: member.cursor,
@@ -97,91 +97,18 @@ impl Hub {
             bytes: SLICE_BYTES,
             records: if row.is_demoted { DEMOTED_SLICE_RECORDS } else { SLICE_RECORDS },
             source: &interest.source,
-            filter: if by_revision { &everything } else { &interest.filter },
+            filter: if member.begin.seek().is_some() { &everything } else { &interest.filter },
         };
         let sequencer = history.sequencer().clone();
-        let evicted = before(history.first_available_in(&interest.source));
-        let (next, from) = member.next_revision;
-        // But of what had not happened when it was made, or when its stream was asked for, the last lost position tells.
-        let (starts_at_the_end, made_at) = (member.starts_at_the_end(), member.made_at);
-        let counts_for_it = |last: Position| !by_revision || last >= made_at || starts_at_the_end && last >= from;
-        let (mut gap_met, mut is_ahead) = (false, false);
-        // The first available position, for who is dropped because of a gap before it.
-        let mut evicted_before = None;
-        let page = history.scan(&scan, |gap, shard, record| {
-            if let Some(gap) = gap.filter(|gap| !std::mem::replace(&mut gap_met, true) && counts_for_it(gap.last))
-                && !member.meet_gap(gap.last, first_of_run, outlet)
-            {
-                evicted_before = Some(gap.last.next());
-                return u64::MAX;
-            }
-            let bytes = record.bytes().len() as u64;
-            match member.stands(record) {
-                stands @ (Stands::Before | Stands::Start) => {
-                    // It had not happened when the subscription was made: who does not know of it cannot pass it over.
-                    is_ahead = record.position() >= member.made_at && !record.key().is_empty();
-                    if stands == Stands::Start {
-                        member.after = None;
-                    }
-                    return if is_ahead { u64::MAX } else { bytes };
-                }
-                stands @ (Stands::Behind | Stands::BehindGap) => {
-                    let lost = sequencer.lost_before(record.position());
-                    let lost = member.lost_behind_start(stands == Stands::BehindGap, evicted, lost);
-                    if let Some(last) = lost
-                        && !member.meet_gap(last, first_of_run, outlet)
-                    {
-                        evicted_before = Some(last.next());
-                        return u64::MAX;
-                    }
-                    member.after = None;
-                }
-            }
-            if by_revision && !interest.wants(record, shard) {
-                return bytes;
-            }
-            counts.events += 1;
-            member.checkpoint_each(record.position(), To::Itself, outlet);
-            member.tell(record, To::Itself, outlet);
-            if member.may_tell(outlet) { bytes } else { u64::MAX }
-        });
-        if is_ahead {
-            self.drop_member(index, Reason::RevisionAhead, history.head(), outlet);
-            return false;
+        let before_history = (history.first_of_run(), before(first));
+        let mut reader = PageReader::new(member, &interest, outlet, &sequencer, before_history);
+        let page = history.scan(&scan, |gap, shard, record| reader.record(gap, shard, record));
+        let dropped = reader.finish(&page, history.head());
+        counts.events += reader.events;
+        if let Some((reason, position)) = dropped {
+            self.drop_member(index, reason, position, outlet);
         }
-        if let Some(gap) = page.gap.filter(|gap| !gap_met && counts_for_it(gap.last))
-            && !member.meet_gap(gap.last, first_of_run, outlet)
-        {
-            evicted_before = Some(gap.last.next());
-        }
-        if let Some(first) = evicted_before {
-            self.drop_member(index, Reason::PositionEvicted, first, outlet);
-            return false;
-        }
-        member.cursor = member.cursor.max(page.next);
-        if page.is_too_long {
-            self.drop_member(index, Reason::TooSlow, before(page.next), outlet);
-            return false;
-        }
-        if page.is_damaged {
-            self.drop_member(index, Reason::Internal, before(page.next), outlet);
-            return false;
-        }
-        if let Some(Revision(after)) = member.after
-            && member.cursor >= from
-        {
-            // The one behind it had not happened, or had and is gone.
-            let lost = member.lost_behind_start(next > after + 1, evicted, sequencer.lost_before(member.cursor));
-            if let Some(last) = lost
-                && !member.meet_gap(last, first_of_run, outlet)
-            {
-                self.drop_member(index, Reason::PositionEvicted, last.next(), outlet);
-                return false;
-            }
-            member.after = None;
-        }
-        member.checkpoint_each(member.cursor, To::Itself, outlet);
-        true
+        dropped.is_none()
     }
 
     /// A member has not got as far as it might. One that was caught up has fallen behind if that is more than may wait.
@@ -204,7 +131,7 @@ impl Hub {
         // A member that looks for its start reads on up to where its stream was asked for. None goes live while a flush is
         // being told: those that are live are told it once.
         let may_go_live = |from: Position| member.cursor >= from && self.flush.is_none();
-        if member.after.is_some() || matches!(member.phase, Phase::Joining(from) if !may_go_live(from)) {
+        if member.begin.seek().is_some() || matches!(member.phase, Phase::Joining(from) if !may_go_live(from)) {
             return Place::Polls;
         }
         if !member.is_caught_up {

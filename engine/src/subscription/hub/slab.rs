@@ -1,8 +1,26 @@
 //! The members of a hub, by places that are given anew.
 
-use super::Slot;
 use super::member::Member;
 use std::ops::{Index, IndexMut};
+
+/// A member by its place; no longer that member if the serial differs.
+#[derive(Clone, Copy)]
+pub(super) struct Slot {
+    pub index: u32,
+    pub serial: u32,
+}
+
+impl Slot {
+    /// What an answer to a question about the member carries.
+    pub fn token(self) -> u64 {
+        (self.index as u64) << 32 | self.serial as u64
+    }
+
+    /// The inverse of [`Slot::token`].
+    pub fn from_token(token: u64) -> Slot {
+        Slot { index: (token >> 32) as u32, serial: token as u32 }
+    }
+}
 
 /// The members, by their places.
 #[derive(Default)]

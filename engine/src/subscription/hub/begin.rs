@@ -1,0 +1,156 @@
+//! How a subscription begins: where it starts, and what it still has to find out about that.
+//!
+//! ```text
+//!   Start, End ──► Anywhere ─────────────────────────── first event ──┐
+//!   Position ────┬───────────────────────────────────────────────────┴─► Found
+//!                └► Ahead ──► dropped                                 ▲
+//!   Revision ────► Asked ─┬► Ahead ──► dropped                        │
+//!                         └► Seeking ─ revision found, or a gap sent ─┘
+//! ```
+
+use crate::event::EventType;
+use crate::position::{Position, Revision};
+use crate::ring::Record;
+use crate::subscription::{Reason, Start};
+
+/// What a subscription knows of its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// It starts at whatever is available first, and was sent no event yet. A gap before its first event is no error.
+    Anywhere,
+    /// It starts behind a revision of its stream, and the stream's shard is asked which revision comes next.
+    Asked {
+        /// The revision.
+        after: Revision,
+        /// The position that would have been handed out next when the subscription was made.
+        made_at: Position,
+    },
+    /// It looks for the event of that revision in the history.
+    Seeking(Seek),
+    /// Every event from its cursor on is wanted, if the filter lets it pass.
+    Found,
+    /// It is to be dropped: its start lies ahead of everything that had happened when it was made.
+    Ahead(Reason),
+}
+
+impl Begin {
+    /// How a subscription begins that is made when `next` is the position that would be handed out next, and its cursor.
+    pub fn of(start: Start, next: Position) -> (Begin, Position) {
+        match start {
+            Start::Start | Start::End | Start::Position(Position(0)) => (Begin::Anywhere, Position(0)),
+            Start::Position(position) => {
+                let cursor = Position(position.0.saturating_add(1));
+                // The first event must be there, or be the next one: any that came before it would be passed over.
+                (if cursor > next { Begin::Ahead(Reason::PositionAhead) } else { Begin::Found }, cursor)
+            }
+            Start::Revision(after) => (Begin::Asked { after, made_at: next }, Position(0)),
+        }
+    }
+
+    /// The shard's answer: the stream's next event gets revision `next`, and a position of at least `from`.
+    pub fn answer(self, next: u64, from: Position) -> Begin {
+        match self {
+            // As with positions: the first event must be there, or be the next one.
+            Begin::Asked { after, .. } if after.0 >= next => Begin::Ahead(Reason::RevisionAhead),
+            Begin::Asked { after, made_at } => Begin::Seeking(Seek { after: after.0, made_at, next, from }),
+            Begin::Anywhere | Begin::Seeking(_) | Begin::Found | Begin::Ahead(_) => self,
+        }
+    }
+
+    /// The search for the start, as long as it goes on.
+    pub fn seek(self) -> Option<Seek> {
+        match self {
+            Begin::Seeking(seek) => Some(seek),
+            Begin::Anywhere | Begin::Asked { .. } | Begin::Found | Begin::Ahead(_) => None,
+        }
+    }
+}
+
+/// A search for the event of a revision, behind which a subscription starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seek {
+    /// The revision.
+    after: u64,
+    /// The position that would have been handed out next when the subscription was made.
+    made_at: Position,
+    /// The revision that the stream's next event was to get when the shard was asked; greater than `after`.
+    next: u64,
+    /// The position of that event is at least this.
+    from: Position,
+}
+
+/// Where an event lies, seen from a start behind a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FromStart {
+    /// Before the revision: not wanted.
+    Before,
+    /// At the revision: not wanted, and everything behind it is.
+    At,
+    /// Right behind the revision: wanted.
+    Behind,
+    /// Further behind it: wanted, and events between are gone.
+    BehindGap,
+}
+
+impl Seek {
+    /// Where an event lies.
+    pub fn place(&self, record: &Record<'_>) -> FromStart {
+        // An event later than the shard's answer lies behind, also where the stream was forgotten and began anew.
+        if self.is_past(record.position()) {
+            return if self.is_at_end() { FromStart::Behind } else { FromStart::BehindGap };
+        }
+        // Until the event of the revision is found, no flush can be placed before or behind it.
+        if record.event_type() == EventType::FlushDb {
+            return FromStart::Before;
+        }
+        match record.revision().0 {
+            revision if revision < self.after => FromStart::Before,
+            revision if revision == self.after => FromStart::At,
+            revision if revision == self.after + 1 => FromStart::Behind,
+            _ => FromStart::BehindGap,
+        }
+    }
+
+    /// Whether everything before a position had happened when the shard answered.
+    pub fn is_past(&self, position: Position) -> bool {
+        position >= self.from
+    }
+
+    /// Whether nothing had happened behind the revision when the shard answered.
+    pub fn is_at_end(&self) -> bool {
+        self.next <= self.after + 1
+    }
+
+    /// Whether an event at or before the revision had not happened when the subscription was made: a subscriber that does
+    /// not know of it must not pass it over. Flushes have no key, and no part in that.
+    pub fn is_ahead(&self, record: &Record<'_>) -> bool {
+        record.position() >= self.made_at && !record.key().is_empty()
+    }
+
+    /// Whether a gap up to `last` is to be sent for its positions. In general missing revisions say what is lost; but of
+    /// what happened after the subscription was made, or after the shard answered, only positions do.
+    pub fn has_gap(&self, last: Position) -> bool {
+        last >= self.made_at || self.is_at_end() && self.is_past(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_lies_at_most_one_ahead_of_what_has_happened() {
+        let next = Position(10);
+        for start in [Start::Start, Start::End, Start::Position(Position(0))] {
+            assert_eq!(Begin::of(start, next), (Begin::Anywhere, Position(0)), "{start:?}");
+        }
+        assert_eq!(Begin::of(Start::Position(Position(9)), next), (Begin::Found, Position(10)));
+        assert_eq!(Begin::of(Start::Position(Position(10)), next).0, Begin::Ahead(Reason::PositionAhead));
+        assert_eq!(Begin::of(Start::Position(Position::END), next).0, Begin::Ahead(Reason::PositionAhead));
+        let (asked, cursor) = Begin::of(Start::Revision(Revision(3)), next);
+        assert_eq!((asked.seek(), cursor), (None, Position(0)));
+        assert_eq!(asked.answer(3, next), Begin::Ahead(Reason::RevisionAhead));
+        assert!(asked.answer(4, next).seek().is_some_and(|seek| seek.is_at_end()));
+        assert!(asked.answer(5, next).seek().is_some_and(|seek| !seek.is_at_end()));
+    }
+}

@@ -1,0 +1,175 @@
+//! A page of the history, delivered to one member: events, and the gaps before them.
+
+use super::begin::{Begin, FromStart, Seek};
+use super::member::{Member, To, before};
+use crate::history::{Gap, Page};
+use crate::interest::Interest;
+use crate::position::{Position, ShardId};
+use crate::ring::Record;
+use crate::sequencer::Sequencer;
+use crate::subscription::{Outlet, Reason};
+
+/// The cost of a record behind which a page ends.
+const ENDS_THE_PAGE: u64 = u64::MAX;
+
+/// Delivers a page to a member.
+pub(super) struct PageReader<'a, O> {
+    member: &'a mut Member,
+    interest: &'a Interest,
+    outlet: &'a mut O,
+    sequencer: &'a Sequencer,
+    /// The first position of this run of the server.
+    first_of_run: Position,
+    /// The last position of the source that retention has taken.
+    evicted: Position,
+    /// The search for the start, as it was when the page began.
+    seek: Option<Seek>,
+    is_gap_met: bool,
+    ended: Option<Ended>,
+    /// How many events it has delivered.
+    pub events: u64,
+}
+
+/// Why the subscription is dropped in the middle of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The revision that it starts behind had not happened.
+    Ahead,
+    /// There is a gap, behind which this position is the first.
+    Gap(Position),
+}
+
+impl<'a, O: Outlet> PageReader<'a, O> {
+    /// `evicted` is the last position of the interest's source that retention has taken.
+    pub fn new(
+        member: &'a mut Member,
+        interest: &'a Interest,
+        outlet: &'a mut O,
+        sequencer: &'a Sequencer,
+        (first_of_run, evicted): (Position, Position),
+    ) -> PageReader<'a, O> {
+        let seek = member.begin.seek();
+        PageReader {
+            member,
+            interest,
+            outlet,
+            sequencer,
+            first_of_run,
+            evicted,
+            seek,
+            is_gap_met: false,
+            ended: None,
+            events: 0,
+        }
+    }
+
+    /// Takes a record of the page, with the gap that lies before the page; answers what it costs.
+    #[inline]
+    pub fn record(&mut self, gap: Option<Gap>, shard: ShardId, record: &Record<'_>) -> u64 {
+        if let Some(gap) = gap {
+            self.gap_before_page(gap);
+        }
+        let bytes = record.bytes().len() as u64;
+        if let Begin::Seeking(seek) = self.member.begin
+            && self.ended.is_none()
+            && !self.is_behind_start(seek, record)
+        {
+            return if self.ended.is_some() { ENDS_THE_PAGE } else { bytes };
+        }
+        if self.ended.is_some() {
+            return ENDS_THE_PAGE;
+        }
+        // A member that seeks its start reads everything of its source, to see which revisions are missing.
+        if self.seek.is_some() && !self.interest.wants(record, shard) {
+            return bytes;
+        }
+        self.events += 1;
+        self.member.checkpoint_each(record.position(), To::Itself, self.outlet);
+        self.member.tell(record, To::Itself, self.outlet);
+        if self.member.may_tell(self.outlet) { bytes } else { ENDS_THE_PAGE }
+    }
+
+    /// Whether a record lies behind the start. The search ends with the record at the start, or with the first behind it;
+    /// events that are missing before that one are sent as a gap.
+    fn is_behind_start(&mut self, seek: Seek, record: &Record<'_>) -> bool {
+        match seek.place(record) {
+            place @ (FromStart::Before | FromStart::At) => {
+                if seek.is_ahead(record) {
+                    self.ended = Some(Ended::Ahead);
+                }
+                if place == FromStart::At {
+                    self.member.begin = Begin::Found;
+                }
+                false
+            }
+            place @ (FromStart::Behind | FromStart::BehindGap) => {
+                self.end_search(place == FromStart::BehindGap, record.position());
+                true
+            }
+        }
+    }
+
+    /// Ends the search at a position, before which the event of the revision is not there any more. `is_missing`: neither
+    /// are events behind it, which retention has taken. A power loss before the position may have been behind the start.
+    fn end_search(&mut self, is_missing: bool, position: Position) {
+        let lost = self.sequencer.lost_before(position);
+        if is_missing || lost.is_some() {
+            self.meet_gap(self.evicted.max(lost.unwrap_or_default()));
+        }
+        self.member.begin = Begin::Found;
+    }
+
+    fn gap_before_page(&mut self, gap: Gap) {
+        if !std::mem::replace(&mut self.is_gap_met, true) && self.seek.is_none_or(|seek| seek.has_gap(gap.last)) {
+            self.meet_gap(gap.last);
+        }
+    }
+
+    fn meet_gap(&mut self, last: Position) {
+        if !self.member.meet_gap(last, self.first_of_run, self.outlet) {
+            self.ended = Some(Ended::Gap(last.next()));
+        }
+    }
+
+    /// Ends the page. Answers why the subscription is to be dropped, if it is, and at which position; `head` is the last
+    /// position that was handed out.
+    pub fn finish(&mut self, page: &Page, head: Position) -> Option<(Reason, Position)> {
+        if self.ended.is_none()
+            && let Some(gap) = page.gap
+        {
+            self.gap_before_page(gap);
+        }
+        if let Some(ended) = self.ended {
+            return Some(ended.reason(head));
+        }
+        let member = &mut *self.member;
+        member.cursor = member.cursor.max(page.next);
+        if page.is_too_long {
+            return Some((Reason::TooSlow, before(page.next)));
+        }
+        if page.is_damaged {
+            return Some((Reason::Internal, before(page.next)));
+        }
+        if let Begin::Seeking(seek) = member.begin
+            && seek.is_past(member.cursor)
+        {
+            // The event behind the revision had not happened when the shard answered, or it is gone.
+            let cursor = member.cursor;
+            self.end_search(!seek.is_at_end(), cursor);
+            if let Some(ended) = self.ended {
+                return Some(ended.reason(head));
+            }
+        }
+        self.member.checkpoint_each(self.member.cursor, To::Itself, self.outlet);
+        None
+    }
+}
+
+impl Ended {
+    fn reason(self, head: Position) -> (Reason, Position) {
+        match self {
+            Ended::Ahead => (Reason::RevisionAhead, head),
+            Ended::Gap(first) => (Reason::PositionEvicted, first),
+        }
+    }
+}
