@@ -1,6 +1,6 @@
 //! The members of a group: by name for those who ask, by number for the entries they hold.
 
-use super::{GROUP_CONSUMERS_MAX, GroupError, check_name};
+use super::error::{GROUP_CONSUMERS_MAX, GroupError, check_name};
 use std::collections::BTreeMap;
 
 /// A consumer's number within its group; never given to another.

@@ -1,6 +1,7 @@
 //! What a journal promises: the same groups again, whatever was cut off it or spoiled in it.
 
-use super::journal::{begin_frame, end_frame, first_frame, place_frames, put_group, split_frame, write_end};
+use super::frame::{begin_frame, end_frame, first_frame, place_frames, split_frame, write_end};
+use super::journal::put_group;
 use super::model::{IDLE_MS, World, history_and_shards, op};
 use super::*;
 use proptest::prelude::*;

@@ -20,14 +20,18 @@
 //! | `consume` | what members do: read, acknowledge, give back, claim |
 //! | `manage` | what administrators do: inspect, reposition, replay, remove |
 //! | `table` | all groups, by key pattern and name |
-//! | `journal` | what has changed, in frames that outlive the process; and groups made of them again |
+//! | `persist` | the journal that outlives the process, and groups made of it again |
+//! | `journal`, `frame` | what a table notes for it, and the frames that it consists of |
 //! | `changes`, `restore` | one group's changes as bytes, and back |
+//! | `error` | why a group command is refused |
 //! | `codec` | numbers as a journal holds them |
 
 mod changes;
 mod codec;
 mod consume;
 mod consumer;
+mod error;
+mod frame;
 mod journal;
 #[cfg(test)]
 mod journal_tests;
@@ -35,6 +39,7 @@ mod manage;
 #[cfg(test)]
 mod model;
 mod pending;
+mod persist;
 mod restore;
 mod table;
 #[cfg(test)]
@@ -42,15 +47,16 @@ mod tests;
 
 pub use changes::Urgency;
 pub use consume::{GroupRead, Nack, Row};
-pub use journal::{Replayed, first_frame, place_frames, write_end};
+pub use error::{GROUP_CONSUMERS_MAX, GROUP_NAME_BYTES_MAX, GROUPS_MAX, GroupError};
+pub use frame::{first_frame, place_frames, write_end};
 pub use manage::{ConsumerInfo, GroupInfo, PendingRow};
+pub use persist::Replayed;
 pub use table::GroupTable;
 
 use crate::account::OverLimit;
 use crate::filter::{Filter, FilterError, Pattern, Target};
-use crate::history::{BeyondHead, History, ReadError};
+use crate::history::{BeyondHead, History};
 use crate::interest::{Interest, Source};
-use crate::log::SegmentError;
 use crate::position::Position;
 use changes::Changes;
 use consumer::Consumers;
@@ -58,7 +64,6 @@ use pending::{Entry, PendingEntries};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use thiserror::Error;
 
 /// After how long without acknowledgement an entry is delivered again, IDLE, in milliseconds.
 pub const GROUP_IDLE_MS_DEFAULT: u64 = 30_000;
@@ -77,15 +82,6 @@ const GROUP_PARKED_BYTES: usize = 96;
 
 /// How many entries of one group may be parked. Beyond it an entry that should be parked stays pending.
 pub const GROUP_PARKED_MAX: usize = 65_536;
-
-/// How many consumers one group may have.
-pub const GROUP_CONSUMERS_MAX: usize = 65_536;
-
-/// How many groups one table may have.
-pub const GROUPS_MAX: usize = 65_536;
-
-/// The longest name of a group or of a consumer, in bytes.
-pub const GROUP_NAME_BYTES_MAX: usize = 1024;
 
 /// How many due entries one read looks at in vain at the most, because they are lost or to be parked.
 pub const GROUP_LOOKS_MAX: usize = 16_384;
@@ -126,50 +122,6 @@ pub struct GroupOptions {
 impl Default for GroupOptions {
     fn default() -> GroupOptions {
         GroupOptions { idle_ms: GROUP_IDLE_MS_DEFAULT, max_deliveries: 0, max_pending: GROUP_PENDING_DEFAULT }
-    }
-}
-
-/// Why a group command is refused; nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum GroupError {
-    /// There is a group of that key pattern and name.
-    #[error("consumer group name already exists")]
-    Exists,
-    /// There is none.
-    #[error("no such consumer group")]
-    NoGroup,
-    /// The start is beyond the head.
-    #[error(transparent)]
-    BeyondHead(#[from] BeyondHead),
-    /// The history cannot be read where the group is.
-    #[error(transparent)]
-    Damaged(#[from] SegmentError),
-    /// The key pattern is none.
-    #[error(transparent)]
-    Pattern(#[from] FilterError),
-    /// The name of the group or consumer is longer than [`GROUP_NAME_BYTES_MAX`].
-    #[error("name of {bytes} bytes exceeds {GROUP_NAME_BYTES_MAX}")]
-    NameTooLong {
-        /// How long it is.
-        bytes: usize,
-    },
-    /// There are [`GROUPS_MAX`] groups.
-    #[error("there are {GROUPS_MAX} consumer groups already")]
-    TooManyGroups,
-    /// The group has [`GROUP_CONSUMERS_MAX`] consumers.
-    #[error("the group has {GROUP_CONSUMERS_MAX} consumers already")]
-    TooManyConsumers,
-    /// All groups take as much memory as they may.
-    #[error(transparent)]
-    OverLimit(#[from] OverLimit),
-}
-
-impl From<ReadError> for GroupError {
-    fn from(error: ReadError) -> GroupError {
-        match error {
-            ReadError::BeyondHead(error) => error.into(),
-            ReadError::Damaged(error) => error.into(),
-        }
     }
 }
 
@@ -263,9 +215,4 @@ impl Group {
         let entries = self.pending.len() * GROUP_PENDING_BYTES + self.parked.len() * GROUP_PARKED_BYTES;
         size_of::<Group>() + self.interest.memory_bytes() as usize + self.consumers.memory_bytes() + entries
     }
-}
-
-/// Refuses a name that is too long.
-fn check_name(name: &[u8]) -> Result<(), GroupError> {
-    if name.len() > GROUP_NAME_BYTES_MAX { Err(GroupError::NameTooLong { bytes: name.len() }) } else { Ok(()) }
 }

@@ -1,7 +1,8 @@
 //! All groups, by key pattern and name: two groups of one name on different patterns have nothing in common.
 
+use super::error::{GROUPS_MAX, GroupError, check_name};
 use super::journal::Journal;
-use super::{GROUPS_MAX, Group, GroupError, GroupOptions, Start, check_name};
+use super::{Group, GroupOptions, Start};
 use crate::account::{Account, Share};
 use crate::history::History;
 use crate::interest::Interest;
@@ -79,7 +80,7 @@ impl GroupTable {
         let number = self.next;
         self.put(number, key_pattern, name, group);
         if let (Some(journal), Some(created)) = (&mut self.journal, self.groups.get_mut(&number)) {
-            journal.created(number, created);
+            journal.created(number, (&created.key_pattern, &created.name), &mut created.group);
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The records of several shards in the order of their positions.
 
-use super::older::shard_now;
-use super::{Gap, HistoryCursor, Page, Scan, ShardHistory};
+use super::cursor::HistoryCursor;
+use super::scan::{Gap, Page, Scan};
+use super::shard::ShardHistory;
 use crate::clock::monotonic_ns;
 use crate::interest::{Source, wants};
 use crate::limits::{HISTORY_RUN_BYTES, REGEX_NAME_BYTES_MAX, SCAN_BYTES_MAX, SCAN_NS_MAX};
@@ -9,6 +10,7 @@ use crate::log::SegmentError;
 use crate::log::streams::StreamBits;
 use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::Record;
+use crate::slot::shard_of;
 
 /// What a short event takes: for how much to copy when so many are asked for.
 const EVENT_BYTES: usize = 192;
@@ -164,5 +166,14 @@ pub(super) fn merge<const OLDER: bool>(
             }
         }
         cursor.advance(bound)?;
+    }
+}
+
+/// The shard, of `total` that there are now, that a record of another number of shards counts to. A flush counts to
+/// every shard.
+fn shard_now(record: &Record<'_>, source: &Source, total: u16) -> ShardId {
+    match source {
+        Source::Shard(shard) if record.key().is_empty() => *shard,
+        _ => shard_of(record.key(), total),
     }
 }

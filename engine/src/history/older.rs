@@ -1,12 +1,11 @@
 //! The history from before `--shards` was changed: shards of another number, which nothing is recorded to any more.
 
-use super::ShardHistory;
 use super::merge::ShardCursor;
+use super::shard::ShardHistory;
 use crate::interest::Source;
 use crate::log::SegmentError;
-use crate::position::{Position, ShardId};
+use crate::position::Position;
 use crate::ring::Record;
-use crate::slot::shard_of;
 use std::ops::Range;
 
 /// The histories of shards of another number, from one position to another. Cheap to clone.
@@ -71,14 +70,5 @@ impl Older {
             }
         }
         Ok(None)
-    }
-}
-
-/// The shard, of `total` that there are now, that a record of another number of shards counts to. A flush counts to
-/// every shard.
-pub(super) fn shard_now(record: &Record<'_>, source: &Source, total: u16) -> ShardId {
-    match source {
-        Source::Shard(shard) if record.key().is_empty() => *shard,
-        _ => shard_of(record.key(), total),
     }
 }

@@ -1,0 +1,60 @@
+//! What a scan of the history asks for, and what it comes to.
+
+use crate::filter::Filter;
+use crate::interest::Source;
+use crate::position::{Position, ShardId};
+use crate::ring::Record;
+
+/// What part of the history is looked at, and for what.
+#[derive(Clone, Copy)]
+pub struct Scan<'a> {
+    /// The first position that is wanted; 0 is the first event still available.
+    pub cursor: Position,
+    /// Nothing from this position on, which the frontier has reached before; none for the frontier.
+    pub until: Option<Position>,
+    /// At most this many events.
+    pub count: usize,
+    /// No further event once the visited ones have cost this much, in bytes; at least one is visited.
+    pub bytes: u64,
+    /// At most about so many records are looked at in vain.
+    pub records: usize,
+    /// Where the events come from.
+    pub source: &'a Source,
+    /// Which of them.
+    pub filter: &'a Filter,
+}
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Everything below this position was looked at: where to read on.
+    pub next: Position,
+    /// What was lost before the events of this page.
+    pub gap: Option<Gap>,
+    /// The first position that is still available.
+    pub first: Position,
+    /// Whether everything below the frontier was looked at.
+    pub at_end: bool,
+    /// Whether the name of the event at `next` is so long that the filter's regex would hold up the core: see
+    /// [`REGEX_NAME_WORK_MAX`](crate::limits::REGEX_NAME_WORK_MAX). Nothing behind it was looked at.
+    pub is_too_long: bool,
+    /// Whether what comes next cannot be read: [`History::damage`] says why.
+    pub is_damaged: bool,
+}
+
+/// Events that are no longer available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last position that is lost.
+    pub last: Position,
+    /// How many are lost; none when the cursor is from an earlier run, whose positions say nothing about how many.
+    pub lost: Option<u64>,
+}
+
+impl Scan<'_> {
+    /// Whether the filter's regex would hold up the core on the names of this record.
+    #[inline]
+    pub(super) fn is_too_long(&self, record: &Record<'_>, shard: ShardId) -> bool {
+        self.filter.is_too_long(record.key(), record.type_name()) && self.source.has(record, shard)
+    }
+}
