@@ -62,6 +62,11 @@ impl<'a> Input<'a> {
         Err(Damaged)
     }
 
+    /// A number that is counted up one by one, and so is below 2^63.
+    pub(super) fn count(&mut self) -> Result<u64, Damaged> {
+        self.number().and_then(|number| if number >> 63 == 0 { Ok(number) } else { Err(Damaged) })
+    }
+
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
         let length = usize::try_from(self.number()?).map_err(|_| Damaged)?;
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(Damaged)?;

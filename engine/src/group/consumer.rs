@@ -41,8 +41,10 @@ impl Consumers {
         Ok((id, true))
     }
 
-    /// Takes in a consumer whose number is known.
+    /// Takes in a consumer whose number is known, in place of those that had the number or the name.
     pub(super) fn put(&mut self, id: ConsumerId, name: &[u8], seen_ms: u64) {
+        self.remove(id);
+        self.id(name).into_iter().for_each(|before| self.remove(before));
         self.next = self.next.max(id.0 + 1);
         self.name_bytes += name.len();
         self.by_name.insert(name.into(), id);

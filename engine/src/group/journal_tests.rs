@@ -169,6 +169,67 @@ fn a_frame_whose_sum_is_right_and_whose_changes_are_none_is_refused() {
     }
 }
 
+/// A frame of these changes.
+fn frame(changes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let start = begin_frame(&mut out);
+    out.extend_from_slice(changes);
+    end_frame(&mut out, start);
+    out
+}
+
+#[test]
+fn a_frame_of_which_one_change_is_none_changes_nothing() {
+    let story = Story::new();
+    let mut at = 0;
+    while let Some((changes, behind)) = split_frame(&story.journal, at, None) {
+        let bad = [&story.journal[..at], &frame(&[changes, &[99]].concat()), &story.journal[behind..]].concat();
+        let (table, bytes) = replayed(&bad);
+        assert_eq!((bytes, dump_table(&table)), (at, story.at(at).1.clone()), "byte {at}");
+        at = behind;
+    }
+}
+
+#[test]
+fn numbers_and_names_that_are_given_twice_are_the_later_ones() {
+    let story = Story::new();
+    let of = [3_u8, 0];
+    // A consumer of another name, and one of another number, and both gone.
+    let renamed = [&of[..], &[5, 70, 1, b'x', 9], &[5, 70, 1, b'y', 9]].concat();
+    let renumbered = [&of[..], &[5, 71, 1, b'y', 9], &[6, 70, 6, 71]].concat();
+    // The group has another name, and another has its name.
+    let group = |number: u8, name: u8| [&[1, number, 1, b'*', 1, name][..], &[0; 13]].concat();
+    let groups = [group(0, b'1'), group(0, b'2'), group(90, b'2'), group(91, b'1')];
+    let mut journal = story.journal.clone();
+    for changes in [&renamed, &renumbered, &groups[0], &groups[1], &groups[2], &groups[3]] {
+        journal.extend(frame(changes));
+        let (table, bytes) = replayed(&journal);
+        assert_eq!((bytes, table.iter().count()), (journal.len(), table.len()), "{changes:?}");
+        let mut state = Vec::new();
+        table.write_state(&mut state);
+        let (again, bytes) = replayed(&state);
+        assert_eq!((bytes, dump_table(&again)), (state.len(), dump_table(&table)), "{changes:?}");
+    }
+}
+
+#[test]
+fn what_is_counted_on_is_no_number_that_ends_soon() {
+    let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+    let group = [&[1, 0, 1, b'*', 1, b'g'][..], &[0; 13]].concat();
+    for changes in [
+        [&[1][..], &most, &[1, b'*', 1, b'h'], &[0; 13]].concat(),
+        [&[1, 2, 1, b'*', 1, b'h', 0, 0, 0, 0], &most[..], &[0; 8]].concat(),
+        [&[1, 2, 1, b'*', 1, b'h', 0, 0, 0, 0, 0, 0, 0, 0, 0], &most[..], &[0; 3]].concat(),
+        [&[3, 0, 5], &most[..], &[1, b'c', 0]].concat(),
+        [&[3, 0, 7], &most[..], &[0, 9, 0]].concat(),
+    ] {
+        let journal = [frame(&group), frame(&changes)].concat();
+        let (table, bytes) = replayed(&journal);
+        assert_eq!((bytes, table.len()), (frame(&group).len(), 1), "{changes:?}");
+        table.write_state(&mut Vec::new());
+    }
+}
+
 #[test]
 fn what_an_administrator_did_is_urgent_and_what_workers_did_is_not() {
     let (_, mut history) = history_and_shards(1);

@@ -27,6 +27,7 @@
 //! | `codec` | numbers as a journal holds them |
 
 mod changes;
+mod check;
 mod codec;
 mod consume;
 mod consumer;

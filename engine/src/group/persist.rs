@@ -127,7 +127,9 @@ impl GroupTable {
         lost
     }
 
+    /// Applies the changes of a frame: all of them or, where one is invalid, none.
     fn apply(&mut self, changes: &[u8]) -> Result<(), Damaged> {
+        self.check(changes)?;
         let mut input = Input(changes);
         let mut number = None;
         while !input.is_empty() {

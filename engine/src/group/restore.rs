@@ -11,10 +11,7 @@ use crate::position::Position;
 impl GroupTable {
     /// Takes in a group that was written whole.
     pub(super) fn apply_group(&mut self, input: &mut Input<'_>) -> Result<(), Damaged> {
-        let (number, key_pattern, name) = (input.number()?, input.bytes()?, input.bytes()?);
-        if number == u64::MAX {
-            return Err(Damaged);
-        }
+        let (number, key_pattern, name) = (input.count()?, input.bytes()?, input.bytes()?);
         let options = GroupOptions {
             idle_ms: input.number()?,
             max_deliveries: u32::try_from(input.number()?).map_err(|_| Damaged)?,
@@ -23,13 +20,13 @@ impl GroupTable {
         let mut group = Group::empty(key_pattern, options).map_err(|_| Damaged)?;
         group.cursor = input.position()?;
         group.counts = GroupCounts {
-            delivered: input.number()?,
-            redelivered: input.number()?,
-            acknowledged: input.number()?,
-            lost: input.number()?,
-            parked: input.number()?,
+            delivered: input.count()?,
+            redelivered: input.count()?,
+            acknowledged: input.count()?,
+            lost: input.count()?,
+            parked: input.count()?,
         };
-        group.consumers.go_on_from(input.number()?);
+        group.consumers.go_on_from(input.count()?);
         for _ in 0..input.number()? {
             group.apply(Tag::Consumer, input)?;
         }
@@ -80,7 +77,7 @@ fn entries(input: &mut Input<'_>, mut put: impl FnMut(Position, Entry)) -> Resul
 impl Group {
     /// Lets one change happen again.
     pub(super) fn apply(&mut self, tag: Tag, input: &mut Input<'_>) -> Result<(), Damaged> {
-        let mut delivery = || Ok::<_, Damaged>((ConsumerId(input.number()?), input.number()?));
+        let mut delivery = || Ok::<_, Damaged>((ConsumerId(input.count()?), input.number()?));
         let fate = match tag {
             Tag::Group | Tag::Destroyed | Tag::Of => return Err(Damaged),
             Tag::Cursor => {
@@ -88,10 +85,7 @@ impl Group {
                 return Ok(());
             }
             Tag::Consumer => {
-                let (id, name, seen_ms) = (ConsumerId(input.number()?), input.bytes()?, input.number()?);
-                if id.0 == u64::MAX {
-                    return Err(Damaged);
-                }
+                let (id, name, seen_ms) = (ConsumerId(input.count()?), input.bytes()?, input.number()?);
                 self.consumers.put(id, name, seen_ms);
                 return Ok(());
             }

@@ -85,8 +85,9 @@ impl GroupTable {
         Ok(())
     }
 
-    /// Takes in a group under a number of its own, in place of one of that name.
+    /// Takes in a group under a number of its own, in place of those that had the name or the number.
     pub(super) fn put(&mut self, number: u64, key_pattern: &[u8], name: &[u8], group: Group) {
+        self.remove_numbered(number);
         self.remove(key_pattern, name);
         let (key_pattern, name): (Arc<[u8]>, Arc<[u8]>) = (key_pattern.into(), name.into());
         self.numbers.entry(key_pattern.clone()).or_default().insert(name.clone(), number);
