@@ -24,6 +24,7 @@
 //! | `journal`, `frame` | what a table notes for it, and the frames that it consists of |
 //! | `changes`, `restore` | one group's changes as bytes, and back |
 //! | `error` | why a group command is refused |
+//! | `check` | checks the changes of a frame before they are applied |
 //! | `codec` | numbers as a journal holds them |
 
 mod changes;
