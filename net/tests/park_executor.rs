@@ -65,6 +65,13 @@ fn timers_and_files_of_the_executor_go_on_while_its_core_parks_in_the_net_ring()
             net,
         )
         .unwrap();
+        // As the server does: glommio may go to sleep with a ready task where its thread loses the processor for long.
+        let bound_sleep = async {
+            loop {
+                Timer::new(Duration::from_millis(5)).await;
+            }
+        };
+        glommio::spawn_local(bound_sleep).detach();
         let timers_done = done.clone();
         let timers = glommio::spawn_local(async move {
             let start = Instant::now();
