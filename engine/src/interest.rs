@@ -42,8 +42,8 @@ impl Source {
         }
     }
 
-    /// As [`Source::of`], for a subscription at a server of so many `shards`. `has_pattern` says whether a filter with a
-    /// pattern comes with it.
+    /// As [`Source::of`], for a subscription at a server with this number of `shards`. `has_pattern` says whether its
+    /// filter has a pattern.
     ///
     /// # Errors
     /// The name is a slip: a subscription to it would be silent for ever.

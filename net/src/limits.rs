@@ -239,8 +239,8 @@ pub const INPUT_GROWTH_BYTES: usize = 16 << 20;
 /// How many bytes of such pages a turn gives back to the system: 0.1 ms for each megabyte.
 pub const INPUT_FREED_PER_TURN_BYTES: usize = 1 << 20;
 
-/// Commands that are longer than this, in bytes, are looked at before they are copied: none of their arguments may be too
-/// long for what it is for.
+/// Commands longer than this, in bytes, are checked before they are copied: an argument longer than its command can use
+/// is refused.
 pub const LARGE_COMMAND_BYTES: usize = 1 << 20;
 
 /// Input of a client from so many bytes on is claimed of the memory that is left before it is taken.

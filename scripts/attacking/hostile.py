@@ -312,67 +312,48 @@ def window_of_another_core(port, scale, ready):
     flood([wire.socket for wire in clients], data, ready)
 
 
+def send_long(port, head, length, part, end=b"\r\n"):
+    """Sends a command whose argument of `length` bytes repeats `part`, waits for a reply, and keeps the connection."""
+    client = connect(port, timeout=60)
+    client.sendall(head)
+    try:
+        for _ in range(length // len(part)):
+            client.sendall(part)
+        client.sendall(part[: length % len(part)] + end)
+        client.recv(200)
+    except OSError:
+        pass
+    hold([client], lambda: None)
+
+
+def send_long_twice(port, ready, *arguments):
+    """Calls `send_long` on two connections at once, with `arguments` for the first and the second."""
+    for each in arguments:
+        threading.Thread(target=send_long, args=(port, *each), daemon=True).start()
+    hold([True], ready)
+
+
 @attack("large-values", clean=delete("huge0", "huge1"), is_long=True, in_redis=True)
 def large_values_written(port, scale, ready):
     """2 clients write a value of 512 MB each"""
-
-    def write(number):
-        client, length = connect(port, timeout=60), int((512 << 20) * scale)
-        client.sendall(b"*3\r\n$3\r\nSET\r\n$5\r\nhuge%d\r\n$%d\r\n" % (number, length))
-        try:
-            for _ in range(0, length, 1 << 20):
-                client.sendall(b"x" * (1 << 20))
-            client.sendall(b"x" * (length % (1 << 20)) + b"\r\n")
-            client.recv(200)
-        except OSError:
-            pass
-        hold([client], lambda: None)
-
-    for number in range(2):
-        threading.Thread(target=write, args=(number,), daemon=True).start()
-    hold([True], ready)
+    length = int((512 << 20) * scale)
+    heads = [b"*3\r\n$3\r\nSET\r\n$5\r\nhuge%d\r\n$%d\r\n" % (number, length) for number in range(2)]
+    send_long_twice(port, ready, *((head, length, b"x" * (1 << 20)) for head in heads))
 
 
 @attack("large-keys", grows_mib=2200, is_long=True, in_redis=True)
 def large_keys(port, scale, ready):
     """2 clients ask for a key of 512 MB each"""
-
-    def ask():
-        client, length = connect(port, timeout=60), int((512 << 20) * scale)
-        client.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length)
-        try:
-            for _ in range(0, length, 1 << 20):
-                client.sendall(b"x" * (1 << 20))
-            client.sendall(b"x" * (length % (1 << 20)) + b"\r\n")
-            client.recv(200)
-        except OSError:
-            pass
-        hold([client], lambda: None)
-
-    for _ in range(2):
-        threading.Thread(target=ask, daemon=True).start()
-    hold([True], ready)
+    length = int((512 << 20) * scale)
+    send_long_twice(port, ready, *[(b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length, length, b"x" * (1 << 20))] * 2)
 
 
 @attack("large-argument")
 def large_argument(port, scale, ready):
     """2 clients make a group with a pattern of 400 MB"""
-
-    def create():
-        client, length = connect(port, timeout=60), int((400 << 20) * scale)
-        client.sendall(b"*5\r\n$9\r\nCDC.GROUP\r\n$6\r\nCREATE\r\n$%d\r\n" % length)
-        try:
-            for _ in range(0, length, 1 << 20):
-                client.sendall(b"[a]?" * (1 << 18))
-            client.sendall(b"a" * (length % (1 << 20)) + b"\r\n$1\r\ng\r\n$1\r\n0\r\n")
-            client.recv(200)
-        except OSError:
-            pass
-        hold([client], lambda: None)
-
-    for _ in range(2):
-        threading.Thread(target=create, daemon=True).start()
-    hold([True], ready)
+    length = int((400 << 20) * scale)
+    head, end = b"*5\r\n$9\r\nCDC.GROUP\r\n$6\r\nCREATE\r\n$%d\r\n" % length, b"\r\n$1\r\ng\r\n$1\r\n0\r\n"
+    send_long_twice(port, ready, *[(head, length, b"[a]?" * (1 << 18), end)] * 2)
 
 
 @attack("open-transactions", grows_mib=2300, in_redis=True)

@@ -1,11 +1,11 @@
-//! What a scan of the history asks for, and what it comes to.
+//! The request and the result of a scan of the history.
 
 use crate::filter::Filter;
 use crate::interest::Source;
 use crate::position::{Position, ShardId};
 use crate::ring::Record;
 
-/// What part of the history is looked at, and for what.
+/// The part of the history that a scan examines, and the events that it selects.
 #[derive(Clone, Copy)]
 pub struct Scan<'a> {
     /// The first position that is wanted; 0 is the first event still available.
@@ -16,7 +16,7 @@ pub struct Scan<'a> {
     pub count: usize,
     /// No further event once the visited ones have cost this much, in bytes; at least one is visited.
     pub bytes: u64,
-    /// At most about so many records are looked at in vain.
+    /// The scan stops after about this many records that it does not select.
     pub records: usize,
     /// Where the events come from.
     pub source: &'a Source,
@@ -24,19 +24,19 @@ pub struct Scan<'a> {
     pub filter: &'a Filter,
 }
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Everything below this position was looked at: where to read on.
+    /// The next position to read from: the scan has examined everything below it.
     pub next: Position,
     /// What was lost before the events of this page.
     pub gap: Option<Gap>,
     /// The first position that is still available.
     pub first: Position,
-    /// Whether everything below the frontier was looked at.
+    /// Whether the scan has examined everything below the frontier.
     pub at_end: bool,
     /// Whether the name of the event at `next` is so long that the filter's regex would hold up the core: see
-    /// [`REGEX_NAME_WORK_MAX`](crate::limits::REGEX_NAME_WORK_MAX). Nothing behind it was looked at.
+    /// [`REGEX_NAME_WORK_MAX`](crate::limits::REGEX_NAME_WORK_MAX). The scan has examined nothing behind it.
     pub is_too_long: bool,
     /// Whether what comes next cannot be read: [`History::damage`] says why.
     pub is_damaged: bool,

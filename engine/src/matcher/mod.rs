@@ -170,8 +170,8 @@ impl Matcher {
         }
     }
 
-    /// Frees what was removed, on another thread. Without records no turn ends here, so whoever has removed an interest
-    /// calls this.
+    /// Frees removed interests and patterns on another thread. The caller that has removed an interest calls this: a shard
+    /// that records nothing ends no turn here.
     #[inline]
     pub fn free_removed(&mut self) {
         self.automata.free_trash();

@@ -139,8 +139,8 @@ enum Content {
     Of(Kind),
 }
 
-/// What a row of this type says; none where no row has this type. Every type has its arm, so that whoever adds a type
-/// decides whether it is one of rows.
+/// The content of a row of this type; `None` if snapshots have no such rows. Every type has an arm, so adding a type
+/// requires a decision.
 #[deny(clippy::wildcard_enum_match_arm)]
 fn content(event_type: EventType) -> Option<Content> {
     match event_type {

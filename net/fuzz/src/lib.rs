@@ -11,7 +11,8 @@
 //! | [`groups`] | a journal of consumer groups |
 //! | `input` | reads the fields of an input |
 //! | `records` | records: their checksums, and a reader that does not use the engine |
-//! | `unsynced` | a storage that never syncs |
+//! | `scratch` | directories for files |
+//! | `unsynced` | a storage that never syncs: the one of the engine's tests |
 //!
 //! A random change of a file does not produce a valid checksum, so all code behind the check would stay untested.
 //! Therefore the targets for files can compute the checksums of their input first.
@@ -22,8 +23,11 @@ mod input;
 mod records;
 pub mod regexes;
 pub mod resp;
+mod scratch;
 pub mod segments;
 pub mod snapshots;
+#[path = "../../../engine/src/store/tests/unsynced.rs"]
 mod unsynced;
 
 use input::Input;
+use keytide_engine::log::storage;

@@ -8,7 +8,8 @@
 
 use super::Input;
 use super::records;
-use super::unsynced::{Scratch, Unsynced};
+use super::scratch::Scratch;
+use super::unsynced::Unsynced;
 use keytide_engine::log::LogIdentity;
 use keytide_engine::log::index::SparseIndex;
 use keytide_engine::log::scan::{Extent, ScanError, SegmentFile, is_zero};

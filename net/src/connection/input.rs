@@ -65,7 +65,7 @@ impl Input {
         }
     }
 
-    /// How many bytes of memory it takes to keep `more` bytes as well, beyond what is there. While a vector grows, there
+    /// The additional memory, in bytes, that keeping `more` bytes takes. While a vector grows, there
     /// are two of them.
     #[inline]
     pub fn growth(&self, more: usize) -> usize {
@@ -150,7 +150,7 @@ pub struct Pages {
     len: usize,
 }
 
-/// How many bytes are mapped for so many that are kept.
+/// The bytes that are mapped to keep `kept` bytes.
 fn pages_bytes(kept: usize) -> usize {
     kept.next_multiple_of(INPUT_GROWTH_BYTES)
 }
@@ -190,7 +190,7 @@ impl Pages {
 
     fn remap(&mut self, bytes: usize) -> io::Result<()> {
         // SAFETY: the pages are of no file, whose end they could lie behind. That they may get another address is safe:
-        // who borrows their bytes borrows `self`.
+        // a borrow of their bytes borrows `self`.
         unsafe { self.map.remap(bytes, RemapOptions::new().may_move(true)) }
     }
 }

@@ -53,6 +53,12 @@ impl Output {
         self.queued_or_sending_bytes() + self.ready.len()
     }
 
+    /// Whether a subscription may add to it: fewer than `bytes_max` bytes wait to leave.
+    #[inline]
+    pub fn has_room(&self, bytes_max: usize) -> bool {
+        self.unsent_bytes() < bytes_max
+    }
+
     /// The bytes that the kernel has not taken and that grow no more: queued, or in flight.
     #[inline]
     pub fn queued_or_sending_bytes(&self) -> usize {

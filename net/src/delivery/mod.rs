@@ -65,9 +65,9 @@ impl Delivery {
         Recipients { connections, listed, delivery: self }
     }
 
-    /// Whether so much output waits to leave that the connection gets no more events.
-    pub fn is_full(&self, output: &Output) -> bool {
-        output.unsent_bytes() >= self.buffer_bytes
+    /// Whether a connection's output has room for more events.
+    pub fn has_room(&self, output: &Output) -> bool {
+        output.has_room(self.buffer_bytes)
     }
 }
 
@@ -110,10 +110,10 @@ impl Outlet for Recipients<'_> {
             !connection.is_closed && !connection.has_ended && connection.session.closing == Closing::No
         };
         let Some(connection) = self.connection(subscriber).filter(gets_events) else { return false };
-        let is_full = connection.output.unsent_bytes() >= buffer_bytes;
+        let has_room = connection.output.has_room(buffer_bytes);
         // Never withdrawn here: another of its subscriptions may wait, which hears of room when the output is settled.
-        connection.output.wants_room |= is_full;
-        !is_full
+        connection.output.wants_room |= !has_room;
+        has_room
     }
 
     fn push(&mut self, subscriber: ClientId, id: u64, push: Push<'_>) {

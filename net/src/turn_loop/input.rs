@@ -227,7 +227,7 @@ impl Core {
     fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
         let queued_bytes = connection.output.queued_or_sending_bytes();
         let Connection { id, session, parser, replies, output, stall, weight, subscriber, .. } = connection;
-        let (counted_bytes, spent) = (output.ready_bytes() + replies.behind_bytes(), self.budget.spent());
+        let spent = self.budget.spent();
         let mut client = Client {
             id: *id,
             session,
@@ -237,9 +237,11 @@ impl Core {
             weight: weight.now(),
             subscriber: *subscriber,
             queued_bytes,
-            counted_bytes,
+            counted_bytes: 0,
             look_at_bytes: 0,
         };
+        let held_bytes = client.held_bytes();
+        client.counted_bytes = held_bytes;
         client.look_at_bytes = self.look_at_bytes(&client);
         let mut ahead = std::mem::take(&mut self.ahead);
         let mut at = 0;
@@ -292,7 +294,7 @@ impl Core {
             }
         }
         self.ahead = ahead;
-        let made = client.held_bytes().saturating_sub(counted_bytes);
+        let made = client.held_bytes().saturating_sub(held_bytes);
         if at + made > HEAVY_BYTES || self.budget.spent() - spent > HEAVY_TIME {
             weight.note_heavy();
         }

@@ -73,7 +73,7 @@ impl Core {
         if connection.is_finished() {
             self.close(ops, connection);
         }
-        let has_room = connection.output.wants_room && !self.live.delivery.is_full(&connection.output);
+        let has_room = connection.output.wants_room && self.live.delivery.has_room(&connection.output);
         if has_room {
             connection.output.wants_room = false;
             if let Some(subscriber) = connection.subscriber {

@@ -5,7 +5,7 @@ use crate::history::{History, Request, Scan, ShardHistory};
 use crate::interest::Source;
 use crate::keyspace::entry::End;
 use crate::log::segment::{HEADER_BYTES, segment_path};
-use crate::log::storage::{LogFile, Prepare, RealStorage, Storage};
+use crate::log::storage::{self, Storage};
 use crate::log::synced;
 use crate::log::{Fsync, LogFailure, LogIdentity, LogOptions};
 use crate::position::{Position, RingOffset, ShardId};
@@ -15,10 +15,10 @@ use crate::shard::{LentShard, Shard};
 use crate::shards::Shards;
 use crate::store::recovery::{RecoveryOptions, Trust};
 use crate::store::restore::{RestoreError, RestoredShard, restore};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use unsynced::Unsynced;
 
 mod damage;
 mod large;
@@ -27,6 +27,7 @@ mod power;
 mod reshard;
 mod revision;
 mod snapshot;
+mod unsynced;
 
 pub(super) const RING_BYTES: u64 = 64 << 10;
 
@@ -82,47 +83,6 @@ pub(super) fn trusting(trust: Trust) -> RecoveryOptions<'static> {
 
 pub(super) fn unsynced() -> Arc<dyn Storage> {
     Arc::new(Unsynced)
-}
-
-/// Files without syncs, for tests that do not end with a power loss.
-struct Unsynced;
-
-impl Storage for Unsynced {
-    fn create(&self, path: &Path, bytes: u64, prepare: Prepare) -> io::Result<Box<dyn LogFile>> {
-        RealStorage.create(path, bytes, prepare)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(UnsyncedFile(RealStorage.open(path)?)))
-    }
-
-    fn replace(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
-        std::fs::write(path, contents)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        if path.exists() { std::fs::remove_file(path) } else { Ok(()) }
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
-    }
-}
-
-struct UnsyncedFile(Box<dyn LogFile>);
-
-impl LogFile for UnsyncedFile {
-    fn write_at(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
-        self.0.write_at(parts, at)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 pub(super) fn start(restored: RestoredShard, fsync: Fsync) -> (Box<Shard>, ShardHistory, Arc<Sequencer>) {

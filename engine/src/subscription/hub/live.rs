@@ -21,15 +21,15 @@ pub(super) struct Chunk {
     events: Vec<Waiting>,
     /// The flush that ends it, which everyone is told.
     flush: Option<Waiting>,
-    /// The members of one interest that may be told alike, and those that are told by themselves: reused memory.
+    /// The members of one interest that can share a delivery, and those that cannot: reused memory.
     alike: Vec<(Alike, u32)>,
     singles: Vec<u32>,
 }
 
-/// A flush that members are being told. Meanwhile nothing later is merged, and nobody goes live.
+/// A flush that is being delivered to the members. Meanwhile the hub merges nothing later, and no member goes live.
 pub(super) struct Flush {
     event: Waiting,
-    /// The members that are still to be told.
+    /// The members that have not got it yet.
     left: IntoIter<Slot>,
 }
 
@@ -139,7 +139,7 @@ impl Hub {
                 Some(common) => alike.push((common, index)),
             }
         }
-        // Sorted, so that however many groups there are, each member is looked at a few times only.
+        // Sorted, so that each member is compared a few times only, however many groups there are.
         alike.sort_unstable_by_key(|member| member.0);
         for group in alike.chunk_by(|one, other| one.0 == other.0) {
             match group {

@@ -165,7 +165,7 @@ impl Member {
         }
     }
 
-    /// Whether it can share a delivery: neither its credit nor its start has to be looked at for each event.
+    /// Whether it can share a delivery: neither its credit nor its start needs a check for each event.
     pub fn is_plain(&self) -> bool {
         self.credit.is_none() && matches!(self.begin, Begin::Found | Begin::Anywhere)
     }

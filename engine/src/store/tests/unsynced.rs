@@ -1,11 +1,11 @@
-//! A storage that never syncs, since no fuzz target loses power.
+//! A storage that never syncs, for tests that do not end with a power loss. The fuzz targets include this file as well:
+//! `super::storage` is the log's storage in both packages.
 
-use keytide_engine::log::storage::{LogFile, Prepare, RealStorage, Storage};
+use super::storage::{LogFile, Prepare, RealStorage, Storage};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
-/// The files of the system, without syncs.
+/// The system's files, without syncs.
 pub struct Unsynced;
 
 impl Storage for Unsynced {
@@ -43,27 +43,5 @@ impl LogFile for UnsyncedFile {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A directory that is removed when the check ends.
-pub struct Scratch(pub PathBuf);
-
-impl Scratch {
-    /// A new one in the directory for temporary files.
-    pub fn new() -> Scratch {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        // Relaxed: only uniqueness matters.
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("keytide-fuzz-{}-{number}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).expect("a temporary directory can be made");
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
