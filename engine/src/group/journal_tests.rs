@@ -369,6 +369,10 @@ fn a_frame_in_another_place_or_behind_one_that_is_missing_is_none() {
     let mut ended = story.journal.clone();
     write_end(&mut ended);
     assert!(table(&ended, None).0.is_ended);
+    let whole = table(&ended, None).0;
+    // A frame with a valid checksum and an invalid change behind the end frame.
+    ended.extend(frame(&[99]));
+    assert_eq!(table(&ended, None).0, whole, "a refused frame takes nothing back");
 }
 
 #[test]

@@ -83,10 +83,11 @@ impl GroupTable {
     pub fn replay(&mut self, bytes: &[u8], place: Option<u64>) -> Replayed {
         let mut replayed = Replayed::default();
         while let Some((changes, behind)) = split_frame(bytes, replayed.bytes, place) {
-            replayed.is_ended = changes == ENDED;
-            if !replayed.is_ended && self.apply(changes).is_err() {
+            let is_end = changes == ENDED;
+            if !is_end && self.apply(changes).is_err() {
                 break;
             }
+            replayed.is_ended = is_end;
             replayed.bytes = behind;
             replayed.frames += 1;
         }

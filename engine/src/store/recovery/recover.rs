@@ -64,9 +64,11 @@ struct Recovery<'s> {
 impl Recovery<'_> {
     fn finish(mut self) -> Result<RecoveredLog, RecoveryError> {
         let storage = self.storage;
-        // Nothing is appended to a segment of an earlier version; an empty one is useless.
+        // Nothing is appended to a segment of an earlier version. An empty one is useless, except where it is the only
+        // one: then its header alone states where the log continues.
+        let segments = self.log.segments.len();
         let is_useless = |segment: &ExaminedSegment| {
-            segment.end().0 == segment.file.header.base && !segment.file.header.is_writable()
+            segments > 1 && segment.end().0 == segment.file.header.base && !segment.file.header.is_writable()
         };
         let mut end = self.log.segments.last().map_or((RingOffset(0), Position(0)), ExaminedSegment::end);
         if let Some(useless) = self.log.segments.pop_if(|segment| is_useless(segment)) {

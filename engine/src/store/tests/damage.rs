@@ -5,7 +5,7 @@ use crate::history::History;
 use crate::log::Fsync;
 use crate::log::recording::{RecordingStorage, RunEnd};
 use crate::log::scan::{ScanError, SegmentFile};
-use crate::log::segment::{HEADER_BYTES, index_path, segment_path};
+use crate::log::segment::{HEADER_BYTES, SegmentHeader, index_path, segment_path};
 use crate::log::storage::{Prepare, RealStorage, Storage};
 use crate::log::streams::streams_path;
 use crate::log::synced::{self, Mark};
@@ -124,6 +124,26 @@ fn a_log_without_any_segment_is_empty_only_where_nothing_was_synced() {
     assert!(refused.contains("no segment") && refused.contains("1000"), "{refused}");
     std::fs::remove_file(scratch.0.join("synced")).unwrap();
     assert_eq!(found(&scratch.0).unwrap().end(), RingOffset(0));
+}
+
+#[test]
+fn an_empty_log_of_an_earlier_version_continues_at_the_same_place_at_every_start() {
+    let scratch = Scratch::new("log-earlier-empty");
+    let (base, after) = (RingOffset(0), Position(255));
+    let shard = ShardId(0);
+    let header = SegmentHeader { version: 1, generation: 1, shard, shards: 1, number: 3, base, after, file_bytes: 0 };
+    std::fs::write(segment_path(&scratch.0, 3), [header.encode(), vec![0; 4096]].concat()).unwrap();
+    for start in 1..=3 {
+        let log = recover_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Synced)).unwrap();
+        assert_eq!((log.end.end, log.end.last), (base, after), "start {start}");
+    }
+    // What is recorded then goes into a segment of today's version behind it.
+    let (mut shard, _, _) = start_with(found(&scratch.0).unwrap(), &unsynced(), options(Fsync::Os));
+    transaction(&mut shard, 1);
+    shard.commit();
+    drop(shard);
+    let log = recover_log(&identity(&scratch.0), &RealStorage, trusting(Trust::Written)).unwrap();
+    assert!(log.end.end > base && log.end.last > after);
 }
 
 #[test]
