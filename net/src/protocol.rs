@@ -10,19 +10,12 @@ pub enum Encoding {
     Resp(resp::Protocol),
 }
 
-/// One core's encoders, with what they keep from message to message.
-#[derive(Default)]
-pub struct Encoders {
-    resp: resp::push::Tails,
-}
-
-impl Encoders {
-    /// Appends a message of the subscription `id`. `is_shared` says that its bytes go to all who get it, so that nothing
-    /// of it need be kept for another encoding.
+impl Encoding {
+    /// Appends a message of the subscription `id`.
     #[inline]
-    pub fn push(&mut self, out: &mut Vec<u8>, encoding: Encoding, id: u64, push: Push<'_>, is_shared: bool) {
-        match encoding {
-            Encoding::Resp(version) => resp::push::push(out, version, &mut self.resp, id, push, is_shared),
+    pub fn push(self, out: &mut Vec<u8>, id: u64, push: Push<'_>) {
+        match self {
+            Encoding::Resp(version) => resp::push::push(out, version, id, push),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! multiple of [`PADDING_BYTES`] is extended with zeros up to the next multiple, so that the kernel allocates the pages
 //! in between as one folio (ext4 since Linux 6.16, XFS since 6.6). The writes that follow find their pages present. The
 //! content of the file does not change: a segment is zero behind its records anyway.
+//!
+//! Without it a SET at pipeline 16 takes 1.07 × the server's CPU with `--fsync os`, 1.06 × with `everysec`.
 
 /// The granularity of the padding in bytes. Linux keeps free blocks of this order (2³ pages) in its per-CPU lists; larger
 /// ones have to be searched for or compacted.

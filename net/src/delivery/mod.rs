@@ -10,7 +10,7 @@ pub mod subscribers;
 use crate::connection::{Connection, Connections, Output};
 use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES, SHARED_BYTES_AT_FIRST};
 use crate::net_ring::{ConnectionId, SharedBytes};
-use crate::protocol::{Encoders, Encoding};
+use crate::protocol::Encoding;
 use crate::session::Closing;
 use keytide_engine::subscription::{ClientId, Outlet, Push};
 use std::rc::Rc;
@@ -20,7 +20,6 @@ use subscribers::Subscribers;
 pub struct Delivery {
     /// This core's subscribers.
     pub subscribers: Subscribers,
-    encoders: Encoders,
     shared: SharedMessages,
     /// Memory of large outputs that have left, for the next ones. The one that came last goes first: the CPU's caches
     /// still hold it.
@@ -34,7 +33,6 @@ impl Delivery {
     pub fn new(buffer_bytes: usize) -> Delivery {
         Delivery {
             subscribers: Subscribers::default(),
-            encoders: Encoders::default(),
             shared: SharedMessages::default(),
             spares: Vec::new(),
             buffer_bytes,
@@ -131,7 +129,7 @@ impl Outlet for Recipients<'_> {
         {
             *out = spare;
         }
-        self.delivery.encoders.push(out, encoding, id, push, false);
+        encoding.push(out, id, push);
         connection.list(self.listed);
     }
 
@@ -153,9 +151,9 @@ impl Outlet for Recipients<'_> {
     }
 
     fn push_shared(&mut self, push: Push<'_>) {
-        let Delivery { shared, encoders, .. } = &mut *self.delivery;
+        let shared = &mut self.delivery.shared;
         for output in &mut shared.outputs {
-            encoders.push(&mut output.bytes, output.encoding, shared.id, push, true);
+            output.encoding.push(&mut output.bytes, shared.id, push);
         }
     }
 

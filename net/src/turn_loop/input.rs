@@ -12,7 +12,7 @@ use crate::limits::{
 };
 use crate::mesh::message::Asker;
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
-use crate::resp::{Args, Lookahead, Next, ProtocolError, Reply, error_text, first_argument};
+use crate::resp::{Args, Lookahead, Next, ProtocolError, Reply, error_text};
 use crate::session::{Closing, Session};
 use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
@@ -75,11 +75,6 @@ impl Core {
     pub(super) fn on_event(&mut self, ops: &mut NetOps, event: NetEvent<'_>) {
         match event {
             NetEvent::Accepted { connection, .. } => self.accept(ops, connection),
-            NetEvent::Announced(announced) => {
-                if let Some(shard) = self.shard.as_deref() {
-                    shard.prefetch(announced.iter().filter_map(first_argument).filter(|key| self.is_own(key)));
-                }
-            }
             NetEvent::Received { connection, bytes } => self.receive(ops, connection, bytes),
             NetEvent::Sent { connection, buffer, result } => {
                 let mut memory = buffer.into_vec().unwrap_or_default();
@@ -361,12 +356,6 @@ impl Core {
             shard.prefetch((0..ahead.len()).filter(is_here).filter_map(key));
         }
         shards
-    }
-
-    /// Whether a key is of this core's shard.
-    #[inline]
-    fn is_own(&self, key: &[u8]) -> bool {
-        shard_of(key, self.server.shards()) == self.id
     }
 
     /// Runs one command if the client may go on. False where it does not, or has to wait: the command is then not

@@ -1,31 +1,19 @@
 //! The messages of subscriptions, in RESP3 as pushes and in RESP2 as arrays.
-//!
-//! | module | what is in it |
-//! |---|---|
-//! | `running` | numbers that grow slowly |
-//! | `tails` | the part of an event's message that is the same for all subscriptions |
-
-mod running;
-mod tails;
-
-pub use tails::Tails;
 
 use super::{Protocol, Reply};
 use keytide_engine::event::EventType;
 use keytide_engine::ring::{Record, RecordData};
 use keytide_engine::stream_name::FLUSHES;
 use keytide_engine::subscription::{As, Push, Reason};
-use running::Running;
 
 /// The type of a link.
 const LINK_TYPE: &[u8] = b"$>";
 
-/// Appends a message of the subscription `id`. `tails` are the core's; the tail of a message that is shared by all its
-/// recipients is not kept.
-pub fn push(out: &mut Vec<u8>, protocol: Protocol, tails: &mut Tails, id: u64, push: Push<'_>, is_shared: bool) {
+/// Appends a message of the subscription `id`.
+pub fn push(out: &mut Vec<u8>, protocol: Protocol, id: u64, push: Push<'_>) {
     let mut reply = Reply::new(out, protocol);
     match push {
-        Push::Event(record, form) => event(reply, (tails, is_shared), id, record, form),
+        Push::Event(record, form) => event(&mut reply, id, record, form),
         Push::CaughtUp(position) => notice(&mut reply, "cdc.caughtup", id, &[position.0]),
         Push::FellBehind(position) => notice(&mut reply, "cdc.fellbehind", id, &[position.0]),
         Push::Checkpoint(position) => notice(&mut reply, "cdc.checkpoint", id, &[position.0]),
@@ -61,7 +49,7 @@ fn notice(reply: &mut Reply<'_>, name: &str, id: u64, numbers: &[u64]) {
     numbers.iter().for_each(|number| reply.unsigned(*number));
 }
 
-fn event(mut reply: Reply<'_>, (tails, is_shared): (&mut Tails, bool), id: u64, record: &Record<'_>, form: As<'_>) {
+fn event(reply: &mut Reply<'_>, id: u64, record: &Record<'_>, form: As<'_>) {
     let is_flush = record.event_type() == EventType::FlushDb;
     let form = if is_flush { As::Event } else { form };
     let (values, link) = match form {
@@ -72,40 +60,32 @@ fn event(mut reply: Reply<'_>, (tails, is_shared): (&mut Tails, bool), id: u64, 
     reply.push(values);
     reply.raw(b"$9\r\ncdc.event\r\n");
     reply.unsigned(id);
-    let protocol = reply.protocol();
-    tails.put(reply.out(), protocol, record, link, is_shared);
+    body(reply, record, link);
     if let As::Resolved(stream) = form {
         reply.bulk(stream);
         reply.unsigned(record.position().0);
     }
 }
 
-/// The numbers of the last event's message that the next one's nearly are.
-#[derive(Default)]
-pub struct Numbers {
-    position: Running,
-    timestamp_ms: Running,
-}
-
-/// What follows the subscription's number in an event's message: position, stream, revision, type, timestamp, data and
-/// metadata; those of the link to it, where it is told as one in a stream.
-pub(super) fn tail(reply: &mut Reply<'_>, numbers: &mut Numbers, record: &Record<'_>, link: Option<&[u8]>) {
-    numbers.position.put(reply.out(), record.position().0);
+/// What follows the subscription's id in an event's message: position, stream, revision, type, timestamp, data and metadata.
+/// With `link`, those of the link to the event in that stream.
+fn body(reply: &mut Reply<'_>, record: &Record<'_>, link: Option<&[u8]>) {
+    reply.unsigned(record.position().0);
     match link {
         None => {
             let is_flush = record.event_type() == EventType::FlushDb;
             reply.bulk(if is_flush { FLUSHES } else { record.key() });
             reply.unsigned(record.revision().0);
             reply.bulk(record.type_name());
-            numbers.timestamp_ms.put(reply.out(), record.timestamp_ms());
+            reply.unsigned(record.timestamp_ms());
             data(reply, record);
             meta(reply, record);
         }
         Some(stream) => {
             reply.bulk(stream);
-            numbers.position.put(reply.out(), record.position().0);
+            reply.unsigned(record.position().0);
             reply.bulk(LINK_TYPE);
-            numbers.timestamp_ms.put(reply.out(), record.timestamp_ms());
+            reply.unsigned(record.timestamp_ms());
             let revision = record.revision().0;
             reply.bulk(&[itoa::Buffer::new().format(revision).as_bytes(), b"@", record.key()].concat());
             reply.null();
@@ -134,7 +114,7 @@ pub fn meta(reply: &mut Reply<'_>, record: &Record<'_>) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use keytide_engine::event::CustomType;
     use keytide_engine::filter::Filter;
@@ -148,7 +128,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     /// Shows each record of what a shard does, from position 7 on, at the time 99.
-    pub fn records(act: impl FnOnce(&mut Shard), mut show: impl FnMut(&Record<'_>)) {
+    fn records(act: impl FnOnce(&mut Shard), mut show: impl FnMut(&Record<'_>)) {
         let (writer, ring) = ring::create(1 << 20).unwrap();
         let sequencer = Arc::new(Sequencer::new(Position(7), 1));
         let mut shard = Shard::new(ShardId(0), sequencer.clone(), Some(writer), 16);
@@ -169,8 +149,8 @@ pub(super) mod tests {
 
     /// The messages that tell a subscription 3 what a shard does.
     fn told(protocol: Protocol, form: As<'_>, act: impl FnOnce(&mut Shard)) -> String {
-        let (mut tails, mut out) = (Tails::default(), Vec::new());
-        records(act, |record| push(&mut out, protocol, &mut tails, 3, Push::Event(record, form), false));
+        let mut out = Vec::new();
+        records(act, |record| push(&mut out, protocol, 3, Push::Event(record, form)));
         text(out)
     }
 
@@ -230,7 +210,7 @@ pub(super) mod tests {
             Push::Dropped(Reason::TooSlow, Position(6)),
         ] {
             let mut out = Vec::new();
-            push(&mut out, Protocol::Resp3, &mut Tails::default(), 9, notice, true);
+            push(&mut out, Protocol::Resp3, 9, notice);
             told += &text(out);
         }
         let wanted = ">3 $12 cdc.caughtup :9 :1 >3 $14 cdc.fellbehind :9 :2 >3 $14 cdc.checkpoint :9 :3 \
