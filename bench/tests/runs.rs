@@ -51,7 +51,7 @@ fn keytide() -> SocketAddr {
     let flags = Flags::parse_from(["keytide", "--port", "0", "--shards", "1", "--ring-bytes", "4m"]);
     let (sender, address) = mpsc::channel();
     std::thread::spawn(move || {
-        let served = start::serve(flags.decide().unwrap(), |server| sender.send(server.address).unwrap());
+        let served = start::serve(flags.decide().unwrap(), |server| sender.send(server.address()).unwrap());
         panic!("it does not serve any more: {served:?}");
     });
     address.recv_timeout(PATIENCE).expect("it starts")

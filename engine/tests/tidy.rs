@@ -124,6 +124,43 @@ fn the_kernels_ring_is_used_in_one_place() {
 }
 
 #[test]
+fn the_layers_below_the_protocol_know_no_protocol() {
+    let layers = [
+        "net_ring/",
+        "connection/transport.rs",
+        "connection/input.rs",
+        "connection/output.rs",
+        "turn_loop/net_events.rs",
+    ];
+    let is_below =
+        |path: &str| layers.iter().any(|layer| path.strip_prefix("net/src/").is_some_and(|p| p.starts_with(layer)));
+    none(
+        |source| is_below(&source.path) && ["resp::", "Reply", "error_text"].iter().any(|word| source.says(word)),
+        "transport, input and output are the same for every protocol: let connection/protocol.rs do it",
+    );
+}
+
+#[test]
+fn the_paths_of_the_architecture_are_short_and_go_one_way() {
+    const FILES_MAX: usize = 12;
+    let page = fs::read_to_string(root().join("docs/architecture.md")).expect("the page on the architecture");
+    let paths: Vec<&str> = page.split("\n## ").filter(|section| section.starts_with("The life of a ")).collect();
+    assert_eq!(paths.len(), 2, "docs/architecture.md: follow a SET, and a pushed event");
+    for path in paths {
+        let title = path.lines().next().unwrap_or_default();
+        let rows: Vec<&str> = path.lines().filter(|line| line.starts_with("| ") && line.contains(".rs`")).collect();
+        let mut files: Vec<&str> = rows.iter().filter_map(|row| row.split('`').nth(1)).collect();
+        assert!((1..=FILES_MAX).contains(&files.len()), "{title}: {} files, merge some", files.len());
+        for file in &files {
+            assert!(root().join(file).is_file(), "{title}: there is no {file}");
+        }
+        files.sort_unstable();
+        files.dedup();
+        assert_eq!(files.len(), rows.len(), "{title}: a file comes twice, or a row names more than one");
+    }
+}
+
+#[test]
 fn the_engine_is_told_the_time() {
     let asks = |source: &Source| source.says("SystemTime") || source.says("Instant");
     none(
@@ -239,6 +276,7 @@ const HOUSES: &[House] = &[
             "task_queues",
             "memory",
             "config",
+            "port",
             "accounts",
             "descriptors",
             "server",
@@ -254,7 +292,7 @@ const HOUSES: &[House] = &[
         ],
         exceptions: &[
             ("server", "command", "the cores share the statistics of commands"),
-            ("session", "command", "a session has an open transaction"),
+            ("connection", "command", "the Redis protocol's state has an open transaction"),
         ],
     },
 ];

@@ -10,7 +10,8 @@
 //! | [`net_ring`] | io_uring for sockets, and sleeping in it |
 //! | [`wake`] | how a sleeping core is woken |
 //! | [`mesh`] | lanes and batches between cores |
-//! | [`connection`], [`session`] | one client: its input, its replies in order, its output; its state |
+//! | [`port`] | what each port speaks |
+//! | [`connection`], [`session`] | one client: its transport, its protocol, its output; what it is to the server |
 //! | [`unread`], [`weight`] | how much output clients may leave unread; which clients go first |
 //! | [`protocol`] | the protocols of connections, for rooms that know none of them |
 //! | [`resp`] | the Redis protocol on bytes |
@@ -44,6 +45,7 @@ pub mod memory;
 pub mod mesh;
 pub mod net_ring;
 mod paced;
+pub mod port;
 mod process;
 pub mod protocol;
 pub mod rate;

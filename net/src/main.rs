@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let ready = |server: &keytide_net::server::Server| {
         // Whoever started us may have closed its end of the pipe, which is no reason not to serve.
         let _ =
-            writeln!(std::io::stdout(), "keytide ready resp={} grpc=off shards={}", server.address, server.shards());
+            writeln!(std::io::stdout(), "keytide ready resp={} grpc=off shards={}", server.address(), server.shards());
     };
     match start::serve(config, ready) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use crate::descriptors::Descriptors;
 use crate::heap;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
+use crate::port::Port;
 use crate::rate::Rate;
 use crate::snapshots::{Board, Order};
 use crate::wake::Waker;
@@ -40,8 +41,8 @@ pub struct Server {
     pub older: Vec<OlderHistory>,
     /// Whether a log has failed; nothing where everything is kept in memory.
     pub log_failure: Option<LogFailure>,
-    /// Where Redis clients connect.
-    pub address: SocketAddr,
+    /// Where clients connect, Redis clients first. Every core has a listener for each port, in this order.
+    pub ports: Vec<Port>,
     /// The thread that compiles regexes, so that no core has to; none where the system had none left.
     pub builder: Option<BuilderThread>,
     /// When the server started, Unix milliseconds.
@@ -186,7 +187,7 @@ stats! {
 
 impl Server {
     /// A server about to start.
-    pub fn new(config: Config, kept: Kept, address: SocketAddr) -> Server {
+    pub fn new(config: Config, kept: Kept, ports: Vec<Port>) -> Server {
         let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
@@ -203,7 +204,7 @@ impl Server {
             histories,
             older,
             log_failure,
-            address,
+            ports,
             builder: BuilderThread::start(),
             started_ms: keytide_engine::clock::steady_millis(),
             history_id,
@@ -215,6 +216,11 @@ impl Server {
             stopping: AtomicBool::new(false),
             through: AtomicU64::new(0),
         }
+    }
+
+    /// Where Redis clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.ports[0].address
     }
 
     /// How many shards, and cores, there are.

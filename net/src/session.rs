@@ -1,7 +1,5 @@
-//! What a connection is to the server: its number, its names, what it has been allowed, the transaction it is in.
+//! What a connection is to the server, whatever its protocol: its number, its names, what it has been allowed.
 
-use crate::command::transaction::Transaction;
-use crate::resp::Protocol;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -9,16 +7,12 @@ use std::time::Instant;
 pub struct Session {
     /// The client's number: unique over the server's life, from 1.
     pub client: u64,
-    /// What replies are encoded for.
-    pub protocol: Protocol,
     /// Whether it has given the password, or none is asked.
     pub authenticated: bool,
     /// Since when it is counted among the clients that have not given the password; none where it is not.
     pub stranger_since: Option<Instant>,
     /// How many subscriptions it has.
     pub subscriptions: usize,
-    /// Its transaction, from MULTI to EXEC or DISCARD.
-    pub transaction: Option<Transaction>,
     /// What CLIENT SETNAME gave.
     pub name: Vec<u8>,
     /// What CLIENT SETINFO gave: the client library's name and version.
@@ -60,11 +54,9 @@ impl Session {
     ) -> Session {
         Session {
             client,
-            protocol: Protocol::Resp2,
             authenticated,
             stranger_since: None,
             subscriptions: 0,
-            transaction: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             peer: addresses.0,
@@ -77,20 +69,11 @@ impl Session {
         }
     }
 
-    /// Whether the protocol leaves it only commands that have to do with its subscriptions: in RESP2, where a push
-    /// cannot be told from a reply.
-    #[inline]
-    pub fn is_only_subscriber(&self) -> bool {
-        self.subscriptions > 0 && self.protocol == Protocol::Resp2
-    }
-
     /// As it was when it connected, but for its number and addresses: RESET. The caller ends the subscriptions
     /// that it has no more.
     pub fn reset(&mut self, authenticated: bool) {
-        self.protocol = Protocol::Resp2;
         self.authenticated = authenticated;
         self.subscriptions = 0;
-        self.transaction = None;
         self.name.clear();
     }
 }

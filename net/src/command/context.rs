@@ -1,6 +1,6 @@
 //! The contexts in which commands run.
 
-use crate::connection::Connections;
+use crate::connection::{Connection, Connections, ProtocolState, RespSession};
 use crate::delivery::Recipients;
 use crate::groups::Groups;
 use crate::server::Server;
@@ -28,10 +28,33 @@ pub struct KeysContext<'a> {
 pub struct SessionContext<'a> {
     /// The connection's session.
     pub session: &'a mut Session,
+    /// What only the Redis protocol has of it.
+    pub resp: &'a mut RespSession,
     /// State shared by the whole server.
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
+}
+
+/// A client of the Redis protocol, for commands of a transaction that are about its own connection.
+pub struct RespClient<'a> {
+    /// The connection's session.
+    pub session: &'a mut Session,
+    /// What only the Redis protocol has of it.
+    pub resp: &'a mut RespSession,
+}
+
+impl RespClient<'_> {
+    /// The client of a connection.
+    pub fn of(connection: &mut Connection) -> RespClient<'_> {
+        let ProtocolState::Resp(resp) = &mut connection.protocol;
+        RespClient { session: &mut connection.session, resp: &mut resp.session }
+    }
+
+    /// The same client, for a shorter lifetime.
+    pub fn reborrow(&mut self) -> RespClient<'_> {
+        RespClient { session: self.session, resp: self.resp }
+    }
 }
 
 /// For commands that every core runs.

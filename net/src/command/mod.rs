@@ -19,7 +19,7 @@ pub mod transaction;
 mod walk;
 
 pub use context::{
-    CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, SessionContext,
+    CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, RespClient, SessionContext,
     SubscriptionContext, WaitFor,
 };
 pub use refusal::{Answer, refusal_text, refuse};

@@ -1,19 +1,37 @@
-//! A connection: its input, its replies in order, its output, and why it stands still. Knows no command.
+//! A connection, in three layers, and why it stands still. Knows no command.
+//!
+//! ```text
+//!   transport ──► input ──► protocol ──► replies ──► output ──► transport
+//! ```
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`transport`] | between the socket's bytes and the protocol's |
+//! | `input` | received bytes that wait |
+//! | [`protocol`] | which protocol it speaks, with that one's state |
+//! | `replies` | replies in the order of the commands |
+//! | `output` | buffers to send, one send at a time |
+//! | `table` | the connections of one core |
+//!
+//! Only [`protocol`] knows which protocols there are.
 
 mod input;
 mod output;
+pub mod protocol;
 mod replies;
 mod table;
+pub mod transport;
 
 pub use input::{Input, InputMemory, Pages};
 pub use output::Output;
+pub use protocol::{Problem, ProtocolState, RespSession, RespState};
 pub use replies::Replies;
 pub use table::Connections;
+pub use transport::Transport;
 
 use crate::limits::INPUT_COUNTED_BYTES;
-use crate::net_ring::ConnectionId;
-use crate::protocol::Encoding;
-use crate::resp::{Parser, ParserLimits, Reply};
+use crate::net_ring::{ConnectionId, NetOps};
+use crate::port::Port;
 use crate::session::{Closing, Session};
 use crate::weight::ClientWeight;
 use keytide_engine::account::{OverLimit, Share};
@@ -26,9 +44,11 @@ pub struct Connection {
     pub id: ConnectionId,
     /// What it is to the server.
     pub session: Session,
-    /// Where its parsing stands.
-    pub parser: Parser,
-    /// Received and not yet consumed: from a command's first byte.
+    /// Between the socket's bytes and the protocol's.
+    pub transport: Transport,
+    /// What it speaks.
+    pub protocol: ProtocolState,
+    /// Received and not yet consumed by the protocol.
     pub input: Input,
     /// The memory that `input` takes, in multiples of [`INPUT_COUNTED_BYTES`].
     input_share: Share,
@@ -68,12 +88,13 @@ pub enum Stall {
 }
 
 impl Connection {
-    /// A new connection.
-    pub fn new(id: ConnectionId, session: Session, limits: ParserLimits, input_share: Share) -> Connection {
+    /// A new connection, which `port` has accepted.
+    pub fn new(id: ConnectionId, session: Session, port: &Port, input_share: Share) -> Connection {
         Connection {
             id,
             session,
-            parser: Parser::new(limits),
+            transport: Transport::new(port.transport),
+            protocol: ProtocolState::new(port.protocol),
             input: Input::default(),
             input_share,
             replies: Replies::default(),
@@ -128,22 +149,23 @@ impl Connection {
         self.is_listed = false;
     }
 
-    /// What messages to it are encoded as.
+    /// Ends it with an error, which comes behind its replies.
+    #[cold]
+    pub fn end_with(&mut self, problem: Problem) {
+        self.protocol.encode_problem(self.replies.here(self.output.ready()), problem);
+        self.session.closing = Closing::AfterReplies;
+    }
+
+    /// Begins the next send. There must be something to send, and no send in flight.
     #[inline]
-    pub fn encoding(&self) -> Encoding {
-        Encoding::Resp(self.session.protocol)
+    pub fn send(&mut self, ops: &mut NetOps) {
+        self.output.send(ops, self.id, &mut self.transport);
     }
 
     /// The bytes of output that the client has not taken, but for replies that are still on their way.
     #[inline]
     pub fn output_bytes(&self) -> usize {
         self.output.unsent_bytes() + self.replies.behind_bytes()
-    }
-
-    /// Where a reply is written that is made here.
-    #[inline]
-    pub fn reply(&mut self) -> Reply<'_> {
-        Reply::new(self.replies.here(self.output.ready()), self.session.protocol)
     }
 
     /// Puts a reply, or a part of one, into its place among the replies. Owned bytes are moved where that is possible.

@@ -7,6 +7,7 @@
 //!
 //! [`Output::waits_for_sent`] is the one place that says whether anything waits for the end of a send.
 
+use super::Transport;
 use crate::limits::{SEND_BYTES, SHARED_APART_BYTES};
 use crate::net_ring::{ConnectionId, NetOps, SendBuffer, SharedBytes};
 use crate::unread::ClientOutput;
@@ -94,8 +95,9 @@ impl Output {
 
     /// Begins the next send. There must be something to send, and no send in flight.
     #[inline]
-    pub fn send(&mut self, ops: &mut NetOps, connection: ConnectionId) {
+    pub fn send(&mut self, ops: &mut NetOps, connection: ConnectionId, transport: &mut Transport) {
         if let Some(buffer) = self.next() {
+            let buffer = transport.seal(buffer);
             let bytes = buffer.len();
             // A connection that is being closed sends nothing more.
             self.sending_bytes = ops.send(connection, buffer).is_ok().then_some(bytes);

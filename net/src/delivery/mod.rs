@@ -121,7 +121,7 @@ impl Outlet for Recipients<'_> {
         if let Push::Dropped(_, _) = push {
             connection.session.subscriptions = connection.session.subscriptions.saturating_sub(1);
         }
-        let encoding = connection.encoding();
+        let encoding = connection.protocol.encoding();
         // Only whole messages are ready, so a push never comes inside a reply.
         let out = connection.output.ready();
         if out.is_empty()
@@ -140,7 +140,7 @@ impl Outlet for Recipients<'_> {
         for &subscriber in subscribers {
             let connection = known.connection(subscriber).and_then(|id| connections.get(id));
             let Some(connection) = connection else { continue };
-            let encoding = connection.encoding();
+            let encoding = connection.protocol.encoding();
             let place = shared.outputs.iter().position(|output| output.encoding == encoding).unwrap_or_else(|| {
                 let bytes = spares.pop().unwrap_or_else(|| Vec::with_capacity(SHARED_BYTES_AT_FIRST));
                 shared.outputs.push(SharedOutput { encoding, bytes, connections: Vec::new() });
@@ -191,8 +191,10 @@ struct SharedOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::ProtocolState;
     use crate::net_ring::SendBuffer;
-    use crate::resp::{ParserLimits, Protocol};
+    use crate::port::{Port, ProtocolKind, TransportKind};
+    use crate::resp::Protocol;
     use crate::session::Session;
     use keytide_engine::account::Account;
     use keytide_engine::position::Position;
@@ -200,7 +202,9 @@ mod tests {
 
     fn connection(id: u64) -> Connection {
         let session = Session::new(id, true, (None, None), 0);
-        Connection::new(ConnectionId::from_u64(id), session, ParserLimits::default(), Account::default().share())
+        let address = ([127, 0, 0, 1], 6379).into();
+        let port = Port { address, transport: TransportKind::Plain, protocol: ProtocolKind::Resp };
+        Connection::new(ConnectionId::from_u64(id), session, &port, Account::default().share())
     }
 
     /// Connections with these ids, and a subscriber of each.
@@ -225,8 +229,9 @@ mod tests {
         let mut listed = Vec::new();
         let first = connections.get(ConnectionId::from_u64(1)).unwrap();
         first.replies.reserve();
-        first.reply().simple("LATER");
-        connections.get(ConnectionId::from_u64(2)).unwrap().session.protocol = Protocol::Resp3;
+        first.replies.here(first.output.ready()).extend_from_slice(b"+LATER\r\n");
+        let ProtocolState::Resp(resp) = &mut connections.get(ConnectionId::from_u64(2)).unwrap().protocol;
+        resp.session.version = Protocol::Resp3;
         let mut recipients = delivery.to(&mut connections, &mut listed);
         for subscriber in [one, two, one] {
             recipients.push(subscriber, 7, Push::CaughtUp(Position(9)));

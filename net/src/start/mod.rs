@@ -15,6 +15,7 @@ use crate::descriptors::{Descriptors, TooFew, Wanted};
 use crate::heap;
 use crate::memory::MemoryLimit;
 use crate::memory::watch::{self, Watcher};
+use crate::port::{Port, ProtocolKind, TransportKind};
 use crate::server::Server;
 use crate::turn_loop;
 use open_state::OpenState;
@@ -41,16 +42,16 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     tell_what_starts(&config, limit);
     check_memory(&config, limit)?;
     let descriptors = divide_descriptors(&config)?;
-    let (address, listeners) = listen(&config, descriptors.backlog)?;
+    let (port, listeners) = listen(&config, descriptors.backlog)?;
     if let Err(error) = heap::populate(config.heap_bytes) {
         tracing::warn!(%error, bytes = config.heap_bytes, "the heap is not prefaulted: turns wait for its first pages");
     }
     let OpenState { kept, shards, groups, store } = open_state::open(&config)?;
-    let server = Arc::new(Server::new(config, kept, address).with_descriptors(descriptors));
+    let server = Arc::new(Server::new(config, kept, vec![port]).with_descriptors(descriptors));
     let watcher = Watcher::start(server.memory.clone()).map_err(StartError::Watch)?;
     heed_signals(signals, server.clone()).map_err(StartError::Signals)?;
     turn_loop::run(&server, shards, groups, listeners, || {
-        tracing::info!(%address, shards = server.shards(), "ready");
+        tracing::info!(address = %server.address(), shards = server.shards(), "ready");
         ready(&server);
     })?;
     drop(watcher);
@@ -121,9 +122,9 @@ fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A listener for each core on one address. A plain bind comes first: sharing the port would succeed beside another
+/// The port of Redis clients, and for each core its listener. A plain bind comes first: sharing the port would succeed beside another
 /// server that shares it too, and each would get some of the clients.
-fn listen(config: &Config, backlog: u64) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+fn listen(config: &Config, backlog: u64) -> Result<(Port, Vec<Vec<TcpListener>>), StartError> {
     let mut address = SocketAddr::new(config.bind, config.port);
     let refused = |address, source| StartError::Listen { address, source };
     let open = |address: SocketAddr, shared: bool| -> io::Result<Socket> {
@@ -151,9 +152,10 @@ fn listen(config: &Config, backlog: u64) -> Result<(SocketAddr, Vec<TcpListener>
     for _ in 0..config.shards {
         let socket = open(address, true).map_err(|source| refused(address, source))?;
         socket.listen(backlog as i32).map_err(|source| refused(address, source))?;
-        listeners.push(socket.into());
+        listeners.push(vec![socket.into()]);
     }
-    Ok((address, listeners))
+    let port = Port { address, transport: TransportKind::Plain, protocol: ProtocolKind::Resp };
+    Ok((port, listeners))
 }
 
 /// Stops the server on SIGTERM and SIGINT; a second one ends the process at once. SIGHUP is logged. SIGPIPE is ignored.

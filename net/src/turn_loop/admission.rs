@@ -2,22 +2,24 @@
 //! long as it stays within the bounds of strangers.
 
 use super::Core;
-use crate::connection::Connection;
+use crate::connection::{Connection, Problem, ProtocolState};
 use crate::limits::UNAUTHENTICATED_BYTES_MAX;
 use crate::net_ring::{ConnectionId, NetOps};
-use crate::resp::{ParserLimits, Protocol, Reply, error_text};
+use crate::port::ProtocolKind;
 use crate::session::{Closing, Session};
 use crate::strangers::Dismissal;
 use std::time::{Duration, Instant};
 
 impl Core {
-    /// Lets a connection in, or closes it at once: what is too many must not keep a descriptor.
-    pub(super) fn accept(&mut self, ops: &mut NetOps, id: ConnectionId) {
+    /// Lets a connection in that the listener of a port has accepted, or closes it at once: what is too many must not keep
+    /// a descriptor.
+    pub(super) fn accept(&mut self, ops: &mut NetOps, id: ConnectionId, listener: usize) {
         self.figures.accepted += 1;
+        let port = self.server.ports[listener];
         let authenticated = self.server.config.requirepass.is_none();
         let now = if authenticated { None } else { Some(Instant::now()) };
         let Some(number) = self.server.admit_client() else {
-            self.refuse(ops, id);
+            self.refuse(ops, id, port.protocol);
             if self.rejection_told.is_due() {
                 let (maxclients, total) = (self.server.maxclients(), self.figures.rejected);
                 tracing::warn!(
@@ -31,16 +33,15 @@ impl Core {
         if now.is_some_and(|now| !self.has_place_for_stranger(now)) {
             self.server.dismiss_client();
             self.strangers.note(Dismissal::Number);
-            return self.refuse(ops, id);
+            return self.refuse(ops, id, port.protocol);
         }
         let addresses = (ops.peer(id).ok(), ops.local(id).ok());
-        let limits = ParserLimits { authenticated, ..ParserLimits::default() };
         let mut session = Session::new(number, authenticated, addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
         if let Some(now) = now {
             self.strangers.add(id, &mut session, now);
         }
-        let mut connection = Connection::new(id, session, limits, self.server.accounts.input.share());
+        let mut connection = Connection::new(id, session, &port, self.server.accounts.input.share());
         self.figures.clients += 1;
         connection.list(&mut self.listed);
         if let Some(mut closed) = self.connections.insert(connection) {
@@ -48,10 +49,10 @@ impl Core {
         }
     }
 
-    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId) {
+    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId, protocol: ProtocolKind) {
         self.figures.rejected += 1;
         let mut text = Vec::new();
-        Reply::new(&mut text, Protocol::Resp2).error(error_text::MAX_CLIENTS);
+        ProtocolState::new(protocol).encode_problem(&mut text, Problem::TooManyClients);
         ops.refuse(id, &text);
     }
 

@@ -2,7 +2,7 @@
 
 use super::Core;
 use super::hold::HoldWork;
-use super::input::Client;
+use super::resp::Client;
 use super::runner::Runner;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread};
@@ -40,11 +40,11 @@ impl Core {
                 Place::Several => self.run_spread(client, index, command, spread, args),
             },
             Run::Session(run) => {
-                let Client { session, replies, output, subscriber, .. } = client;
-                let protocol = session.protocol;
-                let mut context = SessionContext { session, server: &self.server, now_ms: self.now_ms };
+                let Client { session, resp, replies, output, subscriber, .. } = client;
+                let version = resp.version;
+                let mut context = SessionContext { session, resp, server: &self.server, now_ms: self.now_ms };
                 let subscriptions = context.session.subscriptions;
-                let mut reply = Reply::new(replies.here(output.ready()), protocol);
+                let mut reply = Reply::new(replies.here(output.ready()), version);
                 let statistics = self.server.statistics(self.id);
                 statistics.run(index, &mut reply, |reply| run(&mut context, args, reply));
                 if context.session.subscriptions < subscriptions
@@ -83,7 +83,7 @@ impl Core {
                     return true;
                 }
                 let to = self.wait_for_reply(client);
-                self.defer(self.id, index, client.session.protocol, to, OwnedArgs::from(args));
+                self.defer(self.id, index, client.resp.version, to, OwnedArgs::from(args));
                 true
             }
             Run::Group { names, .. } => self.ask_group(client, index, names, args),
@@ -191,7 +191,7 @@ impl Core {
         }
         let places = command.keys.places(args);
         let split = Split::new(args, places, step, |key| shard_of(key, total).0);
-        let gather = Gather::new(merge, client.session.protocol, split.places.len(), split.part_of_key);
+        let gather = Gather::new(merge, client.resp.version, split.places.len(), split.part_of_key);
         let number = client.replies.reserve_gather(gather);
         for (part, (shard, places)) in split.places.iter().enumerate() {
             let to = ReplyTo { connection: client.id, number, part: part as u16 };
@@ -219,7 +219,7 @@ impl Core {
         if self.refuse_large(client, TABLE.get(index), args) {
             return true;
         }
-        let gather = Gather::new(merge, client.session.protocol, cores.len(), Vec::new());
+        let gather = Gather::new(merge, client.resp.version, cores.len(), Vec::new());
         let number = client.replies.reserve_gather(gather);
         for (part, core) in cores.enumerate() {
             let to = ReplyTo { connection: client.id, number, part: part as u16 };
@@ -238,7 +238,7 @@ impl Core {
         to: ReplyTo,
         args: impl Iterator<Item = &'a [u8]>,
     ) {
-        let (protocol, number) = (client.session.protocol, client.session.client);
+        let (protocol, number) = (client.resp.version, client.session.client);
         if core != self.id {
             self.lanes.to(core).run(command, client.asker(), to, args);
             self.figures.forwarded += 1;
@@ -273,7 +273,7 @@ impl Core {
         let core = core_of(args.get(names.0), args.get(names.1), self.server.shards());
         let to = self.wait_for_reply(client);
         if core == self.id {
-            self.defer(core, index, client.session.protocol, to, OwnedArgs::from(args));
+            self.defer(core, index, client.resp.version, to, OwnedArgs::from(args));
         } else {
             self.lanes.to(core).run(index, client.asker(), to, args.iter());
         }

@@ -6,8 +6,9 @@
 //! time. So a core that waits for a shard holds only lower ones, and no circle of waiting cores can form.
 
 use super::Core;
-use super::input::Client;
+use super::resp::Client;
 use super::runner::Runner;
+use crate::command::RespClient;
 use crate::command::table::CommandIndex;
 use crate::command::transaction::Transaction;
 use crate::connection::Stall;
@@ -65,7 +66,7 @@ impl Core {
     pub(super) fn hold(&mut self, client: &mut Client<'_>, work: HoldWork, needed: Vec<ShardId>) {
         debug_assert_eq!(client.replies.waiting(), 0);
         let to = self.wait_for_reply(client);
-        self.lending.queue.push_back(HoldRequest { work, to, protocol: client.session.protocol, needed });
+        self.lending.queue.push_back(HoldRequest { work, to, protocol: client.resp.version, needed });
     }
 
     /// After the commit: lends this core's shard to the core that waits for it, and carries on the change that this core
@@ -132,8 +133,8 @@ impl Core {
             HoldWork::Command(index, args) => runner.run_over(shards, *index, args.as_args(), &mut reply),
             HoldWork::Transaction(transaction) => {
                 // If the client has left, its commands run all the same.
-                let session = connection.as_mut().map(|connection| &mut connection.session);
-                if !runner.run_transaction(shards, session, transaction, &mut reply)
+                let client = connection.as_mut().map(|connection| RespClient::of(connection));
+                if !runner.run_transaction(shards, client, transaction, &mut reply)
                     && let Some(connection) = &mut connection
                 {
                     self.close_for_reply(&mut connection.session);

@@ -2,7 +2,7 @@
 //! where that can be told from what a client announces also before they are received. Their bytes are dropped then.
 
 use super::Core;
-use super::input::Client;
+use super::resp::Client;
 use crate::command::refusal_text;
 use crate::command::table::TABLE;
 use crate::command::{Command, Flag, Keys, Run};

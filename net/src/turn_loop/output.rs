@@ -39,7 +39,7 @@ impl Core {
         }
         if !connection.output.is_sending() && !connection.output.is_drained() {
             if self.budget.may_send(connection.output.next_copied_bytes()) {
-                connection.output.send(ops, connection.id);
+                connection.send(ops);
             } else {
                 // Behind those that have waited for a turn already.
                 connection.list(&mut self.listed);

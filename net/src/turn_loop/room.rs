@@ -2,15 +2,12 @@
 //! record and has not failed. And what happens when it does.
 
 use super::Core;
-use super::input::Client;
+use super::resp::Client;
 use crate::command::table::TABLE;
 use crate::command::transaction::{Step, Transaction};
 use crate::command::{Command, Flag, Run};
-use crate::connection::Connection;
-use crate::limits::INPUT_CLAIM_BYTES;
 use crate::net_ring::NetOps;
 use crate::resp::{Args, Reply, error_text};
-use crate::session::Closing;
 use keytide_engine::log::LogError;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
@@ -42,7 +39,7 @@ impl Core {
     #[cold]
     pub(super) fn refuse_growth(&self, client: &mut Client<'_>, command: &Command, args: Args<'_>) -> bool {
         let uses_more = |queued: &Transaction| queued.commands().any(|(index, _)| TABLE.get(index).is(Flag::Denyoom));
-        let is_refused = match &client.session.transaction {
+        let is_refused = match &client.resp.transaction {
             Some(queued) if matches!(command.run, Run::Transaction(Step::Exec)) => uses_more(queued),
             Some(_) if !command.is(Flag::Immediate) => true,
             _ => command.is(Flag::Denyoom),
@@ -52,28 +49,6 @@ impl Core {
             self.reject(client, args, error_text::OUT_OF_MEMORY.as_bytes());
         }
         is_refused
-    }
-
-    /// Keeps bytes that were received and cannot run yet. Where there is no memory for them the client gets an error
-    /// and is closed: the rest of its command could not be told from the next one. Returns whether they are kept.
-    pub(super) fn keep_input(&mut self, connection: &mut Connection, bytes: &[u8]) -> bool {
-        if bytes.is_empty() {
-            return true;
-        }
-        let bytes_kept = connection.input.held_bytes() + bytes.len();
-        if connection.session.stranger_since.is_some() && self.ends_for_bytes(&mut connection.session, bytes_kept) {
-            return false;
-        }
-        let growth = connection.input.growth(bytes.len());
-        let has_room = growth == 0 || bytes_kept < INPUT_CLAIM_BYTES || self.server.memory.claim(growth as u64);
-        if !has_room || connection.input.append(bytes).is_err() {
-            self.server.memory.note_refused();
-            self.free_input(connection);
-            connection.reply().error(error_text::OUT_OF_MEMORY);
-            connection.session.closing = Closing::AfterReplies;
-            return false;
-        }
-        true
     }
 }
 

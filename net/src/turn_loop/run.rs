@@ -71,7 +71,7 @@ struct Start {
     id: ShardId,
     shard: LentShard,
     groups: Groups,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     outbound: Vec<Option<Outbound>>,
     inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
 }
@@ -92,7 +92,8 @@ fn mesh(cores: u16) -> Vec<LaneEnds> {
     ends
 }
 
-/// Starts a core for each shard, with its groups, calls `ready` once all of them serve, and returns when all have stopped.
+/// Starts a core for each shard, with its groups and its listeners, one for each of the server's ports in their order. Calls
+/// `ready` once all of them serve, and returns when all have stopped.
 ///
 /// # Errors
 /// The first core's error, after the others were asked to stop.
@@ -100,16 +101,16 @@ pub fn run(
     server: &Arc<Server>,
     shards: Vec<LentShard>,
     groups: Vec<Groups>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Vec<TcpListener>>,
     ready: impl FnOnce(),
 ) -> Result<(), CoreError> {
     let starts = mesh(server.shards()).into_iter().zip(shards).zip(groups).zip(listeners).enumerate();
     let mut starting = Vec::new();
     let mut refused = None;
     // All at once: each populates the memory of its ring, which takes seconds where that is large.
-    for (index, ((((outbound, inbound), shard), groups), listener)) in starts {
+    for (index, ((((outbound, inbound), shard), groups), listeners)) in starts {
         let id = ShardId(index as u16);
-        let start = Start { id, shard, groups, listener, outbound, inbound };
+        let start = Start { id, shard, groups, listeners, outbound, inbound };
         match start_core(server.clone(), start) {
             Ok(core) => starting.push(core),
             Err(error) => {
@@ -195,7 +196,9 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
     if go.recv().is_err() {
         return Ok(());
     }
-    net.listen(start.listener).map_err(broken)?;
+    for listener in start.listeners {
+        net.listen(listener).map_err(broken)?;
+    }
     glommio::spawn_local(bound_executor_sleep()).detach();
     let queue = task_queues::net();
     glommio::spawn_local_into(core_loop(unit, net), queue)

@@ -4,11 +4,10 @@
 use super::room::{are_refused, is_refused};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::Transaction;
-use crate::command::{Command, KeysContext, Run, RunKeys, SessionContext};
+use crate::command::{Command, KeysContext, RespClient, Run, RunKeys, SessionContext};
 use crate::gather::{Gather, Merge};
 use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
-use crate::session::Session;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
@@ -43,12 +42,12 @@ impl Runner<'_> {
         self.run_within(&mut context, None, index, args, reply);
     }
 
-    /// Runs a transaction, its commands for `session` too if the client is still there. False where the reply is larger than
+    /// Runs a transaction, its commands for `client` too if that is still there. False where the reply is larger than
     /// its client may leave unread: then nothing is left of the reply, though all commands have run.
     pub fn run_transaction(
         self,
         shards: Shards<'_>,
-        mut session: Option<&mut Session>,
+        mut client: Option<RespClient<'_>>,
         transaction: &Transaction,
         reply: &mut Reply<'_>,
     ) -> bool {
@@ -70,10 +69,10 @@ impl Runner<'_> {
             // The log has room for one turn; a transaction may take several.
             context.shards.each(Shard::make_room);
             // HELLO among the commands changes the protocol of those behind it.
-            let protocol = session.as_deref().map_or(reply.protocol(), |session| session.protocol);
+            let protocol = client.as_ref().map_or(reply.protocol(), |client| client.resp.version);
             let mut reply = reply.for_protocol(protocol);
             self.server.statistics(self.core).call(index);
-            self.run_within(&mut context, session.as_deref_mut(), index, args, &mut reply);
+            self.run_within(&mut context, client.as_mut().map(RespClient::reborrow), index, args, &mut reply);
             if reply.len() - start > bytes_max {
                 is_within = false;
                 reply.truncate(start);
@@ -85,7 +84,7 @@ impl Runner<'_> {
     fn run_within(
         self,
         context: &mut KeysContext<'_>,
-        session: Option<&mut Session>,
+        client: Option<RespClient<'_>>,
         index: CommandIndex,
         args: Args<'_>,
         reply: &mut Reply<'_>,
@@ -93,7 +92,7 @@ impl Runner<'_> {
         let command = TABLE.get(index);
         self.server.statistics(self.core).run(index, reply, |reply| {
             if !are_refused(&mut context.shards, std::iter::once(command), reply) {
-                run_one(context, session, command, args, reply);
+                run_one(context, client, command, args, reply);
             }
         });
     }
@@ -106,7 +105,7 @@ impl Runner<'_> {
 /// Runs one command where all shards that it needs are at hand.
 fn run_one(
     context: &mut KeysContext<'_>,
-    session: Option<&mut Session>,
+    client: Option<RespClient<'_>>,
     command: &Command,
     args: Args<'_>,
     reply: &mut Reply<'_>,
@@ -121,9 +120,9 @@ fn run_one(
         Run::Shards { run, shards, merge } => gather(context, run, merge, shards(args, context.server), args, reply),
         Run::EachShard { run, merge } => gather(context, run, merge, 0..context.server.shards(), args, reply),
         Run::Session(run) => {
-            // Without a session there is nobody to read the reply.
-            let Some(session) = session else { return };
-            run(&mut SessionContext { session, server: context.server, now_ms: context.now_ms }, args, reply);
+            // Without a client there is nobody to read the reply.
+            let Some(RespClient { session, resp }) = client else { return };
+            run(&mut SessionContext { session, resp, server: context.server, now_ms: context.now_ms }, args, reply);
         }
         Run::Container(_)
         | Run::EachCore { .. }

@@ -2,11 +2,11 @@
 
 use super::Core;
 use super::hold::HoldWork;
-use super::input::Client;
+use super::resp::Client;
 use super::runner::Runner;
-use crate::command::Run;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::{Step, Transaction};
+use crate::command::{RespClient, Run};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
@@ -15,7 +15,7 @@ use keytide_engine::slot::shard_of;
 impl Core {
     /// Keeps a command for EXEC.
     pub(super) fn queue(&mut self, client: &mut Client<'_>, index: CommandIndex, args: Args<'_>) {
-        let Some(transaction) = &mut client.session.transaction else { return };
+        let Some(transaction) = &mut client.resp.transaction else { return };
         match transaction.queue(index, args) {
             Ok(()) => client.reply().simple("QUEUED"),
             Err(error) => client.reply().error(error_text::err(&error)),
@@ -24,17 +24,17 @@ impl Core {
 
     /// MULTI, EXEC or DISCARD.
     pub(super) fn step_transaction(&mut self, client: &mut Client<'_>, step: Step) -> bool {
-        let open = client.session.transaction.is_some();
+        let open = client.resp.transaction.is_some();
         match step {
             Step::Multi if open => {
                 client.reply().error(error_text::MULTI_NESTED);
             }
             Step::Multi => {
-                client.session.transaction = Some(Transaction::new(&self.server.accounts.transactions));
+                client.resp.transaction = Some(Transaction::new(&self.server.accounts.transactions));
                 client.reply().ok();
             }
             Step::Discard if open => {
-                client.session.transaction = None;
+                client.resp.transaction = None;
                 client.reply().ok();
             }
             Step::Discard => client.reply().error(error_text::DISCARD_WITHOUT_MULTI),
@@ -45,7 +45,7 @@ impl Core {
     }
 
     fn exec(&mut self, client: &mut Client<'_>) -> bool {
-        let Some(transaction) = client.session.transaction.take() else { return true };
+        let Some(transaction) = client.resp.transaction.take() else { return true };
         if transaction.has_failed() {
             client.reply().error(error_text::EXEC_ABORT);
             return true;
@@ -53,20 +53,25 @@ impl Core {
         let needed = self.shards_of(&transaction);
         if needed.iter().any(|shard| *shard != self.id) {
             if !self.has_all_replies(client) {
-                client.session.transaction = Some(transaction);
+                client.resp.transaction = Some(transaction);
                 return false;
             }
             self.hold(client, HoldWork::Transaction(transaction), needed);
             return true;
         }
         let Some(shard) = self.shard.as_deref_mut() else {
-            client.session.transaction = Some(transaction);
+            client.resp.transaction = Some(transaction);
             return self.wait_for_shard(client);
         };
         let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
-        let protocol = client.session.protocol;
+        let protocol = client.resp.version;
         let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
-        if !runner.run_transaction(Shards::One(shard), Some(client.session), &transaction, &mut reply) {
+        if !runner.run_transaction(
+            Shards::One(shard),
+            Some(RespClient { session: client.session, resp: client.resp }),
+            &transaction,
+            &mut reply,
+        ) {
             self.close_for_reply(client.session);
         }
         true

@@ -10,6 +10,7 @@ use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_net::config::Flags;
 use keytide_net::groups::store::{self as group_store, GroupStoreOptions};
+use keytide_net::port::{Port, ProtocolKind, TransportKind};
 use keytide_net::server::{Kept, Server};
 use keytide_net::turn_loop;
 use socket2::{Domain, Socket, Type};
@@ -47,7 +48,7 @@ impl Local {
             socket.listen(16).expect("it is bound");
             let listener = TcpListener::from(socket);
             address = listener.local_addr().expect("it is bound");
-            listeners.push(listener);
+            listeners.push(vec![listener]);
         }
         let trust = keytide_engine::store::recovery::Trust::Written;
         let options =
@@ -61,7 +62,8 @@ impl Local {
             on_disk: None,
             history_id: "history".into(),
         };
-        let server = Arc::new(Server::new(config, kept, address));
+        let port = Port { address, transport: TransportKind::Plain, protocol: ProtocolKind::Resp };
+        let server = Arc::new(Server::new(config, kept, vec![port]));
         let (ready, is_ready) = channel();
         let thread = std::thread::spawn({
             let server = server.clone();
@@ -76,12 +78,12 @@ impl Local {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.server.address
+        self.server.address()
     }
 
     /// A new connection.
     pub fn client(&self) -> Client {
-        Client::connect(self.server.address)
+        Client::connect(self.server.address())
     }
 }
 

@@ -53,7 +53,7 @@ pub static HELLO: Command = Command {
 };
 
 fn hello(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    let mut protocol = context.session.protocol;
+    let mut protocol = context.resp.version;
     if let Some(version) = args.try_get(1) {
         protocol = match parse_i64(version) {
             Some(2) => Protocol::Resp2,
@@ -88,7 +88,7 @@ fn hello(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     if let Some(name) = name {
         context.session.name = name.to_vec();
     }
-    context.session.protocol = protocol;
+    context.resp.version = protocol;
     let client = context.session.client;
     let mut reply = reply.for_protocol(protocol);
     reply.map(7);

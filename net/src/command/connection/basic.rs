@@ -1,6 +1,7 @@
 //! PING, ECHO, SELECT, QUIT, RESET.
 
 use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::connection::RespSession;
 use crate::resp::{Args, Reply, error_text};
 use crate::session::Closing;
 use keytide_engine::number::parse_i64;
@@ -18,7 +19,7 @@ pub static PING: Command = Command {
 fn ping(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match args.len() {
         // A reply among pushes is encoded like one, as in Redis.
-        1 | 2 if context.session.is_only_subscriber() => {
+        1 | 2 if context.resp.is_only_subscriber(context.session) => {
             reply.array(2);
             reply.text("pong");
             reply.bulk(args.try_get(1).unwrap_or_default());
@@ -84,5 +85,6 @@ pub static RESET: Command = Command {
 
 fn reset(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
     context.session.reset(context.server.config.requirepass.is_none());
+    *context.resp = RespSession::default();
     reply.simple("RESET");
 }

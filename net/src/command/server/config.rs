@@ -97,7 +97,7 @@ const ROWS: &[Row] = &[
     row("maxmemory-policy", Change::Same, |_| "noeviction".to_owned()),
     row("notify-keyspace-events", Change::Same, |_| String::new()),
     row("output-stall-seconds", Change::Never, |server| server.output_stall_seconds().to_string()),
-    row("port", Change::Same, |server| server.address.port().to_string()),
+    row("port", Change::Same, |server| server.address().port().to_string()),
     row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),
     row("push-buffer-bytes", Change::Never, |server| server.config.push_buffer_bytes.to_string()),
     row("requirepass", Change::Same, |server| server.config.requirepass.clone().unwrap_or_default()),

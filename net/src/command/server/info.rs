@@ -92,7 +92,7 @@ fn server(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("multiplexing_api", "io_uring");
     text.row("process_id", std::process::id());
     text.row("run_id", &server.history_id);
-    text.row("tcp_port", server.address.port());
+    text.row("tcp_port", server.address().port());
     text.row("server_time_usec", keytide_engine::clock::unix_micros());
     text.row("uptime_in_seconds", uptime_seconds);
     text.row("uptime_in_days", uptime_seconds / 86_400);

@@ -1,6 +1,6 @@
 //! A connection's line of CLIENT LIST and CLIENT INFO.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, ProtocolState, RespState};
 use crate::resp::Protocol;
 use std::net::SocketAddr;
 
@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 /// in bytes. Figures that this server does not have are those of a server that never uses the feature.
 pub fn describe(connection: &Connection, now_ms: u64) -> String {
     let session = &connection.session;
+    let ProtocolState::Resp(RespState { session: resp, .. }) = &connection.protocol;
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "?:0".to_owned(), |a| a.to_string());
     let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
     let text = |bytes| String::from_utf8_lossy(bytes);
     let held = connection.output_bytes();
-    let (queued, queued_bytes) = match &session.transaction {
+    let (queued, queued_bytes) = match &resp.transaction {
         Some(transaction) => (transaction.len() as i64, transaction.bytes()),
         None => (-1, 0),
     };
@@ -28,7 +29,7 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
         text(&session.name),
         seconds(session.connected_ms),
         seconds(session.active_ms),
-        match (session.subscriptions > 0, session.transaction.is_some()) {
+        match (session.subscriptions > 0, resp.transaction.is_some()) {
             (false, false) => "N",
             (false, true) => "x",
             (true, false) => "P",
@@ -41,7 +42,7 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
         size_of::<Connection>() + connection.input.capacity() + buffer + queued_bytes + held,
         if connection.output.is_sending() { "rw" } else { "r" },
         session.last_command.trim_end_matches('|'),
-        if session.protocol == Protocol::Resp3 { 3 } else { 2 },
+        if resp.version == Protocol::Resp3 { 3 } else { 2 },
         text(&session.library.0),
         text(&session.library.1),
     )

@@ -1,17 +1,16 @@
-//! What comes from the net ring: connections, bytes, ends. Bytes become commands here.
+//! The Redis protocol on a connection: its bytes become commands, some parsed before the first of them runs, and each is
+//! checked and sent to where it runs.
 
 use super::Core;
-use super::budget::Part;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Flag, Run};
-use crate::connection::{Connection, Output, Replies, Stall};
+use crate::connection::{Connection, Output, ProtocolState, Replies, RespSession, RespState, Stall};
 use crate::limits::{
-    BEHIND_BYTES_MAX, BUFFER_KEEP_BYTES, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES,
-    LARGE_COMMAND_BYTES, OUTPUT_LOOK_BYTES,
+    BEHIND_BYTES_MAX, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, LARGE_COMMAND_BYTES, OUTPUT_LOOK_BYTES,
 };
 use crate::mesh::message::Asker;
-use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps};
+use crate::net_ring::ConnectionId;
 use crate::resp::{Args, Lookahead, Next, ProtocolError, Reply, error_text};
 use crate::session::{Closing, Session};
 use crate::weight::Weight;
@@ -26,6 +25,7 @@ use std::borrow::Cow;
 pub(super) struct Client<'a> {
     pub id: ConnectionId,
     pub session: &'a mut Session,
+    pub resp: &'a mut RespSession,
     pub replies: &'a mut Replies,
     pub output: &'a mut Output,
     pub stall: &'a mut Option<Stall>,
@@ -49,13 +49,13 @@ impl Client<'_> {
 
     /// Where a reply that is made here is written.
     pub fn reply(&mut self) -> Reply<'_> {
-        Reply::new(self.replies.here(self.output.ready()), self.session.protocol)
+        Reply::new(self.replies.here(self.output.ready()), self.resp.version)
     }
 
     /// For whom its commands run on other cores.
     #[inline]
     pub fn asker(&self) -> Asker {
-        Asker { protocol: self.session.protocol, client: self.session.client, weight: self.weight }
+        Asker { protocol: self.resp.version, client: self.session.client, weight: self.weight }
     }
 
     /// The bytes of its replies that are made.
@@ -72,160 +72,16 @@ impl Client<'_> {
 }
 
 impl Core {
-    pub(super) fn on_event(&mut self, ops: &mut NetOps, event: NetEvent<'_>) {
-        match event {
-            NetEvent::Accepted { connection, .. } => self.accept(ops, connection),
-            NetEvent::Received { connection, bytes } => self.receive(ops, connection, bytes),
-            NetEvent::Sent { connection, buffer, result } => {
-                let mut memory = buffer.into_vec().unwrap_or_default();
-                memory.clear();
-                if memory.capacity() > BUFFER_KEEP_BYTES {
-                    self.reclaim.note_freed(memory.capacity());
-                    self.live.delivery.keep(std::mem::take(&mut memory));
-                }
-                if let Some(connection) = self.connections.get(connection) {
-                    connection.output.note_sent(memory);
-                    let bytes = connection.output_bytes();
-                    self.unread.output.count(&mut connection.output.unread, bytes);
-                    if result.is_err() {
-                        connection.session.closing = Closing::Now;
-                    }
-                    if connection.waits_for_sent() {
-                        connection.list(&mut self.listed);
-                    }
-                }
-            }
-            NetEvent::Ended { connection: id, reason } => {
-                if let Some(connection) = self.connections.get(id) {
-                    connection.has_ended = true;
-                    if let EndReason::Error(_) = reason {
-                        connection.session.closing = Closing::Now;
-                    }
-                    connection.list(&mut self.listed);
-                    self.give_up_waiting(id);
-                }
-            }
-            NetEvent::Closed { connection } => self.forget(connection),
-        }
-    }
-
-    fn forget(&mut self, id: ConnectionId) {
-        if let Some(mut connection) = self.connections.remove(id) {
-            self.count_out(&mut connection);
-        }
-    }
-
-    /// Frees what was received of a connection and will not run.
-    pub(super) fn free_input(&mut self, connection: &mut Connection) {
-        self.reclaim.free(connection.input.take());
-        connection.count_input();
-    }
-
-    pub(super) fn count_out(&mut self, connection: &mut Connection) {
-        self.forget_stranger(&mut connection.session);
-        self.end_subscriptions(connection);
-        self.unread.output.count(&mut connection.output.unread, 0);
-        self.free_input(connection);
-        self.figures.clients -= 1;
-        self.server.dismiss_client();
-        if connection.replies.waiting() > 0 || !connection.output.unacknowledged.is_empty() {
-            self.notify_closed(connection.id);
-        }
-    }
-
-    fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, bytes: &[u8]) {
-        let Some(mut connection) = self.connections.take(id) else { return };
-        if connection.stall.is_none() {
-            if connection.input.is_empty() && connection.replies.waiting() == 0 {
-                connection.weight.begin();
-            }
-            if self.budget.is_over() {
-                connection.stall = Some(Stall::Turn);
-            }
-        }
-        if connection.session.closing != Closing::No {
-            // What comes after the last reply is of no interest.
-        } else if connection.input.is_empty() && connection.stall.is_none() {
-            let consumed = self.run_commands(&mut connection, bytes);
-            self.keep_input(&mut connection, &bytes[consumed..]);
-        } else if self.keep_input(&mut connection, bytes) {
-            self.run_input(&mut connection);
-        }
-        if connection.count_input()
-            && let Some(error) = connection.refuse_input(self.server.client_count())
-        {
-            self.free_input(&mut connection);
-            tracing::warn!(client = connection.session.client, "a client is disconnected: {error}");
-            connection.reply().error(error_text::err(&error));
-            connection.session.closing = Closing::AfterReplies;
-        }
-        if connection.stall.is_some() && !connection.is_paused && connection.pending_input() > INPUT_PAUSE_BYTES {
-            connection.is_paused = true;
-            ops.pause_receive(id);
-        }
-        connection.list(&mut self.listed);
-        self.connections.put(connection);
-    }
-
-    /// Runs what clients have left, one after the other, as far as the budget goes. Returns whether anything was left.
-    pub(super) fn run_left(&mut self) -> bool {
-        if self.left.is_empty() {
-            return false;
-        }
-        self.budget.begin(Part::Left);
-        for weight in Weight::ALL {
-            self.budget.begin_weight(weight);
-            // Those that have something left again come behind the others.
-            for _ in 0..self.left.of(weight).len() {
-                if self.budget.is_over() {
-                    break;
-                }
-                let Some(id) = self.left.of(weight).pop_front() else { break };
-                self.run_left_of(id);
-            }
-        }
-        true
-    }
-
-    fn run_left_of(&mut self, id: ConnectionId) {
-        let Some(mut connection) = self.connections.take(id) else { return };
-        connection.has_turn = false;
-        if connection.stall == Some(Stall::Turn) {
-            connection.stall = None;
-            if connection.session.closing == Closing::No {
-                self.run_input(&mut connection);
-            }
-        }
-        connection.list(&mut self.listed);
-        self.connections.put(connection);
-    }
-
-    /// Runs what has been received and not been run.
-    pub(super) fn run_input(&mut self, connection: &mut Connection) {
-        if connection.stall.is_some() || connection.input.is_empty() {
-            return;
-        }
-        let mut input = std::mem::take(&mut connection.input);
-        let consumed = self.run_commands(connection, input.waiting());
-        if let Some(memory) = input.consume(consumed, BUFFER_KEEP_BYTES) {
-            self.reclaim.free(memory);
-        }
-        connection.input = input;
-        connection.count_input();
-        // A wait that begins now has missed the news that nobody listens.
-        if connection.has_ended && connection.stall.is_some() {
-            self.give_up_waiting(connection.id);
-        }
-    }
-
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
-    fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
+    pub(super) fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
         let queued_bytes = connection.output.queued_or_sending_bytes();
-        let Connection { id, session, parser, replies, output, stall, weight, subscriber, .. } = connection;
+        let Connection { id, session, protocol, replies, output, stall, weight, subscriber, .. } = connection;
+        let ProtocolState::Resp(RespState { parser, session: resp }) = protocol;
         let spent = self.budget.spent();
         let mut client = Client {
             id: *id,
             session,
+            resp,
             replies,
             output,
             stall,
@@ -389,7 +245,7 @@ impl Core {
             self.reject(client, args, error_text::NO_AUTH.as_bytes());
             return true;
         }
-        if client.session.is_only_subscriber() && !command.is(Flag::WhileSubscribed) {
+        if client.resp.is_only_subscriber(client.session) && !command.is(Flag::WhileSubscribed) {
             self.reject(client, args, TABLE.not_while_subscribed(command).as_bytes());
             return true;
         }
@@ -403,7 +259,7 @@ impl Core {
         if self.server.memory.is_short() && self.refuse_growth(client, command, args) {
             return true;
         }
-        if client.session.transaction.is_some() && !command.is(Flag::Immediate) {
+        if client.resp.transaction.is_some() && !command.is(Flag::Immediate) {
             if command.is(Flag::NoMulti) {
                 self.reject(client, args, error_text::NOT_IN_MULTI.as_bytes());
                 return true;
@@ -437,7 +293,7 @@ impl Core {
         let command = TABLE.index_of(&args[0]);
         let is_exec = command.is_some_and(|index| matches!(TABLE.get(index).run, Run::Transaction(Step::Exec)));
         let text = if is_exec { Cow::from(error_text::exec_abort(text)) } else { Cow::from(text) };
-        match &mut client.session.transaction {
+        match &mut client.resp.transaction {
             transaction if is_exec => *transaction = None,
             Some(transaction) => transaction.fail(),
             None => {}

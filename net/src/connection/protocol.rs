@@ -1,0 +1,89 @@
+//! The protocol of a connection, with its state. The port that accepted the connection has chosen it; the bytes reach it
+//! at one `match` (`turn_loop/net_events.rs`).
+
+use crate::command::transaction::Transaction;
+use crate::port::ProtocolKind;
+use crate::protocol::Encoding;
+use crate::resp::{self, Parser, ParserLimits, Reply, error_text};
+use crate::session::Session;
+use keytide_engine::account::OverLimit;
+
+/// The protocol of one connection.
+#[derive(Debug)]
+pub enum ProtocolState {
+    /// The Redis protocol.
+    Resp(RespState),
+}
+
+/// The state of a connection of the Redis protocol.
+#[derive(Debug)]
+pub struct RespState {
+    /// Where its parsing stands.
+    pub parser: Parser,
+    /// What its commands may change.
+    pub session: RespSession,
+}
+
+/// What only this protocol has of a session.
+#[derive(Debug, Default)]
+pub struct RespSession {
+    /// What replies are encoded for.
+    pub version: resp::Protocol,
+    /// The transaction, from MULTI to EXEC or DISCARD.
+    pub transaction: Option<Transaction>,
+}
+
+impl RespSession {
+    /// Whether the protocol leaves it only commands that have to do with its subscriptions: in RESP2, where a push
+    /// cannot be told from a reply.
+    #[inline]
+    pub fn is_only_subscriber(&self, session: &Session) -> bool {
+        session.subscriptions > 0 && self.version == resp::Protocol::Resp2
+    }
+}
+
+/// Why the server ends a connection, whatever its protocol.
+#[derive(Clone, Copy, Debug)]
+pub enum Problem {
+    /// There are as many clients as may be.
+    TooManyClients,
+    /// There is no memory for its input.
+    OutOfMemory,
+    /// All clients' input takes as much memory as it may.
+    InputOverLimit(OverLimit),
+}
+
+impl ProtocolState {
+    /// The protocol of a connection that begins.
+    pub fn new(kind: ProtocolKind) -> ProtocolState {
+        match kind {
+            ProtocolKind::Resp => ProtocolState::Resp(RespState {
+                parser: Parser::new(ParserLimits::default()),
+                session: RespSession::default(),
+            }),
+        }
+    }
+
+    /// What messages of subscriptions are encoded as.
+    #[inline]
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            ProtocolState::Resp(resp) => Encoding::Resp(resp.session.version),
+        }
+    }
+
+    /// Appends what the client is told before its connection is ended.
+    #[cold]
+    pub fn encode_problem(&self, out: &mut Vec<u8>, problem: Problem) {
+        match self {
+            ProtocolState::Resp(resp) => {
+                let mut reply = Reply::new(out, resp.session.version);
+                match problem {
+                    Problem::TooManyClients => reply.error(error_text::MAX_CLIENTS),
+                    Problem::OutOfMemory => reply.error(error_text::OUT_OF_MEMORY),
+                    Problem::InputOverLimit(error) => reply.error(error_text::err(&error)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The ports of the server. Every core listens on each of them; what a connection's bytes are is said by the port that has
+//! accepted it.
+
+use std::net::SocketAddr;
+
+/// A port that clients connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its address; the number is the one that the system chose where port 0 was asked for.
+    pub address: SocketAddr,
+    /// The transport of its connections.
+    pub transport: TransportKind,
+    /// The protocol of its connections.
+    pub protocol: ProtocolKind,
+}
+
+/// How bytes travel between a client's socket and its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportKind {
+    /// TCP as it is.
+    Plain,
+}
+
+/// What the bytes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolKind {
+    /// The Redis protocol.
+    Resp,
+}
