@@ -6,7 +6,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keytide_bench::{VALUE, cores, key, pin};
 use keytide_net::command::table::{CommandIndex, TABLE};
-use keytide_net::mesh::message::{Asker, Batch, Message, ReplyTo};
+use keytide_net::mesh::message::{Asker, Batch, Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{LaneReceiver, LaneSender, Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
 use keytide_net::resp::{OwnedArgs, Protocol, Reply};
@@ -23,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const COUNTS: [usize; 3] = [1, 16, 64];
 
 /// For whom commands run on the other core.
-const ASKER: Asker = Asker { protocol: Protocol::Resp2, client: 1, weight: Weight::Light };
+const ASKER: Asker = Asker { form: ReplyForm::Whole(Protocol::Resp2), client: 1, weight: Weight::Light };
 
 /// Runs `echo` again and again on the second core while `measure` runs on the first.
 fn between_two_cores(echo: impl FnMut() + Send, measure: impl FnOnce()) {
@@ -108,9 +108,9 @@ impl Side {
     fn answer(&mut self) {
         while let Some(batch) = self.inbound.pop() {
             self.take(batch, |batch, message, outbound| {
-                let Message::Run { protocol, to, args, .. } = message else { return };
+                let Message::Run { form: form @ ReplyForm::Whole(version), to, args, .. } = message else { return };
                 assert_eq!(batch.arena().args(&args).len(), 2);
-                outbound.batch().reply(to, |out| Reply::new(out, protocol).bulk(&VALUE));
+                outbound.batch().reply(to, form, |out| Reply::new(out, version).bulk(&VALUE));
             });
         }
         self.send();

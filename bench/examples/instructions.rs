@@ -15,7 +15,7 @@ use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
 use keytide_engine::slot::Slot;
 use keytide_net::command::table::TABLE;
-use keytide_net::mesh::message::{Asker, Message, ReplyTo};
+use keytide_net::mesh::message::{Asker, Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
 use keytide_net::resp::{OwnedArgs, Parsed, Parser, ParserLimits, Protocol, Reply};
@@ -39,7 +39,7 @@ const TURN: u64 = 16;
 const ONE: ShardId = ShardId(0);
 
 /// For whom commands run on the other core.
-const ASKER: Asker = Asker { protocol: Protocol::Resp2, client: 1, weight: Weight::Light };
+const ASKER: Asker = Asker { form: ReplyForm::Whole(Protocol::Resp2), client: 1, weight: Weight::Light };
 
 /// A name, and what does it so many times.
 type Case = (&'static str, fn(u64));
@@ -221,9 +221,9 @@ fn hop(count: u64) {
         let mut batch = inbound.pop().expect("just sent");
         let mut messages = batch.take_messages();
         for message in messages.drain(..) {
-            if let Message::Run { protocol, to, args, .. } = message {
+            if let Message::Run { form: form @ ReplyForm::Whole(version), to, args, .. } = message {
                 black_box(batch.arena().args(&args).len());
-                far.batch().reply(to, |out| Reply::new(out, protocol).bulk(black_box(&VALUE)));
+                far.batch().reply(to, form, |out| Reply::new(out, version).bulk(black_box(&VALUE)));
             }
         }
         far.keep(batch.recycle(messages));

@@ -259,6 +259,7 @@ const HOUSES: &[House] = &[
         rooms: &[
             "limits",
             "process",
+            "value",
             "resp",
             "protocol",
             "sync",

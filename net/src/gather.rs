@@ -1,7 +1,7 @@
-//! Making one reply of the parts that several shards or cores gave.
+//! Making one reply of the parts that several shards or cores gave: their values are merged, and then encoded once.
 
-use crate::resp::split::elements;
 use crate::resp::{Args, Protocol, Reply};
+use crate::value::{Value, ValueWriter, Values};
 
 /// How parts make a reply.
 #[derive(Clone, Copy)]
@@ -16,13 +16,64 @@ pub enum Merge {
     Concat,
     /// They are texts: one verbatim text of all of them.
     Texts,
-    /// Something else, made by the command itself from the encoded parts.
+    /// Something else, made by the command itself from the parts.
     Custom(fn(&[Vec<u8>], &mut Reply<'_>)),
+}
+
+impl Merge {
+    /// Writes one reply of these parts. With `InKeyOrder`, `part_of_key` is the part that each key went to.
+    pub fn write(self, parts: &[Vec<u8>], part_of_key: &[u16], reply: &mut Reply<'_>) {
+        let error = parts.iter().find_map(|part| match Values::of(part).next() {
+            Some(Value::Error(text)) => Some(text),
+            _ => None,
+        });
+        if let Some(text) = error {
+            return reply.error(text);
+        }
+        match self {
+            Merge::Sum => reply.integer(sum(parts)),
+            Merge::AllOk => reply.ok(),
+            Merge::InKeyOrder => {
+                let mut each: Vec<Values<'_>> = parts.iter().map(|part| Values::of(part)).collect();
+                each.iter_mut().for_each(|values| _ = values.array());
+                reply.array(part_of_key.len());
+                part_of_key.iter().for_each(|&part| each[part as usize].copy_next(reply));
+            }
+            Merge::Concat => {
+                let mut each: Vec<Values<'_>> = parts.iter().map(|part| Values::of(part)).collect();
+                reply.array(each.iter_mut().map(Values::array).sum());
+                each.into_iter().flatten().for_each(|value| reply.value(value));
+            }
+            Merge::Texts => {
+                let text: String = parts.iter().map(|part| String::from_utf8_lossy(bytes(part))).collect();
+                reply.verbatim("txt", &text);
+            }
+            Merge::Custom(merge) => merge(parts, reply),
+        }
+    }
+}
+
+/// The sum of parts that are integers.
+pub fn sum(parts: &[Vec<u8>]) -> i64 {
+    let integer = |part: &Vec<u8>| match Values::of(part).next() {
+        Some(Value::Integer(value)) => value,
+        _ => 0,
+    };
+    parts.iter().map(integer).sum()
+}
+
+/// The bytes of a part that is bytes.
+fn bytes(part: &[u8]) -> &[u8] {
+    match Values::of(part).next() {
+        Some(Value::Bytes(bytes)) => bytes,
+        _ => b"",
+    }
 }
 
 /// A reply that is waiting for its parts.
 pub struct Gather {
     merge: Merge,
+    /// What the reply is encoded for.
     protocol: Protocol,
     parts: Vec<Vec<u8>>,
     missing: usize,
@@ -38,72 +89,22 @@ impl Gather {
         Gather { merge, protocol, parts: vec![Vec::new(); parts], missing: parts, bytes: 0, part_of_key }
     }
 
-    /// The whole reply of parts that are all there.
-    pub fn of(merge: Merge, protocol: Protocol, parts: Vec<Vec<u8>>) -> Vec<u8> {
-        Gather { merge, protocol, parts, missing: 0, bytes: 0, part_of_key: Vec::new() }.merged()
-    }
-
-    /// Takes one part; answers the whole reply with the last one.
+    /// Takes one part; answers the whole reply, encoded, with the last one.
     pub fn deliver(&mut self, part: u16, bytes: Vec<u8>) -> Option<Vec<u8>> {
         self.bytes += bytes.len();
         self.parts[part as usize] = bytes;
         self.missing -= 1;
-        (self.missing == 0).then(|| self.merged())
+        (self.missing == 0).then(|| {
+            let mut out = Vec::with_capacity(self.bytes + 16);
+            self.merge.write(&self.parts, &self.part_of_key, &mut Reply::new(&mut out, self.protocol));
+            out
+        })
     }
 
     /// The bytes of the parts that have come.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
-
-    fn merged(&self) -> Vec<u8> {
-        if let Some(error) = self.parts.iter().find(|part| part.first() == Some(&b'-')) {
-            return error.clone();
-        }
-        let mut out = Vec::with_capacity(self.parts.iter().map(Vec::len).sum::<usize>() + 16);
-        let mut reply = Reply::new(&mut out, self.protocol);
-        match self.merge {
-            Merge::Sum => reply.integer(self.parts.iter().map(|part| integer(part)).sum()),
-            Merge::AllOk => reply.ok(),
-            Merge::InKeyOrder => {
-                let mut each: Vec<_> = self.parts.iter().map(|part| array(part)).collect();
-                reply.array(self.part_of_key.len());
-                for &part in &self.part_of_key {
-                    match each[part as usize].next() {
-                        Some(element) => reply.raw(element),
-                        None => reply.null(),
-                    }
-                }
-            }
-            Merge::Concat => {
-                reply.array(self.parts.iter().map(|part| array(part).count()).sum());
-                self.parts.iter().flat_map(|part| array(part)).for_each(|element| reply.raw(element));
-            }
-            Merge::Texts => {
-                let text: String = self.parts.iter().map(|part| String::from_utf8_lossy(bulk(part))).collect();
-                reply.verbatim("txt", &text);
-            }
-            Merge::Custom(merge) => merge(&self.parts, &mut reply),
-        }
-        out
-    }
-}
-
-/// The integer of an encoded integer reply.
-pub fn integer(part: &[u8]) -> i64 {
-    let digits = part.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b"\r\n"));
-    digits.and_then(keytide_engine::number::parse_i64).unwrap_or(0)
-}
-
-/// The elements of an encoded array.
-pub fn array(part: &[u8]) -> impl Iterator<Item = &[u8]> {
-    elements(part).into_iter().flatten()
-}
-
-/// The bytes of an encoded bulk string.
-pub fn bulk(part: &[u8]) -> &[u8] {
-    let Some(line) = part.iter().position(|&byte| byte == b'\n') else { return b"" };
-    part[line + 1..].strip_suffix(b"\r\n").unwrap_or(b"")
 }
 
 /// Which argument goes to which part, when a command is split over shards.
@@ -143,28 +144,47 @@ impl Split {
 mod tests {
     use super::*;
     use crate::resp::OwnedArgs;
+    use crate::value::PartWriter;
 
-    fn gathered(merge: Merge, parts: &[&[u8]], part_of_key: &[u16]) -> Vec<u8> {
-        let mut gather = Gather::new(merge, Protocol::Resp2, parts.len(), part_of_key.to_vec());
+    fn gathered(merge: Merge, parts: &[&[Value<'_>]], part_of_key: &[u16], protocol: Protocol) -> String {
+        let mut gather = Gather::new(merge, protocol, parts.len(), part_of_key.to_vec());
         let mut whole = None;
-        for (index, part) in parts.iter().enumerate().rev() {
+        for (index, values) in parts.iter().enumerate().rev() {
             assert!(whole.is_none());
-            whole = gather.deliver(index as u16, part.to_vec());
+            let mut part = Vec::new();
+            values.iter().for_each(|value| PartWriter::new(&mut part).value(*value));
+            whole = gather.deliver(index as u16, part);
         }
-        whole.expect("the last part makes the reply")
+        String::from_utf8(whole.expect("the last part makes the reply")).expect("only text").replace("\r\n", " ")
     }
 
     #[test]
     fn values_come_in_the_order_of_the_keys() {
-        let parts: [&[u8]; 2] = [b"*2\r\n$1\r\na\r\n$-1\r\n", b"*1\r\n$1\r\nb\r\n"];
-        assert_eq!(gathered(Merge::InKeyOrder, &parts, &[0, 1, 0]), b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$-1\r\n");
-        assert_eq!(gathered(Merge::Concat, &parts, &[]), b"*3\r\n$1\r\na\r\n$-1\r\n$1\r\nb\r\n");
+        let parts = [&[Value::Array(2), Value::Bytes(b"a"), Value::Null][..], &[Value::Array(1), Value::Bytes(b"b")]];
+        let gather = |merge, part_of_key, protocol| gathered(merge, &parts, part_of_key, protocol);
+        assert_eq!(gather(Merge::InKeyOrder, &[0, 1, 0], Protocol::Resp2), "*3 $1 a $1 b $-1 ");
+        assert_eq!(gather(Merge::InKeyOrder, &[0, 1, 0], Protocol::Resp3), "*3 $1 a $1 b _ ");
+        assert_eq!(gather(Merge::Concat, &[], Protocol::Resp2), "*3 $1 a $-1 $1 b ");
+    }
+
+    #[test]
+    fn rows_stay_together() {
+        let row = [Value::Array(1), Value::Array(2), Value::Bytes(b"key"), Value::Integer(-7)];
+        assert_eq!(gathered(Merge::Concat, &[&row, &row], &[], Protocol::Resp2), "*2 *2 $3 key :-7 *2 $3 key :-7 ");
     }
 
     #[test]
     fn one_error_is_the_reply() {
-        assert_eq!(gathered(Merge::Sum, &[b":2\r\n", b":40\r\n"], &[]), b":42\r\n");
-        assert_eq!(gathered(Merge::Sum, &[b":2\r\n", b"-ERR no\r\n"], &[]), b"-ERR no\r\n");
+        let sum = |parts: [Value<'_>; 2]| gathered(Merge::Sum, &[&parts[..1], &parts[1..]], &[], Protocol::Resp2);
+        assert_eq!(sum([Value::Integer(2), Value::Integer(40)]), ":42 ");
+        assert_eq!(sum([Value::Integer(2), Value::Error(b"ERR no")]), "-ERR no ");
+    }
+
+    #[test]
+    fn texts_become_one() {
+        let texts = [&[Value::Bytes(b"id=1")][..], &[Value::Bytes(b"")], &[Value::Bytes(b"id=2")]];
+        assert_eq!(gathered(Merge::Texts, &texts, &[], Protocol::Resp2), "$8 id=1id=2 ");
+        assert_eq!(gathered(Merge::Texts, &texts, &[], Protocol::Resp3), "=12 txt:id=1id=2 ");
     }
 
     #[test]

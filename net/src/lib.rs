@@ -16,7 +16,7 @@
 //! | [`protocol`] | the protocols of connections, for rooms that know none of them |
 //! | [`resp`] | the Redis protocol on bytes |
 //! | [`command`] | the commands, a table of them |
-//! | [`gather`] | one reply made of several cores' parts |
+//! | [`value`], [`gather`] | the values of a reply, whatever its protocol; one reply made of several cores' parts |
 //! | [`groups`] | the consumer groups that a core keeps, and those on disk |
 //! | [`check`] | `keytide check`: examines a directory without serving it |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
@@ -60,5 +60,6 @@ mod sync;
 pub mod task_queues;
 pub mod turn_loop;
 pub mod unread;
+pub mod value;
 pub mod wake;
 pub mod weight;

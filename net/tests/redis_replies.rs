@@ -54,6 +54,46 @@ fn a_transaction_runs_what_asks_every_shard() {
 }
 
 #[test]
+fn parts_of_several_shards_make_the_reply_that_one_shard_makes() {
+    let replies = |shards: &str, version: &str| {
+        let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);
+        let mut client = server.client();
+        line(&mut client, &format!("hello {version}"));
+        client.call(&["set", "large", &"x".repeat(100_000)]);
+        let commands = [
+            "mset k0 v0 k1 v1 k2 v2 k3 v3 k4 v4 k5 v5 k6 v6 k7 v7 k8 v8 k9 v9",
+            "rpush list x",
+            "mget k3 none k1 list k3 large k2 k9 large",
+            "exists k0 k0 none list large",
+            "touch k1 none k2",
+            "del k0 none k3 k3 list",
+            "unlink k4 k5",
+            "dbsize",
+            "keys none*",
+            "keys k1",
+            "mset a 1 b",
+            "client list id 9999",
+            "client kill id 9999",
+            "client kill 127.0.0.1:1",
+            "del k1 k2 k6 k7 k8 k9 large",
+            "randomkey",
+            "quit",
+        ];
+        commands.iter().for_each(|command| client.send(&command.split(' ').collect::<Vec<_>>()));
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut client.stream(), &mut bytes).expect("it closes after QUIT");
+        bytes
+    };
+    for version in ["2", "3"] {
+        let one = replies("1", version);
+        assert!(one.starts_with(b"+OK\r\n:1\r\n*9\r\n$2\r\nv3\r\n") && one.ends_with(b"+OK\r\n"));
+        for shards in ["2", "3", "8"] {
+            assert!(replies(shards, version) == one, "{shards} shards, version {version}");
+        }
+    }
+}
+
+#[test]
 fn hello_within_a_transaction_changes_what_follows_it() {
     let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
     let mut client = server.client();

@@ -27,6 +27,7 @@ pub use refusal::{Answer, refusal_text, refuse};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
+use crate::value::PartWriter;
 use std::ops::Range;
 
 /// One command, or one subcommand.
@@ -181,13 +182,22 @@ impl Iterator for Places {
 #[derive(Clone, Copy)]
 pub enum Spread {
     /// Each shard runs it for its own keys; the parts are merged into the reply.
-    Split(Merge),
+    Split {
+        /// Runs it for the keys of one shard.
+        part: RunPart,
+        /// Merges the parts into one reply.
+        merge: Merge,
+    },
     /// The shards are lent to this core, which runs it once over all of them.
     Hold,
 }
 
-/// The function of a command on shards.
+/// The function of a command on shards, which makes the whole reply.
 pub type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
+
+/// The same function where it makes one shard's part of a reply: its values are encoded once all parts are merged. A command
+/// that has both is one function over any [`ValueWriter`](crate::value::ValueWriter).
+pub type RunPart = fn(&mut KeysContext<'_>, Args<'_>, &mut PartWriter<'_>);
 
 /// Where and how a command runs.
 pub enum Run {
@@ -204,8 +214,10 @@ pub enum Run {
     },
     /// On one or several consecutive shards, each for itself; the parts are merged into the reply.
     Shards {
-        /// Runs it on one shard.
+        /// Runs it where one shard is enough.
         run: RunKeys,
+        /// Runs it on one shard of several.
+        part: RunPart,
         /// The shards; the arguments alone determine the first, and the command works with any number of those after
         /// it.
         shards: fn(Args<'_>, &Server) -> Range<u16>,
@@ -214,8 +226,10 @@ pub enum Run {
     },
     /// On every shard, each for itself; the parts are merged into the reply.
     EachShard {
-        /// Runs it on one shard.
+        /// Runs it where there is one shard.
         run: RunKeys,
+        /// Runs it on one shard of several.
+        part: RunPart,
         /// Merges the parts into one reply.
         merge: Merge,
     },
@@ -224,7 +238,7 @@ pub enum Run {
     /// On every core, each for itself; the parts are merged into the reply.
     EachCore {
         /// Runs it on one core.
-        run: fn(&mut CoreContext<'_>, Args<'_>, &mut Reply<'_>),
+        run: fn(&mut CoreContext<'_>, Args<'_>, &mut PartWriter<'_>),
         /// Merges the parts into one reply.
         merge: Merge,
     },
@@ -254,6 +268,16 @@ impl Command {
     pub fn subcommands(&self) -> impl Iterator<Item = &'static Command> + Clone {
         let all = if let Run::Container(subcommands) = self.run { subcommands } else { &[] };
         all.iter().copied().filter(|command| command.subcommand().is_some())
+    }
+
+    /// The function that makes one shard's part of its reply; `None` if its reply has no such parts.
+    pub fn part(&self) -> Option<RunPart> {
+        match self.run {
+            Run::Keys { spread: Spread::Split { part, .. }, .. }
+            | Run::Shards { part, .. }
+            | Run::EachShard { part, .. } => Some(part),
+            _ => None,
+        }
     }
 
     /// Whether it accepts this number of arguments.

@@ -1,6 +1,7 @@
 //! Argument parsing shared by several commands.
 
-use crate::resp::{Args, Reply, error_text};
+use crate::resp::{Args, error_text};
+use crate::value::ValueWriter;
 use keytide_engine::error::Refusal;
 use keytide_engine::number::{parse_i64, parse_u64};
 use keytide_engine::shard::Draw;
@@ -109,7 +110,7 @@ pub fn pairs(args: Args<'_>) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
 
 /// Encodes a string, or nil.
 #[inline]
-pub fn string_or_nil(reply: &mut Reply<'_>, value: Option<&[u8]>) {
+pub fn string_or_nil(reply: &mut impl ValueWriter, value: Option<&[u8]>) {
     match value {
         Some(bytes) => reply.bulk(bytes),
         None => reply.null(),

@@ -1,11 +1,12 @@
 //! The engine's refusals as the texts that a Redis client expects.
 
-use crate::resp::{Reply, error_text};
+use crate::resp::error_text;
+use crate::value::ValueWriter;
 use keytide_engine::error::Refusal;
 use std::borrow::Cow;
 
 /// Replies with the error of a refusal.
-pub fn refuse(reply: &mut Reply<'_>, refusal: Refusal) {
+pub fn refuse(reply: &mut impl ValueWriter, refusal: Refusal) {
     reply.error(refusal_text(refusal).as_bytes());
 }
 
@@ -39,12 +40,12 @@ pub fn refusal_text(refusal: Refusal) -> Cow<'static, str> {
 /// The end of a command: encodes its result, or the error of its refusal.
 pub trait Answer<T> {
     /// Writes one or the other.
-    fn answer(self, reply: &mut Reply<'_>, encode: impl FnOnce(&mut Reply<'_>, T));
+    fn answer<W: ValueWriter>(self, reply: &mut W, encode: impl FnOnce(&mut W, T));
 }
 
 impl<T> Answer<T> for Result<T, Refusal> {
     #[inline]
-    fn answer(self, reply: &mut Reply<'_>, encode: impl FnOnce(&mut Reply<'_>, T)) {
+    fn answer<W: ValueWriter>(self, reply: &mut W, encode: impl FnOnce(&mut W, T)) {
         match self {
             Ok(done) => encode(reply, done),
             Err(refusal) => refuse(reply, refusal),

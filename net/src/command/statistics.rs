@@ -6,7 +6,7 @@
 
 use super::table::{CommandIndex, TABLE};
 use crate::limits::ERROR_KINDS_MAX;
-use crate::resp::Reply;
+use crate::value::ValueWriter;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -75,13 +75,13 @@ impl CommandStatistics {
 
     /// Runs a command, and counts a failure if its reply is an error. For the core that runs it.
     #[inline]
-    pub fn run<R>(&self, command: CommandIndex, reply: &mut Reply<'_>, run: impl FnOnce(&mut Reply<'_>) -> R) -> R {
+    pub fn run<W: ValueWriter, R>(&self, command: CommandIndex, reply: &mut W, run: impl FnOnce(&mut W) -> R) -> R {
         let counters = self.of(command);
         // Relaxed: this core is the only writer.
         let runs = counters.runs.load(Ordering::Relaxed);
         counters.runs.store(runs + 1, Ordering::Relaxed);
         let started = runs.is_multiple_of(SAMPLED_RUNS).then(Instant::now);
-        let from = reply.len();
+        let from = reply.mark();
         let done = run(reply);
         if let Some(started) = started {
             counters.sample(started.elapsed().as_nanos() as u64);
@@ -92,14 +92,14 @@ impl CommandStatistics {
 
     /// Counts a failure if the reply, which starts at `from`, is an error.
     #[inline]
-    pub fn note_reply(&self, command: CommandIndex, reply: &Reply<'_>, from: usize) {
+    pub fn note_reply(&self, command: CommandIndex, reply: &impl ValueWriter, from: usize) {
         if let Some(text) = reply.error_at(from) {
             self.fail(command, text);
         }
     }
 
     /// Counts a timed run, and a failure if its reply is an error. For commands that run after the commit.
-    pub fn note_timed(&self, command: CommandIndex, took: Duration, reply: &Reply<'_>) {
+    pub fn note_timed(&self, command: CommandIndex, took: Duration, reply: &impl ValueWriter) {
         let counters = self.of(command);
         add(&counters.runs, 1);
         counters.sample(took.as_nanos() as u64);
@@ -267,7 +267,7 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::Protocol;
+    use crate::resp::{Protocol, Reply};
 
     #[test]
     fn each_time_is_in_the_bucket_that_ends_within_a_sixteenth_of_it() {

@@ -199,6 +199,7 @@ mod tests {
     use super::*;
     use crate::gather::Merge;
     use crate::resp::Protocol;
+    use crate::value::{PartWriter, ValueWriter};
     use proptest::prelude::*;
 
     #[test]
@@ -210,11 +211,16 @@ mod tests {
         let fourth = replies.reserve_gather(Gather::new(Merge::Sum, Protocol::Resp2, 2, Vec::new()));
         replies.here(&mut ready).extend_from_slice(b"e");
         assert_eq!((ready.as_slice(), replies.waiting()), (&b"a"[..], 2));
-        replies.deliver(&mut ready, fourth, 1, &b":1\r\n"[..]);
+        let part = |value| {
+            let mut part = Vec::new();
+            PartWriter::new(&mut part).integer(value);
+            part
+        };
+        replies.deliver(&mut ready, fourth, 1, part(1));
         replies.deliver(&mut ready, second, 0, &b"b"[..]);
         assert_eq!((ready.as_slice(), replies.waiting()), (&b"abc"[..], 1));
-        assert_eq!((ready.len(), replies.behind_bytes()), (3, 5), "a part that has come counts");
-        replies.deliver(&mut ready, fourth, 0, &b":2\r\n"[..]);
+        assert_eq!((ready.len(), replies.behind_bytes()), (3, 1 + part(1).len()), "a part that has come counts");
+        replies.deliver(&mut ready, fourth, 0, part(2));
         assert_eq!(&ready[..], b"abc:3\r\ne");
         replies.deliver(&mut ready, fourth, 0, &b"late"[..]);
         replies.here(&mut ready).extend_from_slice(b"f");

@@ -130,8 +130,8 @@ impl Credit {
 mod tests {
     use super::*;
     use crate::command::table::TABLE;
-    use crate::mesh::message::ReplyTo;
-    use crate::resp::{OwnedArgs, Protocol};
+    use crate::mesh::message::{ReplyForm, ReplyTo};
+    use crate::resp::OwnedArgs;
     use proptest::prelude::*;
 
     fn asker(connection: u64) -> RemoteConnection {
@@ -142,7 +142,7 @@ mod tests {
         let args: OwnedArgs = ["get", "k"].into_iter().collect();
         let Ok(command) = TABLE.resolve(args.as_args()) else { panic!("GET is a command") };
         let to = ReplyTo { connection: ConnectionId::from_u64(connection), number, part: 0 };
-        Request { from: ShardId(1), command, protocol: Protocol::Resp2, client: connection, to, args }
+        Request { from: ShardId(1), command, form: ReplyForm::Part, client: connection, to, args }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use crate::command::table::CommandIndex;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
-use crate::resp::{Args, OwnedArgs, Protocol, Span};
+use crate::resp::{Args, OwnedArgs, Protocol, Reply, Span};
+use crate::value::{PartWriter, ValueWriter};
 use crate::weight::Weight;
 use keytide_engine::fanout::{Ask, Fanned};
 use keytide_engine::position::ShardId;
@@ -21,11 +22,30 @@ pub struct ReplyTo {
     pub part: u16,
 }
 
+/// What the core that runs a command of the Redis protocol makes of its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyForm {
+    /// The whole reply, encoded for a version of that protocol: the client's core only has to send it.
+    Whole(Protocol),
+    /// The values of one part, which the client's core merges with others and encodes: see [`crate::value`].
+    Part,
+}
+
+impl ReplyForm {
+    /// Appends an error in this form.
+    pub fn error(self, out: &mut Vec<u8>, text: &str) {
+        match self {
+            ReplyForm::Whole(protocol) => Reply::new(out, protocol).error(text),
+            ReplyForm::Part => PartWriter::new(out).error(text),
+        }
+    }
+}
+
 /// The client that a command runs for.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker {
-    /// The protocol of the reply.
-    pub protocol: Protocol,
+    /// What is made of the result.
+    pub form: ReplyForm,
     /// The client's number.
     pub client: u64,
     /// The cost of its last commands.
@@ -38,8 +58,8 @@ pub struct Request {
     pub from: ShardId,
     /// The command.
     pub command: CommandIndex,
-    /// The protocol of the reply.
-    pub protocol: Protocol,
+    /// What is made of the result.
+    pub form: ReplyForm,
     /// The client's number.
     pub client: u64,
     /// The destination of the reply.
@@ -56,8 +76,8 @@ pub enum Message {
         command: CommandIndex,
         /// The cost of the client's last commands.
         weight: Weight,
-        /// The protocol of the reply.
-        protocol: Protocol,
+        /// What is made of the result.
+        form: ReplyForm,
         /// The client's number.
         client: u64,
         /// The destination of the reply.
@@ -139,18 +159,18 @@ impl Batch {
             self.spans.push(Span::new(start, self.bytes.len()));
         }
         let args = first..self.spans.len() as u32;
-        let Asker { protocol, client, weight } = asker;
-        self.messages.push(Message::Run { command, weight, protocol, client, to, args });
+        let Asker { form, client, weight } = asker;
+        self.messages.push(Message::Run { command, weight, form, client, to, args });
     }
 
-    /// Adds a reply that `encode` writes. If it does not fit into a batch, of 4 GiB, it becomes an error. Returns its
-    /// length in bytes.
-    pub fn reply(&mut self, to: ReplyTo, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
+    /// Adds a reply that `write` writes in this form. If it does not fit into a batch, of 4 GiB, it becomes an error.
+    /// Returns its length in bytes.
+    pub fn reply(&mut self, to: ReplyTo, form: ReplyForm, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let start = self.bytes.len() as u32;
-        encode(&mut self.bytes);
+        write(&mut self.bytes);
         if self.bytes.len() > u32::MAX as usize {
             self.bytes.truncate(start as usize);
-            self.bytes.extend_from_slice(b"-ERR reply exceeds 4 GiB\r\n");
+            form.error(&mut self.bytes, "ERR reply exceeds 4 GiB");
         }
         let length = self.bytes.len() - start as usize;
         if length >= BATCH_BYTES {

@@ -110,7 +110,7 @@ impl Outbound {
 mod tests {
     use super::*;
     use crate::mesh::lane::lane;
-    use crate::mesh::message::ReplyTo;
+    use crate::mesh::message::{ReplyForm, ReplyTo};
     use crate::net_ring::ConnectionId;
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
         let mut outbound = Outbound::new(sender);
         let fill = |outbound: &mut Outbound| {
             let to = ReplyTo { connection: ConnectionId::from_u64(1), number: 0, part: 0 };
-            outbound.batch().reply(to, |out| out.resize(BATCH_BYTES, b'x'));
+            outbound.batch().reply(to, ReplyForm::Part, |out| out.resize(BATCH_BYTES, b'x'));
         };
         // Two batches in one turn, and room for both.
         (0..2).for_each(|_| fill(&mut outbound));
@@ -138,7 +138,7 @@ mod tests {
         let mut outbound = Outbound::new(sender);
         let to = ReplyTo { connection: ConnectionId::from_u64(1), number: 0, part: 0 };
         let half = |outbound: &mut Outbound| {
-            outbound.batch().reply(to, |out| out.resize(LANE_BYTES_MAX / 2 + 1, b'x'));
+            outbound.batch().reply(to, ReplyForm::Part, |out| out.resize(LANE_BYTES_MAX / 2 + 1, b'x'));
             outbound.flush();
         };
         half(&mut outbound);
@@ -152,7 +152,7 @@ mod tests {
         assert!(!outbound.is_congested());
         // Small ones are forgotten too.
         for _ in 0..3 * LANE_BATCHES {
-            outbound.batch().reply(to, |out| out.push(b'x'));
+            outbound.batch().reply(to, ReplyForm::Part, |out| out.push(b'x'));
             outbound.flush();
             assert!(receiver.pop().is_some());
         }

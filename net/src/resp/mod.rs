@@ -11,7 +11,6 @@
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
 //! | `short` | the short lengths of nearly all commands |
-//! | [`split`] | traverses encoded values |
 
 pub mod args;
 pub mod error_text;
@@ -22,7 +21,6 @@ pub mod protocol_error;
 pub mod push;
 pub mod reply;
 mod short;
-pub mod split;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use lookahead::{Lookahead, Next};

@@ -1,6 +1,7 @@
 //! Encodes replies onto a connection's output. One set of methods for both protocol versions: types that RESP2 lacks
 //! are sent as Redis sends them there.
 
+use crate::value::ValueWriter;
 use keytide_engine::number::format_g17;
 
 /// A connection's protocol version, RESP2 until `HELLO 3`.
@@ -242,6 +243,58 @@ impl<'a> Reply<'a> {
         self.out.push(kind);
         self.out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
         self.raw(b"\r\n");
+    }
+}
+
+/// The values that every protocol has, by the methods of the same names.
+impl ValueWriter for Reply<'_> {
+    #[inline]
+    fn null(&mut self) {
+        self.null();
+    }
+
+    #[inline]
+    fn ok(&mut self) {
+        self.ok();
+    }
+
+    #[inline]
+    fn integer(&mut self, value: i64) {
+        self.integer(value);
+    }
+
+    #[inline]
+    fn unsigned(&mut self, value: u64) {
+        self.unsigned(value);
+    }
+
+    #[inline]
+    fn bulk(&mut self, bytes: &[u8]) {
+        self.bulk(bytes);
+    }
+
+    #[inline]
+    fn array(&mut self, count: usize) {
+        self.array(count);
+    }
+
+    fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.error(text);
+    }
+
+    #[inline]
+    fn mark(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn error_at(&self, mark: usize) -> Option<&[u8]> {
+        self.error_at(mark)
+    }
+
+    #[inline]
+    fn truncate(&mut self, mark: usize) {
+        self.truncate(mark);
     }
 }
 

@@ -10,7 +10,7 @@ use super::waits::{CommandId, Waits, Watcher};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext, WaitFor};
 use crate::limits::DEFERRED_TURN_NS;
-use crate::mesh::message::{Message, ReplyTo};
+use crate::mesh::message::{Message, ReplyForm, ReplyTo};
 use crate::net_ring::ConnectionId;
 use crate::resp::{OwnedArgs, Protocol, Reply};
 use crate::server::Stat;
@@ -173,7 +173,7 @@ impl Core {
                 out.clear();
                 Reply::new(&mut out, deferred.protocol).error(refusal);
             }
-            self.deliver(deferred.from, deferred.to, &out);
+            self.deliver(deferred.from, deferred.to, ReplyForm::Whole(deferred.protocol), &out);
         }
         self.server.tell(self.id, Stat::Blocked, self.deferred.waiting);
         self.server.tell(self.id, Stat::BlockedLooks, self.deferred.looks);

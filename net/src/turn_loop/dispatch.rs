@@ -9,8 +9,9 @@ use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
-use crate::mesh::message::{ReplyTo, Request};
+use crate::mesh::message::{Asker, ReplyForm, ReplyTo, Request};
 use crate::resp::{Args, OwnedArgs, Reply};
+use crate::value::PartWriter;
 use keytide_engine::limits::turn_bytes_due;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
@@ -54,7 +55,7 @@ impl Core {
                 }
                 true
             }
-            Run::Shards { run, shards, merge } => {
+            Run::Shards { run, shards, merge, .. } => {
                 let shards = shards(args, &self.server);
                 match ShardId(shards.start) {
                     _ if shards.len() > 1 => self.ask_each(client, index, merge, shards, args),
@@ -166,13 +167,13 @@ impl Core {
         let merge = match spread {
             // A part could be refused when another has been run already: what lacks a key's value, or may be too large,
             // runs as a whole.
-            Spread::Split(merge)
+            Spread::Split { merge, .. }
                 if !command.is(Flag::Write)
                     || ((args.len() - 1).is_multiple_of(step) && !self.may_be_too_large(args)) =>
             {
                 merge
             }
-            Spread::Split(_) | Spread::Hold => {
+            Spread::Split { .. } | Spread::Hold => {
                 if !self.has_all_replies(client) {
                     return false;
                 }
@@ -228,8 +229,9 @@ impl Core {
         true
     }
 
-    /// Asks one core, maybe this one. This one's shard, which is here, answers at once: the connection's next command
-    /// comes after it. A command over all connections answers before the turn ends, when none of them is being run.
+    /// Asks one core, maybe this one, for its part of a reply. This one's shard, which is here, answers at once: the
+    /// connection's next command comes after it. A command over all connections answers before the turn ends, when none of
+    /// them is being run.
     fn ask<'a>(
         &mut self,
         client: &mut Client<'_>,
@@ -238,21 +240,24 @@ impl Core {
         to: ReplyTo,
         args: impl Iterator<Item = &'a [u8]>,
     ) {
-        let (protocol, number) = (client.resp.version, client.session.client);
+        let asker = Asker { form: ReplyForm::Part, ..client.asker() };
         if core != self.id {
-            self.lanes.to(core).run(command, client.asker(), to, args);
+            self.lanes.to(core).run(command, asker, to, args);
             self.figures.forwarded += 1;
             return;
         }
         let args: OwnedArgs = args.collect();
-        match (&TABLE.get(command).run, self.shard.as_deref_mut()) {
-            (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, Some(shard)) => {
+        match (TABLE.get(command).part(), self.shard.as_deref_mut()) {
+            (Some(part), Some(shard)) => {
                 let mut out = Vec::new();
                 let runner = Runner { server: &self.server, core, now_ms: self.now_ms };
-                runner.run(shard, (command, *run), args.as_args(), &mut Reply::new(&mut out, protocol));
+                runner.run(shard, (command, part), args.as_args(), &mut PartWriter::new(&mut out));
                 client.replies.deliver(client.output.ready(), to.number, to.part, out);
             }
-            _ => self.own_requests.push(Request { from: core, command, protocol, client: number, to, args }),
+            _ => {
+                let Asker { form, client, .. } = asker;
+                self.own_requests.push(Request { from: core, command, form, client, to, args });
+            }
         }
     }
 

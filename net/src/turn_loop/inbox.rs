@@ -11,9 +11,10 @@ use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{CoreContext, Run};
 use crate::limits::{BATCH_BYTES, HEAVY_BYTES, HEAVY_TIME, REMOTE_REPLY_BYTES_MIN};
 use crate::mesh::LaneReceiver;
-use crate::mesh::message::{Arena, Batch, Message, ReplyTo, Request};
+use crate::mesh::message::{Arena, Batch, Message, ReplyForm, ReplyTo, Request};
 use crate::net_ring::ConnectionId;
-use crate::resp::{Args, OwnedArgs, Protocol, Reply};
+use crate::resp::{Args, OwnedArgs, Reply};
+use crate::value::PartWriter;
 use crate::weight::{ByWeight, Weight};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
@@ -53,7 +54,7 @@ impl Inbound {
 struct Asked<'a> {
     from: ShardId,
     command: CommandIndex,
-    protocol: Protocol,
+    form: ReplyForm,
     client: u64,
     to: ReplyTo,
     args: Args<'a>,
@@ -246,15 +247,13 @@ impl Core {
 
     fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {
         match message {
-            Message::Run { command, protocol, client, to, args, weight: _ } => {
+            Message::Run { command, form, client, to, args, weight: _ } => {
                 let args = arena.args(&args);
                 if self.lanes.credit.has_blocked() && self.lanes.credit.is_blocked((from, to.connection)) {
                     let args = OwnedArgs::from(args);
-                    self.lanes
-                        .credit
-                        .keep((from, to.connection), Request { from, command, protocol, client, to, args });
+                    self.lanes.credit.keep((from, to.connection), Request { from, command, form, client, to, args });
                 } else {
-                    self.run_asked(Asked { from, command, protocol, client, to, args });
+                    self.run_asked(Asked { from, command, form, client, to, args });
                 }
             }
             Message::Reply { to, bytes } => self.take_reply(from, to, arena.bytes(&bytes).into()),
@@ -300,25 +299,30 @@ impl Core {
     }
 
     fn run_request(&mut self, request: &Request) {
-        let &Request { from, command, protocol, client, to, ref args } = request;
-        self.run_asked(Asked { from, command, protocol, client, to, args: args.as_args() });
+        let &Request { from, command, form, client, to, ref args } = request;
+        self.run_asked(Asked { from, command, form, client, to, args: args.as_args() });
     }
 
     fn run_asked(&mut self, asked: Asked<'_>) {
-        let Asked { from, command: index, protocol, client, to, args } = asked;
+        let Asked { from, command: index, form, client, to, args } = asked;
         let (is_short, spent) = (TABLE.is_short(index), self.budget.spent());
         if !is_short {
             self.budget.begin_command();
         }
-        match TABLE.get(index).run {
-            Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. } => {
+        let command = TABLE.get(index);
+        match (&command.run, form) {
+            (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, _) => {
                 let Some(shard) = self.shard.as_deref_mut() else {
                     unreachable!("commands of other cores wait until the shard is back")
                 };
                 let Some(outbound) = &mut self.lanes.outbound[from.0 as usize] else { return };
-                let bytes = outbound.batch().reply(to, |out| {
-                    let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
-                    runner.run(shard, (index, run), args, &mut Reply::new(out, protocol));
+                let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+                let bytes = outbound.batch().reply(to, form, |out| match (form, command.part()) {
+                    (ReplyForm::Whole(version), _) => {
+                        runner.run(shard, (index, *run), args, &mut Reply::new(out, version))
+                    }
+                    (ReplyForm::Part, Some(part)) => runner.run(shard, (index, part), args, &mut PartWriter::new(out)),
+                    (ReplyForm::Part, None) => unreachable!("its reply has no parts"),
                 });
                 self.lanes.credit.note_reply((from, to.connection), bytes);
                 if bytes >= BATCH_BYTES {
@@ -326,7 +330,7 @@ impl Core {
                 }
                 self.budget.spend(bytes);
             }
-            Run::EachCore { run, .. } => {
+            (Run::EachCore { run, .. }, _) => {
                 let mut out = Vec::new();
                 let mut context = CoreContext {
                     connections: &mut self.connections,
@@ -338,23 +342,29 @@ impl Core {
                     steady_ms: self.steady_ms,
                 };
                 let statistics = self.server.statistics(self.id);
-                statistics.run(index, &mut Reply::new(&mut out, protocol), |reply| run(&mut context, args, reply));
+                statistics.run(index, &mut PartWriter::new(&mut out), |reply| run(&mut context, args, reply));
                 // It may have ended some of them.
                 self.connections.iter().for_each(|connection| {
                     if connection.is_finished() {
                         connection.list(&mut self.listed);
                     }
                 });
-                self.deliver(from, to, &out);
+                self.deliver(from, to, form, &out);
             }
-            Run::Group { .. } => self.defer(from, index, protocol, to, OwnedArgs::from(args)),
-            Run::Container(_)
-            | Run::Session(_)
-            | Run::AllShards(_)
-            | Run::History(_)
-            | Run::Subscription(_)
-            | Run::Transaction(_) => {
-                unreachable!("it never leaves its client's core")
+            (Run::Group { .. }, ReplyForm::Whole(version)) => {
+                self.defer(from, index, version, to, OwnedArgs::from(args));
+            }
+            (
+                Run::Container(_)
+                | Run::Session(_)
+                | Run::AllShards(_)
+                | Run::History(_)
+                | Run::Subscription(_)
+                | Run::Transaction(_)
+                | Run::Group { .. },
+                _,
+            ) => {
+                unreachable!("it never leaves its client's core, and its reply has no parts")
             }
         }
         self.budget.note_command(is_short);

@@ -40,7 +40,7 @@ use crate::connection::Connections;
 use crate::delivery::Delivery;
 use crate::groups::Groups;
 use crate::limits::TURN_EVENTS;
-use crate::mesh::message::{Batch, ReplyTo, Request};
+use crate::mesh::message::{Batch, ReplyForm, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
 use crate::net_ring::{ConnectionId, NetRing};
 use crate::paced::Paced;
@@ -262,11 +262,11 @@ impl Core {
         published
     }
 
-    /// Delivers a reply to where it belongs, on this core or on another.
-    fn deliver(&mut self, core: ShardId, to: ReplyTo, bytes: &[u8]) {
+    /// Delivers a reply, or a part of one, to where it belongs, on this core or on another.
+    fn deliver(&mut self, core: ShardId, to: ReplyTo, form: ReplyForm, bytes: &[u8]) {
         if core != self.id {
             // Not counted: what answers later has its connection to itself.
-            self.lanes.to(core).reply(to, |out| out.extend_from_slice(bytes));
+            self.lanes.to(core).reply(to, form, |out| out.extend_from_slice(bytes));
             return;
         }
         if let Some(connection) = self.connections.get(to.connection) {

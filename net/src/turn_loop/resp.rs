@@ -9,7 +9,7 @@ use crate::connection::{Connection, Output, ProtocolState, Replies, RespSession,
 use crate::limits::{
     BEHIND_BYTES_MAX, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, LARGE_COMMAND_BYTES, OUTPUT_LOOK_BYTES,
 };
-use crate::mesh::message::Asker;
+use crate::mesh::message::{Asker, ReplyForm};
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, Lookahead, Next, ProtocolError, Reply, error_text};
 use crate::session::{Closing, Session};
@@ -52,10 +52,10 @@ impl Client<'_> {
         Reply::new(self.replies.here(self.output.ready()), self.resp.version)
     }
 
-    /// For whom its commands run on other cores.
+    /// For whom its commands run on other cores, where one of them makes the whole reply.
     #[inline]
     pub fn asker(&self) -> Asker {
-        Asker { protocol: self.resp.version, client: self.session.client, weight: self.weight }
+        Asker { form: ReplyForm::Whole(self.resp.version), client: self.session.client, weight: self.weight }
     }
 
     /// The bytes of its replies that are made.

@@ -8,6 +8,7 @@ use crate::command::transaction::{Step, Transaction};
 use crate::command::{Command, Flag, Run};
 use crate::net_ring::NetOps;
 use crate::resp::{Args, Reply, error_text};
+use crate::value::ValueWriter;
 use keytide_engine::log::LogError;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
@@ -54,13 +55,13 @@ impl Core {
 
 /// Answers why a command must not run. False where it may.
 #[inline]
-pub(super) fn is_refused(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
+pub(super) fn is_refused(shard: &mut Shard, command: &Command, reply: &mut impl ValueWriter) -> bool {
     // Hardly ever is there none: the command's flags need not be fetched.
     !shard.turn().has_log_room() && is_refused_by_log(shard, command, reply)
 }
 
 #[cold]
-fn is_refused_by_log(shard: &mut Shard, command: &Command, reply: &mut Reply<'_>) -> bool {
+fn is_refused_by_log(shard: &mut Shard, command: &Command, reply: &mut impl ValueWriter) -> bool {
     // Commands that only read never wait for a disk.
     command.may_write() && shard.check_log().is_err_and(|error| refuse(&error, reply))
 }
@@ -82,7 +83,7 @@ pub(super) fn are_refused<'c>(
 }
 
 #[cold]
-fn refuse(error: &LogError, reply: &mut Reply<'_>) -> bool {
+fn refuse(error: &LogError, reply: &mut impl ValueWriter) -> bool {
     match error {
         LogError::Full { .. } => reply.error(format!("ERR {error}; writes go on once there is space")),
         LogError::CreationFailed { .. } => reply.error(format!("ERR {error}; it is tried again when writes come")),

@@ -4,10 +4,11 @@
 use super::room::{are_refused, is_refused};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::Transaction;
-use crate::command::{Command, KeysContext, RespClient, Run, RunKeys, SessionContext};
-use crate::gather::{Gather, Merge};
+use crate::command::{Command, KeysContext, RespClient, Run, RunPart, SessionContext};
+use crate::gather::Merge;
 use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
+use crate::value::{PartWriter, ValueWriter};
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
@@ -24,9 +25,15 @@ pub(super) struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs a command on the one shard that it needs.
+    /// Runs a command on one shard, for its reply or for a part of it.
     #[inline]
-    pub fn run(self, shard: &mut Shard, (index, run): (CommandIndex, RunKeys), args: Args<'_>, reply: &mut Reply<'_>) {
+    pub fn run<W: ValueWriter>(
+        self,
+        shard: &mut Shard,
+        (index, run): (CommandIndex, fn(&mut KeysContext<'_>, Args<'_>, &mut W)),
+        args: Args<'_>,
+        reply: &mut W,
+    ) {
         shard.begin_command();
         self.server.statistics(self.core).run(index, reply, |reply| {
             if !is_refused(shard, TABLE.get(index), reply) {
@@ -117,8 +124,10 @@ fn run_one(
             run(context, args, reply)
         }
         // By now it might name more shards than are at hand: those it can do without.
-        Run::Shards { run, shards, merge } => gather(context, run, merge, shards(args, context.server), args, reply),
-        Run::EachShard { run, merge } => gather(context, run, merge, 0..context.server.shards(), args, reply),
+        Run::Shards { part, shards, merge, .. } => {
+            gather(context, part, merge, shards(args, context.server), args, reply)
+        }
+        Run::EachShard { part, merge, .. } => gather(context, part, merge, 0..context.server.shards(), args, reply),
         Run::Session(run) => {
             // Without a client there is nobody to read the reply.
             let Some(RespClient { session, resp }) = client else { return };
@@ -138,23 +147,23 @@ fn run_one(
 /// Runs a command on each of these shards that is at hand, and makes one reply of the parts.
 fn gather(
     context: &mut KeysContext<'_>,
-    run: RunKeys,
+    run: RunPart,
     merge: Merge,
     wanted: Range<u16>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) {
     let KeysContext { shards, server, now_ms } = context;
-    let (server, now_ms, protocol) = (*server, *now_ms, reply.protocol());
+    let (server, now_ms) = (*server, *now_ms);
     let mut parts = Vec::new();
     shards.each(|shard| {
         // In ascending order; behind one that is missing none has a part.
         if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
             let mut part = Vec::new();
             let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };
-            run(&mut context, args, &mut Reply::new(&mut part, protocol));
+            run(&mut context, args, &mut PartWriter::new(&mut part));
             parts.push(part);
         }
     });
-    reply.raw(&Gather::of(merge, protocol, parts));
+    merge.write(&parts, &[], reply);
 }

@@ -5,6 +5,7 @@ use super::refusal::answer;
 use crate::command::{Command, CoreContext, Flag, Keys, Progress, Run};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
+use crate::value::{PartWriter, ValueWriter};
 use keytide_engine::group::{Group, PendingRow};
 use keytide_engine::history::History;
 
@@ -73,7 +74,7 @@ pub static LIST: Command = Command {
     run: Run::EachCore { run: list, merge: Merge::Concat },
 };
 
-fn list(context: &mut CoreContext<'_>, _: Args<'_>, reply: &mut Reply<'_>) {
+fn list(context: &mut CoreContext<'_>, _: Args<'_>, reply: &mut PartWriter<'_>) {
     answer(context.server, reply, |reply| {
         reply.array(context.groups.table.len());
         for (key, name, group) in context.groups.table.iter() {

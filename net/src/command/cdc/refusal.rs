@@ -1,8 +1,9 @@
 //! The error texts of change capture commands, and the frame in which all of them run.
 
 use crate::command::Progress;
-use crate::resp::{Reply, error_text};
+use crate::resp::error_text;
 use crate::server::Server;
+use crate::value::ValueWriter;
 use keytide_engine::filter::FilterError;
 use keytide_engine::group::GroupError;
 use keytide_engine::history::{BeyondHead, ReadError};
@@ -81,16 +82,16 @@ impl CdcError {
 }
 
 /// Runs a command of the family: refuses it if recording is off, and replaces its partial reply by its error, if any.
-pub(super) fn answer(
+pub(super) fn answer<W: ValueWriter>(
     server: &Server,
-    reply: &mut Reply<'_>,
-    run: impl FnOnce(&mut Reply<'_>) -> Result<Progress, CdcError>,
+    reply: &mut W,
+    run: impl FnOnce(&mut W) -> Result<Progress, CdcError>,
 ) -> Progress {
     if !server.is_recording() {
         reply.error(error_text::CDC_NOT_ENABLED);
         return Progress::Done;
     }
-    let mark = reply.len();
+    let mark = reply.mark();
     run(reply).unwrap_or_else(|error| {
         reply.truncate(mark);
         reply.error(error.0);

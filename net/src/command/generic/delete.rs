@@ -2,7 +2,8 @@
 
 use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::gather::Merge;
-use crate::resp::{Args, Reply};
+use crate::resp::Args;
+use crate::value::ValueWriter;
 
 const fn deletion(name: &'static str) -> Command {
     Command {
@@ -12,13 +13,16 @@ const fn deletion(name: &'static str) -> Command {
         keys: Keys::ALL,
         summary: "Deletes keys.",
         group: "generic",
-        run: Run::Keys { run: del, spread: Spread::Split(Merge::Sum) },
+        run: Run::Keys {
+            run: |context, args, reply| del(context, args, reply),
+            spread: Spread::Split { part: |context, args, part| del(context, args, part), merge: Merge::Sum },
+        },
     }
 }
 
 pub static DEL: Command = deletion("del");
 pub static UNLINK: Command = deletion("unlink");
 
-fn del(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn del(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWriter) {
     context.shards.delete(args.rest(1).iter()).answer(reply, |reply, count| reply.integer(count as i64));
 }

@@ -3,6 +3,7 @@
 use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
+use crate::value::ValueWriter;
 
 const fn counting(name: &'static str, summary: &'static str) -> Command {
     Command {
@@ -12,14 +13,17 @@ const fn counting(name: &'static str, summary: &'static str) -> Command {
         keys: Keys::ALL,
         summary,
         group: "generic",
-        run: Run::Keys { run: exists, spread: Spread::Split(Merge::Sum) },
+        run: Run::Keys {
+            run: |context, args, reply| exists(context, args, reply),
+            spread: Spread::Split { part: |context, args, part| exists(context, args, part), merge: Merge::Sum },
+        },
     }
 }
 
 pub static EXISTS: Command = counting("exists", "Counts the keys that exist.");
 pub static TOUCH: Command = counting("touch", "Counts the keys that exist and marks them as used.");
 
-fn exists(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn exists(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWriter) {
     let keys = args.rest(1).iter();
     reply.integer(keys.map(|key| i64::from(context.shards.of(key).value(key).is_some())).sum());
 }

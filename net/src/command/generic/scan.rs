@@ -3,9 +3,10 @@
 use crate::command::options::{cursor, is};
 use crate::command::walk::ScanOptions;
 use crate::command::{Command, Flag, Keys, KeysContext, Run};
-use crate::gather::{Merge, array, bulk, integer};
+use crate::gather::Merge;
 use crate::resp::{Args, Reply, error_text};
 use crate::server::{Server, Stat};
+use crate::value::{Value, ValueWriter, Values};
 use keytide_engine::filter::Glob;
 use keytide_engine::position::ShardId;
 use std::ops::Range;
@@ -17,10 +18,14 @@ pub static KEYS: Command = Command {
     keys: Keys::None,
     summary: "Returns all keys that match a pattern.",
     group: "generic",
-    run: Run::EachShard { run: keys, merge: Merge::Concat },
+    run: Run::EachShard {
+        run: |context, args, reply| keys(context, args, reply),
+        part: |context, args, part| keys(context, args, part),
+        merge: Merge::Concat,
+    },
 };
 
-fn keys(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn keys(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWriter) {
     let glob = match Glob::new(args.get(1)) {
         Ok(glob) => glob,
         Err(error) => return reply.error(error_text::err(&error)),
@@ -38,7 +43,12 @@ pub static SCAN: Command = Command {
     keys: Keys::None,
     summary: "Iterates over the keys, a few per call.",
     group: "generic",
-    run: Run::Shards { run: scan, shards: shards_to_scan, merge: Merge::Custom(join) },
+    run: Run::Shards {
+        run: |context, args, reply| scan(context, args, reply),
+        part: |context, args, part| scan(context, args, part),
+        shards: shards_to_scan,
+        merge: Merge::Custom(join),
+    },
 };
 
 /// A cursor contains the shard above the 48 bits of the rank in it, in the order of the keys' hashes.
@@ -68,7 +78,7 @@ fn shards_to_scan(args: Args<'_>, server: &Server) -> Range<u16> {
     first..end
 }
 
-fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWriter) {
     let Some(from) = cursor(args.get(1)) else { return reply.error(error_text::INVALID_CURSOR) };
     let options = match ScanOptions::parse(args.rest(2), true) {
         Ok(options) => options,
@@ -104,11 +114,14 @@ fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
 /// shards will be found again.
 fn join(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
     let mut next: &[u8] = b"0";
-    let mut found: Vec<&[u8]> = Vec::new();
+    let mut found: Vec<Value<'_>> = Vec::new();
     for part in parts {
-        let mut fields = array(part);
-        next = fields.next().map_or(b"0", bulk);
-        found.extend(fields.next().into_iter().flat_map(array));
+        let mut values = Values::of(part);
+        let (Some(Value::Array(2)), Some(Value::Bytes(cursor_behind))) = (values.next(), values.next()) else {
+            continue;
+        };
+        next = cursor_behind;
+        found.extend(values.skip(1));
         let is_through = cursor(next).is_none_or(|next| next & ((1 << SHARD_SHIFT) - 1) == 0);
         if !is_through {
             break;
@@ -117,7 +130,7 @@ fn join(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
     reply.array(2);
     reply.bulk(next);
     reply.array(found.len());
-    found.iter().for_each(|key| reply.raw(key));
+    found.into_iter().for_each(|key| reply.value(key));
 }
 
 pub static RANDOMKEY: Command = Command {
@@ -127,11 +140,15 @@ pub static RANDOMKEY: Command = Command {
     keys: Keys::None,
     summary: "Returns a random key.",
     group: "generic",
-    run: Run::EachShard { run: randomkey, merge: Merge::Custom(choose) },
+    run: Run::EachShard {
+        run: |context, args, reply| randomkey(context, args, reply),
+        part: |context, args, part| randomkey(context, args, part),
+        merge: Merge::Custom(choose),
+    },
 };
 
 /// A single shard replies with its key; of several shards, each adds its number of keys.
-fn randomkey(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+fn randomkey(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut impl ValueWriter) {
     let is_alone = context.server.shards() == 1;
     context.shards.each(|shard| {
         let count = shard.key_count() as u64;
@@ -149,11 +166,10 @@ fn randomkey(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut Reply<'
 fn choose(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
     let offers: Vec<(u64, &[u8])> = parts
         .iter()
-        .filter_map(|part| {
-            let mut fields = array(part);
-            let (count, key) = (integer(fields.next()?), fields.next()?);
+        .filter_map(|part| match Values::of(part).collect::<Vec<_>>()[..] {
+            [Value::Array(2), Value::Integer(count), Value::Bytes(key)] => Some((count.max(1) as u64, key)),
             // A shard without a live key replies nil.
-            key.starts_with(b"$").then_some((count.max(1) as u64, key)).filter(|(_, key)| !key.starts_with(b"$-1"))
+            _ => None,
         })
         .collect();
     let total: u64 = offers.iter().map(|offer| offer.0).sum();
@@ -163,7 +179,7 @@ fn choose(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
     let mut drawn = fastrand::u64(..total);
     for (count, key) in offers {
         if drawn < count {
-            return reply.bulk(bulk(key));
+            return reply.bulk(key);
         }
         drawn -= count;
     }
@@ -176,10 +192,14 @@ pub static DBSIZE: Command = Command {
     keys: Keys::None,
     summary: "Returns the number of keys.",
     group: "server",
-    run: Run::EachShard { run: dbsize, merge: Merge::Sum },
+    run: Run::EachShard {
+        run: |context, args, reply| dbsize(context, args, reply),
+        part: |context, args, part| dbsize(context, args, part),
+        merge: Merge::Sum,
+    },
 };
 
-fn dbsize(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+fn dbsize(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut impl ValueWriter) {
     let mut count = 0;
     context.shards.each(|shard| count += shard.key_count() as u64);
     reply.unsigned(count);

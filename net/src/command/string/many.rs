@@ -4,6 +4,7 @@ use crate::command::options::{pairs, string_or_nil};
 use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply, error_text};
+use crate::value::ValueWriter;
 use keytide_engine::error::Refusal;
 use keytide_engine::shard::Shard;
 
@@ -14,10 +15,13 @@ pub static MGET: Command = Command {
     keys: Keys::ALL,
     summary: "Returns the strings at several keys.",
     group: "string",
-    run: Run::Keys { run: mget, spread: Spread::Split(Merge::InKeyOrder) },
+    run: Run::Keys {
+        run: |context, args, reply| mget(context, args, reply),
+        spread: Spread::Split { part: |context, args, part| mget(context, args, part), merge: Merge::InKeyOrder },
+    },
 };
 
-fn mget(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn mget(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWriter) {
     reply.array(args.len() - 1);
     for key in args.rest(1).iter() {
         // A key of another type counts as missing.
@@ -32,10 +36,13 @@ pub static MSET: Command = Command {
     keys: Keys::PAIRS,
     summary: "Sets the strings at several keys.",
     group: "string",
-    run: Run::Keys { run: mset, spread: Spread::Split(Merge::AllOk) },
+    run: Run::Keys {
+        run: |context, args, reply| mset(context, args, reply),
+        spread: Spread::Split { part: |context, args, part| mset(context, args, part), merge: Merge::AllOk },
+    },
 };
 
-fn mset(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn mset(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWriter) {
     match set_all(context, args) {
         Ok(()) => reply.ok(),
         Err(Problem::Uneven) => reply.error(error_text::wrong_arguments("mset")),

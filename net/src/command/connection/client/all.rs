@@ -4,9 +4,10 @@ use super::{client, describe};
 use crate::command::options::is;
 use crate::command::{Command, CoreContext, Flag, Run};
 use crate::connection::Connection;
-use crate::gather::{Merge, integer};
+use crate::gather::{Merge, sum};
 use crate::resp::{Args, Reply, error_text};
 use crate::session::Closing;
+use crate::value::{PartWriter, Value, ValueWriter, Values};
 use keytide_engine::number::parse_i64;
 
 pub static INFO: Command = client(
@@ -17,7 +18,7 @@ pub static INFO: Command = client(
     Run::EachCore { run: info, merge: Merge::Texts },
 );
 
-fn info(context: &mut CoreContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+fn info(context: &mut CoreContext<'_>, _args: Args<'_>, reply: &mut PartWriter<'_>) {
     let asker = context.client;
     describe(context, reply, |connection| connection.session.client == asker);
 }
@@ -30,7 +31,7 @@ pub static LIST: Command = client(
     Run::EachCore { run: list, merge: Merge::Texts },
 );
 
-fn list(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+fn list(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut PartWriter<'_>) {
     let words = args.rest(2);
     match words.try_get(0) {
         None => describe(context, reply, |_| true),
@@ -49,14 +50,14 @@ fn list(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-fn describe(context: &mut CoreContext<'_>, reply: &mut Reply<'_>, is_wanted: impl Fn(&Connection) -> bool) {
+fn describe(context: &mut CoreContext<'_>, reply: &mut PartWriter<'_>, is_wanted: impl Fn(&Connection) -> bool) {
     let now_ms = context.steady_ms;
     let mut text = String::new();
     for connection in admitted(context).filter(|connection| is_wanted(connection)) {
         text += &describe::describe(connection, now_ms);
         text.push('\n');
     }
-    reply.text(&text);
+    reply.bulk(text.as_bytes());
 }
 
 /// The connections, except those being refused or closed.
@@ -147,8 +148,8 @@ impl<'a> Victims<'a> {
     }
 }
 
-/// A core replies with the number of closed connections: as an integer, or for the form with only an address as a word.
-fn kill(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+/// A core replies with the number of closed connections; in the form with only an address, whether there was one.
+fn kill(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut PartWriter<'_>) {
     let victims = match Victims::parse(args.rest(2)) {
         Ok(victims) => victims,
         Err(text) => return reply.error(text),
@@ -162,23 +163,20 @@ fn kill(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
         killed += 1;
     }
     match args.len() {
-        3 => reply.simple(if killed > 0 { KILLED } else { NOBODY }),
+        3 if killed > 0 => reply.ok(),
+        3 => reply.null(),
         _ => reply.integer(killed),
     }
 }
 
-const KILLED: &str = "killed";
-const NOBODY: &str = "nobody";
-
 fn sum_killed(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
-    let is_word =
-        |part: &Vec<u8>, word: &str| part.strip_prefix(b"+").is_some_and(|rest| rest.starts_with(word.as_bytes()));
-    if parts.iter().any(|part| is_word(part, KILLED)) {
+    let has = |value| parts.iter().any(|part| Values::of(part).next() == Some(value));
+    if has(Value::Ok) {
         reply.ok();
-    } else if parts.iter().any(|part| is_word(part, NOBODY)) {
+    } else if has(Value::Null) {
         reply.error("ERR No such client");
     } else {
-        reply.integer(parts.iter().map(|part| integer(part)).sum());
+        reply.integer(sum(parts));
     }
 }
 
@@ -212,14 +210,18 @@ mod tests {
 
     #[test]
     fn the_two_forms_reply_in_their_own_way() {
-        let summed = |parts: &[&str]| {
-            let parts: Vec<Vec<u8>> = parts.iter().map(|part| part.as_bytes().to_vec()).collect();
-            let mut out = Vec::new();
+        let summed = |parts: &[Value<'_>]| {
+            let part = |value: &Value<'_>| {
+                let mut part = Vec::new();
+                PartWriter::new(&mut part).value(*value);
+                part
+            };
+            let (parts, mut out) = (parts.iter().map(part).collect::<Vec<_>>(), Vec::new());
             sum_killed(&parts, &mut Reply::new(&mut out, Protocol::Resp2));
             String::from_utf8_lossy(&out).into_owned()
         };
-        assert_eq!(summed(&[":1\r\n", ":2\r\n"]), ":3\r\n");
-        assert_eq!(summed(&["+nobody\r\n", "+killed\r\n"]), "+OK\r\n");
-        assert_eq!(summed(&["+nobody\r\n", "+nobody\r\n"]), "-ERR No such client\r\n");
+        assert_eq!(summed(&[Value::Integer(1), Value::Integer(2)]), ":3\r\n");
+        assert_eq!(summed(&[Value::Null, Value::Ok]), "+OK\r\n");
+        assert_eq!(summed(&[Value::Null, Value::Null]), "-ERR No such client\r\n");
     }
 }
