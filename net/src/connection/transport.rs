@@ -7,8 +7,8 @@
 //!
 //! All bytes that are received pass [`Transport::open`], in their order, at one place (`turn_loop/net_events.rs`). All that
 //! are sent pass [`Transport::seal`], in their order and right before the net ring gets them, at one place
-//! ([`Output::send`](super::Output::send)). So a transport may answer bytes that no protocol has asked for, and number
-//! what it sends.
+//! ([`Output::send`](super::Output::send)). So a transport can hold received bytes until they are whole, seal records in the
+//! order in which they leave, and send bytes of its own between them, without a protocol's help.
 
 use crate::net_ring::SendBuffer;
 use crate::port::TransportKind;
