@@ -265,6 +265,7 @@ const HOUSES: &[House] = &[
             "sync",
             "wake",
             "paced",
+            "access",
             "net_ring",
             "gather",
             "unread",
@@ -289,6 +290,7 @@ const HOUSES: &[House] = &[
             "mesh",
             "turn_loop",
             "check",
+            "hash_password",
             "start",
         ],
         exceptions: &[

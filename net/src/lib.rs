@@ -17,8 +17,10 @@
 //! | [`resp`] | the Redis protocol on bytes |
 //! | [`command`] | the commands, a table of them |
 //! | [`value`], [`gather`] | the values of a reply, whatever its protocol; one reply made of several cores' parts |
+//! | [`access`] | who may do what: users, their passwords and permissions |
 //! | [`groups`] | the consumer groups that a core keeps, and those on disk |
 //! | [`check`] | `keytide check`: examines a directory without serving it |
+//! | [`hash_password`] | `keytide hash-password`: the hash of a password |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`delivery`] | messages of subscriptions, put into the output of their subscribers |
 //! | [`rate`] | commands per second |
@@ -30,6 +32,7 @@
 //! | `paced` | log lines that clients can cause |
 //! | [`limits`] | every bound that is no flag |
 
+pub mod access;
 pub mod accounts;
 pub mod check;
 pub mod command;
@@ -39,6 +42,7 @@ pub mod delivery;
 mod descriptors;
 pub mod gather;
 pub mod groups;
+pub mod hash_password;
 mod heap;
 pub mod limits;
 pub mod memory;

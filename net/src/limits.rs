@@ -312,3 +312,21 @@ pub const LOGIN_GRACE: Duration = Duration::from_secs(1);
 /// How many bytes a client without the password may send that are no whole command yet, and may leave unread: far more
 /// than a login takes.
 pub const UNAUTHENTICATED_BYTES_MAX: usize = 32 << 10;
+
+/// How many commands and subcommands rules of users can tell apart.
+pub const COMMANDS_MAX: usize = 1024;
+
+/// How many bits a password of ACL GENPASS may have, as in Redis.
+pub const GENPASS_BITS_MAX: usize = 4096;
+
+/// How many entries ACL LOG keeps, `--acllog-max-len`.
+pub const ACLLOG_MAX_LEN_DEFAULT: u64 = 128;
+
+/// How many bytes of a key, a channel or a name an entry of ACL LOG keeps.
+pub const DENIAL_OBJECT_BYTES_MAX: usize = 512;
+
+/// Equal denials within so many milliseconds are one entry of ACL LOG, as in Redis.
+pub const DENIALS_GROUPED_MS: u64 = 60_000;
+
+/// Among so many of the newest entries of ACL LOG an equal one is looked for, as in Redis.
+pub const DENIALS_LOOKED_AT: usize = 10;

@@ -1,7 +1,7 @@
 //! The `keytide` binary: arguments, logging, and the server.
 
 use keytide_net::config::{BinaryCommand, Config, ConfigError, Flags};
-use keytide_net::{check, start};
+use keytide_net::{check, hash_password, start};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -20,8 +20,17 @@ fn main() -> ExitCode {
         Err(ConfigError::Usage(usage)) => usage.exit(),
         Err(error) => return fail(&error, MISUSED),
     };
-    if let Some(BinaryCommand::Check { dir, repair }) = flags.command.take() {
-        return ExitCode::from(check::run(&dir, repair, &mut std::io::stdout().lock()));
+    match flags.command.take() {
+        Some(BinaryCommand::Check { dir, repair }) => {
+            return ExitCode::from(check::run(&dir, repair, &mut std::io::stdout().lock()));
+        }
+        Some(BinaryCommand::HashPassword) => {
+            return match hash_password::run(&mut std::io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, FAILED),
+            };
+        }
+        None => {}
     }
     let config = match flags.decide() {
         Ok(config) => config,

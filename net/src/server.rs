@@ -1,11 +1,11 @@
 //! What all cores share: the configuration, the order of events, the rings, and a few counters. Everything here is
 //! either never changed after the start or an atomic that is documented beside it.
 
+use crate::access::Users;
 use crate::accounts::Accounts;
 use crate::command::statistics::{CommandStatistics, Totals};
 use crate::config::Config;
 use crate::descriptors::Descriptors;
-use crate::heap;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
 use crate::port::Port;
@@ -31,6 +31,8 @@ use std::time::Duration;
 pub struct Server {
     /// What was configured.
     pub config: Config,
+    /// Who may do what.
+    pub users: Users,
     /// Memory that clients have the server keep.
     pub accounts: Accounts,
     /// The order of all events.
@@ -187,7 +189,7 @@ stats! {
 
 impl Server {
     /// A server about to start.
-    pub fn new(config: Config, kept: Kept, ports: Vec<Port>) -> Server {
+    pub fn new(config: Config, users: Users, kept: Kept, ports: Vec<Port>) -> Server {
         let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
         Server {
             maxclients: AtomicU64::new(config.maxclients),
@@ -197,6 +199,7 @@ impl Server {
             commands_base: Mutex::default(),
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
+            users,
             accounts: Accounts::new(&config.memory),
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
             config,
@@ -237,16 +240,6 @@ impl Server {
     /// Whether changes are recorded.
     pub fn is_recording(&self) -> bool {
         !self.histories.is_empty()
-    }
-
-    /// Has the allocator give memory back to the system that this thread has freed, or the thread that makes regexes and
-    /// frees them.
-    pub fn give_memory_back(&self) {
-        heap::give_back();
-        if let Some(builder) = &self.builder {
-            // If that thread has ended, the allocator has its memory already.
-            let _ = builder.run(heap::give_back);
-        }
     }
 
     /// Counts a client in and numbers it, unless there are as many as may be.
@@ -449,6 +442,7 @@ impl Server {
 
     /// Lets the counters begin at 0 again.
     pub fn reset_stats(&self) {
+        self.users.denials.reset_counts();
         // Relaxed: as above.
         self.longest_turn_us.store(0, Ordering::Relaxed);
         for (stat, _) in STATS {

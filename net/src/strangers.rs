@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn session(client: u64) -> Session {
-        Session::new(client, false, (None, None), 0)
+        Session::for_tests(client, false)
     }
 
     #[test]

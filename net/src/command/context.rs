@@ -4,11 +4,11 @@ use crate::connection::{Connection, Connections, ProtocolState, RespSession};
 use crate::delivery::Recipients;
 use crate::groups::Groups;
 use crate::server::Server;
-use crate::session::Session;
+use crate::session::{Closing, Rights, Session};
 use keytide_engine::filter::{FilterError, Pattern};
 use keytide_engine::history::History;
 use keytide_engine::interest::Interest;
-use keytide_engine::position::Position;
+use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shards::Shards;
 use keytide_engine::subscription::{ClientId, Hub};
 use std::sync::Arc;
@@ -54,6 +54,28 @@ impl RespClient<'_> {
     /// The same client, for a shorter lifetime.
     pub fn reborrow(&mut self) -> RespClient<'_> {
         RespClient { session: self.session, resp: self.resp }
+    }
+}
+
+impl Server {
+    /// Has all cores look at the rights of their clients, after users were changed.
+    pub fn note_users_changed(&self) {
+        (0..self.shards()).for_each(|core| self.wake(ShardId(core)));
+    }
+}
+
+impl SessionContext<'_> {
+    /// Has all cores look at their clients' rights after a change of users, and this session at its own; logs the change.
+    /// `user` is empty where all users were changed.
+    pub fn note_user_change(&mut self, change: &'static str, user: &[u8]) {
+        let (user, by) = (user.escape_ascii(), self.session.user().name().escape_ascii());
+        tracing::info!(change, %user, %by, client = self.session.client, "users changed");
+        self.server.note_users_changed();
+        let (users, version) = self.server.users.table();
+        if self.session.refresh(&users, version) == Rights::Gone && self.session.closing == Closing::No {
+            // It still gets its reply.
+            self.session.closing = Closing::AfterReplies;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! HELP of every command with subcommands, generated from the table.
 
 use super::table::TABLE;
-use super::{Command, Flag, Keys, Run, SessionContext};
+use super::{Access, Command, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply};
 
 /// The HELP subcommand of a container; `name` as in `client|help`.
@@ -9,8 +9,9 @@ pub const fn help(name: &'static str, group: &'static str) -> Command {
     Command {
         name,
         arity: 2,
-        flags: &[Flag::NoAuth],
+        flags: &[],
         keys: Keys::None,
+        access: Access::NONE,
         summary: "Lists the subcommands.",
         group,
         run: Run::Session(list),

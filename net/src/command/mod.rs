@@ -1,12 +1,15 @@
 //! The commands. Each is one [`Command`]: name, arity, flags, keys, summary and function, all in one place;
 //! [`table::TABLE`] collects them from the families' lists. No code outside a command's own file knows its name.
 
+pub mod access;
+pub mod acl;
 pub mod cdc;
 pub mod connection;
 mod context;
 pub mod generic;
 pub mod hash;
 mod help;
+pub mod keys;
 pub mod list;
 pub mod options;
 mod refusal;
@@ -18,10 +21,12 @@ pub mod table;
 pub mod transaction;
 mod walk;
 
+pub use access::{Access, StreamsRead};
 pub use context::{
     CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, RespClient, SessionContext,
     SubscriptionContext, WaitFor,
 };
+pub use keys::{KeyUse, Keys, Places};
 pub use refusal::{Answer, refusal_text, refuse};
 
 use crate::gather::Merge;
@@ -41,6 +46,8 @@ pub struct Command {
     pub flags: &'static [Flag],
     /// The positions of its keys.
     pub keys: Keys,
+    /// What a user needs to run it.
+    pub access: Access,
     /// A summary in one line, for `COMMAND DOCS`.
     pub summary: &'static str,
     /// The family, for `COMMAND DOCS`.
@@ -99,82 +106,6 @@ impl Flag {
             Flag::WhileSubscribed => "while_subscribed",
             Flag::MovableKeys => "movablekeys",
         }
-    }
-}
-
-/// The positions of a command's keys among its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// It has none.
-    None,
-    /// Arguments `first` to `last` (negative: from the end), every `step`-th.
-    At {
-        /// The first key's argument.
-        first: usize,
-        /// The last key's; -1 is the last argument.
-        last: isize,
-        /// The distance from one key to the next.
-        step: usize,
-    },
-    /// Argument `at` is the number of keys, which follow it.
-    Counted {
-        /// The argument with the number.
-        at: usize,
-    },
-}
-
-impl Keys {
-    /// One key, the first argument.
-    pub const ONE: Keys = Keys::At { first: 1, last: 1, step: 1 };
-    /// Two keys, the first two arguments.
-    pub const TWO: Keys = Keys::At { first: 1, last: 2, step: 1 };
-    /// Every argument is a key.
-    pub const ALL: Keys = Keys::At { first: 1, last: -1, step: 1 };
-    /// Every other argument is a key.
-    pub const PAIRS: Keys = Keys::At { first: 1, last: -1, step: 2 };
-
-    /// The indexes of the keys in a command of `args`.
-    #[inline]
-    pub fn places(self, args: Args<'_>) -> Places {
-        let count = args.len();
-        let (first, end, step) = match self {
-            Keys::None => (0, 0, 1),
-            Keys::At { first, last, step } => {
-                let last = if last < 0 { count as isize + last } else { last };
-                (first, (last + 1).clamp(0, count as isize) as usize, step)
-            }
-            Keys::Counted { at } => {
-                let number = args.try_get(at).and_then(keytide_engine::number::parse_u64).unwrap_or(0);
-                (at + 1, (at + 1).saturating_add(number as usize).min(count), 1)
-            }
-        };
-        Places { at: first, end, step }
-    }
-
-    /// The keys of a command.
-    #[inline]
-    pub fn of(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
-        self.places(args).map(move |place| args.get(place))
-    }
-}
-
-/// The indexes of keys among the arguments. The standard library's stepping range divides to know its length, which
-/// costs more than the one step that nearly all commands take.
-#[derive(Clone, Debug)]
-pub struct Places {
-    at: usize,
-    end: usize,
-    step: usize,
-}
-
-impl Iterator for Places {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        let place = (self.at < self.end).then_some(self.at)?;
-        self.at += self.step;
-        Some(place)
     }
 }
 

@@ -1,6 +1,6 @@
 //! All commands by name.
 
-use super::{Command, Flag, Run, cdc, connection, generic, hash, list, server, set, string, transaction};
+use super::{Command, Flag, Run, acl, cdc, connection, generic, hash, list, server, set, string, transaction};
 use crate::resp::{Args, error_text};
 use std::sync::LazyLock;
 
@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 const FAMILIES: &[&[&Command]] = &[
     connection::COMMANDS,
     server::COMMANDS,
+    acl::COMMANDS,
     string::COMMANDS,
     generic::COMMANDS,
     hash::COMMANDS,
@@ -185,6 +186,11 @@ impl Table {
             Run::Container(_) => self.position(self.all[index].name, args.try_get(1)?),
             _ => Some(CommandIndex(index as u16)),
         }
+    }
+
+    /// All commands and subcommands, by index.
+    pub fn all(&self) -> &[&'static Command] {
+        &self.all
     }
 
     /// The number of commands and subcommands.

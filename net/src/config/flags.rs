@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::durability::DurabilityFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
+use super::users::UserFlags;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -86,7 +87,7 @@ pub struct Flags {
     /// share cores]
     #[arg(long, env = "KEYTIDE_SPIN_US", value_name = "US")]
     pub(super) spin_us: Option<String>,
-    /// Password that clients must give with AUTH
+    /// Password of the default user, whom everything is permitted to
     #[arg(long, env = "KEYTIDE_REQUIREPASS", value_name = "PASSWORD", hide_env_values = true)]
     pub(super) requirepass: Option<String>,
     /// Serve other machines without a password
@@ -101,6 +102,9 @@ pub struct Flags {
     #[command(flatten)]
     #[serde(flatten)]
     pub(super) memory: MemoryFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) users: UserFlags,
     #[command(flatten)]
     #[serde(flatten)]
     planned: Planned,
@@ -125,6 +129,8 @@ pub enum BinaryCommand {
         #[arg(long)]
         repair: bool,
     },
+    /// Print the rule for a password, read from standard input: its hash, for --user and the file of users
+    HashPassword,
 }
 
 /// Flags of the contract whose feature is not built yet. They are refused by name, so that no operator relies on a
@@ -136,10 +142,6 @@ struct Planned {
     maxmemory: Option<String>,
     #[arg(long, hide = true, env = "KEYTIDE_MAXMEMORY_POLICY")]
     maxmemory_policy: Option<String>,
-    #[arg(long, hide = true, env = "KEYTIDE_USER")]
-    user: Option<String>,
-    #[arg(long, hide = true, env = "KEYTIDE_ACL_FILE")]
-    acl_file: Option<String>,
     #[arg(long, hide = true, env = "KEYTIDE_TLS_PORT")]
     tls_port: Option<String>,
     #[arg(long, hide = true, env = "KEYTIDE_TLS_CERT_FILE")]
@@ -182,7 +184,8 @@ impl Flags {
         }
         self.durability.fill_from(file.durability);
         self.memory.fill_from(file.memory);
-        fill_planned!(maxmemory maxmemory_policy user acl_file);
+        self.users.fill_from(file.users);
+        fill_planned!(maxmemory maxmemory_policy);
         fill_planned!(tls_port tls_cert_file tls_key_file);
     }
 
@@ -192,8 +195,6 @@ impl Flags {
         let given = [
             ("maxmemory", &planned.maxmemory),
             ("maxmemory-policy", &planned.maxmemory_policy),
-            ("user", &planned.user),
-            ("acl-file", &planned.acl_file),
             ("tls-port", &planned.tls_port),
             ("tls-cert-file", &planned.tls_cert_file),
             ("tls-key-file", &planned.tls_key_file),

@@ -6,12 +6,14 @@ mod file;
 mod flags;
 mod memory;
 mod origin;
+mod users;
 mod values;
 
 pub use durability::Durability;
 pub use flags::{BinaryCommand, Flags};
 pub use memory::MemoryLimits;
 pub use origin::Origin;
+pub use users::UserSources;
 
 use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
@@ -64,6 +66,10 @@ pub struct Config {
     pub output_stall_seconds: u64,
     /// When an idle core sleeps.
     pub spin: Spin,
+    /// Where users come from.
+    pub users: UserSources,
+    /// Whether other machines may be served without a password.
+    pub insecure: bool,
     /// The password, if one is required.
     pub requirepass: Option<String>,
     /// The log level or filter.
@@ -130,7 +136,7 @@ pub enum ConfigError {
     },
     /// Other machines could write without a password.
     #[error(
-        "{} serves other machines without a password: give --requirepass, or --insecure if that is meant",
+        "{} serves other machines without a password: give --requirepass or --user, or --insecure if that is meant",
         .origin.setting("bind", Some(.bind))
     )]
     Unprotected {
@@ -191,9 +197,10 @@ impl Flags {
         self.check_planned()?;
         // An empty password means none, as in Redis.
         self.requirepass = self.requirepass.filter(|password| !password.is_empty());
+        let (users, insecure) = (self.users.decide()?, self.insecure == Some(true));
         let given = self.bind.unwrap_or_else(|| "127.0.0.1".to_owned());
         let bind = address(&given)?;
-        if !bind.is_loopback() && self.requirepass.is_none() && self.insecure != Some(true) {
+        if !bind.is_loopback() && self.requirepass.is_none() && !users.has_users() && !insecure {
             return Err(ConfigError::Unprotected { bind: given, origin: Origin::default() });
         }
         if let Some(port) = self.grpc_port.filter(|port| *port != 0) {
@@ -251,6 +258,8 @@ impl Flags {
             )?,
             output_stall_seconds: self.output_stall_seconds.unwrap_or(OUTPUT_STALL_SECONDS_DEFAULT),
             spin: spin(self.spin_us.as_deref(), shares_cores)?,
+            users,
+            insecure,
             requirepass: self.requirepass,
             log_level: log_level(self.log_level.as_deref().unwrap_or("warn"))?,
         })

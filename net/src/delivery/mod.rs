@@ -201,7 +201,7 @@ mod tests {
     use keytide_engine::subscription::Reason;
 
     fn connection(id: u64) -> Connection {
-        let session = Session::new(id, true, (None, None), 0);
+        let session = Session::for_tests(id, true);
         let address = ([127, 0, 0, 1], 6379).into();
         let port = Port { address, transport: TransportKind::Plain, protocol: ProtocolKind::Resp };
         Connection::new(ConnectionId::from_u64(id), session, &port, Account::default().share())

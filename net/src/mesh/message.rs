@@ -1,5 +1,6 @@
 //! Messages between cores: one batch per turn and pair of cores, its messages with their bytes in one arena.
 
+use crate::access::User;
 use crate::command::table::CommandIndex;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
@@ -10,6 +11,7 @@ use keytide_engine::fanout::{Ask, Fanned};
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::LentShard;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The destination of a reply on the core that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,8 @@ pub enum Message {
     Return(LentShard),
     /// A connection's client has gone; its commands that wait here reply at once.
     Gone(ConnectionId),
+    /// A connection's user was changed to this one; its commands that wait here end if that may not run them.
+    Rights(ConnectionId, Arc<User>),
     /// A connection is closed: of its commands here only those that may change something still run.
     Closed(ConnectionId),
     /// A client has room again for this many bytes of counted replies.

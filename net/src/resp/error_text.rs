@@ -77,6 +77,12 @@ texts! {
     NO_AUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
     /// No such user, another password, or a user that is off.
     WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    /// The user may not use one of the command's keys.
+    NO_PERMISSION_KEY = "NOPERM this user has no permissions to access one of the keys used as arguments";
+    /// The user may not read all keys, and the command reads all streams.
+    NO_PERMISSION_ALL_KEYS = "NOPERM this user has no permissions to read all keys, as this command does with these arguments";
+    /// The user may not use one of the command's channels.
+    NO_PERMISSION_CHANNEL = "NOPERM this user has no permissions to access one of the channels used as arguments";
     /// AUTH with a password alone if none is set.
     AUTH_NO_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
     /// HELLO of a version other than 2 and 3.
@@ -113,6 +119,24 @@ pub fn wrong_arguments(command: &str) -> String {
 pub fn exec_abort(reason: &[u8]) -> Vec<u8> {
     let reason = reason.strip_prefix(b"ERR ").unwrap_or(reason);
     [b"EXECABORT Transaction discarded because of: ", reason].concat()
+}
+
+/// The user may not run the command. `command` in lower case, a subcommand as `config|get`.
+pub fn no_permission_to_run(command: &str) -> String {
+    format!("NOPERM this user has no permissions to run the '{command}' command")
+}
+
+/// The user may not run a command of the transaction any more, for this reason.
+pub fn no_permission_at_exec(reason: &str) -> String {
+    format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command \
+         is no longer allowed for the following reason: {reason}"
+    )
+}
+
+/// A command that waits is ended, because its user was changed; the text of the error for the command.
+pub fn access_revoked(text: &str) -> String {
+    format!("NOPERM access-revoked: {}", text.strip_prefix("NOPERM ").unwrap_or(text))
 }
 
 /// The time to live is 0, negative or too large. `command` in lower case.

@@ -1,12 +1,13 @@
 //! Why a server does not serve, each with its remedy.
 
+use super::users::UsersError;
 use crate::descriptors::TooFew;
 use crate::groups::store::GroupStoreError;
 use crate::memory::MemoryLimit;
 use crate::turn_loop::CoreError;
 use keytide_engine::store::StoreError;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 
 /// Why the server does not serve.
@@ -46,6 +47,18 @@ pub enum StartError {
     /// The system does not say how much memory is in use, or has no thread for looking at it.
     #[error("memory in use: {0}")]
     Watch(io::Error),
+    /// Users, or their rules.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// Other machines could write without a password, whatever users there are.
+    #[error(
+        "--bind {bind} serves other machines, and the default user needs no password: give it one (--requirepass, or its \
+         rules), turn it off, or give --insecure if that is meant"
+    )]
+    Unprotected {
+        /// The address.
+        bind: IpAddr,
+    },
     /// There are too few descriptors.
     #[error(transparent)]
     Descriptors(#[from] TooFew),

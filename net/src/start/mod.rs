@@ -3,12 +3,15 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`error`] | why a server does not serve |
+//! | `users` | the users that there are at first |
 //! | `open_state` | where the state is loaded from: nowhere, or the directory of `--dir` |
 
 pub mod error;
 mod open_state;
+mod users;
 
 pub use error::StartError;
+pub use users::UsersError;
 
 use crate::config::Config;
 use crate::descriptors::{Descriptors, TooFew, Wanted};
@@ -46,8 +49,9 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     if let Err(error) = heap::populate(config.heap_bytes) {
         tracing::warn!(%error, bytes = config.heap_bytes, "the heap is not prefaulted: turns wait for its first pages");
     }
+    let users = users::load(&config)?;
     let OpenState { kept, shards, groups, store } = open_state::open(&config)?;
-    let server = Arc::new(Server::new(config, kept, vec![port]).with_descriptors(descriptors));
+    let server = Arc::new(Server::new(config, users, kept, vec![port]).with_descriptors(descriptors));
     let watcher = Watcher::start(server.memory.clone()).map_err(StartError::Watch)?;
     heed_signals(signals, server.clone()).map_err(StartError::Signals)?;
     turn_loop::run(&server, shards, groups, listeners, || {

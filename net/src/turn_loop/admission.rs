@@ -16,7 +16,8 @@ impl Core {
     pub(super) fn accept(&mut self, ops: &mut NetOps, id: ConnectionId, listener: usize) {
         self.figures.accepted += 1;
         let port = self.server.ports[listener];
-        let authenticated = self.server.config.requirepass.is_none();
+        let (users, version) = self.server.users.table();
+        let authenticated = users.default_user().is_open();
         let now = if authenticated { None } else { Some(Instant::now()) };
         let Some(number) = self.server.admit_client() else {
             self.refuse(ops, id, port.protocol);
@@ -36,7 +37,7 @@ impl Core {
             return self.refuse(ops, id, port.protocol);
         }
         let addresses = (ops.peer(id).ok(), ops.local(id).ok());
-        let mut session = Session::new(number, authenticated, addresses, self.steady_ms);
+        let mut session = Session::new(number, (&users, version), addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
         if let Some(now) = now {
             self.strangers.add(id, &mut session, now);

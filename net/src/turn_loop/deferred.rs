@@ -7,6 +7,8 @@
 use super::Core;
 use super::subscriptions::Live;
 use super::waits::{CommandId, Waits, Watcher};
+use crate::access::User;
+use crate::command::access::check;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext, WaitFor};
 use crate::limits::DEFERRED_TURN_NS;
@@ -31,6 +33,8 @@ struct Deferred {
     wait: Option<(WaitFor, Option<u64>)>,
     /// The group for whose waiting commands it runs: if it gets something, the next one runs.
     looks_for: Option<u64>,
+    /// The error that it ends with, because its user may not run it any more.
+    revoked: Option<String>,
     state: DeferredState,
 }
 
@@ -104,8 +108,8 @@ impl Core {
         args: OwnedArgs,
     ) {
         let state = DeferredState::default();
-        let (after, wait, looks_for) = (None, None, None);
-        self.deferred.add(Deferred { from, command, protocol, to, args, after, wait, looks_for, state });
+        let (after, wait, looks_for, revoked) = (None, None, None, None);
+        self.deferred.add(Deferred { from, command, protocol, to, args, after, wait, looks_for, revoked, state });
     }
 
     /// Runs those that are ready. Returns whether there is more to do at once.
@@ -185,6 +189,10 @@ impl Core {
         let Live { hub, delivery, .. } = live;
         let (now_ms, steady_ms) = (*now_ms, *steady_ms);
         let mut reply = Reply::new(out, deferred.protocol);
+        if let Some(text) = deferred.revoked.take() {
+            reply.error(text);
+            return Progress::Done;
+        }
         let changes_groups = deferred.changes_groups();
         let (args, state) = (deferred.args.as_args(), &mut deferred.state);
         state.steady_ms = steady_ms;
@@ -305,11 +313,24 @@ impl Core {
         self.tell_all(|| Message::Closed(connection));
     }
 
-    fn tell_all(&mut self, message: impl Fn() -> Message) {
+    pub(super) fn tell_all(&mut self, message: impl Fn() -> Message) {
         for core in (0..self.server.shards()).map(ShardId) {
             if core != self.id {
                 self.lanes.to(core).push(message());
             }
+        }
+    }
+
+    /// Ends what waits here for a connection of a core if its user, which was changed, may not run it any more.
+    pub(super) fn recheck_wait(&mut self, from: ShardId, connection: ConnectionId, user: &User) {
+        let Some(&id) = self.deferred.of_connection.get(&(from, connection)) else { return };
+        if let Some(deferred) = self.deferred.commands.get_mut(&id)
+            && let Err(refused) = check(user, deferred.command, deferred.args.as_args())
+        {
+            deferred.revoked = Some(refused.text_of_revoked());
+        }
+        if self.deferred.commands.get(&id).is_some_and(|deferred| deferred.revoked.is_some()) {
+            self.deferred.wake(id);
         }
     }
 

@@ -112,6 +112,11 @@ impl Core {
                     self.end_waits(from, connection);
                     waiting[Weight::Heavy as usize].push_back(message);
                 }
+                // As for a client that is gone: a command that waits here may be one that waits for an event then.
+                Message::Rights(connection, user) => {
+                    self.recheck_wait(from, connection, &user);
+                    waiting[Weight::Heavy as usize].push_back(Message::Rights(connection, user));
+                }
                 Message::Closed(connection) => {
                     self.end_connection(from, connection);
                     self.lanes.inbound[lane].closed.insert(connection);
@@ -235,6 +240,7 @@ impl Core {
             | Message::Lent(_)
             | Message::Return(_)
             | Message::Gone(_)
+            | Message::Rights(..)
             | Message::Closed(_)
             | Message::Acknowledged { .. }
             | Message::Ask(_)
@@ -267,6 +273,7 @@ impl Core {
             Message::Lent(shard) => self.take_lent(shard.0),
             Message::Return(shard) => self.take_back(shard.0),
             Message::Gone(connection) => self.end_waits(from, connection),
+            Message::Rights(connection, user) => self.recheck_wait(from, connection, &user),
             Message::Closed(connection) => self.end_connection(from, connection),
             Message::Acknowledged { connection, bytes } => self.lanes.credit.acknowledge((from, connection), bytes),
             Message::Ask(ask) => self.live.fanout.ask(from, ask),

@@ -25,6 +25,7 @@ mod net_events;
 mod output;
 mod reclaim;
 mod resp;
+mod rights;
 mod room;
 mod run;
 mod runner;
@@ -106,6 +107,10 @@ pub struct Core {
     /// Clients that have not given the password.
     strangers: Strangers,
     rejection_told: Paced,
+    /// The version of the table of users that all clients were looked at by.
+    users_version: u64,
+    /// Clients that have logged in as others since.
+    renewed: Vec<ConnectionId>,
     /// The turn's time, Unix milliseconds.
     now_ms: u64,
     /// The same on the clock for durations.
@@ -170,6 +175,8 @@ impl Core {
             deferred: DeferredCommands::default(),
             strangers: Strangers::default(),
             rejection_told: Paced::default(),
+            users_version: server.users.version(),
+            renewed: Vec::new(),
             now_ms: 0,
             steady_ms: 0,
             figures: Figures::default(),
@@ -195,6 +202,7 @@ impl Core {
             net.poll_while(&mut |ops, event| self.on_event(ops, event), || started.elapsed() < TURN_EVENTS)? > 0;
         work |= self.take_messages();
         work |= self.run_left();
+        self.look_at_rights();
         self.end_slow_strangers(started);
         let mut again = self.expire();
         work |= self.commit();
@@ -291,6 +299,7 @@ impl Core {
     /// more before this core sleeps.
     fn is_idle(&self) -> bool {
         self.lanes.inbound.iter().all(Inbound::is_empty)
+            && self.server.users.version() == self.users_version
             && (!self.waits_for_publication() || self.history.frontier() == self.live.tried_frontier)
             && (self.shard.is_none() || self.snapshots.is_idle(&self.server))
             && !(self.server.is_stopping() && (self.stopping.at_ms.is_none() || self.server.all_are_through()))

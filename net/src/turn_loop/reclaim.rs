@@ -2,8 +2,22 @@
 //! used: an idle server would keep what its clients' output and subscriptions have taken.
 
 use crate::connection::{InputMemory, Pages};
+use crate::heap;
 use crate::limits::{INPUT_FREED_PER_TURN_BYTES, INPUT_MAPPED_BYTES};
+use crate::server::Server;
 use std::time::{Duration, Instant};
+
+impl Server {
+    /// Has the allocator give memory back to the system that this thread has freed, or the thread that makes regexes and
+    /// frees them.
+    pub fn give_memory_back(&self) {
+        heap::give_back();
+        if let Some(builder) = &self.builder {
+            // If that thread has ended, the allocator has its memory already.
+            let _ = builder.run(heap::give_back);
+        }
+    }
+}
 
 /// A core that has freed less large memory than this, in bytes, has nothing worth giving back.
 const FREED_BYTES_MIN: u64 = 1 << 20;

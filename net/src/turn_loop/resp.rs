@@ -74,6 +74,9 @@ impl Client<'_> {
 impl Core {
     /// Runs the whole commands at the beginning of `buffer`; answers how many bytes they were.
     pub(super) fn run_commands(&mut self, connection: &mut Connection, buffer: &[u8]) -> usize {
+        if connection.session.users_version != self.server.users.version() {
+            self.refresh_rights(&mut connection.session);
+        }
         let queued_bytes = connection.output.queued_or_sending_bytes();
         let Connection { id, session, protocol, replies, output, stall, weight, subscriber, .. } = connection;
         let ProtocolState::Resp(RespState { parser, session: resp }) = protocol;
@@ -152,6 +155,9 @@ impl Core {
         self.budget.spend(client.held_bytes().saturating_sub(client.counted_bytes));
         if client.session.authenticated == client.session.stranger_since.is_some() {
             self.note_authentication(client.id, client.session);
+        }
+        if client.session.has_new_rights {
+            self.renewed.push(client.id);
         }
         if client.session.stranger_since.is_some() {
             self.ends_for_bytes(client.session, client.held_bytes());
@@ -241,8 +247,7 @@ impl Core {
             }
         };
         let command = TABLE.get(index);
-        if !client.session.authenticated && !command.is(Flag::NoAuth) {
-            self.reject(client, args, error_text::NO_AUTH.as_bytes());
+        if !client.session.is_unlimited && self.refuse_access(client, (index, command), args) {
             return true;
         }
         if client.resp.is_only_subscriber(client.session) && !command.is(Flag::WhileSubscribed) {

@@ -2,6 +2,7 @@
 //! for it here or on another core, alone, over several shards, or in a transaction.
 
 use super::room::{are_refused, is_refused};
+use crate::command::access::{check, note_denied};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::Transaction;
 use crate::command::{Command, KeysContext, RespClient, Run, RunPart, SessionContext};
@@ -78,6 +79,15 @@ impl Runner<'_> {
             // HELLO among the commands changes the protocol of those behind it.
             let protocol = client.as_ref().map_or(reply.protocol(), |client| client.resp.version);
             let mut reply = reply.for_protocol(protocol);
+            if let Some(RespClient { session, resp }) = client.as_ref().filter(|client| !client.session.is_unlimited)
+                && let Err(refused) = check(session.user(), index, args)
+            {
+                note_denied(self.server, (session, resp), &refused, (true, self.now_ms));
+                let text = refused.text_at_exec();
+                self.server.statistics(self.core).reject(Some(index), text.as_bytes());
+                reply.error(text);
+                continue;
+            }
             self.server.statistics(self.core).call(index);
             self.run_within(&mut context, client.as_mut().map(RespClient::reborrow), index, args, &mut reply);
             if reply.len() - start > bytes_max {

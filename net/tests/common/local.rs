@@ -8,6 +8,8 @@ use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::{LentShard, Shard};
+use keytide_net::access::Users;
+use keytide_net::command::access::CATALOGUE;
 use keytide_net::config::Flags;
 use keytide_net::groups::store::{self as group_store, GroupStoreOptions};
 use keytide_net::port::{Port, ProtocolKind, TransportKind};
@@ -63,7 +65,7 @@ impl Local {
             history_id: "history".into(),
         };
         let port = Port { address, transport: TransportKind::Plain, protocol: ProtocolKind::Resp };
-        let server = Arc::new(Server::new(config, kept, vec![port]));
+        let server = Arc::new(Server::new(config, Users::new(&CATALOGUE, None, 128), kept, vec![port]));
         let (ready, is_ready) = channel();
         let thread = std::thread::spawn({
             let server = server.clone();

@@ -5,6 +5,7 @@
 
 pub mod local;
 pub mod page;
+pub mod redis;
 pub mod subscriber;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};

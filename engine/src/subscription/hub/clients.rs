@@ -6,6 +6,7 @@ use super::slab::Slot;
 use crate::account::OverLimit;
 use crate::fanout::Ask;
 use crate::history::History;
+use crate::interest::Interest;
 use crate::limits::SUBSCRIPTION_BYTES;
 use crate::subscription::{ClientId, Outlet, Push, Reason, Start, Subscribe};
 use thiserror::Error;
@@ -132,6 +133,16 @@ impl Hub {
             if let Some(index) = self.members.at(slot) {
                 self.remove(index);
                 self.may_remove -= 1;
+            }
+        }
+    }
+
+    /// Ends those subscriptions of a client that it may not have any more; it is told so.
+    pub fn revoke(&mut self, client: ClientId, may_have: impl Fn(&Interest) -> bool, outlet: &mut impl Outlet) {
+        let Some(owner) = self.clients.get(&client) else { return };
+        for (_, index) in owner.members.clone() {
+            if !may_have(&self.interests.row(self.members[index].interest).interest) {
+                self.drop_member(index, Reason::AccessRevoked, before(self.stands_at(index)), outlet);
             }
         }
     }

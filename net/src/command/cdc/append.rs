@@ -2,7 +2,7 @@
 
 use super::refusal::{CdcError, answer};
 use super::words::{Words, is, number};
-use crate::command::{Command, Flag, Keys, KeysContext, Progress, Run, Spread, refuse};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Progress, Run, Spread, refuse};
 use crate::resp::{Args, Reply};
 use keytide_engine::error::Refusal;
 use keytide_engine::event::{CustomType, CustomTypeError};
@@ -15,6 +15,7 @@ pub static APPEND: Command = Command {
     arity: -4,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
+    access: Access::INSERT,
     summary: "Appends an event to the stream of a key.",
     group: "cdc",
     run: Run::Keys { run, spread: Spread::Hold },

@@ -2,7 +2,8 @@
 
 use super::refusal::answer;
 use super::words::{number, positive};
-use crate::command::{Command, Flag, Keys, Progress, Run, SubscriptionContext};
+use crate::access::Category;
+use crate::command::{Access, Command, Flag, Keys, Progress, Run, SubscriptionContext};
 use crate::resp::{Args, Reply};
 
 pub static CREDIT: Command = Command {
@@ -10,6 +11,8 @@ pub static CREDIT: Command = Command {
     arity: 3,
     flags: &[Flag::Fast, Flag::NoMulti, Flag::WhileSubscribed],
     keys: Keys::None,
+    // For whoever may subscribe.
+    access: Access::NONE.in_categories(&[Category::Read]),
     summary: "Acknowledges events of a subscription with a window.",
     group: "cdc",
     run: Run::Subscription(run),

@@ -1,10 +1,11 @@
 //! CDC.GROUP and its subcommands that change a group.
 
 use super::refusal::{CdcError, answer};
+use super::streams::streams_of_pattern;
 use super::words::{Words, cursor, is, positions, positive};
 use super::{group_list, group_read};
 use crate::command::help::help;
-use crate::command::{Command, Flag, GroupContext, Keys, Progress, Run};
+use crate::command::{Access, Command, Flag, GroupContext, Keys, Progress, Run};
 use crate::groups::Groups;
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::group::{GROUP_PENDING_MAX, Group, GroupOptions};
@@ -16,6 +17,7 @@ pub static GROUP: Command = Command {
     arity: -2,
     flags: &[],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "A container for commands on consumer groups.",
     group: "cdc",
     run: Run::Container(&[
@@ -41,7 +43,12 @@ pub(super) const fn group_command(
     summary: &'static str,
     run: fn(&mut GroupContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress,
 ) -> Command {
-    Command { name, arity, flags, keys: Keys::None, summary, group: "cdc", run: Run::Group { run, names } }
+    let access = match names.0 {
+        1 => Access::streams(|args| streams_of_pattern(args, 1)),
+        2 => Access::streams(|args| streams_of_pattern(args, 2)),
+        _ => panic!("a group's pattern is the first or the second argument"),
+    };
+    Command { name, arity, flags, keys: Keys::None, access, summary, group: "cdc", run: Run::Group { run, names } }
 }
 
 /// The group that the arguments name, or the error if it does not exist.

@@ -2,7 +2,7 @@
 
 use super::group::{find, group_command};
 use super::refusal::answer;
-use crate::command::{Command, CoreContext, Flag, Keys, Progress, Run};
+use crate::command::{Access, Command, CoreContext, Flag, Keys, Progress, Run};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
 use crate::value::{PartWriter, ValueWriter};
@@ -69,6 +69,7 @@ pub static LIST: Command = Command {
     arity: 2,
     flags: READONLY,
     keys: Keys::None,
+    access: Access::ALL_STREAMS,
     summary: "Lists the consumer groups.",
     group: "cdc",
     run: Run::EachCore { run: list, merge: Merge::Concat },

@@ -1,7 +1,7 @@
 //! CDC.INFO: the extent of the history, over all shards and in each shard's ring.
 
 use super::refusal::answer;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::resp::{Args, Reply};
 
 pub static INFO: Command = Command {
@@ -9,6 +9,7 @@ pub static INFO: Command = Command {
     arity: 1,
     flags: &[Flag::Readonly, Flag::NoMulti],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Returns the extent of the recorded history.",
     group: "cdc",
     run: Run::History(run),

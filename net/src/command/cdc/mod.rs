@@ -11,6 +11,7 @@
 //! | `group_list` | CDC.GROUP INFO, LIST, PARKED; CDC.PENDING |
 //! | `ack` | CDC.ACK, CDC.NACK |
 //! | `subscribe`, `unsubscribe`, `credit` | CDC.SUBSCRIBE, CDC.UNSUBSCRIBE, CDC.CREDIT |
+//! | `streams` | the streams that arguments name, for the rights of users |
 //! | `row` | the encoding of an event |
 //! | `filter_options` | the filter's options |
 //! | `words` | numbers, cursors and options among the arguments |
@@ -28,11 +29,13 @@ mod poll;
 mod read;
 mod refusal;
 mod row;
+mod streams;
 mod subscribe;
 mod unsubscribe;
 mod words;
 
 use super::Command;
+pub use subscribe::may_subscribe;
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[

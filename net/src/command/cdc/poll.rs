@@ -4,7 +4,7 @@ use super::REPLY_BYTES_MAX;
 use super::refusal::{CdcError, answer};
 use super::row::{Columns, Rows};
 use super::words::{count, cursor};
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::resp::{Args, Reply};
 use keytide_engine::filter::Filter;
 use keytide_engine::history::Request;
@@ -14,6 +14,7 @@ pub static CDCPOLL: Command = Command {
     arity: 3,
     flags: &[Flag::Readonly, Flag::NoMulti],
     keys: Keys::None,
+    access: Access::ALL_STREAMS,
     summary: "Returns the recorded events from a position on.",
     group: "cdc",
     run: Run::History(run),

@@ -5,7 +5,7 @@ use super::filter_options::FilterOptions;
 use super::refusal::{CdcError, answer};
 use super::row::{Columns, Rows};
 use super::words::{Words, count, cursor, is, positive};
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
+use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
 use crate::resp::{Args, Reply};
 use keytide_engine::history::{Page, Request};
 use keytide_engine::interest::{Interest, Source};
@@ -19,6 +19,7 @@ pub static READ: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly, Flag::Blocking, Flag::NoMulti],
     keys: Keys::None,
+    access: Access::ALL_STREAMS,
     summary: "Returns the recorded events from a position on that pass a filter, or waits for some.",
     group: "cdc",
     run: Run::History(run),

@@ -2,10 +2,13 @@
 
 use super::filter_options::FilterOptions;
 use super::refusal::{CdcError, answer};
+use super::streams::{is_for_admins, streams_of_name};
 use super::words::{Words, is};
-use crate::command::{Command, Flag, Keys, Progress, Run, SubscriptionContext};
+use crate::access::{Need, Object, User};
+use crate::command::table::TABLE;
+use crate::command::{Access, Command, Flag, Keys, Progress, Run, StreamsRead, SubscriptionContext};
 use crate::resp::{Args, Reply};
-use keytide_engine::filter::Filter;
+use keytide_engine::filter::{Filter, Pattern};
 use keytide_engine::interest::{Interest, Source, SourceError};
 use keytide_engine::limits::CHECKPOINT_EVENTS;
 use keytide_engine::number::parse_u64;
@@ -16,10 +19,29 @@ pub static SUBSCRIBE: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly, Flag::NoMulti, Flag::WhileSubscribed],
     keys: Keys::None,
+    access: Access::streams(streams),
     summary: "Pushes the events of a stream, or of all streams, from a position on, then live.",
     group: "cdc",
     run: Run::Subscription(run),
 };
+
+/// A filter needs the right to read all streams, even on one stream.
+fn streams(args: Args<'_>) -> StreamsRead {
+    let is_filtered = options(args).is_ok_and(|options| options.filter.has_pattern());
+    if is_filtered { StreamsRead::All } else { streams_of_name(args, 1) }
+}
+
+/// Whether a user may have a subscription to this.
+pub fn may_subscribe(user: &User, interest: &Interest) -> bool {
+    let object = match &interest.source {
+        Source::Stream(name) if matches!(interest.filter.pattern(), Pattern::All) && !is_for_admins(name) => {
+            Object::Key(name, Need::READ)
+        }
+        _ => Object::AllKeys(Need::READ),
+    };
+    let Some(command) = TABLE.index_of(SUBSCRIBE.name.as_bytes()) else { return false };
+    user.check(command.place(), || None, || std::iter::once(object)).is_ok()
+}
 
 fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     answer(context.server, reply, |reply| {

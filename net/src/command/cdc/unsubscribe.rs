@@ -2,7 +2,8 @@
 
 use super::refusal::answer;
 use super::words::number;
-use crate::command::{Command, Flag, Keys, Progress, Run, SubscriptionContext};
+use crate::access::Category;
+use crate::command::{Access, Command, Flag, Keys, Progress, Run, SubscriptionContext};
 use crate::resp::{Args, Reply};
 
 pub static UNSUBSCRIBE: Command = Command {
@@ -10,6 +11,8 @@ pub static UNSUBSCRIBE: Command = Command {
     arity: 2,
     flags: &[Flag::NoMulti, Flag::WhileSubscribed],
     keys: Keys::None,
+    // For whoever may subscribe.
+    access: Access::NONE.in_categories(&[Category::Read]),
     summary: "Ends a subscription of the connection.",
     group: "cdc",
     run: Run::Subscription(run),

@@ -1,7 +1,9 @@
 //! AUTH and HELLO.
 
+use crate::access::DEFAULT_USER;
+use crate::command::access::note_failed_login;
 use crate::command::options::is;
-use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Protocol, Reply, error_text};
 use keytide_engine::number::parse_i64;
 
@@ -10,36 +12,38 @@ pub static AUTH: Command = Command {
     arity: -2,
     flags: &[Flag::Fast, Flag::NoAuth],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Authenticates the client.",
     group: "connection",
     run: Run::Session(auth),
 };
 
 fn auth(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let needs_no_password = || context.server.users.table().0.default_user().needs_no_password();
     let (user, password) = match args.len() {
-        2 if context.server.config.requirepass.is_none() => return reply.error(error_text::AUTH_NO_PASSWORD),
-        2 => (&b"default"[..], args.get(1)),
+        2 if needs_no_password() => return reply.error(error_text::AUTH_NO_PASSWORD),
+        2 => (DEFAULT_USER, args.get(1)),
         3 => (args.get(1), args.get(2)),
         _ => return reply.error(error_text::SYNTAX),
     };
-    match log_in(context, user, password) {
+    match log_in(context, args.get(0), user, password) {
         true => reply.ok(),
         false => reply.error(error_text::WRONG_PASS),
     }
 }
 
-/// Without a password every client is the default user, whatever it sends, as in Redis.
-fn log_in(context: &mut SessionContext<'_>, user: &[u8], password: &[u8]) -> bool {
-    let is_right = user == b"default"
-        && context.server.config.requirepass.as_deref().is_none_or(|right| is_equal(right.as_bytes(), password));
-    context.session.authenticated |= is_right;
-    is_right
-}
-
-/// Compares in constant time, so that the time does not reveal a common prefix.
-fn is_equal(right: &[u8], given: &[u8]) -> bool {
-    let differing = right.iter().zip(given).fold(0u8, |found, (a, b)| found | (a ^ b));
-    right.len() == given.len() && std::hint::black_box(differing) == 0
+/// Makes the client this user, if the password is right. `command` is what ACL LOG shows if it is not.
+fn log_in(context: &mut SessionContext<'_>, command: &[u8], user: &[u8], password: &[u8]) -> bool {
+    match context.server.users.authenticate(user, password) {
+        Some(user) => {
+            context.session.log_in(user);
+            true
+        }
+        None => {
+            note_failed_login(context, command, user);
+            false
+        }
+    }
 }
 
 pub static HELLO: Command = Command {
@@ -47,6 +51,7 @@ pub static HELLO: Command = Command {
     arity: -1,
     flags: &[Flag::Fast, Flag::NoAuth],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Selects the protocol version and describes the server.",
     group: "connection",
     run: Run::Session(hello),
@@ -67,7 +72,7 @@ fn hello(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     while let Some(option) = args.try_get(at) {
         match (args.try_get(at + 1), args.try_get(at + 2)) {
             (Some(user), Some(password)) if is(option, "auth") => {
-                if !log_in(context, user, password) {
+                if !log_in(context, args.get(0), user, password) {
                     return reply.error(error_text::WRONG_PASS);
                 }
                 at += 3;

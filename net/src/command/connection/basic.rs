@@ -1,6 +1,6 @@
 //! PING, ECHO, SELECT, QUIT, RESET.
 
-use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::connection::RespSession;
 use crate::resp::{Args, Reply, error_text};
 use crate::session::Closing;
@@ -11,6 +11,7 @@ pub static PING: Command = Command {
     arity: -1,
     flags: &[Flag::Fast, Flag::WhileSubscribed],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Returns PONG, or the argument.",
     group: "connection",
     run: Run::Session(ping),
@@ -35,6 +36,7 @@ pub static ECHO: Command = Command {
     arity: 2,
     flags: &[Flag::Fast],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Returns the argument.",
     group: "connection",
     run: Run::Session(|_, args, reply| reply.bulk(args.get(1))),
@@ -45,6 +47,7 @@ pub static SELECT: Command = Command {
     arity: 2,
     flags: &[Flag::Fast],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Selects the database; there is one, 0.",
     group: "connection",
     run: Run::Session(select),
@@ -63,6 +66,7 @@ pub static QUIT: Command = Command {
     arity: -1,
     flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate, Flag::WhileSubscribed],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Closes the connection.",
     group: "connection",
     run: Run::Session(quit),
@@ -78,13 +82,15 @@ pub static RESET: Command = Command {
     arity: 1,
     flags: &[Flag::Fast, Flag::NoAuth, Flag::Immediate, Flag::WhileSubscribed],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Resets the connection to its initial state.",
     group: "connection",
     run: Run::Session(reset),
 };
 
 fn reset(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
-    context.session.reset(context.server.config.requirepass.is_none());
+    let (users, version) = context.server.users.table();
+    context.session.reset(&users, version);
     *context.resp = RespSession::default();
     reply.simple("RESET");
 }

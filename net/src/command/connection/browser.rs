@@ -1,7 +1,7 @@
 //! POST and `Host:`: the lines of a browser that a web page directs at this port. The connection is closed before a
 //! line of the request's body is run as a command, as in Redis.
 
-use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply};
 use crate::session::Closing;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,7 @@ const fn browser(name: &'static str, summary: &'static str) -> Command {
         // Before AUTH and within MULTI too. A connection that only has subscriptions runs no line of a body anyway.
         flags: &[Flag::Readonly, Flag::NoAuth, Flag::Immediate],
         keys: Keys::None,
+        access: Access::NONE,
         summary,
         group: "server",
         run: Run::Session(disconnect),

@@ -6,6 +6,7 @@ mod browser;
 mod client;
 
 use super::Command;
+pub use client::client_info;
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[

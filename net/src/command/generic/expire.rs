@@ -1,7 +1,7 @@
 //! EXPIRE and its forms, TTL and its forms, PERSIST.
 
 use crate::command::options::{TimeForm, is};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shard::ExpireCondition;
@@ -12,6 +12,7 @@ const fn expiring(name: &'static str, summary: &'static str, run: RunKeys) -> Co
         arity: -3,
         flags: &[Flag::Write, Flag::Fast],
         keys: Keys::ONE,
+        access: Access::UPDATE,
         summary,
         group: "generic",
         run: Run::Keys { run, spread: Spread::Hold },
@@ -78,6 +79,7 @@ const fn asking(name: &'static str, summary: &'static str, run: RunKeys) -> Comm
         arity: 2,
         flags: &[Flag::Readonly, Flag::Fast],
         keys: Keys::ONE,
+        access: Access::READ,
         summary,
         group: "generic",
         run: Run::Keys { run, spread: Spread::Hold },
@@ -119,6 +121,7 @@ pub static PERSIST: Command = Command {
     arity: 2,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::UPDATE,
     summary: "Removes a key's expiry.",
     group: "generic",
     run: Run::Keys { run: persist, spread: Spread::Hold },

@@ -1,6 +1,6 @@
 //! EXISTS, TOUCH, TYPE.
 
-use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
 use crate::value::ValueWriter;
@@ -11,6 +11,7 @@ const fn counting(name: &'static str, summary: &'static str) -> Command {
         arity: -2,
         flags: &[Flag::Readonly, Flag::Fast],
         keys: Keys::ALL,
+        access: Access::LOOK,
         summary,
         group: "generic",
         run: Run::Keys {
@@ -33,6 +34,7 @@ pub static TYPE: Command = Command {
     arity: 2,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::LOOK,
     summary: "Returns the type of the value at a key.",
     group: "generic",
     run: Run::Keys { run: kind, spread: Spread::Hold },

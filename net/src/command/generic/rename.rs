@@ -1,6 +1,6 @@
 //! RENAME, RENAMENX.
 
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Answer, Command, Flag, KeyUse, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 
 pub static RENAME: Command = Command {
@@ -8,6 +8,7 @@ pub static RENAME: Command = Command {
     arity: 3,
     flags: &[Flag::Write],
     keys: Keys::TWO,
+    access: Access::keys(&[KeyUse::READ_DELETE, KeyUse::OVERWRITE]),
     summary: "Renames a key, replacing the target.",
     group: "generic",
     run: Run::Keys { run: rename, spread: Spread::Hold },
@@ -22,6 +23,7 @@ pub static RENAMENX: Command = Command {
     arity: 3,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::TWO,
+    access: Access::keys(&[KeyUse::READ_DELETE, KeyUse::CREATE]),
     summary: "Renames a key if the target does not exist.",
     group: "generic",
     run: Run::Keys { run: renamenx, spread: Spread::Hold },

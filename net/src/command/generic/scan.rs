@@ -1,8 +1,9 @@
 //! KEYS, SCAN, RANDOMKEY, DBSIZE.
 
+use crate::access::Category;
 use crate::command::options::{cursor, is};
 use crate::command::walk::ScanOptions;
-use crate::command::{Command, Flag, Keys, KeysContext, Run};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Run};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply, error_text};
 use crate::server::{Server, Stat};
@@ -16,6 +17,7 @@ pub static KEYS: Command = Command {
     arity: 2,
     flags: &[Flag::Readonly],
     keys: Keys::None,
+    access: Access::NONE.in_categories(&[Category::Dangerous]),
     summary: "Returns all keys that match a pattern.",
     group: "generic",
     run: Run::EachShard {
@@ -41,6 +43,7 @@ pub static SCAN: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Iterates over the keys, a few per call.",
     group: "generic",
     run: Run::Shards {
@@ -138,6 +141,7 @@ pub static RANDOMKEY: Command = Command {
     arity: 1,
     flags: &[Flag::Readonly],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Returns a random key.",
     group: "generic",
     run: Run::EachShard {
@@ -190,6 +194,7 @@ pub static DBSIZE: Command = Command {
     arity: 1,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::None,
+    access: Access::NONE.in_categories(&[Category::Keyspace]),
     summary: "Returns the number of keys.",
     group: "server",
     run: Run::EachShard {

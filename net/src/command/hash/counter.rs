@@ -1,7 +1,7 @@
 //! HINCRBY, HINCRBYFLOAT.
 
 use crate::command::options::integer;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::extended::Extended;
@@ -11,6 +11,7 @@ pub static HINCRBY: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ_UPDATE,
     summary: "Adds to the integer in a field.",
     group: "hash",
     run: Run::Keys { run: hincrby, spread: Spread::Hold },
@@ -27,6 +28,7 @@ pub static HINCRBYFLOAT: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ_UPDATE,
     summary: "Adds to the number in a field.",
     group: "hash",
     run: Run::Keys { run: hincrbyfloat, spread: Spread::Hold },

@@ -1,76 +1,88 @@
 //! HGET, HMGET, HEXISTS, HLEN, HSTRLEN, HGETALL, HKEYS, HVALS.
 
 use crate::command::options::string_or_nil;
-use crate::command::{Answer, Command, Flag, Keys, Run, RunKeys, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, Run, RunKeys, Spread};
 
 const FAST: &[Flag] = &[Flag::Readonly, Flag::Fast];
 const WHOLE: &[Flag] = &[Flag::Readonly];
 
-const fn read(name: &'static str, arity: i32, flags: &'static [Flag], summary: &'static str, run: RunKeys) -> Command {
+const fn read(
+    name: &'static str,
+    arity: i32,
+    (flags, access): (&'static [Flag], Access),
+    summary: &'static str,
+    run: RunKeys,
+) -> Command {
     Command {
         name,
         arity,
         flags,
         keys: Keys::ONE,
+        access,
         summary,
         group: "hash",
         run: Run::Keys { run, spread: Spread::Hold },
     }
 }
 
-pub static HGET: Command = read("hget", 3, FAST, "Returns the value of a field.", |context, args, reply| {
-    let (key, field) = (args.get(1), args.get(2));
-    context.shards.of(key).fields(key).answer(reply, |reply, map| {
-        string_or_nil(reply, map.and_then(|map| map.get(field)).map(|value| value.as_slice()));
-    });
-});
-
-pub static HMGET: Command = read("hmget", -3, FAST, "Returns the values of several fields.", |context, args, reply| {
-    let (key, fields) = (args.get(1), args.rest(2));
-    context.shards.of(key).fields(key).answer(reply, |reply, map| {
-        reply.array(fields.len());
-        for field in fields.iter() {
+pub static HGET: Command =
+    read("hget", 3, (FAST, Access::READ), "Returns the value of a field.", |context, args, reply| {
+        let (key, field) = (args.get(1), args.get(2));
+        context.shards.of(key).fields(key).answer(reply, |reply, map| {
             string_or_nil(reply, map.and_then(|map| map.get(field)).map(|value| value.as_slice()));
-        }
+        });
     });
-});
 
-pub static HEXISTS: Command = read("hexists", 3, FAST, "Returns whether a field exists.", |context, args, reply| {
-    let (key, field) = (args.get(1), args.get(2));
-    context.shards.of(key).fields(key).answer(reply, |reply, map| {
-        reply.integer(i64::from(map.is_some_and(|map| map.contains_key(field))));
+pub static HMGET: Command =
+    read("hmget", -3, (FAST, Access::READ), "Returns the values of several fields.", |context, args, reply| {
+        let (key, fields) = (args.get(1), args.rest(2));
+        context.shards.of(key).fields(key).answer(reply, |reply, map| {
+            reply.array(fields.len());
+            for field in fields.iter() {
+                string_or_nil(reply, map.and_then(|map| map.get(field)).map(|value| value.as_slice()));
+            }
+        });
     });
-});
 
-pub static HLEN: Command = read("hlen", 2, FAST, "Returns the number of fields.", |context, args, reply| {
-    let key = args.get(1);
-    context
-        .shards
-        .of(key)
-        .fields(key)
-        .answer(reply, |reply, map| reply.unsigned(map.map_or(0, |map| map.len()) as u64));
-});
+pub static HEXISTS: Command =
+    read("hexists", 3, (FAST, Access::LOOK), "Returns whether a field exists.", |context, args, reply| {
+        let (key, field) = (args.get(1), args.get(2));
+        context.shards.of(key).fields(key).answer(reply, |reply, map| {
+            reply.integer(i64::from(map.is_some_and(|map| map.contains_key(field))));
+        });
+    });
+
+pub static HLEN: Command =
+    read("hlen", 2, (FAST, Access::LOOK), "Returns the number of fields.", |context, args, reply| {
+        let key = args.get(1);
+        context
+            .shards
+            .of(key)
+            .fields(key)
+            .answer(reply, |reply, map| reply.unsigned(map.map_or(0, |map| map.len()) as u64));
+    });
 
 pub static HSTRLEN: Command =
-    read("hstrlen", 3, FAST, "Returns the length of the value of a field.", |context, args, reply| {
+    read("hstrlen", 3, (FAST, Access::LOOK), "Returns the length of the value of a field.", |context, args, reply| {
         let (key, field) = (args.get(1), args.get(2));
         context.shards.of(key).fields(key).answer(reply, |reply, map| {
             reply.unsigned(map.and_then(|map| map.get(field)).map_or(0, |value| value.len()) as u64);
         });
     });
 
-pub static HGETALL: Command = read("hgetall", 2, WHOLE, "Returns all fields and values.", |context, args, reply| {
-    let key = args.get(1);
-    context.shards.of(key).fields(key).answer(reply, |reply, map| {
-        reply.map(map.map_or(0, |map| map.len()));
-        for (field, value) in map.into_iter().flatten() {
-            reply.bulk(field);
-            reply.bulk(value);
-        }
+pub static HGETALL: Command =
+    read("hgetall", 2, (WHOLE, Access::READ), "Returns all fields and values.", |context, args, reply| {
+        let key = args.get(1);
+        context.shards.of(key).fields(key).answer(reply, |reply, map| {
+            reply.map(map.map_or(0, |map| map.len()));
+            for (field, value) in map.into_iter().flatten() {
+                reply.bulk(field);
+                reply.bulk(value);
+            }
+        });
     });
-});
 
-pub static HKEYS: Command = read("hkeys", 2, WHOLE, "Returns all fields.", |context, args, reply| {
+pub static HKEYS: Command = read("hkeys", 2, (WHOLE, Access::READ), "Returns all fields.", |context, args, reply| {
     let key = args.get(1);
     context.shards.of(key).fields(key).answer(reply, |reply, map| {
         reply.array(map.map_or(0, |map| map.len()));
@@ -78,7 +90,7 @@ pub static HKEYS: Command = read("hkeys", 2, WHOLE, "Returns all fields.", |cont
     });
 });
 
-pub static HVALS: Command = read("hvals", 2, WHOLE, "Returns all values.", |context, args, reply| {
+pub static HVALS: Command = read("hvals", 2, (WHOLE, Access::READ), "Returns all values.", |context, args, reply| {
     let key = args.get(1);
     context.shards.of(key).fields(key).answer(reply, |reply, map| {
         reply.array(map.map_or(0, |map| map.len()));

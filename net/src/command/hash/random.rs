@@ -1,7 +1,7 @@
 //! HRANDFIELD.
 
 use crate::command::options::{draw, is, string_or_nil};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Protocol, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shard::Draw;
@@ -11,6 +11,7 @@ pub static HRANDFIELD: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns random fields.",
     group: "hash",
     run: Run::Keys { run: hrandfield, spread: Spread::Hold },

@@ -1,7 +1,7 @@
 //! HSCAN.
 
 use crate::command::walk::answer_step;
-use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 
 pub static HSCAN: Command = Command {
@@ -9,6 +9,7 @@ pub static HSCAN: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Iterates over the fields and values of a hash, a few per call.",
     group: "hash",
     run: Run::Keys { run: hscan, spread: Spread::Hold },

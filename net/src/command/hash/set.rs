@@ -1,7 +1,7 @@
 //! HSET, HMSET, HSETNX, HDEL.
 
 use crate::command::options::pairs;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply, error_text};
 
 pub static HSET: Command = Command {
@@ -9,6 +9,7 @@ pub static HSET: Command = Command {
     arity: -4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::UPDATE,
     summary: "Sets fields of the hash at a key.",
     group: "hash",
     run: Run::Keys { run: hset, spread: Spread::Hold },
@@ -28,6 +29,7 @@ pub static HMSET: Command = Command {
     arity: -4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::UPDATE,
     summary: "Sets fields of the hash at a key.",
     group: "hash",
     run: Run::Keys { run: hmset, spread: Spread::Hold },
@@ -46,6 +48,7 @@ pub static HSETNX: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::INSERT,
     summary: "Sets a field if it does not exist.",
     group: "hash",
     run: Run::Keys { run: hsetnx, spread: Spread::Hold },
@@ -62,6 +65,7 @@ pub static HDEL: Command = Command {
     arity: -3,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::DELETE,
     summary: "Deletes fields of the hash at a key.",
     group: "hash",
     run: Run::Keys { run: hdel, spread: Spread::Hold },

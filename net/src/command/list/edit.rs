@@ -1,7 +1,7 @@
 //! LSET, LREM, LTRIM, LINSERT.
 
 use crate::command::options::{integer, is, range};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shard::{Inserted, Side};
@@ -11,6 +11,7 @@ pub static LSET: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
+    access: Access::UPDATE,
     summary: "Overwrites an element of a list.",
     group: "list",
     run: Run::Keys { run: lset, spread: Spread::Hold },
@@ -35,6 +36,7 @@ pub static LREM: Command = Command {
     arity: 4,
     flags: &[Flag::Write],
     keys: Keys::ONE,
+    access: Access::DELETE,
     summary: "Removes equal elements from a list.",
     group: "list",
     run: Run::Keys { run: lrem, spread: Spread::Hold },
@@ -52,6 +54,7 @@ pub static LTRIM: Command = Command {
     arity: 4,
     flags: &[Flag::Write],
     keys: Keys::ONE,
+    access: Access::DELETE,
     summary: "Keeps part of a list and removes the rest.",
     group: "list",
     run: Run::Keys { run: ltrim, spread: Spread::Hold },
@@ -72,6 +75,7 @@ pub static LINSERT: Command = Command {
     arity: 5,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
+    access: Access::INSERT,
     summary: "Inserts an element beside another one of a list.",
     group: "list",
     run: Run::Keys { run: linsert, spread: Spread::Hold },

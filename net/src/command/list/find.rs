@@ -1,7 +1,7 @@
 //! LRANGE, LLEN, LINDEX, LPOS.
 
 use crate::command::options::{integer, is, range};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::keyspace::ListValue;
 use keytide_engine::number::parse_i64;
@@ -12,6 +12,7 @@ pub static LRANGE: Command = Command {
     arity: 4,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns part of a list.",
     group: "list",
     run: Run::Keys { run: lrange, spread: Spread::Hold },
@@ -35,6 +36,7 @@ pub static LLEN: Command = Command {
     arity: 2,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::LOOK,
     summary: "Returns the length of a list.",
     group: "list",
     run: Run::Keys { run: llen, spread: Spread::Hold },
@@ -51,6 +53,7 @@ pub static LINDEX: Command = Command {
     arity: 3,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns the element at an index of a list.",
     group: "list",
     run: Run::Keys { run: lindex, spread: Spread::Hold },
@@ -74,6 +77,7 @@ pub static LPOS: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns the indexes of equal elements of a list.",
     group: "list",
     run: Run::Keys { run: lpos, spread: Spread::Hold },

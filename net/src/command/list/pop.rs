@@ -1,7 +1,7 @@
 //! LPOP, RPOP.
 
 use crate::command::options::string_or_nil;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::keyspace::entry::End;
 use keytide_engine::number::parse_i64;
@@ -12,6 +12,7 @@ const fn pop(name: &'static str, summary: &'static str, run: RunKeys) -> Command
         arity: -2,
         flags: &[Flag::Write, Flag::Fast],
         keys: Keys::ONE,
+        access: Access::READ_DELETE,
         summary,
         group: "list",
         run: Run::Keys { run, spread: Spread::Hold },

@@ -1,6 +1,6 @@
 //! LPUSH, RPUSH, LPUSHX, RPUSHX.
 
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply};
 use keytide_engine::keyspace::entry::End;
 
@@ -10,6 +10,7 @@ const fn push(name: &'static str, summary: &'static str, run: RunKeys) -> Comman
         arity: -3,
         flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
         keys: Keys::ONE,
+        access: Access::INSERT,
         summary,
         group: "list",
         run: Run::Keys { run, spread: Spread::Hold },

@@ -1,7 +1,7 @@
 //! LMOVE, RPOPLPUSH.
 
 use crate::command::options::{is, string_or_nil};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Answer, Command, Flag, KeyUse, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::keyspace::entry::End;
 
@@ -10,6 +10,7 @@ pub static LMOVE: Command = Command {
     arity: 5,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::TWO,
+    access: Access::keys(&[KeyUse::READ_DELETE, KeyUse::INSERT]),
     summary: "Moves an element from an end of one list to an end of another.",
     group: "list",
     run: Run::Keys { run: lmove, spread: Spread::Hold },
@@ -37,6 +38,7 @@ pub static RPOPLPUSH: Command = Command {
     arity: 3,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::TWO,
+    access: Access::keys(&[KeyUse::READ_DELETE, KeyUse::INSERT]),
     summary: "Moves the element at the tail of one list to the head of another.",
     group: "list",
     run: Run::Keys { run: rpoplpush, spread: Spread::Hold },

@@ -1,20 +1,23 @@
 //! COMMAND: the table of commands for clients.
 
 use super::docs;
+use crate::access::Category;
 use crate::command::help::help;
 use crate::command::options::is;
 use crate::command::table::TABLE;
-use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Access, Command, Keys, Run, SessionContext};
 use crate::resp::{Args, OwnedArgs, Reply, error_text};
 use keytide_engine::filter::Glob;
 
-static HELP: Command = help("command|help", "server");
+static HELP: Command =
+    Command { access: Access::NONE.in_categories(&[Category::Connection]), ..help("command|help", "server") };
 
 pub static COMMAND: Command = Command {
     name: "command",
     arity: -1,
     flags: &[],
     keys: Keys::None,
+    access: Access::NONE.in_categories(&[Category::Connection]),
     summary: "Describes the commands.",
     group: "server",
     run: Run::Container(&[&ALONE, &COUNT, &DOCS, &INFO, &LIST, &GETKEYS, &HELP]),
@@ -26,7 +29,16 @@ const fn command(
     summary: &'static str,
     run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
 ) -> Command {
-    Command { name, arity, flags: &[], keys: Keys::None, summary, group: "server", run: Run::Session(run) }
+    Command {
+        name,
+        arity,
+        flags: &[],
+        keys: Keys::None,
+        access: Access::NONE.in_categories(&[Category::Connection]),
+        summary,
+        group: "server",
+        run: Run::Session(run),
+    }
 }
 
 /// COMMAND without a subcommand.
@@ -79,7 +91,7 @@ fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
                 };
                 all.filter(|command| glob.matches(command.name.as_bytes())).collect()
             } else if is(args.get(3), "aclcat") {
-                all.filter(|command| categories(command).iter().any(|name| is(value, name))).collect()
+                all.filter(|command| command.categories().names().any(|name| is(value, name))).collect()
             } else if is(args.get(3), "module") {
                 Vec::new()
             } else {
@@ -129,9 +141,9 @@ fn encode(command: &Command, reply: &mut Reply<'_>) {
     reply.integer(first);
     reply.integer(last);
     reply.integer(step);
-    let categories = categories(command);
-    reply.set(categories.len());
-    categories.iter().for_each(|name| reply.simple(&format!("@{name}")));
+    let categories = command.categories();
+    reply.set(categories.names().count());
+    categories.names().for_each(|name| reply.simple(&format!("@{name}")));
     // Tips: none.
     reply.set(0);
     encode_keys(command, reply);
@@ -140,21 +152,35 @@ fn encode(command: &Command, reply: &mut Reply<'_>) {
     subcommands.for_each(|subcommand| encode(subcommand, reply));
 }
 
-/// The positions of the keys, as two steps: where they begin, and how the others follow.
+/// The positions of the keys, and what is done with them: for each use one row of positions.
 fn encode_keys(command: &Command, reply: &mut Reply<'_>) {
-    let (begin, find, spec): (usize, &str, [(&str, i64); 3]) = match command.keys {
-        Keys::None => return reply.set(0),
+    let uses = command.access.uses;
+    let rows = if command.keys == Keys::None { 0 } else { uses.len() };
+    reply.set(rows);
+    for (n, of) in uses.iter().take(rows).enumerate() {
+        reply.map(3);
+        reply.text("flags");
+        reply.set(of.words.len());
+        of.words.iter().for_each(|word| reply.simple(word));
+        encode_places(command.keys, n, n + 1 == rows, reply);
+    }
+}
+
+/// The positions of the `n`-th key as two steps: where they begin, and how the others follow that are used alike.
+fn encode_places(keys: Keys, n: usize, is_last: bool, reply: &mut Reply<'_>) {
+    let (begin, find, spec): (usize, &str, [(&str, i64); 3]) = match keys {
+        Keys::None => return,
         Keys::At { first, last, step } => {
-            let last = if last < 0 { last as i64 } else { last as i64 - first as i64 };
-            (first, "range", [("lastkey", last), ("keystep", step as i64), ("limit", 0)])
+            let begin = first + n * step;
+            let last = match last {
+                _ if !is_last => 0,
+                last if last < 0 => last as i64,
+                last => last as i64 - begin as i64,
+            };
+            (begin, "range", [("lastkey", last), ("keystep", step as i64), ("limit", 0)])
         }
         Keys::Counted { at } => (at, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
     };
-    reply.set(1);
-    reply.map(3);
-    reply.text("flags");
-    reply.set(1);
-    reply.simple(if command.is(Flag::Write) { "RW" } else { "RO" });
     reply.text("begin_search");
     reply.map(2);
     reply.text("type");
@@ -173,31 +199,6 @@ fn encode_keys(command: &Command, reply: &mut Reply<'_>) {
         reply.text(name);
         reply.integer(value);
     }
-}
-
-/// Redis's ACL categories of a command, derived from its flags and its family.
-fn categories(command: &Command) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    for (flag, name) in [
-        (Flag::Write, "write"),
-        (Flag::Readonly, "read"),
-        (Flag::Admin, "admin"),
-        (Flag::Admin, "dangerous"),
-        (Flag::Blocking, "blocking"),
-    ] {
-        if command.is(flag) {
-            names.push(name);
-        }
-    }
-    names.push(if command.is(Flag::Fast) { "fast" } else { "slow" });
-    match command.group {
-        "generic" => names.push("keyspace"),
-        "sorted-set" => names.push("sortedset"),
-        "transactions" => names.push("transaction"),
-        "server" => {}
-        family => names.push(family),
-    }
-    names
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::output_limit;
 use crate::command::help::help;
-use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::config::{Durability, Spin};
 use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
@@ -17,6 +17,7 @@ pub static CONFIG: Command = Command {
     arity: -2,
     flags: &[],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "The server's configuration.",
     group: "server",
     run: Run::Container(&[&GET, &SET, &RESETSTAT, &REWRITE, &HELP]),
@@ -28,7 +29,16 @@ const fn config(
     summary: &'static str,
     run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
 ) -> Command {
-    Command { name, arity, flags: &[Flag::Admin], keys: Keys::None, summary, group: "server", run: Run::Session(run) }
+    Command {
+        name,
+        arity,
+        flags: &[Flag::Admin],
+        keys: Keys::None,
+        access: Access::NONE,
+        summary,
+        group: "server",
+        run: Run::Session(run),
+    }
 }
 
 static GET: Command = config("config|get", -3, "Returns the values whose names match the patterns.", get);
@@ -60,6 +70,13 @@ const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -
 
 const ROWS: &[Row] = &[
     row("absent-streams", Change::Never, |server| server.config.absent_streams.to_string()),
+    row("acl-pubsub-default", Change::Same, |_| "resetchannels".to_owned()),
+    row("aclfile", Change::Never, |server| {
+        server.users.file().map_or_else(String::new, |path| path.display().to_string())
+    }),
+    row("acllog-max-len", Change::Free { check: check_acllog_max_len, apply: set_acllog_max_len }, |server| {
+        server.users.denials.max().to_string()
+    }),
     // `os` here corresponds to `no` in Redis: the system decides.
     row("appendfsync", Change::Same, |server| match of_durability(server, |kept| kept.fsync_name().to_owned()) {
         name if name.is_empty() || name == "os" => "no".to_owned(),
@@ -100,7 +117,9 @@ const ROWS: &[Row] = &[
     row("port", Change::Same, |server| server.address().port().to_string()),
     row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),
     row("push-buffer-bytes", Change::Never, |server| server.config.push_buffer_bytes.to_string()),
-    row("requirepass", Change::Same, |server| server.config.requirepass.clone().unwrap_or_default()),
+    row("requirepass", Change::Free { check: |_, _| Ok(()), apply: set_requirepass }, |server| {
+        String::from_utf8_lossy(&server.users.default_password()).into_owned()
+    }),
     row("retain-age", Change::Never, |server| {
         of_durability(server, |kept| kept.retain_ms.map_or(String::new(), |ms| format!("{}s", ms / 1000)))
     }),
@@ -152,6 +171,26 @@ fn check_client_count(value: &[u8], clients_max: u64) -> Result<(), String> {
 fn set_maxclients(server: &Server, value: &[u8]) {
     if let Some(Ok(count)) = parse_i64(value).map(u64::try_from) {
         server.set_maxclients(count);
+    }
+}
+
+fn set_requirepass(server: &Server, value: &[u8]) {
+    server.users.set_default_password(value);
+    tracing::info!(change = "requirepass", "users changed");
+    server.note_users_changed();
+}
+
+fn check_acllog_max_len(_server: &Server, value: &[u8]) -> Result<(), String> {
+    match parse_i64(value) {
+        Some(0..) => Ok(()),
+        Some(_) => Err(format!("argument must be between 0 and {} inclusive", i64::MAX)),
+        None => Err("argument couldn't be parsed into an integer".to_owned()),
+    }
+}
+
+fn set_acllog_max_len(server: &Server, value: &[u8]) {
+    if let Some(Ok(max)) = parse_i64(value).map(u64::try_from) {
+        server.users.denials.set_max(max);
     }
 }
 

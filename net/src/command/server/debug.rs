@@ -2,7 +2,7 @@
 
 use crate::command::help;
 use crate::command::options::is;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
+use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
 use crate::resp::{Args, Reply};
 
 pub static DEBUG: Command = Command {
@@ -10,6 +10,7 @@ pub static DEBUG: Command = Command {
     arity: -2,
     flags: &[Flag::Admin, Flag::NoMulti],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "SLEEP delays the reply to this client by some seconds. HELP.",
     group: "server",
     run: Run::History(debug),

@@ -1,7 +1,8 @@
 //! FLUSHDB, FLUSHALL.
 
+use crate::access::Category;
 use crate::command::options::is;
-use crate::command::{Command, Flag, Keys, KeysContext, Run};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Run};
 use crate::resp::{Args, Reply, error_text};
 
 const fn flushing(name: &'static str) -> Command {
@@ -10,6 +11,7 @@ const fn flushing(name: &'static str) -> Command {
         arity: -1,
         flags: &[Flag::Write],
         keys: Keys::None,
+        access: Access::NONE.in_categories(&[Category::Keyspace, Category::Dangerous]),
         summary: "Deletes all keys.",
         group: "server",
         run: Run::AllShards(flush),

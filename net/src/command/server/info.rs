@@ -2,8 +2,9 @@
 
 mod commands;
 
+use crate::access::{Category, Reason};
 use crate::command::options::is;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::config::Spin;
 use crate::process::{Usage, total_memory_bytes};
 use crate::resp::{Args, Reply};
@@ -18,6 +19,7 @@ pub static INFO: Command = Command {
     arity: -1,
     flags: &[Flag::NoMulti],
     keys: Keys::None,
+    access: Access::NONE.in_categories(&[Category::Dangerous]),
     summary: "Returns figures of the server, all or some sections of them.",
     group: "server",
     // After the commit, so that it includes the commands before it.
@@ -205,6 +207,14 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("parks_total", Stat::Parks),
     ] {
         text.row(name, server.since_reset(stat));
+    }
+    for (name, reason) in [
+        ("acl_access_denied_auth", Reason::Auth),
+        ("acl_access_denied_cmd", Reason::Command),
+        ("acl_access_denied_key", Reason::Key),
+        ("acl_access_denied_channel", Reason::Channel),
+    ] {
+        text.row(name, server.users.denials.count(reason));
     }
     text.row("instantaneous_ops_per_sec", server.commands_per_second(context.now_ms));
     text.row("total_error_replies", server.command_totals().errors.values().sum::<u64>());

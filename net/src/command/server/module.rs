@@ -1,7 +1,7 @@
 //! MODULE LIST: clients call it, and there are no modules.
 
 use crate::command::help::help;
-use crate::command::{Command, Flag, Keys, Run};
+use crate::command::{Access, Command, Flag, Keys, Run};
 
 static HELP: Command = help("module|help", "server");
 
@@ -10,6 +10,7 @@ pub static MODULE: Command = Command {
     arity: -2,
     flags: &[],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Commands on modules.",
     group: "server",
     run: Run::Container(&[&LIST, &HELP]),
@@ -20,6 +21,7 @@ static LIST: Command = Command {
     arity: 2,
     flags: &[Flag::Admin],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Lists the modules: none.",
     group: "server",
     run: Run::Session(|_, _, reply| reply.array(0)),

@@ -1,7 +1,8 @@
 //! SAVE, BGSAVE, LASTSAVE: snapshots of all shards.
 
+use crate::access::Category;
 use crate::command::options::is;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, SessionContext, WaitFor};
+use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run, SessionContext, WaitFor};
 use crate::resp::{Args, Reply, error_text};
 use crate::snapshots::Outcome;
 
@@ -10,6 +11,7 @@ pub static SAVE: Command = Command {
     arity: 1,
     flags: &[Flag::Admin, Flag::NoMulti],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Takes a snapshot of every shard and replies when all are on the disk, without blocking other clients.",
     group: "server",
     run: Run::History(run_save),
@@ -20,6 +22,7 @@ pub static BGSAVE: Command = Command {
     arity: -1,
     flags: &[Flag::Admin],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Starts a snapshot of every shard.",
     group: "server",
     run: Run::Session(bgsave),
@@ -30,6 +33,7 @@ pub static LASTSAVE: Command = Command {
     arity: 1,
     flags: &[Flag::Fast],
     keys: Keys::None,
+    access: Access::NONE.in_categories(&[Category::Admin, Category::Dangerous]),
     summary: "Returns the Unix time in seconds of the oldest of the shards' newest snapshots.",
     group: "server",
     run: Run::Session(lastsave),

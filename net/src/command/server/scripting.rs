@@ -1,7 +1,7 @@
 //! EVAL, SCRIPT, FUNCTION and similar commands: refused by name. A client library that gets "unknown command" for them
 //! may believe that the server has lost its scripts, and send the same script forever.
 
-use crate::command::{Command, Keys, Run};
+use crate::command::{Access, Command, Keys, Run};
 
 const fn scripting(name: &'static str, arity: i32, summary: &'static str) -> Command {
     Command {
@@ -9,6 +9,7 @@ const fn scripting(name: &'static str, arity: i32, summary: &'static str) -> Com
         arity,
         flags: &[],
         keys: Keys::None,
+        access: Access::NONE,
         summary,
         group: "scripting",
         run: Run::Session(|_, _, reply| reply.error("ERR scripts and functions are not supported by this server")),

@@ -2,7 +2,7 @@
 
 use super::save::{NO_DIRECTORY, Saving, save};
 use crate::command::options::is;
-use crate::command::{Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
+use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
 use crate::resp::{Args, Reply, error_text};
 
 pub static SHUTDOWN: Command = Command {
@@ -10,6 +10,7 @@ pub static SHUTDOWN: Command = Command {
     arity: -1,
     flags: &[Flag::Admin, Flag::NoMulti],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Stops the server; the client sees its connection closed.",
     group: "server",
     // After the commit, and when earlier commands of the connection are answered.

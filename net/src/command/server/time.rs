@@ -1,6 +1,6 @@
 //! TIME.
 
-use crate::command::{Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply};
 use keytide_engine::clock;
 
@@ -9,6 +9,7 @@ pub static TIME: Command = Command {
     arity: 1,
     flags: &[Flag::Fast],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Returns the server's time: Unix seconds, and microseconds within the second.",
     group: "server",
     run: Run::Session(time),

@@ -1,6 +1,6 @@
 //! SADD, SREM, SMOVE.
 
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Answer, Command, Flag, KeyUse, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 
 pub static SADD: Command = Command {
@@ -8,6 +8,7 @@ pub static SADD: Command = Command {
     arity: -3,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::INSERT,
     summary: "Adds members to a set.",
     group: "set",
     run: Run::Keys { run: sadd, spread: Spread::Hold },
@@ -24,6 +25,7 @@ pub static SREM: Command = Command {
     arity: -3,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::DELETE,
     summary: "Removes members from a set.",
     group: "set",
     run: Run::Keys { run: srem, spread: Spread::Hold },
@@ -40,6 +42,7 @@ pub static SMOVE: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::TWO,
+    access: Access::keys(&[KeyUse::READ_DELETE, KeyUse::INSERT]),
     summary: "Moves a member from one set to another.",
     group: "set",
     run: Run::Keys { run: smove, spread: Spread::Hold },

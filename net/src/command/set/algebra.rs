@@ -1,7 +1,7 @@
 //! SINTER, SINTERCARD, SUNION, SDIFF.
 
 use crate::command::options::is;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shards::{difference, intersection, union};
@@ -12,6 +12,7 @@ const fn over_sets(name: &'static str, summary: &'static str, run: RunKeys) -> C
         arity: -2,
         flags: &[Flag::Readonly],
         keys: Keys::ALL,
+        access: Access::READ,
         summary,
         group: "set",
         run: Run::Keys { run, spread: Spread::Hold },
@@ -41,6 +42,7 @@ pub static SINTERCARD: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly, Flag::MovableKeys],
     keys: Keys::Counted { at: 1 },
+    access: Access::READ,
     summary: "Counts the intersection of sets.",
     group: "set",
     run: Run::Keys { run: sintercard, spread: Spread::Hold },

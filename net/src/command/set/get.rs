@@ -1,6 +1,6 @@
 //! SMEMBERS, SISMEMBER, SMISMEMBER, SCARD.
 
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 
 pub static SMEMBERS: Command = Command {
@@ -8,6 +8,7 @@ pub static SMEMBERS: Command = Command {
     arity: 2,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns all members of a set.",
     group: "set",
     run: Run::Keys { run: smembers, spread: Spread::Hold },
@@ -26,6 +27,7 @@ pub static SISMEMBER: Command = Command {
     arity: 3,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::LOOK,
     summary: "Returns whether a member is in a set.",
     group: "set",
     run: Run::Keys { run: sismember, spread: Spread::Hold },
@@ -43,6 +45,7 @@ pub static SMISMEMBER: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns which of several members are in a set.",
     group: "set",
     run: Run::Keys { run: smismember, spread: Spread::Hold },
@@ -63,6 +66,7 @@ pub static SCARD: Command = Command {
     arity: 2,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::LOOK,
     summary: "Returns the number of members of a set.",
     group: "set",
     run: Run::Keys { run: scard, spread: Spread::Hold },

@@ -1,7 +1,7 @@
 //! SPOP, SRANDMEMBER.
 
 use crate::command::options::{draw, string_or_nil};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shard::Draw;
@@ -11,6 +11,7 @@ pub static SPOP: Command = Command {
     arity: -2,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ_DELETE,
     summary: "Removes and returns random members.",
     group: "set",
     run: Run::Keys { run: spop, spread: Spread::Hold },
@@ -41,6 +42,7 @@ pub static SRANDMEMBER: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns random members.",
     group: "set",
     run: Run::Keys { run: srandmember, spread: Spread::Hold },

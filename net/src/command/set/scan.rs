@@ -1,7 +1,7 @@
 //! SSCAN.
 
 use crate::command::walk::answer_step;
-use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 
 pub static SSCAN: Command = Command {
@@ -9,6 +9,7 @@ pub static SSCAN: Command = Command {
     arity: -3,
     flags: &[Flag::Readonly],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Iterates over the members of a set, a few per call.",
     group: "set",
     run: Run::Keys { run: sscan, spread: Spread::Hold },

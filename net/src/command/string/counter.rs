@@ -1,7 +1,7 @@
 //! INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT.
 
 use crate::command::options::integer;
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::extended::Extended;
@@ -12,6 +12,7 @@ const fn counter(name: &'static str, arity: i32, summary: &'static str, run: Run
         arity,
         flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
         keys: Keys::ONE,
+        access: Access::READ_UPDATE,
         summary,
         group: "string",
         run: Run::Keys { run, spread: Spread::Hold },

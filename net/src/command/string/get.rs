@@ -1,7 +1,7 @@
 //! GET, GETDEL, GETEX, STRLEN.
 
 use crate::command::options::{TimeForm, is, string_or_nil};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::shard::Ttl;
 
@@ -10,6 +10,7 @@ pub static GET: Command = Command {
     arity: 2,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ,
     summary: "Returns the string at a key.",
     group: "string",
     run: Run::Keys { run: get, spread: Spread::Hold },
@@ -26,6 +27,7 @@ pub static GETDEL: Command = Command {
     arity: 2,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ_DELETE,
     summary: "Returns the string at a key and deletes the key.",
     group: "string",
     run: Run::Keys { run: getdel, spread: Spread::Hold },
@@ -42,6 +44,7 @@ pub static GETEX: Command = Command {
     arity: -2,
     flags: &[Flag::Write, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ_UPDATE,
     summary: "Returns the string at a key and changes its expiry.",
     group: "string",
     run: Run::Keys { run: getex, spread: Spread::Hold },
@@ -78,6 +81,7 @@ pub static STRLEN: Command = Command {
     arity: 2,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::LOOK,
     summary: "Returns the length of the string at a key.",
     group: "string",
     run: Run::Keys { run: strlen, spread: Spread::Hold },

@@ -1,7 +1,7 @@
 //! MGET, MSET, MSETNX.
 
 use crate::command::options::{pairs, string_or_nil};
-use crate::command::{Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply, error_text};
 use crate::value::ValueWriter;
@@ -13,6 +13,7 @@ pub static MGET: Command = Command {
     arity: -2,
     flags: &[Flag::Readonly, Flag::Fast],
     keys: Keys::ALL,
+    access: Access::READ,
     summary: "Returns the strings at several keys.",
     group: "string",
     run: Run::Keys {
@@ -34,6 +35,7 @@ pub static MSET: Command = Command {
     arity: -3,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::PAIRS,
+    access: Access::OVERWRITE,
     summary: "Sets the strings at several keys.",
     group: "string",
     run: Run::Keys {
@@ -55,6 +57,7 @@ pub static MSETNX: Command = Command {
     arity: -3,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::PAIRS,
+    access: Access::CREATE,
     summary: "Sets the strings at several keys if none of them exists.",
     group: "string",
     run: Run::Keys { run: msetnx, spread: Spread::Hold },

@@ -1,7 +1,7 @@
 //! APPEND, GETRANGE (SUBSTR), SETRANGE.
 
 use crate::command::options::{integer, range};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::limits::STRING_BYTES_MAX;
 
@@ -10,6 +10,7 @@ pub static APPEND: Command = Command {
     arity: 3,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::INSERT,
     summary: "Appends to the string at a key.",
     group: "string",
     run: Run::Keys { run: append, spread: Spread::Hold },
@@ -26,6 +27,7 @@ const fn substring(name: &'static str) -> Command {
         arity: 4,
         flags: &[Flag::Readonly],
         keys: Keys::ONE,
+        access: Access::READ,
         summary: "Returns part of the string at a key.",
         group: "string",
         run: Run::Keys { run: getrange, spread: Spread::Hold },
@@ -56,6 +58,7 @@ pub static SETRANGE: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
+    access: Access::UPDATE,
     summary: "Overwrites part of the string at a key.",
     group: "string",
     run: Run::Keys { run: setrange, spread: Spread::Hold },

@@ -1,7 +1,7 @@
 //! SET and the commands that it has replaced: SETNX, SETEX, PSETEX, GETSET.
 
 use crate::command::options::{TimeForm, is, string_or_nil};
-use crate::command::{Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::command::{Access, Answer, Command, Flag, KeyUse, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::shard::{SetCondition, SetOptions, Ttl};
 
@@ -10,10 +10,17 @@ pub static SET: Command = Command {
     arity: -3,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
+    access: Access::keys_by(&[KeyUse::READ_UPDATE], use_of_set),
     summary: "Sets the string at a key, whatever it held.",
     group: "string",
     run: Run::Keys { run: set, spread: Spread::Hold },
 };
+
+/// SET tells the old value only with GET.
+fn use_of_set(args: Args<'_>) -> KeyUse {
+    let tells = args.len() > 3 && args.rest(3).iter().any(|word| is(word, "get"));
+    if tells { KeyUse::READ_UPDATE } else { KeyUse::OVERWRITE }
+}
 
 #[inline]
 fn set(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
@@ -69,6 +76,7 @@ pub static SETNX: Command = Command {
     arity: 3,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::CREATE,
     summary: "Sets the string at a key if it does not exist.",
     group: "string",
     run: Run::Keys { run: setnx, spread: Spread::Hold },
@@ -85,6 +93,7 @@ pub static SETEX: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
+    access: Access::OVERWRITE,
     summary: "Sets the string at a key with an expiry in seconds.",
     group: "string",
     run: Run::Keys { run: setex, spread: Spread::Hold },
@@ -99,6 +108,7 @@ pub static PSETEX: Command = Command {
     arity: 4,
     flags: &[Flag::Write, Flag::Denyoom],
     keys: Keys::ONE,
+    access: Access::OVERWRITE,
     summary: "Sets the string at a key with an expiry in milliseconds.",
     group: "string",
     run: Run::Keys { run: psetex, spread: Spread::Hold },
@@ -122,6 +132,7 @@ pub static GETSET: Command = Command {
     arity: 3,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Fast],
     keys: Keys::ONE,
+    access: Access::READ_UPDATE,
     summary: "Sets the string at a key and returns the old one.",
     group: "string",
     run: Run::Keys { run: getset, spread: Spread::Hold },

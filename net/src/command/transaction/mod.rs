@@ -1,7 +1,7 @@
 //! MULTI, EXEC, DISCARD: the commands of a transaction are queued and run together.
 
 use super::table::CommandIndex;
-use super::{Command, Flag, Keys, Run};
+use super::{Access, Command, Flag, Keys, Run};
 use crate::limits::{QUEUED_ARGUMENT_BYTES, QUEUED_COMMAND_BYTES, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::resp::{Args, OwnedArgs};
 use keytide_engine::account::{Account, OverLimit, Share};
@@ -108,21 +108,24 @@ impl Transaction {
     }
 }
 
-const fn step(name: &'static str, step: Step, summary: &'static str) -> Command {
+const fn step(name: &'static str, step: Step, flags: &'static [Flag], summary: &'static str) -> Command {
     Command {
         name,
         arity: 1,
-        flags: &[Flag::Fast, Flag::Immediate],
+        flags,
         keys: Keys::None,
+        access: Access::NONE,
         summary,
         group: "transactions",
         run: Run::Transaction(step),
     }
 }
 
-static MULTI: Command = step("multi", Step::Multi, "Starts a transaction.");
-static EXEC: Command = step("exec", Step::Exec, "Runs the commands of the transaction.");
-static DISCARD: Command = step("discard", Step::Discard, "Discards the transaction.");
+const FAST: &[Flag] = &[Flag::Fast, Flag::Immediate];
+
+static MULTI: Command = step("multi", Step::Multi, FAST, "Starts a transaction.");
+static EXEC: Command = step("exec", Step::Exec, &[Flag::Immediate], "Runs the commands of the transaction.");
+static DISCARD: Command = step("discard", Step::Discard, FAST, "Discards the transaction.");
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[&MULTI, &EXEC, &DISCARD];

@@ -98,11 +98,12 @@ struct Victims<'a> {
     peer: Option<&'a [u8]>,
     local: Option<&'a [u8]>,
     is_type: Option<IsType>,
+    user: Option<&'a [u8]>,
     skips_asker: bool,
 }
 
 impl<'a> Victims<'a> {
-    fn parse(words: Args<'a>) -> Result<Victims<'a>, Vec<u8>> {
+    fn parse(words: Args<'a>, is_user: impl Fn(&[u8]) -> bool) -> Result<Victims<'a>, Vec<u8>> {
         if words.len() == 1 {
             return Ok(Victims { peer: Some(words.get(0)), ..Victims::default() });
         }
@@ -119,9 +120,10 @@ impl<'a> Victims<'a> {
             } else if is(option, "laddr") {
                 victims.local = Some(value);
             } else if is(option, "user") {
-                if value != b"default" {
+                if !is_user(value) {
                     return Err([b"ERR No such user '", value, b"'"].concat());
                 }
+                victims.user = Some(value);
             } else if is(option, "skipme") {
                 victims.skips_asker = match (is(value, "yes"), is(value, "no")) {
                     (true, _) => true,
@@ -144,13 +146,15 @@ impl<'a> Victims<'a> {
             && is_at(session.peer, self.peer)
             && is_at(session.local, self.local)
             && self.is_type.is_none_or(|is_it| is_it(connection))
+            && self.user.is_none_or(|name| session.user().name() == name)
             && !(self.skips_asker && session.client == asker)
     }
 }
 
 /// A core replies with the number of closed connections; in the form with only an address, whether there was one.
 fn kill(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut PartWriter<'_>) {
-    let victims = match Victims::parse(args.rest(2)) {
+    let (users, _) = context.server.users.table();
+    let victims = match Victims::parse(args.rest(2), |name| users.get(name).is_some()) {
         Ok(victims) => victims,
         Err(text) => return reply.error(text),
     };
@@ -187,7 +191,8 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<(Option<u64>, bool), String> {
         let args: OwnedArgs = words.iter().collect();
-        let parsed = Victims::parse(args.as_args()).map(|victims| (victims.id, victims.skips_asker));
+        let parsed =
+            Victims::parse(args.as_args(), |name| name == b"known").map(|victims| (victims.id, victims.skips_asker));
         parsed.map_err(|text| String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -195,6 +200,7 @@ mod tests {
     fn the_asker_is_spared_unless_it_says_otherwise() {
         assert_eq!(parse(&["id", "7"]), Ok((Some(7), true)));
         assert_eq!(parse(&["ID", "7", "SKIPME", "no"]), Ok((Some(7), false)));
+        assert_eq!(parse(&["user", "known"]), Ok((None, true)));
         assert_eq!(parse(&["127.0.0.1:7"]), Ok((None, false)));
     }
 

@@ -4,8 +4,10 @@ mod all;
 mod describe;
 mod own;
 
+pub use describe::client_info;
+
 use crate::command::help::help;
-use crate::command::{Command, Flag, Keys, Run};
+use crate::command::{Access, Command, Flag, Keys, Run};
 
 static HELP: Command = help("client|help", "connection");
 
@@ -14,6 +16,7 @@ pub static CLIENT: Command = Command {
     arity: -2,
     flags: &[],
     keys: Keys::None,
+    access: Access::NONE,
     summary: "Commands on connections.",
     group: "connection",
     run: Run::Container(&[
@@ -34,5 +37,5 @@ pub static CLIENT: Command = Command {
 
 /// A subcommand of CLIENT.
 const fn client(name: &'static str, arity: i32, flags: &'static [Flag], summary: &'static str, run: Run) -> Command {
-    Command { name, arity, flags, keys: Keys::None, summary, group: "connection", run }
+    Command { name, arity, flags, keys: Keys::None, access: Access::NONE, summary, group: "connection", run }
 }

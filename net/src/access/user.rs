@@ -1,0 +1,269 @@
+//! A user: whether it may log in, its passwords, and its selectors.
+
+use super::catalogue::Catalogue;
+use super::password::PasswordHash;
+use super::rule::RuleError;
+use super::selector::Selector;
+
+/// A user. Without rules it is off, has no password, and may do nothing.
+#[derive(Clone, Debug)]
+pub struct User {
+    name: Box<[u8]>,
+    serial: u64,
+    is_on: bool,
+    needs_no_password: bool,
+    /// What was said of the sanitation of payloads, which this server always does.
+    sanitizes: Option<bool>,
+    passwords: Vec<PasswordHash>,
+    root: Selector,
+    selectors: Vec<Selector>,
+}
+
+impl User {
+    /// A user without rules. `serial` tells it from other users that have the name before or after it.
+    pub(super) fn new(name: &[u8], serial: u64) -> User {
+        User {
+            name: name.into(),
+            serial,
+            is_on: false,
+            needs_no_password: false,
+            sanitizes: None,
+            passwords: Vec::new(),
+            root: Selector::new(),
+            selectors: Vec::new(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Tells it from other users that have the name before or after it; a change of its rules leaves it as it is.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The same user, as if it were another one.
+    pub(super) fn with_serial(mut self, serial: u64) -> User {
+        self.serial = serial;
+        self
+    }
+
+    /// Whether everything is permitted to it.
+    pub fn is_unlimited(&self) -> bool {
+        self.root.is_unlimited()
+    }
+
+    /// Whether clients are this user without a login: it is on and needs no password. Only the default user is asked.
+    pub fn is_open(&self) -> bool {
+        self.is_on && self.needs_no_password
+    }
+
+    /// Whether anybody may log in as this user.
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Whether it needs no password.
+    pub fn needs_no_password(&self) -> bool {
+        self.needs_no_password
+    }
+
+    /// Whether somebody with this password may log in as this user.
+    pub fn accepts(&self, password: &[u8]) -> bool {
+        if !self.is_on {
+            return false;
+        }
+        let given = PasswordHash::of(password);
+        // All of them, so that the time does not tell which.
+        let found = self.passwords.iter().fold(false, |found, own| found | own.matches(&given));
+        self.needs_no_password || found
+    }
+
+    /// The selector outside of parentheses.
+    #[inline]
+    pub fn root(&self) -> &Selector {
+        &self.root
+    }
+
+    /// The selectors in parentheses.
+    #[inline]
+    pub fn selectors(&self) -> &[Selector] {
+        &self.selectors
+    }
+
+    /// The hashes of its passwords.
+    pub fn passwords(&self) -> &[PasswordHash] {
+        &self.passwords
+    }
+
+    /// Applies a rule. An empty one changes nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it. The user may be used no more then.
+    pub(super) fn apply(&mut self, rule: &[u8], catalogue: &Catalogue) -> Result<(), RuleError> {
+        let is = |word: &str| rule.eq_ignore_ascii_case(word.as_bytes());
+        match rule {
+            [] => {}
+            _ if is("on") => self.is_on = true,
+            _ if is("off") => self.is_on = false,
+            _ if is("skip-sanitize-payload") => self.sanitizes = Some(false),
+            _ if is("sanitize-payload") => self.sanitizes = Some(true),
+            _ if is("nopass") => {
+                self.needs_no_password = true;
+                self.passwords.clear();
+            }
+            _ if is("resetpass") => self.reset_passwords(),
+            [b'>', password @ ..] => self.add_password(PasswordHash::of(password)),
+            [b'#', hash @ ..] => self.add_password(PasswordHash::from_hex(hash).ok_or(RuleError::NoHash)?),
+            [b'<', password @ ..] => return self.remove_password(&PasswordHash::of(password)),
+            [b'!', hash @ ..] => {
+                return self.remove_password(&PasswordHash::from_hex(hash).ok_or(RuleError::NoHash)?);
+            }
+            [b'(', rules @ .., b')'] => {
+                let mut selector = Selector::new();
+                let words = rules.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+                words.into_iter().try_for_each(|word| selector.apply(word, catalogue))?;
+                self.selectors.push(selector);
+            }
+            _ if is("clearselectors") => self.selectors.clear(),
+            _ if is("reset") => {
+                *self = User::new(&self.name, self.serial);
+                self.sanitizes = Some(true);
+            }
+            rule => return self.root.apply(rule, catalogue),
+        }
+        Ok(())
+    }
+
+    /// Removes all passwords; then nobody can log in.
+    pub(super) fn reset_passwords(&mut self) {
+        self.needs_no_password = false;
+        self.passwords.clear();
+    }
+
+    fn add_password(&mut self, hash: PasswordHash) {
+        self.needs_no_password = false;
+        if self.passwords.iter().all(|own| !own.matches(&hash)) {
+            self.passwords.push(hash);
+        }
+    }
+
+    fn remove_password(&mut self, hash: &PasswordHash) -> Result<(), RuleError> {
+        let place = self.passwords.iter().position(|own| own.matches(hash)).ok_or(RuleError::NoSuchPassword)?;
+        self.passwords.remove(place);
+        Ok(())
+    }
+
+    /// What it is, in the words of rules.
+    pub fn flags(&self) -> impl Iterator<Item = &'static str> {
+        let sanitation = self.sanitizes.map(|does| if does { "sanitize-payload" } else { "skip-sanitize-payload" });
+        let passwords = self.needs_no_password.then_some("nopass");
+        std::iter::once(if self.is_on { "on" } else { "off" }).chain(passwords).chain(sanitation)
+    }
+
+    /// The rules that make a user like this one.
+    pub fn describe(&self) -> Vec<u8> {
+        let mut parts: Vec<Vec<u8>> = self.flags().map(|flag| flag.as_bytes().to_vec()).collect();
+        parts.extend(self.passwords.iter().map(|hash| format!("#{hash}").into_bytes()));
+        parts.push(self.root.describe());
+        parts.extend(self.selectors.iter().map(|selector| [b"(", &selector.describe()[..], b")"].concat()));
+        parts.join(&b' ')
+    }
+
+    /// The line of a file of users, and of ACL LIST, that makes this user.
+    pub fn line(&self) -> Vec<u8> {
+        [b"user ", &self.name[..], b" ", &self.describe()[..]].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::catalogue::small;
+    use crate::access::rule::merge_selectors;
+
+    fn apply(rules: &str) -> Result<User, RuleError> {
+        let (catalogue, mut user) = (small(), User::new(b"u", 1));
+        for rule in merge_selectors(rules.split(' ').map(str::as_bytes)).expect("balanced") {
+            user.apply(&rule, &catalogue)?;
+        }
+        Ok(user)
+    }
+
+    fn describe(rules: &str) -> String {
+        let user = apply(rules).unwrap_or_else(|error| panic!("{rules}: {error}"));
+        String::from_utf8(user.describe()).expect("text")
+    }
+
+    #[test]
+    fn a_user_is_described_by_rules_that_make_it() {
+        let hash = PasswordHash::of(b"pw");
+        let first = format!("on #{hash}");
+        for (rules, description) in [
+            ("", "off resetchannels -@all".to_owned()),
+            ("+@all ~* &* on nopass", "on nopass ~* &* +@all".to_owned()),
+            ("allcommands allkeys -@admin -get", "off ~* resetchannels +@all -@admin -get".to_owned()),
+            (
+                "on >pw ~app:* %R~ro:* %w~wo:* %rw~rw:* &ch +@read +config|get",
+                format!("{first} ~app:* %R~ro:* %W~wo:* ~rw:* resetchannels &ch -@all +@read +config|get"),
+            ),
+            ("+@all -@all +get +SET -get", "off resetchannels -@all +set -get".to_owned()),
+            ("+config|get +config|set -config", "off resetchannels -@all -config".to_owned()),
+            ("+config -config|set", "off resetchannels -@all +config -config|set".to_owned()),
+            ("+select|0 +SELECT|1", "off resetchannels -@all +select|0 +select|1".to_owned()),
+            ("+select|0 +select", "off resetchannels -@all +select".to_owned()),
+            (
+                "(+set ~x:*) (%R~y:* +get)",
+                "off resetchannels -@all (~x:* resetchannels -@all +set) (%R~y:* resetchannels -@all +get)".to_owned(),
+            ),
+            ("(+set ~x:*) clearselectors", "off resetchannels -@all".to_owned()),
+            ("~a ~a %R~a", "off ~a resetchannels -@all".to_owned()),
+            ("%R", "off %R~ resetchannels -@all".to_owned()),
+            ("on >pw ~a +get reset", "off sanitize-payload resetchannels -@all".to_owned()),
+            ("skip-sanitize-payload", "off skip-sanitize-payload resetchannels -@all".to_owned()),
+        ] {
+            assert_eq!(describe(rules), description, "{rules}");
+            assert_eq!(describe(&description), description, "again");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        for (rules, error) in [
+            ("+nosuch", RuleError::Unknown),
+            ("-nosuch", RuleError::Unknown),
+            ("+@nosuch", RuleError::Unknown),
+            ("-select|0", RuleError::Unknown),
+            ("+config|nosuch", RuleError::Unknown),
+            ("(+nosuch)", RuleError::Unknown),
+            ("+config|set|x", RuleError::WordOfSubcommand),
+            ("+get|", RuleError::Syntax),
+            ("foo", RuleError::Syntax),
+            ("%X~a", RuleError::Syntax),
+            ("%~a", RuleError::Syntax),
+            ("%RR~a", RuleError::Syntax),
+            ("~a\tb", RuleError::Syntax),
+            ("~* ~x", RuleError::AfterAllKeys),
+            ("&* &x", RuleError::AfterAllChannels),
+            ("<pw", RuleError::NoSuchPassword),
+            ("#abc", RuleError::NoHash),
+            ("!abc", RuleError::NoHash),
+        ] {
+            assert_eq!(apply(rules).err(), Some(error), "{rules}");
+        }
+        assert!(matches!(apply(&format!("~{}", "a".repeat(1 << 20))), Err(RuleError::Pattern(_))));
+    }
+
+    #[test]
+    fn a_password_opens_only_a_user_that_is_on() {
+        let accepts = |rules: &str, password: &str| apply(rules).expect("rules").accepts(password.as_bytes());
+        assert!(accepts("on >a >b", "a") && accepts("on >a >b", "b") && !accepts("on >a >b", "c"));
+        assert!(!accepts("on >a >b <a", "a") && !accepts(">a", "a") && !accepts("on", ""));
+        assert!(accepts("on nopass", "anything") && !accepts("on nopass >a", "anything"));
+        assert!(!accepts("on >a resetpass", "a"));
+        let hash = format!("on #{}", PasswordHash::of(b"x"));
+        assert!(accepts(&hash, "x") && !accepts(&format!("{hash} !{}", PasswordHash::of(b"x")), "x"));
+    }
+}

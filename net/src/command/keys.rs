@@ -1,0 +1,116 @@
+//! The keys of a command: where they are among its arguments, and what the command does with each.
+
+use crate::access::Need;
+use crate::resp::Args;
+
+/// The positions of a command's keys among its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// It has none.
+    None,
+    /// Arguments `first` to `last` (negative: from the end), every `step`-th.
+    At {
+        /// The first key's argument.
+        first: usize,
+        /// The last key's; -1 is the last argument.
+        last: isize,
+        /// The distance from one key to the next.
+        step: usize,
+    },
+    /// Argument `at` is the number of keys, which follow it.
+    Counted {
+        /// The argument with the number.
+        at: usize,
+    },
+}
+
+impl Keys {
+    /// One key, the first argument.
+    pub const ONE: Keys = Keys::At { first: 1, last: 1, step: 1 };
+    /// Two keys, the first two arguments.
+    pub const TWO: Keys = Keys::At { first: 1, last: 2, step: 1 };
+    /// Every argument is a key.
+    pub const ALL: Keys = Keys::At { first: 1, last: -1, step: 1 };
+    /// Every other argument is a key.
+    pub const PAIRS: Keys = Keys::At { first: 1, last: -1, step: 2 };
+
+    /// The indexes of the keys in a command of `args`.
+    #[inline]
+    pub fn places(self, args: Args<'_>) -> Places {
+        let count = args.len();
+        let (first, end, step) = match self {
+            Keys::None => (0, 0, 1),
+            Keys::At { first, last, step } => {
+                let last = if last < 0 { count as isize + last } else { last };
+                (first, (last + 1).clamp(0, count as isize) as usize, step)
+            }
+            Keys::Counted { at } => {
+                let number = args.try_get(at).and_then(keytide_engine::number::parse_u64).unwrap_or(0);
+                (at + 1, (at + 1).saturating_add(number as usize).min(count), 1)
+            }
+        };
+        Places { at: first, end, step }
+    }
+
+    /// The keys of a command.
+    #[inline]
+    pub fn of(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
+        self.places(args).map(move |place| args.get(place))
+    }
+}
+
+/// The indexes of keys among the arguments. The standard library's stepping range divides to know its length, which
+/// costs more than the one step that nearly all commands take.
+#[derive(Clone, Debug)]
+pub struct Places {
+    at: usize,
+    end: usize,
+    step: usize,
+}
+
+impl Iterator for Places {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let place = (self.at < self.end).then_some(self.at)?;
+        self.at += self.step;
+        Some(place)
+    }
+}
+
+/// What a command does with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The words for it in the key specifications of COMMAND, as Redis has them.
+    pub words: &'static [&'static str],
+    /// What a user needs for it.
+    pub need: Need,
+}
+
+impl KeyUse {
+    const fn of(words: &'static [&'static str], need: Need) -> KeyUse {
+        KeyUse { words, need }
+    }
+
+    /// It only asks whether the key exists, or how large its value is.
+    pub const LOOK: KeyUse = KeyUse::of(&["RO"], Need::NOTHING);
+    /// It reads the value.
+    pub const READ: KeyUse = KeyUse::of(&["RO", "access"], Need::READ);
+    /// It adds to the value.
+    pub const INSERT: KeyUse = KeyUse::of(&["RW", "insert"], Need::WRITE);
+    /// It changes the value.
+    pub const UPDATE: KeyUse = KeyUse::of(&["RW", "update"], Need::WRITE);
+    /// It removes parts of the value.
+    pub const DELETE: KeyUse = KeyUse::of(&["RW", "delete"], Need::WRITE);
+    /// It changes the value and tells of it.
+    pub const READ_UPDATE: KeyUse = KeyUse::of(&["RW", "access", "update"], Need::BOTH);
+    /// It removes the value, or parts of it, and tells of them.
+    pub const READ_DELETE: KeyUse = KeyUse::of(&["RW", "access", "delete"], Need::BOTH);
+    /// It replaces the value, whatever it is.
+    pub const OVERWRITE: KeyUse = KeyUse::of(&["OW", "update"], Need::WRITE);
+    /// It sets the value if there is none.
+    pub const CREATE: KeyUse = KeyUse::of(&["OW", "insert"], Need::WRITE);
+    /// It removes the key.
+    pub const REMOVE: KeyUse = KeyUse::of(&["RM", "delete"], Need::WRITE);
+}
