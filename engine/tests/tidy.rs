@@ -277,6 +277,7 @@ const HOUSES: &[House] = &[
             "heap",
             "task_queues",
             "memory",
+            "tls",
             "config",
             "port",
             "accounts",

@@ -11,6 +11,7 @@
 //! | [`wake`] | how a sleeping core is woken |
 //! | [`mesh`] | lanes and batches between cores |
 //! | [`port`] | what each port speaks |
+//! | [`tls`] | TLS: the server's identity, sessions between records and plaintext |
 //! | [`connection`], [`session`] | one client: its transport, its protocol, its output; what it is to the server |
 //! | [`unread`], [`weight`] | how much output clients may leave unread; which clients go first |
 //! | [`protocol`] | the protocols of connections, for rooms that know none of them |
@@ -62,6 +63,7 @@ pub mod start;
 mod strangers;
 mod sync;
 pub mod task_queues;
+pub mod tls;
 pub mod turn_loop;
 pub mod unread;
 pub mod value;

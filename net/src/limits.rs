@@ -86,6 +86,12 @@ pub const PUSH_BUFFER_BYTES_DEFAULT: u64 = 256 << 10;
 /// The least that it may be: an event that is small leaves with others.
 pub const PUSH_BUFFER_BYTES_MIN: u64 = 1 << 10;
 
+/// How much plaintext becomes TLS records for one send, in bytes: a turn seals no more of a long reply.
+pub const TLS_SEAL_BYTES: usize = 256 << 10;
+
+/// How long a turn may spend on handshakes of TLS; those that are left go on in the next turn. One always goes on.
+pub const TURN_HANDSHAKES: Duration = Duration::from_micros(500);
+
 /// Buffers of a connection that have grown beyond this are given back when they are empty.
 pub const BUFFER_KEEP_BYTES: usize = 64 << 10;
 

@@ -39,8 +39,9 @@ fn main() -> ExitCode {
     start_logging(&config);
     let ready = |server: &keytide_net::server::Server| {
         // Whoever started us may have closed its end of the pipe, which is no reason not to serve.
-        let _ =
-            writeln!(std::io::stdout(), "keytide ready resp={} grpc=off shards={}", server.address(), server.shards());
+        let tls = server.tls_address().map_or(String::new(), |address| format!(" tls={address}"));
+        let (address, shards) = (server.address(), server.shards());
+        let _ = writeln!(std::io::stdout(), "keytide ready resp={address}{tls} grpc=off shards={shards}");
     };
     match start::serve(config, ready) {
         Ok(()) => ExitCode::SUCCESS,

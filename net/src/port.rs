@@ -19,6 +19,8 @@ pub struct Port {
 pub enum TransportKind {
     /// TCP as it is.
     Plain,
+    /// TLS over TCP.
+    Tls,
 }
 
 /// What the bytes mean.

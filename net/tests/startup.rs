@@ -42,7 +42,7 @@ fn a_server_that_was_killed_can_be_started_again_at_once() {
 
 #[test]
 fn a_flag_of_a_feature_that_is_not_there_is_refused_by_name() {
-    for (flag, value) in [("--maxmemory", "1g"), ("--tls-port", "6380"), ("--grpc-port", "2113")] {
+    for (flag, value) in [("--maxmemory", "1g"), ("--grpc-port", "2113")] {
         let text = refusal(&run(&["--port", "0", flag, value]));
         assert!(text.contains(flag) && text.contains("not supported"), "{text}");
     }

@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::durability::DurabilityFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
+use super::tls::TlsFlags;
 use super::users::UserFlags;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
@@ -107,6 +108,9 @@ pub struct Flags {
     pub(super) users: UserFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) tls: TlsFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     planned: Planned,
     /// The origins of settings that are not from the command line.
     #[arg(skip)]
@@ -142,12 +146,6 @@ struct Planned {
     maxmemory: Option<String>,
     #[arg(long, hide = true, env = "KEYTIDE_MAXMEMORY_POLICY")]
     maxmemory_policy: Option<String>,
-    #[arg(long, hide = true, env = "KEYTIDE_TLS_PORT")]
-    tls_port: Option<String>,
-    #[arg(long, hide = true, env = "KEYTIDE_TLS_CERT_FILE")]
-    tls_cert_file: Option<String>,
-    #[arg(long, hide = true, env = "KEYTIDE_TLS_KEY_FILE")]
-    tls_key_file: Option<String>,
 }
 
 impl Flags {
@@ -185,20 +183,14 @@ impl Flags {
         self.durability.fill_from(file.durability);
         self.memory.fill_from(file.memory);
         self.users.fill_from(file.users);
+        self.tls.fill_from(file.tls);
         fill_planned!(maxmemory maxmemory_policy);
-        fill_planned!(tls_port tls_cert_file tls_key_file);
     }
 
     /// Refuses features that are not built yet.
     pub(super) fn check_planned(&self) -> Result<(), ConfigError> {
         let planned = &self.planned;
-        let given = [
-            ("maxmemory", &planned.maxmemory),
-            ("maxmemory-policy", &planned.maxmemory_policy),
-            ("tls-port", &planned.tls_port),
-            ("tls-cert-file", &planned.tls_cert_file),
-            ("tls-key-file", &planned.tls_key_file),
-        ];
+        let given = [("maxmemory", &planned.maxmemory), ("maxmemory-policy", &planned.maxmemory_policy)];
         match given.iter().find(|(_, value)| value.is_some()) {
             Some((flag, _)) => Err(ConfigError::Planned { flag, origin: Origin::default() }),
             None => Ok(()),

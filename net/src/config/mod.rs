@@ -6,6 +6,7 @@ mod file;
 mod flags;
 mod memory;
 mod origin;
+mod tls;
 mod users;
 mod values;
 
@@ -13,6 +14,7 @@ pub use durability::Durability;
 pub use flags::{BinaryCommand, Flags};
 pub use memory::MemoryLimits;
 pub use origin::Origin;
+pub use tls::Tls;
 pub use users::UserSources;
 
 use crate::limits::{
@@ -34,6 +36,8 @@ pub struct Config {
     pub bind: IpAddr,
     /// Port of the Redis protocol; 0 = any free port.
     pub port: u16,
+    /// Where and how TLS is served; `None` if it is not.
+    pub tls: Option<Tls>,
     /// The number of shards.
     pub shards: u16,
     /// The core of each shard. Several shards may have the same one.
@@ -218,6 +222,7 @@ impl Flags {
         Ok(Config {
             bind,
             port: self.port.unwrap_or(6379),
+            tls: self.tls.decide()?,
             shards,
             cores,
             ring_bytes,

@@ -27,11 +27,11 @@ pub use output::Output;
 pub use protocol::{Problem, ProtocolState, RespSession, RespState};
 pub use replies::Replies;
 pub use table::Connections;
-pub use transport::Transport;
+pub use transport::{Carriage, Transport};
 
-use crate::limits::INPUT_COUNTED_BYTES;
+use crate::limits::{INPUT_COUNTED_BYTES, TLS_SEAL_BYTES};
 use crate::net_ring::{ConnectionId, NetOps};
-use crate::port::Port;
+use crate::port::ProtocolKind;
 use crate::session::{Closing, Session};
 use crate::weight::ClientWeight;
 use keytide_engine::account::{OverLimit, Share};
@@ -88,13 +88,18 @@ pub enum Stall {
 }
 
 impl Connection {
-    /// A new connection, which `port` has accepted.
-    pub fn new(id: ConnectionId, session: Session, port: &Port, input_share: Share) -> Connection {
+    /// A new connection.
+    pub fn new(
+        id: ConnectionId,
+        session: Session,
+        (transport, protocol): (Transport, ProtocolKind),
+        input_share: Share,
+    ) -> Connection {
         Connection {
             id,
             session,
-            transport: Transport::new(port.transport),
-            protocol: ProtocolState::new(port.protocol),
+            transport,
+            protocol: ProtocolState::new(protocol),
             input: Input::default(),
             input_share,
             replies: Replies::default(),
@@ -156,16 +161,33 @@ impl Connection {
         self.session.closing = Closing::AfterReplies;
     }
 
-    /// Begins the next send. There must be something to send, and no send in flight.
+    /// Whether anything waits for a send.
+    #[inline]
+    pub fn has_unsent(&self) -> bool {
+        !self.output.is_drained() || self.transport.unsent_bytes() > 0
+    }
+
+    /// How many bytes are copied for the next send.
+    #[inline]
+    pub fn next_copied_bytes(&self) -> usize {
+        match &self.transport {
+            Transport::Plain => self.output.next_copied_bytes(),
+            Transport::Tls(_) => self.output_bytes().min(TLS_SEAL_BYTES),
+        }
+    }
+
+    /// Begins the next send, if there is something to send. No send may be in flight.
     #[inline]
     pub fn send(&mut self, ops: &mut NetOps) {
-        self.output.send(ops, self.id, &mut self.transport);
+        if let Some(buffer) = self.transport.seal(|| self.output.take_next()) {
+            self.output.send(ops, self.id, buffer);
+        }
     }
 
     /// The bytes of output that the client has not taken, but for replies that are still on their way.
     #[inline]
     pub fn output_bytes(&self) -> usize {
-        self.output.unsent_bytes() + self.replies.behind_bytes()
+        self.output.unsent_bytes() + self.transport.unsent_bytes() + self.replies.behind_bytes()
     }
 
     /// Puts a reply, or a part of one, into its place among the replies. Owned bytes are moved where that is possible.
@@ -183,6 +205,7 @@ impl Connection {
     /// Whether there is something to do for it when its send is over.
     pub fn waits_for_sent(&self) -> bool {
         self.output.waits_for_sent()
+            || self.transport.unsent_bytes() > 0
             || self.stall == Some(Stall::Output)
             || self.has_ended
             || self.session.closing != Closing::No
@@ -190,8 +213,11 @@ impl Connection {
 
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
     pub fn is_finished(&self) -> bool {
+        if self.transport.carriage() == Carriage::Failed {
+            return !self.output.is_sending() && self.transport.unsent_bytes() == 0;
+        }
         let is_answered = self.stall.is_none() && self.replies.waiting() == 0;
-        let is_sent = !self.output.is_sending() && self.output.is_drained();
+        let is_sent = !self.output.is_sending() && !self.has_unsent();
         match self.session.closing {
             Closing::Now => true,
             Closing::AfterReplies => self.replies.waiting() == 0 && is_sent,

@@ -7,7 +7,6 @@
 //!
 //! [`Output::waits_for_sent`] is the one place that says whether anything waits for the end of a send.
 
-use super::Transport;
 use crate::limits::{SEND_BYTES, SHARED_APART_BYTES};
 use crate::net_ring::{ConnectionId, NetOps, SendBuffer, SharedBytes};
 use crate::unread::ClientOutput;
@@ -93,15 +92,12 @@ impl Output {
         }
     }
 
-    /// Begins the next send. There must be something to send, and no send in flight.
+    /// Begins a send of what the transport has made of the [next](Self::take_next) buffer. No send may be in flight.
     #[inline]
-    pub fn send(&mut self, ops: &mut NetOps, connection: ConnectionId, transport: &mut Transport) {
-        if let Some(buffer) = self.next() {
-            let buffer = transport.seal(buffer);
-            let bytes = buffer.len();
-            // A connection that is being closed sends nothing more.
-            self.sending_bytes = ops.send(connection, buffer).is_ok().then_some(bytes);
-        }
+    pub fn send(&mut self, ops: &mut NetOps, connection: ConnectionId, buffer: SendBuffer) {
+        let bytes = buffer.len();
+        // A connection that is being closed sends nothing more.
+        self.sending_bytes = ops.send(connection, buffer).is_ok().then_some(bytes);
     }
 
     /// Notes that the send in flight has ended; `memory` is its buffer, empty, where it may serve again.
@@ -157,9 +153,9 @@ impl Output {
         self.wants_room || !self.is_drained() || !self.unacknowledged.is_empty()
     }
 
-    /// The next buffer to send.
+    /// Takes the next buffer to send.
     #[inline]
-    fn next(&mut self) -> Option<SendBuffer> {
+    pub fn take_next(&mut self) -> Option<SendBuffer> {
         if let Some(buffer) = self.queued.pop_front() {
             self.queued_bytes -= buffer.len();
             return Some(buffer);
@@ -179,11 +175,6 @@ impl Output {
 
 #[cfg(test)]
 impl Output {
-    /// Takes the next buffer to send, as if it was sent.
-    pub fn take_next(&mut self) -> Option<SendBuffer> {
-        self.next()
-    }
-
     /// Takes the ready bytes and counts them as a send in flight.
     pub fn pretend_to_send(&mut self) {
         let ready = self.take_ready();

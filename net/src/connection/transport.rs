@@ -6,41 +6,94 @@
 //! ```
 //!
 //! All bytes that are received pass [`Transport::open`], in their order, at one place (`turn_loop/net_events.rs`). All that
-//! are sent pass [`Transport::seal`], in their order and right before the net ring gets them, at one place
-//! ([`Output::send`](super::Output::send)). So a transport can hold received bytes until they are whole, seal records in the
-//! order in which they leave, and send bytes of its own between them, without a protocol's help.
+//! are sent pass [`Transport::seal`], in their order and right before the net ring gets them, at
+//! one place ([`Connection::send`](super::Connection::send)). So a transport may answer bytes that no protocol has asked
+//! for, number what it sends, and send long buffers in parts.
 
 use crate::net_ring::SendBuffer;
-use crate::port::TransportKind;
+use crate::tls::{TlsScratch, TlsSession, TlsStage};
 
 /// The transport of one connection.
-#[derive(Debug)]
 pub enum Transport {
     /// The socket's bytes are the protocol's. Nothing is copied.
     Plain,
+    /// The socket's bytes are TLS records.
+    Tls(Box<TlsSession>),
+}
+
+/// Whether a transport carries the protocol's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carriage {
+    /// Not yet: both sides are still to agree on how.
+    Opening,
+    /// It does.
+    Open,
+    /// Only the server's: the client has ended its side.
+    Ended,
+    /// It does not any more. What is left to be sent says why.
+    Failed,
 }
 
 impl Transport {
-    /// The transport of a connection that begins.
-    pub fn new(kind: TransportKind) -> Transport {
-        match kind {
-            TransportKind::Plain => Transport::Plain,
+    /// Whether it carries the protocol's bytes.
+    #[inline]
+    pub fn carriage(&self) -> Carriage {
+        match self {
+            Transport::Plain => Carriage::Open,
+            Transport::Tls(session) => match session.stage() {
+                TlsStage::Handshake => Carriage::Opening,
+                TlsStage::Open => Carriage::Open,
+                TlsStage::Ended => Carriage::Ended,
+                TlsStage::Failed => Carriage::Failed,
+            },
         }
     }
 
     /// The protocol's bytes of those that the socket has received; none where they are not whole yet.
     #[inline]
-    pub fn open<'a>(&mut self, received: &'a [u8]) -> &'a [u8] {
+    pub fn open<'a>(&mut self, received: &'a [u8], scratch: &'a mut TlsScratch) -> &'a [u8] {
         match self {
             Transport::Plain => received,
+            Transport::Tls(session) => session.open(received, scratch),
         }
     }
 
-    /// What the socket is to send for these bytes of the protocol.
+    /// Takes a buffer of the protocol to be sent. The buffer before it must be sealed.
     #[inline]
-    pub fn seal(&mut self, buffer: SendBuffer) -> SendBuffer {
+    fn begin(&mut self, buffer: SendBuffer) -> Option<SendBuffer> {
         match self {
-            Transport::Plain => buffer,
+            Transport::Plain => Some(buffer),
+            Transport::Tls(session) => {
+                session.begin(buffer);
+                session.seal()
+            }
+        }
+    }
+
+    /// What the socket is to send next: the rest of a buffer, or bytes of the transport's own, else the next buffer of the
+    /// protocol; none where there is nothing.
+    #[inline]
+    pub fn seal(&mut self, next: impl FnOnce() -> Option<SendBuffer>) -> Option<SendBuffer> {
+        match self {
+            Transport::Tls(session) if session.unsent_bytes() > 0 => session.seal(),
+            Transport::Plain | Transport::Tls(_) => next().and_then(|buffer| self.begin(buffer)),
+        }
+    }
+
+    /// The bytes that it has of the protocol's or its own and that wait to be sent.
+    #[inline]
+    pub fn unsent_bytes(&self) -> usize {
+        match self {
+            Transport::Plain => 0,
+            Transport::Tls(session) => session.unsent_bytes(),
+        }
+    }
+
+    /// Ends the server's side in order. Returns whether there is something to send for it; the second time there is not.
+    pub fn end(&mut self) -> bool {
+        match self {
+            Transport::Plain => false,
+            Transport::Tls(session) => session.end(),
         }
     }
 }
@@ -51,11 +104,15 @@ mod tests {
 
     #[test]
     fn plain_bytes_are_passed_on_where_they_are() {
-        let mut transport = Transport::new(TransportKind::Plain);
+        let mut transport = Transport::Plain;
         let received = b"*1\r\n$4\r\nPING\r\n".to_vec();
-        assert_eq!(transport.open(&received).as_ptr_range(), received.as_ptr_range());
+        let opened = transport.open(&received, &mut TlsScratch::default()).as_ptr_range();
         let range = received.as_ptr_range();
-        let SendBuffer::Own(sent) = transport.seal(received.into()) else { panic!("a buffer of its own stays one") };
+        assert_eq!(opened, range);
+        let Some(SendBuffer::Own(sent)) = transport.seal(|| Some(received.into())) else {
+            panic!("a buffer of its own stays one")
+        };
         assert_eq!(sent.as_ptr_range(), range);
+        assert!(transport.seal(|| None).is_none() && !transport.end());
     }
 }

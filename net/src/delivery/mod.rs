@@ -191,9 +191,9 @@ struct SharedOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::ProtocolState;
+    use crate::connection::{ProtocolState, Transport};
     use crate::net_ring::SendBuffer;
-    use crate::port::{Port, ProtocolKind, TransportKind};
+    use crate::port::ProtocolKind;
     use crate::resp::Protocol;
     use crate::session::Session;
     use keytide_engine::account::Account;
@@ -202,9 +202,8 @@ mod tests {
 
     fn connection(id: u64) -> Connection {
         let session = Session::for_tests(id, true);
-        let address = ([127, 0, 0, 1], 6379).into();
-        let port = Port { address, transport: TransportKind::Plain, protocol: ProtocolKind::Resp };
-        Connection::new(ConnectionId::from_u64(id), session, &port, Account::default().share())
+        let layers = (Transport::Plain, ProtocolKind::Resp);
+        Connection::new(ConnectionId::from_u64(id), session, layers, Account::default().share())
     }
 
     /// Connections with these ids, and a subscriber of each.

@@ -4,6 +4,7 @@ use super::users::UsersError;
 use crate::descriptors::TooFew;
 use crate::groups::store::GroupStoreError;
 use crate::memory::MemoryLimit;
+use crate::tls::TlsError;
 use crate::turn_loop::CoreError;
 use keytide_engine::store::StoreError;
 use std::io;
@@ -62,6 +63,9 @@ pub enum StartError {
     /// There are too few descriptors.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
+    /// TLS cannot be served.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The consumer groups of an earlier run cannot be read.
     #[error("consumer groups: {0}")]
     Groups(#[from] GroupStoreError),

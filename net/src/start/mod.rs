@@ -20,6 +20,7 @@ use crate::memory::MemoryLimit;
 use crate::memory::watch::{self, Watcher};
 use crate::port::{Port, ProtocolKind, TransportKind};
 use crate::server::Server;
+use crate::tls::TlsIdentity;
 use crate::turn_loop;
 use open_state::OpenState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -45,13 +46,14 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
     tell_what_starts(&config, limit);
     check_memory(&config, limit)?;
     let descriptors = divide_descriptors(&config)?;
-    let (port, listeners) = listen(&config, descriptors.backlog)?;
+    let tls = config.tls.as_ref().map(|tls| TlsIdentity::load(tls.files.clone())).transpose()?.map(Arc::new);
+    let (ports, listeners) = open_ports(&config, descriptors.backlog)?;
     if let Err(error) = heap::populate(config.heap_bytes) {
         tracing::warn!(%error, bytes = config.heap_bytes, "the heap is not prefaulted: turns wait for its first pages");
     }
     let users = users::load(&config)?;
     let OpenState { kept, shards, groups, store } = open_state::open(&config)?;
-    let server = Arc::new(Server::new(config, users, kept, vec![port]).with_descriptors(descriptors));
+    let server = Arc::new(Server::new(config, users, kept, ports).with_descriptors(descriptors).with_tls(tls));
     let watcher = Watcher::start(server.memory.clone()).map_err(StartError::Watch)?;
     heed_signals(signals, server.clone()).map_err(StartError::Signals)?;
     turn_loop::run(&server, shards, groups, listeners, || {
@@ -126,10 +128,23 @@ fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The port of Redis clients, and for each core its listener. A plain bind comes first: sharing the port would succeed beside another
-/// server that shares it too, and each would get some of the clients.
-fn listen(config: &Config, backlog: u64) -> Result<(Port, Vec<Vec<TcpListener>>), StartError> {
-    let mut address = SocketAddr::new(config.bind, config.port);
+/// The ports, and for each core its listener on each of them.
+fn open_ports(config: &Config, backlog: u64) -> Result<(Vec<Port>, Vec<Vec<TcpListener>>), StartError> {
+    let plain = (config.port, TransportKind::Plain);
+    let tls = config.tls.as_ref().map(|tls| (tls.port, TransportKind::Tls));
+    let mut ports = Vec::new();
+    let mut of_cores: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
+    for (number, transport) in [plain].into_iter().chain(tls) {
+        let (address, listeners) = listen(SocketAddr::new(config.bind, number), config.shards, backlog)?;
+        ports.push(Port { address, transport, protocol: ProtocolKind::Resp });
+        of_cores.iter_mut().zip(listeners).for_each(|(core, listener)| core.push(listener));
+    }
+    Ok((ports, of_cores))
+}
+
+/// Listeners on an address, and the address with the number that the system has chosen for port 0. A plain bind comes first:
+/// sharing the port would succeed beside another server that shares it too, and each would get some of the clients.
+fn listen(mut address: SocketAddr, count: u16, backlog: u64) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
     let refused = |address, source| StartError::Listen { address, source };
     let open = |address: SocketAddr, shared: bool| -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
@@ -153,16 +168,16 @@ fn listen(config: &Config, backlog: u64) -> Result<(Port, Vec<Vec<TcpListener>>)
     address = probe.local_addr().map_err(|source| refused(address, source))?.as_socket().unwrap_or(address);
     drop(probe);
     let mut listeners = Vec::new();
-    for _ in 0..config.shards {
+    for _ in 0..count {
         let socket = open(address, true).map_err(|source| refused(address, source))?;
         socket.listen(backlog as i32).map_err(|source| refused(address, source))?;
-        listeners.push(vec![socket.into()]);
+        listeners.push(socket.into());
     }
-    let port = Port { address, transport: TransportKind::Plain, protocol: ProtocolKind::Resp };
-    Ok((port, listeners))
+    Ok((address, listeners))
 }
 
-/// Stops the server on SIGTERM and SIGINT; a second one ends the process at once. SIGHUP is logged. SIGPIPE is ignored.
+/// Stops the server on SIGTERM and SIGINT; a second one ends the process at once. SIGHUP has the files of TLS read again.
+/// SIGPIPE is ignored.
 fn heed_signals(mut signals: Signals, server: Arc<Server>) -> io::Result<()> {
     signals.add_signal(SIGTERM)?;
     signals.add_signal(SIGINT)?;
@@ -170,7 +185,7 @@ fn heed_signals(mut signals: Signals, server: Arc<Server>) -> io::Result<()> {
         let mut was_asked = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
-                tracing::warn!("SIGHUP: nothing is reloaded; settings are read at the start, restart to change them");
+                reload(&server);
             } else if was_asked {
                 std::process::exit(128 + signal);
             } else {
@@ -181,4 +196,18 @@ fn heed_signals(mut signals: Signals, server: Arc<Server>) -> io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Reads the files again that may change while the server runs.
+fn reload(server: &Server) {
+    let Some(tls) = &server.tls else {
+        tracing::warn!("SIGHUP: only the files of TLS are read again, and there are none; restart to change settings");
+        return;
+    };
+    match tls.reload() {
+        Ok(()) => tracing::info!("SIGHUP: new connections get the certificate as it is now"),
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP: the files of TLS cannot be used, and so those before stay in use")
+        }
+    }
 }

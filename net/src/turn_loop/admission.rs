@@ -2,12 +2,13 @@
 //! long as it stays within the bounds of strangers.
 
 use super::Core;
-use crate::connection::{Connection, Problem, ProtocolState};
+use crate::connection::{Connection, Problem, ProtocolState, Transport};
 use crate::limits::UNAUTHENTICATED_BYTES_MAX;
 use crate::net_ring::{ConnectionId, NetOps};
-use crate::port::ProtocolKind;
+use crate::port::{Port, TransportKind};
 use crate::session::{Closing, Session};
 use crate::strangers::Dismissal;
+use crate::tls::TlsSession;
 use std::time::{Duration, Instant};
 
 impl Core {
@@ -18,9 +19,11 @@ impl Core {
         let port = self.server.ports[listener];
         let (users, version) = self.server.users.table();
         let authenticated = users.default_user().is_open();
-        let now = if authenticated { None } else { Some(Instant::now()) };
+        // Until a handshake has ended its client is a stranger, also where no password is asked.
+        let is_stranger = !authenticated || port.transport == TransportKind::Tls;
+        let now = is_stranger.then(Instant::now);
         let Some(number) = self.server.admit_client() else {
-            self.refuse(ops, id, port.protocol);
+            self.refuse(ops, id, port);
             if self.rejection_told.is_due() {
                 let (maxclients, total) = (self.server.maxclients(), self.figures.rejected);
                 tracing::warn!(
@@ -34,15 +37,21 @@ impl Core {
         if now.is_some_and(|now| !self.has_place_for_stranger(now)) {
             self.server.dismiss_client();
             self.strangers.note(Dismissal::Number);
-            return self.refuse(ops, id, port.protocol);
+            return self.refuse(ops, id, port);
         }
+        let Some(transport) = self.transport(port.transport) else {
+            self.server.dismiss_client();
+            self.server.dismiss_stranger();
+            return self.refuse(ops, id, port);
+        };
         let addresses = (ops.peer(id).ok(), ops.local(id).ok());
         let mut session = Session::new(number, (&users, version), addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
         if let Some(now) = now {
             self.strangers.add(id, &mut session, now);
         }
-        let mut connection = Connection::new(id, session, &port, self.server.accounts.input.share());
+        let mut connection =
+            Connection::new(id, session, (transport, port.protocol), self.server.accounts.input.share());
         self.figures.clients += 1;
         connection.list(&mut self.listed);
         if let Some(mut closed) = self.connections.insert(connection) {
@@ -50,11 +59,25 @@ impl Core {
         }
     }
 
-    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId, protocol: ProtocolKind) {
+    /// Closes a connection that was just accepted. Over TLS nothing can be said before the handshake.
+    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId, port: Port) {
         self.figures.rejected += 1;
         let mut text = Vec::new();
-        ProtocolState::new(protocol).encode_problem(&mut text, Problem::TooManyClients);
+        if port.transport == TransportKind::Plain {
+            ProtocolState::new(port.protocol).encode_problem(&mut text, Problem::TooManyClients);
+        }
         ops.refuse(id, &text);
+    }
+
+    /// The transport of a connection that begins; none where TLS cannot begin with the configuration in use.
+    fn transport(&self, kind: TransportKind) -> Option<Transport> {
+        match kind {
+            TransportKind::Plain => Some(Transport::Plain),
+            TransportKind::Tls => {
+                let config = self.server.tls.as_ref()?.config();
+                TlsSession::new(config).ok().map(|session| Transport::Tls(Box::new(session)))
+            }
+        }
     }
 
     /// Whether there is a place for one more stranger: free, or the oldest one's, which goes.

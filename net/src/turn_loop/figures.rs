@@ -52,6 +52,8 @@ impl Core {
             (Stat::CutTurns, self.figures.cut_turns),
             (Stat::LongCommands, self.budget.long_commands()),
             (Stat::OutputClosed, self.figures.output_closed),
+            (Stat::TlsHandshakes, self.records.handshakes),
+            (Stat::TlsFailures, self.records.failures),
             (Stat::Parks, counters.parks),
             (Stat::Subscriptions, subscriptions.subscriptions),
             (Stat::LiveSubscriptions, subscriptions.live),

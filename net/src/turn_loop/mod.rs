@@ -24,6 +24,7 @@ mod large;
 mod net_events;
 mod output;
 mod reclaim;
+mod records;
 mod resp;
 mod rights;
 mod room;
@@ -63,6 +64,7 @@ use keytide_engine::shard::Shard;
 use keytide_engine::subscription::Hub;
 use lanes::Lanes;
 use reclaim::Reclaim;
+use records::Records;
 use run::Stopping;
 use snapshot::Snapshots;
 use std::io;
@@ -115,6 +117,8 @@ pub struct Core {
     now_ms: u64,
     /// The same on the clock for durations.
     steady_ms: u64,
+    /// The TLS of connections.
+    records: Records,
     figures: Figures,
     stopping: Stopping,
     /// Whether this core's clients were disconnected because a log has failed.
@@ -179,6 +183,7 @@ impl Core {
             renewed: Vec::new(),
             now_ms: 0,
             steady_ms: 0,
+            records: Records::default(),
             figures: Figures::default(),
             stopping: Stopping::default(),
             has_met_failure: false,
@@ -200,11 +205,12 @@ impl Core {
         self.budget.begin_turn(started);
         let mut work =
             net.poll_while(&mut |ops, event| self.on_event(ops, event), || started.elapsed() < TURN_EVENTS)? > 0;
+        let mut again = self.run_handshakes(net.ops());
         work |= self.take_messages();
         work |= self.run_left();
         self.look_at_rights();
         self.end_slow_strangers(started);
-        let mut again = self.expire();
+        again |= self.expire();
         work |= self.commit();
         again |= self.lend_and_hold();
         // After all that commits, before anything leaves.

@@ -3,7 +3,7 @@
 
 use super::Core;
 use super::budget::Part;
-use crate::connection::{Connection, Problem, ProtocolState, Stall};
+use crate::connection::{Connection, Problem, ProtocolState, Stall, Transport};
 use crate::limits::{BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES};
 use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps, SendBuffer};
 use crate::session::Closing;
@@ -27,7 +27,17 @@ impl Core {
 
     fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, received: &[u8]) {
         let Some(mut connection) = self.connections.take(id) else { return };
-        let bytes = connection.transport.open(received);
+        match connection.transport {
+            Transport::Plain => self.receive_opened(ops, &mut connection, received),
+            Transport::Tls(_) => self.receive_records(ops, &mut connection, received),
+        }
+        connection.list(&mut self.listed);
+        self.connections.put(connection);
+    }
+
+    /// Takes bytes of the protocol.
+    #[inline]
+    pub(super) fn receive_opened(&mut self, ops: &mut NetOps, connection: &mut Connection, bytes: &[u8]) {
         if connection.stall.is_none() {
             if connection.input.is_empty() && connection.replies.waiting() == 0 {
                 connection.weight.begin();
@@ -39,24 +49,22 @@ impl Core {
         if connection.session.closing != Closing::No {
             // What comes after the last reply is of no interest.
         } else if connection.input.is_empty() && connection.stall.is_none() {
-            let consumed = self.run_protocol(&mut connection, bytes);
-            self.keep_input(&mut connection, &bytes[consumed..]);
-        } else if self.keep_input(&mut connection, bytes) {
-            self.run_input(&mut connection);
+            let consumed = self.run_protocol(connection, bytes);
+            self.keep_input(connection, &bytes[consumed..]);
+        } else if self.keep_input(connection, bytes) {
+            self.run_input(connection);
         }
         if connection.count_input()
             && let Some(error) = connection.refuse_input(self.server.client_count())
         {
-            self.free_input(&mut connection);
+            self.free_input(connection);
             tracing::warn!(client = connection.session.client, "a client is disconnected: {error}");
             connection.end_with(Problem::InputOverLimit(error));
         }
         if connection.stall.is_some() && !connection.is_paused && connection.pending_input() > INPUT_PAUSE_BYTES {
             connection.is_paused = true;
-            ops.pause_receive(id);
+            ops.pause_receive(connection.id);
         }
-        connection.list(&mut self.listed);
-        self.connections.put(connection);
     }
 
     /// Gives bytes to the protocol of their connection; answers how many of them it has consumed.

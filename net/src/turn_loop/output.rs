@@ -3,6 +3,7 @@
 use super::Core;
 use crate::connection::{Connection, Stall};
 use crate::net_ring::NetOps;
+use crate::session::Closing;
 use keytide_engine::position::ShardId;
 
 impl Core {
@@ -37,8 +38,8 @@ impl Core {
         if connection.is_closed {
             return false;
         }
-        if !connection.output.is_sending() && !connection.output.is_drained() {
-            if self.budget.may_send(connection.output.next_copied_bytes()) {
+        if !connection.output.is_sending() && connection.has_unsent() {
+            if self.budget.may_send(connection.next_copied_bytes()) {
                 connection.send(ops);
             } else {
                 // Behind those that have waited for a turn already.
@@ -71,7 +72,12 @@ impl Core {
             ops.resume_receive(connection.id);
         }
         if connection.is_finished() {
-            self.close(ops, connection);
+            // The transport's own end leaves before the socket is closed.
+            if connection.session.closing != Closing::Now && connection.transport.end() {
+                connection.send(ops);
+            } else {
+                self.close(ops, connection);
+            }
         }
         let has_room = connection.output.wants_room && self.live.delivery.has_room(&connection.output);
         if has_room {

@@ -6,9 +6,13 @@ use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::config::{Durability, Spin};
 use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
+use crate::tls::{ClientCertificates, TlsFiles};
 use keytide_engine::filter::Glob;
 use keytide_engine::number::parse_i64;
 use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 static HELP: Command = help("config|help", "server");
 
@@ -62,6 +66,8 @@ enum Change {
     Same,
     /// To any value that `check` accepts.
     Free { check: fn(&Server, &[u8]) -> Result<(), String>, apply: fn(&Server, &[u8]) },
+    /// To any value with which, and with those of its kind in the same call, the files of TLS can be used.
+    Tls(fn(&mut TlsFiles, &[u8]) -> bool),
 }
 
 const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -> Row {
@@ -143,6 +149,26 @@ const ROWS: &[Row] = &[
     }),
     row("tcp-keepalive", Change::Same, |_| "0".to_owned()),
     row("timeout", Change::Same, |_| "0".to_owned()),
+    row("tls-auth-clients", Change::Tls(set_client_certificates), |server| {
+        of_tls(server, |files| files.client_certificates.name().to_owned())
+    }),
+    row(
+        "tls-ca-cert-file",
+        Change::Tls(|files, value| {
+            files.authorities = path(value);
+            true
+        }),
+        |server| of_tls(server, |files| shown(files.authorities.as_deref())),
+    ),
+    row(
+        "tls-cert-file",
+        Change::Tls(|files, value| path(value).map(|path| files.certificate = path).is_some()),
+        |server| of_tls(server, |files| shown(Some(&files.certificate))),
+    ),
+    row("tls-key-file", Change::Tls(|files, value| path(value).map(|path| files.key = path).is_some()), |server| {
+        of_tls(server, |files| shown(Some(&files.key)))
+    }),
+    row("tls-port", Change::Same, |server| server.tls_address().map_or(0, |address| address.port()).to_string()),
     row("transactions-bytes", Change::Never, |server| server.config.memory.transactions.to_string()),
     row("unauthenticated-clients", Change::Never, |server| server.strangers_max().to_string()),
 ];
@@ -150,6 +176,25 @@ const ROWS: &[Row] = &[
 /// A value of history on disk; empty if there is none.
 fn of_durability(server: &Server, value: fn(&Durability) -> String) -> String {
     server.config.durability.as_ref().map_or(String::new(), value)
+}
+
+/// A value of TLS; empty if it is not served.
+fn of_tls(server: &Server, value: fn(&TlsFiles) -> String) -> String {
+    server.tls.as_ref().map_or(String::new(), |tls| value(&tls.files()))
+}
+
+fn shown(path: Option<&Path>) -> String {
+    path.map_or(String::new(), |path| path.display().to_string())
+}
+
+/// A path; none where the value is empty.
+fn path(value: &[u8]) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(value)))
+}
+
+fn set_client_certificates(files: &mut TlsFiles, value: &[u8]) -> bool {
+    let named = ClientCertificates::NAMED.iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
+    named.map(|(_, whether)| files.client_certificates = *whether).is_some()
 }
 
 fn check_maxclients(server: &Server, value: &[u8]) -> Result<(), String> {
@@ -226,6 +271,7 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         return reply.error(error_text::SYNTAX);
     }
     let mut changes: Vec<(&Row, &[u8])> = Vec::new();
+    let mut files = context.server.tls.as_ref().map(|tls| tls.files());
     for at in (0..words.len()).step_by(2) {
         let (name, value) = (words.get(at), words.get(at + 1));
         let Some(row) = ROWS.iter().find(|row| name.eq_ignore_ascii_case(row.name.as_bytes())) else {
@@ -235,6 +281,11 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         let checked = match row.change {
             _ if is_double => Err("duplicate parameter".to_owned()),
             Change::Free { check, .. } => check(context.server, value),
+            Change::Tls(change) => match files.as_mut().map(|files| change(files, value)) {
+                Some(true) => Ok(()),
+                Some(false) => Err("argument must be one of the allowed values".to_owned()),
+                None => Err("TLS is not served: start with --tls-port".to_owned()),
+            },
             Change::Same if (row.value)(context.server).as_bytes() == value => Ok(()),
             Change::Same | Change::Never => Err("can't set immutable config".to_owned()),
         };
@@ -243,6 +294,13 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
             return reply.error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"));
         }
         changes.push((row, value));
+    }
+    let of_tls = changes.iter().find(|(row, _)| matches!(row.change, Change::Tls(_)));
+    if let (Some((row, _)), Some(tls), Some(files)) = (of_tls, &context.server.tls, files)
+        && let Err(error) = tls.replace(files)
+    {
+        let name = row.name;
+        return reply.error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {error}"));
     }
     for (row, value) in changes {
         if let Change::Free { apply, .. } = row.change {

@@ -204,6 +204,8 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("turns_cut_total", Stat::CutTurns),
         ("long_commands_total", Stat::LongCommands),
         ("client_output_limit_disconnections", Stat::OutputClosed),
+        ("tls_handshakes_total", Stat::TlsHandshakes),
+        ("tls_failures_total", Stat::TlsFailures),
         ("parks_total", Stat::Parks),
     ] {
         text.row(name, server.since_reset(stat));
@@ -219,6 +221,10 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("instantaneous_ops_per_sec", server.commands_per_second(context.now_ms));
     text.row("total_error_replies", server.command_totals().errors.values().sum::<u64>());
     text.row("longest_turn_us", server.longest_turn_us());
+    if let Some(tls) = &server.tls {
+        let now_s = (context.now_ms / 1000) as i64;
+        text.row("tls_certificate_expires_in_seconds", tls.expires_s() - now_s);
+    }
     for name in ["evicted_keys", "pubsub_channels", "pubsub_patterns", "latest_fork_usec"] {
         text.row(name, 0);
     }

@@ -1,0 +1,89 @@
+//! Connections over TLS: their records on the way in, handshakes within a turn's budget, ends and failures.
+
+use super::Core;
+use crate::connection::{Carriage, Connection, Transport};
+use crate::limits::TURN_HANDSHAKES;
+use crate::net_ring::{ConnectionId, NetOps};
+use crate::session::Closing;
+use crate::tls::{TlsScratch, TlsStage};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The TLS of one core's connections.
+#[derive(Default)]
+pub(super) struct Records {
+    scratch: TlsScratch,
+    /// Connections whose handshakes wait for a later turn, in the order in which they go on.
+    waiting: VecDeque<ConnectionId>,
+    /// The time that this turn's handshakes have taken.
+    spent: Duration,
+    pub handshakes: u64,
+    pub failures: u64,
+}
+
+impl Core {
+    /// Takes records that a connection has received.
+    pub(super) fn receive_records(&mut self, ops: &mut NetOps, connection: &mut Connection, received: &[u8]) {
+        let is_late = !self.records.waiting.is_empty() || self.records.spent >= TURN_HANDSHAKES;
+        match &mut connection.transport {
+            Transport::Tls(session) if is_late && session.stage() == TlsStage::Handshake => {
+                if session.keep(received) {
+                    self.records.waiting.push_back(connection.id);
+                }
+                let kept_bytes = session.kept_bytes();
+                self.ends_for_bytes(&mut connection.session, kept_bytes);
+            }
+            Transport::Tls(_) | Transport::Plain => self.open_records(ops, connection, received),
+        }
+    }
+
+    /// Goes on with handshakes that have waited, as far as the turn's budget goes; at least with one. Returns whether some
+    /// are left.
+    pub(super) fn run_handshakes(&mut self, ops: &mut NetOps) -> bool {
+        if self.records.waiting.is_empty() {
+            self.records.spent = Duration::ZERO;
+            return false;
+        }
+        let mut is_first = true;
+        while is_first || self.records.spent < TURN_HANDSHAKES {
+            let Some(id) = self.records.waiting.pop_front() else { break };
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            self.open_records(ops, &mut connection, &[]);
+            connection.list(&mut self.listed);
+            self.connections.put(connection);
+            is_first = false;
+        }
+        self.records.spent = Duration::ZERO;
+        !self.records.waiting.is_empty()
+    }
+
+    fn open_records(&mut self, ops: &mut NetOps, connection: &mut Connection, received: &[u8]) {
+        let before = connection.transport.carriage();
+        let begun = (before == Carriage::Opening).then(Instant::now);
+        let mut scratch = std::mem::take(&mut self.records.scratch);
+        let bytes = connection.transport.open(received, &mut scratch);
+        let after = connection.transport.carriage();
+        if let Some(begun) = begun {
+            self.records.spent += begun.elapsed();
+            if matches!(after, Carriage::Open | Carriage::Ended) {
+                self.records.handshakes += 1;
+                self.note_authentication(connection.id, &mut connection.session);
+            }
+        }
+        if !bytes.is_empty() {
+            self.receive_opened(ops, connection, bytes);
+        }
+        self.records.scratch = scratch;
+        match after {
+            Carriage::Failed if before != Carriage::Failed => {
+                self.records.failures += 1;
+                connection.session.closing = Closing::AfterReplies;
+            }
+            Carriage::Ended if before != Carriage::Ended => {
+                connection.has_ended = true;
+                self.give_up_waiting(connection.id);
+            }
+            Carriage::Opening | Carriage::Open | Carriage::Ended | Carriage::Failed => {}
+        }
+    }
+}
