@@ -1,6 +1,6 @@
 //! `keytide hash-password`: the hash of a password, as rules of users have it.
 
-use crate::access::PasswordHash;
+use crate::access::{PasswordHash, RuleError};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -8,14 +8,15 @@ use std::io::{self, BufRead, IsTerminal, Write};
 /// feed at the end is no part of it.
 ///
 /// # Errors
-/// It cannot be read, is empty, or the hash cannot be written.
+/// It cannot be read, is empty or too long, or the hash cannot be written.
 pub fn run(out: &mut dyn Write) -> io::Result<()> {
     let stdin = io::stdin();
     let password = if stdin.is_terminal() { read_unseen(&stdin)? } else { read_line(&mut stdin.lock())? };
     if password.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no password: give one on standard input"));
     }
-    writeln!(out, "#{}", PasswordHash::of(&password))
+    let too_long = || io::Error::new(io::ErrorKind::InvalidInput, RuleError::PasswordTooLong);
+    writeln!(out, "#{}", PasswordHash::of(&password).ok_or_else(too_long)?)
 }
 
 fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {

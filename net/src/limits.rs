@@ -322,6 +322,10 @@ pub const UNAUTHENTICATED_BYTES_MAX: usize = 32 << 10;
 /// How many commands and subcommands rules of users can tell apart.
 pub const COMMANDS_MAX: usize = 1024;
 
+/// How long a password may be, in bytes: as long as an argument may be before a login. A longer one is not even hashed, so
+/// that no login takes a turn's time.
+pub const PASSWORD_BYTES_MAX: usize = 16 << 10;
+
 /// How many bits a password of ACL GENPASS may have, as in Redis.
 pub const GENPASS_BITS_MAX: usize = 4096;
 

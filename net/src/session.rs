@@ -148,7 +148,7 @@ impl Session {
     pub fn for_tests(client: u64, authenticated: bool) -> Session {
         let users = tests::users();
         if !authenticated {
-            users.set_default_password(b"secret");
+            users.set_default_password(b"secret").expect("it is short");
         }
         let (table, version) = users.table();
         Session::new(client, (&table, version), (None, None), 0)
@@ -197,14 +197,14 @@ mod tests {
         let users = users();
         let (table, version) = users.table();
         let mut early = Session::new(1, (&table, version), (None, None), 0);
-        users.set_default_password(b"secret");
+        users.set_default_password(b"secret").expect("it is short");
         let (table, version) = users.table();
         let mut late = Session::new(2, (&table, version), (None, None), 0);
         assert_eq!(look(&mut early, &users), (Rights::Changed, true, true));
         assert_eq!(look(&mut late, &users), (Rights::Same, false, false));
-        users.set_default_password(b"");
+        users.set_default_password(b"").expect("it is short");
         assert_eq!(look(&mut late, &users), (Rights::Changed, true, true));
-        users.set_default_password(b"secret");
+        users.set_default_password(b"secret").expect("it is short");
         assert_eq!(look(&mut late, &users), (Rights::Changed, false, false));
         let (table, version) = users.table();
         early.reset(&table, version);

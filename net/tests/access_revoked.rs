@@ -147,6 +147,21 @@ fn live_subscriptions_end_where_the_right_to_them_does() {
 }
 
 #[test]
+fn a_flush_reaches_subscribers_who_may_read_one_key_only() {
+    let server = server();
+    let mut admin = server.client();
+    ok(&mut admin, "acl setuser a on nopass %R~own +@read +@connection");
+    let mut reader = subscriber(&server, "a", 3);
+    assert_eq!(reader.call("cdc.subscribe own FROM END"), Value::Integer(1));
+    for line in ["set other x", "set own x", "flushall"] {
+        ok(&mut admin, line);
+    }
+    let told =
+        std::iter::repeat_with(|| reader.next().1).filter_map(|told| told.event().map(|event| event.kind.clone()));
+    assert_eq!(told.take(2).collect::<Vec<_>>(), ["Set", "FlushDb"]);
+}
+
+#[test]
 fn a_login_as_another_user_ends_what_that_one_may_not_have() {
     let server = server();
     let mut admin = server.client();

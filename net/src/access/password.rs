@@ -1,5 +1,6 @@
 //! The hash of a password: only that is kept, never the password.
 
+use crate::limits::PASSWORD_BYTES_MAX;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -10,9 +11,9 @@ const BYTES: usize = 32;
 pub struct PasswordHash([u8; BYTES]);
 
 impl PasswordHash {
-    /// The hash of a password.
-    pub fn of(password: &[u8]) -> PasswordHash {
-        PasswordHash(Sha256::digest(password).into())
+    /// The hash of a password; none of one that is longer than [`PASSWORD_BYTES_MAX`].
+    pub fn of(password: &[u8]) -> Option<PasswordHash> {
+        (password.len() <= PASSWORD_BYTES_MAX).then(|| PasswordHash(Sha256::digest(password).into()))
     }
 
     /// The hash that these 64 lower-case hexadecimal digits are.
@@ -61,9 +62,12 @@ mod tests {
 
     #[test]
     fn a_hash_is_what_redis_stores() {
-        assert_eq!(PasswordHash::of(b"pw").to_string(), HEX);
-        assert!(PasswordHash::from_hex(HEX.as_bytes()).is_some_and(|hash| hash.matches(&PasswordHash::of(b"pw"))));
-        assert!(!PasswordHash::of(b"pw").matches(&PasswordHash::of(b"px")));
+        let hash = |password: &[u8]| PasswordHash::of(password).expect("it is short");
+        assert_eq!(hash(b"pw").to_string(), HEX);
+        assert!(PasswordHash::from_hex(HEX.as_bytes()).is_some_and(|known| known.matches(&hash(b"pw"))));
+        assert!(!hash(b"pw").matches(&hash(b"px")));
+        assert!(PasswordHash::of(&[b'x'; PASSWORD_BYTES_MAX]).is_some());
+        assert!(PasswordHash::of(&[b'x'; PASSWORD_BYTES_MAX + 1]).is_none());
     }
 
     #[test]
@@ -71,6 +75,6 @@ mod tests {
         for wrong in [&HEX[1..], &format!("{HEX}0"), &HEX.to_uppercase(), &HEX.replace('c', "g")] {
             assert!(PasswordHash::from_hex(wrong.as_bytes()).is_none(), "{wrong}");
         }
-        assert!(!format!("{:?}", PasswordHash::of(b"pw")).contains("30c9"));
+        assert!(!format!("{:?}", PasswordHash::from_hex(HEX.as_bytes())).contains("30c9"));
     }
 }

@@ -1,5 +1,6 @@
 //! Rules in words: what is wrong with one, and selectors that are spread over several words.
 
+use crate::limits::PASSWORD_BYTES_MAX;
 use keytide_engine::filter::GlobError;
 use thiserror::Error;
 
@@ -27,6 +28,9 @@ pub enum RuleError {
     /// A password is to be removed that the user does not have.
     #[error("The password you are trying to remove from the user does not exist")]
     NoSuchPassword,
+    /// A password is too long.
+    #[error("The password is longer than {PASSWORD_BYTES_MAX} bytes")]
+    PasswordTooLong,
     /// It is no hash of a password.
     #[error("The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters")]
     NoHash,

@@ -75,10 +75,9 @@ impl User {
         if !self.is_on {
             return false;
         }
-        let given = PasswordHash::of(password);
         // All of them, so that the time does not tell which.
-        let found = self.passwords.iter().fold(false, |found, own| found | own.matches(&given));
-        self.needs_no_password || found
+        let is_one_of = |given| self.passwords.iter().fold(false, |found, own| found | own.matches(&given));
+        self.needs_no_password || PasswordHash::of(password).is_some_and(is_one_of)
     }
 
     /// The selector outside of parentheses.
@@ -115,9 +114,13 @@ impl User {
                 self.passwords.clear();
             }
             _ if is("resetpass") => self.reset_passwords(),
-            [b'>', password @ ..] => self.add_password(PasswordHash::of(password)),
+            [b'>', password @ ..] => {
+                self.add_password(PasswordHash::of(password).ok_or(RuleError::PasswordTooLong)?);
+            }
             [b'#', hash @ ..] => self.add_password(PasswordHash::from_hex(hash).ok_or(RuleError::NoHash)?),
-            [b'<', password @ ..] => return self.remove_password(&PasswordHash::of(password)),
+            [b'<', password @ ..] => {
+                return self.remove_password(&PasswordHash::of(password).ok_or(RuleError::NoSuchPassword)?);
+            }
             [b'!', hash @ ..] => {
                 return self.remove_password(&PasswordHash::from_hex(hash).ok_or(RuleError::NoHash)?);
             }
@@ -199,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_user_is_described_by_rules_that_make_it() {
-        let hash = PasswordHash::of(b"pw");
+        let hash = PasswordHash::of(b"pw").expect("it is short");
         let first = format!("on #{hash}");
         for (rules, description) in [
             ("", "off resetchannels -@all".to_owned()),
@@ -263,7 +266,10 @@ mod tests {
         assert!(!accepts("on >a >b <a", "a") && !accepts(">a", "a") && !accepts("on", ""));
         assert!(accepts("on nopass", "anything") && !accepts("on nopass >a", "anything"));
         assert!(!accepts("on >a resetpass", "a"));
-        let hash = format!("on #{}", PasswordHash::of(b"x"));
-        assert!(accepts(&hash, "x") && !accepts(&format!("{hash} !{}", PasswordHash::of(b"x")), "x"));
+        let hash = PasswordHash::of(b"x").expect("it is short");
+        assert!(accepts(&format!("on #{hash}"), "x") && !accepts(&format!("on #{hash} !{hash}"), "x"));
+        let long = "x".repeat(crate::limits::PASSWORD_BYTES_MAX + 1);
+        assert!(!accepts("on >a", &long) && accepts("on nopass", &long));
+        assert_eq!(apply(&format!("on >{long}")).err(), Some(RuleError::PasswordTooLong));
     }
 }

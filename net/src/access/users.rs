@@ -192,18 +192,20 @@ impl Users {
     }
 
     /// Gives the default user one password; an empty one takes all away, and then it needs none.
-    pub fn set_default_password(&self, password: &[u8]) {
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn set_default_password(&self, password: &[u8]) -> Result<(), RuleError> {
         let mut state = self.lock();
         let mut user = User::clone(&state.table.default);
         user.reset_passwords();
         let rule = if password.is_empty() { b"nopass".to_vec() } else { [b">", password].concat() };
-        if user.apply(&rule, self.catalogue).is_err() {
-            unreachable!("every text is a password");
-        }
+        user.apply(&rule, self.catalogue)?;
         state.requirepass = password.to_vec();
         let mut table = UserTable::clone(&state.table);
         table.put(user);
         self.publish(&mut state, table);
+        Ok(())
     }
 
     /// What [`Users::set_default_password`] was last given.
@@ -331,11 +333,11 @@ mod tests {
     #[test]
     fn the_default_users_password_is_what_requirepass_says() {
         let users = users();
-        users.set_default_password(b"secret");
+        users.set_default_password(b"secret").expect("it is short");
         assert!(users.authenticate(b"default", b"secret").is_some() && users.authenticate(b"default", b"").is_none());
         assert!(!users.table().0.default_user().is_open());
         assert_eq!(users.default_password(), b"secret");
-        users.set_default_password(b"");
+        users.set_default_password(b"").expect("it is short");
         assert!(users.table().0.default_user().is_open());
     }
 

@@ -1,7 +1,7 @@
 //! The users that a server starts with: those of flags, or of the file, and the password of the default user.
 
 use super::StartError;
-use crate::access::{DEFAULT_USER, FileError, SetUserError, UnmatchedParenthesis, Users, shown_rule};
+use crate::access::{DEFAULT_USER, FileError, RuleError, SetUserError, UnmatchedParenthesis, Users, shown_rule};
 use crate::command::access::CATALOGUE;
 use crate::config::Config;
 use thiserror::Error;
@@ -22,6 +22,9 @@ pub enum UsersError {
     /// A name is given twice.
     #[error("--user {0}: given twice; give all rules of a user together")]
     Twice(String),
+    /// The password of the default user.
+    #[error("--requirepass: {0}")]
+    Requirepass(RuleError),
     /// The file.
     #[error("--acl-file: {0}")]
     File(#[from] FileError),
@@ -36,7 +39,7 @@ pub(super) fn load(config: &Config) -> Result<Users, StartError> {
     let users = Users::new(&CATALOGUE, sources.file.clone(), sources.acllog_max_len);
     // First, so that rules of the default user are what counts.
     if let Some(password) = &config.requirepass {
-        users.set_default_password(password.as_bytes());
+        users.set_default_password(password.as_bytes()).map_err(UsersError::Requirepass)?;
     }
     let mut names = Vec::new();
     for line in &sources.given {

@@ -1,9 +1,11 @@
 //! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
 use super::output_limit;
+use crate::access::RuleError;
 use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::config::{Durability, Spin};
+use crate::limits::PASSWORD_BYTES_MAX;
 use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
 use crate::tls::{ClientCertificates, TlsFiles};
@@ -123,7 +125,7 @@ const ROWS: &[Row] = &[
     row("port", Change::Same, |server| server.address().port().to_string()),
     row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),
     row("push-buffer-bytes", Change::Never, |server| server.config.push_buffer_bytes.to_string()),
-    row("requirepass", Change::Free { check: |_, _| Ok(()), apply: set_requirepass }, |server| {
+    row("requirepass", Change::Free { check: check_requirepass, apply: set_requirepass }, |server| {
         String::from_utf8_lossy(&server.users.default_password()).into_owned()
     }),
     row("retain-age", Change::Never, |server| {
@@ -219,10 +221,15 @@ fn set_maxclients(server: &Server, value: &[u8]) {
     }
 }
 
+fn check_requirepass(_server: &Server, value: &[u8]) -> Result<(), String> {
+    if value.len() > PASSWORD_BYTES_MAX { Err(RuleError::PasswordTooLong.to_string()) } else { Ok(()) }
+}
+
 fn set_requirepass(server: &Server, value: &[u8]) {
-    server.users.set_default_password(value);
-    tracing::info!(change = "requirepass", "users changed");
-    server.note_users_changed();
+    if server.users.set_default_password(value).is_ok() {
+        tracing::info!(change = "requirepass", "users changed");
+        server.note_users_changed();
+    }
 }
 
 fn check_acllog_max_len(_server: &Server, value: &[u8]) -> Result<(), String> {
