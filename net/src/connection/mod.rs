@@ -196,13 +196,15 @@ impl Connection {
         self.replies.deliver(self.output.ready(), number, part, bytes);
     }
 
-    /// Whether commands of its client wait, here or on another core, until that has taken more.
+    /// Whether commands of the client wait, here or on another core, until the client has read more of its output. Unlike
+    /// [`Connection::waits_for_sent`], it is false for a client that merely has more output to come.
     #[inline]
     pub fn is_stalled_by_output(&self) -> bool {
         self.stall == Some(Stall::Output) || !self.output.unacknowledged.is_empty()
     }
 
-    /// Whether there is something to do for it when its send is over.
+    /// Whether the end of the send in flight lets anything go on: the output itself, the client's commands, or the end of
+    /// the connection.
     pub fn waits_for_sent(&self) -> bool {
         self.output.waits_for_sent()
             || self.transport.unsent_bytes() > 0

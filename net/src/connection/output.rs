@@ -5,7 +5,7 @@
 //!   ready ──► [queued] [queued, shared with other connections] … ──► the send in flight
 //! ```
 //!
-//! [`Output::waits_for_sent`] is the one place that says whether anything waits for the end of a send.
+//! [`Output::waits_for_sent`] is the one place that says what of the output waits for the end of a send.
 
 use crate::limits::{SEND_BYTES, SHARED_APART_BYTES};
 use crate::net_ring::{ConnectionId, NetOps, SendBuffer, SharedBytes};
@@ -147,7 +147,8 @@ impl Output {
         }
     }
 
-    /// Whether the end of the send in flight is waited for, by the output itself.
+    /// Whether the output has something to do at the end of the send in flight: to send more, to report room, or to
+    /// acknowledge bytes to another core. [`crate::connection::Connection::waits_for_sent`] adds what else waits.
     #[inline]
     pub fn waits_for_sent(&self) -> bool {
         self.wants_room || !self.is_drained() || !self.unacknowledged.is_empty()

@@ -127,13 +127,13 @@ impl Watcher {
         watch.look(MemoryLimit::read(), ProcessMemory::now()?);
         let (end, ended) = channel();
         let look = move || {
-            let (mut was_short, mut told) = (false, Paced::default());
+            let (mut was_short, warning) = (false, Paced::new());
             let mut pause = Duration::from_millis(MEMORY_LOOK_MS);
             while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let Ok(pages) = ProcessMemory::now() else { continue };
                 // Anew each time: limits can be changed while the process runs.
                 let (used, is_short) = watch.look(MemoryLimit::read(), pages);
-                if is_short && !was_short && told.is_due() {
+                if is_short && !was_short && warning.is_due() {
                     tracing::warn!(
                         used_bytes = used.bytes,
                         limit_bytes = used.limit,

@@ -125,7 +125,7 @@ impl Core {
     #[inline]
     fn run_here(&mut self, client: &mut Client<'_>, (index, run): (CommandIndex, RunKeys), args: Args<'_>) -> bool {
         let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
-        let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+        let runner = Runner::new(&self.server, self.id, self.now_ms);
         runner.run(shard, (index, run), args, &mut client.reply());
         true
     }
@@ -250,7 +250,7 @@ impl Core {
         match (TABLE.get(command).part(), self.shard.as_deref_mut()) {
             (Some(part), Some(shard)) => {
                 let mut out = Vec::new();
-                let runner = Runner { server: &self.server, core, now_ms: self.now_ms };
+                let runner = Runner::new(&self.server, self.id, self.now_ms);
                 runner.run(shard, (command, part), args.as_args(), &mut PartWriter::new(&mut out));
                 client.replies.deliver(client.output.ready(), to.number, to.part, out);
             }

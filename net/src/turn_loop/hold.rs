@@ -128,7 +128,7 @@ impl Core {
         // One time for all of them, whenever each has come.
         held.iter_mut().for_each(|shard| shard.set_now_ms(self.now_ms));
         let shards = Shards::Several { shards: &mut held, total: self.server.shards() };
-        let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+        let runner = Runner::new(&self.server, self.id, self.now_ms);
         match &work {
             HoldWork::Command(index, args) => runner.run_over(shards, *index, args.as_args(), &mut reply),
             HoldWork::Transaction(transaction) => {

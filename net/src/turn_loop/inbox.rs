@@ -323,7 +323,7 @@ impl Core {
                     unreachable!("commands of other cores wait until the shard is back")
                 };
                 let Some(outbound) = &mut self.lanes.outbound[from.0 as usize] else { return };
-                let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+                let runner = Runner::new(&self.server, self.id, self.now_ms);
                 let bytes = outbound.batch().reply(to, form, |out| match (form, command.part()) {
                     (ReplyForm::Whole(version), _) => {
                         runner.run(shard, (index, *run), args, &mut Reply::new(out, version))

@@ -18,14 +18,20 @@ use std::ops::Range;
 /// What a core runs commands with.
 #[derive(Clone, Copy)]
 pub(super) struct Runner<'a> {
-    pub server: &'a Server,
+    server: &'a Server,
     /// The core that runs them, which counts them.
-    pub core: ShardId,
+    core: ShardId,
     /// The turn's time, Unix milliseconds.
-    pub now_ms: u64,
+    now_ms: u64,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    /// Takes the core's fields one by one, because its caller has borrowed the core's shards.
+    #[inline]
+    pub fn new(server: &'a Server, core: ShardId, now_ms: u64) -> Runner<'a> {
+        Runner { server, core, now_ms }
+    }
+
     /// Runs a command on one shard, for its reply or for a part of it.
     #[inline]
     pub fn run<W: ValueWriter>(

@@ -63,7 +63,7 @@ impl Core {
             client.resp.transaction = Some(transaction);
             return self.wait_for_shard(client);
         };
-        let runner = Runner { server: &self.server, core: self.id, now_ms: self.now_ms };
+        let runner = Runner::new(&self.server, self.id, self.now_ms);
         let protocol = client.resp.version;
         let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
         if !runner.run_transaction(
