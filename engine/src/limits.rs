@@ -189,7 +189,7 @@ pub const CHUNK_EVENTS: usize = 1024;
 pub const CHECKPOINT_EACH_MAX: u32 = 16;
 
 /// The number of live subscriptions that a turn examines for due checkpoints.
-pub const CHECKPOINT_LOOKS: u32 = 256;
+pub const CHECKPOINT_SCAN_MAX: u32 = 256;
 
 /// The number of checkpoints that a turn sends to live subscriptions that get nothing else.
 pub const CHECKPOINTS_PER_TURN: usize = 64;

@@ -5,19 +5,19 @@ use crate::limits::CHECKPOINT_EVENTS;
 use crate::position::{Position, Revision};
 use crate::ring::Record;
 
-/// Who takes the pushes of a subscription; what it means is known to the [`Outlet`] only.
+/// The recipient of a subscription's messages. Only the [`Outlet`] knows what the number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
 
 impl ClientId {
-    /// No client's.
+    /// The id of no client.
     pub const NOBODY: ClientId = ClientId(u64::MAX);
 }
 
 /// Where a subscription starts: the first event is the one after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Before the first event still available. Never an error: what is gone is told as a gap.
+    /// Before the first event still available. Never an error: events that are gone are reported as a gap.
     Start,
     /// Behind the last event published when the subscription is made.
     End,
@@ -28,7 +28,7 @@ pub enum Start {
 }
 
 impl Start {
-    /// Behind a number, as a client says it without a word beside: a revision of one stream, a position of anything else.
+    /// Behind a bare number of a client: a revision where the source is one stream, else a position.
     pub fn behind(number: u64, source: &Source) -> Start {
         match source {
             Source::Stream(_) => Start::Revision(Revision(number)),
@@ -38,12 +38,12 @@ impl Start {
         }
     }
 
-    /// Behind a position, whatever number a client gives for it.
+    /// Behind a position. Accepts any number that a client may give.
     pub fn behind_position(number: u64) -> Start {
         match number {
-            // No event is at position 0, so everything comes behind it, as behind the cursor 0.
+            // No event is at position 0, so every event comes behind it.
             0 => Start::Start,
-            // Beyond the last position that there can be, one number is like another.
+            // Numbers beyond the last possible position all mean the same.
             number => Start::Position(Position(number).min(Position::END)),
         }
     }
@@ -65,31 +65,31 @@ pub enum OnGap {
     /// It is dropped.
     #[default]
     Drop,
-    /// It is told of the gap and goes on behind it.
+    /// It is sent the gap, and continues behind it.
     Skip,
 }
 
-/// A subscription that is asked for.
+/// A request for a subscription.
 #[derive(Clone, Debug)]
 pub struct Subscribe {
-    /// What to.
+    /// The events that the client wants.
     pub interest: Interest,
-    /// From where on.
+    /// Where the subscription starts.
     pub start: Start,
-    /// A checkpoint after so many events looked at; none for no checkpoints.
+    /// The number of examined events after which a checkpoint is sent; none for no checkpoints.
     pub checkpoint_events: Option<u64>,
-    /// Whether a link's event comes in its stead.
+    /// Whether the event that a link points to is sent together with the link.
     pub resolve_links: bool,
-    /// How many events may be on their way that the client has not acknowledged; none for any number.
+    /// How many events may be sent that the client has not acknowledged; none for any number.
     pub window: Option<u64>,
-    /// What happens if it is too slow.
+    /// What happens if the client is too slow.
     pub on_slow: OnSlow,
-    /// What happens if its events are gone.
+    /// What happens if the next events are no longer available.
     pub on_gap: OnGap,
 }
 
 impl Subscribe {
-    /// A subscription to this, with everything else as it is by default.
+    /// A subscription to an interest from its first available event on, with default options.
     pub fn to(interest: Interest) -> Subscribe {
         Subscribe {
             start: Start::Start,
@@ -108,15 +108,15 @@ impl Subscribe {
 pub enum Reason {
     /// The client ended it.
     Unsubscribed,
-    /// Its queue overflowed, and it was to be dropped then.
+    /// Its queue overflowed, and its client chose [`OnSlow::Drop`].
     TooSlow,
-    /// Its next events are no longer available. The position is the first one that is.
+    /// Its next events are no longer available. The position is that of the first available event.
     PositionEvicted,
-    /// It was to start beyond the last position.
+    /// Its start lies beyond the last position.
     PositionAhead,
-    /// It was to start beyond the next revision of its stream.
+    /// Its start lies beyond the next revision of its stream.
     RevisionAhead,
-    /// The client may no longer read this.
+    /// The client may no longer read these events.
     AccessRevoked,
     /// The server stops.
     ShuttingDown,
@@ -124,49 +124,49 @@ pub enum Reason {
     Internal,
 }
 
-/// How an event is told.
+/// The form in which an event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum As<'a> {
-    /// As itself.
+pub enum EventForm<'a> {
+    /// The event.
     Event,
-    /// As a link in the stream of this name; the link's revision is the event's position, its type `$>`, its data
-    /// `revision@stream`, and it has no metadata.
+    /// A link in the stream of this name. The link's revision is the event's position, its type `$>`, its data
+    /// `revision@stream`; it has no metadata.
     Link(&'a [u8]),
-    /// As itself, with the link in the stream of this name beside it.
+    /// The event, together with the link in the stream of this name.
     Resolved(&'a [u8]),
 }
 
-/// What a subscriber is told.
+/// A message to a subscriber.
 #[derive(Clone, Copy, Debug)]
 pub enum Push<'a> {
-    /// An event. A flush is always told as itself; its stream is `$db`.
-    Event(&'a Record<'a>, As<'a>),
-    /// Everything up to this position was told: from here on events come as they happen.
+    /// An event. A flush always has the form [`EventForm::Event`]; its stream is `$db`.
+    Event(&'a Record<'a>, EventForm<'a>),
+    /// All wanted events up to this position were sent: later ones are sent as they happen.
     CaughtUp(Position),
-    /// Events come from the history again, from behind this position.
+    /// Events are read from the history again, from behind this position.
     FellBehind(Position),
-    /// Everything up to this position was looked at: it is safe to resume from.
+    /// All events up to this position were examined: the client can resume from it.
     Checkpoint(Position),
-    /// The events from the first to the last of these positions are lost.
+    /// The events from the first to the second position, both included, are lost.
     Gap(Position, Position),
     /// The subscription has ended.
     Dropped(Reason, Position),
 }
 
-/// Where pushes go: the side of the engine's user.
+/// Takes the messages of a hub. The user of the engine implements it.
 pub trait Outlet {
-    /// Whether the client takes more at the moment. Where not, [`Hub::note_room`](super::Hub::note_room) is called
-    /// once it does.
+    /// Whether the client takes more events now. After an answer of false, the outlet's owner calls
+    /// [`Hub::note_room`](super::Hub::note_room) once the client does.
     fn has_room(&mut self, client: ClientId) -> bool;
-    /// Tells the client something of its subscription `id`. Never refused; it is told nothing but short notices where
-    /// there is no room.
+    /// Sends the client a message of its subscription `id`. Must not refuse. Without room, the hub pushes short notices
+    /// only, no events.
     fn push(&mut self, client: ClientId, id: u64, push: Push<'_>);
 
-    /// Begins what several clients are told alike, each of its subscription `id`: what follows up to
-    /// [`Outlet::end_shared`] is for all of them. All of them have room.
+    /// Begins a shared delivery: the messages up to [`Outlet::end_shared`] go to all of these clients, each for its
+    /// subscription `id`. All of them have room.
     fn begin_shared(&mut self, clients: &[ClientId], id: u64);
-    /// Tells those something.
+    /// Sends a message to all clients of the shared delivery.
     fn push_shared(&mut self, push: Push<'_>);
-    /// Ends it.
+    /// Ends the shared delivery.
     fn end_shared(&mut self);
 }

@@ -1,17 +1,17 @@
-//! The clients of one core of a small server: how much each takes, and what it was told.
+//! The clients of one core of a small server: the room that each has, and the messages that it got.
 
-use crate::model::Told;
+use crate::model::Sent;
 use keytide_engine::subscription::{ClientId, Outlet, Push};
 use std::collections::{HashMap, HashSet};
 
 /// The clients of one core.
 #[derive(Default)]
 pub struct Clients {
-    /// How many more events each takes before it has no room.
+    /// The number of events that each client has room for.
     pub room: HashMap<ClientId, u64>,
     pub had_no_room: HashSet<ClientId>,
-    pub told: HashMap<(ClientId, u64), Vec<Told>>,
-    /// How many more events each subscription with a window may be told.
+    pub sent: HashMap<(ClientId, u64), Vec<Sent>>,
+    /// The credit of each subscription with a window.
     pub credits: HashMap<(ClientId, u64), u64>,
     pub pushes: u64,
     shared: Option<(Vec<ClientId>, u64)>,
@@ -35,7 +35,7 @@ impl Outlet for Clients {
         if let (Push::Event(..), Some(room)) = (&push, self.room.get_mut(&client)) {
             *room = room.checked_sub(1).expect("events come only where there is room");
         }
-        self.told.entry((client, id)).or_default().push(Told::new(push));
+        self.sent.entry((client, id)).or_default().push(Sent::new(push));
     }
 
     fn begin_shared(&mut self, clients: &[ClientId], id: u64) {
@@ -46,11 +46,11 @@ impl Outlet for Clients {
     fn push_shared(&mut self, push: Push<'_>) {
         let (clients, id) = self.shared.as_ref().expect("it was begun").clone();
         for client in clients {
-            // They had room when it began.
+            // All clients had room when the shared delivery began.
             if let (Push::Event(..), Some(room)) = (&push, self.room.get_mut(&client)) {
                 *room = room.saturating_sub(1);
             }
-            self.told.entry((client, id)).or_default().push(Told::new(push));
+            self.sent.entry((client, id)).or_default().push(Sent::new(push));
         }
         self.shared_pushes += 1;
     }

@@ -1,4 +1,4 @@
-//! Moments that the model's worlds hardly ever meet, each brought about by hand.
+//! Cases that the model's random worlds hardly ever reach, each constructed by hand.
 
 use keytide_engine::account::Account;
 use keytide_engine::fanout::{Ask, Fanned, Fanout, Notice};
@@ -15,11 +15,11 @@ use keytide_engine::shards::Shards;
 use keytide_engine::subscription::{ClientId, Hub, OnGap, Outlet, Push, Start, Subscribe};
 use std::sync::Arc;
 
-/// One client, who may have no room, and what it is told.
+/// One client, which may have no room, and its messages.
 #[derive(Default)]
 struct Client {
     is_full: bool,
-    told: Vec<String>,
+    sent: Vec<String>,
 }
 
 impl Outlet for Client {
@@ -28,7 +28,7 @@ impl Outlet for Client {
     }
 
     fn push(&mut self, _: ClientId, id: u64, push: Push<'_>) {
-        self.told.push(match push {
+        self.sent.push(match push {
             Push::Event(record, _) => format!("{id}: {}", record.position()),
             Push::Gap(from, to) => format!("{id}: gap {from} {to}"),
             Push::CaughtUp(_) => format!("{id}: caught up"),
@@ -47,7 +47,7 @@ impl Outlet for Client {
     fn end_shared(&mut self) {}
 }
 
-/// So many shards, and the subscriptions of one core.
+/// A few shards, and the subscriptions of one core.
 struct Small {
     sequencer: Arc<Sequencer>,
     shards: Vec<(Shard, Fanout)>,
@@ -91,7 +91,7 @@ impl Small {
         self.hub.subscribe(client, wanted, &self.history).expect("one of a few");
     }
 
-    /// What is asked of the shards, what they have published, and a turn of the hub.
+    /// Passes the hub's requests to the shards and their batches to the hub, and runs a turn of the hub.
     fn turn(&mut self) -> bool {
         self.fan_out();
         self.hub.turn(&mut self.history, &mut self.client, true, |_| true)
@@ -129,15 +129,15 @@ impl Small {
 }
 
 #[test]
-fn what_the_frontier_passes_during_a_turn_is_told_though_no_batch_follows() {
+fn events_that_the_frontier_passes_during_a_turn_are_sent_without_another_batch() {
     let mut small = Small::new(2);
     small.subscribe("$shard-0", Start::End);
     small.settle();
     assert_eq!(small.hub.counts().live, 1);
-    // Another core, where nobody of this one is live, has taken a position before.
+    // Another core, where no interest of this one is live, has taken a position before.
     small.sequencer.reserve(ShardId(1), 1);
     small.set(0, "key");
-    small.client.told.clear();
+    small.client.sent.clear();
     small.subscribe("$all", Start::Start);
     small.fan_out();
     let sequencer = small.sequencer.clone();
@@ -145,12 +145,12 @@ fn what_the_frontier_passes_during_a_turn_is_told_though_no_batch_follows() {
         sequencer.clear(ShardId(1));
         true
     });
-    assert!(!small.client.told.contains(&"1: 1001".into()), "it was not below the frontier");
+    assert!(!small.client.sent.contains(&"1: 1001".into()), "it was not below the frontier");
     assert!(again, "nothing but another turn tells it");
 }
 
 #[test]
-fn a_hub_waits_for_nothing_once_its_last_subscription_is_gone() {
+fn a_hub_without_subscriptions_waits_for_nothing() {
     let mut small = Small::new(1);
     small.subscribe("$all", Start::End);
     small.settle();
@@ -165,16 +165,16 @@ fn a_hub_waits_for_nothing_once_its_last_subscription_is_gone() {
 }
 
 #[test]
-fn a_gap_begins_behind_what_was_told_to_who_started_behind_a_revision() {
+fn after_a_start_behind_a_revision_a_gap_begins_behind_the_last_sent_event() {
     let mut small = Small::new(1);
     small.set(0, "key");
     small.subscribe("key", Start::Revision(Revision(0)));
     small.settle();
     assert_eq!(small.hub.counts().live, 1);
-    // So many at once that they are told as if there were others.
+    // Enough events at once for a shared delivery.
     (0..9).for_each(|_| small.set(0, "key"));
     small.settle();
-    assert_eq!(small.client.told.last(), Some(&"1: 1009".into()));
+    assert_eq!(small.client.sent.last(), Some(&"1: 1009".into()));
     small.client.is_full = true;
     for _ in 0..100 {
         small.set(0, "key");
@@ -183,12 +183,12 @@ fn a_gap_begins_behind_what_was_told_to_who_started_behind_a_revision() {
     small.client.is_full = false;
     small.hub.note_room(ClientId(1));
     small.settle();
-    let gap = small.client.told.iter().find(|told| told.contains("gap")).expect("its ring is small");
+    let gap = small.client.sent.iter().find(|sent| sent.contains("gap")).expect("its ring is small");
     assert!(gap.starts_with("1: gap 1010 "), "{gap}");
 }
 
 #[test]
-fn who_reads_for_good_is_told_in_another_turn_where_one_tells_nobody() {
+fn a_demoted_subscription_reads_on_after_a_turn_without_live_delivery() {
     let mut small = Small::new(1);
     small.subscribe("$all", Start::End);
     small.settle();
@@ -200,21 +200,21 @@ fn who_reads_for_good_is_told_in_another_turn_where_one_tells_nobody() {
     small.set(0, "key");
     assert!(small.hub.turn(&mut small.history, &mut small.client, false, |_| true));
     small.settle();
-    assert_eq!(small.client.told.last(), Some(&"1: 1000".into()));
+    assert_eq!(small.client.sent.last(), Some(&"1: 1000".into()));
 }
 
 #[test]
-fn who_starts_at_whatever_there_is_with_others_is_told_of_no_gap_where_nothing_is_gone() {
+fn subscriptions_that_start_together_get_no_gap_where_nothing_is_lost() {
     let mut small = Small::starting_at(Position(1 << 40), 1);
     small.set(0, "key");
     small.subscribe("key", Start::Start);
     small.subscribe("key", Start::Start);
     small.settle();
     let first = 1u64 << 40;
-    for told in [format!("1: {first}"), format!("2: {first}")] {
-        assert!(small.client.told.contains(&told), "{:?}", small.client.told);
+    for sent in [format!("1: {first}"), format!("2: {first}")] {
+        assert!(small.client.sent.contains(&sent), "{:?}", small.client.sent);
     }
-    assert!(small.client.told.iter().all(|told| !told.contains("gap")), "{:?}", small.client.told);
+    assert!(small.client.sent.iter().all(|sent| !sent.contains("gap")), "{:?}", small.client.sent);
 }
 
 #[test]
@@ -236,35 +236,35 @@ fn a_name_that_would_hold_up_the_core_ends_the_subscription_whose_regex_it_is() 
     }
     small.subscribe("$all", Start::Start);
     (0..5).for_each(|_| _ = small.turn());
-    small.client.told.retain(|told| told.contains("TooSlow") || told.starts_with('3'));
-    assert_eq!(small.client.told, ["1: TooSlow", "2: TooSlow", "3: 5000", "3: 5001", "3: caught up"]);
+    small.client.sent.retain(|sent| sent.contains("TooSlow") || sent.starts_with('3'));
+    assert_eq!(small.client.sent, ["1: TooSlow", "2: TooSlow", "3: 5000", "3: 5001", "3: caught up"]);
 }
 
 #[test]
-fn a_flush_behind_the_revision_that_a_subscription_starts_behind_is_told() {
+fn a_flush_behind_the_revision_of_the_start_is_sent() {
     let mut small = Small::new(1);
     small.set(0, "s");
     small.flush();
     small.subscribe("s", Start::Revision(Revision(0)));
     (0..5).for_each(|_| _ = small.turn());
-    assert_eq!(small.client.told, ["1: 1001", "1: caught up"]);
+    assert_eq!(small.client.sent, ["1: 1001", "1: caught up"]);
 }
 
 #[test]
-fn a_checkpoint_for_which_there_was_no_room_is_told_once_there_is() {
+fn a_checkpoint_without_room_is_sent_once_there_is_room() {
     let mut small = Small::new(1);
     let interest = Interest { source: Source::of(b"$et-Nothing"), filter: Default::default() };
     small.subscribe_to(interest, Start::End, Some(2));
     (0..3).for_each(|_| _ = small.turn());
-    small.client.told.clear();
+    small.client.sent.clear();
     small.client.is_full = true;
     (0..5).for_each(|n| small.set(0, &format!("k{n}")));
     (0..3).for_each(|_| _ = small.turn());
-    assert!(small.client.told.is_empty());
+    assert!(small.client.sent.is_empty());
     small.client.is_full = false;
     small.hub.note_room(ClientId(1));
     small.turn();
-    assert_eq!(small.client.told, ["1: checkpoint"]);
+    assert_eq!(small.client.sent, ["1: checkpoint"]);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn subscriptions_that_end_at_once_are_removed_over_several_turns() {
     (1..=100).for_each(|client| small.hub.close_client(ClientId(client)));
     let mut left = small.hub.counts().subscriptions;
     assert_eq!(left, 800 - CLOSED_PER_TURN as u64);
-    small.client.told.clear();
+    small.client.sent.clear();
     small.set(0, "a");
     while left > 0 {
         let more = small.turn();
@@ -296,7 +296,7 @@ fn subscriptions_that_end_at_once_are_removed_over_several_turns() {
 }
 
 #[test]
-fn where_no_memory_is_left_for_what_waits_it_is_read_again() {
+fn without_memory_for_the_queue_events_are_read_from_the_history() {
     let account = Account::new("test-bytes", 1 << 20);
     let mut small = Small::new(1);
     small.hub = small.hub.with_account(account.clone());
@@ -307,38 +307,38 @@ fn where_no_memory_is_left_for_what_waits_it_is_read_again() {
     others.set(account.limit());
     small.set(0, "a");
     small.settle();
-    assert_eq!(small.client.told.last().map(String::as_str), Some("1: fell behind"));
+    assert_eq!(small.client.sent.last().map(String::as_str), Some("1: fell behind"));
     drop(others);
     small.client.is_full = false;
-    small.client.told.clear();
+    small.client.sent.clear();
     small.hub.note_room(ClientId(1));
     small.settle();
-    assert_eq!(small.client.told, ["1: 1000", "1: caught up"]);
+    assert_eq!(small.client.sent, ["1: 1000", "1: caught up"]);
 }
 
 #[test]
-fn a_flush_is_told_over_several_turns_once_to_each_and_before_what_comes_later() {
+fn a_flush_is_delivered_over_several_turns_once_to_each_and_before_later_events() {
     let mut small = Small::new(1);
     (0..3).for_each(|_| small.subscribe("$all", Start::End));
     small.settle();
-    small.client.told.clear();
+    small.client.sent.clear();
     small.flush();
     small.set(0, "a");
     assert!(small.turn());
-    assert_eq!(small.client.told, ["1: 1000"], "one of three in a turn");
-    // All fall behind; one of them has been told the flush.
+    assert_eq!(small.client.sent, ["1: 1000"], "one of three in a turn");
+    // All fall behind; one of them has got the flush.
     let lost = Box::new(Fanned { has_lost: true, next: Position(1002), ..Fanned::default() });
     small.hub.receive(ShardId(0), lost, &mut small.client);
-    // It comes while the flush is told.
+    // It is made while the flush is being delivered.
     small.subscribe("a", Start::Start);
     small.settle();
-    let times = |event: &str| small.client.told.iter().filter(|told| told.ends_with(event)).count();
-    assert_eq!((times(": 1000"), times(": 1001")), (4, 4), "{:?}", small.client.told);
+    let times = |event: &str| small.client.sent.iter().filter(|sent| sent.ends_with(event)).count();
+    assert_eq!((times(": 1000"), times(": 1001")), (4, 4), "{:?}", small.client.sent);
 }
 
-/// So that an idle server does not keep the memory of regexes that nobody subscribes to any more.
+/// An idle server must not keep the memory of regexes without subscriptions.
 #[test]
-fn what_is_not_wanted_any_more_is_freed_although_nothing_is_written() {
+fn interests_without_members_are_freed_without_further_writes() {
     let builder = BuilderThread::start().expect("a thread");
     let mut small = Small::new(1);
     let regex = Pattern::regex(b"^[a-z]+q[0-9]{20}$").expect("a regex");
@@ -358,7 +358,7 @@ fn what_is_not_wanted_any_more_is_freed_although_nothing_is_written() {
     small.settle();
     small.hub.close_client(ClientId(1));
     small.settle();
-    // The thread frees in its order.
+    // The thread frees interests in the order in which they were removed.
     let (done, is_done) = std::sync::mpsc::channel();
     assert!(builder.run(move || _ = done.send(())) && is_done.recv().is_ok());
     assert!(wanted.upgrade().is_none(), "it is still there");

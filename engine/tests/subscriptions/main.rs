@@ -1,9 +1,9 @@
-//! What a subscription promises, in many small worlds: every subscriber sees exactly the events that it wants after its
-//! start, in order, each once, or is told what is lost. Shards, cores, lanes and clients are moved one step at a time
-//! in an order that a seed draws; the rings are so small that they overflow.
+//! The guarantee of a subscription, tested in many small worlds: every subscriber gets exactly the events that it wants
+//! after its start, in order, each once, or a gap. Shards, cores, lanes and clients move one step at a time in an order that
+//! a seed draws; the rings are so small that they overflow.
 //!
-//! `KEYTIDE_CASES` says how many worlds, `KEYTIDE_SEED` which is the first, `KEYTIDE_SHARDS` how many shards each has
-//! (otherwise the seed draws that too); a failure prints its seed.
+//! `KEYTIDE_CASES` is the number of worlds, `KEYTIDE_SEED` the first seed, `KEYTIDE_SHARDS` the number of shards of each
+//! world (otherwise the seed draws it). A failure prints its seed.
 #![cfg(not(loom))]
 
 mod clients;
@@ -18,7 +18,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Says which seed failed.
+/// Prints the seed of a failure.
 struct Seed(u64);
 
 impl Drop for Seed {
@@ -30,7 +30,7 @@ impl Drop for Seed {
 }
 
 #[test]
-fn every_subscriber_sees_what_it_wants_in_order_and_once_or_is_told_of_the_gap() {
+fn every_subscriber_gets_its_events_once_and_in_order_or_a_gap() {
     let (first, cases) = (number("KEYTIDE_SEED", 1), number("KEYTIDE_CASES", 3_000));
     let shards = std::env::var("KEYTIDE_SHARDS").ok().and_then(|text| text.parse::<u16>().ok());
     println!("KEYTIDE_SEED={first} KEYTIDE_CASES={cases}, shards: {shards:?}");

@@ -1,11 +1,11 @@
-//! What should be told, worked out from the list of all events.
+//! The expected messages of a subscription, derived from the list of all events.
 
 use keytide_engine::event::EventType;
 use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::interest::{Interest, Source};
 use keytide_engine::position::{Position, Revision, ShardId};
 use keytide_engine::ring::Record;
-use keytide_engine::subscription::{As, OnGap, OnSlow, Push, Reason, Start, Subscribe};
+use keytide_engine::subscription::{EventForm, OnGap, OnSlow, Push, Reason, Start, Subscribe};
 use std::ops::Range;
 
 /// An event as it was recorded.
@@ -39,9 +39,9 @@ impl Event {
     }
 }
 
-/// What a client was told.
+/// A message that a client got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Sent {
     Event(u64, Form),
     CaughtUp(u64),
     FellBehind(u64),
@@ -57,28 +57,28 @@ pub enum Form {
     Resolved(String),
 }
 
-impl Told {
-    pub fn new(push: Push<'_>) -> Told {
+impl Sent {
+    pub fn new(push: Push<'_>) -> Sent {
         let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match push {
-            Push::Event(record, form) => Told::Event(
+            Push::Event(record, form) => Sent::Event(
                 record.position().0,
                 match form {
-                    As::Event => Form::Itself,
-                    As::Link(stream) => Form::Link(name(stream)),
-                    As::Resolved(stream) => Form::Resolved(name(stream)),
+                    EventForm::Event => Form::Itself,
+                    EventForm::Link(stream) => Form::Link(name(stream)),
+                    EventForm::Resolved(stream) => Form::Resolved(name(stream)),
                 },
             ),
-            Push::CaughtUp(position) => Told::CaughtUp(position.0),
-            Push::FellBehind(position) => Told::FellBehind(position.0),
-            Push::Checkpoint(position) => Told::Checkpoint(position.0),
-            Push::Gap(from, to) => Told::Gap(from.0, to.0),
-            Push::Dropped(reason, position) => Told::Dropped(reason, position.0),
+            Push::CaughtUp(position) => Sent::CaughtUp(position.0),
+            Push::FellBehind(position) => Sent::FellBehind(position.0),
+            Push::Checkpoint(position) => Sent::Checkpoint(position.0),
+            Push::Gap(from, to) => Sent::Gap(from.0, to.0),
+            Push::Dropped(reason, position) => Sent::Dropped(reason, position.0),
         }
     }
 }
 
-/// A subscription as it was asked for, with what it was told.
+/// A subscription's request, and its messages so far.
 pub struct Subscribed {
     pub core: usize,
     pub client: u64,
@@ -86,16 +86,16 @@ pub struct Subscribed {
     pub source: &'static str,
     pub filter: Wanted,
     pub wanted: Subscribe,
-    /// The frontier when it was made.
+    /// The frontier when the subscription was made.
     pub frontier: u64,
-    /// The position that would have been handed out next then.
+    /// The next position to be handed out at that time.
     pub next: u64,
-    /// Whether the client has ended it, or gone.
+    /// Whether the client has ended it, or has disconnected.
     pub is_over: bool,
-    pub told: Vec<Told>,
+    pub sent: Vec<Sent>,
 }
 
-/// A filter, by what it lets through.
+/// A filter, by the events that it lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     All,
@@ -167,7 +167,7 @@ fn in_source(source: &str, event: &Event) -> bool {
     }
 }
 
-/// What happened in all worlds together: a test that never meets an overflow proves nothing about it.
+/// Counts of what happened in all worlds together: a test in which no ring overflows proves nothing about overflows.
 #[derive(Debug, Default)]
 pub struct Seen {
     events: u64,
@@ -203,13 +203,13 @@ impl Subscribed {
         event.is_flush() || in_source(self.source, event) && self.filter.passes(event)
     }
 
-    /// The events that it should be told, as far as they are behind its start.
+    /// The events behind its start that it should get.
     fn expected<'a>(&self, events: &'a [Event]) -> Vec<&'a Event> {
         let is_behind = |event: &&Event| match self.wanted.start {
             Start::Start => true,
             Start::End => event.position >= self.frontier,
             Start::Position(Position(position)) => event.position > position,
-            // What happens after it was made is told, or it is refused.
+            // It gets every event that happens after it was made, or is refused.
             Start::Revision(Revision(revision)) => {
                 event.revision > revision || event.position >= self.next || event.is_flush()
             }
@@ -217,8 +217,8 @@ impl Subscribed {
         events.iter().filter(is_behind).filter(|event| self.wants(event)).collect()
     }
 
-    /// Up to which position it had, by its start, looked at everything when it was made; none where it starts behind a
-    /// revision that was not there.
+    /// The position up to which its start had passed everything when it was made; none for a start behind a revision that
+    /// did not exist.
     fn starts_at(&self, events: &[Event]) -> Option<u64> {
         match self.wanted.start {
             Start::Start => Some(0),
@@ -231,7 +231,7 @@ impl Subscribed {
         }
     }
 
-    /// Checks what it was told against all events and what a power loss has taken.
+    /// Checks its messages against all events and the positions that a power loss took.
     pub fn check(&self, events: &[Event], lost: Option<&Range<u64>>, frontier: u64, seen: &mut Seen) {
         let what = format!("{} of {}/{}: {} {:?} {:?}", self.id, self.core, self.client, self.source, self.filter, {
             let Subscribe { start, checkpoint_events, window, on_slow, on_gap, .. } = &self.wanted;
@@ -239,7 +239,7 @@ impl Subscribed {
         });
         let by_revision = matches!(self.wanted.start, Start::Revision(_));
         if by_revision {
-            // A stream that was forgotten has begun anew at 0: then a revision names no single event.
+            // The revisions of a forgotten stream begin anew at 0, so a revision may name several events.
             let revisions = events.iter().filter(|event| event.key == self.source).map(|event| event.revision);
             if !revisions.is_sorted() {
                 return;
@@ -253,29 +253,28 @@ impl Subscribed {
         let crosses = |looked: Option<u64>, position: u64| {
             let lost =
                 looked.is_some_and(|looked| lost.is_some_and(|lost| looked + 1 < lost.end && position >= lost.end));
-            assert!(!lost, "{what}: {position} without a word of what is lost: {:?}", self.told);
+            assert!(!lost, "{what}: {position} without a gap for lost events: {:?}", self.sent);
             looked.max(Some(position))
         };
         let mut is_caught_up = false;
-        let mut told_event = false;
-        let mut told = self.told.iter().peekable();
-        while let Some(one) = told.next() {
+        let mut sent_event = false;
+        let mut sent = self.sent.iter().peekable();
+        while let Some(one) = sent.next() {
             match one {
-                Told::Event(position, form) => {
+                Sent::Event(position, form) => {
                     seen.events += 1;
-                    told_event = true;
-                    // Where revisions say where it starts, flushes before the first event are not told.
-                    // Unless a gap says that some are missing.
+                    sent_event = true;
+                    // For a start behind a revision, flushes before the first event are not sent, except behind a gap.
                     let is_ahead = by_revision && self.starts_at(events).is_none();
-                    let is_told = self.told.iter().any(|told| matches!(told, Told::Gap(..)));
-                    assert!(!is_ahead || is_told, "{what}: it starts behind what had not happened: {:?}", self.told);
+                    let has_gap = self.sent.iter().any(|sent| matches!(sent, Sent::Gap(..)));
+                    assert!(!is_ahead || has_gap, "{what}: its start was ahead of the history: {:?}", self.sent);
                     while by_revision
                         && expected.next_if(|event| event.is_flush() && event.position < *position).is_some()
                     {
                     }
                     let next = expected.next();
                     let near: Vec<_> = events.iter().filter(|event| event.position.abs_diff(*position) < 3).collect();
-                    assert_eq!(next.map(|event| event.position), Some(*position), "{what}: {:?} {near:?}", self.told);
+                    assert_eq!(next.map(|event| event.position), Some(*position), "{what}: {:?} {near:?}", self.sent);
                     assert!(*position > through, "{what}: {position} after {through}");
                     through = *position;
                     looked = crosses(looked, *position);
@@ -288,30 +287,30 @@ impl Subscribed {
                     };
                     assert_eq!(*form, wanted_form, "{what}");
                 }
-                Told::Gap(from, to) => {
+                Sent::Gap(from, to) => {
                     seen.gaps += 1;
                     assert!(from <= to || *from <= through + 1, "{what}: gap from {from} to {to}");
                     assert!(*to >= through, "{what}: a gap up to {to} after {through}");
-                    let may_skip = self.wanted.on_gap == OnGap::Skip || !told_event;
-                    assert!(may_skip, "{what}: is told of a gap and was to be dropped");
+                    let may_skip = self.wanted.on_gap == OnGap::Skip || !sent_event;
+                    assert!(may_skip, "{what}: got a gap instead of being dropped");
                     while expected.next_if(|event| event.position <= *to).is_some() {}
                     through = *to;
                     looked = looked.max(Some(*to));
                     seen.lost += u64::from(lost.is_some_and(|lost| *to + 1 == lost.end));
                 }
-                Told::Checkpoint(position) => {
+                Sent::Checkpoint(position) => {
                     seen.checkpoints += 1;
                     assert!(self.wanted.checkpoint_events.is_some(), "{what}");
                     let advances = *position > checkpoint && *position >= through;
-                    assert!(advances && *position < frontier, "{what}: checkpoint {position}: {:?}", self.told);
+                    assert!(advances && *position < frontier, "{what}: checkpoint {position}: {:?}", self.sent);
                     looked = crosses(looked, *position);
                     let missing = expected.peek().filter(|event| event.position <= *position);
                     assert_eq!(missing, None, "{what}: checkpoint {position}");
                     (checkpoint, through) = (*position, *position);
                 }
-                Told::CaughtUp(position) => {
+                Sent::CaughtUp(position) => {
                     let is_so = !is_caught_up && *position > 0 && *position >= through;
-                    assert!(is_so, "{what}: {:?}", self.told);
+                    assert!(is_so, "{what}: {:?}", self.sent);
                     is_caught_up = true;
                     looked = crosses(looked, *position);
                     if !by_revision {
@@ -319,13 +318,13 @@ impl Subscribed {
                         assert_eq!(missing, None, "{what}: caught up at {position}");
                     }
                 }
-                Told::FellBehind(position) => {
+                Sent::FellBehind(position) => {
                     seen.fell_behind += 1;
-                    assert!(is_caught_up && *position >= through, "{what}: {:?}", self.told);
+                    assert!(is_caught_up && *position >= through, "{what}: {:?}", self.sent);
                     is_caught_up = false;
                 }
-                Told::Dropped(reason, position) => {
-                    assert_eq!(told.peek(), None, "{what}: told something after it was dropped");
+                Sent::Dropped(reason, position) => {
+                    assert_eq!(sent.peek(), None, "{what}: got a message after it was dropped");
                     match reason {
                         Reason::TooSlow => {
                             seen.too_slow += 1;
@@ -334,9 +333,9 @@ impl Subscribed {
                         Reason::PositionEvicted => {
                             seen.evicted += 1;
                             assert_eq!(self.wanted.on_gap, OnGap::Drop, "{what}");
-                            // Who goes on from there gets ahead.
+                            // A client that resumes from there makes progress.
                             let passed = through.max(looked.unwrap_or(0));
-                            // Where the event of its revision is gone, nobody knows whether a power loss before was behind it.
+                            // Where the event of its revision is gone, an earlier power loss may have been behind it.
                             let may_be_lost = by_revision && lost.is_some_and(|lost| lost.end <= *position);
                             let is_ahead = *position > passed + 1 || may_be_lost && *position > passed;
                             assert!(is_ahead, "{what}: {position} after {passed}");
@@ -351,15 +350,12 @@ impl Subscribed {
                         }
                         Reason::RevisionAhead => {
                             seen.revision_ahead += 1;
-                            assert!(by_revision && !told_event, "{what}");
-                            // A stream whose key was absent for long is forgotten, and with it what its revisions were.
+                            assert!(by_revision && !sent_event, "{what}");
+                            // A stream whose key was absent for long is forgotten together with its revisions.
                             let is_end = |event: &Event| event.is_flush() || event.key == self.source && event.is_del();
                             let start = self.starts_at(events);
                             let was_absent = events.iter().any(|end| is_end(end) && Some(end.position) > start);
-                            assert!(
-                                start.is_none() || was_absent,
-                                "{what}: it is at an event that was there: {start:?}"
-                            );
+                            assert!(start.is_none() || was_absent, "{what}: its start existed: {start:?}");
                         }
                         Reason::Unsubscribed => assert!(self.is_over && *position >= through, "{what}"),
                         Reason::AccessRevoked | Reason::ShuttingDown | Reason::Internal => panic!("{what}: {reason:?}"),
@@ -371,17 +367,17 @@ impl Subscribed {
         if self.is_over {
             return;
         }
-        assert!(is_caught_up, "{what}: {:?}", self.told);
-        // Behind a revision flushes are told from the first event on.
+        assert!(is_caught_up, "{what}: {:?}", self.sent);
+        // For a start behind a revision, flushes are sent from the first event on.
         let missing = expected.find(|event| !(by_revision && event.is_flush()));
-        assert_eq!(missing, None, "{what}: {:?}", self.told);
+        assert_eq!(missing, None, "{what}: {:?}", self.sent);
     }
 
-    /// Where it can be resumed from: its last checkpoint, or the gap that it was dropped at.
+    /// The position to resume from: its last checkpoint, or the gap at which it was dropped.
     pub fn resumes_at(&self) -> Option<u64> {
-        self.told.iter().rev().find_map(|told| match told {
-            Told::Checkpoint(position) => Some(*position),
-            Told::Dropped(Reason::PositionEvicted, first) => Some(first - 1),
+        self.sent.iter().rev().find_map(|sent| match sent {
+            Sent::Checkpoint(position) => Some(*position),
+            Sent::Dropped(Reason::PositionEvicted, first) => Some(first - 1),
             _ => None,
         })
     }

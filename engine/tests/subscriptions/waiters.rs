@@ -1,5 +1,5 @@
-//! Those who wait for one event: in many small worlds each of them is woken when there is one, whatever the order in which
-//! shards publish, fan out, answer and lose what they have found; and nobody is woken for what he does not want.
+//! Watchers, tested in many small worlds: each is woken when there is an event of its interest, in whatever order shards
+//! publish, fan out, answer and skip records; and none is woken for an event of others.
 
 use crate::model::Wanted;
 use crate::{Seed, number};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 const KEYS: [&str; 7] = ["user:1", "user:13", "order-3", "$sys", "plain", "er:x", "nobody"];
 
-/// Subscribers who are there so that interests are shared, and told nothing of use here.
+/// The outlet of subscribers that only share interests with the watchers. Drops their messages.
 struct Deaf;
 
 impl Outlet for Deaf {
@@ -37,13 +37,13 @@ impl Outlet for Deaf {
     fn end_shared(&mut self) {}
 }
 
-/// What a blocked read is.
+/// A blocked read.
 struct Waiter {
     interest: Arc<Interest>,
-    /// Where it began.
+    /// The position where it began.
     start: Position,
     cursor: Position,
-    /// Whether it has been told to read.
+    /// Whether it was woken.
     reads: bool,
 }
 
@@ -73,7 +73,7 @@ struct World {
     cores: Vec<Core>,
     lanes: Vec<Vec<VecDeque<Message>>>,
     lane_max: usize,
-    /// How far the frontier by which is read is behind the one by which was merged: it may step back.
+    /// How far the frontier of reads lies below that of the last merge: the frontier may step back.
     lag: u64,
     next_id: u64,
     counts: Counts,
@@ -114,7 +114,7 @@ impl World {
                     self.write(KEYS[rng.usize(..KEYS.len())]);
                     self.cores.iter_mut().for_each(|core| _ = core.shard.commit());
                 }),
-                // The client of one is gone.
+                // A client disconnects.
                 _ => {
                     let Core { waiters, hub, .. } = &mut self.cores[core];
                     if let Some((id, _)) = waiters.pop_first() {
@@ -150,7 +150,7 @@ impl World {
         self.cores = shards.into_iter().zip(rest).map(core).collect();
     }
 
-    /// What a shard has found; it may find, too, that something costs too much that it is to look for from now on.
+    /// Fans out a shard's records. The shard may demote an interest.
     fn fan_out(&mut self, core: usize, demotes: bool) {
         let World { cores, lanes, lane_max, counts, .. } = self;
         let Core { fanout, shard, .. } = &mut cores[core];
@@ -179,9 +179,9 @@ impl World {
         true
     }
 
-    fn turn(&mut self, core: usize, tells_live: bool, mut slices: usize) -> bool {
+    fn turn(&mut self, core: usize, delivers_live: bool, mut slices: usize) -> bool {
         let Core { hub, history, waiters, .. } = &mut self.cores[core];
-        let again = hub.turn(history, &mut Deaf, tells_live, |_: Reading| {
+        let again = hub.turn(history, &mut Deaf, delivers_live, |_: Reading| {
             let may = slices > 0;
             slices = slices.saturating_sub(1);
             may
@@ -224,13 +224,13 @@ impl World {
         if rng.bool() {
             hub.close_client(client);
         } else {
-            // There may be as many as may be.
+            // The maximum may have been reached.
             let _ = hub.subscribe(client, wanted, history);
         }
         self.pass_asks(core);
     }
 
-    /// Those who were told to read do, as the commands that wait do.
+    /// Lets the woken watchers read, as waiting commands do.
     fn run_waiters(&mut self, core: usize) {
         let Core { hub, history, waiters, .. } = &mut self.cores[core];
         let ready: Vec<u64> = waiters.iter().filter(|(_, waiter)| waiter.reads).map(|(id, _)| *id).collect();
@@ -262,7 +262,7 @@ impl World {
         self.pass_asks(core);
     }
 
-    /// Lets everything happen that is under way.
+    /// Runs all parts until nothing is under way.
     fn settle(&mut self) {
         self.lag = 0;
         for _ in 0..10_000 {
@@ -287,7 +287,7 @@ impl World {
         panic!("it does not come to rest");
     }
 
-    /// Nobody waits for something that is there.
+    /// Checks that no watcher waits although there is an event for it.
     fn check(&mut self) {
         for Core { history, waiters, hub, .. } in &mut self.cores {
             for (id, waiter) in waiters {
@@ -295,7 +295,7 @@ impl World {
                 assert!(passed.end >= history.frontier() || hub.waits_for_publication(), "{passed:?}");
                 match read(history, waiter.start, &waiter.interest.filter) {
                     Read::Event(position) => panic!("{position} was missed from {} on", waiter.start),
-                    // What is gone was looked at before.
+                    // Events that are gone were examined before.
                     Read::Nothing(_) | Read::Gap => {}
                 }
             }
@@ -328,7 +328,7 @@ fn read_until(history: &mut History, cursor: Position, until: Position, filter: 
     }
 }
 
-/// The first event between two positions that a filter wants, of those that are still there.
+/// The first available event between two positions that a filter wants.
 fn first(history: &mut History, from: Position, to: Position, filter: &Filter) -> Option<Position> {
     match read(history, from.max(history.first_available()), filter) {
         Read::Event(position) if position < to => Some(position),
@@ -337,7 +337,7 @@ fn first(history: &mut History, from: Position, to: Position, filter: &Filter) -
 }
 
 #[test]
-fn whoever_waits_is_woken_whatever_the_order() {
+fn every_watcher_is_woken_in_any_order_of_steps() {
     let (first, cases) = (number("KEYTIDE_SEED", 1), number("KEYTIDE_CASES", 2_000));
     let mut all = Counts::default();
     for seed in first..first + cases {
@@ -366,7 +366,7 @@ fn whoever_waits_is_woken_whatever_the_order() {
 }
 
 #[test]
-fn nobody_is_woken_for_what_he_does_not_want() {
+fn no_watcher_is_woken_for_events_of_others() {
     for shards in [1, 2, 3, 8] {
         let mut world = World::new(shards, 65_536, 100);
         let prefix = Pattern::prefixes([&b"nobody"[..]]).expect("it is one");
@@ -386,7 +386,7 @@ fn nobody_is_woken_for_what_he_does_not_want() {
         world.write("nobody");
         world.settle();
         assert_eq!((world.counts.answered, world.counts.in_vain), (10 * u64::from(shards), looks));
-        // And the shards look for nothing any more.
+        // The shards have no live interest any more.
         world.settle();
         assert!(world.cores.iter().all(|core| core.fanout.is_idle() && core.hub.is_idle()));
     }

@@ -1,7 +1,7 @@
 //! Shards, cores, lanes and clients of a small server, moved one step at a time.
 
 use crate::clients::Clients;
-use crate::model::{Event, SOURCES, Seen, Subscribed, Told, Wanted};
+use crate::model::{Event, SOURCES, Seen, Sent, Subscribed, Wanted};
 use keytide_engine::event::CustomType;
 use keytide_engine::fanout::{Ask, Fanned, Fanout};
 use keytide_engine::history::History;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 const KEYS: [&str; 8] = ["user:1", "user:2", "user:13", "order-3", "order-4", "$sys", "plain", "er:x"];
 
-/// What crosses from one core to another.
+/// A message from one core to another.
 enum Message {
     Ask(Ask),
     Fanned(Box<Fanned>),
@@ -32,7 +32,7 @@ struct Core {
     hub: Hub,
     history: History,
     clients: Clients,
-    /// How far the list of all events has this shard's.
+    /// The list of all events has this shard's events before here.
     listed: RingOffset,
 }
 
@@ -46,7 +46,7 @@ pub struct World {
     events: Vec<Event>,
     subscribed: Vec<Subscribed>,
     resumed: u64,
-    /// What a power loss takes, or has taken, and the positions before it that nobody has seen.
+    /// The positions that a power loss takes, and those before it that no reader has seen.
     lost: Option<Range<u64>>,
     unseen: Range<u64>,
 }
@@ -58,7 +58,7 @@ const FIRST: u64 = 5000;
 const STEP_POSITIONS: u64 = 200;
 
 impl World {
-    /// A world of so many shards, or of a number that is drawn.
+    /// A world with this number of shards, or a drawn one.
     pub fn new(rng: &mut fastrand::Rng, shards: Option<u16>) -> World {
         let drawn = [1, 2, 3, 3, 8][rng.usize(..5)];
         let count = shards.unwrap_or(drawn);
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Something happens.
+    /// Runs one random step.
     pub fn step(&mut self, rng: &mut fastrand::Rng) {
         let core = rng.usize(..self.cores.len());
         let near = self.sequencer.next().0 + STEP_POSITIONS;
@@ -129,7 +129,7 @@ impl World {
         shard.make_room();
         match rng.u8(..10) {
             0 => _ = shard.delete(key),
-            // Its position is given at once, and published with the turn: the frontier waits for it.
+            // The position is handed out at once and published with the turn: the frontier waits for it.
             1..4 => {
                 let event = ClientEvent {
                     event_type: CustomType::new(b"Paid").expect("no built-in name"),
@@ -189,7 +189,7 @@ impl World {
         (0..self.cores.len()).for_each(|core| self.list(core));
     }
 
-    /// What is under way is gone, with all clients, and positions go on behind those that are lost.
+    /// A power loss: messages under way and all clients are gone, and positions continue behind the lost ones.
     fn lose_power(&mut self, lost: Range<u64>) {
         (0..self.cores.len()).for_each(|core| self.commit(core));
         self.collect();
@@ -215,7 +215,7 @@ impl World {
         let World { cores, lanes, lane_max, .. } = self;
         let is_full = |to: ShardId| lanes.get(&(core, to.0 as usize)).is_some_and(|lane| lane.len() >= *lane_max);
         let Core { fanout, shard, .. } = &mut cores[core];
-        // As in a server, where it comes after the commit of the same turn, or of nothing.
+        // As in a server, where a fan-out follows the commit of the same turn, if there is one.
         let batches = fanout.turn(shard, is_full);
         for (to, batch) in batches {
             self.send(core, to.0 as usize, Message::Fanned(batch));
@@ -236,9 +236,9 @@ impl World {
         true
     }
 
-    fn turn(&mut self, core: usize, tells_live: bool, mut slices: usize) -> bool {
+    fn turn(&mut self, core: usize, delivers_live: bool, mut slices: usize) -> bool {
         let Core { hub, history, clients, .. } = &mut self.cores[core];
-        let again = hub.turn(history, clients, tells_live, |_| {
+        let again = hub.turn(history, clients, delivers_live, |_| {
             let may = slices > 0;
             slices = slices.saturating_sub(1);
             may
@@ -254,7 +254,7 @@ impl World {
     }
 
     fn subscribe(&mut self, rng: &mut fastrand::Rng, core: usize) {
-        // All clients alike, so that some are told together.
+        // The same for all clients, so that some share deliveries.
         if rng.u8(..6) == 0 {
             let filter = Wanted::ALL[rng.usize(..2)];
             let seed = rng.u64(..);
@@ -307,7 +307,7 @@ impl World {
             if let Some(window) = wanted.window {
                 credits.insert((ClientId(client), id), window);
             }
-            let told = Vec::new();
+            let sent = Vec::new();
             self.subscribed.push(Subscribed {
                 core,
                 client,
@@ -318,13 +318,13 @@ impl World {
                 frontier,
                 next,
                 is_over: false,
-                told,
+                sent,
             });
         }
         self.pass_asks(core);
     }
 
-    /// Goes on where a subscription's last checkpoint was told, or behind the gap that it was dropped at.
+    /// Resumes a subscription from its last checkpoint, or behind the gap at which it was dropped.
     fn resume(&mut self, rng: &mut fastrand::Rng) {
         let Some(index) = (!self.subscribed.is_empty()).then(|| rng.usize(..self.subscribed.len())) else { return };
         self.collect();
@@ -346,7 +346,7 @@ impl World {
         let Core { hub, clients, .. } = &mut self.cores[core];
         match rng.u8(..6) {
             0 => {
-                let is_over = one.is_over || matches!(one.told.last(), Some(Told::Dropped(..)));
+                let is_over = one.is_over || matches!(one.sent.last(), Some(Sent::Dropped(..)));
                 assert_eq!(hub.unsubscribe(client, one.id, clients).is_err(), is_over);
                 one.is_over = true;
             }
@@ -354,7 +354,7 @@ impl World {
                 self.collect();
                 self.cores[core].hub.close_client(client);
                 self.cores[core].clients.room.remove(&client);
-                // Its next subscriptions count from 1 again: these are over.
+                // The client's next subscriptions are numbered from 1 again: its old ones are over.
                 self.subscribed.iter_mut().filter(|one| (one.core, ClientId(one.client)) == (core, client)).for_each(
                     |one| {
                         one.is_over = true;
@@ -393,16 +393,16 @@ impl World {
         }
     }
 
-    /// Hands what was told to whom it was told.
+    /// Moves the messages that clients got to their subscriptions.
     fn collect(&mut self) {
         for one in &mut self.subscribed {
-            if let Some(told) = self.cores[one.core].clients.told.get_mut(&(ClientId(one.client), one.id)) {
-                one.told.append(told);
+            if let Some(sent) = self.cores[one.core].clients.sent.get_mut(&(ClientId(one.client), one.id)) {
+                one.sent.append(sent);
             }
         }
     }
 
-    /// Everybody has room and credit, and everything takes its course until nothing happens any more.
+    /// Gives all clients room and credit, and runs all parts until nothing happens any more.
     pub fn settle(&mut self) {
         for core in 0..self.cores.len() {
             self.commit(core);
@@ -412,7 +412,7 @@ impl World {
         }
         let mut idle = 0;
         for _ in 0..100_000 {
-            let told: u64 = self.cores.iter().map(|core| core.clients.pushes).sum();
+            let sent: u64 = self.cores.iter().map(|core| core.clients.pushes).sum();
             let mut work = false;
             for place in 0..self.subscribed.len() {
                 let one = &self.subscribed[place];
@@ -425,10 +425,10 @@ impl World {
                     }
                 });
                 self.fan_out(core);
-                // More turns than are asked for would hide one that was not asked for.
+                // Runs no turn without a request, which would hide a missing request.
                 work |= self.turn(core, true, 1);
             }
-            work |= self.cores.iter().map(|core| core.clients.pushes).sum::<u64>() > told;
+            work |= self.cores.iter().map(|core| core.clients.pushes).sum::<u64>() > sent;
             idle = if work { 0 } else { idle + 1 };
             if idle > 2 {
                 self.collect();
@@ -452,8 +452,12 @@ impl World {
         for core in &self.cores {
             seen.note_shared(core.clients.shared_pushes);
             let counts = core.hub.counts();
-            // On a busy machine the clock may find a regex too expensive.
-            assert_eq!(counts.live + counts.demoted, counts.subscriptions, "who is caught up is live");
+            // On a busy machine a regex may take so long that it is demoted.
+            assert_eq!(
+                counts.live + counts.demoted,
+                counts.subscriptions,
+                "a caught-up subscription is live or demoted"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Protocol, Reply};
 use keytide_engine::event::EventType;
 use keytide_engine::ring::{Record, RecordData};
 use keytide_engine::stream_name::FLUSHES;
-use keytide_engine::subscription::{As, Push, Reason};
+use keytide_engine::subscription::{EventForm, Push, Reason};
 
 /// The type of a link.
 const LINK_TYPE: &[u8] = b"$>";
@@ -49,19 +49,19 @@ fn notice(reply: &mut Reply<'_>, name: &str, id: u64, numbers: &[u64]) {
     numbers.iter().for_each(|number| reply.unsigned(*number));
 }
 
-fn event(reply: &mut Reply<'_>, id: u64, record: &Record<'_>, form: As<'_>) {
+fn event(reply: &mut Reply<'_>, id: u64, record: &Record<'_>, form: EventForm<'_>) {
     let is_flush = record.event_type() == EventType::FlushDb;
-    let form = if is_flush { As::Event } else { form };
+    let form = if is_flush { EventForm::Event } else { form };
     let (values, link) = match form {
-        As::Event => (9, None),
-        As::Link(stream) => (9, Some(stream)),
-        As::Resolved(_) => (11, None),
+        EventForm::Event => (9, None),
+        EventForm::Link(stream) => (9, Some(stream)),
+        EventForm::Resolved(_) => (11, None),
     };
     reply.push(values);
     reply.raw(b"$9\r\ncdc.event\r\n");
     reply.unsigned(id);
     body(reply, record, link);
-    if let As::Resolved(stream) = form {
+    if let EventForm::Resolved(stream) = form {
         reply.bulk(stream);
         reply.unsigned(record.position().0);
     }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     /// The messages that tell a subscription 3 what a shard does.
-    fn told(protocol: Protocol, form: As<'_>, act: impl FnOnce(&mut Shard)) -> String {
+    fn told(protocol: Protocol, form: EventForm<'_>, act: impl FnOnce(&mut Shard)) -> String {
         let mut out = Vec::new();
         records(act, |record| push(&mut out, protocol, 3, Push::Event(record, form)));
         text(out)
@@ -171,14 +171,14 @@ mod tests {
         let wanted = ">9 $9 cdc.event :3 :7 $1 k :0 $3 Set :99 $1 v _ \
                       >9 $9 cdc.event :3 :8 $1 k :1 $4 Paid :99 $1 1 $1 m \
                       >9 $9 cdc.event :3 :9 $1 k :2 $3 Del :99 _ _ ";
-        assert_eq!(told(Protocol::Resp3, As::Event, act), wanted);
+        assert_eq!(told(Protocol::Resp3, EventForm::Event, act), wanted);
         let act = |shard: &mut Shard| {
             shard.set(b"k", b"").unwrap();
             shard.delete(b"k");
         };
         let wanted =
             "*9 $9 cdc.event :3 :7 $1 k :0 $3 Set :99 $0  $-1 *9 $9 cdc.event :3 :8 $1 k :1 $3 Del :99 $-1 $-1 ";
-        assert_eq!(told(Protocol::Resp2, As::Event, act), wanted);
+        assert_eq!(told(Protocol::Resp2, EventForm::Event, act), wanted);
     }
 
     #[test]
@@ -187,16 +187,16 @@ mod tests {
             shard.set_fields(b"h", std::iter::once((&b"f"[..], &b"v"[..]))).unwrap();
         };
         let wanted = ">9 $9 cdc.event :3 :7 $1 h :0 $4 HSet :99 *2 $1 f $1 v _ ";
-        assert_eq!(told(Protocol::Resp3, As::Event, act), wanted);
+        assert_eq!(told(Protocol::Resp3, EventForm::Event, act), wanted);
     }
 
     #[test]
     fn a_link_points_to_its_event_and_a_resolved_one_stands_beside_it() {
         let act = |shard: &mut Shard| shard.set(b"user-1", b"v").unwrap();
         let wanted = ">9 $9 cdc.event :3 :7 $8 $ce-user :7 $2 $> :99 $8 0@user-1 _ ";
-        assert_eq!(told(Protocol::Resp3, As::Link(b"$ce-user"), act), wanted);
+        assert_eq!(told(Protocol::Resp3, EventForm::Link(b"$ce-user"), act), wanted);
         let wanted = "*11 $9 cdc.event :3 :7 $6 user-1 :0 $3 Set :99 $1 v $-1 $8 $ce-user :7 ";
-        assert_eq!(told(Protocol::Resp2, As::Resolved(b"$ce-user"), act), wanted);
+        assert_eq!(told(Protocol::Resp2, EventForm::Resolved(b"$ce-user"), act), wanted);
     }
 
     #[test]

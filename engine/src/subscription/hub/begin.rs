@@ -1,4 +1,4 @@
-//! How a subscription begins: where it starts, and what it still has to find out about that.
+//! The start of a subscription, and how the hub finds its place in the history.
 //!
 //! ```text
 //!   Start, End ──► Anywhere ─────────────────────────── first event ──┐
@@ -13,10 +13,10 @@ use crate::position::{Position, Revision};
 use crate::ring::Record;
 use crate::subscription::{Reason, Start};
 
-/// What a subscription knows of its start.
+/// How far a subscription has resolved its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// It starts at whatever is available first, and was sent no event yet. A gap before its first event is no error.
+    /// It starts at the first available event, and was sent none yet. A gap before its first event is no error.
     Anywhere,
     /// It starts behind a revision of its stream, and the stream's shard is asked which revision comes next.
     Asked {
@@ -25,11 +25,11 @@ pub(super) enum Begin {
         /// The position that would have been handed out next when the subscription was made.
         made_at: Position,
     },
-    /// It looks for the event of that revision in the history.
+    /// It reads the history to find the event of that revision.
     Seeking(Seek),
-    /// Every event from its cursor on is wanted, if the filter lets it pass.
+    /// It is resolved: the subscription wants each event from its cursor on that its filter matches.
     Found,
-    /// It is to be dropped: its start lies ahead of everything that had happened when it was made.
+    /// It lies ahead of everything that had happened when the subscription was made: the subscription is to be dropped.
     Ahead(Reason),
 }
 
@@ -40,7 +40,8 @@ impl Begin {
             Start::Start | Start::End | Start::Position(Position(0)) => (Begin::Anywhere, Position(0)),
             Start::Position(position) => {
                 let cursor = Position(position.0.saturating_add(1));
-                // The first event must be there, or be the next one: any that came before it would be passed over.
+                // The first wanted event must exist or be the next one. Otherwise the subscription would silently skip
+                // the events before it.
                 (if cursor > next { Begin::Ahead(Reason::PositionAhead) } else { Begin::Found }, cursor)
             }
             Start::Revision(after) => (Begin::Asked { after, made_at: next }, Position(0)),
@@ -50,14 +51,14 @@ impl Begin {
     /// The shard's answer: the stream's next event gets revision `next`, and a position of at least `from`.
     pub fn answer(self, next: u64, from: Position) -> Begin {
         match self {
-            // As with positions: the first event must be there, or be the next one.
+            // As with positions: the first wanted event must exist or be the next one.
             Begin::Asked { after, .. } if after.0 >= next => Begin::Ahead(Reason::RevisionAhead),
             Begin::Asked { after, made_at } => Begin::Seeking(Seek { after: after.0, made_at, next, from }),
             Begin::Anywhere | Begin::Seeking(_) | Begin::Found | Begin::Ahead(_) => self,
         }
     }
 
-    /// The search for the start, as long as it goes on.
+    /// The search for the start, while it is under way.
     pub fn seek(self) -> Option<Seek> {
         match self {
             Begin::Seeking(seek) => Some(seek),
@@ -79,7 +80,7 @@ pub(super) struct Seek {
     from: Position,
 }
 
-/// Where an event lies, seen from a start behind a revision.
+/// An event's place relative to a start behind a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FromStart {
     /// Before the revision: not wanted.
@@ -88,14 +89,15 @@ pub(super) enum FromStart {
     At,
     /// Right behind the revision: wanted.
     Behind,
-    /// Further behind it: wanted, and events between are gone.
+    /// Further behind it: wanted, and the events between are gone.
     BehindGap,
 }
 
 impl Seek {
-    /// Where an event lies.
+    /// The event's place relative to the start.
     pub fn place(&self, record: &Record<'_>) -> FromStart {
-        // An event later than the shard's answer lies behind, also where the stream was forgotten and began anew.
+        // An event later than the shard's answer lies behind the start, even where the stream was forgotten since and its
+        // revisions began anew.
         if self.is_past(record.position()) {
             return if self.is_at_end() { FromStart::Behind } else { FromStart::BehindGap };
         }
@@ -116,19 +118,19 @@ impl Seek {
         position >= self.from
     }
 
-    /// Whether nothing had happened behind the revision when the shard answered.
+    /// Whether the stream had no event behind the revision when the shard answered.
     pub fn is_at_end(&self) -> bool {
         self.next <= self.after + 1
     }
 
-    /// Whether an event at or before the revision had not happened when the subscription was made: a subscriber that does
-    /// not know of it must not pass it over. Flushes have no key, and no part in that.
+    /// Whether an event at or before the revision happened only after the subscription was made. Then the start was ahead
+    /// of the stream, and skipping the event would lose it. Flushes have no key and do not count.
     pub fn is_ahead(&self, record: &Record<'_>) -> bool {
         record.position() >= self.made_at && !record.key().is_empty()
     }
 
-    /// Whether a gap up to `last` is to be sent for its positions. In general missing revisions say what is lost; but of
-    /// what happened after the subscription was made, or after the shard answered, only positions do.
+    /// Whether a gap of positions up to `last` is to be sent. Losses before the subscription was made show as missing
+    /// revisions of the stream; later ones, and those after the shard's answer, show only as a gap of positions.
     pub fn has_gap(&self, last: Position) -> bool {
         last >= self.made_at || self.is_at_end() && self.is_past(last)
     }
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_lies_at_most_one_ahead_of_what_has_happened() {
+    fn a_start_lies_at_most_one_ahead_of_the_last_event() {
         let next = Position(10);
         for start in [Start::Start, Start::End, Start::Position(Position(0))] {
             assert_eq!(Begin::of(start, next), (Begin::Anywhere, Position(0)), "{start:?}");

@@ -1,19 +1,19 @@
-//! Checkpoints for those who are live and are told nothing else: in rounds, so that many subscriptions cost a turn no
-//! more than a few.
+//! Checkpoints of live members that get no events. They are sent in rounds over all members, a bounded part in each turn,
+//! so that a turn's cost does not grow with the number of subscriptions.
 
 use super::Hub;
-use super::member::{Phase, To};
-use crate::limits::{CHECKPOINT_EACH_MAX, CHECKPOINT_LOOKS, CHECKPOINTS_PER_TURN};
+use super::member::{Audience, Phase};
+use crate::limits::{CHECKPOINT_EACH_MAX, CHECKPOINT_SCAN_MAX, CHECKPOINTS_PER_TURN};
 use crate::position::Position;
 use crate::subscription::Outlet;
 
-/// Where the rounds are.
+/// The progress of the rounds.
 pub(super) struct Checkpoints {
-    /// How far the round has come; none between rounds.
+    /// The index of the next member of the round; none between rounds.
     round: Option<u32>,
-    /// When the first one is due of those that the round has passed, exclusive.
+    /// The earliest position at which a member that the round has visited is due again.
     round_due: Position,
-    /// Until then no round is needed.
+    /// The merged position from which the next round is needed.
     next_due: Position,
 }
 
@@ -32,31 +32,31 @@ impl Hub {
         }
     }
 
-    /// Tells some of the checkpoints that are due. Tells whether others are.
-    pub(super) fn checkpoint_some(&mut self, outlet: &mut impl Outlet) -> bool {
+    /// Sends some of the checkpoints that are due. Returns whether more are.
+    pub(super) fn send_due_checkpoints(&mut self, outlet: &mut impl Outlet) -> bool {
         let Hub { checkpoints, members, merged, .. } = self;
         if checkpoints.round.is_none() && *merged >= checkpoints.next_due {
             (checkpoints.round, checkpoints.round_due) = (Some(0), Position::END);
         }
         let Some(from) = checkpoints.round else { return false };
         let is_few = members.places() <= CHECKPOINT_EACH_MAX;
-        let (mut told, mut index) = (0, from);
-        let end = members.places().min(from.saturating_add(CHECKPOINT_LOOKS));
-        while index < end && told < CHECKPOINTS_PER_TURN {
+        let (mut sent, mut index) = (0, from);
+        let end = members.places().min(from.saturating_add(CHECKPOINT_SCAN_MAX));
+        while index < end && sent < CHECKPOINTS_PER_TURN {
             if let Some(member) = members.get_mut(index)
                 && member.phase == Phase::Live
                 && let Some(due) = member.checkpoint_due()
             {
                 if due <= *merged && member.waiting.is_empty() && outlet.has_room(member.client) {
                     if is_few {
-                        member.checkpoint_each(*merged, To::Itself, outlet);
+                        member.checkpoint_each(*merged, Audience::One, outlet);
                     } else {
-                        // The last one says all that those before it would.
-                        member.checkpoint_now(*merged, To::Itself, outlet);
+                        // The last checkpoint includes the earlier ones.
+                        member.checkpoint_now(*merged, Audience::One, outlet);
                     }
-                    told += 1;
+                    sent += 1;
                 }
-                // One that cannot be told now is told when there is room, or with its next event.
+                // A client without room gets the checkpoint when it has room, or before its next event.
                 let next = member.checkpoint_due().filter(|due| due > merged).unwrap_or(merged.next());
                 checkpoints.round_due = checkpoints.round_due.min(next);
             }

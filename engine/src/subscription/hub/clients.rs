@@ -1,4 +1,4 @@
-//! What clients ask a hub for: subscriptions, their end, credit; and that a client is gone or has room.
+//! The requests of a hub's clients: subscribe, unsubscribe, credit; and the notes that a client is gone or has room.
 
 use super::Hub;
 use super::member::{Member, Phase, before};
@@ -14,22 +14,22 @@ use thiserror::Error;
 #[derive(Default)]
 pub(super) struct Client {
     last_id: u64,
-    /// Its subscriptions, by number.
+    /// The numbers of its subscriptions, and the indexes of their members.
     pub members: Vec<(u64, u32)>,
-    /// What they take, in bytes.
+    /// The memory of its subscriptions, in bytes.
     pub bytes: u64,
 }
 
 /// Why a client gets no further subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TooMany {
-    /// It has as many as it may have.
+    /// The client has the maximum number of subscriptions.
     #[error("a client may have {max} subscriptions")]
     Subscriptions {
-        /// How many it may have.
+        /// The maximum.
         max: usize,
     },
-    /// Its own, or those of all clients, take as much memory as they may.
+    /// The memory of its subscriptions, or of all clients' subscriptions, is at its limit.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
 }
@@ -40,11 +40,11 @@ pub enum TooMany {
 pub struct NoSubscription;
 
 impl Hub {
-    /// Makes a subscription; answers its number, unique within the client's, from 1. Nothing is told before the next
-    /// turn of the hub.
+    /// Makes a subscription. Returns its number: a client's subscriptions are numbered from 1, and a number is never used
+    /// again. No message is sent before the hub's next turn.
     ///
     /// # Errors
-    /// Where the client has as many as it may have, or subscriptions take as much memory as they may.
+    /// Where the client has the maximum number of subscriptions, or their memory is at its limit.
     pub fn subscribe(&mut self, client: ClientId, wanted: Subscribe, history: &History) -> Result<u64, TooMany> {
         let owner = self.clients.entry(client).or_default();
         if owner.members.len() >= self.limits.per_client {
@@ -57,7 +57,7 @@ impl Hub {
             return Err(account.refuse(true).into());
         }
         let mut share = account.share();
-        // What others want as well is there already.
+        // The memory of an interest that other subscriptions share is counted already.
         let is_new = !self.interests.is_known(&wanted.interest);
         share.take(SUBSCRIPTION_BYTES + if is_new { interest_bytes } else { 0 })?;
         share.set(SUBSCRIPTION_BYTES);
@@ -84,27 +84,27 @@ impl Hub {
                 let subscription = Slot { index, serial: member.serial }.token();
                 self.interests.asks.push((shard, Ask::Revision { subscription, stream }));
             }
-            _ => self.put_in_line(index),
+            _ => self.make_ready(index),
         }
         Ok(id)
     }
 
-    /// Ends a subscription: its client is told that it is dropped, and then nothing more of it.
+    /// Ends a subscription. The last message that its client gets of it is [`Push::Dropped`].
     ///
     /// # Errors
-    /// Where there is none of this number.
+    /// Where the client has no subscription of this number.
     pub fn unsubscribe(&mut self, client: ClientId, id: u64, outlet: &mut impl Outlet) -> Result<(), NoSubscription> {
         let index = self.find(client, id)?;
-        let position = before(self.stands_at(index));
+        let position = before(self.progress(index));
         outlet.push(client, id, Push::Dropped(Reason::Unsubscribed, position));
         self.remove(index);
         Ok(())
     }
 
-    /// Acknowledges `count` events of a subscription with a window, so that as many more may be on their way.
+    /// Acknowledges `count` events of a subscription with a window, so that as many more may be sent.
     ///
     /// # Errors
-    /// Where there is none of this number.
+    /// Where the client has no subscription of this number.
     pub fn credit(&mut self, client: ClientId, id: u64, count: u64) -> Result<(), NoSubscription> {
         let index = self.find(client, id)?;
         self.members[index].add_credit(count);
@@ -112,20 +112,20 @@ impl Hub {
         Ok(())
     }
 
-    /// Ends all subscriptions of a client that is gone. It is told nothing. So many are removed at once as a turn
-    /// removes, the others in the next turns.
+    /// Ends all subscriptions of a client that is gone, without a message. Removes as many at once as a turn may, the
+    /// others in later turns.
     pub fn close_client(&mut self, client: ClientId) {
         let Some(gone) = self.clients.remove(&client) else { return };
         for (_, index) in gone.members {
             let member = &mut self.members[index];
-            // The connection may still be there, and is told nothing any more.
+            // The connection may still be there, and must get nothing more.
             member.client = ClientId::NOBODY;
             self.closed.push_back(Slot { index, serial: member.serial });
         }
         self.remove_closed();
     }
 
-    /// Removes subscriptions of clients that are gone, as many as the turn still may.
+    /// Removes subscriptions of clients that are gone, as many as this turn may still remove.
     pub(super) fn remove_closed(&mut self) {
         while self.may_remove > 0
             && let Some(slot) = self.closed.pop_front()
@@ -137,12 +137,12 @@ impl Hub {
         }
     }
 
-    /// Ends those subscriptions of a client that it may not have any more; it is told so.
+    /// Drops the subscriptions of a client that `may_have` no longer allows.
     pub fn revoke(&mut self, client: ClientId, may_have: impl Fn(&Interest) -> bool, outlet: &mut impl Outlet) {
         let Some(owner) = self.clients.get(&client) else { return };
         for (_, index) in owner.members.clone() {
             if !may_have(&self.interests.row(self.members[index].interest).interest) {
-                self.drop_member(index, Reason::AccessRevoked, before(self.stands_at(index)), outlet);
+                self.drop_member(index, Reason::AccessRevoked, before(self.progress(index)), outlet);
             }
         }
     }
@@ -150,7 +150,7 @@ impl Hub {
     /// Notes that a client that had no room has some.
     pub fn note_room(&mut self, client: ClientId) {
         let Some(owner) = self.clients.get_mut(&client) else { return };
-        // Each time another one is first: there may not be room for all of them.
+        // There may not be room for all of them, so each time another subscription is first.
         if !owner.members.is_empty() {
             owner.members.rotate_left(1);
         }

@@ -1,4 +1,4 @@
-//! What the shards have sent and has not been told yet: merged in the order of positions.
+//! The batches that the shards have sent, merged in the order of positions.
 
 use crate::fanout::{Fanned, FannedEvent};
 use crate::position::{Position, RingOffset, ShardId};
@@ -8,22 +8,23 @@ use std::ops::Range;
 /// The batches from all shards.
 pub(super) struct Feeds {
     shards: Vec<Feed>,
-    /// A batch whose events have all been taken: memory for another.
+    /// A batch whose events have all been taken. A shard reuses its memory.
     spent: Option<Box<Fanned>>,
 }
 
 #[derive(Default)]
 struct Feed {
     batches: VecDeque<Box<Fanned>>,
-    /// The next event of the first batch, and where its interests begin.
+    /// The index of the next event in the first batch, and where that event's interests begin.
     at: usize,
     numbers_at: u32,
-    /// How far the shard has looked.
+    /// The shard has matched its records before this offset.
     scanned: RingOffset,
+    /// The shard's records from `scanned` on have at least this position.
     next: Position,
 }
 
-/// The event whose turn it is.
+/// The next event in the order of positions.
 pub(super) struct NextEvent {
     pub shard: ShardId,
     pub event: FannedEvent,
@@ -35,7 +36,7 @@ impl Feeds {
         Feeds { shards: (0..shards).map(|_| Feed::default()).collect(), spent: None }
     }
 
-    /// Keeps a batch. Its events are of no use where nobody `is_live` on the shard.
+    /// Queues a batch. Without an interest that `is_live` on the shard, drops the events of this batch and of those before.
     pub fn push(&mut self, shard: ShardId, batch: Box<Fanned>, is_live: bool) {
         let feed = &mut self.shards[shard.0 as usize];
         (feed.scanned, feed.next) = (batch.scanned, batch.next);
@@ -46,14 +47,15 @@ impl Feeds {
         }
     }
 
-    /// The position up to which, exclusive, nothing is missing: of any shard that `live_on` counts, nothing that was
-    /// published below it is still to come.
+    /// The position below which the received batches are complete: every event below it, of any shard with live interests
+    /// according to `live_on`, has been received.
     ///
-    /// The frontier is read first, then each shard's published tail. Everything below the frontier is then before the
-    /// tails; so a shard whose batches cover its tail has sent everything below the frontier. Of one that has
-    /// published and not yet fanned out, all is there below what it has said. An idle shard holds nothing back.
+    /// The frontier is read first, then each shard's published tail with `tail`. So all records below the frontier are
+    /// before the tails, and a shard whose batches cover its tail has sent everything below the frontier. A shard that has
+    /// published records and not sent their batch yet is complete below its batches' `next`. An idle shard holds nothing
+    /// back.
     ///
-    /// What was received before `frontier` was read is what counts; `tail` asks a shard's ring.
+    /// To be called with a `frontier` that was read after the batches were received.
     pub fn bound(&self, live_on: &[u32], frontier: Position, tail: impl Fn(usize) -> RingOffset) -> Position {
         let mut bound = frontier;
         for (index, feed) in self.shards.iter().enumerate() {
@@ -81,7 +83,7 @@ impl Feeds {
         Some(NextEvent { shard: ShardId(index as u16), event, numbers })
     }
 
-    /// Drops the batches whose events have all been taken, but for the last.
+    /// Drops the batches whose events have all been taken, and keeps the memory of one.
     #[inline]
     fn drop_taken(&mut self) {
         for feed in &mut self.shards {
@@ -92,19 +94,19 @@ impl Feeds {
         }
     }
 
-    /// A batch that is used up.
+    /// A batch that is used up, for its memory.
     pub fn take_spent(&mut self) -> Option<Box<Fanned>> {
         self.spent.take()
     }
 
-    /// The interests that want an event. To be asked before the next one is taken.
+    /// The interests that want an event. To be called before the next event is taken.
     #[inline]
     pub fn numbers(&self, next: &NextEvent) -> &[u32] {
         let feed = &self.shards[next.shard.0 as usize];
         feed.batches.front().map_or(&[], |batch| &batch.numbers[next.numbers.start as usize..next.numbers.end as usize])
     }
 
-    /// The position of the next event, wherever the bound is.
+    /// The position of the next event, whether or not it is complete.
     pub fn first(&mut self) -> Option<Position> {
         self.drop_taken();
         self.shards.iter().filter_map(|feed| Some(feed.head()?.position)).min()
@@ -133,13 +135,13 @@ mod tests {
         lane: AtomicU64,
     }
 
-    /// Takes what the lanes have brought, as a turn does, and then asks for the bound: below it everything was received.
+    /// Receives from the lanes, as a turn does, then checks that everything below the bound was received.
     fn check(sequencer: &Sequencer, shards: &[Shard]) {
         let mut feeds = Feeds::new(shards.len() as u16);
         let mut received = Vec::new();
         for (index, shard) in shards.iter().enumerate() {
             let mut batch = Fanned { next: sequencer.first(), ..Fanned::default() };
-            // Acquire, as a lane's count: who sees the batch sees what was done before it was sent.
+            // Acquire, as a lane's count: a core that sees the batch sees the publication before it.
             let sent = shard.lane.load(Ordering::Acquire);
             if sent > 0 {
                 received.push(sent);
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn loom_what_is_below_the_bound_was_received_though_publication_comes_before_the_fan_out() {
+    fn loom_all_events_below_the_bound_were_received() {
         loom::model(|| {
             let sequencer = Arc::new(Sequencer::new(Position(1), 2));
             let shard = || Shard { words: Words::new(64).unwrap(), lane: AtomicU64::new(0) };

@@ -1,4 +1,4 @@
-//! What the members of a hub want, each interest once however many share it, and on which shards it is live.
+//! The interests of a hub's members, each once however many members share it, and the shards on which it is live.
 
 use super::queue::Queue;
 use super::watches::WatcherId;
@@ -10,58 +10,58 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The interests of one core. The numbers are those by which the shards know them.
+/// The interests of one core. The shards know them by the same numbers.
 pub(super) struct Interests {
     rows: Vec<Option<Row>>,
     free: Vec<u32>,
     by_interest: HashMap<Arc<Interest>, u32>,
     shards: u16,
-    /// What all subscriptions of the server may take.
+    /// The memory that all subscriptions of the server may take.
     account: Account,
-    /// What the interests take, in bytes: see [`Interest::memory_bytes`].
+    /// The memory of the interests, in bytes: see [`Interest::memory_bytes`].
     pub memory_bytes: u64,
     next_token: u64,
-    /// On how many interests' answers the merge relies, for each shard.
+    /// The number of live interests by shard.
     pub live_on: Vec<u32>,
-    /// The interests that want an event of the chunk that is told, each once.
+    /// The interests with an event in the current chunk, each once.
     pub touched: Vec<u32>,
-    /// What is to be asked of the shards.
+    /// Requests to the shards that are to be sent.
     pub asks: Vec<(ShardId, Ask)>,
 }
 
 /// One interest.
 pub(super) struct Row {
     pub interest: Arc<Interest>,
-    /// The memory that it takes.
+    /// Its memory.
     _share: Share,
-    /// The shards that can have something for it.
+    /// The shards that can have events of it.
     shards: Range<u16>,
-    /// The subscriptions that want it, by their places in the hub.
+    /// The subscriptions that share it, by their indexes in the hub.
     pub members: Vec<u32>,
-    /// Those who wait for one of its events.
+    /// The watchers that wait for one of its events.
     pub watchers: Vec<WatcherId>,
-    /// How many of both rely on it being live.
+    /// How many members and watchers rely on it being live.
     joined: usize,
     token: u64,
-    /// The shards that have answered the token.
+    /// The shards that have answered the request with `token`.
     answered: Vec<ShardId>,
-    /// From which position on all that have answered look for it.
+    /// All shards that have answered match records against it from this position on.
     from: Position,
-    /// From which position on every event that it wants is noted when it is merged; none where it is not live on all
+    /// Every event of it from this position on is noted in `noted` when it is merged; none while it is not live on all
     /// shards.
     pub sound_from: Option<Position>,
     /// The last event that was noted.
     pub noted: Option<Position>,
-    /// Whether a shard found it too expensive: its members then read the history for good.
+    /// Whether matching it was too expensive for a shard. Its members then always read the history.
     pub is_demoted: bool,
-    /// The events that it wants of the chunk that is told, by their places in it.
+    /// Its events of the current chunk, by their indexes in the chunk.
     pub found: Vec<u32>,
-    /// What waits for its members.
+    /// The events that wait for its members.
     pub queue: Queue,
 }
 
 impl Row {
-    /// Whether it is this interest.
+    /// Whether the row is that of this interest.
     pub fn is_of(&self, interest: &Arc<Interest>) -> bool {
         Arc::ptr_eq(&self.interest, interest) || self.interest == *interest
     }
@@ -83,33 +83,33 @@ impl Interests {
         }
     }
 
-    /// How many shards there are.
+    /// The number of shards.
     pub fn shards(&self) -> u16 {
         self.shards
     }
 
-    /// What all subscriptions may take.
+    /// The account of all subscriptions' memory.
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// Counts what is wanted from now on on this account.
+    /// Counts the memory of later subscriptions on this account.
     pub fn set_account(&mut self, account: Account) {
         self.account = account;
     }
 
-    /// Whether somebody wants the same.
+    /// Whether another subscription or watcher has the same interest.
     pub fn is_known(&self, interest: &Interest) -> bool {
         self.by_interest.contains_key(interest)
     }
 
-    /// Whether a shard can have something for an interest.
-    pub fn looks_on(&self, number: u32, shard: ShardId) -> bool {
+    /// Whether a shard can have events of an interest.
+    pub fn covers(&self, number: u32, shard: ShardId) -> bool {
         self.row(number).shards.contains(&shard.0)
     }
 
-    /// Adds a member to an interest, which is made where nobody shares it; answers its number, and the member's place
-    /// in it.
+    /// Adds a member to an interest, which is made if it is new. Returns the interest's number, and the member's place
+    /// among those who share it.
     pub fn enter(&mut self, interest: Interest, member: u32) -> (u32, u32) {
         let number = self.number_of(Arc::new(interest));
         let members = &mut self.row_mut(number).members;
@@ -117,7 +117,7 @@ impl Interests {
         (number, members.len() as u32 - 1)
     }
 
-    /// The number of an interest, which is made where nobody shares it.
+    /// The number of an interest, which is made if it is new.
     pub fn number_of(&mut self, interest: Arc<Interest>) -> u32 {
         if let Some(&number) = self.by_interest.get(&interest) {
             return number;
@@ -151,8 +151,8 @@ impl Interests {
         number
     }
 
-    /// Takes the member at a place out. It has not joined, or has left before. Answers the member that is at this place
-    /// now, if one is.
+    /// Removes the member at a place, which must not rely on the interest any more. Returns the member that takes its
+    /// place, if one does.
     pub fn leave(&mut self, number: u32, place: u32) -> Option<u32> {
         let row = self.row_mut(number);
         row.members.swap_remove(place as usize);
@@ -161,7 +161,7 @@ impl Interests {
         moved
     }
 
-    /// Forgets an interest that nobody shares any more.
+    /// Removes an interest without members and watchers.
     pub fn free_unused(&mut self, number: u32) {
         let row = self.row(number);
         if row.members.is_empty() && row.watchers.is_empty() {
@@ -191,11 +191,11 @@ impl Interests {
         self.rows.get_mut(number as usize)?.as_mut()
     }
 
-    /// The interest that a shard has found something for; none where it is gone.
+    /// The interest that a shard has found an event for; none where it is gone.
     ///
-    /// The number may be that of a later interest by now. What a shard has found for the earlier one came before its
-    /// answer to the later one, so it is below the position from which that one is told anything; and a shard that the
-    /// later one did not ask has nothing for it.
+    /// Meanwhile the number may belong to a later interest. That does no harm: events that a shard found for the earlier
+    /// interest lie below its answer to the later one, and no member of the later one is sent those. A shard that was not
+    /// asked about the later interest is filtered out here.
     #[inline]
     pub fn row_on(&mut self, number: u32, shard: ShardId) -> Option<&mut Row> {
         self.get_mut(number).filter(|row| row.shards.contains(&shard.0))
@@ -206,7 +206,7 @@ impl Interests {
         &self.row(number).members
     }
 
-    /// A member relies on the interest being live from now on; the first one has the shards asked.
+    /// Notes that one more member relies on the interest being live. For the first one, the shards are asked.
     pub fn join(&mut self, number: u32) {
         let row = self.row_mut(number);
         row.joined += 1;
@@ -224,7 +224,8 @@ impl Interests {
         }
     }
 
-    /// A member relies on it no longer; with the last one the shards are told.
+    /// Notes that one member fewer relies on the interest being live. After the last one, the shards are asked to remove
+    /// it.
     pub fn part(&mut self, number: u32) {
         let row = self.row_mut(number);
         row.joined -= 1;
@@ -233,7 +234,7 @@ impl Interests {
         }
         row.queue.shrink();
         row.sound_from = None;
-        // No answer that is still on its way is for anyone now.
+        // Answers that are still under way no longer count.
         row.token = 0;
         let shards = row.shards.clone();
         for shard in std::mem::take(&mut row.answered) {
@@ -244,13 +245,13 @@ impl Interests {
         }
     }
 
-    /// From which position on it is live on all shards that can have something for it; none as long as it is not.
+    /// The position from which on the interest is live on all shards that can have events of it; none while it is not.
     pub fn live_from(&self, number: u32) -> Option<Position> {
         let row = self.row(number);
         (row.joined > 0 && row.answered.len() == row.shards.len()).then_some(row.from)
     }
 
-    /// Takes a shard's answer; tells whether the interest is now live on all shards.
+    /// Takes a shard's answer. Returns whether the interest is now live on all shards.
     pub fn answer(&mut self, shard: ShardId, number: u32, token: u64, from: Position) -> bool {
         let Some(row) = self.get_mut(number) else { return false };
         if row.token != token || row.answered.contains(&shard) {
@@ -262,10 +263,10 @@ impl Interests {
         self.live_from(number).is_some()
     }
 
-    /// A shard has given the interest up; tells whether there is anyone to be told.
+    /// Notes that a shard has demoted the interest. Returns false where the notice was for an earlier interest of the same
+    /// number.
     pub fn demote(&mut self, shard: ShardId, number: u32) -> bool {
         let Some(row) = self.get_mut(number) else { return false };
-        // What was given up may have been an earlier one of the same number.
         let Some(place) = row.answered.iter().position(|one| *one == shard) else { return false };
         row.answered.swap_remove(place);
         row.is_demoted = true;

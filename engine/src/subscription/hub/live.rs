@@ -5,8 +5,8 @@
 //! delivery: see [`Outlet::begin_shared`]. A flush goes to all members, some in each turn.
 
 use super::interests::Interests;
-use super::member::{Alike, Member, Phase, To};
-use super::queue::{Queue, Told, Waiting};
+use super::member::{Audience, DeliveryKey, Member, Phase};
+use super::queue::{Offered, Queue, Waiting};
 use super::slab::Slot;
 use super::{Hub, HubCounts};
 use crate::limits::{CHUNK_EVENTS, SHARED_BYTES, SubscriptionLimits};
@@ -15,21 +15,21 @@ use crate::ring::{Record, RingLookup};
 use crate::subscription::{ClientId, Outlet};
 use std::vec::IntoIter;
 
-/// What is told at a time.
+/// The events that are merged and delivered at a time.
 #[derive(Default)]
 pub(super) struct Chunk {
     events: Vec<Waiting>,
-    /// The flush that ends it, which everyone is told.
+    /// The flush that ends the chunk, for all members.
     flush: Option<Waiting>,
     /// The members of one interest that can share a delivery, and those that cannot: reused memory.
-    alike: Vec<(Alike, u32)>,
+    sharing: Vec<(DeliveryKey, u32)>,
     singles: Vec<u32>,
 }
 
 /// A flush that is being delivered to the members. Meanwhile the hub merges nothing later, and no member goes live.
 pub(super) struct Flush {
     event: Waiting,
-    /// The members that have not got it yet.
+    /// The members that it was not delivered to yet.
     left: IntoIter<Slot>,
 }
 
@@ -40,39 +40,40 @@ impl Flush {
 }
 
 impl Chunk {
-    /// Where an event stands, by its place in the chunk.
+    /// The position of an event, by its index in the chunk.
     pub fn position(&self, event: u32) -> Position {
         self.events[event as usize].position
     }
 }
 
-/// One member alone is told with as many events at once as one that is told with others.
-const GROUP_EVENTS_MIN: usize = 8;
+/// From this many events on, a member that shares its delivery with no other uses a shared delivery all the same: encoding
+/// the events into one buffer then costs less than pushing them one by one.
+const SHARED_EVENTS_MIN: usize = 8;
 
 impl Hub {
-    /// Tells what the shards have sent of events below `bound`.
+    /// Delivers the events below `bound` that the shards have sent.
     pub(super) fn merge(&mut self, bound: Position, outlet: &mut impl Outlet) {
-        self.tell_flush(outlet);
+        self.deliver_flush(outlet);
         while self.flush.is_none()
             && let Some(last) = self.take_chunk(bound)
         {
             for number in std::mem::take(&mut self.interests.touched) {
-                self.tell_interest(number, outlet);
+                self.deliver_interest(number, outlet);
             }
             match self.chunk.flush.take() {
                 Some(event) => {
                     self.wake_all_watchers(event.position);
                     self.merged = event.position;
                     self.flush = Some(Flush { event, left: self.members.slots().into_iter() });
-                    self.tell_flush(outlet);
+                    self.deliver_flush(outlet);
                 }
                 None => self.merged = last.next(),
             }
         }
     }
 
-    /// Tells as many members of a flush as the turn still may. It is merged once all of them know of it.
-    fn tell_flush(&mut self, outlet: &mut impl Outlet) {
+    /// Delivers a flush to as many members as the turn still may. It is merged once all of them have it.
+    fn deliver_flush(&mut self, outlet: &mut impl Outlet) {
         let Some(mut flush) = self.flush.take() else { return };
         self.chunk.events.clear();
         self.chunk.events.push(flush.event);
@@ -82,7 +83,7 @@ impl Hub {
         {
             let Some(index) = self.members.at(slot) else { continue };
             self.may_flush -= 1;
-            self.tell_alone(index, &[0], 0, outlet);
+            self.deliver_to_one(index, &[0], 0, outlet);
             // It may have been dropped.
             if let Some(member) = self.members.at(slot).map(|index| &mut self.members[index])
                 && member.phase == Phase::Live
@@ -97,7 +98,7 @@ impl Hub {
         }
     }
 
-    /// Takes the next events, up to a flush. Answers the last one's position; none where there is none.
+    /// Takes the next events, up to a flush. Returns the last one's position; none where there is no event.
     fn take_chunk(&mut self, bound: Position) -> Option<Position> {
         let Hub { feeds, interests, chunk, merged, .. } = self;
         chunk.events.clear();
@@ -106,7 +107,7 @@ impl Hub {
             && let Some(next) = feeds.next(bound)
         {
             let event = next.event;
-            // Read by everyone before it was live for anyone; or a flush, which each shard sends.
+            // An event before `merged` was read from the history; a flush is sent by every shard.
             if event.position < *merged || Some(event.position) == last {
                 continue;
             }
@@ -125,81 +126,81 @@ impl Hub {
         last
     }
 
-    /// Tells what the chunk has for an interest to all who share it.
-    fn tell_interest(&mut self, number: u32, outlet: &mut impl Outlet) {
+    /// Delivers an interest's events of the chunk to all members that share the interest.
+    fn deliver_interest(&mut self, number: u32, outlet: &mut impl Outlet) {
         let events = self.interests.take_found(number);
         let first = self.chunk.position(events[0]);
         self.wake_watchers(number, &events);
-        let mut alike = std::mem::take(&mut self.chunk.alike);
+        let mut sharing = std::mem::take(&mut self.chunk.sharing);
         let mut singles = std::mem::take(&mut self.chunk.singles);
         for &index in self.interests.members(number) {
             let member = &mut self.members[index];
-            match member.alike(first).filter(|_| member.may_tell(outlet)) {
+            match member.key_from(first).filter(|_| member.may_deliver(outlet)) {
                 None => singles.push(index),
-                Some(common) => alike.push((common, index)),
+                Some(key) => sharing.push((key, index)),
             }
         }
-        // Sorted, so that each member is compared a few times only, however many groups there are.
-        alike.sort_unstable_by_key(|member| member.0);
-        for group in alike.chunk_by(|one, other| one.0 == other.0) {
+        // Sorting makes the groups adjacent, however many there are.
+        sharing.sort_unstable_by_key(|member| member.0);
+        for group in sharing.chunk_by(|one, other| one.0 == other.0) {
             match group {
-                [(_, index)] if events.len() < GROUP_EVENTS_MIN => singles.push(*index),
-                _ => self.tell_group(group, &events, outlet),
+                [(_, index)] if events.len() < SHARED_EVENTS_MIN => singles.push(*index),
+                _ => self.deliver_shared(group, &events, outlet),
             }
         }
-        alike.clear();
+        sharing.clear();
         for index in singles.drain(..) {
-            self.tell_alone(index, &events, 0, outlet);
+            self.deliver_to_one(index, &events, 0, outlet);
         }
-        (self.chunk.alike, self.chunk.singles) = (alike, singles);
-        self.interests.give_back(number, events);
+        (self.chunk.sharing, self.chunk.singles) = (sharing, singles);
+        self.interests.reuse_found(number, events);
     }
 
-    /// Tells events to members that are told alike, as long as all of them have room; then to each by itself.
-    fn tell_group(&mut self, group: &[(Alike, u32)], events: &[u32], outlet: &mut impl Outlet) {
+    /// Delivers events to the members of a group in one shared delivery of up to [`SHARED_BYTES`], the rest to each
+    /// member by itself.
+    fn deliver_shared(&mut self, group: &[(DeliveryKey, u32)], events: &[u32], outlet: &mut impl Outlet) {
         let Hub { members, live_lookups, chunk, counts, .. } = self;
-        let (alike, first) = group[0];
+        let (key, first) = group[0];
         let clients: Vec<ClientId> = group.iter().map(|(_, index)| members[*index].client).collect();
-        let teller = &mut members[first];
-        let before = teller.last_checkpoint();
-        let (mut told, mut bytes) = (0, 0);
-        outlet.begin_shared(&clients, alike.id);
-        while told < events.len() && bytes < SHARED_BYTES {
-            let waiting = chunk.events[events[told] as usize];
+        let representative = &mut members[first];
+        let before = representative.last_checkpoint();
+        let (mut delivered, mut bytes) = (0, 0);
+        outlet.begin_shared(&clients, key.id);
+        while delivered < events.len() && bytes < SHARED_BYTES {
+            let waiting = chunk.events[events[delivered] as usize];
             let Some(record) = find(live_lookups, waiting) else { break };
-            teller.tell(&record, To::AllAlike, outlet);
+            representative.deliver(&record, Audience::Group, outlet);
             bytes += record.bytes().len() as u64;
-            told += 1;
+            delivered += 1;
         }
         outlet.end_shared();
-        counts.events += (told * group.len()) as u64;
-        let last_checkpoint = Some(teller.last_checkpoint()).filter(|last| *last > before);
+        counts.events += (delivered * group.len()) as u64;
+        let last_checkpoint = Some(representative.last_checkpoint()).filter(|last| *last > before);
         for &(_, index) in group {
-            members[index].note_told(told > 0, last_checkpoint);
+            members[index].note_delivered(delivered > 0, last_checkpoint);
         }
-        if told < events.len() {
+        if delivered < events.len() {
             for &(_, index) in group {
-                self.tell_alone(index, events, told, outlet);
+                self.deliver_to_one(index, events, delivered, outlet);
             }
         }
     }
 
-    /// Tells an interest's events of the chunk to one member, but for the first of them, which it was told; or lets them
-    /// wait for it.
-    fn tell_alone(&mut self, index: u32, events: &[u32], first: usize, outlet: &mut impl Outlet) {
+    /// Delivers an interest's events of the chunk from the `first` on to one member, or queues them for it.
+    fn deliver_to_one(&mut self, index: u32, events: &[u32], first: usize, outlet: &mut impl Outlet) {
         let Hub { members, interests, live_lookups, chunk, limits, counts, .. } = self;
         let member = &mut members[index];
         let queue = &mut interests.row_mut(member.interest).queue;
-        let told = Told { chunk: &chunk.events, places: events };
+        let offered = Offered { chunk: &chunk.events, places: events };
         for place in first..events.len() {
-            if !member.offer((&told, place), queue, live_lookups, limits, counts, outlet) {
+            if !member.offer((&offered, place), queue, live_lookups, limits, counts, outlet) {
                 if member.phase == Phase::Live {
-                    // Everything before it was told, or waits.
-                    member.cursor = told.get(place).position;
+                    // Everything before this event was delivered, or waits.
+                    member.cursor = offered.get(place).position;
                     self.fall_behind(index, outlet);
                 } else {
-                    // It is the shards' answers that came late: it reads on, and how far behind it is then says whether it
-                    // is slow.
+                    // A joining member did not fall behind: the shards' answers came late. It reads on, and its lag after
+                    // that shows whether it is slow.
                     self.leave_live(index);
                 }
                 return;
@@ -208,13 +209,13 @@ impl Hub {
     }
 }
 
-/// The record of an event, if it is still there.
+/// The record of an event; none where the ring has overwritten it.
 pub(super) fn find(lookups: &mut [RingLookup], waiting: Waiting) -> Option<Record<'_>> {
     lookups[waiting.shard.0 as usize].get(waiting.offset).ok().flatten()
 }
 
 impl Interests {
-    /// Notes that an event of the chunk is wanted.
+    /// Notes that an interest wants an event of the chunk.
     #[inline]
     fn note(&mut self, number: u32, shard: crate::position::ShardId, event: u32) {
         let Some(row) = self.row_on(number, shard) else { return };
@@ -225,13 +226,13 @@ impl Interests {
         }
     }
 
-    /// Takes the events of the chunk that are wanted; they are at least one.
+    /// Takes an interest's events of the chunk, at least one.
     fn take_found(&mut self, number: u32) -> Vec<u32> {
         std::mem::take(&mut self.row_mut(number).found)
     }
 
-    /// Gives the memory of those back, where the interest is still there.
-    fn give_back(&mut self, number: u32, mut found: Vec<u32>) {
+    /// Returns the memory of the events to the interest, if that is still there.
+    fn reuse_found(&mut self, number: u32, mut found: Vec<u32>) {
         found.clear();
         if let Some(row) = self.get_mut(number) {
             row.found = found;
@@ -240,40 +241,40 @@ impl Interests {
 }
 
 impl Member {
-    /// What it has in common with those that are told alike, from an event at `first` on; none where it is told by
-    /// itself.
-    fn alike(&self, first: Position) -> Option<Alike> {
+    /// The key of the deliveries that the member can share from an event at `first` on; none where it needs one of its
+    /// own.
+    fn key_from(&self, first: Position) -> Option<DeliveryKey> {
         let is_ready = self.phase == Phase::Live && self.waiting.is_empty() && first >= self.cursor;
-        (is_ready && self.is_plain()).then(|| self.common())
+        (is_ready && self.can_share()).then(|| self.delivery_key())
     }
 
-    /// Tells an event that the shards have found, or lets it wait. False where it can do neither; also where the event was
-    /// overwritten before it was told: who waits for it reads on, and meets the gap.
+    /// Delivers an event that the shards have found, or queues it. False where it can do neither: the queue is full, or the
+    /// ring has overwritten the event. The member then reads the history, and finds the gap there.
     #[inline]
     fn offer(
         &mut self,
-        (told, place): (&Told<'_>, usize),
+        (offered, place): (&Offered<'_>, usize),
         queue: &mut Queue,
         lookups: &mut [RingLookup],
         limits: &SubscriptionLimits,
         counts: &mut HubCounts,
         outlet: &mut impl Outlet,
     ) -> bool {
-        let waiting = told.get(place);
-        let may_tell = match self.phase {
+        let waiting = offered.get(place);
+        let may_deliver = match self.phase {
             Phase::Asked | Phase::Reading => return true,
             Phase::Joining(from) if waiting.position < from => return true,
             Phase::Live if waiting.position < self.cursor => return true,
             Phase::Joining(_) => false,
-            Phase::Live => self.waiting.is_empty() && self.may_tell(outlet),
+            Phase::Live => self.waiting.is_empty() && self.may_deliver(outlet),
         };
-        if may_tell {
+        if may_deliver {
             let Some(record) = find(lookups, waiting) else { return false };
             counts.events += 1;
-            self.tell(&record, To::Itself, outlet);
+            self.deliver(&record, Audience::One, outlet);
             return true;
         }
-        // Behind something that waits, everything does.
-        queue.add(&mut self.waiting, told, place, limits)
+        // An event must not overtake one that waits.
+        queue.add(&mut self.waiting, offered, place, limits)
     }
 }

@@ -1,4 +1,4 @@
-//! One subscription: what it was sent, and what waits for it.
+//! One subscription of a hub: its phase, its progress, and the delivery of events and checkpoints to its client.
 
 use super::begin::Begin;
 use super::queue::Part;
@@ -6,45 +6,45 @@ use crate::account::Share;
 use crate::event::EventType;
 use crate::position::Position;
 use crate::ring::Record;
-use crate::subscription::{As, ClientId, OnGap, OnSlow, Outlet, Push, Subscribe};
+use crate::subscription::{ClientId, EventForm, OnGap, OnSlow, Outlet, Push, Subscribe};
 
-/// Where a subscription is between the history and what happens now.
+/// The phase of a subscription between reading the history and live delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It waits for the shard to say where its stream is.
+    /// It waits for the shard's answer about the revision of its stream.
     Asked,
     /// It reads the history.
     Reading,
-    /// It reads the history up to this position; what comes from there on is found by the shards, and waits.
+    /// It reads the history up to this position. The shards find its events from there on, which wait in its queue.
     Joining(Position),
-    /// It is told what the shards find.
+    /// It is sent the events that the shards find.
     Live,
 }
 
-/// Who is to look at a subscription next.
+/// When a subscription runs its next slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// It is in the line of those that have something to do.
-    InLine,
-    /// It looks again when more is published.
-    Polls,
-    /// Something has to happen to it first: room, credit, an answer, an event.
-    Rests,
+pub(super) enum Schedule {
+    /// It is in the queue of those with work to do.
+    Ready,
+    /// It becomes ready when more is merged.
+    Polling,
+    /// It waits for something of its own: room, credit, an answer, an event.
+    Idle,
 }
 
-/// Who is told.
+/// The recipients of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum To {
-    /// The subscription.
-    Itself,
-    /// It and all who are told alike, between [`Outlet::begin_shared`] and [`Outlet::end_shared`].
-    AllAlike,
+pub(super) enum Audience {
+    /// The subscription alone.
+    One,
+    /// All of a shared delivery, between [`Outlet::begin_shared`] and [`Outlet::end_shared`].
+    Group,
 }
 
-/// What members of an interest must have in common to share a delivery: the number of the subscription, how links are
-/// sent, and when checkpoints are.
+/// What members of an interest must have in common to share a delivery: the number of the subscription, the form of links,
+/// and the positions of checkpoints.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Alike {
+pub(super) struct DeliveryKey {
     pub id: u64,
     pub resolves: bool,
     pub checkpoint: Option<(u64, u64)>,
@@ -54,38 +54,37 @@ pub(super) struct Alike {
 pub(super) struct Member {
     pub client: ClientId,
     pub id: u64,
-    /// Tells it from others that have had its place.
+    /// Distinguishes it from earlier members at the same index.
     pub serial: u32,
-    /// The interest that it shares.
+    /// The number of its interest.
     pub interest: u32,
-    /// Its place among those who share it.
+    /// Its place among the members of the interest.
     pub interest_place: u32,
-    /// The memory that it takes.
+    /// Its memory.
     _share: Share,
-    /// The stream that its links are in, where it is told links or resolves them.
+    /// The stream of its links, where it is sent links or resolved links.
     link: Option<Box<[u8]>>,
     resolves: bool,
     checkpoint_events: Option<u64>,
-    /// How many more events may be told before the client gives more credit; none for any number.
+    /// How many more events may be sent before the client gives more credit; none for any number.
     credit: Option<u64>,
     pub on_slow: OnSlow,
     on_gap: OnGap,
     pub phase: Phase,
-    pub place: Place,
-    /// Everything before this was looked at for it. While it is live: nothing before this is told.
+    pub schedule: Schedule,
+    /// All events before this position were examined for it. While it is live, events before this position are not sent.
     pub cursor: Position,
-    /// From where on the events looked at count for its next checkpoint: everything before this is covered by its last
-    /// one, or was never to be looked at.
+    /// Examined events from this position on count for its next checkpoint: those before it are covered by the last
+    /// checkpoint, or precede its start.
     pub checkpointed: Position,
-    /// Its last checkpoint covers everything before this; 0 before its first one. Checkpoints strictly advance.
+    /// Its last checkpoint covers everything before this position; 0 before its first one. Checkpoints strictly advance.
     last_checkpoint: Position,
-    /// Whether it was told that it is caught up, and not since that it fell behind.
+    /// Whether the last of its messages [`Push::CaughtUp`] and [`Push::FellBehind`] was the former.
     pub is_caught_up: bool,
     /// Whether it relies on its interest being live.
     pub is_joined: bool,
-    /// What it knows of its start.
     pub begin: Begin,
-    /// What waits for it, of what waits for those who share its interest.
+    /// The part of its interest's queue that waits for it.
     pub waiting: Part,
 }
 
@@ -108,7 +107,7 @@ impl Member {
             on_slow: wanted.on_slow,
             on_gap: wanted.on_gap,
             phase: if matches!(begin, Begin::Asked { .. }) { Phase::Asked } else { Phase::Reading },
-            place: Place::Rests,
+            schedule: Schedule::Idle,
             cursor,
             checkpointed: cursor,
             last_checkpoint: Position(0),
@@ -119,20 +118,20 @@ impl Member {
         }
     }
 
-    /// Whether an event may be told now.
+    /// Whether an event may be sent now.
     #[inline]
-    pub fn may_tell(&self, outlet: &mut impl Outlet) -> bool {
+    pub fn may_deliver(&self, outlet: &mut impl Outlet) -> bool {
         self.credit != Some(0) && outlet.has_room(self.client)
     }
 
-    /// Takes credit for so many more events. It adds up: who gives it ahead opens the window that far.
+    /// Adds credit for `count` more events. Credit accumulates: a client may open its window further in advance.
     pub fn add_credit(&mut self, count: u64) {
         self.credit = self.credit.map(|credit| credit.saturating_add(count));
     }
 
-    /// Tells an event, after the checkpoint that is due before it.
+    /// Sends an event, after the checkpoint that is due before it.
     #[inline]
-    pub fn tell(&mut self, record: &Record<'_>, to: To, outlet: &mut impl Outlet) {
+    pub fn deliver(&mut self, record: &Record<'_>, to: Audience, outlet: &mut impl Outlet) {
         self.checkpoint(record.position(), to, outlet);
         self.begin = Begin::Found;
         if let Some(credit) = &mut self.credit {
@@ -142,22 +141,21 @@ impl Member {
     }
 
     #[inline]
-    fn push(&self, push: Push<'_>, to: To, outlet: &mut impl Outlet) {
+    fn push(&self, push: Push<'_>, to: Audience, outlet: &mut impl Outlet) {
         match to {
-            To::Itself => outlet.push(self.client, self.id, push),
-            To::AllAlike => outlet.push_shared(push),
+            Audience::One => outlet.push(self.client, self.id, push),
+            Audience::Group => outlet.push_shared(push),
         }
     }
 
-    /// Its last checkpoint covers everything before this; 0 before its first one.
+    /// The last checkpoint covers everything before this position; 0 before the first one.
     pub fn last_checkpoint(&self) -> Position {
         self.last_checkpoint
     }
 
-    /// Notes what it was told with all who are told alike: events, or none, and checkpoints up to `last_checkpoint`, or
-    /// none.
-    pub fn note_told(&mut self, has_told: bool, last_checkpoint: Option<Position>) {
-        if has_told {
+    /// Notes what a shared delivery has sent to the member: whether events, and its last checkpoint, if it had one.
+    pub fn note_delivered(&mut self, has_events: bool, last_checkpoint: Option<Position>) {
+        if has_events {
             self.begin = Begin::Found;
         }
         if let Some(next) = last_checkpoint {
@@ -165,63 +163,63 @@ impl Member {
         }
     }
 
-    /// Whether it can share a delivery: neither its credit nor its start needs a check for each event.
-    pub fn is_plain(&self) -> bool {
+    /// Whether the member can share a delivery: neither its credit nor its start needs a check for each event.
+    pub fn can_share(&self) -> bool {
         self.credit.is_none() && matches!(self.begin, Begin::Found | Begin::Anywhere)
     }
 
-    /// What it has in common with those that are told alike.
-    pub fn common(&self) -> Alike {
+    /// The key of the deliveries that the member can share.
+    pub fn delivery_key(&self) -> DeliveryKey {
         let checkpoint = self.checkpoint_due().map(|due| (due.0, self.checkpoint_events.unwrap_or_default()));
-        Alike { id: self.id, resolves: self.resolves, checkpoint }
+        DeliveryKey { id: self.id, resolves: self.resolves, checkpoint }
     }
 
-    fn form(&self, record: &Record<'_>) -> As<'_> {
+    fn form(&self, record: &Record<'_>) -> EventForm<'_> {
         match &self.link {
-            Some(_) if record.event_type() == EventType::FlushDb => As::Event,
-            Some(stream) if self.resolves => As::Resolved(stream),
-            Some(stream) => As::Link(stream),
-            None => As::Event,
+            Some(_) if record.event_type() == EventType::FlushDb => EventForm::Event,
+            Some(stream) if self.resolves => EventForm::Resolved(stream),
+            Some(stream) => EventForm::Link(stream),
+            None => EventForm::Event,
         }
     }
 
-    /// When its next checkpoint is due: when everything before this position was looked at. At the same positions for
-    /// all who want one after so many events, so that they can be told alike; the first one thus comes early.
+    /// The position of the next checkpoint, which is due once everything before it was examined. It is a multiple of
+    /// `checkpoint_events`, so that members with the same number share deliveries; so a member's first one comes early.
     pub fn checkpoint_due(&self) -> Option<Position> {
         let events = self.checkpoint_events?.max(1);
         Some(Position((self.checkpointed.0 / events).saturating_add(1).saturating_mul(events)))
     }
 
-    /// Everything before `next` was looked at, and told where it was wanted: tells a checkpoint if one is due.
+    /// Sends a checkpoint if one is due, where everything before `next` was examined and the wanted events were sent.
     #[inline]
-    pub fn checkpoint(&mut self, next: Position, to: To, outlet: &mut impl Outlet) {
+    pub fn checkpoint(&mut self, next: Position, to: Audience, outlet: &mut impl Outlet) {
         if self.checkpoint_due().is_some_and(|due| due <= next) {
             self.checkpoint_now(next, to, outlet);
         }
     }
 
-    /// As [`Member::checkpoint`], with each that is due.
-    pub fn checkpoint_each(&mut self, next: Position, to: To, outlet: &mut impl Outlet) {
+    /// Sends each checkpoint that is due: see [`Member::checkpoint`].
+    pub fn checkpoint_each(&mut self, next: Position, to: Audience, outlet: &mut impl Outlet) {
         while let Some(due) = self.checkpoint_due().filter(|due| *due <= next) {
             self.checkpoint_now(due, to, outlet);
         }
     }
 
-    /// As [`Member::checkpoint`], due or not, unless it was told this one already.
-    pub fn checkpoint_now(&mut self, next: Position, to: To, outlet: &mut impl Outlet) {
+    /// Sends a checkpoint, due or not, unless this one was sent already: see [`Member::checkpoint`].
+    pub fn checkpoint_now(&mut self, next: Position, to: Audience, outlet: &mut impl Outlet) {
         if self.checkpoint_events.is_some() && self.last_checkpoint < next {
             (self.checkpointed, self.last_checkpoint) = (next, next);
             self.push(Push::Checkpoint(before(next)), to, outlet);
         }
     }
 
-    /// Meets a gap in the history up to `last`. Sends it, and goes on behind it; false where the subscription is to be
-    /// dropped instead.
+    /// Handles a gap in the history up to `last`: sends it, and moves the cursor behind it. False where the subscription is
+    /// to be dropped instead.
     pub fn meet_gap(&mut self, last: Position, first_of_run: Position, outlet: &mut impl Outlet) -> bool {
         if self.on_gap == OnGap::Drop && self.begin != Begin::Anywhere {
             return false;
         }
-        // A start behind a revision has passed no event yet that was wanted.
+        // A search for a revision has not passed a wanted event yet.
         let is_seeking = self.begin.seek().is_some();
         let from = if self.cursor.0 == 0 || is_seeking { first_of_run } else { self.cursor };
         if is_seeking {
@@ -229,13 +227,13 @@ impl Member {
         }
         outlet.push(self.client, self.id, Push::Gap(from, last));
         self.cursor = self.cursor.max(last.next());
-        // What is lost was not looked at.
+        // Lost events were not examined.
         self.checkpointed = self.checkpointed.max(self.cursor);
         true
     }
 }
 
-/// The position before one; a subscription that has looked at nothing stands before the first.
+/// The position before another; 0 before 0.
 pub(super) fn before(position: Position) -> Position {
     Position(position.0.saturating_sub(1))
 }

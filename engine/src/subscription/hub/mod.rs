@@ -1,29 +1,31 @@
-//! The subscriptions of one core: each from the history to what happens now, and back when it is too slow.
+//! The subscriptions of one core: each reads the history until it has caught up, then gets live events, and reads again
+//! when it is too slow.
 //!
 //! ```text
-//!            reads pages of the history          the shards look for its interest
+//!            reads pages of the history        the shards match records against its interest
 //!   asked ─► reading ───────────────► joining ───────────────► live
-//!              ▲                         │ queue full             │ queue full, or the shards have lost something
+//!              ▲                         │ queue full             │ queue full, or a shard has skipped records
 //!              └─────────────────────────┴────────────────────────┘
 //! ```
 //!
-//! What has been merged is one position for all of the core, `merged`: everything before it was told to those who are
-//! live. A subscription reads the history up to there at the most. Reaching it, it has its interest looked for by the
-//! shards; from the position on from which all of them do, events wait in its queue, and once it has read up to that
-//! position it is live. So there is neither a gap nor an event twice, whenever the answers come.
+//! The core has one position up to which it has merged the shards' events, `merged`: live subscriptions were sent
+//! everything before it. Others read the history up to there at the most. A subscription that reaches it has its interest
+//! made live on the shards, each of which answers from which position on it matches records against the interest. Events
+//! from the highest of these positions on wait in the subscription's queue, and once it has read up to that position, it is
+//! live. So it misses no event and gets none twice, whenever the answers come.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `clients` | what clients ask for |
+//! | `clients` | the requests of clients |
 //! | `member` | one subscription |
 //! | `begin` | where a subscription starts |
-//! | `queue` | what waits for those who share an interest |
-//! | `interests` | what is wanted, and on which shards it is live |
+//! | `queue` | the events that wait for the members of an interest |
+//! | `interests` | the interests of the members, and on which shards they are live |
 //! | `feeds` | the shards' batches, merged |
-//! | `reading`, `page`, `together` | a slice of catching up, for one or for several alike |
-//! | `live` | telling what the shards have found |
-//! | `checkpoints` | how far nothing was found |
-//! | `watches` | those who are only told that there is something to read |
+//! | `reading`, `page`, `shared_catch_up` | a slice of catching up, for one member or for several together |
+//! | `live` | delivery of the events that the shards have found |
+//! | `checkpoints` | checkpoints of members that get no events |
+//! | `watches` | commands that wait for an event |
 
 mod begin;
 mod checkpoints;
@@ -35,8 +37,8 @@ mod member;
 mod page;
 mod queue;
 mod reading;
+mod shared_catch_up;
 mod slab;
-mod together;
 mod watches;
 
 use super::{ClientId, OnSlow, Outlet, Push, Reason};
@@ -52,7 +54,7 @@ pub use clients::{NoSubscription, TooMany};
 use feeds::Feeds;
 use interests::Interests;
 use live::{Chunk, Flush};
-use member::{Phase, Place, before};
+use member::{Phase, Schedule, before};
 use slab::{Members, Slot};
 use std::collections::{HashMap, VecDeque};
 pub use watches::WatcherId;
@@ -65,60 +67,60 @@ pub struct Hub {
     clients: HashMap<ClientId, Client>,
     interests: Interests,
     feeds: Feeds,
-    /// Everything before this was told to those who are live.
+    /// Live members were sent everything before this position.
     merged: Position,
-    /// Those that have something to do.
-    line: VecDeque<Slot>,
-    /// Those of them whose interests cost too much: they read the history for good, with less of a turn's time.
-    demoted_line: VecDeque<Slot>,
-    /// Those that look again when more is merged.
+    /// The members with work to do.
+    ready: VecDeque<Slot>,
+    /// Those of demoted interests. They always read the history, and get less of a turn's time.
+    demoted_ready: VecDeque<Slot>,
+    /// The members that become ready when more is merged.
     pollers: Vec<Slot>,
     watches: Watches,
     checkpoints: Checkpoints,
-    /// Each ring, for what is told at once.
+    /// Lookups in each ring for events that are delivered at once.
     live_lookups: Vec<RingLookup>,
-    /// Each ring, for what has waited.
+    /// Lookups in each ring for events that have waited.
     queue_lookups: Vec<RingLookup>,
-    /// What is told at the moment.
+    /// The events that are being delivered.
     chunk: Chunk,
     /// Subscriptions of clients that are gone, to be removed, and how many the turn may still remove.
     closed: VecDeque<Slot>,
     may_remove: usize,
-    /// The flush that members are being told, over as many turns as that takes.
+    /// The flush that is being delivered, in as many turns as that takes.
     flush: Option<Flush>,
-    /// How many members the turn may still tell of a flush.
+    /// To how many members the turn may still deliver a flush.
     may_flush: usize,
     counts: HubCounts,
 }
 
-/// Who reads the history.
+/// The kinds of slices that read the history, each with a budget of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// A subscription that is catching up, or tells what has waited.
+    /// A subscription that is catching up, or is sent events that have waited.
     CatchUp,
-    /// One whose interest costs too much to be looked for by the shards.
+    /// A subscription or watcher whose interest is too expensive for the shards to match.
     Demoted,
 }
 
-/// What a hub counts, since it began where it is no present number.
+/// The figures of a hub: present numbers, and totals since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HubCounts {
-    /// Subscriptions there are.
+    /// Present subscriptions.
     pub subscriptions: u64,
-    /// Those of them that are live.
+    /// Present subscriptions that are live.
     pub live: u64,
-    /// Those of them that never are, for matching what they want costs the shards too much: they read the history.
+    /// Present subscriptions of demoted interests: matching is too expensive for the shards, so they read the history.
     pub demoted: u64,
-    /// Events told.
+    /// Events delivered, in total.
     pub events: u64,
-    /// Times a subscription has fallen behind.
+    /// How often a subscription has fallen behind, in total.
     pub fell_behind: u64,
-    /// Subscriptions dropped for another reason than that the client ended them.
+    /// Subscriptions that the server has ended, in total.
     pub dropped: u64,
 }
 
 impl Hub {
-    /// Without a subscription. `rings` are those of all shards.
+    /// A hub without subscriptions. `rings` are those of all shards.
     pub fn new(rings: &[Ring], limits: SubscriptionLimits) -> Hub {
         let shards = rings.len() as u16;
         Hub {
@@ -128,8 +130,8 @@ impl Hub {
             interests: Interests::new(shards),
             feeds: Feeds::new(shards),
             merged: Position(0),
-            line: VecDeque::new(),
-            demoted_line: VecDeque::new(),
+            ready: VecDeque::new(),
+            demoted_ready: VecDeque::new(),
             pollers: Vec::new(),
             watches: Watches::default(),
             checkpoints: Checkpoints::default(),
@@ -144,7 +146,7 @@ impl Hub {
         }
     }
 
-    /// Counts the memory of its subscriptions on this account, which all hubs of a server share.
+    /// Counts the memory of the hub's subscriptions on this account, which all hubs of a server share.
     pub fn with_account(mut self, account: Account) -> Hub {
         self.interests.set_account(account);
         self
@@ -153,43 +155,43 @@ impl Hub {
     /// Drops all subscriptions because the server stops.
     pub fn shut_down(&mut self, outlet: &mut impl Outlet) {
         for index in self.members.indexes() {
-            self.drop_member(index, Reason::ShuttingDown, before(self.stands_at(index)), outlet);
+            self.drop_member(index, Reason::ShuttingDown, before(self.progress(index)), outlet);
         }
     }
 
-    /// What it has counted.
+    /// The hub's figures.
     pub fn counts(&self) -> HubCounts {
         self.counts
     }
 
-    /// The memory of everything that is wanted, in bytes: see [`Interest::memory_bytes`](crate::interest::Interest).
+    /// The memory of all interests, in bytes: see [`Interest::memory_bytes`](crate::interest::Interest).
     #[inline]
     pub fn memory_bytes(&self) -> u64 {
         self.interests.memory_bytes
     }
 
-    /// What is to be asked of the shards, in order.
+    /// Takes the requests to the shards, in order.
     pub fn take_asks(&mut self) -> Vec<(ShardId, Ask)> {
         std::mem::take(&mut self.interests.asks)
     }
 
-    /// A batch that is used up, as memory for another one: see [`Fanout::keep`](crate::fanout::Fanout::keep).
+    /// Takes a batch that is used up, for its memory: see [`Fanout::keep`](crate::fanout::Fanout::keep).
     pub fn take_spent(&mut self) -> Option<Box<Fanned>> {
         self.feeds.take_spent()
     }
 
-    /// Whether there is nothing to do whatever is published.
+    /// Whether the hub has nothing to do, whatever the shards publish.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.members.is_empty() && self.watches.is_empty() && self.interests.asks.is_empty()
     }
 
-    /// Whether it waits for something to be published that no shard will tell it of.
+    /// Whether the hub waits for publications that no shard will send it a batch for.
     pub fn waits_for_publication(&self) -> bool {
         !self.pollers.is_empty() || self.watches.has_pollers()
     }
 
-    /// Takes what a shard has sent.
+    /// Takes a batch of a shard.
     pub fn receive(&mut self, shard: ShardId, batch: Box<Fanned>, outlet: &mut impl Outlet) {
         for &notice in &batch.notices {
             match notice {
@@ -216,9 +218,9 @@ impl Hub {
             self.wake_watchers_on(shard);
             for index in self.members.indexes() {
                 let member = &self.members[index];
-                if member.is_joined && self.interests.looks_on(member.interest, shard) {
+                if member.is_joined && self.interests.covers(member.interest, shard) {
                     self.leave_live(index);
-                    self.tell_behind(index, outlet);
+                    self.push_fell_behind(index, outlet);
                 }
             }
         }
@@ -226,14 +228,14 @@ impl Hub {
         self.feeds.push(shard, batch, is_live);
     }
 
-    /// One turn: merges what the shards have sent and tells it, unless `tells_live` says that it is to wait for more;
-    /// sends checkpoints; and lets subscriptions read the history a slice at a time, as long as `may_read` says so before
-    /// each. Tells whether there is more to do at once.
+    /// Runs one turn. If `delivers_live`, merges and delivers the events that the shards have sent, and sends checkpoints;
+    /// otherwise they wait for a later turn and leave together. Then lets subscriptions read the history, slice by slice,
+    /// while `may_read` allows it. Returns whether there is more to do at once.
     pub fn turn(
         &mut self,
         history: &mut History,
         outlet: &mut impl Outlet,
-        tells_live: bool,
+        delivers_live: bool,
         mut may_read: impl FnMut(Reading) -> bool,
     ) -> bool {
         if self.members.is_empty() && self.watches.is_empty() {
@@ -242,13 +244,13 @@ impl Hub {
         self.may_remove = CLOSED_PER_TURN;
         self.may_flush = self.limits.flush_members;
         self.remove_closed();
-        // What is published now and not merged waits for a turn that nothing else need bring.
-        let mut again = !tells_live || !self.closed.is_empty();
+        // Without live delivery another turn is needed, and nothing else may cause one.
+        let mut again = !delivers_live || !self.closed.is_empty();
         let mut frontier = Position::END;
-        if tells_live {
+        if delivers_live {
             frontier = self.merge_all(history, outlet);
             again |= self.flush.is_some();
-            again |= self.checkpoint_some(outlet);
+            again |= self.send_due_checkpoints(outlet);
         }
         while self.has_readers(Reading::CatchUp) && may_read(Reading::CatchUp) {
             self.run_slice(Reading::CatchUp, history, outlet);
@@ -257,14 +259,15 @@ impl Hub {
             self.run_slice(Reading::Demoted, history, outlet);
             self.run_watcher(history);
         }
-        // What is there and was not below the frontier: another core is about to publish, or has meanwhile, and nothing
-        // else need come from it. What is held back by another shard's batch comes with it.
+        // An event at or behind the frontier waits until another core has published, which may send this core nothing. An
+        // event below the frontier waits for another shard's batch, which causes a turn.
         let waits = |first: Position| first >= frontier;
         let has_readers = self.has_readers(Reading::CatchUp) || self.has_readers(Reading::Demoted);
         again || has_readers || self.feeds.first().is_some_and(waits)
     }
 
-    /// Tells what is complete, and lets those go on who wait for more to be. Answers the frontier that it went by.
+    /// Delivers all events that are complete, and makes the polling members ready if there were any. Returns the frontier
+    /// that it has read.
     fn merge_all(&mut self, history: &History, outlet: &mut impl Outlet) -> Position {
         let (shards, frontier) = (history.shards(), history.frontier());
         let bound = self.feeds.bound(&self.interests.live_on, frontier, |shard| shards[shard].ring().tail());
@@ -277,36 +280,36 @@ impl Hub {
             self.watches.poll();
             for slot in std::mem::take(&mut self.pollers) {
                 if let Some(index) = self.members.at(slot) {
-                    self.put_in_line(index);
+                    self.make_ready(index);
                 }
             }
         }
         frontier
     }
 
-    /// Lets the first in a line do a piece of what it has to do.
+    /// Runs a slice of the first ready member.
     fn run_slice(&mut self, reading: Reading, history: &mut History, outlet: &mut impl Outlet) {
-        let line = match reading {
-            Reading::CatchUp => &mut self.line,
-            Reading::Demoted => &mut self.demoted_line,
+        let queue = match reading {
+            Reading::CatchUp => &mut self.ready,
+            Reading::Demoted => &mut self.demoted_ready,
         };
-        let Some(slot) = line.pop_front() else { return };
+        let Some(slot) = queue.pop_front() else { return };
         let Some(index) = self.members.at(slot) else { return };
-        self.members[index].place = Place::Rests;
+        self.members[index].schedule = Schedule::Idle;
         match self.slice(index, history, outlet) {
-            Place::InLine => self.put_in_line(index),
-            Place::Polls => {
+            Schedule::Ready => self.make_ready(index),
+            Schedule::Polling => {
                 if let Some(member) = self.members.get_mut(index) {
-                    member.place = Place::Polls;
+                    member.schedule = Schedule::Polling;
                     self.pollers.push(slot);
                 }
             }
-            Place::Rests => {}
+            Schedule::Idle => {}
         }
     }
 
-    /// Everything before this was told to a member, where it was wanted.
-    fn stands_at(&self, index: u32) -> Position {
+    /// The position before which a member was sent all events that it wants.
+    fn progress(&self, index: u32) -> Position {
         let member = &self.members[index];
         match member.phase {
             Phase::Asked | Phase::Reading | Phase::Joining(_) => member.cursor,
@@ -317,35 +320,35 @@ impl Hub {
         }
     }
 
-    fn put_in_line(&mut self, index: u32) {
+    fn make_ready(&mut self, index: u32) {
         let member = &mut self.members[index];
-        if member.place != Place::InLine {
-            member.place = Place::InLine;
+        if member.schedule != Schedule::Ready {
+            member.schedule = Schedule::Ready;
             let slot = Slot { index, serial: member.serial };
             if self.interests.row(member.interest).is_demoted {
-                self.demoted_line.push_back(slot);
+                self.demoted_ready.push_back(slot);
             } else {
-                self.line.push_back(slot);
+                self.ready.push_back(slot);
             }
         }
     }
 
-    /// Something has happened to a member: it looks whether it can go on.
+    /// Makes a member ready if it has work to do, after it got room or credit.
     fn wake(&mut self, index: u32) {
         let member = &self.members[index];
-        let has_something = match member.phase {
-            // Nothing but a publication helps it.
-            _ if member.place == Place::Polls => false,
+        let has_work = match member.phase {
+            // It waits for publications.
+            _ if member.schedule == Schedule::Polling => false,
             Phase::Asked => false,
             Phase::Reading | Phase::Joining(_) => true,
             Phase::Live => !member.waiting.is_empty() || member.checkpoint_due().is_some_and(|due| due <= self.merged),
         };
-        if has_something {
-            self.put_in_line(index);
+        if has_work {
+            self.make_ready(index);
         }
     }
 
-    /// All shards look for an interest from now on: those that rely on it read up to there.
+    /// Lets the members of an interest join that is now live on all its shards.
     fn start_joining(&mut self, number: u32) {
         let from = self.interests.live_from(number);
         self.interests.row_mut(number).sound_from = from.map(|from| from.max(self.merged));
@@ -355,17 +358,18 @@ impl Hub {
         self.settle_watchers(number);
     }
 
-    /// Lets a member that relies on its interest read up to where that is looked for on all shards, if it is.
+    /// Lets a reading member join if its interest is live on all its shards: it reads up to the position from which on it
+    /// is.
     fn join(&mut self, index: u32) {
         let member = &mut self.members[index];
         if member.phase == Phase::Reading
             && member.is_joined
             && let Some(from) = self.interests.live_from(member.interest)
         {
-            // A member that joins while a flush is being told reads that flush from the history.
+            // A member that joins while a flush is being delivered reads that flush from the history.
             let merging = self.flush.as_ref().map_or(self.merged, |flush| flush.position().next());
             member.phase = Phase::Joining(from.max(merging).max(member.cursor));
-            self.put_in_line(index);
+            self.make_ready(index);
         }
     }
 
@@ -375,21 +379,21 @@ impl Hub {
         let member = &mut self.members[index];
         member.phase = Phase::Reading;
         member.begin = member.begin.answer(next, from);
-        self.put_in_line(index);
+        self.make_ready(index);
     }
 
-    /// Too much waits for a member: it reads the history again, or is dropped if it wants that.
+    /// Handles a full queue of a member: it reads the history again, or is dropped, as its client chose.
     fn fall_behind(&mut self, index: u32, outlet: &mut impl Outlet) {
         if self.members[index].on_slow == OnSlow::Drop {
-            self.drop_member(index, Reason::TooSlow, before(self.stands_at(index)), outlet);
+            self.drop_member(index, Reason::TooSlow, before(self.progress(index)), outlet);
         } else {
             self.leave_live(index);
-            self.tell_behind(index, outlet);
+            self.push_fell_behind(index, outlet);
         }
     }
 
-    /// Tells a member that it reads the history again.
-    fn tell_behind(&mut self, index: u32, outlet: &mut impl Outlet) {
+    /// Sends [`Push::FellBehind`] to a member that was caught up.
+    fn push_fell_behind(&mut self, index: u32, outlet: &mut impl Outlet) {
         let member = &mut self.members[index];
         if std::mem::take(&mut member.is_caught_up) {
             self.counts.fell_behind += 1;
@@ -397,7 +401,7 @@ impl Hub {
         }
     }
 
-    /// Ends a subscription for a reason of the server's.
+    /// Ends a subscription for another reason than its client's request.
     fn drop_member(&mut self, index: u32, reason: Reason, position: Position, outlet: &mut impl Outlet) {
         let member = &self.members[index];
         outlet.push(member.client, member.id, Push::Dropped(reason, position));
@@ -422,21 +426,21 @@ impl Hub {
             owner.bytes -= bytes;
         }
         if self.members.is_empty() {
-            // Nobody is left who would look at these.
-            self.line.clear();
-            self.demoted_line.clear();
+            // What is left in these queues is of members that are gone.
+            self.ready.clear();
+            self.demoted_ready.clear();
             self.pollers.clear();
             self.closed.clear();
         }
     }
 
-    /// Lets a member go back to reading the history, from where it stands. What waits for it is read again.
+    /// Returns a member to reading the history, from its progress on. Events that waited for it are read again.
     fn leave_live(&mut self, index: u32) {
-        let stands_at = self.stands_at(index);
+        let progress = self.progress(index);
         let member = &mut self.members[index];
         if member.phase == Phase::Live {
             self.counts.live -= 1;
-            member.cursor = stands_at;
+            member.cursor = progress;
         }
         if !matches!(member.phase, Phase::Asked) {
             member.phase = Phase::Reading;
@@ -445,7 +449,7 @@ impl Hub {
         if std::mem::take(&mut member.is_joined) {
             let number = member.interest;
             self.interests.part(number);
-            self.put_in_line(index);
+            self.make_ready(index);
         }
     }
 }

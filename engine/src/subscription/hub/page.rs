@@ -1,7 +1,7 @@
 //! A page of the history, delivered to one member: events, and the gaps before them.
 
 use super::begin::{Begin, FromStart, Seek};
-use super::member::{Member, To, before};
+use super::member::{Audience, Member, before};
 use crate::history::{Gap, Page};
 use crate::interest::Interest;
 use crate::position::{Position, ShardId};
@@ -20,7 +20,7 @@ pub(super) struct PageReader<'a, O> {
     sequencer: &'a Sequencer,
     /// The first position of this run of the server.
     first_of_run: Position,
-    /// The last position of the source that retention has taken.
+    /// The last position of the source that retention has removed.
     evicted: Position,
     /// The search for the start, as it was when the page began.
     seek: Option<Seek>,
@@ -33,14 +33,14 @@ pub(super) struct PageReader<'a, O> {
 /// Why the subscription is dropped in the middle of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// The revision that it starts behind had not happened.
+    /// The revision behind which it starts did not exist when it was made.
     Ahead,
-    /// There is a gap, behind which this position is the first.
+    /// There is a gap before this position.
     Gap(Position),
 }
 
 impl<'a, O: Outlet> PageReader<'a, O> {
-    /// `evicted` is the last position of the interest's source that retention has taken.
+    /// `evicted` is the last position of the interest's source that retention has removed.
     pub fn new(
         member: &'a mut Member,
         interest: &'a Interest,
@@ -63,7 +63,7 @@ impl<'a, O: Outlet> PageReader<'a, O> {
         }
     }
 
-    /// Takes a record of the page, with the gap that lies before the page; answers what it costs.
+    /// Takes a record of the page, and the gap before the page. Returns the record's cost: see [`History::scan`].
     #[inline]
     pub fn record(&mut self, gap: Option<Gap>, shard: ShardId, record: &Record<'_>) -> u64 {
         if let Some(gap) = gap {
@@ -84,9 +84,9 @@ impl<'a, O: Outlet> PageReader<'a, O> {
             return bytes;
         }
         self.events += 1;
-        self.member.checkpoint_each(record.position(), To::Itself, self.outlet);
-        self.member.tell(record, To::Itself, self.outlet);
-        if self.member.may_tell(self.outlet) { bytes } else { ENDS_THE_PAGE }
+        self.member.checkpoint_each(record.position(), Audience::One, self.outlet);
+        self.member.deliver(record, Audience::One, self.outlet);
+        if self.member.may_deliver(self.outlet) { bytes } else { ENDS_THE_PAGE }
     }
 
     /// Whether a record lies behind the start. The search ends with the record at the start, or with the first behind it;
@@ -109,8 +109,8 @@ impl<'a, O: Outlet> PageReader<'a, O> {
         }
     }
 
-    /// Ends the search at a position, before which the event of the revision is not there any more. `is_missing`: neither
-    /// are events behind it, which retention has taken. A power loss before the position may have been behind the start.
+    /// Ends the search at a position without having found the event of the revision. `is_missing`: retention has removed
+    /// events behind it too. A power loss before the position may also have lost some behind the start.
     fn end_search(&mut self, is_missing: bool, position: Position) {
         let lost = self.sequencer.lost_before(position);
         if is_missing || lost.is_some() {
@@ -131,7 +131,7 @@ impl<'a, O: Outlet> PageReader<'a, O> {
         }
     }
 
-    /// Ends the page. Answers why the subscription is to be dropped, if it is, and at which position; `head` is the last
+    /// Ends the page. If the subscription is to be dropped, returns the reason and the position; `head` is the last
     /// position that was handed out.
     pub fn finish(&mut self, page: &Page, head: Position) -> Option<(Reason, Position)> {
         if self.ended.is_none()
@@ -153,14 +153,14 @@ impl<'a, O: Outlet> PageReader<'a, O> {
         if let Begin::Seeking(seek) = member.begin
             && seek.is_past(member.cursor)
         {
-            // The event behind the revision had not happened when the shard answered, or it is gone.
+            // The event behind the revision did not exist when the shard answered, or it is gone.
             let cursor = member.cursor;
             self.end_search(!seek.is_at_end(), cursor);
             if let Some(ended) = self.ended {
                 return Some(ended.reason(head));
             }
         }
-        self.member.checkpoint_each(self.member.cursor, To::Itself, self.outlet);
+        self.member.checkpoint_each(self.member.cursor, Audience::One, self.outlet);
         None
     }
 }

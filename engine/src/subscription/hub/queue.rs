@@ -1,51 +1,51 @@
-//! What waits for those who share an interest. It is kept once, however many they are: all are told the same events in
-//! the same order, so what waits for one is a part of this, up to the last event that it was offered.
+//! The queue of an interest: events that wait for its members. All members get the same events in the same order, so the
+//! queue keeps each event once, and a member's events are a range of it, which ends with the last event it was offered.
 
 use crate::account::Share;
 use crate::limits::{CHUNK_EVENTS, SubscriptionLimits};
 use crate::position::{Position, RingOffset, ShardId};
 use std::collections::VecDeque;
 
-/// A reference to an event that could not be told at once.
+/// A reference to an event in a shard's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub shard: ShardId,
     pub offset: RingOffset,
     pub position: Position,
-    /// The bytes of its record.
+    /// The length of its record in bytes.
     pub bytes: u64,
 }
 
-/// The events of an interest that are being told, all of a chunk.
-pub(super) struct Told<'a> {
+/// The events of a chunk that an interest wants, as they are offered to its members.
+pub(super) struct Offered<'a> {
     pub chunk: &'a [Waiting],
-    /// Which of the chunk's they are.
+    /// The indexes of these events in the chunk.
     pub places: &'a [u32],
 }
 
-impl Told<'_> {
+impl Offered<'_> {
     #[inline]
     pub fn get(&self, place: usize) -> Waiting {
         self.chunk[self.places[place] as usize]
     }
 }
 
-/// What waits for any of those who share an interest, oldest first. As long as anything does, what is taken in stays until
-/// it is more than can still be anyone's.
+/// The events that wait for any member of an interest, oldest first. While any member waits, events stay until no part can
+/// include them any more.
 ///
-/// Whoever something waits for is offered every further event, so all parts end with the same one once a chunk has been
-/// told. That bounds what is kept: a part's limit, and the chunk.
+/// A member with waiting events is offered each further event, so all parts end with the same event once a chunk has been
+/// delivered. That bounds the queue: by the limit of a part, and the chunk.
 pub(super) struct Queue {
-    /// The memory that `events` take.
+    /// The memory of `events`.
     share: Share,
     events: VecDeque<Waiting>,
-    /// The number of the first one; they are numbered through.
+    /// The number of the first event; events are numbered consecutively.
     first: u64,
-    /// How many have a part that is not empty.
+    /// How many members have a part that is not empty.
     waiters: usize,
 }
 
-/// What waits for one member, by numbers.
+/// The part of a queue that waits for one member: a range of event numbers.
 #[derive(Default)]
 pub(super) struct Part {
     start: u64,
@@ -62,7 +62,7 @@ impl Part {
 }
 
 impl Queue {
-    /// Without an event. Its memory is counted by `share`, which has none yet.
+    /// An empty queue. `share`, which is empty, counts its memory.
     pub fn new(share: Share) -> Queue {
         Queue { share, events: VecDeque::new(), first: 0, waiters: 0 }
     }
@@ -71,17 +71,17 @@ impl Queue {
         self.first + self.events.len() as u64
     }
 
-    /// Lets the event at `place` of those that are being told wait, which comes behind all of the part's. False where too
-    /// much waits already, for it or for all.
+    /// Appends the offered event at `place` to a part. False where the part's limit or the memory of all subscriptions is
+    /// exhausted.
     #[inline]
-    pub fn add(&mut self, part: &mut Part, told: &Told<'_>, place: usize, limits: &SubscriptionLimits) -> bool {
-        let waiting = told.get(place);
-        // One event may be longer than all that may wait.
+    pub fn add(&mut self, part: &mut Part, offered: &Offered<'_>, place: usize, limits: &SubscriptionLimits) -> bool {
+        let waiting = offered.get(place);
+        // A single event may be longer than the limit.
         let fits = part.bytes + waiting.bytes <= limits.queue_bytes || part.is_empty();
         if part.end - part.start >= limits.queue_events as u64 || !fits {
             return false;
         }
-        if self.events.back().is_none_or(|last| last.position < waiting.position) && !self.hold(told, limits) {
+        if self.events.back().is_none_or(|last| last.position < waiting.position) && !self.extend(offered, limits) {
             return false;
         }
         if part.is_empty() {
@@ -90,31 +90,31 @@ impl Queue {
             part.start = self.first + before as u64;
             part.end = part.start;
         }
-        debug_assert_eq!(self.get(part.end), Some(waiting), "an event was not offered to someone who waits");
+        debug_assert_eq!(self.get(part.end), Some(waiting), "an event was not offered to a member that waits");
         part.end += 1;
         part.bytes += waiting.bytes;
         true
     }
 
-    /// Takes all that is being told: who is told it later than others may have to wait for more of it. False where it
-    /// takes more memory, and there is none left for subscriptions.
+    /// Appends all offered events to the queue, since members that they are offered to later may have to wait for more of
+    /// them. False where the queue would need more memory and subscriptions have none left.
     #[cold]
-    fn hold(&mut self, told: &Told<'_>, limits: &SubscriptionLimits) -> bool {
-        let is_larger = self.events.len() + told.places.len() > self.events.capacity();
+    fn extend(&mut self, offered: &Offered<'_>, limits: &SubscriptionLimits) -> bool {
+        let is_larger = self.events.len() + offered.places.len() > self.events.capacity();
         if is_larger && self.share.account().is_full() {
             return false;
         }
         let last = self.events.back().map(|waiting| waiting.position);
-        let all = (0..told.places.len()).map(|place| told.get(place));
+        let all = (0..offered.places.len()).map(|place| offered.get(place));
         self.events.extend(all.filter(|waiting| Some(waiting.position) > last));
         let surplus = self.events.len().saturating_sub(limits.queue_events + CHUNK_EVENTS + 1);
         self.events.drain(..surplus);
         self.first += surplus as u64;
-        self.count();
+        self.count_memory();
         true
     }
 
-    fn count(&mut self) {
+    fn count_memory(&mut self) {
         self.share.set((self.events.capacity() * size_of::<Waiting>()) as u64);
     }
 
@@ -122,13 +122,13 @@ impl Queue {
         self.events.get((number - self.first) as usize).copied()
     }
 
-    /// What has waited longest of a part.
+    /// The oldest event of a part.
     #[inline]
     pub fn first(&self, part: &Part) -> Option<Waiting> {
         if part.is_empty() { None } else { self.get(part.start) }
     }
 
-    /// Takes what has waited longest out of a part.
+    /// Removes the oldest event from a part.
     #[inline]
     pub fn remove_first(&mut self, part: &mut Part) {
         let Some(waiting) = self.first(part) else { return };
@@ -139,7 +139,7 @@ impl Queue {
         }
     }
 
-    /// Takes everything out of a part.
+    /// Removes all events from a part.
     pub fn clear(&mut self, part: &mut Part) {
         if !part.is_empty() {
             *part = Part::default();
@@ -152,18 +152,18 @@ impl Queue {
         if self.waiters == 0 {
             self.first = self.end();
             self.events.clear();
-            // Others may need the memory.
+            // Other subscriptions may need the memory.
             if self.share.account().is_full() {
                 self.shrink();
             }
         }
     }
 
-    /// Gives memory back that nothing waits in.
+    /// Frees the memory of the queue if no member waits.
     pub fn shrink(&mut self) {
         if self.waiters == 0 {
             self.events = VecDeque::new();
-            self.count();
+            self.count_memory();
         }
     }
 }
@@ -177,7 +177,7 @@ mod tests {
     const LIMITS: SubscriptionLimits =
         SubscriptionLimits { per_client: 1, queue_events: 5, queue_bytes: 40, flush_members: 1 };
 
-    /// One member, and what a queue of its own would hold.
+    /// One member's part, and a queue of its own as the model.
     #[derive(Default)]
     struct Pair {
         part: Part,
@@ -194,7 +194,7 @@ mod tests {
                 match what {
                     0 => queue.clear(&mut pair.part),
                     1 => queue.remove_first(&mut pair.part),
-                    // A chunk: everyone is offered all of it before the next one is.
+                    // A chunk is offered to all members before the next one is.
                     _ => {
                         let event = |k| Waiting {
                             shard: ShardId(0),
@@ -205,18 +205,18 @@ mod tests {
                         let chunk: Vec<Waiting> = (0..size).map(event).collect();
                         let places: Vec<u32> = (0..size as u32).filter(|k| k % 5 > 0 || what == 2).collect();
                         next += size;
-                        let told = Told { chunk: &chunk, places: &places };
+                        let offered = Offered { chunk: &chunk, places: &places };
                         for (k, pair) in pairs.iter_mut().enumerate() {
-                            // Who waits for nothing yet is told some, and the others wait.
+                            // A member without waiting events takes some at once; the rest is queued.
                             let at_once = if pair.own.is_empty() { places.len() * ((k + n) % 4) / 3 } else { 0 };
                             for place in at_once..places.len() {
-                                let waiting = told.get(place);
+                                let waiting = offered.get(place);
                                 let bytes: u64 = pair.own.iter().map(|waiting| waiting.bytes).sum();
                                 let fits = pair.own.is_empty() || bytes + waiting.bytes <= LIMITS.queue_bytes;
                                 let fits = fits && pair.own.len() < LIMITS.queue_events;
-                                prop_assert_eq!(queue.add(&mut pair.part, &told, place, &LIMITS), fits);
+                                prop_assert_eq!(queue.add(&mut pair.part, &offered, place, &LIMITS), fits);
                                 if !fits {
-                                    // As a subscription that falls behind.
+                                    // As for a subscription that falls behind.
                                     queue.clear(&mut pair.part);
                                     pair.own.clear();
                                     break;

@@ -1,10 +1,10 @@
-//! A slice of catching up: a page of the history for one subscription, or what has waited for it.
+//! A slice of a member's work: a page of the history, or the events that have waited for it.
 
 use super::Hub;
 use super::begin::Begin;
 use super::interests::Row;
 use super::live::find;
-use super::member::{Phase, Place, To, before};
+use super::member::{Audience, Phase, Schedule, before};
 use super::page::PageReader;
 use crate::filter::Filter;
 use crate::history::{History, Scan};
@@ -13,33 +13,33 @@ use crate::position::Position;
 use crate::subscription::{OnSlow, Outlet, Push, Reason};
 
 impl Hub {
-    /// Does a piece of what a member has to do; answers who looks at it next.
-    pub(super) fn slice(&mut self, index: u32, history: &mut History, outlet: &mut impl Outlet) -> Place {
+    /// Runs a slice of a member's work. Returns when the member runs its next one.
+    pub(super) fn slice(&mut self, index: u32, history: &mut History, outlet: &mut impl Outlet) -> Schedule {
         let limit = match self.members[index].phase {
-            Phase::Asked => return Place::Rests,
-            Phase::Live => return self.tell_waiting(index, outlet),
+            Phase::Asked => return Schedule::Idle,
+            Phase::Live => return self.deliver_queued(index, outlet),
             Phase::Joining(from) => from.min(self.merged),
             Phase::Reading => self.merged,
         };
-        // Nobody has merged anything yet, so nobody can have looked at everything.
+        // Nothing was merged yet, so no member can have caught up.
         if self.merged == Position(0) {
-            return Place::Polls;
+            return Schedule::Polling;
         }
         let member = &self.members[index];
         if let Begin::Ahead(reason) = member.begin {
             self.drop_member(index, reason, history.head(), outlet);
-            return Place::Rests;
+            return Schedule::Idle;
         }
         if member.cursor < limit {
-            if !member.may_tell(outlet) {
-                return Place::Rests;
+            if !member.may_deliver(outlet) {
+                return Schedule::Idle;
             }
-            let is_read = match self.others_like(index, limit, outlet) {
-                Some(others) => self.read_together(index, &others, limit, history, outlet),
+            let is_read = match self.others_to_read_with(index, limit, outlet) {
+                Some(others) => self.read_shared(index, &others, limit, history, outlet),
                 None => false,
             };
             if !is_read && !self.read(index, limit, history, outlet) {
-                return Place::Rests;
+                return Schedule::Idle;
             }
             if self.members[index].cursor < limit {
                 return self.note_lag(index, limit, outlet);
@@ -48,32 +48,32 @@ impl Hub {
         self.reach(index, outlet)
     }
 
-    /// Tells what has waited for a member that is live.
-    fn tell_waiting(&mut self, index: u32, outlet: &mut impl Outlet) -> Place {
+    /// Delivers the events that have waited for a live member.
+    fn deliver_queued(&mut self, index: u32, outlet: &mut impl Outlet) -> Schedule {
         let mut bytes = 0;
         loop {
             let member = &mut self.members[index];
             let queue = &mut self.interests.row_mut(member.interest).queue;
             let Some(waiting) = queue.first(&member.waiting) else {
                 if outlet.has_room(member.client) {
-                    member.checkpoint(self.merged, To::Itself, outlet);
+                    member.checkpoint(self.merged, Audience::One, outlet);
                 }
-                return Place::Rests;
+                return Schedule::Idle;
             };
-            if !member.may_tell(outlet) {
-                return Place::Rests;
+            if !member.may_deliver(outlet) {
+                return Schedule::Idle;
             }
             if bytes >= SLICE_BYTES {
-                return Place::InLine;
+                return Schedule::Ready;
             }
             let Some(record) = find(&mut self.queue_lookups, waiting) else {
-                // It reads on from there, and meets the gap.
+                // The ring has overwritten the event. The member reads the history from there, and finds the gap.
                 self.fall_behind(index, outlet);
-                return Place::Rests;
+                return Schedule::Idle;
             };
             queue.remove_first(&mut member.waiting);
             bytes += waiting.bytes;
-            member.tell(&record, To::Itself, outlet);
+            member.deliver(&record, Audience::One, outlet);
             self.counts.events += 1;
         }
     }
@@ -111,37 +111,38 @@ impl Hub {
         dropped.is_none()
     }
 
-    /// A member has not got as far as it might. One that was caught up has fallen behind if that is more than may wait.
-    fn note_lag(&mut self, index: u32, limit: Position, outlet: &mut impl Outlet) -> Place {
+    /// Handles a member that has not reached the limit of its reading. If it was caught up, and lags by more events than
+    /// may wait, it has fallen behind.
+    fn note_lag(&mut self, index: u32, limit: Position, outlet: &mut impl Outlet) -> Schedule {
         let member = &self.members[index];
         let lags = limit.0 - member.cursor.0 > self.limits.queue_events as u64;
         if member.is_caught_up && lags {
             if member.on_slow == OnSlow::Drop {
                 self.drop_member(index, Reason::TooSlow, before(member.cursor), outlet);
-                return Place::Rests;
+                return Schedule::Idle;
             }
-            self.tell_behind(index, outlet);
+            self.push_fell_behind(index, outlet);
         }
-        Place::InLine
+        Schedule::Ready
     }
 
-    /// A member has read as far as it might.
-    fn reach(&mut self, index: u32, outlet: &mut impl Outlet) -> Place {
+    /// Handles a member that has reached the limit of its reading: it is caught up, and joins or goes live.
+    fn reach(&mut self, index: u32, outlet: &mut impl Outlet) -> Schedule {
         let member = &mut self.members[index];
-        // A member that looks for its start reads on up to where its stream was asked for. None goes live while a flush is
-        // being told: those that are live are told it once.
+        // A member that seeks its start reads on, at least up to the position of the shard's answer. No member goes live
+        // while a flush is being delivered, since it might get the flush twice.
         let may_go_live = |from: Position| member.cursor >= from && self.flush.is_none();
         if member.begin.seek().is_some() || matches!(member.phase, Phase::Joining(from) if !may_go_live(from)) {
-            return Place::Polls;
+            return Schedule::Polling;
         }
         if !member.is_caught_up {
             member.is_caught_up = true;
-            member.checkpoint_now(member.cursor, To::Itself, outlet);
+            member.checkpoint_now(member.cursor, Audience::One, outlet);
             outlet.push(member.client, member.id, Push::CaughtUp(before(member.cursor)));
         }
         if let Phase::Joining(_) = member.phase {
             member.phase = Phase::Live;
-            // What it was told of as lost may wait.
+            // Events of a gap that it was sent may still wait.
             let queue = &mut self.interests.row_mut(member.interest).queue;
             while queue.first(&member.waiting).is_some_and(|waiting| waiting.position < member.cursor) {
                 queue.remove_first(&mut member.waiting);
@@ -149,26 +150,26 @@ impl Hub {
             self.counts.live += 1;
             let has_waiting = !member.waiting.is_empty();
             self.note_checkpoint(index);
-            return if has_waiting { Place::InLine } else { Place::Rests };
+            return if has_waiting { Schedule::Ready } else { Schedule::Idle };
         }
         if self.interests.row(member.interest).is_demoted {
-            return Place::Polls;
+            return Schedule::Polling;
         }
         if !member.is_joined {
             member.is_joined = true;
             let number = member.interest;
             self.interests.join(number);
-            // Others may have had it looked for before.
+            // The interest may be live already, for other members.
             self.join(index);
         }
-        self.members[index].place
+        self.members[index].schedule
     }
 }
 
-/// Where a page of the history that starts at `cursor` ends. Where several want the same their pages end at the same
-/// positions, so that those who have fallen behind together come to read together.
+/// Where a page of the history that starts at `cursor` ends. Members that share an interest end their pages at the same
+/// positions, so that those that have fallen behind come to read together.
 pub(super) fn page_end(cursor: Position, limit: Position, row: &Row) -> Position {
-    // Who starts at whatever is there has no cursor yet.
+    // A member that starts at the first available event has cursor 0 at first.
     let is_shared = row.members.len() > 1 && cursor.0 > 0;
     if is_shared { limit.min(Position((cursor.0 / PAGE_POSITIONS + 1) * PAGE_POSITIONS)) } else { limit }
 }

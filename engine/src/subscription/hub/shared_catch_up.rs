@@ -1,8 +1,8 @@
-//! Subscriptions that have fallen behind alike read the history together: a page is read and encoded once. One alone reads
-//! like several, for a page that is told as a whole costs less than its events one by one.
+//! Members of the same interest at the same cursor read the history together: a page is read and encoded once for all of
+//! them. A single member reads the same way, because a page in one shared delivery costs less than its events one by one.
 
 use super::Hub;
-use super::member::{Phase, To};
+use super::member::{Audience, Phase};
 use super::reading::page_end;
 use crate::history::{History, Scan};
 use crate::limits::{SHARED_BYTES, SLICE_RECORDS};
@@ -10,15 +10,20 @@ use crate::position::Position;
 use crate::subscription::{ClientId, Outlet};
 
 impl Hub {
-    /// The other members that stand where this one does, are to read up to `limit` or further, and are told alike. None
-    /// where this one has to be told event by event.
-    pub(super) fn others_like(&self, index: u32, limit: Position, outlet: &mut impl Outlet) -> Option<Vec<u32>> {
+    /// The other members that can read a page up to `limit` together with this one: they have the same cursor and the same
+    /// delivery key. None where this member cannot share a delivery.
+    pub(super) fn others_to_read_with(
+        &self,
+        index: u32,
+        limit: Position,
+        outlet: &mut impl Outlet,
+    ) -> Option<Vec<u32>> {
         let member = &self.members[index];
         let row = self.interests.row(member.interest);
-        if !member.is_plain() || member.cursor.0 == 0 {
+        if !member.can_share() || member.cursor.0 == 0 {
             return None;
         }
-        let alike = member.common();
+        let key = member.delivery_key();
         let is_like = |other: &&u32| {
             let other = &self.members[**other];
             let reads = match other.phase {
@@ -26,16 +31,17 @@ impl Hub {
                 Phase::Joining(from) => from >= limit,
                 Phase::Asked | Phase::Live => false,
             };
-            reads && other.cursor == member.cursor && other.is_plain() && other.common() == alike
+            reads && other.cursor == member.cursor && other.can_share() && other.delivery_key() == key
         };
         let mut others: Vec<u32> =
             row.members.iter().filter(|other| **other != index).filter(is_like).copied().collect();
-        others.retain(|other| self.members[*other].may_tell(outlet));
+        others.retain(|other| self.members[*other].may_deliver(outlet));
         Some(others)
     }
 
-    /// Reads a page for a member and others. False where there is a gap, and nothing was told: each meets that by itself.
-    pub(super) fn read_together(
+    /// Reads a page for a member and others. False where there is a gap: then nothing was sent, and each member handles the
+    /// gap by itself.
+    pub(super) fn read_shared(
         &mut self,
         index: u32,
         others: &[u32],
@@ -45,47 +51,47 @@ impl Hub {
     ) -> bool {
         let Hub { members, interests, counts, .. } = self;
         let clients: Vec<ClientId> = others.iter().chain([&index]).map(|index| members[*index].client).collect();
-        let teller = &mut members[index];
-        let row = interests.row(teller.interest);
+        let representative = &mut members[index];
+        let row = interests.row(representative.interest);
         let interest = row.interest.clone();
         let scan = Scan {
-            cursor: teller.cursor,
-            until: Some(page_end(teller.cursor, limit, row)),
+            cursor: representative.cursor,
+            until: Some(page_end(representative.cursor, limit, row)),
             count: usize::MAX,
             bytes: SHARED_BYTES,
             records: SLICE_RECORDS,
             source: &interest.source,
             filter: &interest.filter,
         };
-        let before = teller.last_checkpoint();
-        let (mut told, mut is_gap) = (0, false);
-        outlet.begin_shared(&clients, teller.id);
+        let before = representative.last_checkpoint();
+        let (mut delivered, mut is_gap) = (0, false);
+        outlet.begin_shared(&clients, representative.id);
         let page = history.scan(&scan, |gap, _, record| {
             is_gap |= gap.is_some();
             if is_gap {
                 return u64::MAX;
             }
-            teller.checkpoint_each(record.position(), To::AllAlike, outlet);
-            teller.tell(record, To::AllAlike, outlet);
-            told += 1;
+            representative.checkpoint_each(record.position(), Audience::Group, outlet);
+            representative.deliver(record, Audience::Group, outlet);
+            delivered += 1;
             record.bytes().len() as u64
         });
-        // What none of them can get past, each meets by itself too.
+        // A record that no member can get past is handled like a gap.
         is_gap |= page.gap.is_some() || (page.is_too_long || page.is_damaged) && page.next == scan.cursor;
         if !is_gap {
-            teller.checkpoint_each(page.next, To::AllAlike, outlet);
+            representative.checkpoint_each(page.next, Audience::Group, outlet);
         }
         outlet.end_shared();
         if is_gap {
-            debug_assert!(told == 0 && teller.last_checkpoint() == before, "a gap lies before what is told");
+            debug_assert!(delivered == 0 && representative.last_checkpoint() == before, "a gap lies before all events");
             return false;
         }
-        counts.events += told * clients.len() as u64;
-        let last_checkpoint = Some(teller.last_checkpoint()).filter(|last| *last > before);
+        counts.events += delivered * clients.len() as u64;
+        let last_checkpoint = Some(representative.last_checkpoint()).filter(|last| *last > before);
         for &index in others.iter().chain([&index]) {
             let member = &mut members[index];
             member.cursor = page.next;
-            member.note_told(told > 0, last_checkpoint);
+            member.note_delivered(delivered > 0, last_checkpoint);
         }
         true
     }

@@ -1,9 +1,9 @@
-//! The members of a hub, by places that are given anew.
+//! The members of a hub in a slab: the index of a removed member is used again.
 
 use super::member::Member;
 use std::ops::{Index, IndexMut};
 
-/// A member by its place; no longer that member if the serial differs.
+/// A reference to a member. If the serial differs, the index is another member's by now.
 #[derive(Clone, Copy)]
 pub(super) struct Slot {
     pub index: u32,
@@ -11,7 +11,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// What an answer to a question about the member carries.
+    /// The slot as one number, for a request to a shard; the answer carries it back.
     pub fn token(self) -> u64 {
         (self.index as u64) << 32 | self.serial as u64
     }
@@ -22,7 +22,7 @@ impl Slot {
     }
 }
 
-/// The members, by their places.
+/// The members, by index.
 #[derive(Default)]
 pub(super) struct Members {
     places: Vec<Option<Member>>,
@@ -31,7 +31,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Adds the member that `make` makes with its serial; answers its place.
+    /// Adds the member that `make` returns for a serial. Returns its index.
     pub fn insert(&mut self, make: impl FnOnce(u32) -> Member) -> u32 {
         self.next_serial = self.next_serial.wrapping_add(1);
         let index = self.free.pop().unwrap_or_else(|| {
@@ -52,13 +52,13 @@ impl Members {
         self.places.get_mut(index as usize)?.as_mut()
     }
 
-    /// The place of a member that is still the one that was meant.
+    /// The index of a member, if it is still there.
     pub fn at(&self, slot: Slot) -> Option<u32> {
         let member = self.places.get(slot.index as usize)?.as_ref()?;
         (member.serial == slot.serial).then_some(slot.index)
     }
 
-    /// How many places there are, free ones included.
+    /// The number of places, including free ones.
     pub fn places(&self) -> u32 {
         self.places.len() as u32
     }
@@ -67,7 +67,7 @@ impl Members {
         self.places.len() == self.free.len()
     }
 
-    /// The members that are there.
+    /// References to all members.
     pub fn slots(&self) -> Vec<Slot> {
         let members = self.places.iter().enumerate();
         members
@@ -75,7 +75,7 @@ impl Members {
             .collect()
     }
 
-    /// The places that are taken.
+    /// The indexes of all members.
     pub fn indexes(&self) -> Vec<u32> {
         let taken = self.places.iter().enumerate().filter(|(_, place)| place.is_some());
         taken.map(|(index, _)| index as u32).collect()
@@ -88,7 +88,7 @@ impl Index<u32> for Members {
     fn index(&self, index: u32) -> &Member {
         match &self.places[index as usize] {
             Some(member) => member,
-            None => unreachable!("a place that is known holds a member: who removes one forgets its place"),
+            None => unreachable!("an index that is in use has a member: removing one removes its index everywhere"),
         }
     }
 }
@@ -97,7 +97,7 @@ impl IndexMut<u32> for Members {
     fn index_mut(&mut self, index: u32) -> &mut Member {
         match &mut self.places[index as usize] {
             Some(member) => member,
-            None => unreachable!("a place that is known holds a member: who removes one forgets its place"),
+            None => unreachable!("an index that is in use has a member: removing one removes its index everywhere"),
         }
     }
 }

@@ -1,26 +1,29 @@
-//! Those who wait until there is something to read, as a blocked read does. A watcher is told nothing but that it should
-//! read; until then it costs nothing, for the shards look for what it wants as they do for subscriptions.
+//! Watchers: commands that wait for an event, such as a blocked read. A watcher is woken when there may be an event of its
+//! interest, and its command then reads the history. While it waits it costs nothing: its interest is live on the shards,
+//! like that of a subscription.
 //!
 //! ```text
-//!   watch ─► rests ──────────────────────────────► woken ─► reads the history ─► watches again, or ends
+//!   watch ─► waiting ────────────────────────────► woken ─► reads the history ─► watches again, or ends
 //!              │ an event of its interest, a flush;  ▲
-//!              │ a hole in what the shards have sent │ found
-//!              └─► reads, polls ─────────────────────┘ where the interest is demoted: as subscriptions do
+//!              │ records that a shard has skipped    │ found
+//!              └─► reading, polling ─────────────────┘ where the interest is demoted: as subscriptions do
 //! ```
 //!
 //! # Why no event is missed
 //!
-//! A watcher has read everything before its position `at`. An interest is *sound from* the position from which on each
-//! event that it wants is noted when it is merged: where all shards look for it, and not before what was merged when the
-//! last of them said so, for that may have passed what a shard had not sent yet. There are three cases:
+//! A watcher has read everything before its position `at`. An interest is *sound from* a position if each event of it from
+//! there on is noted when it is merged. That position is the one from which on all shards match the interest, but not below
+//! the merged position at the last shard's answer: an event that was merged before may not have been noted. There are three
+//! cases:
 //!
 //! * `at` is before that position: the watcher is woken, and reads on.
-//! * The interest has noted an event at `at` or behind it: the same. That is so where the watcher read up to a frontier
-//!   that is lower than the one by which was merged: see `sequencer.rs`.
-//! * Otherwise nothing that it wants lies between `at` and what is merged, and whatever is merged later wakes it.
+//! * The interest has noted an event at or behind `at`: the same. It happens where the watcher has read up to a frontier
+//!   below the merged position: see `sequencer.rs`.
+//! * Otherwise no event of the interest lies between `at` and the merged position, and the next one to be merged wakes the
+//!   watcher.
 //!
-//! An interest that is not live yet is looked at again when it is; where shards have lost something, all of its watchers
-//! give it up and read.
+//! If the interest is not live yet, the cases are examined again once it is. If a shard has skipped records, all watchers of
+//! its interests leave them and read.
 
 use super::{Hub, Reading};
 use crate::history::{History, Scan};
@@ -31,7 +34,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Who waits; what it means is known to the hub's user only.
+/// The id of a watcher. Only the hub's user knows what the number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatcherId(pub u64);
 
@@ -39,13 +42,13 @@ pub struct WatcherId(pub u64);
 #[derive(Default)]
 pub(super) struct Watches {
     all: HashMap<WatcherId, Watch>,
-    /// Those who should read, in the order in which they were woken.
+    /// The watchers whose commands should read, in the order in which they were woken.
     woken: Vec<WatcherId>,
-    /// Those of demoted interests, which read the history with the time for that.
-    line: VecDeque<WatcherId>,
-    /// Those of them that have read all that is merged.
+    /// The watchers of demoted interests: the hub reads the history for them, see [`Reading::Demoted`].
+    ready: VecDeque<WatcherId>,
+    /// The watchers of demoted interests that have read up to the merged position.
     pollers: Vec<WatcherId>,
-    /// The last flush that was merged: everyone wants it.
+    /// The position of the last merged flush, which all watchers want.
     flushed: Option<Position>,
 }
 
@@ -53,9 +56,9 @@ struct Watch {
     interest: u32,
     /// Its place among the watchers of the interest.
     place: u32,
-    /// Where it was when it began to wait.
+    /// The position from which on it began to wait.
     from: Position,
-    /// Nothing that it wants lies between `from` and this.
+    /// No event of its interest lies between `from` and this position.
     at: Position,
     state: State,
     /// Whether it relies on its interest being live.
@@ -64,14 +67,14 @@ struct Watch {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// An event has to come first, or the shards' answers.
-    Rests,
-    /// It was told to read.
+    /// It waits for an event, or for the shards' answers.
+    Waiting,
+    /// Its command is to read.
     Woken,
-    /// It is in the line of those that read the history.
-    Reads,
-    /// It reads on when more is merged.
-    Polls,
+    /// The hub reads the history for it.
+    Reading,
+    /// The hub reads on for it when more is merged.
+    Polling,
 }
 
 impl Watches {
@@ -79,22 +82,22 @@ impl Watches {
         self.all.is_empty()
     }
 
-    /// Whether somebody reads the history here.
+    /// Whether the hub has history to read for a watcher.
     pub fn has_readers(&self) -> bool {
-        !self.line.is_empty()
+        !self.ready.is_empty()
     }
 
-    /// Whether somebody waits for something to be published that no shard will tell of.
+    /// Whether a watcher waits for publications that no shard will send a batch for.
     pub fn has_pollers(&self) -> bool {
         !self.pollers.is_empty()
     }
 
-    /// Lets those who have read all that was merged go on.
+    /// Makes the polling watchers ready, after more was merged.
     pub fn poll(&mut self) {
         for id in std::mem::take(&mut self.pollers) {
-            if let Some(watch) = self.all.get_mut(&id).filter(|watch| watch.state == State::Polls) {
-                watch.state = State::Reads;
-                self.line.push_back(id);
+            if let Some(watch) = self.all.get_mut(&id).filter(|watch| watch.state == State::Polling) {
+                watch.state = State::Reading;
+                self.ready.push_back(id);
             }
         }
     }
@@ -109,9 +112,9 @@ impl Watches {
 }
 
 impl Hub {
-    /// Has `id` woken as soon as there may be something that it wants at `from` or behind it; it has read everything
-    /// before. Who is known already and wants the same goes on waiting, from there. Answers the interest, which all who
-    /// want the same share. [`Hub::take_woken`] tells who was woken; who was may have been woken for nothing.
+    /// Wakes `id` as soon as there may be an event of `interest` at or behind `from`; its command has read everything before
+    /// `from`. A watcher that already waits for the same interest continues from there. Returns the interest as all with the
+    /// same interest share it. [`Hub::take_woken`] returns the woken watchers; some may find nothing to read.
     pub fn watch(&mut self, id: WatcherId, interest: Arc<Interest>, from: Position) -> Arc<Interest> {
         let known = self.watches.all.get(&id).is_some_and(|watch| self.interests.row(watch.interest).is_of(&interest));
         if !known {
@@ -130,11 +133,11 @@ impl Hub {
         let number = self.watches.all.get(&id).map(|watch| watch.interest);
         match number {
             Some(number) => self.interests.row(number).interest.clone(),
-            None => unreachable!("it was just put there"),
+            None => unreachable!("the watcher was just inserted"),
         }
     }
 
-    /// Ends the wait of a watcher; does nothing where there is none.
+    /// Ends the wait of a watcher; does nothing for an unknown one.
     pub fn unwatch(&mut self, id: WatcherId) {
         let Some(watch) = self.watches.all.remove(&id) else { return };
         if watch.is_joined {
@@ -147,31 +150,31 @@ impl Hub {
         }
         self.interests.free_unused(watch.interest);
         if self.watches.is_empty() {
-            // Nobody is left who would look at these.
+            // What is left in these queues is of watchers that are gone.
             self.watches = Watches { flushed: self.watches.flushed, ..Watches::default() };
         }
     }
 
-    /// From where a watcher waits, and up to where, exclusive, nothing that it wants has happened: there it may read on.
+    /// The positions that have no event for a watcher, from the one where it began to wait: it may read on behind them.
     pub fn passed(&self, id: WatcherId) -> Option<Range<Position>> {
         let watch = self.watches.all.get(&id)?;
         let sound_from = self.interests.row(watch.interest).sound_from;
-        let is_sound = watch.state == State::Rests && sound_from.is_some_and(|from| from <= watch.at);
+        let is_sound = watch.state == State::Waiting && sound_from.is_some_and(|from| from <= watch.at);
         Some(watch.from..if is_sound { watch.at.max(self.merged) } else { watch.at })
     }
 
-    /// Those who should read now, each of whom waits no longer until it watches again.
+    /// Takes the watchers whose commands should read now. Each waits again only after another [`Hub::watch`].
     pub fn take_woken(&mut self) -> Vec<WatcherId> {
         std::mem::take(&mut self.watches.woken)
     }
 
-    /// Finds out how a watcher waits.
+    /// Decides how a watcher waits: see the three cases above.
     fn settle(&mut self, id: WatcherId) {
         let Hub { watches, interests, .. } = self;
         let Some(watch) = watches.all.get_mut(&id) else { return };
         if interests.row(watch.interest).is_demoted {
-            watch.state = State::Reads;
-            watches.line.push_back(id);
+            watch.state = State::Reading;
+            watches.ready.push_back(id);
             return;
         }
         if !std::mem::replace(&mut watch.is_joined, true) {
@@ -180,25 +183,25 @@ impl Hub {
         let row = interests.row(watch.interest);
         let has_missed = |event: Option<Position>| event.is_some_and(|event| event >= watch.at);
         let reads = row.sound_from.is_some_and(|from| from > watch.at) || has_missed(row.noted);
-        // As long as the shards have not answered, it is their answers that it waits for.
+        // Before all shards have answered, the watcher waits for their answers.
         if reads && row.sound_from.is_some() || has_missed(watches.flushed) {
             let at = watch.at;
             watches.wake(id, at);
         } else {
-            watch.state = State::Rests;
+            watch.state = State::Waiting;
         }
     }
 
-    /// All shards look for an interest from now on.
+    /// Settles the watchers of an interest that is now live on all its shards.
     pub(super) fn settle_watchers(&mut self, number: u32) {
         for id in self.interests.row(number).watchers.clone() {
-            if self.watches.all.get(&id).is_some_and(|watch| watch.state == State::Rests) {
+            if self.watches.all.get(&id).is_some_and(|watch| watch.state == State::Waiting) {
                 self.settle(id);
             }
         }
     }
 
-    /// Notes the events of the chunk that an interest wants, and wakes those who wait for one of them.
+    /// Notes an interest's events of the chunk, and wakes the watchers that wait for one of them.
     pub(super) fn wake_watchers(&mut self, number: u32, events: &[u32]) {
         let Hub { interests, watches, chunk, .. } = self;
         let position = |event: &u32| chunk.position(*event);
@@ -207,7 +210,7 @@ impl Hub {
         row.noted = row.noted.max(Some(last));
         let Some(sound_from) = row.sound_from else { return };
         for id in &row.watchers {
-            let Some(watch) = watches.all.get(id).filter(|watch| watch.state == State::Rests) else { continue };
+            let Some(watch) = watches.all.get(id).filter(|watch| watch.state == State::Waiting) else { continue };
             if watch.at > last || watch.at < sound_from {
                 continue;
             }
@@ -217,57 +220,57 @@ impl Hub {
         }
     }
 
-    /// A flush was merged, which everyone wants.
+    /// Wakes the watchers before a flush that was merged: all of them want it.
     pub(super) fn wake_all_watchers(&mut self, flushed: Position) {
         self.watches.flushed = Some(flushed);
-        let resting = self.watches.all.iter().filter(|(_, watch)| watch.state == State::Rests && watch.at <= flushed);
-        let resting: Vec<WatcherId> = resting.map(|(id, _)| *id).collect();
-        for id in resting {
+        let waiting = self.watches.all.iter().filter(|(_, watch)| watch.state == State::Waiting && watch.at <= flushed);
+        let waiting: Vec<WatcherId> = waiting.map(|(id, _)| *id).collect();
+        for id in waiting {
             let at = self.passed(id).map_or(Position(0), |passed| passed.end.min(flushed));
             self.watches.wake(id, at);
         }
     }
 
-    /// A shard has given an interest up: its watchers read the history.
+    /// Lets the watchers of an interest read the history, after a shard has demoted it.
     pub(super) fn demote_watchers(&mut self, number: u32) {
         for id in self.interests.row(number).watchers.clone() {
-            if self.give_up(id) {
+            if self.leave_interest(id) {
                 self.settle(id);
             }
         }
     }
 
-    /// What a shard has sent has a hole: those who rely on it read, and have the shards asked again.
+    /// Wakes the watchers that rely on a shard, after it has skipped records. Their interests are made live anew.
     pub(super) fn wake_watchers_on(&mut self, shard: ShardId) {
-        let looks = |watch: &Watch| watch.is_joined && self.interests.looks_on(watch.interest, shard);
-        let all = self.watches.all.iter().filter(|(_, watch)| looks(watch));
+        let relies = |watch: &Watch| watch.is_joined && self.interests.covers(watch.interest, shard);
+        let all = self.watches.all.iter().filter(|(_, watch)| relies(watch));
         let all: Vec<WatcherId> = all.map(|(id, _)| *id).collect();
         for id in all {
-            if self.give_up(id) {
+            if self.leave_interest(id) {
                 self.watches.wake(id, Position(0));
             }
         }
     }
 
-    /// Lets a watcher rely on its interest no longer; tells whether it rested.
-    fn give_up(&mut self, id: WatcherId) -> bool {
+    /// Ends a watcher's reliance on its interest being live. Returns whether it was waiting.
+    fn leave_interest(&mut self, id: WatcherId) -> bool {
         let at = self.passed(id).map(|passed| passed.end);
         let Some(watch) = self.watches.all.get_mut(&id) else { return false };
         watch.at = watch.at.max(at.unwrap_or_default());
-        let (interest, rested) = (watch.interest, watch.state == State::Rests);
+        let (interest, was_waiting) = (watch.interest, watch.state == State::Waiting);
         if std::mem::take(&mut watch.is_joined) {
             self.interests.part(interest);
         }
-        rested
+        was_waiting
     }
 
-    /// Lets the first of those who read the history read a piece of it; see [`Reading::Demoted`].
+    /// Reads a slice of the history for the first watcher in the queue; see [`Reading::Demoted`].
     pub(super) fn run_watcher(&mut self, history: &mut History) {
         let Hub { watches, interests, merged, .. } = self;
-        let Some(id) = watches.line.pop_front() else { return };
-        let Some(watch) = watches.all.get_mut(&id).filter(|watch| watch.state == State::Reads) else { return };
+        let Some(id) = watches.ready.pop_front() else { return };
+        let Some(watch) = watches.all.get_mut(&id).filter(|watch| watch.state == State::Reading) else { return };
         if watch.at >= *merged {
-            watch.state = State::Polls;
+            watch.state = State::Polling;
             watches.pollers.push(id);
             return;
         }
@@ -286,7 +289,7 @@ impl Hub {
             found = Some(record.position());
             u64::MAX
         });
-        // What is in the way is told to whoever reads on from there.
+        // The woken command meets the gap or the damage itself when it reads on from there.
         if page.gap.is_some() || page.is_too_long || page.is_damaged {
             let at = if page.gap.is_some() { watch.at } else { page.next };
             watches.wake(id, at);
@@ -294,15 +297,15 @@ impl Hub {
             watches.wake(id, found);
         } else {
             watch.at = page.next;
-            watches.line.push_back(id);
+            watches.ready.push_back(id);
         }
     }
 
-    /// Whether there is anything for [`Hub::run_watcher`] or for subscriptions to read with this share of the time.
+    /// Whether a subscription or a watcher has something to read of this kind.
     pub(super) fn has_readers(&self, reading: Reading) -> bool {
         match reading {
-            Reading::CatchUp => !self.line.is_empty(),
-            Reading::Demoted => !self.demoted_line.is_empty() || self.watches.has_readers(),
+            Reading::CatchUp => !self.ready.is_empty(),
+            Reading::Demoted => !self.demoted_ready.is_empty() || self.watches.has_readers(),
         }
     }
 }
