@@ -1,35 +1,35 @@
-//! What has changed in one group, as bytes: what a journal keeps of a turn.
+//! The changes of one group as bytes, as a journal keeps them.
 //!
-//! A change is one byte that says what kind it is, and its numbers. Entries that fared alike follow each other in one
-//! *run*: each position as its distance from the one before plus 1, and 0 at the end. Only positions are kept, no places:
-//! where a record lies is found when it is needed.
+//! A change is a tag of one byte, and its numbers. Consecutive entries with the same change form one *run*: each position is
+//! encoded as its distance from the one before plus 1, and 0 ends the run. Only positions are kept: the place of a record in
+//! a ring is found again when it is needed.
 
 use super::codec::{distance, put_bytes, put_number};
 use super::consumer::ConsumerId;
 use crate::position::Position;
 
-/// The first byte of a change. The numbers stand in files: none is ever given another meaning.
+/// The first byte of a change. The numbers are part of the file format: their meaning never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
-    /// A group, whole.
+    /// The complete state of a group.
     Group = 1,
     /// A group was destroyed.
     Destroyed = 2,
-    /// What follows is about this group.
-    Of = 3,
-    /// The group reads on from here.
+    /// The following changes are of this group.
+    Select = 3,
+    /// The group's cursor has moved.
     Cursor = 4,
-    /// A consumer is new.
+    /// A consumer was added.
     Consumer = 5,
-    /// A consumer was removed, and its entries were given back.
+    /// A consumer was removed, and its entries were released.
     ConsumerRemoved = 6,
-    /// The runs.
+    /// The runs, one tag for each [`Fate`].
     Delivered = 7,
     Redelivered = 8,
     Acknowledged = 9,
     Parked = 10,
     Replayed = 11,
-    GivenBack = 12,
+    Released = 12,
     Lost = 13,
 }
 
@@ -39,7 +39,7 @@ impl Tag {
         let all = [
             Group,
             Destroyed,
-            Of,
+            Select,
             Cursor,
             Consumer,
             ConsumerRemoved,
@@ -48,43 +48,43 @@ impl Tag {
             Acknowledged,
             Parked,
             Replayed,
-            GivenBack,
+            Released,
             Lost,
         ];
         all.into_iter().find(|tag| *tag as u8 == byte)
     }
 }
 
-/// How entries fared.
+/// What happened to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Given to a consumer for the first time, at this Unix millisecond.
+    /// Delivered to a consumer for the first time, at this Unix millisecond.
     Delivered(ConsumerId, u64),
-    /// Given to a consumer again.
+    /// Delivered to a consumer again, at this Unix millisecond.
     Redelivered(ConsumerId, u64),
     /// Acknowledged or skipped.
     Acknowledged,
     Parked,
     /// No longer parked: pending, to be delivered at once.
     Replayed,
-    /// Nobody's, to be delivered at once.
-    GivenBack,
-    /// Its record is gone.
+    /// Held by no consumer any more, to be delivered again at once.
+    Released,
+    /// Removed because its record is gone.
     Lost,
 }
 
-/// How soon changes must be where no crash loses them.
+/// How soon changes must be safe from a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// Where they are lost, events are delivered once more.
+    /// If they are lost, some events are delivered once more.
     #[default]
     Soon,
-    /// Where they are lost, what an administrator was told is not so: a group was created, destroyed or repositioned,
+    /// If they are lost, a reply to an administrator becomes wrong: a group was created, destroyed or repositioned, or
     /// entries were parked or replayed.
     Now,
 }
 
-/// The changes of one group since they were taken last; none are kept unless that is asked for.
+/// The changes of one group since they were last taken. Empty until [`Changes::start`].
 #[derive(Default)]
 pub(super) struct Changes {
     is_on: bool,
@@ -92,24 +92,24 @@ pub(super) struct Changes {
     /// The run that is not ended yet, with its last position.
     run: Option<(Fate, Position)>,
     urgency: Urgency,
-    /// The cursor that was written last.
+    /// The last cursor that was written.
     cursor: Position,
 }
 
-/// A group that only passes over events that are not for it writes its cursor once it has moved so far: where that is
-/// lost they are passed over again.
+/// A group that has only passed over events of others writes its cursor after this many positions. If an unwritten cursor is
+/// lost, the group passes over these events again.
 const CURSOR_STEP: u64 = 65_536;
 
-/// More memory than this is given back.
+/// The memory that is kept for later changes, in bytes.
 const BYTES_KEEP: usize = 4 << 10;
 
 impl Changes {
-    /// Keeps changes from now on, for a group whose state was written with this cursor.
+    /// Starts to keep changes of a group whose state was written with this cursor.
     pub(super) fn start(&mut self, cursor: Position) {
         (self.is_on, self.cursor) = (true, cursor);
     }
 
-    /// Notes how an entry fared.
+    /// Notes what happened to an entry.
     #[inline]
     pub(super) fn entry(&mut self, fate: Fate, position: Position) {
         if self.is_on {
@@ -137,7 +137,7 @@ impl Changes {
             Fate::Acknowledged => (Tag::Acknowledged, None),
             Fate::Parked => (Tag::Parked, None),
             Fate::Replayed => (Tag::Replayed, None),
-            Fate::GivenBack => (Tag::GivenBack, None),
+            Fate::Released => (Tag::Released, None),
             Fate::Lost => (Tag::Lost, None),
         };
         self.bytes.push(tag as u8);
@@ -156,14 +156,14 @@ impl Changes {
         }
     }
 
-    /// Notes where the group reads on after a read that gave something or did not.
-    pub(super) fn read_to(&mut self, cursor: Position, gave: bool) {
-        if self.is_on && cursor != self.cursor && (gave || cursor.0.wrapping_sub(self.cursor.0) >= CURSOR_STEP) {
+    /// Notes the cursor after a read, and whether the read has `delivered` anything.
+    pub(super) fn read_to(&mut self, cursor: Position, delivered: bool) {
+        if self.is_on && cursor != self.cursor && (delivered || cursor.0.wrapping_sub(self.cursor.0) >= CURSOR_STEP) {
             self.put_cursor(cursor);
         }
     }
 
-    /// Notes where the group was told to read on.
+    /// Notes that an administrator has set the cursor.
     pub(super) fn set_to(&mut self, cursor: Position) {
         if self.is_on {
             self.put_cursor(cursor);
@@ -189,7 +189,7 @@ impl Changes {
         }
     }
 
-    /// Notes that a consumer was removed and its entries were given back.
+    /// Notes that a consumer was removed and its entries were released.
     pub(super) fn consumer_removed(&mut self, id: ConsumerId) {
         if self.is_on {
             self.end_run();
@@ -198,20 +198,21 @@ impl Changes {
         }
     }
 
-    /// Moves what was noted behind `out`, as changes of the group with this number. Writes nothing where nothing was.
+    /// Appends the noted changes to `out`, as changes of the group with this number, and forgets them. Appends nothing
+    /// where there are none.
     pub(super) fn take(&mut self, number: u64, out: &mut Vec<u8>) -> Urgency {
         self.end_run();
         if self.bytes.is_empty() {
             return Urgency::Soon;
         }
-        out.push(Tag::Of as u8);
+        out.push(Tag::Select as u8);
         put_number(out, number);
         out.append(&mut self.bytes);
         self.bytes.shrink_to(BYTES_KEEP);
         std::mem::take(&mut self.urgency)
     }
 
-    /// Whether nothing was noted.
+    /// Whether there are no changes.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -28,7 +28,7 @@ impl GroupTable {
             match Tag::of(input.byte()?).ok_or(Damaged)? {
                 Tag::Group => checking.group(&mut input)?,
                 Tag::Destroyed => drop(checking.known.insert(input.number()?, false)),
-                Tag::Of => {
+                Tag::Select => {
                     let number = input.number()?;
                     let known = checking.known.get(&number).copied();
                     is_there = known.unwrap_or_else(|| self.groups.contains_key(&number));
@@ -64,7 +64,7 @@ impl<'c> Checking<'c> {
                 let _delivered = input.number()?;
             }
         }
-        // It replaces a group of that name.
+        // The group replaces an earlier one of the same name.
         let before = self.made.insert((key_pattern, name), number).or_else(|| self.table.number(key_pattern, name));
         self.known.extend(before.map(|before| (before, false)));
         self.known.insert(number, true);
@@ -75,7 +75,7 @@ impl<'c> Checking<'c> {
 /// A change of one group, as `Group::apply` in `restore` reads it.
 fn change(tag: Tag, input: &mut Input<'_>) -> Result<(), Damaged> {
     match tag {
-        Tag::Group | Tag::Destroyed | Tag::Of => return Err(Damaged),
+        Tag::Group | Tag::Destroyed | Tag::Select => return Err(Damaged),
         Tag::Cursor | Tag::ConsumerRemoved => return input.number().map(drop),
         Tag::Consumer => {
             let (_id, _name, _seen_ms) = (input.count()?, input.bytes()?, input.number()?);
@@ -84,7 +84,7 @@ fn change(tag: Tag, input: &mut Input<'_>) -> Result<(), Damaged> {
         Tag::Delivered | Tag::Redelivered => {
             let (_consumer, _at_ms) = (input.count()?, input.number()?);
         }
-        Tag::Acknowledged | Tag::Parked | Tag::Replayed | Tag::GivenBack | Tag::Lost => {}
+        Tag::Acknowledged | Tag::Parked | Tag::Replayed | Tag::Released | Tag::Lost => {}
     }
     while input.number()? != 0 {}
     Ok(())

@@ -1,9 +1,9 @@
-//! Numbers and byte strings as a journal holds them: numbers seven bits a byte, the least significant first.
+//! The encoding of numbers and byte strings in a journal: LEB128, seven bits a byte, the least significant first.
 
 use crate::position::Position;
 use thiserror::Error;
 
-/// Bytes that are not what they should be.
+/// Bytes that are not a valid encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the bytes are no changes of consumer groups")]
 pub(super) struct Damaged;
@@ -21,18 +21,18 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A number as its distance from another, so that what lies near takes little, on either side.
+/// The zigzag encoding of the difference `to - from`: small for a number close to `from`, on either side.
 pub(super) fn distance(from: u64, to: u64) -> u64 {
     let signed = to.wrapping_sub(from) as i64;
     ((signed << 1) ^ (signed >> 63)) as u64
 }
 
-/// The number at such a distance.
+/// The inverse of [`distance`].
 pub(super) fn at_distance(from: u64, distance: u64) -> u64 {
     from.wrapping_add((distance >> 1) ^ (distance & 1).wrapping_neg())
 }
 
-/// What is left to be read.
+/// The bytes that are still to be decoded.
 pub(super) struct Input<'a>(pub(super) &'a [u8]);
 
 impl<'a> Input<'a> {
@@ -62,7 +62,7 @@ impl<'a> Input<'a> {
         Err(Damaged)
     }
 
-    /// A number that is counted up one by one, and so is below 2^63.
+    /// A counter, which is below 2^63: so a later increment cannot overflow it.
     pub(super) fn count(&mut self) -> Result<u64, Damaged> {
         self.number().and_then(|number| if number >> 63 == 0 { Ok(number) } else { Err(Damaged) })
     }
@@ -86,7 +86,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_put_is_read_again(number: u64, other: u64, shift in 0..64_u32, bytes: Vec<u8>) {
+        fn encoded_numbers_and_bytes_are_decoded_again(number: u64, other: u64, shift in 0..64_u32, bytes: Vec<u8>) {
             let mut out = Vec::new();
             put_number(&mut out, number >> shift);
             put_bytes(&mut out, &bytes);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_ends_nowhere_or_is_too_large_is_refused() {
+    fn a_number_without_an_end_or_above_64_bits_is_refused() {
         assert_eq!(Input(&[0x80]).number(), Err(Damaged));
         assert_eq!(Input(&[0xff; 10]).number(), Err(Damaged));
         assert_eq!(Input(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).number(), Err(Damaged));

@@ -1,55 +1,55 @@
-//! What the members of a group do: read, acknowledge, give back, claim.
+//! The operations of a group's consumers: read, acknowledge, release, claim.
 
 use super::changes::Fate;
 use super::consumer::ConsumerId;
 use super::pending::Entry;
-use super::{GROUP_LOOKS_MAX, GROUP_PARKED_MAX, Group, GroupError};
+use super::{GROUP_FRUITLESS_MAX, GROUP_PARKED_MAX, Group, GroupError};
 use crate::history::{History, Request};
 use crate::log::SegmentError;
 use crate::position::Position;
 use crate::ring::Record;
 
-/// What a member is given, in the order in which it is given.
+/// A row of the answer to a read or claim.
 pub enum Row<'a> {
-    /// Events that are no longer available. Not pending; nothing is to be acknowledged.
+    /// Events that are no longer available. They are not pending and need no acknowledgement.
     Gap {
-        /// The last position that is lost.
+        /// The last lost position.
         last: Position,
-        /// How many are lost; none where the cursor was from an earlier run.
+        /// The number of lost events; none where the cursor is from an earlier run, which makes it unknown.
         lost: Option<u64>,
     },
     /// An event, pending from now on.
     Event(&'a Record<'a>),
 }
 
-/// What a read or a claim came to.
+/// The summary of a read or claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupRead {
-    /// How many events were given.
+    /// The number of events that were delivered.
     pub events: usize,
-    /// How many gaps were told.
+    /// The number of gaps that were reported.
     pub gaps: usize,
-    /// Whether it stopped before it had looked at everything: who was given nothing reads on.
+    /// Whether it stopped at a limit: a consumer that got nothing should read again at once.
     pub more: bool,
-    /// Whether there are as many entries pending as may be, so that no new events were looked at.
+    /// Whether new events were held back because the maximum of entries is pending.
     pub held_back: bool,
 }
 
 impl GroupRead {
-    /// Whether nothing was given.
+    /// Whether no row was delivered.
     pub fn is_empty(&self) -> bool {
         self.events == 0 && self.gaps == 0
     }
 }
 
-/// What becomes of an entry that a member could not work off.
+/// What to do with an entry that a consumer could not process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nack {
-    /// Whoever reads next gets it.
+    /// Deliver it to the next consumer that reads.
     Retry,
-    /// It is parked.
+    /// Park it.
     Park,
-    /// It is dropped, as if acknowledged.
+    /// Drop it, as if acknowledged.
     Skip,
 }
 
@@ -57,10 +57,10 @@ pub enum Nack {
 struct Delivery<S> {
     consumer: ConsumerId,
     now_ms: u64,
-    /// No further event once the rows have cost this much.
+    /// The budget: no further event is delivered once `cost` has reached it.
     bytes: u64,
     cost: u64,
-    /// A run of entries whose records are gone, to be told as one row: the last of them, and how many.
+    /// Consecutive entries whose records are gone, to be reported as one gap: the last position, and their number.
     lost: Option<(Position, u64)>,
     read: GroupRead,
     sink: S,
@@ -71,37 +71,37 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
         Delivery { consumer, now_ms, bytes, cost: 0, lost: None, read: GroupRead::default(), sink }
     }
 
-    /// Whether no further event fits; one is given in any case.
+    /// Whether the budget is exhausted; never before the first row.
     fn is_full(&self) -> bool {
         self.cost >= self.bytes && !self.read.is_empty()
     }
 
-    fn tell_gap(&mut self, last: Position, lost: Option<u64>) {
+    fn push_gap(&mut self, last: Position, lost: Option<u64>) {
         self.read.gaps += 1;
         self.cost += (self.sink)(Row::Gap { last, lost });
     }
 
-    fn tell_lost(&mut self) {
+    fn push_lost(&mut self) {
         if let Some((last, count)) = self.lost.take() {
-            self.tell_gap(last, Some(count));
+            self.push_gap(last, Some(count));
         }
     }
 
-    fn give(&mut self, record: &Record<'_>) {
-        self.tell_lost();
+    fn push_event(&mut self, record: &Record<'_>) {
+        self.push_lost();
         self.read.events += 1;
         self.cost += (self.sink)(Row::Event(record));
     }
 
-    /// Gives the event of an entry; tells whether its record is still there.
-    fn give_again(
+    /// Delivers the event of an entry. False where its record is gone.
+    fn push_entry(
         &mut self,
         position: Position,
         entry: &mut Entry,
         history: &mut History,
     ) -> Result<bool, SegmentError> {
         if history.is_older(position) {
-            return Ok(history.visit_older(position, |record| self.give(record))?.is_some());
+            return Ok(history.visit_older(position, |record| self.push_event(record))?.is_some());
         }
         if entry.place.is_none() {
             entry.place = history.find(position)?;
@@ -110,7 +110,7 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
         let given = history.record_at(shard, offset, |record| {
             let is_it = record.position() == position;
             if is_it {
-                self.give(record);
+                self.push_event(record);
             }
             is_it
         })?;
@@ -119,12 +119,12 @@ impl<S: FnMut(Row<'_>) -> u64> Delivery<S> {
 }
 
 impl Group {
-    /// Gives `consumer`, which is made where it is new, at most `count` events: first those that are due again, in
-    /// the order of their positions, then new ones. `sink` answers what a row cost it, in bytes; once they have cost
-    /// `bytes` no further event is given, but one is in any case. Gaps do not count as events.
+    /// Delivers at most `count` events to `consumer`, which is added if it is new: first entries that are due again, in the
+    /// order of their positions, then new events. `sink` returns the cost of a row in bytes. Once the rows have cost
+    /// `bytes`, no further event is delivered, but the first row always is. Gaps do not count as events.
     ///
     /// # Errors
-    /// A name that is too long, or too many consumers.
+    /// Where the name is too long, or there are too many consumers.
     pub fn read(
         &mut self,
         consumer: &[u8],
@@ -134,7 +134,7 @@ impl Group {
         history: &mut History,
         sink: impl FnMut(Row<'_>) -> u64,
     ) -> Result<GroupRead, GroupError> {
-        let consumer = self.member(consumer, now_ms)?;
+        let consumer = self.seen_consumer(consumer, now_ms)?;
         let mut delivery = Delivery::new(consumer, now_ms, bytes, sink);
         self.redeliver(count, history, &mut delivery);
         if delivery.read.events < count && !delivery.is_full() && !delivery.read.more {
@@ -143,9 +143,9 @@ impl Group {
         Ok(delivery.read)
     }
 
-    /// The consumer of this name, which has just been heard of.
-    fn member(&mut self, name: &[u8], now_ms: u64) -> Result<ConsumerId, GroupError> {
-        if let Some(over) = self.no_room.filter(|_| self.consumers.id(name).is_none()) {
+    /// The consumer of this name, added if it is new, and noted as seen now.
+    fn seen_consumer(&mut self, name: &[u8], now_ms: u64) -> Result<ConsumerId, GroupError> {
+        if let Some(over) = self.over_limit.filter(|_| self.consumers.id(name).is_none()) {
             return Err(over.into());
         }
         let (id, is_new) = self.consumers.seen(name, now_ms)?;
@@ -160,29 +160,29 @@ impl Group {
         S: FnMut(Row<'_>) -> u64,
     {
         self.pending.make_due(delivery.now_ms);
-        let mut in_vain = 0;
+        let mut fruitless = 0;
         while delivery.read.events < count && !delivery.is_full() {
             let Some(position) = self.pending.first_due() else { break };
-            if in_vain == GROUP_LOOKS_MAX {
+            if fruitless == GROUP_FRUITLESS_MAX {
                 delivery.read.more = true;
                 break;
             }
-            let Some(entry) = self.pending.get(position).copied() else { unreachable!("what is due is pending") };
-            if !self.is_spent(&entry) {
-                in_vain += usize::from(!self.deliver_again(position, entry, history, delivery));
+            let Some(entry) = self.pending.get(position).copied() else { unreachable!("a due entry is pending") };
+            if !self.is_exhausted(&entry) {
+                fruitless += usize::from(!self.deliver_again(position, entry, history, delivery));
                 continue;
             }
-            in_vain += 1;
+            fruitless += 1;
             if !self.park(position) {
-                // No room: it stays pending.
-                self.put_off(position, entry, delivery.now_ms);
+                // Without room to park it, the entry stays pending.
+                self.postpone(position, entry, delivery.now_ms);
             }
         }
-        delivery.tell_lost();
+        delivery.push_lost();
     }
 
-    /// Gives a pending entry, which then belongs to the consumer, or drops it where its record is gone; tells whether it
-    /// was given.
+    /// Delivers a pending entry, which the consumer then holds, or drops it where its record is gone. Returns whether it was
+    /// delivered.
     fn deliver_again<S>(
         &mut self,
         position: Position,
@@ -193,7 +193,7 @@ impl Group {
     where
         S: FnMut(Row<'_>) -> u64,
     {
-        match delivery.give_again(position, &mut entry, history) {
+        match delivery.push_entry(position, &mut entry, history) {
             Ok(true) => {
                 self.changes.entry(Fate::Redelivered(delivery.consumer, delivery.now_ms), position);
                 self.note_redelivered(position, entry, delivery.consumer, delivery.now_ms);
@@ -207,16 +207,16 @@ impl Group {
                 false
             }
             Err(damage) => {
-                // It is there, and may be read once the disk is well: until then it stays pending.
+                // The record may become readable once the disk is repaired: until then the entry stays pending.
                 tracing::error!(%position, %damage, "history cannot be read");
-                self.put_off(position, entry, delivery.now_ms);
+                self.postpone(position, entry, delivery.now_ms);
                 false
             }
         }
     }
 
-    /// Lets a pending entry be looked at again when it would be due again.
-    fn put_off(&mut self, position: Position, entry: Entry, now_ms: u64) {
+    /// Makes a pending entry due again only after the idle time.
+    fn postpone(&mut self, position: Position, entry: Entry, now_ms: u64) {
         let due_ms = now_ms.saturating_add(self.options.idle_ms.max(1));
         self.pending.put(position, entry, Some(due_ms));
     }
@@ -243,12 +243,12 @@ impl Group {
         S: FnMut(Row<'_>) -> u64,
     {
         let room = self.options.max_pending.saturating_sub(self.pending.len());
-        if room == 0 || self.no_room.is_some() {
+        if room == 0 || self.over_limit.is_some() {
             delivery.read.held_back = true;
             return Ok(());
         }
         let Group { interest, pending, parked, options, counts, changes, .. } = self;
-        let given_before = delivery.read;
+        let read_before = delivery.read;
         let due_ms = Some(delivery.now_ms.saturating_add(options.idle_ms));
         let request = Request {
             cursor: self.cursor,
@@ -256,17 +256,17 @@ impl Group {
             bytes: delivery.bytes.saturating_sub(delivery.cost),
             filter: &interest.filter,
         };
-        let mut gap_told = false;
+        let mut is_gap_pushed = false;
         let older_end = history.older_end();
         let page = history.read_after_gap(&request, |gap, shard, record| {
             let cost = delivery.cost;
-            if let Some(gap) = gap.filter(|_| !std::mem::replace(&mut gap_told, true)) {
-                delivery.tell_gap(gap.last, gap.lost);
+            if let Some(gap) = gap.filter(|_| !std::mem::replace(&mut is_gap_pushed, true)) {
+                delivery.push_gap(gap.last, gap.lost);
             }
             let position = record.position();
-            // The cursor was set back: what is pending or parked from before goes its own way.
+            // After the cursor was set back, pending and parked entries are not delivered as new events.
             if pending.get(position).is_none() && !parked.contains_key(&position) {
-                delivery.give(record);
+                delivery.push_event(record);
                 counts.delivered += 1;
                 let entry = Entry {
                     place: (position >= older_end).then(|| (shard, record.offset())),
@@ -279,22 +279,23 @@ impl Group {
             }
             delivery.cost - cost
         })?;
-        if let Some(gap) = page.gap.filter(|_| !gap_told) {
-            delivery.tell_gap(gap.last, gap.lost);
+        if let Some(gap) = page.gap.filter(|_| !is_gap_pushed) {
+            delivery.push_gap(gap.last, gap.lost);
         }
         self.cursor = page.next;
-        // After what it delivered, and in the same frame: on disk, too, the cursor passes only what is pending there.
-        self.changes.read_to(page.next, delivery.read != given_before);
+        // The cursor is noted behind the deliveries and in the same frame: on disk, too, it passes only events that are
+        // pending there.
+        self.changes.read_to(page.next, delivery.read != read_before);
         delivery.read.more = !page.at_end;
         Ok(())
     }
 
-    /// Whether an entry has been delivered as often as it may.
-    fn is_spent(&self, entry: &Entry) -> bool {
+    /// Whether an entry has reached the maximum of deliveries.
+    fn is_exhausted(&self, entry: &Entry) -> bool {
         self.options.max_deliveries != 0 && entry.deliveries >= self.options.max_deliveries
     }
 
-    /// Parks a pending entry; tells whether there was one, and room.
+    /// Parks a pending entry. False where it is not pending, or there is no room among the parked ones.
     fn park(&mut self, position: Position) -> bool {
         let parked = self.parked.len() < GROUP_PARKED_MAX && self.note_parked(position);
         if parked {
@@ -310,8 +311,8 @@ impl Group {
         true
     }
 
-    /// Acknowledges events, whoever has them; those parked meanwhile are worked off as well. Answers how many entries
-    /// that removed: what is unknown, already acknowledged, or a gap counts for nothing.
+    /// Acknowledges pending or parked entries, whichever consumer holds them. Returns the number of entries removed:
+    /// positions without an entry do not count.
     pub fn ack(&mut self, positions: impl IntoIterator<Item = Position>) -> usize {
         let mut removed = 0;
         for position in positions {
@@ -329,39 +330,38 @@ impl Group {
         known
     }
 
-    /// Gives pending entries up, whoever has them. Answers how many were pending and became what was asked: an entry
-    /// for which there is no room among the parked ones stays pending with its holder.
+    /// Rejects pending entries, whichever consumer holds them. Returns how many were treated as `nack` says: without room
+    /// among the parked ones, an entry stays pending with its holder.
     pub fn nack(&mut self, nack: Nack, positions: impl IntoIterator<Item = Position>) -> usize {
         match nack {
             Nack::Skip => self.ack(positions),
             Nack::Park => positions.into_iter().filter(|position| self.park(*position)).count(),
             Nack::Retry => {
-                let mut given_back = 0;
+                let mut released = 0;
                 for position in positions {
-                    if self.give_back(position) {
-                        self.changes.entry(Fate::GivenBack, position);
-                        given_back += 1;
+                    if self.release(position) {
+                        self.changes.entry(Fate::Released, position);
+                        released += 1;
                     }
                 }
-                given_back
+                released
             }
         }
     }
 
-    /// Makes a pending entry one that nobody holds and whoever reads next gets; tells whether it was pending.
-    pub(super) fn give_back(&mut self, position: Position) -> bool {
+    /// Releases a pending entry: no consumer holds it, and the next one that reads gets it. False where it is not pending.
+    pub(super) fn release(&mut self, position: Position) -> bool {
         let Some(entry) = self.pending.get(position).copied() else { return false };
         self.pending.put(position, Entry { consumer: None, ..entry }, None);
         true
     }
 
-    /// Gives `consumer`, which is made where it is new, those of the entries that are pending and have been idle for
-    /// `min_idle_ms` or are held by nobody, in the order of `positions`. It is a delivery like any other: it counts,
-    /// entries that had too many are parked, and lost ones are told. Answers what was given; `more` where `bytes` were
-    /// spent before the last.
+    /// Delivers pending entries to `consumer`, which is added if it is new: those at `positions`, in that order, that no
+    /// consumer holds or that have been idle for `min_idle_ms`. A claim is a delivery like any other: it counts, exhausted
+    /// entries are parked, and lost ones are reported. [`GroupRead::more`] says whether the budget `bytes` ended it early.
     ///
     /// # Errors
-    /// A name that is too long, or too many consumers.
+    /// Where the name is too long, or there are too many consumers.
     #[expect(clippy::too_many_arguments, reason = "each is one argument of the command")]
     pub fn claim(
         &mut self,
@@ -373,7 +373,7 @@ impl Group {
         history: &mut History,
         sink: impl FnMut(Row<'_>) -> u64,
     ) -> Result<GroupRead, GroupError> {
-        let consumer = self.member(consumer, now_ms)?;
+        let consumer = self.seen_consumer(consumer, now_ms)?;
         let mut delivery = Delivery::new(consumer, now_ms, bytes, sink);
         for position in positions {
             let Some(entry) = self.pending.get(position).copied() else { continue };
@@ -384,13 +384,13 @@ impl Group {
                 delivery.read.more = true;
                 break;
             }
-            if self.is_spent(&entry) {
+            if self.is_exhausted(&entry) {
                 self.park(position);
             } else {
                 self.deliver_again(position, entry, history, &mut delivery);
             }
         }
-        delivery.tell_lost();
+        delivery.push_lost();
         Ok(delivery.read)
     }
 }

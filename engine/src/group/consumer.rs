@@ -1,13 +1,13 @@
-//! The members of a group: by name for those who ask, by number for the entries they hold.
+//! The consumers of a group: by name for commands, by number for the entries that they hold.
 
 use super::error::{GROUP_CONSUMERS_MAX, GroupError, check_name};
 use std::collections::BTreeMap;
 
-/// A consumer's number within its group; never given to another.
+/// A consumer's number within its group, never used for another consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConsumerId(pub(super) u64);
 
-/// What a consumer takes beside its names, in bytes.
+/// The memory of a consumer besides its names, in bytes.
 const CONSUMER_BYTES: usize = 128;
 
 #[derive(Default)]
@@ -15,21 +15,21 @@ pub(super) struct Consumers {
     by_name: BTreeMap<Box<[u8]>, ConsumerId>,
     by_id: BTreeMap<ConsumerId, Consumer>,
     next: u64,
-    /// The bytes of all names.
+    /// The total length of all names.
     name_bytes: usize,
 }
 
 pub(super) struct Consumer {
     pub(super) name: Box<[u8]>,
-    /// When it last read or claimed, Unix milliseconds.
+    /// The time of its last read or claim, Unix milliseconds.
     pub(super) seen_ms: u64,
 }
 
 impl Consumers {
-    /// The consumer of this name, which has just been heard of; made where there is none, and told whether it was.
+    /// The consumer of this name, noted as seen now, and whether it was added because it is new.
     pub(super) fn seen(&mut self, name: &[u8], now_ms: u64) -> Result<(ConsumerId, bool), GroupError> {
         if let Some(&id) = self.by_name.get(name) {
-            self.heard_of(id, now_ms);
+            self.set_seen(id, now_ms);
             return Ok((id, false));
         }
         check_name(name)?;
@@ -41,7 +41,7 @@ impl Consumers {
         Ok((id, true))
     }
 
-    /// Takes in a consumer whose number is known, in place of those that had the number or the name.
+    /// Adds a consumer with this number. Replaces those that had the number or the name.
     pub(super) fn put(&mut self, id: ConsumerId, name: &[u8], seen_ms: u64) {
         self.remove(id);
         self.id(name).into_iter().for_each(|before| self.remove(before));
@@ -51,25 +51,25 @@ impl Consumers {
         self.by_id.insert(id, Consumer { name: name.into(), seen_ms });
     }
 
-    /// Notes when a consumer read or claimed.
-    pub(super) fn heard_of(&mut self, id: ConsumerId, seen_ms: u64) {
+    /// Notes the time of a consumer's read or claim.
+    pub(super) fn set_seen(&mut self, id: ConsumerId, seen_ms: u64) {
         if let Some(consumer) = self.by_id.get_mut(&id) {
             consumer.seen_ms = seen_ms;
         }
     }
 
-    /// Lets none have been heard of after `now_ms`.
+    /// Limits the times at which consumers were seen to `now_ms`.
     pub(super) fn bound_times(&mut self, now_ms: u64) {
         self.by_id.values_mut().for_each(|consumer| consumer.seen_ms = consumer.seen_ms.min(now_ms));
     }
 
-    /// The number that the next new one gets.
+    /// The number of the next new consumer.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Gives no new consumer a number below `next`.
-    pub(super) fn go_on_from(&mut self, next: u64) {
+    /// Makes the numbers of new consumers start at `next`, or above if they already do.
+    pub(super) fn continue_from(&mut self, next: u64) {
         self.next = self.next.max(next);
     }
 
@@ -84,12 +84,12 @@ impl Consumers {
         }
     }
 
-    /// The name of a consumer; empty for an entry that nobody holds.
+    /// The name of an entry's consumer; empty where no consumer holds the entry.
     pub(super) fn name(&self, id: Option<ConsumerId>) -> &[u8] {
         id.and_then(|id| self.by_id.get(&id)).map_or(b"", |consumer| &consumer.name)
     }
 
-    /// All, by name.
+    /// All consumers, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Consumer)> {
         self.by_name.values().filter_map(|id| Some((*id, self.by_id.get(id)?)))
     }
@@ -98,7 +98,7 @@ impl Consumers {
         self.by_name.len()
     }
 
-    /// About the memory that they take, in bytes: each has its name twice.
+    /// The approximate memory of the consumers, in bytes. Each name is stored twice.
     pub(super) fn memory_bytes(&self) -> usize {
         self.name_bytes * 2 + self.by_name.len() * CONSUMER_BYTES
     }

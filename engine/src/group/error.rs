@@ -1,4 +1,4 @@
-//! Why a group command is refused, and the bounds of names and numbers that it may not pass.
+//! The errors of group commands, and the limits of names and numbers.
 
 use crate::account::OverLimit;
 use crate::filter::FilterError;
@@ -15,19 +15,19 @@ pub const GROUPS_MAX: usize = 65_536;
 /// The longest name of a group or of a consumer, in bytes.
 pub const GROUP_NAME_BYTES_MAX: usize = 1024;
 
-/// Why a group command is refused; nothing was changed.
+/// Why a group command was refused. It has changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GroupError {
-    /// There is a group of that key pattern and name.
+    /// A group of this key pattern and name exists.
     #[error("consumer group name already exists")]
     Exists,
-    /// There is none.
+    /// There is no such group.
     #[error("no such consumer group")]
     NoGroup,
-    /// The start is beyond the head.
+    /// The start is beyond the head of the history.
     #[error(transparent)]
     BeyondHead(#[from] BeyondHead),
-    /// The history cannot be read where the group is.
+    /// The history cannot be read at the group's cursor.
     #[error(transparent)]
     Damaged(#[from] SegmentError),
     /// The key pattern is invalid.
@@ -36,7 +36,7 @@ pub enum GroupError {
     /// The name of the group or consumer is longer than [`GROUP_NAME_BYTES_MAX`].
     #[error("name of {bytes} bytes exceeds {GROUP_NAME_BYTES_MAX}")]
     NameTooLong {
-        /// How long it is.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// There are [`GROUPS_MAX`] groups.
@@ -45,7 +45,7 @@ pub enum GroupError {
     /// The group has [`GROUP_CONSUMERS_MAX`] consumers.
     #[error("the group has {GROUP_CONSUMERS_MAX} consumers already")]
     TooManyConsumers,
-    /// All groups take as much memory as they may.
+    /// The memory of all groups is at its limit.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
 }

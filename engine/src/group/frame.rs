@@ -4,9 +4,9 @@
 //!   frame:  length, 4 bytes │ checksum, 4 bytes │ changes, `length` bytes      little-endian
 //! ```
 //!
-//! The checksum is CRC-32C of length and changes. In a file it is combined (exclusive or) with that of the byte at which the
-//! frame begins, so that no frame behind a missing one is valid. Frames are made without their place, and [placed](place_frames) where they are
-//! written.
+//! The checksum is the CRC-32C of length and changes. In a file it is combined (exclusive or) with the CRC-32C of the byte
+//! offset at which the frame begins, so that frames behind a missing one are invalid. Frames are encoded without their
+//! place, which [`place_frames`] adds when they are written.
 
 use super::changes::Tag;
 
@@ -18,7 +18,7 @@ pub(super) fn begin_frame(out: &mut Vec<u8>) -> usize {
     start
 }
 
-/// Ends a frame, or takes it away where it is empty; tells whether there is one.
+/// Completes a frame, or removes it if it is empty. Returns whether there is a frame.
 pub(super) fn end_frame(out: &mut Vec<u8>, start: usize) -> bool {
     let changes = start + FRAME_HEADER_BYTES;
     if out.len() == changes {
@@ -33,18 +33,18 @@ pub(super) fn end_frame(out: &mut Vec<u8>, start: usize) -> bool {
     true
 }
 
-/// The changes of the frame that says that the server stopped in order. No change has this tag.
+/// The content of the frame that marks an orderly shutdown. No change has this tag.
 pub(super) const ENDED: &[u8] = &[0xff];
 
-/// Writes the frame behind `out` that says that nothing follows.
+/// Appends the frame that marks an orderly shutdown to `out`.
 pub fn write_end(out: &mut Vec<u8>) {
     let start = begin_frame(out);
     out.extend_from_slice(ENDED);
     end_frame(out, start);
 }
 
-/// Has the checksums of frames tell where each begins, the first at byte `place` of its file. To be called once for
-/// frames that were just made.
+/// Adds to each frame's checksum the place at which it begins; the first frame begins at byte `place` of its file. To be
+/// called once for frames that were just encoded.
 pub fn place_frames(frames: &mut [u8], place: u64) {
     let mut at = 0;
     while let Some(length) = frames.get(at..).and_then(<[u8]>::first_chunk::<4>).copied() {
@@ -56,13 +56,13 @@ pub fn place_frames(frames: &mut [u8], place: u64) {
     }
 }
 
-/// The sum of a frame that begins at byte `place` of its file, of its sum without it.
+/// The checksum of a frame that begins at byte `place` of its file, from its checksum without a place.
 fn placed(sum: [u8; 4], place: u64) -> [u8; 4] {
     let place = crc32c::crc32c(&place.to_le_bytes()).to_le_bytes();
     std::array::from_fn(|at| sum[at] ^ place[at])
 }
 
-/// The changes of the frame that begins at byte `at`, and where the next one does; none where it is not whole.
+/// The changes of the frame at byte `at`, and the byte where the next frame begins; none where the frame is invalid.
 pub(super) fn split_frame(bytes: &[u8], at: usize, place: Option<u64>) -> Option<(&[u8], usize)> {
     let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
@@ -72,10 +72,11 @@ pub(super) fn split_frame(bytes: &[u8], at: usize, place: Option<u64>) -> Option
     (expected == *sum && !changes.is_empty()).then_some((changes, at + FRAME_HEADER_BYTES + changes.len()))
 }
 
-/// Where the first whole frame begins at byte `from` or later; none where there is none. The arguments are those of
-/// [`GroupTable::replay`](super::GroupTable::replay).
+/// The byte at which the first valid frame begins, from byte `from` on; none where there is no valid frame. `bytes` and
+/// `place` are those of [`GroupTable::replay`](super::GroupTable::replay).
 pub fn first_frame(bytes: &[u8], from: usize, place: Option<u64>) -> Option<usize> {
-    /// Sums at most so many bytes of what may be frames. What takes more was made to look like frames, and counts as such.
+    /// The bytes of candidates that are checksummed at the most. Candidates beyond it are taken for valid: only crafted
+    /// bytes have that many.
     const SUMMED_BYTES_MAX: usize = 1 << 30;
     let mut summed = 0;
     (from..bytes.len().saturating_sub(FRAME_HEADER_BYTES)).find(|at| {

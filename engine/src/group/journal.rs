@@ -1,4 +1,4 @@
-//! What a table notes for its journal beside what its groups note themselves, and a group's whole state as bytes.
+//! The changes of a table besides those that its groups note themselves, and the complete state of a group as bytes.
 
 use super::Group;
 use super::changes::Tag;
@@ -6,12 +6,12 @@ use super::codec::{distance, put_bytes, put_number};
 use super::pending::Entry;
 use crate::position::Position;
 
-/// The changes of a table that no group has noted itself, and which groups may have noted some.
+/// The changes that a table notes itself, and the groups that may have noted changes.
 #[derive(Default)]
 pub(super) struct Journal {
-    /// Groups created and destroyed.
+    /// The encoded creations and destructions of groups.
     pub(super) bytes: Vec<u8>,
-    /// Groups that may have noted changes, by number.
+    /// The numbers of the groups that may have noted changes.
     pub(super) touched: Vec<u64>,
 }
 
@@ -33,7 +33,7 @@ impl Journal {
     }
 }
 
-/// A group, whole: see `apply_group` in `restore` for how it is read.
+/// Encodes the complete state of a group. `GroupTable::apply_group` in `restore` decodes it.
 pub(super) fn put_group(out: &mut Vec<u8>, number: u64, (key_pattern, name): (&[u8], &[u8]), group: &Group) {
     let (options, counts) = (&group.options, &group.counts);
     out.push(Tag::Group as u8);

@@ -1,4 +1,4 @@
-//! What a journal promises: the same groups again, whatever was cut off it or spoiled in it.
+//! The guarantees of a journal: it restores the same groups, also where it was cut or damaged.
 
 use super::frame::{begin_frame, end_frame, first_frame, place_frames, split_frame, write_end};
 use super::journal::put_group;
@@ -6,7 +6,7 @@ use super::model::{IDLE_MS, World, history_and_shards, op};
 use super::*;
 use proptest::prelude::*;
 
-/// A journal of one group: its state.
+/// A journal of one group: its complete state.
 pub(super) fn whole(group: &Group) -> Vec<u8> {
     let mut out = Vec::new();
     let start = begin_frame(&mut out);
@@ -15,21 +15,21 @@ pub(super) fn whole(group: &Group) -> Vec<u8> {
     out
 }
 
-/// Appends what has changed in it.
+/// Appends the group's changes.
 pub(super) fn keep_changes(group: &mut Group, journal: &mut Vec<u8>) {
     let start = begin_frame(journal);
     group.changes.take(0, journal);
     end_frame(journal, start);
 }
 
-/// The group again.
+/// The group that a journal restores.
 pub(super) fn restored(journal: &[u8]) -> Group {
     let mut table = GroupTable::default();
     assert_eq!(table.replay(journal, None).bytes, journal.len());
     table.groups.pop_first().unwrap().1.group
 }
 
-/// All that a journal keeps of a group but its cursor.
+/// Everything that a journal keeps of a group except its cursor.
 pub(super) fn dump(group: &Group) -> Vec<String> {
     let row = |kind: &str, row: PendingRow<'_>| format!("{kind} {row:?}");
     let consumers = group.consumers.iter().map(|(id, consumer)| format!("{id:?} {:?}", consumer.name));
@@ -39,7 +39,7 @@ pub(super) fn dump(group: &Group) -> Vec<String> {
     consumers.chain(pending).chain(parked).chain([rest]).collect()
 }
 
-/// Of each group its names, its cursor and the rest.
+/// For each group: its names, its cursor, and the rest.
 type Dump = Vec<(Vec<u8>, Vec<u8>, Position, Vec<String>)>;
 
 fn dump_table(table: &GroupTable) -> Dump {
@@ -52,7 +52,7 @@ fn replayed(journal: &[u8]) -> (GroupTable, usize) {
     (table, bytes)
 }
 
-/// A journal of a few groups, with where each frame ends and what the groups were then.
+/// A journal of a few groups, with the end of each frame and the groups at that time.
 struct Story {
     journal: Vec<u8>,
     frames: Vec<(usize, Dump)>,
@@ -60,7 +60,7 @@ struct Story {
 
 const OPTIONS: GroupOptions = GroupOptions { idle_ms: IDLE_MS, max_deliveries: 2, max_pending: 10 };
 
-/// Everything that can happen to groups, a frame each but the second.
+/// Every kind of change of groups. Each step but the second makes a frame.
 const STEPS: [fn(&mut GroupTable, &mut History); 10] = [
     |table, history| table.create(b"a*", b"g", Start::At(Position(0)), OPTIONS, history).unwrap(),
     |_, _| {},
@@ -119,7 +119,7 @@ impl Story {
 }
 
 #[test]
-fn a_journal_cut_at_any_byte_makes_the_groups_of_its_last_whole_frame() {
+fn a_journal_cut_at_any_byte_restores_the_groups_of_its_last_complete_frame() {
     let story = Story::new();
     for cut in 0..=story.journal.len() {
         let (table, bytes) = replayed(&story.journal[..cut]);
@@ -129,7 +129,7 @@ fn a_journal_cut_at_any_byte_makes_the_groups_of_its_last_whole_frame() {
 }
 
 #[test]
-fn a_journal_with_any_byte_spoiled_makes_the_groups_of_the_frame_before() {
+fn a_journal_with_any_damaged_byte_restores_the_groups_of_the_frame_before() {
     let story = Story::new();
     for spoiled in 0..story.journal.len() {
         for mask in [0x01, 0x80, 0xff] {
@@ -140,13 +140,13 @@ fn a_journal_with_any_byte_spoiled_makes_the_groups_of_the_frame_before() {
             assert_eq!((bytes, &dump_table(&table)), (*end, groups), "byte {spoiled}");
         }
     }
-    // Zeros behind it, as a file that grew before it was written has them, are no frame.
+    // Zeros behind the journal, as in a file that was extended before it was written, are not a frame.
     let (table, bytes) = replayed(&[&story.journal[..], &[0; 64]].concat());
     assert_eq!((bytes, table.len()), (story.journal.len(), 2));
 }
 
 #[test]
-fn a_state_written_whole_makes_the_same_groups_and_goes_on() {
+fn a_complete_state_restores_the_same_groups_and_can_be_continued() {
     let story = Story::new();
     let (mut table, _) = replayed(&story.journal);
     table.start_journal();
@@ -159,7 +159,7 @@ fn a_state_written_whole_makes_the_same_groups_and_goes_on() {
 }
 
 #[test]
-fn a_frame_whose_sum_is_right_and_whose_changes_are_none_is_refused() {
+fn a_frame_with_a_valid_checksum_and_invalid_changes_is_refused() {
     for changes in [&[0_u8][..], &[99], &[3, 0, 4, 5], &[4, 1], &[1, 0, 9], &[3], &[1, 0, 1, 42, 1, 42, 0, 0, 1]] {
         let mut journal = Vec::new();
         let start = begin_frame(&mut journal);
@@ -179,7 +179,7 @@ fn frame(changes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_frame_of_which_one_change_is_none_changes_nothing() {
+fn a_frame_with_one_invalid_change_changes_nothing() {
     let story = Story::new();
     let mut at = 0;
     while let Some((changes, behind)) = split_frame(&story.journal, at, None) {
@@ -191,13 +191,13 @@ fn a_frame_of_which_one_change_is_none_changes_nothing() {
 }
 
 #[test]
-fn numbers_and_names_that_are_given_twice_are_the_later_ones() {
+fn a_number_or_name_that_is_used_again_replaces_the_earlier_one() {
     let story = Story::new();
     let of = [3_u8, 0];
-    // A consumer of another name, and one of another number, and both gone.
+    // A consumer gets another name, then another number, and is removed.
     let renamed = [&of[..], &[5, 70, 1, b'x', 9], &[5, 70, 1, b'y', 9]].concat();
     let renumbered = [&of[..], &[5, 71, 1, b'y', 9], &[6, 70, 6, 71]].concat();
-    // The group has another name, and another has its name.
+    // The group gets another name, and another group gets its name.
     let group = |number: u8, name: u8| [&[1, number, 1, b'*', 1, name][..], &[0; 13]].concat();
     let groups = [group(0, b'1'), group(0, b'2'), group(90, b'2'), group(91, b'1')];
     let mut journal = story.journal.clone();
@@ -213,7 +213,7 @@ fn numbers_and_names_that_are_given_twice_are_the_later_ones() {
 }
 
 #[test]
-fn what_is_counted_on_is_no_number_that_ends_soon() {
+fn counters_close_to_overflow_are_refused() {
     let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
     let group = [&[1, 0, 1, b'*', 1, b'g'][..], &[0; 13]].concat();
     for changes in [
@@ -231,7 +231,7 @@ fn what_is_counted_on_is_no_number_that_ends_soon() {
 }
 
 #[test]
-fn what_an_administrator_did_is_urgent_and_what_workers_did_is_not() {
+fn changes_of_administrators_are_urgent_and_those_of_consumers_are_not() {
     let (_, mut history) = history_and_shards(1);
     let mut table = GroupTable::default();
     table.start_journal();
@@ -269,7 +269,7 @@ fn cursors_are_written_when_the_server_stops() {
 }
 
 #[test]
-fn with_another_history_what_was_open_is_lost_and_the_next_read_begins_with_a_gap() {
+fn with_another_history_open_entries_are_lost_and_the_next_read_begins_with_a_gap() {
     let mut world = World::new(b"a*", GroupOptions::default());
     (0..3).for_each(|_| world.write(0, 8));
     let mut table = GroupTable::default();
@@ -277,7 +277,7 @@ fn with_another_history_what_was_open_is_lost_and_the_next_read_begins_with_a_ga
     let group = table.get_mut(b"a*", b"g").unwrap();
     group.set_cursor(Start::At(Position(0)), &world.history).unwrap();
     group.read(b"c", 2, u64::MAX, 1, &mut world.history, |_| 1).unwrap();
-    table.hold_below(Position(900));
+    table.cap_cursors(Position(900));
     assert_eq!(table.get(b"a*", b"g").unwrap().info().cursor, Position(900));
     table.forget_positions();
     let info = table.get(b"a*", b"g").unwrap().info();
@@ -287,13 +287,13 @@ fn with_another_history_what_was_open_is_lost_and_the_next_read_begins_with_a_ga
 }
 
 #[test]
-fn a_group_is_warned_of_once_until_it_has_caught_up() {
+fn a_group_causes_one_warning_until_it_has_caught_up() {
     let mut world = World::new(b"*", GroupOptions::default());
     let mut table = GroupTable::default();
     table.create(b"*", b"g", Start::Head, GroupOptions::default(), &world.history).unwrap();
     let warned = |table: &mut GroupTable, world: &World| {
         let mut count = 0;
-        (0..3).for_each(|_| table.look_at_retention(&world.history, 2, |_| None, |_, _, _| count += 1));
+        (0..3).for_each(|_| table.check_retention(&world.history, 2, |_| None, |_, _, _| count += 1));
         count
     };
     world.write(0, 8);
@@ -309,9 +309,9 @@ fn a_group_is_warned_of_once_until_it_has_caught_up() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
-    /// The model's own test restarts now and then; this one looks at every moment a crash may come at.
+    /// The model's own test restarts now and then; this one checks a crash after every step.
     #[test]
-    fn whatever_was_done_a_journal_makes_the_same_group_after_every_step(
+    fn after_every_step_the_journal_restores_the_same_group(
         ops in proptest::collection::vec(op(), 0..60),
         max_deliveries in 0..3_u32,
     ) {
@@ -325,9 +325,9 @@ proptest! {
     }
 }
 
-/// A journal of a run whose clock stood an hour ahead.
+/// The journal is of a run whose clock was an hour ahead.
 #[test]
-fn a_clock_that_was_put_back_does_not_put_redelivery_off() {
+fn a_clock_that_was_set_back_does_not_delay_redelivery() {
     let (mut shards, mut history) = history_and_shards(1);
     shards[0].set(b"a1", b"v").unwrap();
     shards[0].commit();
@@ -348,7 +348,7 @@ fn a_clock_that_was_put_back_does_not_put_redelivery_off() {
 }
 
 #[test]
-fn a_frame_in_another_place_or_behind_one_that_is_missing_is_none() {
+fn a_misplaced_frame_or_one_behind_a_missing_frame_is_invalid() {
     let story = Story::new();
     let mut placed = story.journal.clone();
     place_frames(&mut placed, 64);
@@ -364,7 +364,7 @@ fn a_frame_in_another_place_or_behind_one_that_is_missing_is_none() {
     let third = split_frame(&placed, second, Some(64)).unwrap().1;
     assert_eq!(first_frame(&placed, 1, Some(64)), Some(second));
     placed.drain(second..third);
-    assert_eq!(table(&placed, Some(64)).0.frames, 1, "a frame that is missing is noticed");
+    assert_eq!(table(&placed, Some(64)).0.frames, 1, "a missing frame is detected");
     assert_eq!(first_frame(&placed, second + 1, Some(64)), None);
     let mut ended = story.journal.clone();
     write_end(&mut ended);
@@ -376,7 +376,7 @@ fn a_frame_in_another_place_or_behind_one_that_is_missing_is_none() {
 }
 
 #[test]
-fn of_a_damaged_journal_no_group_is_further_than_before_the_damage_and_later_ones_are_whole() {
+fn salvage_restores_no_group_beyond_the_damage_and_later_groups_completely() {
     let story = Story::new();
     let whole = dump_table(&replayed(&story.journal).0);
     let mut at = 0;
@@ -387,7 +387,7 @@ fn of_a_damaged_journal_no_group_is_further_than_before_the_damage_and_later_one
             let mut table = GroupTable::default();
             let lost = table.salvage(&damaged, None);
             assert!(lost.iter().any(|lost| lost.contains(&at)), "{lost:?}");
-            // Each is as it was before the damage, or once behind it.
+            // Each group is as it was before the damage, or as some later frame left it.
             let before = dump_table(&replayed(&story.journal[..at]).0);
             for group in &dump_table(&table) {
                 let names = |(key, name, ..): &(Vec<u8>, Vec<u8>, Position, Vec<String>)| (key.clone(), name.clone());

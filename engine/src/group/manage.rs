@@ -1,4 +1,4 @@
-//! What administrators do with a group: inspect, reposition, replay what was parked, remove members.
+//! The operations of administrators on a group: inspect it, set its cursor, replay parked entries, remove consumers.
 
 use super::changes::Fate;
 use super::consumer::ConsumerId;
@@ -8,35 +8,35 @@ use crate::history::History;
 use crate::position::Position;
 use std::collections::BTreeMap;
 
-/// A pending or parked entry, as it is listed.
+/// A pending or parked entry in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingRow<'a> {
     /// The event's position.
     pub position: Position,
-    /// Who has it, or had it when it was parked; empty where it was given back.
+    /// The consumer that holds it, or held it when it was parked; empty where it was released.
     pub consumer: &'a [u8],
-    /// How many times it was delivered.
+    /// The number of its deliveries.
     pub deliveries: u32,
-    /// How long ago it was delivered last, milliseconds.
+    /// The time since its last delivery, in milliseconds.
     pub idle_ms: u64,
 }
 
 /// The state of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupInfo {
-    /// Where it reads on.
+    /// The position from which the group reads on.
     pub cursor: Position,
-    /// Everything below was acknowledged, skipped, parked or lost: the first pending entry, else the cursor.
+    /// The first pending entry, else the cursor: all events below were acknowledged, skipped, parked or lost.
     pub floor: Position,
-    /// How many entries are pending.
+    /// The number of pending entries.
     pub pending: usize,
-    /// How many are parked.
+    /// The number of parked entries.
     pub parked: usize,
-    /// How many consumers it has.
+    /// The number of consumers.
     pub consumers: usize,
-    /// How it treats its entries.
+    /// Its options.
     pub options: GroupOptions,
-    /// What it has counted.
+    /// Its totals.
     pub counts: GroupCounts,
 }
 
@@ -45,9 +45,9 @@ pub struct GroupInfo {
 pub struct ConsumerInfo<'a> {
     /// Its name.
     pub name: &'a [u8],
-    /// How many pending entries it has.
+    /// The number of pending entries that it holds.
     pub pending: usize,
-    /// How long ago it last read or claimed, milliseconds.
+    /// The time since its last read or claim, in milliseconds.
     pub idle_ms: u64,
 }
 
@@ -65,7 +65,7 @@ impl Group {
         }
     }
 
-    /// Its consumers, by name. Looks at all pending entries.
+    /// The consumers, by name. Scans all pending entries.
     pub fn consumers(&self, now_ms: u64) -> Vec<ConsumerInfo<'_>> {
         let mut held = BTreeMap::new();
         for consumer in self.pending.iter().filter_map(|(_, entry)| entry.consumer) {
@@ -98,15 +98,15 @@ impl Group {
         }
     }
 
-    /// When the next entry is due again, Unix milliseconds, 0 where one is: what a read that waits for events must
-    /// not sleep beyond.
+    /// The time at which the next entry is due again, Unix milliseconds; 0 where one is due now. A read that waits for
+    /// events must try again then.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.pending.next_due_ms()
     }
 
-    /// Makes parked entries pending again, to be delivered at once, their deliveries counted from 0: these, or all
-    /// where `positions` is none. May go beyond the bound of pending entries, which then holds back new events only.
-    /// Answers how many.
+    /// Makes the parked entries at `positions`, or all where that is none, pending again: to be delivered at once, with
+    /// their deliveries counted from 0. They may exceed the maximum of pending entries, which then holds back new events
+    /// only. Returns the number of entries.
     pub fn replay(&mut self, positions: Option<&[Position]>) -> usize {
         let parked = match positions {
             None => std::mem::take(&mut self.parked),
@@ -126,18 +126,17 @@ impl Group {
         self.pending.put(position, Entry { consumer: None, deliveries: 0, ..entry }, None);
     }
 
-    /// Reads on from somewhere else. What is pending or parked stays so, and is not delivered as new a second time.
+    /// Sets the cursor. Pending and parked entries stay as they are, and are not delivered as new events again.
     ///
     /// # Errors
-    /// A start beyond the head.
+    /// Where the start is beyond the head of the history.
     pub fn set_cursor(&mut self, start: Start, history: &History) -> Result<(), GroupError> {
         self.cursor = start.cursor(history)?;
         self.changes.set_to(self.cursor);
         Ok(())
     }
 
-    /// Removes a consumer; its entries go to whoever reads next. Answers how many, none where there is no such
-    /// consumer.
+    /// Removes a consumer and releases its entries. Returns their number; none where there is no such consumer.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let id = self.consumers.id(name)?;
         self.changes.consumer_removed(id);
@@ -149,13 +148,13 @@ impl Group {
         let held: Vec<Position> =
             self.pending.iter().filter(|(_, entry)| entry.consumer == Some(id)).map(|(position, _)| position).collect();
         for position in &held {
-            self.give_back(*position);
+            self.release(*position);
         }
         held.len()
     }
 
-    /// Whether what the group has not read, or not acknowledged, is about to be lost: less than a tenth of what the
-    /// history keeps is left before it, and the history is losing events. Also where it is lost already.
+    /// Whether events that the group has not read or not acknowledged are lost or soon will be: the history is discarding
+    /// events, and less than a tenth of what it keeps lies before the group's floor.
     pub fn retention_warning(&self, history: &History) -> bool {
         history.warning_mark().is_some_and(|mark| self.floor() < mark)
     }

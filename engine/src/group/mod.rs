@@ -1,31 +1,31 @@
-//! Consumer groups: the events of a key pattern shared out among workers, each event pending until one of them has
+//! Consumer groups: the events of a key pattern are distributed among consumers. Each event is pending until a consumer has
 //! acknowledged it.
 //!
 //! ```text
 //!   history ──new──► pending ──ack, skip──► gone
-//!                     │  ▲ └──record overwritten, told as a gap──► gone
+//!                     │  ▲ └──record overwritten: reported as a gap──► gone
 //!     too often, park ▼  │ replay
 //!                    parked
 //! ```
 //!
-//! A group has one cursor, below which every event of its pattern was delivered at least once, or told as lost. What
-//! was delivered and not acknowledged is a pending entry: the position, who has it, and where its record lies, so that
-//! it can be delivered again without a search. The history does not wait for groups: what the ring overwrites first is
-//! lost to them, and they are told.
+//! A group has one cursor, below which every event of its pattern was delivered at least once, or reported as lost. An event
+//! that was delivered and not acknowledged is a pending entry: its position, the consumer that holds it, and the place of
+//! its record, so that it can be delivered again without a search. The history does not wait for groups: a record that the
+//! ring overwrites first is lost to them, and reported as a gap.
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `consumer` | the members of a group, by name and number |
+//! | `consumer` | the consumers of a group, by name and number |
 //! | `pending` | the pending entries by position, and which of them are due |
-//! | `consume` | what members do: read, acknowledge, give back, claim |
-//! | `manage` | what administrators do: inspect, reposition, replay, remove |
+//! | `consume` | operations of consumers: read, acknowledge, release, claim |
+//! | `manage` | operations of administrators: inspect, set the cursor, replay, remove |
 //! | `table` | all groups, by key pattern and name |
-//! | `persist` | the journal that outlives the process, and groups made of it again |
-//! | `journal`, `frame` | what a table notes for it, and the frames that it consists of |
-//! | `changes`, `restore` | one group's changes as bytes, and back |
-//! | `error` | why a group command is refused |
+//! | `persist` | writes the groups' journal, and restores groups from it |
+//! | `journal`, `frame` | the changes that a table notes itself, and the frames of a journal |
+//! | `changes`, `restore` | encodes one group's changes, and applies them |
+//! | `error` | the errors of group commands |
 //! | `check` | checks the changes of a frame before they are applied |
-//! | `codec` | numbers as a journal holds them |
+//! | `codec` | the encoding of numbers and byte strings |
 
 mod changes;
 mod check;
@@ -67,41 +67,41 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// After how long without acknowledgement an entry is delivered again, IDLE, in milliseconds.
+/// The default of IDLE: the time without acknowledgement after which an entry is delivered again, in milliseconds.
 pub const GROUP_IDLE_MS_DEFAULT: u64 = 30_000;
 
-/// How many entries may be pending before new events are held back, MAXPENDING.
+/// The default of MAXPENDING: the number of pending entries at which new events are held back.
 pub const GROUP_PENDING_DEFAULT: usize = 65_536;
 
-/// What MAXPENDING can be raised to.
+/// The highest value of MAXPENDING.
 pub const GROUP_PENDING_MAX: usize = 1 << 20;
 
-/// About the memory that a pending entry takes, in bytes.
+/// The approximate memory of a pending entry, in bytes.
 const GROUP_PENDING_BYTES: usize = 128;
 
-/// About the memory that a parked entry takes, in bytes.
+/// The approximate memory of a parked entry, in bytes.
 const GROUP_PARKED_BYTES: usize = 96;
 
-/// How many entries of one group may be parked. Beyond it an entry that should be parked stays pending.
+/// The maximum number of parked entries of a group. Beyond it, an entry that should be parked stays pending.
 pub const GROUP_PARKED_MAX: usize = 65_536;
 
-/// How many due entries one read looks at in vain at the most, because they are lost or to be parked.
-pub const GROUP_LOOKS_MAX: usize = 16_384;
+/// The maximum number of due entries that one read examines without delivering them, because they are lost or exhausted.
+pub const GROUP_FRUITLESS_MAX: usize = 16_384;
 
 /// Where a group starts to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At this position, inclusive; 0 is the first event still available.
     At(Position),
-    /// After everything that was handed a position so far.
+    /// Behind the last position handed out so far.
     Head,
 }
 
 impl Start {
-    /// The cursor that this means now.
+    /// The cursor for this start at the moment.
     ///
     /// # Errors
-    /// A position that no event can have had yet.
+    /// Where the position is beyond the head of the history.
     pub fn cursor(self, history: &History) -> Result<Position, BeyondHead> {
         match self {
             Start::Head => Ok(history.head().next()),
@@ -110,14 +110,14 @@ impl Start {
     }
 }
 
-/// How a group treats its entries.
+/// The options of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupOptions {
-    /// After how long without acknowledgement an entry is delivered again, milliseconds.
+    /// The time without acknowledgement after which an entry is delivered again, in milliseconds.
     pub idle_ms: u64,
-    /// How many times an entry is delivered before it is parked; 0 = for ever.
+    /// The number of deliveries after which an entry is parked; 0 for no limit.
     pub max_deliveries: u32,
-    /// How many entries may be pending before new events are held back; at least 1.
+    /// The number of pending entries at which new events are held back; at least 1.
     pub max_pending: usize,
 }
 
@@ -129,35 +129,35 @@ impl Default for GroupOptions {
 
 /// One consumer group.
 pub struct Group {
-    /// The events that it shares out.
+    /// The events that it distributes.
     interest: Arc<Interest>,
     options: GroupOptions,
-    /// Every event below it that passes the filter was delivered, or told as lost.
+    /// Every event below that matches the filter was delivered, or reported as lost.
     cursor: Position,
     consumers: Consumers,
     pending: PendingEntries,
     parked: BTreeMap<Position, Entry>,
     counts: GroupCounts,
-    /// What a journal is still to be told.
+    /// Changes that were not written to the journal yet.
     changes: Changes,
-    /// Why nothing more may be kept for it; none where something may.
-    no_room: Option<OverLimit>,
-    /// Whether it was told to somebody that the history is about to lose what the group has not read.
-    is_warned_of: bool,
+    /// The limit that forbids it further memory, if one does.
+    over_limit: Option<OverLimit>,
+    /// Whether the last check of retention has warned: see [`Group::retention_warning`].
+    was_warned: bool,
 }
 
-/// What a group has counted since it was created.
+/// The totals of a group since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupCounts {
     /// Events delivered for the first time.
     pub delivered: u64,
-    /// Deliveries of events that had been delivered before, claims included.
+    /// Repeated deliveries of an event, including claims.
     pub redelivered: u64,
     /// Entries acknowledged or skipped.
     pub acknowledged: u64,
     /// Pending entries whose record was overwritten before they were acknowledged.
     pub lost: u64,
-    /// Times that an entry was parked.
+    /// Entries parked; an entry that is parked again counts again.
     pub parked: u64,
 }
 
@@ -165,7 +165,7 @@ impl Group {
     /// A group of the events whose key matches `key_pattern` (see [`Pattern::keys`]).
     ///
     /// # Errors
-    /// A start beyond the head, or a pattern that is none.
+    /// Where the start is beyond the head of the history, or the pattern is invalid.
     pub fn new(
         key_pattern: &[u8],
         start: Start,
@@ -177,18 +177,18 @@ impl Group {
         Ok(group)
     }
 
-    /// The events that it shares out.
+    /// The events that the group distributes.
     pub fn interest(&self) -> &Arc<Interest> {
         &self.interest
     }
 
-    /// Where it reads on, if it has room for new events: what a read that has found nothing waits for comes from there.
-    /// None where so many entries are pending that no new events are looked at.
+    /// The position from which on a read that found nothing waits for new events; none where the maximum of entries is
+    /// pending, so that new events are held back.
     pub fn reads_from(&self) -> Option<Position> {
         (self.pending.len() < self.options.max_pending).then_some(self.cursor)
     }
 
-    /// Notes that there is none of its events in a range: it reads on behind it, if it has read up to there.
+    /// Notes that a range of the history has no event of the group. A cursor within the range moves to its end.
     pub fn pass_over(&mut self, range: Range<Position>) {
         if range.contains(&self.cursor) {
             self.cursor = range.end;
@@ -207,12 +207,12 @@ impl Group {
             parked: BTreeMap::new(),
             counts: GroupCounts::default(),
             changes: Changes::default(),
-            no_room: None,
-            is_warned_of: false,
+            over_limit: None,
+            was_warned: false,
         })
     }
 
-    /// About the memory that it takes, in bytes.
+    /// The approximate memory of the group, in bytes.
     fn memory_bytes(&self) -> usize {
         let entries = self.pending.len() * GROUP_PENDING_BYTES + self.parked.len() * GROUP_PARKED_BYTES;
         size_of::<Group>() + self.interest.memory_bytes() as usize + self.consumers.memory_bytes() + entries

@@ -21,12 +21,12 @@ pub(super) struct World {
     pub(super) history: History,
     pub(super) now_ms: u64,
     pub(super) group: Group,
-    /// The group's journal: as it was made or restored last, and what has changed since.
+    /// The group's journal: its state when the journal was last begun, and the changes since.
     journal: Vec<u8>,
     model: Model,
 }
 
-/// What the group is taken to do, told the long way.
+/// A plain model of the group.
 struct Model {
     options: GroupOptions,
     cursor: u64,
@@ -36,7 +36,7 @@ struct Model {
 
 #[derive(Clone, Debug)]
 struct Event {
-    /// Where it was recorded, none for all of them; and where a group has found it.
+    /// The shard that recorded it, none for a flush; and the shard where the group has found it.
     shard: Option<usize>,
     place: Option<usize>,
     state: State,
@@ -76,7 +76,7 @@ pub(super) enum Op {
     Replay(Option<Vec<usize>>),
     RemoveConsumer(u8),
     Wait(u64),
-    /// All but the journal is lost; which is written anew, or goes on.
+    /// Everything but the journal is lost. The journal is begun anew, or continued.
     Restart {
         anew: bool,
     },
@@ -123,11 +123,11 @@ impl World {
         self.journal = whole(&self.group);
     }
 
-    /// What is left of the group after a crash.
+    /// Restores the group from its journal, as after a crash.
     fn restart(&mut self, anew: bool) {
         let restored = restored(&self.journal);
         assert_eq!(dump(&restored), dump(&self.group));
-        // It may have passed over what was not for it without a word.
+        // Passing over events of others may not have been noted.
         assert!(restored.cursor <= self.group.cursor);
         let cursor = restored.cursor.0.max(1000);
         let passed = self.model.events.range(cursor..self.model.cursor.max(cursor));
@@ -162,7 +162,7 @@ impl World {
     }
 
     fn note_event(&mut self, shard: Option<usize>) {
-        // What was recorded everywhere is first found in the first shard.
+        // A flush, which every shard records, is first found in the first shard.
         let place = Some(shard.unwrap_or(0));
         let event =
             Event { shard, place, state: State::New, owner: None, deliveries: 0, delivered_ms: 0, due_ms: u64::MAX };
@@ -265,7 +265,7 @@ impl World {
 }
 
 impl Model {
-    /// Whether no shard that is known to have it, or may have it, still does.
+    /// Whether no shard still has the event: the one where it was found, or any if it was not found yet.
     fn is_lost(event: &mut Event, position: u64, evicted: &[Option<u64>]) -> bool {
         let has = |shard: &usize| evicted[*shard].is_none_or(|last| last < position);
         event.place = event.place.or_else(|| (0..evicted.len()).find(has));
@@ -450,7 +450,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
-    fn every_event_is_given_or_told_as_lost_and_none_to_two_without_a_reason(
+    fn every_event_is_delivered_or_reported_lost_and_redelivered_only_for_a_reason(
         ops in proptest::collection::vec(op(), 0..120),
         max_deliveries in 0..4_u32,
         max_pending in prop_oneof![Just(6_usize), Just(1000)],
@@ -459,7 +459,7 @@ proptest! {
         for op in &ops {
             world.run(op);
         }
-        // Read and acknowledged to the end, nothing is left that was neither given nor told.
+        // After all is read and acknowledged, no event is left that was neither delivered nor reported.
         world.now_ms += IDLE_MS;
         world.run(&Op::Replay(None));
         for _ in 0..world.model.events.len() + 4 {

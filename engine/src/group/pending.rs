@@ -1,5 +1,5 @@
-//! The pending entries of a group, by position; and, so that a read need not look at all of them, those that wait by
-//! the time at which they are due, and those that are due by position.
+//! The pending entries of a group, by position. So that a read need not scan all of them, entries that are not due yet are
+//! also ordered by the time at which they will be, and due entries by position.
 
 use super::consumer::ConsumerId;
 use crate::position::{Position, RingOffset, ShardId};
@@ -8,18 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An event that was delivered and is not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    /// Where its record lies, or lay; none where the entry was read from a journal and nobody has looked yet.
+    /// The place of its record; none where the entry was restored from a journal and its record not found yet.
     pub(super) place: Option<(ShardId, RingOffset)>,
-    /// Who has it; none where it was given back, so that anyone may have it at once.
+    /// The consumer that holds it; none where it was released.
     pub(super) consumer: Option<ConsumerId>,
-    /// How many times it was delivered.
+    /// The number of its deliveries.
     pub(super) deliveries: u32,
-    /// When it was delivered last, Unix milliseconds.
+    /// The time of its last delivery, Unix milliseconds.
     pub(super) delivered_ms: u64,
 }
 
 impl Entry {
-    /// For how long nobody has been given it, milliseconds.
+    /// The time since its last delivery, in milliseconds.
     pub(super) fn idle_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.delivered_ms)
     }
@@ -28,9 +28,9 @@ impl Entry {
 #[derive(Default)]
 pub(super) struct PendingEntries {
     entries: BTreeMap<Position, Pending>,
-    /// Those not due yet, by when they will be, Unix milliseconds.
+    /// The entries that are not due yet, by the time at which they will be, Unix milliseconds.
     waiting: BTreeSet<(u64, Position)>,
-    /// Those to deliver again.
+    /// The entries that are to be delivered again.
     due: BTreeSet<Position>,
 }
 
@@ -49,7 +49,7 @@ impl PendingEntries {
         self.entries.get(&position).map(|pending| &pending.entry)
     }
 
-    /// All, by position.
+    /// All entries, by position.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Position, &Entry)> {
         self.entries.iter().map(|(&position, pending)| (position, &pending.entry))
     }
@@ -58,7 +58,7 @@ impl PendingEntries {
         self.entries.keys().next().copied()
     }
 
-    /// Takes in an entry, new or changed, that is due at `due_ms`; at once where that is none.
+    /// Inserts or replaces an entry, which is due at `due_ms`, or at once where that is none.
     pub(super) fn put(&mut self, position: Position, entry: Entry, due_ms: Option<u64>) {
         if let Some(before) = self.entries.insert(position, Pending { entry, due_ms }) {
             self.unqueue(position, before.due_ms);
@@ -82,7 +82,7 @@ impl PendingEntries {
         };
     }
 
-    /// Makes due what has waited until `now_ms`. Costs nothing where nothing has, else as much as becomes due.
+    /// Makes the entries due whose time has come at `now_ms`. The cost is proportional to their number.
     pub(super) fn make_due(&mut self, now_ms: u64) {
         if self.waiting.first().is_none_or(|&(due_ms, _)| due_ms > now_ms) {
             return;
@@ -106,7 +106,7 @@ impl PendingEntries {
         self.due.first().copied()
     }
 
-    /// When there will be an entry that is due, Unix milliseconds; 0 where there is one.
+    /// The time at which the next entry is due, Unix milliseconds; 0 where one is due now.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
         if self.due.is_empty() { self.waiting.first().map(|&(due_ms, _)| due_ms) } else { Some(0) }
     }

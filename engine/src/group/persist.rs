@@ -1,15 +1,15 @@
-//! The part of a core's groups that outlives the process: every change of a turn as one [frame](super::frame), and groups
-//! made of frames again.
+//! The journal of a core's groups: writes the changes of a turn as one [frame](super::frame), and restores groups from
+//! frames.
 //!
-//! A journal is the whole state, a frame for each group, and then a frame for each turn that changed something. Frames
-//! are whole or nothing: what a turn delivered and how far the cursor moved for it stand or fall together, so that no
-//! crash lets the cursor pass an event that was delivered to nobody. An invalid frame ends the journal. Where no valid frame
-//! follows, it was being written, and its clients never had their replies. Where one follows, the journal is damaged:
-//! [`GroupTable::salvage`] takes from such a journal what is sure.
+//! A journal begins with the complete state, one frame for each group. A frame follows for each turn that changed something.
+//! A frame is applied completely or not at all: a turn's deliveries and the moves of cursors stay together, so that no crash
+//! lets a cursor pass an event that was never delivered. An invalid frame ends the journal. If no valid frame follows, the
+//! server was writing it, and no client got the replies of that turn. If a valid frame follows, the journal is damaged:
+//! [`GroupTable::salvage`] restores what is certain.
 //!
-//! A journal keeps options, cursor, pending and parked entries, consumers and counters. When a consumer was last heard of
-//! it keeps only as the consumer's last delivery. A cursor that passes over events which are not for the group it keeps
-//! only now and then, because the group can pass over them again.
+//! A journal keeps options, cursor, pending and parked entries, consumers and counters. Of the time at which a consumer was
+//! last seen it keeps that of its last delivery. A cursor that passes over events of others is written only now and then,
+//! because the group can pass over them again.
 
 use super::changes::{Tag, Urgency};
 use super::codec::{Damaged, Input};
@@ -20,19 +20,19 @@ use crate::position::Position;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// What was made of frames.
+/// The result of a replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// How many bytes they were.
+    /// The length of the applied frames in bytes.
     pub bytes: usize,
-    /// How many frames.
+    /// The number of applied frames.
     pub frames: usize,
-    /// Whether the last of them says that the server stopped in order.
+    /// Whether the last frame marks an orderly shutdown.
     pub is_ended: bool,
 }
 
 impl GroupTable {
-    /// Keeps from now on what changes, to be taken by [`GroupTable::write_changes`].
+    /// Starts to note changes for [`GroupTable::write_changes`].
     pub fn start_journal(&mut self) {
         self.journal = Some(Journal::default());
         for named in self.groups.values_mut() {
@@ -40,17 +40,17 @@ impl GroupTable {
         }
     }
 
-    /// Writes what has changed since this was called last behind `out`, as one frame, and tells how soon it must be
-    /// where no crash loses it; none where nothing has changed.
+    /// Appends the changes since the last call to `out`, as one frame. Returns how soon they must be safe from a crash; none
+    /// where nothing has changed.
     pub fn write_changes(&mut self, out: &mut Vec<u8>) -> Option<Urgency> {
         let GroupTable { journal, groups, .. } = self;
         let journal = journal.as_mut().filter(|journal| !journal.touched.is_empty() || !journal.bytes.is_empty())?;
         let start = begin_frame(out);
         let mut urgency = if journal.bytes.is_empty() { Urgency::Soon } else { Urgency::Now };
-        // Numbers are given once, so what groups have noted may stand behind all that were created and destroyed.
+        // A number is never used again, so the groups' changes may follow behind all creations and destructions.
         out.append(&mut journal.bytes);
         for number in journal.touched.drain(..) {
-            // One that was destroyed needs nothing.
+            // A destroyed group has no further changes.
             if let Some(named) = groups.get_mut(&number) {
                 urgency = urgency.max(named.group.changes.take(number, out));
             }
@@ -58,7 +58,7 @@ impl GroupTable {
         end_frame(out, start).then_some(urgency)
     }
 
-    /// Notes where all groups read on, which [`GroupTable::write_changes`] then writes: for a server that stops.
+    /// Notes the cursors of all groups, which [`GroupTable::write_changes`] then writes: for a server that stops.
     pub fn note_cursors(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         for (number, named) in &mut self.groups {
@@ -67,7 +67,7 @@ impl GroupTable {
         }
     }
 
-    /// Writes all groups behind `out`: what a journal starts with. To be called when the changes have been written.
+    /// Appends the complete state to `out`, with which a journal begins. To be called after the changes were written.
     pub fn write_state(&self, out: &mut Vec<u8>) {
         debug_assert!(self.journal.as_ref().is_none_or(|journal| journal.bytes.is_empty()));
         for (number, named) in &self.groups {
@@ -78,8 +78,8 @@ impl GroupTable {
         }
     }
 
-    /// Makes of frames what they were made of, on top of what the table has. The first that is none ends it. The frames
-    /// begin at byte `place` of their file; none where they are not placed.
+    /// Applies frames to the table, up to the first invalid one. The frames begin at byte `place` of their file; none where
+    /// they are not placed.
     pub fn replay(&mut self, bytes: &[u8], place: Option<u64>) -> Replayed {
         let mut replayed = Replayed::default();
         while let Some((changes, behind)) = split_frame(bytes, replayed.bytes, place) {
@@ -94,12 +94,12 @@ impl GroupTable {
         replayed
     }
 
-    /// Makes of damaged frames what is sure, on top of what the table has; answers the bytes that were no frames. Groups
-    /// that were there before the damage are as they were then, for it may have changed any of them: what they were given
-    /// later is delivered again. Groups that were created behind it are as they were at the end.
+    /// Applies a damaged journal as far as its content is certain. Returns the ranges of bytes that are not valid frames.
+    /// Groups that existed before the damage are restored as they were then, because a lost frame may have changed any of
+    /// them: later deliveries of theirs are repeated. Groups that were created behind the damage are restored completely.
     pub fn salvage(&mut self, bytes: &[u8], place: Option<u64>) -> Vec<Range<usize>> {
         let (mut at, mut lost) = (0, Vec::new());
-        // By number, each group as it was before the first damage that it has met.
+        // The state of each group before the first damage of its time, by number.
         let mut held: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         while at < bytes.len() {
             let frame = split_frame(bytes, at, place);
@@ -122,7 +122,7 @@ impl GroupTable {
         }
         for (number, state) in held {
             if self.groups.contains_key(&number) && self.apply(&state).is_err() {
-                debug_assert!(false, "what was just written can be read");
+                debug_assert!(false, "a state that was just encoded is valid");
             }
         }
         lost
@@ -138,7 +138,7 @@ impl GroupTable {
             match tag {
                 Tag::Group => self.apply_group(&mut input)?,
                 Tag::Destroyed => self.remove_numbered(input.number()?),
-                Tag::Of => number = Some(input.number()?),
+                Tag::Select => number = Some(input.number()?),
                 Tag::Cursor
                 | Tag::Consumer
                 | Tag::ConsumerRemoved
@@ -147,7 +147,7 @@ impl GroupTable {
                 | Tag::Acknowledged
                 | Tag::Parked
                 | Tag::Replayed
-                | Tag::GivenBack
+                | Tag::Released
                 | Tag::Lost => {
                     let named = number.and_then(|number| self.groups.get_mut(&number)).ok_or(Damaged)?;
                     named.group.apply(tag, &mut input)?;
@@ -157,14 +157,14 @@ impl GroupTable {
         Ok(())
     }
 
-    /// Lets the groups go on with another history, of which their positions say nothing: all that was pending or parked
-    /// counts as lost, and the next read of each begins with a gap.
+    /// Adapts the groups to another history, in which their positions mean nothing: pending and parked entries count as
+    /// lost, and the next read of each group begins with a gap.
     pub fn forget_positions(&mut self) {
         self.groups.values_mut().for_each(|named| named.group.forget_positions());
     }
 
-    /// Sets cursors back that are beyond the position that the next event gets.
-    pub fn hold_below(&mut self, next: Position) {
+    /// Sets cursors back that are beyond the position of the next event.
+    pub fn cap_cursors(&mut self, next: Position) {
         self.groups.values_mut().for_each(|named| named.group.cursor = named.group.cursor.min(next));
     }
 }

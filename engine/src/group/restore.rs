@@ -1,4 +1,4 @@
-//! Groups made again of what a journal says.
+//! Applies the changes of a journal to a table, which restores its groups.
 
 use super::changes::{Fate, Tag};
 use super::codec::{Damaged, Input, at_distance};
@@ -9,7 +9,7 @@ use super::{Group, GroupCounts, GroupOptions};
 use crate::position::Position;
 
 impl GroupTable {
-    /// Takes in a group that was written whole.
+    /// Applies the complete state of a group.
     pub(super) fn apply_group(&mut self, input: &mut Input<'_>) -> Result<(), Damaged> {
         let (number, key_pattern, name) = (input.count()?, input.bytes()?, input.bytes()?);
         let options = GroupOptions {
@@ -26,12 +26,12 @@ impl GroupTable {
             lost: input.count()?,
             parked: input.count()?,
         };
-        group.consumers.go_on_from(input.count()?);
+        group.consumers.continue_from(input.count()?);
         for _ in 0..input.number()? {
             group.apply(Tag::Consumer, input)?;
         }
         entries(input, |position, entry| {
-            // What nobody holds is due at once.
+            // A released entry is due at once.
             let due_ms = entry.consumer.map(|_| entry.delivered_ms.saturating_add(options.idle_ms));
             group.pending.put(position, entry, due_ms);
         })?;
@@ -44,8 +44,8 @@ impl GroupTable {
 }
 
 impl GroupTable {
-    /// Lets nothing have happened after `now_ms`, Unix milliseconds: a clock that was put back between two runs does not
-    /// keep entries from being delivered again in time.
+    /// Limits all times to `now_ms`, Unix milliseconds: a clock that was set back between two runs then does not delay
+    /// redelivery.
     pub fn bound_times(&mut self, now_ms: u64) {
         for group in self.groups.values_mut().map(|named| &mut named.group) {
             let is_later = |entry: &Entry| entry.delivered_ms > now_ms;
@@ -75,11 +75,11 @@ fn entries(input: &mut Input<'_>, mut put: impl FnMut(Position, Entry)) -> Resul
 }
 
 impl Group {
-    /// Lets one change happen again.
+    /// Applies one change.
     pub(super) fn apply(&mut self, tag: Tag, input: &mut Input<'_>) -> Result<(), Damaged> {
         let mut delivery = || Ok::<_, Damaged>((ConsumerId(input.count()?), input.number()?));
         let fate = match tag {
-            Tag::Group | Tag::Destroyed | Tag::Of => return Err(Damaged),
+            Tag::Group | Tag::Destroyed | Tag::Select => return Err(Damaged),
             Tag::Cursor => {
                 self.cursor = input.position()?;
                 return Ok(());
@@ -98,11 +98,11 @@ impl Group {
             Tag::Acknowledged => Fate::Acknowledged,
             Tag::Parked => Fate::Parked,
             Tag::Replayed => Fate::Replayed,
-            Tag::GivenBack => Fate::GivenBack,
+            Tag::Released => Fate::Released,
             Tag::Lost => Fate::Lost,
         };
         if let Fate::Delivered(consumer, at_ms) | Fate::Redelivered(consumer, at_ms) = fate {
-            self.consumers.heard_of(consumer, at_ms);
+            self.consumers.set_seen(consumer, at_ms);
         }
         let mut last = Position(0);
         while let Some(distance) = input.number()?.checked_sub(1) {
@@ -135,8 +135,8 @@ impl Group {
                     self.note_replayed(position, entry);
                 }
             }
-            Fate::GivenBack => {
-                self.give_back(position);
+            Fate::Released => {
+                self.release(position);
             }
             Fate::Lost => self.note_lost(position),
         }

@@ -1,4 +1,4 @@
-//! All groups, by key pattern and name: two groups of one name on different patterns have nothing in common.
+//! All groups of a core, by key pattern and name. Groups of the same name on different patterns are unrelated.
 
 use super::error::{GROUPS_MAX, GroupError, check_name};
 use super::journal::Journal;
@@ -18,17 +18,17 @@ type ByName<T> = BTreeMap<Arc<[u8]>, T>;
 #[derive(Default)]
 pub struct GroupTable {
     numbers: ByName<ByName<u64>>,
-    /// By number. A table gives no number twice.
+    /// The groups by number. A number is never used again.
     pub(super) groups: BTreeMap<u64, NamedGroup>,
     next: u64,
-    /// What has changed; none where nobody wants to know.
+    /// The changes to write; none where no journal is kept.
     pub(super) journal: Option<Journal>,
-    /// Which group's retention is looked at next.
-    next_look: u64,
-    /// What all groups of the server together may take.
+    /// The group whose retention is checked next.
+    next_check: u64,
+    /// The account of the memory of all groups of the server.
     account: Account,
-    /// The group that was worked on last: what it takes is counted before the next one is worked on.
-    worked_on: Option<u64>,
+    /// The group that was last handed out for changes. Its memory is counted before the next one is.
+    last_used: Option<u64>,
 }
 
 /// A group with its names.
@@ -36,15 +36,15 @@ pub(super) struct NamedGroup {
     pub(super) key_pattern: Arc<[u8]>,
     pub(super) name: Arc<[u8]>,
     pub(super) group: Group,
-    /// The memory that it takes.
+    /// Its memory.
     share: Share,
 }
 
-/// What a group takes in the table, beside its names, in bytes.
+/// The memory of a group's rows in the table besides its names, in bytes.
 const NAMED_BYTES: usize = 512;
 
 impl NamedGroup {
-    fn count(&mut self) {
+    fn count_memory(&mut self) {
         let names = self.key_pattern.len() + self.name.len();
         self.share.set((NAMED_BYTES + names + self.group.memory_bytes()) as u64);
     }
@@ -54,8 +54,8 @@ impl GroupTable {
     /// Creates a group.
     ///
     /// # Errors
-    /// One that is there already, too many or too much memory for all of them, a name that is too long, and what
-    /// [`Group::new`] refuses.
+    /// Where the group exists, there are too many groups or too much memory of them, the name is too long, or
+    /// [`Group::new`] fails.
     pub fn create(
         &mut self,
         key_pattern: &[u8],
@@ -71,7 +71,7 @@ impl GroupTable {
         if self.groups.len() >= GROUPS_MAX {
             return Err(GroupError::TooManyGroups);
         }
-        self.settle();
+        self.count_last_used();
         let group = Group::new(key_pattern, start, options, history)?;
         let bytes = NAMED_BYTES + key_pattern.len() + name.len() + group.memory_bytes();
         if self.account.over(bytes as u64).is_some() {
@@ -85,14 +85,14 @@ impl GroupTable {
         Ok(())
     }
 
-    /// Takes in a group under a number of its own, in place of those that had the name or the number.
+    /// Adds a group with this number. Replaces groups that had the number or the names.
     pub(super) fn put(&mut self, number: u64, key_pattern: &[u8], name: &[u8], group: Group) {
         self.remove_numbered(number);
         self.remove(key_pattern, name);
         let (key_pattern, name): (Arc<[u8]>, Arc<[u8]>) = (key_pattern.into(), name.into());
         self.numbers.entry(key_pattern.clone()).or_default().insert(name.clone(), number);
         let mut named = NamedGroup { key_pattern, name, group, share: self.account.share() };
-        named.count();
+        named.count_memory();
         self.groups.insert(number, named);
         self.next = self.next.max(number + 1);
     }
@@ -111,7 +111,7 @@ impl GroupTable {
         self.groups.get(&number).map(|named| &named.group).ok_or(GroupError::NoGroup)
     }
 
-    /// A group, to work on.
+    /// A group, to change it.
     ///
     /// # Errors
     /// Where there is none.
@@ -120,37 +120,37 @@ impl GroupTable {
         if let Some(journal) = &mut self.journal {
             journal.touched(number);
         }
-        self.settle();
-        self.worked_on = Some(number);
-        let no_room = self.account.over(1);
+        self.count_last_used();
+        self.last_used = Some(number);
+        let over_limit = self.account.over(1);
         let named = self.groups.get_mut(&number).ok_or(GroupError::NoGroup)?;
-        named.group.no_room = no_room;
+        named.group.over_limit = over_limit;
         Ok(&mut named.group)
     }
 
-    /// Counts what the groups take on this account from now on, which all tables of a server share. What is there is
-    /// never refused.
+    /// Counts the memory of the groups on this account, which all tables of a server share. Present groups are never
+    /// refused.
     pub fn set_account(&mut self, account: Account) {
         for named in self.groups.values_mut() {
             named.share = account.share();
-            named.count();
+            named.count_memory();
         }
         self.account = account;
     }
 
-    /// Counts what the group takes that was worked on last.
-    fn settle(&mut self) {
-        if let Some(named) = self.worked_on.take().and_then(|number| self.groups.get_mut(&number)) {
-            named.count();
+    /// Counts the memory of the group that was last handed out for changes.
+    fn count_last_used(&mut self) {
+        if let Some(named) = self.last_used.take().and_then(|number| self.groups.get_mut(&number)) {
+            named.count_memory();
         }
     }
 
-    /// The events that the group of a number shares out, if there is one.
+    /// The events that the group of a number distributes; none where there is no such group.
     pub fn interest(&self, number: u64) -> Option<&Arc<Interest>> {
         self.groups.get(&number).map(|named| named.group.interest())
     }
 
-    /// Notes that there is no event of a group in a range: see [`Group::pass_over`].
+    /// Notes that a range of the history has no event of a group: see [`Group::pass_over`].
     pub fn pass_over(&mut self, number: u64, range: Range<Position>) {
         if let Some(named) = self.groups.get_mut(&number) {
             named.group.pass_over(range);
@@ -160,7 +160,7 @@ impl GroupTable {
         }
     }
 
-    /// Removes a group with all its entries; tells whether there was one.
+    /// Removes a group with all its entries. Returns whether there was one.
     pub fn destroy(&mut self, key_pattern: &[u8], name: &[u8]) -> bool {
         let removed = self.remove(key_pattern, name);
         if let (Some(journal), Some((number, _))) = (&mut self.journal, &removed) {
@@ -186,29 +186,29 @@ impl GroupTable {
         }
     }
 
-    /// Moves those groups of another table here that are wanted, by key pattern and name, in place of those of the same
-    /// names; answers the others. For tables whose changes nobody keeps yet; there may be more than [`GROUPS_MAX`] then.
-    pub fn take_wanted(&mut self, other: GroupTable, mut wants: impl FnMut(&[u8], &[u8]) -> bool) -> GroupTable {
+    /// Moves groups of another table here whose key pattern and name match, replacing groups of the same names. Returns the
+    /// others. For tables without a journal. The result may have more than [`GROUPS_MAX`] groups.
+    pub fn take_matching(&mut self, other: GroupTable, mut matches: impl FnMut(&[u8], &[u8]) -> bool) -> GroupTable {
         let mut others = GroupTable::default();
         for NamedGroup { key_pattern, name, group, .. } in other.groups.into_values() {
-            let target = if wants(&key_pattern, &name) { &mut *self } else { &mut others };
+            let target = if matches(&key_pattern, &name) { &mut *self } else { &mut others };
             target.put(target.next, &key_pattern, &name, group);
         }
         others
     }
 
-    /// Calls `tell` for each group that has come within reach of what the history is losing since it was looked at last:
-    /// see [`Group::retention_warning`]. Looks at `looks` groups, the next ones the next time. `passed` says in which range
-    /// the group of a number has no event, if that is known.
-    pub fn look_at_retention(
+    /// Checks the next `count` groups, and calls `warn` for each that has a [retention
+    /// warning](Group::retention_warning) and had none at its last check. `passed` returns a range that has no event of the
+    /// group with a number, if one is known.
+    pub fn check_retention(
         &mut self,
         history: &History,
-        looks: usize,
+        count: usize,
         passed: impl Fn(u64) -> Option<Range<Position>>,
-        mut tell: impl FnMut(&[u8], &[u8], &Group),
+        mut warn: impl FnMut(&[u8], &[u8], &Group),
     ) {
-        let mut looked = 0;
-        for (number, named) in self.groups.range_mut(self.next_look..).take(looks) {
+        let mut checked = 0;
+        for (number, named) in self.groups.range_mut(self.next_check..).take(count) {
             if let Some(range) = passed(*number) {
                 named.group.pass_over(range);
                 if let Some(journal) = &mut self.journal {
@@ -216,19 +216,19 @@ impl GroupTable {
                 }
             }
             let warns = named.group.retention_warning(history);
-            if warns && !named.group.is_warned_of {
-                tell(&named.key_pattern, &named.name, &named.group);
+            if warns && !named.group.was_warned {
+                warn(&named.key_pattern, &named.name, &named.group);
             }
-            named.group.is_warned_of = warns;
-            self.next_look = number + 1;
-            looked += 1;
+            named.group.was_warned = warns;
+            self.next_check = number + 1;
+            checked += 1;
         }
-        if looked < looks {
-            self.next_look = 0;
+        if checked < count {
+            self.next_check = 0;
         }
     }
 
-    /// All groups with key pattern and name, in the order of these.
+    /// All groups with key pattern and name, in the order of key pattern and name.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8], &Group)> {
         let numbered = self.numbers.values().flat_map(|groups| groups.values());
         numbered
@@ -236,12 +236,12 @@ impl GroupTable {
             .map(|named| (&*named.key_pattern, &*named.name, &named.group))
     }
 
-    /// How many there are.
+    /// The number of groups.
     pub fn len(&self) -> usize {
         self.groups.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no groups.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a group promises, one case each.
+//! The guarantees of a group, one case each.
 
 use super::model::{IDLE_MS, Seen, World, history_and_shards};
 use super::*;
@@ -21,7 +21,7 @@ fn the_same_consumer_gets_its_own_idle_entries_again_and_before_new_events() {
 }
 
 #[test]
-fn what_the_glob_does_not_pass_moves_the_cursor_and_a_flush_always_passes() {
+fn events_that_the_pattern_rejects_move_the_cursor_and_a_flush_always_matches() {
     let mut world = world();
     world.write(4, 8);
     assert!(world.read(1, 10).0.is_empty());
@@ -32,7 +32,7 @@ fn what_the_glob_does_not_pass_moves_the_cursor_and_a_flush_always_passes() {
 }
 
 #[test]
-fn full_of_pending_entries_a_group_holds_new_events_back_until_one_is_acknowledged() {
+fn with_the_maximum_pending_new_events_wait_for_an_acknowledgement() {
     let options = GroupOptions { idle_ms: IDLE_MS, max_pending: 2, ..GroupOptions::default() };
     let mut world = World::new(b"*", options);
     (0..3).for_each(|_| world.write(0, 8));
@@ -60,7 +60,7 @@ fn a_byte_budget_ends_a_read_but_never_before_its_first_event() {
 }
 
 #[test]
-fn set_back_a_group_gives_again_what_is_acknowledged_but_not_what_is_pending() {
+fn a_cursor_set_back_delivers_acknowledged_events_again_but_not_pending_ones() {
     let mut world = world();
     (0..3).for_each(|_| world.write(0, 8));
     world.read(1, 10);
@@ -87,7 +87,7 @@ fn a_start_beyond_the_head_is_refused_and_one_from_an_earlier_run_is_a_gap_of_un
 }
 
 #[test]
-fn where_there_is_no_room_to_park_an_entry_stays_pending_and_is_not_given() {
+fn without_room_to_park_an_exhausted_entry_stays_pending() {
     let mut world = World::new(b"*", GroupOptions { idle_ms: IDLE_MS, max_deliveries: 1, max_pending: 10 });
     (0..2).for_each(|_| world.write(0, 8));
     world.read(1, 10);
@@ -102,12 +102,12 @@ fn where_there_is_no_room_to_park_an_entry_stays_pending_and_is_not_given() {
 }
 
 #[test]
-fn lost_entries_beyond_one_reads_share_are_told_by_the_next() {
+fn lost_entries_beyond_one_reads_limit_are_reported_by_the_next() {
     let mut world = world();
     world.write(0, 8);
     world.read(1, 1);
     let entry = *world.group.pending.get(Position(1000)).unwrap();
-    let many = 1 + GROUP_LOOKS_MAX as u64;
+    let many = 1 + GROUP_FRUITLESS_MAX as u64;
     for position in 2000..2000 + many {
         world.group.pending.put(Position(position), entry, None);
     }
@@ -133,7 +133,7 @@ fn a_group_is_found_by_key_pattern_and_name_together() {
 }
 
 #[test]
-fn what_others_have_looked_through_for_a_group_is_passed_over_only_from_where_it_stands() {
+fn a_group_passes_over_an_examined_range_only_from_its_cursor() {
     let mut world = world();
     (0..3).for_each(|_| world.write(4, 8));
     assert!(world.read(1, 10).0.is_empty());
@@ -141,7 +141,7 @@ fn what_others_have_looked_through_for_a_group_is_passed_over_only_from_where_it
     (0..3).for_each(|_| world.write(4, 8));
     world.group.pass_over(Position(1003)..Position(1005));
     assert_eq!(world.group.reads_from(), Some(Position(1005)));
-    // Somebody has set it elsewhere meanwhile.
+    // The cursor was set elsewhere meanwhile.
     world.group.set_cursor(Start::At(Position(1001)), &world.history).unwrap();
     world.group.pass_over(Position(1003)..Position(1006));
     assert_eq!(world.group.reads_from(), Some(Position(1001)));
@@ -151,7 +151,7 @@ fn what_others_have_looked_through_for_a_group_is_passed_over_only_from_where_it
 }
 
 #[test]
-fn with_as_many_pending_as_may_be_no_new_event_is_waited_for() {
+fn with_the_maximum_pending_no_new_event_is_waited_for() {
     let options = GroupOptions { idle_ms: IDLE_MS, max_pending: 1, ..GroupOptions::default() };
     let mut world = World::new(b"*", options);
     (0..2).for_each(|_| world.write(0, 8));

@@ -115,7 +115,7 @@ fn check_changes(journal: &[u8], place: Option<u64>, flags: u8) {
     if flags & 8 != 0 {
         table.forget_positions();
     }
-    table.hold_below(Position(1 << 50));
+    table.cap_cursors(Position(1 << 50));
     let mut kept = copy(&table);
     table.start_journal();
     let names: Vec<(Vec<u8>, Vec<u8>)> = table.iter().map(|(key, name, _)| (key.to_vec(), name.to_vec())).collect();

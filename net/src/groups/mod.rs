@@ -61,17 +61,12 @@ impl Groups {
 
     /// Logs each group that is about to lose events, once until it has caught up. `now_ms` is steady; `passed` says in which
     /// range the group of a number has no event, if that is known.
-    pub fn look_at_retention(
-        &mut self,
-        history: &History,
-        now_ms: u64,
-        passed: impl Fn(u64) -> Option<Range<Position>>,
-    ) {
+    pub fn check_retention(&mut self, history: &History, now_ms: u64, passed: impl Fn(u64) -> Option<Range<Position>>) {
         if self.table.is_empty() || now_ms < self.look_ms {
             return;
         }
         self.look_ms = now_ms + LOOK_EVERY_MS;
-        self.table.look_at_retention(history, LOOKS, passed, |key_pattern, name, group| {
+        self.table.check_retention(history, LOOKS, passed, |key_pattern, name, group| {
             let (key, name, info) = (key_pattern.escape_ascii(), name.escape_ascii(), group.info());
             tracing::warn!(
                 "consumer group {name} of {key} is about to lose events, or has: the history begins at {}, the group has \

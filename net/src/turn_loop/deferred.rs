@@ -298,7 +298,7 @@ impl Core {
     pub(super) fn warn_of_retention(&mut self) {
         let Core { groups, history, live, steady_ms, .. } = self;
         let hub = &mut live.hub;
-        groups.look_at_retention(history, *steady_ms, |group| hub.passed(Watcher::Group(group).id()));
+        groups.check_retention(history, *steady_ms, |group| hub.passed(Watcher::Group(group).id()));
     }
 
     /// Ends the waits of a connection whose client listens no more, here and on the other cores.

@@ -284,7 +284,7 @@ pub(super) struct Stopping {
     /// When it gives up on output that has not left, steady milliseconds.
     pub at_ms: Option<u64>,
     /// Whether it has said that it has nothing left to do.
-    pub is_through: bool,
+    pub is_complete: bool,
 }
 
 impl Core {
@@ -305,8 +305,8 @@ impl Core {
                 .connections
                 .iter()
                 .all(|c| !c.output.is_sending() && (c.replies.waiting() == 0 || c.stall.is_some()));
-        if is_done && !self.stopping.is_through {
-            self.stopping.is_through = true;
+        if is_done && !self.stopping.is_complete {
+            self.stopping.is_complete = true;
             self.server.note_through();
         }
         let may_go = self.server.all_are_through() || self.steady_ms >= stop_at_ms;

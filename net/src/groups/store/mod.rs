@@ -147,7 +147,7 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
         read.torn.iter().for_each(|(path, torn)| tracing::warn!("{}: {torn}", path.display()));
         (rest, is_whole) = (read.groups, read.torn.is_empty());
     }
-    rest.hold_below(options.next);
+    rest.cap_cursors(options.next);
     rest.bound_times(clock::steady_millis());
     let number = runs.last().map_or(1, |(number, _)| number + 1);
     let groups = begin_run(&root, number, rest, options)?;
@@ -199,7 +199,7 @@ fn begin_run(
     let mut groups = Vec::new();
     for core in 0..options.cores {
         let mut table = GroupTable::default();
-        rest = table.take_wanted(rest, |key, name| core_of(key, name, options.cores).0 == core);
+        rest = table.take_matching(rest, |key, name| core_of(key, name, options.cores).0 == core);
         let header = Header::new(core, options.cores, options.history_id);
         let path = aside.join(file_name(header.core));
         let content = journal::content(&header, &table).map_err(refused(&path))?;

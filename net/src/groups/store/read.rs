@@ -100,7 +100,7 @@ pub(super) fn read_run(run: &Path, history_id: Option<&str>, trust: Trust) -> Re
         (found, cores) = (found + 1, header.cores);
         all.torn.extend(torn.map(|torn| (path, torn)));
         // A group is in one journal of a run.
-        all.groups.take_wanted(table, |_, _| true);
+        all.groups.take_matching(table, |_, _| true);
     }
     if found != usize::from(cores) || found == 0 {
         return Err(GroupStoreError::Missing { run: run.to_owned(), found, cores });

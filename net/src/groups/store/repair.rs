@@ -40,7 +40,7 @@ pub fn repair(dir: &Path, history_id: &str, trust: Trust) -> Result<Vec<String>,
         }
         cores = cores.or(header.map(|header| header.cores));
         found += 1;
-        all.take_wanted(table, |_, _| true);
+        all.take_matching(table, |_, _| true);
         told.push(format!("{name}: {} groups are kept", all.len() - before));
     }
     let cores = cores.unwrap_or(found).max(1);
