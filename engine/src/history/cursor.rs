@@ -1,4 +1,5 @@
-//! A reader that remembers its place: what a merge of several rings looks at record by record.
+//! A cursor in one shard's history: copies a run of records at a time, which a merge of several shards then takes one by
+//! one.
 
 use super::shard::{ShardHistory, ShardReader};
 use crate::log::SegmentError;
@@ -10,12 +11,12 @@ use crate::ring::record::{self, Record};
 pub struct HistoryCursor {
     reader: ShardReader,
     offset: RingOffset,
-    /// What was copied last: kept here, for it is looked at record by record.
+    /// The records that were copied last.
     run: Vec<u8>,
-    /// The part of it that is still to be looked at.
+    /// The part of the run that is not consumed yet.
     at: usize,
     end: usize,
-    /// The one stream that is wanted, beside flushes; none where more is.
+    /// The only stream that is wanted besides flushes; none where others are.
     stream: Option<StreamBits>,
 }
 
@@ -25,8 +26,8 @@ impl HistoryCursor {
         HistoryCursor { reader: history.reader(), offset: history.head(), run: Vec::new(), at: 0, end: 0, stream: None }
     }
 
-    /// Goes to the first record whose position is `position` or more. Nothing is copied yet. With a stream, records of
-    /// others may be passed over, but for flushes.
+    /// Moves to the first record whose position is `position` or more, without copying it. With a stream, the cursor may
+    /// skip records of other streams, but no flush.
     ///
     /// # Errors
     /// Where a segment cannot be read.
@@ -37,11 +38,10 @@ impl HistoryCursor {
         Ok(())
     }
 
-    /// Copies the run of records that comes next, about `max_bytes` of them, where the one before is used up; tells
-    /// whether it was.
+    /// Copies the next run of records, of about `max_bytes`, if the previous one is used up. Returns whether it was.
     ///
     /// # Errors
-    /// Where the record at the cursor is gone for good, or cannot be read.
+    /// Where the record at the cursor is gone, or cannot be read.
     #[inline]
     pub fn fill(&mut self, max_bytes: usize) -> Result<bool, SegmentError> {
         if self.at != self.end {
@@ -87,12 +87,12 @@ impl HistoryCursor {
         &self.run[self.at..self.end]
     }
 
-    /// The record at a place that is known, if the history still has it. The cursor stays where it is, without its run.
+    /// The record at a known place, if the history still has it. The cursor stays where it is, and loses its run.
     ///
     /// # Errors
-    /// Where it is gone for good, or cannot be read.
+    /// Where the record is gone, or cannot be read.
     pub fn record_at(&mut self, offset: RingOffset) -> Result<Option<Record<'_>>, SegmentError> {
-        /// Most records are copied at once with this, without asking for their length first.
+        /// Most records are no longer than this, so one copy suffices without reading the length first.
         const GUESS_BYTES: usize = 512;
         (self.at, self.end) = (0, 0);
         let bytes = self.reader.read(offset, GUESS_BYTES)?;

@@ -12,35 +12,35 @@ use crate::position::{Position, RingOffset, ShardId};
 use crate::ring::Record;
 use crate::slot::shard_of;
 
-/// What a short event takes: for how much to copy when so many are asked for.
+/// The approximate length of a short event in bytes. It estimates how much to copy for a requested number of events.
 const EVENT_BYTES: usize = 192;
 
 pub(super) struct ShardCursor {
     pub shard: ShardId,
     pub place: HistoryCursor,
-    /// The position of the record that comes next from this shard; none when it has no more below the bound.
+    /// The position of this shard's next record; none where it has no more below the bound.
     head: Option<Position>,
-    /// How many bytes the next run of records takes.
+    /// The length of the next run to copy, in bytes.
     run_bytes: usize,
 }
 
-/// How far a merge goes.
+/// The bounds of a merge.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
-    /// Nothing from here on.
+    /// The merge stops before this position.
     pub until: Position,
-    /// Where there is nothing more to read for now.
+    /// The end of the whole read: the frontier, or the bound of the request.
     pub end: Position,
-    /// How many shards there are now.
+    /// The present number of shards.
     pub total: u16,
 }
 
-/// What a read has done so far.
+/// The progress of a read against its limits.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Done {
     visited: usize,
     cost: u64,
-    /// How many records it has looked at.
+    /// The number of records it has examined.
     pub scanned: usize,
     scanned_bytes: u64,
 }
@@ -57,16 +57,16 @@ impl ShardCursor {
         shards.iter().enumerate().map(cursor).collect()
     }
 
-    /// Lets go of whatever the cursor holds open.
-    pub fn rest(&mut self, history: &ShardHistory) {
+    /// Closes the files that the cursor holds open.
+    pub fn close(&mut self, history: &ShardHistory) {
         (self.place, self.head) = (HistoryCursor::new(history), None);
     }
 
-    /// Goes to the record at a position; none where this shard does not have it, or not any more.
+    /// Moves to the record at a position. None where this shard does not have it, or no longer.
     pub fn find(&mut self, position: Position) -> Result<Option<(ShardId, RingOffset)>, SegmentError> {
         match self.place.seek(position, None).and_then(|()| self.place.fill(1)) {
             Ok(_) => {}
-            // Meanwhile it is gone.
+            // The record was overwritten meanwhile.
             Err(SegmentError::Lapped(_)) => return Ok(None),
             Err(damage @ SegmentError::Damaged { .. }) => return Err(damage),
         }
@@ -78,7 +78,7 @@ impl ShardCursor {
     #[inline]
     fn fill(&mut self, bound: Position) -> Result<(), SegmentError> {
         if self.place.fill(self.run_bytes)? {
-            // Where so few did not do, as with a filter that lets little pass, more are copied at once.
+            // If the first run did not suffice, as with a selective filter, the next ones are longer.
             self.run_bytes = (self.run_bytes * 2).min(HISTORY_RUN_BYTES);
         }
         self.head = self.place.position().filter(|position| *position < bound);
@@ -92,7 +92,7 @@ impl ShardCursor {
     }
 }
 
-/// Lets all cursors go to a position, to read from there what is wanted.
+/// Moves all cursors to a position, to read the wanted events from there.
 pub(super) fn seek(cursors: &mut [ShardCursor], position: Position, wanted: &Scan<'_>) -> Result<(), SegmentError> {
     let stream = match wanted.source {
         Source::Stream(name) => Some(StreamBits::of(name)),
@@ -111,9 +111,9 @@ fn is_long(record: &Record<'_>) -> bool {
     record.key().len().max(record.type_name().len()) > REGEX_NAME_BYTES_MAX
 }
 
-/// Visits what is wanted of the cursors' records, the least position next, as one read that has done so much already.
-/// Answers what it has done where it came to the bound; none where it has done enough. `OLDER`: the cursors are those of
-/// shards of another number than there are now.
+/// Visits the wanted records of the cursors in the order of positions, as a part of a read whose progress is `done`.
+/// Returns the progress where it has reached the bound, none where it has reached a limit of the read. `OLDER`: the cursors
+/// are of an older generation, with another number of shards.
 pub(super) fn merge<const OLDER: bool>(
     cursors: &mut [ShardCursor],
     bounds: Bounds,
@@ -169,8 +169,7 @@ pub(super) fn merge<const OLDER: bool>(
     }
 }
 
-/// The shard, of `total` that there are now, that a record of another number of shards counts to. A flush counts to
-/// every shard.
+/// The shard, of the `total` present ones, to which a record of an older generation belongs. A flush belongs to every shard.
 fn shard_now(record: &Record<'_>, source: &Source, total: u16) -> ShardId {
     match source {
         Source::Shard(shard) if record.key().is_empty() => *shard,

@@ -4,15 +4,14 @@
 //!   frontier F first ─► then each shard's published tail ─► merge what is below F, the least position next
 //! ```
 //!
-//! Everything below F is published, so a tail that is read after F covers every record below F of its shard: what is
-//! merged up to F is complete, and no later event can carry a position below it. An idle shard holds nothing back.
+//! Everything below F is published, so a tail that is read after F covers every record below F of its shard. A merge up to F
+//! is therefore complete, and no later event can have a position below F. An idle shard holds nothing back.
 //!
-//! What is gone is one number over all shards: the highest position that any of them has lost. Up to it the history has
-//! holes, so a reader is told of all of it as one gap, and goes on behind it.
-
+//! Lost events are described by one number over all shards: the highest position that any of them has lost. Up to it the
+//! history has holes, so a reader gets one gap up to there, and continues behind it.
 //!
-//! What was recorded by shards of another number, before `--shards` was changed, comes before all that these shards have:
-//! a read that begins there merges those shards, up to where they end, and goes on with the next.
+//! Older generations, with the numbers of shards before `--shards` was changed, precede all records of the present shards. A
+//! read that begins in one merges the shards of that generation up to its end, and continues with the next generation.
 
 mod cursor;
 mod merge;
@@ -38,21 +37,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The histories of all shards, as one core reads them. One per core: it owns the scratch space that records are copied
-/// to.
+/// The histories of all shards. One per core, since it owns the buffers that records are copied to.
 pub struct History {
     sequencer: Arc<Sequencer>,
     shards: Vec<ShardHistory>,
     cursors: Vec<ShardCursor>,
-    /// What was before these shards, the oldest first.
+    /// The older generations, the oldest first.
     older: Vec<Older>,
-    /// Where the last of those ends; 0 where there is none.
+    /// The end of the last older generation; 0 where there is none.
     older_end: Position,
-    /// Why the last read that failed did.
+    /// The error of the last read that failed.
     damage: Option<SegmentError>,
 }
 
-/// What a read asks for.
+/// The request of a read.
 pub struct Request<'a> {
     /// The first position that is wanted; 0 is the first event still available.
     pub cursor: Position,
@@ -60,11 +58,11 @@ pub struct Request<'a> {
     pub count: usize,
     /// No further event once the visited ones have cost this much, in bytes; at least one is visited.
     pub bytes: u64,
-    /// Which events.
+    /// The events that are wanted.
     pub filter: &'a Filter,
 }
 
-/// A cursor beyond the position that the next event gets.
+/// A cursor beyond the position of the next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("cursor {cursor} is beyond the head {head}")]
 pub struct BeyondHead {
@@ -74,13 +72,13 @@ pub struct BeyondHead {
     pub head: Position,
 }
 
-/// Why a read came to nothing.
+/// Why a read has failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
     /// The cursor is beyond the head.
     #[error(transparent)]
     BeyondHead(#[from] BeyondHead),
-    /// What comes next cannot be read.
+    /// The next record cannot be read.
     #[error(transparent)]
     Damaged(#[from] SegmentError),
 }
@@ -93,7 +91,7 @@ impl History {
         History { sequencer, shards, cursors, older: Vec::new(), older_end: Position(0), damage: None }
     }
 
-    /// With what was before these shards, the oldest first.
+    /// Adds the older generations, the oldest first.
     pub fn with_older(mut self, older: &[OlderHistory]) -> History {
         self.older = older.iter().cloned().map(Older::new).collect();
         self.older_end = older.last().map_or(Position(0), |older| older.end);
@@ -105,12 +103,12 @@ impl History {
         &self.shards
     }
 
-    /// Who hands out its positions.
+    /// The sequencer that hands out the positions.
     pub fn sequencer(&self) -> &Arc<Sequencer> {
         &self.sequencer
     }
 
-    /// Why the last read that failed did.
+    /// The error of the last read that failed.
     pub fn damage(&self) -> Option<&SegmentError> {
         self.damage.as_ref()
     }
@@ -120,35 +118,35 @@ impl History {
         self.shards[shards].iter().filter_map(ShardHistory::evicted_through).max()
     }
 
-    /// The highest position that any shard which can have something of a source has lost, or had.
+    /// The highest lost position of the shards that can have events of a source, older generations included.
     fn evicted_through(&self, source: &Source) -> Option<Position> {
         let older = || self.older.iter().rev().find_map(|older| older.evicted_through(source));
         self.evicted_of(self.shards_of(source)).or_else(older)
     }
 
-    /// The first position that is still available; the next one to come where there is none.
+    /// The first position that is still available; that of the next event where none is.
     pub fn first_available(&self) -> Position {
         self.first_available_in(&Source::All)
     }
 
-    /// The shards that can have something of a source.
+    /// The shards that can have events of a source.
     fn shards_of(&self, source: &Source) -> Range<usize> {
         let shards = source.shards(self.shards.len() as u16);
         shards.start as usize..shards.end as usize
     }
 
-    /// The first position of a source that is still available; the next one to come where there is none.
+    /// The first position of a source that is still available; that of the next event where none is.
     pub fn first_available_in(&self, source: &Source) -> Position {
         self.evicted_through(source).map_or(self.sequencer.first(), Position::next)
     }
 
-    /// Every event before this position was recorded by shards of another number than these, and no other: 0 where there
-    /// were none. It has no place.
+    /// The end of the older generations: exactly the events before this position are theirs. 0 where there are none. Their
+    /// events have no place.
     pub fn older_end(&self) -> Position {
         self.older_end
     }
 
-    /// Whether the event at a position was recorded by shards of another number than these. It has no place then.
+    /// Whether the event at a position is of an older generation. It has no place then.
     #[inline]
     pub fn is_older(&self, position: Position) -> bool {
         position < self.older_end
@@ -164,23 +162,23 @@ impl History {
         self.sequencer.frontier()
     }
 
-    /// The last position handed out; the one before the first where there is none.
+    /// The last position handed out; the one before the first where none was.
     pub fn head(&self) -> Position {
         Position(self.sequencer.next().0 - 1)
     }
 
-    /// Refuses a cursor that no event can have had.
+    /// Refuses a cursor beyond the position of the next event.
     pub fn check_cursor(&self, cursor: Position) -> Result<(), BeyondHead> {
         let head = self.head();
         if cursor > head.next() { Err(BeyondHead { cursor, head }) } else { Ok(()) }
     }
 
-    /// What a reader of a source at `cursor` has lost.
+    /// The gap of a reader of a source at `cursor`, if events behind its cursor are lost.
     fn gap_at(&self, cursor: Position, source: &Source) -> Option<Gap> {
         let first_of_run = self.sequencer.first();
         let evicted = self.evicted_through(source);
         if cursor.0 == 0 {
-            // The start of this run: nothing is lost until something was overwritten.
+            // Cursor 0 is the start of this run: nothing is lost before something was overwritten.
             return evicted.map(|last| Gap { last, lost: Some(last.0 + 1 - first_of_run.0) });
         }
         if cursor < first_of_run {
@@ -189,11 +187,11 @@ impl History {
         evicted.filter(|last| *last >= cursor).map(|last| Gap { last, lost: Some(last.0 + 1 - cursor.0) })
     }
 
-    /// Visits the events from a cursor on that pass the filter, in order, up to the frontier or a bound. The visitor
-    /// answers what the event cost it, in bytes.
+    /// Visits the events from a cursor on that match the filter, in order, up to the frontier or a limit of the request. The
+    /// visitor returns the cost of the event in bytes.
     ///
     /// # Errors
-    /// A cursor beyond the head, or a log that cannot be read where the cursor is.
+    /// Where the cursor is beyond the head, or the log cannot be read at the cursor.
     pub fn read(
         &mut self,
         request: &Request<'_>,
@@ -202,8 +200,8 @@ impl History {
         self.read_after_gap(request, |_, shard, record| visit(shard, record))
     }
 
-    /// As [`History::read`], for who has to tell of the gap before the events: each is visited with the gap that
-    /// lies before the page's first. Where nothing is visited, only the page has it.
+    /// As [`History::read`], for a reader that reports the gap before the events: each event is visited with the gap before
+    /// the page's first event. Where no event is visited, only the page has the gap.
     ///
     /// # Errors
     /// As [`History::read`].
@@ -223,12 +221,12 @@ impl History {
         }
     }
 
-    /// Visits what is wanted of a part of the history, each with the gap that lies before the first. The visitor
-    /// answers what the event cost it, in bytes. Where everything comes from one shard, only that one's ring is read,
-    /// and only what that one has lost is a gap.
+    /// Visits the wanted events of a part of the history, each with the gap before the first. The visitor returns the cost
+    /// of the event in bytes. Where the source is of one shard, the scan reads only that shard, and only that shard's losses
+    /// are a gap.
     pub fn scan(&mut self, wanted: &Scan<'_>, mut visit: impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64) -> Page {
-        /// A writer that laps a reader again and again before it has read anything: the reader is then told of what
-        /// is lost so far and asks again.
+        /// A writer may lap the reader again and again before the reader has visited anything. After this many attempts
+        /// the page ends with the gap so far, and the reader continues with its next scan.
         const ATTEMPTS: usize = 8;
         let shards = self.shards_of(wanted.source);
         let mut page = Page {
@@ -242,7 +240,7 @@ impl History {
         let mut done = Done::default();
         for _ in 0..ATTEMPTS + self.older.len() {
             let end = wanted.until.unwrap_or_else(|| self.frontier());
-            // None: what these shards have.
+            // None where the position is in the present generation.
             let older = if self.is_older(page.next) { self.older_at(page.next) } else { None };
             let mut bounds = Bounds { until: end, end, total: self.shards.len() as u16 };
             let cursors = match older.and_then(|older| self.older.get_mut(older)) {
@@ -255,11 +253,11 @@ impl History {
             match seek(cursors, page.next, wanted) {
                 Ok(()) => {}
                 Err(_) if done.scanned > 0 => return page,
-                // Retention came between: what it took is told now.
+                // Retention has removed segments meanwhile: the next attempt finds the gap.
                 Err(SegmentError::Lapped(Lapped { .. })) => continue,
                 Err(damage @ SegmentError::Damaged { .. }) => return self.damaged(page, damage),
             }
-            // What a power loss has taken is told where a reader comes to it.
+            // A gap of a power loss is reported when a reader reaches it.
             let lost = self.sequencer.lost_from(page.next).filter(|lost| lost.start < bounds.until);
             if let Some(lost) = lost.filter(|lost| lost.start <= page.next) {
                 if done.scanned > 0 {
@@ -271,13 +269,13 @@ impl History {
             }
             let goes_on = older.is_some() && lost.is_none();
             bounds.until = lost.map_or(bounds.until, |lost| lost.start);
-            // Looked at after seeking: what is overwritten from here on shows when it is read.
+            // The gap is determined after seeking: records that are overwritten from now on are noticed when they are read.
             if let Some(gap) = self.gap_at(wanted.cursor, wanted.source) {
                 page.first = self.first_available_in(wanted.source);
                 if done.scanned > 0 && page.next <= gap.last {
                     return page;
                 }
-                // What was read before it was lost is no gap.
+                // Events that were read before they were lost are no gap.
                 if done.scanned == 0 && page.gap.is_none_or(|known| known.last < gap.last) {
                     page.gap = Some(gap);
                 }
@@ -292,12 +290,12 @@ impl History {
                 Some(older) => self.merge_older(older, bounds, done, wanted, &mut page, &mut visit),
             };
             match merged {
-                // What comes next is of another number of shards.
+                // The next generation continues.
                 Ok(Some(so_far)) if goes_on && !page.at_end => done = so_far,
-                // Nothing is there before what a power loss has taken: that is told now, and passed.
+                // No record lies before the positions that a power loss took: the next attempt reports their gap.
                 Ok(Some(so_far)) if so_far.scanned == 0 && !page.at_end => {}
                 Ok(_) => return page,
-                // Something was visited: the gap, or the damage, is for the next read to tell.
+                // Records were visited: the next scan reports the gap or the damage.
                 Err(_) if page.next > start || done.scanned > 0 => return page,
                 Err(SegmentError::Lapped(Lapped { .. })) => {}
                 Err(damage @ SegmentError::Damaged { .. }) => return self.damaged(page, damage),
@@ -306,7 +304,7 @@ impl History {
         page
     }
 
-    /// Which of those that were before has a position, or what comes next to it.
+    /// The index of the older generation that a position lies in.
     #[cold]
     fn older_at(&self, position: Position) -> Option<usize> {
         let at = self.older.partition_point(|older| older.history.end <= position);
@@ -326,7 +324,7 @@ impl History {
         let older = &mut self.older[older];
         let merged = merge::<true>(older.cursors_of(wanted.source), bounds, done, wanted, page, visit);
         if merged.is_err() || page.next >= older.history.end {
-            older.rest();
+            older.close();
         }
         merged
     }
@@ -340,7 +338,7 @@ impl History {
     /// Visits the record at a known place, if the history still has it.
     ///
     /// # Errors
-    /// Where it is in a segment that cannot be read.
+    /// Where the record is in a segment that cannot be read.
     pub fn record_at<T>(
         &mut self,
         shard: ShardId,
@@ -355,11 +353,11 @@ impl History {
         }
     }
 
-    /// Where the record at a position lies, if any of these shards still has it; of a flush, which every shard has
-    /// recorded, the first shard's that does. What [is older](History::is_older) has no place.
+    /// The place of the record at a position; none where no shard has it any more, or where it [is
+    /// older](History::is_older). Every shard records a flush: its place is that in the first shard that still has it.
     ///
     /// # Errors
-    /// Where it may be in a segment that cannot be read.
+    /// Where the record may be in a segment that cannot be read.
     pub fn find(&mut self, position: Position) -> Result<Option<(ShardId, RingOffset)>, SegmentError> {
         for shard in 0..self.shards.len() {
             if self.evicted_of(shard..shard + 1).is_some_and(|last| last >= position) {
@@ -375,7 +373,7 @@ impl History {
     /// Visits the record at a position that [is older](History::is_older), if it is still there.
     ///
     /// # Errors
-    /// Where it may be in a segment that cannot be read.
+    /// Where the record may be in a segment that cannot be read.
     pub fn visit_older<T>(
         &mut self,
         position: Position,
@@ -387,8 +385,8 @@ impl History {
         }
     }
 
-    /// The position below which a reader is about to lose events: less than a tenth of what is kept is left before it.
-    /// None while nothing was overwritten.
+    /// The position below which a reader will soon lose events: it lies a tenth of the kept positions behind the oldest
+    /// available one. None while nothing was overwritten.
     pub fn warning_mark(&self) -> Option<Position> {
         let first = self.evicted_through(&Source::All)?.next();
         Some(Position(first.0 + self.head().0.saturating_sub(first.0) / 10))

@@ -1,4 +1,4 @@
-//! The history from before `--shards` was changed: shards of another number, which nothing is recorded to any more.
+//! An older generation of the history: the shards before `--shards` was changed. Nothing is recorded there any more.
 
 use super::merge::ShardCursor;
 use super::shard::ShardHistory;
@@ -8,16 +8,16 @@ use crate::position::Position;
 use crate::ring::Record;
 use std::ops::Range;
 
-/// The histories of shards of another number, from one position to another. Cheap to clone.
+/// The histories of the shards of an older generation. Cheap to clone.
 #[derive(Clone)]
 pub struct OlderHistory {
-    /// Every event of it is before this position, and every later event is not.
+    /// All events of the generation are before this position, and those of later generations are not.
     pub end: Position,
     /// The history of each of its shards, in their order.
     pub shards: Vec<ShardHistory>,
 }
 
-/// The same, as one core reads it.
+/// An older generation with one core's cursors in it.
 pub(super) struct Older {
     pub history: OlderHistory,
     cursors: Vec<ShardCursor>,
@@ -29,11 +29,11 @@ impl Older {
         Older { history, cursors }
     }
 
-    /// The shards, of those that there were, that can have something of a source.
+    /// The shards of this generation that can have events of a source.
     fn shards_of(&self, source: &Source) -> Range<usize> {
         let total = self.history.shards.len();
         match source {
-            // The shards that there are now were made of all of them.
+            // A present shard's keys come from all of them.
             Source::Shard(_) => 0..total,
             Source::All | Source::Stream(_) | Source::Category(_) | Source::Type(_) | Source::Streams => {
                 let shards = source.shards(total as u16);
@@ -47,15 +47,15 @@ impl Older {
         &mut self.cursors[shards]
     }
 
-    /// The highest position that any of the shards which can have something of a source has lost.
+    /// The highest lost position of the shards that can have events of a source.
     pub fn evicted_through(&self, source: &Source) -> Option<Position> {
         self.history.shards[self.shards_of(source)].iter().filter_map(ShardHistory::evicted_through).max()
     }
 
-    /// Closes the files that the cursors hold open: retention may have taken them, and then the disk still has them.
-    pub fn rest(&mut self) {
+    /// Closes the files that the cursors hold open. An open file that retention has removed still takes space on the disk.
+    pub fn close(&mut self) {
         let shards = self.history.shards.iter();
-        self.cursors.iter_mut().zip(shards).for_each(|(cursor, shard)| cursor.rest(shard));
+        self.cursors.iter_mut().zip(shards).for_each(|(cursor, shard)| cursor.close(shard));
     }
 
     /// Visits the record at a position, if it is still there.

@@ -10,7 +10,7 @@ use crate::ring::Record;
 pub struct Scan<'a> {
     /// The first position that is wanted; 0 is the first event still available.
     pub cursor: Position,
-    /// Nothing from this position on, which the frontier has reached before; none for the frontier.
+    /// The end, exclusive: a position that the frontier has reached before. None for the frontier.
     pub until: Option<Position>,
     /// At most this many events.
     pub count: usize,
@@ -18,9 +18,9 @@ pub struct Scan<'a> {
     pub bytes: u64,
     /// The scan stops after about this many records that it does not select.
     pub records: usize,
-    /// Where the events come from.
+    /// The source of the events.
     pub source: &'a Source,
-    /// Which of them.
+    /// The events of the source that are wanted.
     pub filter: &'a Filter,
 }
 
@@ -29,7 +29,7 @@ pub struct Scan<'a> {
 pub struct Page {
     /// The next position to read from: the scan has examined everything below it.
     pub next: Position,
-    /// What was lost before the events of this page.
+    /// The gap before the events of this page, if there is one.
     pub gap: Option<Gap>,
     /// The first position that is still available.
     pub first: Position,
@@ -38,16 +38,16 @@ pub struct Page {
     /// Whether the name of the event at `next` is so long that the filter's regex would hold up the core: see
     /// [`REGEX_NAME_WORK_MAX`](crate::limits::REGEX_NAME_WORK_MAX). The scan has examined nothing behind it.
     pub is_too_long: bool,
-    /// Whether what comes next cannot be read: [`History::damage`] says why.
+    /// Whether the next record cannot be read: [`History::damage`] says why.
     pub is_damaged: bool,
 }
 
 /// Events that are no longer available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The last position that is lost.
+    /// The last lost position.
     pub last: Position,
-    /// How many are lost; none when the cursor is from an earlier run, whose positions say nothing about how many.
+    /// The number of lost positions; none where the cursor is from an earlier run, which makes it unknown.
     pub lost: Option<u64>,
 }
 

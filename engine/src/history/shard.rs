@@ -1,23 +1,23 @@
-//! One shard's history: the ring, and below its head the segments of the log, where there is one. Both hold the same
-//! records at the same offsets, so a reader goes from one to the other without noticing.
+//! One shard's history: its ring, and below the ring's head the segments of its log, if it has one. Both hold the same
+//! records at the same offsets, so a reader can continue from one to the other.
 
 use crate::log::streams::StreamBits;
 use crate::log::{SegmentError, SegmentReader, Segments};
 use crate::position::{Position, RingOffset};
 use crate::ring::{Lapped, Ring, RingReader};
 
-/// One shard's history, as its readers hold it on any core. Cheap to clone.
+/// A handle to one shard's history, for readers on any core. Cheap to clone.
 #[derive(Clone)]
 pub struct ShardHistory {
     ring: Ring,
     segments: Option<Segments>,
 }
 
-/// A reader of one shard's history. It remembers no place, only its scratch space.
+/// A reader of one shard's history. It has buffers, but no position: see [`HistoryCursor`](super::HistoryCursor).
 pub struct ShardReader {
     ring: RingReader,
     segments: Option<SegmentReader>,
-    /// Which of the two has copied last.
+    /// Whether the last copy came from a segment.
     is_from_segments: bool,
 }
 
@@ -33,22 +33,22 @@ impl ShardHistory {
         ShardHistory { ring, segments: Some(segments) }
     }
 
-    /// Its ring.
+    /// The shard's ring.
     pub fn ring(&self) -> &Ring {
         &self.ring
     }
 
-    /// The segments of its log.
+    /// The segments of the shard's log.
     pub fn segments(&self) -> Option<&Segments> {
         self.segments.as_ref()
     }
 
-    /// The position of the newest record that is gone for good; none as long as nothing is.
+    /// The position of the newest lost record; none where nothing was lost.
     pub fn evicted_through(&self) -> Option<Position> {
         self.segments.as_ref().map_or_else(|| self.ring.evicted_through(), Segments::evicted_through)
     }
 
-    /// Where the oldest record starts.
+    /// The offset of the oldest record.
     pub fn head(&self) -> RingOffset {
         self.segments.as_ref().map_or_else(|| self.ring.head(), Segments::head)
     }
@@ -61,7 +61,7 @@ impl ShardHistory {
 }
 
 impl ShardReader {
-    /// Hands out what was copied last, for memory that the next copy may use.
+    /// Swaps the buffer of the last copy with another, which the next copy may use.
     pub fn swap_scratch(&mut self, other: &mut Vec<u8>) {
         match &mut self.segments {
             Some(segments) if self.is_from_segments => segments.swap_scratch(other),
@@ -69,7 +69,7 @@ impl ShardReader {
         }
     }
 
-    /// What was copied last.
+    /// The bytes of the last copy.
     pub fn scratch(&self) -> &[u8] {
         match &self.segments {
             Some(segments) if self.is_from_segments => segments.scratch(),
@@ -77,14 +77,14 @@ impl ShardReader {
         }
     }
 
-    /// Where the first record is, among those published, whose position is `position` or more; the tail where there is
-    /// none yet. What is gone for good is for [`ShardHistory::evicted_through`] to say.
+    /// The offset of the first published record whose position is `position` or more; the tail where there is none yet.
+    /// Does not report lost records: see [`ShardHistory::evicted_through`].
     ///
     /// # Errors
     /// Where a segment cannot be read.
     pub fn seek(&mut self, position: Position) -> Result<RingOffset, SegmentError> {
         let found = self.ring.seek(position);
-        // Looked at afterwards: what the ring has lost meanwhile may have been what is looked for.
+        // Checked after the seek, because the ring may have overwritten the wanted record meanwhile.
         match &mut self.segments {
             Some(segments) if self.ring.ring().evicted_through() >= Some(position) => {
                 segments.seek(position, self.ring.ring().tail())
@@ -93,7 +93,8 @@ impl ShardReader {
         }
     }
 
-    /// Where to go on from `from`, where a record starts, for who wants the records of one stream and flushes.
+    /// The offset of a record at or behind `from`, before which there is no record of the stream and no flush. A record
+    /// starts at `from`.
     ///
     /// # Errors
     /// Where a segment cannot be read.
@@ -104,11 +105,11 @@ impl ShardReader {
         }
     }
 
-    /// Copies whole records from `from` on, about `max_bytes` of them and at least one where there is one; answers how
-    /// many bytes they take.
+    /// Copies complete records from `from` on: about `max_bytes`, and at least one where there is one. Returns their length
+    /// in bytes.
     ///
     /// # Errors
-    /// Where the record at `from` is gone for good, or a segment cannot be read.
+    /// Where the record at `from` is gone, or a segment cannot be read.
     pub fn read(&mut self, from: RingOffset, max_bytes: usize) -> Result<usize, SegmentError> {
         let Some(segments) = &mut self.segments else { return Ok(self.ring.read(from, max_bytes)?.bytes()) };
         self.is_from_segments = from < self.ring.ring().head();
@@ -118,7 +119,7 @@ impl ShardReader {
                 Err(Lapped { .. }) => self.is_from_segments = true,
             }
         }
-        // Never beyond the ring's head: what lies there is in memory.
+        // Records from the ring's head on are in memory.
         segments.read(from, max_bytes, self.ring.ring().head())
     }
 }

@@ -53,14 +53,14 @@ impl Shard {
         debug_assert!(!self.turn.is_dirty());
         let Some(taking) = &mut self.taking else { return SnapshotProgress::Done };
         taking.slice(&self.table, out, max_bytes);
-        if taking.is_through() { SnapshotProgress::Done } else { SnapshotProgress::More }
+        if taking.is_complete() { SnapshotProgress::Done } else { SnapshotProgress::More }
     }
 
     /// Ends a snapshot whose slices are [done](SnapshotProgress::Done): appends its footer to `out`. Does nothing and
     /// returns `None` if there is no such snapshot.
     pub fn finish_snapshot(&mut self, out: &mut Vec<u8>) -> Option<SnapshotInfo> {
         let (offset, position) = self.committed_end();
-        let taking = self.taking.take_if(|taking| taking.is_through())?;
+        let taking = self.taking.take_if(|taking| taking.is_complete())?;
         Some(taking.finish(offset, position, out))
     }
 

@@ -1,4 +1,4 @@
-//! A file that is there whole or not at all.
+//! The files of snapshots: their names, and how one is written so that it is complete or absent.
 
 use crate::position::RingOffset;
 use std::fs::{self, File};
@@ -26,14 +26,14 @@ pub fn snapshot_files(directory: &Path) -> io::Result<Vec<(RingOffset, PathBuf)>
     Ok(found)
 }
 
-/// What the name of a snapshot ends with that is not complete yet.
+/// The end of the name of a snapshot that is not complete yet.
 const UNFINISHED: &str = ".snapshot.new";
 
-/// After so many bytes a snapshot is synced while it is written: one sync of all of it at the end would have the disk
-/// to itself, and the log's syncs would wait.
+/// A snapshot is synced after this many bytes while it is written: a single sync at the end would occupy the disk, and
+/// syncs of the log would wait for it.
 const SYNC_BYTES: usize = 32 << 20;
 
-/// Removes what snapshots that never came to their end have left in a directory. To be called while none is written.
+/// Removes unfinished snapshots from a directory. To be called while none is being written.
 ///
 /// # Errors
 /// Where the directory cannot be read, or a file cannot be removed.
@@ -47,8 +47,8 @@ pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes all snapshots of a directory but the newest `keep`; answers from where on the log is needed by those that are
-/// left, none where there are none. One that cannot be removed is as good as kept.
+/// Removes all snapshots of a directory but the newest `keep`. Returns the offset from which on the remaining ones need the
+/// log; none where none remains. A snapshot that cannot be removed counts as kept.
 ///
 /// # Errors
 /// Where the directory cannot be read.
@@ -64,20 +64,20 @@ pub fn keep_newest(directory: &Path, keep: usize) -> io::Result<Option<RingOffse
     Ok(needed)
 }
 
-/// A file that is written under another name beside its own, and gets its own once all of it is on the disk. Dropped
-/// before that, it is removed.
+/// A file that is written under a temporary name, and renamed once all of it is on the disk. If it is dropped before, it is
+/// removed.
 #[derive(Debug)]
 pub struct SnapshotFile {
     path: PathBuf,
     aside: PathBuf,
-    /// None once it has its name.
+    /// None once the file was renamed.
     file: Option<File>,
-    /// How many bytes were written since the last sync.
+    /// The number of bytes written since the last sync.
     unsynced: usize,
 }
 
 impl SnapshotFile {
-    /// Begins the file that is to be at `path`; what an earlier attempt has left beside it is overwritten.
+    /// Begins a file that will be at `path`. Overwrites the temporary file of an earlier attempt.
     pub fn create(path: &Path) -> io::Result<SnapshotFile> {
         let mut aside = path.as_os_str().to_owned();
         aside.push(".new");
@@ -86,7 +86,7 @@ impl SnapshotFile {
         Ok(SnapshotFile { path: path.to_owned(), aside, file, unsynced: 0 })
     }
 
-    /// Adds bytes at its end.
+    /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(bytes)?;
@@ -98,7 +98,7 @@ impl SnapshotFile {
         Ok(())
     }
 
-    /// Syncs the file, gives it its name, in place of one that has it, and syncs the directory.
+    /// Syncs the file, renames it, replacing an earlier one, and syncs the directory.
     pub fn finish(mut self) -> io::Result<()> {
         if let Some(file) = &self.file {
             file.sync_all()?;
@@ -113,7 +113,7 @@ impl SnapshotFile {
 impl Drop for SnapshotFile {
     fn drop(&mut self) {
         if self.file.is_some() {
-            // What cannot be removed is overwritten by the next attempt.
+            // The next attempt overwrites a file that cannot be removed.
             let _ = fs::remove_file(&self.aside);
         }
     }

@@ -1,4 +1,4 @@
-//! The two ends of a snapshot's file. Numbers are little endian; each end has its own checksum, CRC-32C.
+//! The header and the footer of a snapshot's file. Numbers are little-endian; each of the two has its own CRC-32C.
 //!
 //! ```text
 //!  header  0 magic   8 version │ 12 shard │ 14 shards  16 S  24 position at S
@@ -6,8 +6,8 @@
 //!  footer  0 magic   8 E  16 position at E  24 rows  32 digest │ 36 checksum
 //! ```
 //!
-//! The digest is CRC-32C over the first eight bytes of each row, its length and its checksum, begun with the header's
-//! checksum: a row that is missing or in another place changes it, as does a header of another snapshot.
+//! The digest is a CRC-32C over the first eight bytes of each row, which are its length and checksum, with the header's
+//! checksum as the initial value. So it detects missing and misplaced rows, and the header of another snapshot.
 
 use super::{SnapshotError, SnapshotInfo};
 use crate::position::{Position, RingOffset, ShardId};
@@ -19,7 +19,7 @@ const MAGIC: [u8; 8] = *b"KEYTSNAP";
 const END_MAGIC: [u8; 8] = *b"KEYTSEND";
 const VERSION: u32 = 1;
 
-/// Puts bytes one after the other.
+/// Appends fields to an array.
 struct Put<const N: usize> {
     bytes: [u8; N],
     at: usize,
@@ -40,7 +40,7 @@ impl<const N: usize> Put<N> {
         self.put(&value.to_le_bytes())
     }
 
-    /// The checksum of all before it, which is the last that there is room for.
+    /// Appends the checksum of all fields, which fills the array.
     fn sealed(self) -> [u8; N] {
         let sum = crc32c::crc32c(&self.bytes[..N - 4]);
         let this = self.put(&sum.to_le_bytes());
@@ -73,7 +73,7 @@ pub(super) fn digest_with(digest: u32, row: &[u8]) -> u32 {
     crc32c::crc32c_append(digest, row.get(..8).unwrap_or(row))
 }
 
-/// The header; what is only known at the end is not in it.
+/// The header: the fields that are known at the start.
 pub(super) fn header(info: &SnapshotInfo) -> [u8; HEADER_BYTES] {
     let put = Put::new(MAGIC).put(&VERSION.to_le_bytes());
     let put = put.put(&info.shard.0.to_le_bytes()).put(&info.shards.to_le_bytes());
@@ -81,13 +81,13 @@ pub(super) fn header(info: &SnapshotInfo) -> [u8; HEADER_BYTES] {
     put.number(info.db_next_revision).number(info.db_last.0).put(&[0; 4]).sealed()
 }
 
-/// The footer.
+/// The footer: the fields that are known at the end.
 pub(super) fn footer(info: &SnapshotInfo, digest: u32) -> [u8; FOOTER_BYTES] {
     let put = Put::new(END_MAGIC).number(info.end.0).number(info.end_position.0).number(info.rows);
     put.put(&digest.to_le_bytes()).sealed()
 }
 
-/// What both ends say, and the digest of the rows between them.
+/// Decodes header and footer: the snapshot's fields, and the digest of the rows.
 pub(super) fn parse(
     header: &[u8; HEADER_BYTES],
     footer: &[u8; FOOTER_BYTES],
@@ -137,13 +137,13 @@ mod tests {
     };
 
     #[test]
-    fn both_ends_say_again_what_was_written() {
+    fn header_and_footer_are_decoded_as_encoded() {
         let (info, digest) = parse(&header(&INFO), &footer(&INFO, 77)).unwrap();
         assert_eq!((info, digest), (INFO, 77));
     }
 
     #[test]
-    fn a_later_version_is_told_apart_from_damage() {
+    fn a_later_version_is_distinguished_from_damage() {
         let mut later = header(&INFO);
         later[8] = 9;
         assert!(matches!(parse(&later, &footer(&INFO, 0)), Err(SnapshotError::Header)));

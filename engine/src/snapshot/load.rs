@@ -1,5 +1,5 @@
-//! A snapshot's file read back. It is read from front to back through a buffer; more than one row, and the value that
-//! it belongs to, is never in memory. Damage is an error, never a panic, and nothing that is damaged is taken for whole.
+//! Reads a snapshot's file, from front to back through a buffer: at most one row and the value of its entry are in memory.
+//! Any damage is detected, and is an error, never a panic.
 
 use super::format::{self, FOOTER_BYTES, HEADER_BYTES};
 use super::{SnapshotError, SnapshotInfo, row};
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// How much of a file is read at once, in bytes.
+/// The size of the read buffer in bytes.
 const READ_BYTES: usize = 256 << 10;
 
 /// Fills an empty shard with the snapshot in a file; see [`load_from`].
@@ -20,12 +20,11 @@ pub fn load(path: &Path, shard: &mut Shard) -> Result<SnapshotInfo, SnapshotErro
     load_from(File::open(path)?, shard)
 }
 
-/// Fills an empty shard with a snapshot of its own. The log is then to be replayed from
-/// [`start`](SnapshotInfo::start) on.
+/// Fills an empty shard with its snapshot. The log must then be replayed from [`start`](SnapshotInfo::start) on.
 ///
 /// # Errors
-/// Where the snapshot is damaged or of another shard, or the shard has keys. What a damaged one has left in the shard is
-/// of no use: the shard has to be dropped.
+/// Where the snapshot is damaged or of another shard, or the shard has keys. After an error the shard is partly filled and
+/// must be dropped.
 pub fn load_from(reader: impl Read + Seek, shard: &mut Shard) -> Result<SnapshotInfo, SnapshotError> {
     if !shard.is_blank() {
         return Err(SnapshotError::NotEmpty);
@@ -41,16 +40,16 @@ pub fn load_from(reader: impl Read + Seek, shard: &mut Shard) -> Result<Snapshot
     Ok(rows.info)
 }
 
-/// Hands out the entries of the snapshot in a file; see [`entries_from`].
+/// Visits the entries of the snapshot in a file; see [`entries_from`].
 pub fn entries(path: &Path, visit: impl FnMut(StoredEntry<'_>)) -> Result<SnapshotInfo, SnapshotError> {
     entries_from(File::open(path)?, visit)
 }
 
-/// Hands out the entries of a snapshot, in no order, for who gives them to other shards. A key may come twice; then the
-/// one with the later [`last`](StoredEntry::last) counts, which is what [`Shard::restore`] sees to.
+/// Visits the entries of a snapshot, in no order, to distribute them to other shards. A key may occur twice: the entry with
+/// the later [`last`](StoredEntry::last) is valid, and [`Shard::restore`] keeps that one.
 ///
 /// # Errors
-/// Where the snapshot is damaged. What was handed out until then is then of no use.
+/// Where the snapshot is damaged. The entries visited before must then not be used.
 pub fn entries_from(
     reader: impl Read + Seek,
     mut visit: impl FnMut(StoredEntry<'_>),
@@ -62,16 +61,15 @@ pub fn entries_from(
     Ok(rows.info)
 }
 
-/// What the snapshot in a file says of itself; see [`inspect_from`].
+/// The fields of the snapshot in a file; see [`inspect_from`].
 pub fn inspect(path: &Path, whole: bool) -> Result<SnapshotInfo, SnapshotError> {
     inspect_from(File::open(path)?, whole)
 }
 
-/// What a snapshot says of itself. Reads its two ends, which are checked; with `whole` all rows too, without making
-/// values of them.
+/// The fields of a snapshot. Reads and checks header and footer; if `whole`, all rows as well, without building values.
 ///
 /// # Errors
-/// Where it is damaged, as far as that was looked at.
+/// Where a part that was read is damaged.
 pub fn inspect_from(reader: impl Read + Seek, whole: bool) -> Result<SnapshotInfo, SnapshotError> {
     let mut rows = Rows::open(reader)?;
     if whole {
@@ -84,14 +82,14 @@ pub fn inspect_from(reader: impl Read + Seek, whole: bool) -> Result<SnapshotInf
 struct Rows<R> {
     reader: BufReader<R>,
     info: SnapshotInfo,
-    /// The digest that the footer tells, and that of the rows read.
+    /// The digest in the footer, and the digest of the rows read so far.
     digest: (u32, u32),
-    /// How many rows were read.
+    /// The number of rows read so far.
     count: u64,
-    /// Where the next row starts, in bytes of the file, and where the footer does.
+    /// The byte of the file at which the next row starts, and that at which the footer does.
     at: u64,
     end: u64,
-    /// The latest row.
+    /// The last row read.
     row: Vec<u8>,
     key: Vec<u8>,
 }
@@ -121,7 +119,7 @@ impl<R: Read + Seek> Rows<R> {
         })
     }
 
-    /// The next row and where it starts; none after the last one, once all of them are known to be right.
+    /// The next row. None after the last one, once the number of rows and their digest were checked.
     fn next(&mut self) -> Result<Option<Record<'_>>, SnapshotError> {
         let (at, left) = (self.at, self.end - self.at);
         if left == 0 {
@@ -140,7 +138,7 @@ impl<R: Read + Seek> Rows<R> {
         }
         self.row.clear();
         self.row.extend_from_slice(&first);
-        // Grows as it reads: a length that is wrong does not ask for its memory at once.
+        // The buffer grows as bytes are read, so a wrong length does not allocate its memory at once.
         self.reader.by_ref().take(length - 8).read_to_end(&mut self.row)?;
         self.at += length;
         self.count += 1;
@@ -151,11 +149,11 @@ impl<R: Read + Seek> Rows<R> {
         Ok(Some(row))
     }
 
-    /// The next entry, from as many rows as it has.
+    /// The next entry, from one or more rows.
     fn next_entry(&mut self) -> Result<Option<StoredEntry<'_>>, SnapshotError> {
         let at = self.at;
         let damaged = || SnapshotError::Row { at };
-        // Taken out, and used again, for rows are borrowed from `self` meanwhile.
+        // The key's buffer is taken out of `self`, since rows borrow `self`, and is put back for reuse.
         let mut key = std::mem::take(&mut self.key);
         let Some(first) = self.next()? else { return Ok(None) };
         key.clear();
@@ -166,9 +164,9 @@ impl<R: Read + Seek> Rows<R> {
         let is_split = has_more;
         while has_more {
             let row = self.next()?.ok_or_else(damaged)?;
-            let goes_on = row.key() == key && value.as_mut().is_some_and(|value| row::go_on(&row, value));
+            let is_part = row.key() == key && value.as_mut().is_some_and(|value| row::extend(&row, value));
             has_more = row.has_more();
-            if !goes_on {
+            if !is_part {
                 return Err(damaged());
             }
         }

@@ -1,26 +1,26 @@
-//! All keys of one shard in a file, so that a restart replays only what came later.
+//! A snapshot: all keys of one shard in a file, so that a restart replays only later records.
 //!
 //! ```text
 //!  header │ row │ row │ …                                        │ footer
 //!   S                   an entry's row: its state when it was taken   E
 //! ```
 //!
-//! A snapshot is taken slice by slice, between the turns of a shard that goes on. So its rows are of different moments
-//! from offset S of the shard's history, where it began, to E, where it ended; each says which record its entry's
-//! latest was. Who loads it replays the log from S on: [`Shard::replay`](crate::shard::Shard::replay) passes over the
-//! records that a row contains already, and those after it find the entry as they found it the first time. A log that
-//! does not reach E lacks changes that rows may contain; the snapshot is then of no use.
+//! A snapshot is taken slice by slice, between the turns of its shard. So its rows are of different moments, from offset S
+//! of the shard's history, where the snapshot began, to E, where it ended. Each row has the offset of its entry's latest
+//! record. After a load, the log is replayed from S on: [`Shard::replay`](crate::shard::Shard::replay) skips the records
+//! that a row already contains, and later records find the entry in the same state as originally. A log that ends before E
+//! lacks changes that rows may contain, so the snapshot cannot be used with it.
 //!
-//! An entry that is forgotten before its row was taken leaves a row without a value: its records from S on would
-//! otherwise be applied to a key of which nothing is known.
+//! An entry that is forgotten before its row was taken leaves a row without a value. Otherwise its records from S on would
+//! be applied to an unknown key.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `format` | header and footer |
 //! | `row` | an entry as records of the ring's layout, and back |
 //! | `take` | a snapshot that is being taken; [`Shard`](crate::shard::Shard) has the methods |
-//! | `load` | the file read back: looked at, loaded, or handed out entry by entry |
-//! | `file` | written aside, synced, renamed |
+//! | `load` | reads a file: inspects it, loads it, or visits its entries |
+//! | `file` | names of files; a file is written under a temporary name, synced, renamed |
 
 mod file;
 mod format;
@@ -38,26 +38,26 @@ use crate::position::{Position, RingOffset, ShardId};
 use std::io;
 use thiserror::Error;
 
-/// What a snapshot says of itself.
+/// The fields of a snapshot's header and footer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotInfo {
     /// The shard whose keys it has.
     pub shard: ShardId,
-    /// How many shards the server had.
+    /// The number of shards of the server.
     pub shards: u16,
-    /// S: the log is replayed from here on.
+    /// S: the offset from which on the log must be replayed.
     pub start: RingOffset,
-    /// Every record from there on has at least this position.
+    /// Every record from S on has at least this position.
     pub start_position: Position,
-    /// E: the log has to reach this offset.
+    /// E: the offset that the log must reach.
     pub end: RingOffset,
-    /// Every record from there on has at least this position.
+    /// Every record from E on has at least this position.
     pub end_position: Position,
-    /// The revision with which the stream of flushes went on at S.
+    /// The next revision of the stream of flushes at S.
     pub db_next_revision: u64,
     /// The latest flush before S, or [`RingOffset::NONE`].
     pub db_last: RingOffset,
-    /// How many rows it has; an entry has one or more.
+    /// The number of rows; an entry has one or more.
     pub rows: u64,
 }
 
@@ -70,14 +70,14 @@ pub enum SnapshotError {
     /// It is shorter than header and footer.
     #[error("the file is too short to be a snapshot: {bytes} bytes")]
     TooShort {
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
     },
-    /// It begins with something else.
+    /// The file begins with something else.
     #[error("the file is not a snapshot")]
     NotASnapshot,
-    /// It is of a version that this one does not know.
-    #[error("the snapshot is of version {0}, which is not known")]
+    /// Another version of the program wrote it, in an unknown format.
+    #[error("the snapshot is of format version {0}, which this keytide does not know")]
     Version(u32),
     /// The header is damaged.
     #[error("the snapshot's header is damaged")]
@@ -85,24 +85,24 @@ pub enum SnapshotError {
     /// The footer is damaged, or the snapshot was never finished.
     #[error("the snapshot is unfinished or its end is damaged")]
     Footer,
-    /// A row is damaged, or makes no sense.
+    /// A row is damaged or invalid.
     #[error("the snapshot is damaged at byte {at}")]
     Row {
         /// Where the row starts, in bytes from the start of the file.
         at: u64,
     },
-    /// Rows are missing, or are not those that were written.
-    #[error("the snapshot's rows are not those that its end tells of")]
+    /// Rows are missing or misplaced.
+    #[error("the snapshot's rows do not match its footer")]
     Rows,
-    /// The keys of another shard were to be loaded.
+    /// The snapshot is of another shard than the one to fill.
     #[error("the snapshot is of shard {found}, not {wanted}")]
     OtherShard {
-        /// The shard that was to be filled.
+        /// The shard to fill.
         wanted: ShardId,
-        /// The snapshot's.
+        /// The snapshot's shard.
         found: ShardId,
     },
-    /// The shard that was to be filled has keys.
+    /// The shard to fill has keys.
     #[error("the shard to load the snapshot into is not empty")]
     NotEmpty,
 }

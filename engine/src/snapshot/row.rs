@@ -1,13 +1,13 @@
-//! An entry as rows. A row is a record in the ring's layout, with its checksum:
+//! Encodes an entry as rows, and decodes it. A row is a record in the ring's layout, with its checksum:
 //!
-//! | of the record | in a row |
+//! | field of the record | meaning in a row |
 //! |---|---|
-//! | type | what the data is: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `Del` no value |
-//! | key, data | the key; the value or, where it is large, a part of it |
-//! | revision | what the stream's next event gets |
-//! | timestamp | when the value ends, 0 = never |
+//! | type | the kind of data: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `Del` no value |
+//! | key, data | the key; the value or, if it is large, a part of it |
+//! | revision | the revision of the stream's next event |
+//! | timestamp | the time at which the value expires, 0 = never |
 //! | back link | the stream's latest record |
-//! | more | the next row goes on with this value |
+//! | more | whether the value continues in the next row |
 
 use super::format;
 use crate::event::EventType;
@@ -16,17 +16,17 @@ use crate::position::{Revision, RingOffset};
 use crate::ring::encode::Encoder;
 use crate::ring::{Data, Draft, Record, RecordData};
 
-/// A value goes on in another row once a row has this much data, in bytes.
+/// A value continues in another row once a row has this much data, in bytes.
 const ROW_BYTES: usize = 1 << 20;
 
-/// Writes rows; counts them and keeps their digest.
+/// Encodes rows, and keeps their number and digest.
 pub(super) struct RowWriter {
     encoder: Encoder,
     pub(super) digest: u32,
     pub(super) count: u64,
 }
 
-/// What every row of an entry repeats.
+/// The fields that every row of an entry repeats.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     pub(super) key: &'a [u8],
@@ -40,7 +40,7 @@ impl RowWriter {
         RowWriter { encoder: Encoder::default(), digest, count: 0 }
     }
 
-    /// Puts the rows of an entry at the end of `out`.
+    /// Appends the rows of an entry to `out`.
     pub(super) fn entry(&mut self, head: Head<'_>, value: Option<&Value>, out: &mut Vec<u8>) {
         match value {
             None => self.row(head, EventType::Del, Data::None, false, out),
@@ -102,24 +102,24 @@ impl RowWriter {
     }
 }
 
-/// The fields of a row beside the value.
+/// The fields of a row besides the value.
 pub(super) fn head<'r>(row: &Record<'r>) -> Head<'r> {
     Head { key: row.key(), expire_at_ms: row.timestamp_ms(), next_revision: row.revision().0, last: row.back_link() }
 }
 
-/// The value that an entry's first row begins; the inner none where the entry has none, the outer where it is no row.
+/// The value that an entry's first row begins. `Some(None)` for an entry without a value, `None` for an invalid row.
 pub(super) fn begin(row: &Record<'_>) -> Option<Option<Value>> {
     match content(row.event_type())? {
         Content::NoValue => (row.data().is_none() && !row.has_more()).then_some(None),
         Content::Of(kind) => {
             let mut value = Value::empty(kind);
-            (go_on(row, &mut value) && !value.is_empty_collection()).then_some(Some(value))
+            (extend(row, &mut value) && !value.is_empty_collection()).then_some(Some(value))
         }
     }
 }
 
-/// Adds a row's part of a value. False where it is no row of this value.
-pub(super) fn go_on(row: &Record<'_>, value: &mut Value) -> bool {
+/// Adds a row's part to a value. False where the row does not belong to the value.
+pub(super) fn extend(row: &Record<'_>, value: &mut Value) -> bool {
     if content(row.event_type()) != Some(Content::Of(value.kind())) {
         return false;
     }
@@ -130,7 +130,7 @@ pub(super) fn go_on(row: &Record<'_>, value: &mut Value) -> bool {
     }
 }
 
-/// What a row says of an entry's value.
+/// The content of a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
     /// The entry has no value, only a history.

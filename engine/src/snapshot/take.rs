@@ -1,4 +1,4 @@
-//! A snapshot that is being taken: what its rows have told so far, and where the walk over the table goes on.
+//! A snapshot that is being taken: the rows so far, and the cursor of the scan over the table.
 
 use super::row::{Head, RowWriter};
 use super::{SnapshotInfo, format};
@@ -6,17 +6,17 @@ use crate::keyspace::{Bytes, Entry, Table};
 use crate::position::{Position, RingOffset};
 
 pub(crate) struct Taking {
-    /// What is known so far.
+    /// The fields known so far.
     info: SnapshotInfo,
     rows: RowWriter,
-    /// None once the walk is through.
+    /// None once the scan is complete.
     cursor: Option<u64>,
-    /// What was forgotten and has no row yet: key, next revision, last record.
+    /// Entries that were forgotten and have no row yet: key, next revision, last record.
     forgotten: Vec<(Bytes, u64, RingOffset)>,
 }
 
 impl Taking {
-    /// Begins one that starts as `info` says; puts its header at the end of `out`.
+    /// Begins a snapshot with the start in `info`. Appends its header to `out`.
     pub(crate) fn begin(info: SnapshotInfo, out: &mut Vec<u8>) -> Taking {
         let header = format::header(&info);
         out.extend_from_slice(&header);
@@ -24,8 +24,8 @@ impl Taking {
         Taking { info, rows, cursor: Some(0), forgotten: Vec::new() }
     }
 
-    /// Notes that an entry without a value is about to be forgotten. Where its row was taken, what came later finds it;
-    /// where its last record is older than the snapshot, none will be replayed: nothing has to be known of it then.
+    /// Notes that an entry without a value is about to be forgotten. It needs no further row if it has one already, which
+    /// later records find, or if its last record is older than the snapshot, so that none will be replayed.
     pub(crate) fn forget(&mut self, hash: u64, entry: &Entry) {
         let is_taken = self.cursor.is_none_or(|cursor| Table::order(hash) < cursor);
         if !is_taken && entry.last() != RingOffset::NONE && entry.last() >= self.info.start {
@@ -33,7 +33,7 @@ impl Taking {
         }
     }
 
-    /// Puts rows of about `max_bytes` at the end of `out`.
+    /// Appends rows of about `max_bytes` to `out`.
     pub(crate) fn slice(&mut self, table: &Table, out: &mut Vec<u8>, max_bytes: usize) {
         let end = out.len().saturating_add(max_bytes);
         self.put_forgotten(out);
@@ -48,14 +48,14 @@ impl Taking {
         }
     }
 
-    /// Whether all entries have been taken.
-    pub(crate) fn is_through(&self) -> bool {
+    /// Whether all entries have rows.
+    pub(crate) fn is_complete(&self) -> bool {
         self.cursor.is_none()
     }
 
-    /// Ends it at this offset and position; puts its footer at the end of `out`.
+    /// Ends the snapshot at this offset and position. Appends its footer to `out`.
     pub(crate) fn finish(self, end: RingOffset, end_position: Position, out: &mut Vec<u8>) -> SnapshotInfo {
-        debug_assert!(self.forgotten.is_empty(), "the last slice has put them");
+        debug_assert!(self.forgotten.is_empty(), "the last slice has written them");
         let info = SnapshotInfo { end, end_position, rows: self.rows.count, ..self.info };
         out.extend_from_slice(&format::footer(&info, self.rows.digest));
         info

@@ -1,4 +1,4 @@
-//! Snapshots of a shard that goes on while they are taken, and snapshots that were damaged.
+//! Snapshots that are taken while the shard runs commands, and damaged snapshots.
 
 use super::*;
 use crate::keyspace::entry::End;
@@ -12,7 +12,7 @@ use crate::slot::shard_of;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-/// A shard with the log that it would have: all its records, although the ring keeps only the latest.
+/// A shard with its log: all its records, although the ring keeps only the latest.
 struct Logged {
     shard: Shard,
     log: Vec<(RingOffset, Vec<u8>)>,
@@ -40,7 +40,7 @@ impl Logged {
         }
     }
 
-    /// A snapshot without anything between its slices.
+    /// A snapshot without commands between its slices.
     fn snapshot(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         self.shard.begin_snapshot(1, &mut out).unwrap();
@@ -64,7 +64,7 @@ fn loaded(snapshot: &[u8], absent_max: usize) -> (Shard, SnapshotInfo) {
     (shard, info)
 }
 
-/// The keys that exist. Whether an old row still names one that had been absent is no matter.
+/// The keys that exist. Whether such a key is still queued as absent does not matter.
 fn present(written: &Written) -> BTreeMap<Vec<u8>, Row> {
     let rows = written.rows.iter().filter(|(_, row)| row.value.is_some());
     rows.map(|(key, row)| (key.clone(), Row { queued: false, ..row.clone() })).collect()
@@ -75,7 +75,7 @@ fn absent(written: &Written) -> BTreeMap<Vec<u8>, Row> {
     rows.map(|(key, row)| (key.clone(), row.clone())).collect()
 }
 
-/// Takes a snapshot while the shard goes on, and answers shard, snapshot, and the shard that both log and snapshot give.
+/// Takes a snapshot while the shard runs commands. Returns the shard restored from snapshot and log, and the shard itself.
 fn taken_while_running(seed: u64, ring_bytes: u64, absent_max: usize, keys: usize) -> (Written, Written) {
     let mut live = Logged::new(ring_bytes, absent_max);
     let mut commands = Commands::new(seed, keys);
@@ -103,7 +103,7 @@ fn taken_while_running(seed: u64, ring_bytes: u64, absent_max: usize, keys: usiz
 }
 
 #[test]
-fn a_snapshot_and_the_log_from_its_start_give_the_shard_itself() {
+fn a_snapshot_and_the_log_from_its_start_restore_the_shard() {
     for seed in 0..400 {
         let (shard, live) = taken_while_running(seed, 64 << 20, usize::MAX, 12);
         assert_eq!(present(&shard), present(&live), "seed {seed}");
@@ -117,10 +117,10 @@ fn a_snapshot_and_the_log_from_its_start_give_the_shard_itself() {
 }
 
 #[test]
-fn so_they_do_where_counters_are_forgotten_meanwhile() {
+fn they_restore_the_shard_though_counters_are_forgotten_meanwhile() {
     for seed in 0..600 {
         let (ring_bytes, absent_max) = match seed % 3 {
-            // The ring goes round many times; or the bound is reached all the time; or both.
+            // The ring wraps many times; or the bound of absent entries is always reached; or both.
             0 => (RING_BYTES_MIN, usize::MAX),
             1 => (64 << 20, 3),
             _ => (RING_BYTES_MIN, 3),
@@ -138,7 +138,7 @@ fn so_they_do_where_counters_are_forgotten_meanwhile() {
 }
 
 #[test]
-fn what_a_flush_forgets_meanwhile_is_known_to_the_replay() {
+fn a_replay_knows_the_entries_that_a_flush_forgot_meanwhile() {
     let mut live = Logged::new(RING_BYTES_MIN, 10);
     live.shard.set_fields(b"hash", [(&b"old"[..], &b""[..])].into_iter()).unwrap();
     live.commit();
@@ -162,7 +162,7 @@ fn what_a_flush_forgets_meanwhile_is_known_to_the_replay() {
 }
 
 #[test]
-fn of_two_stored_entries_of_a_key_the_later_one_counts() {
+fn of_two_stored_entries_of_a_key_the_later_one_is_kept() {
     let stored = |last, value: &[u8]| StoredEntry {
         key: b"k",
         value: (!value.is_empty()).then(|| Value::Str(value.to_vec())),
@@ -182,7 +182,7 @@ fn of_two_stored_entries_of_a_key_the_later_one_counts() {
 }
 
 #[test]
-fn values_of_many_mebibytes_go_over_several_rows() {
+fn large_values_take_several_rows() {
     let mut live = Logged::new(64 << 20, 10);
     let large: Vec<u8> = (0..(2 << 20) + 77).map(|n| (n % 251) as u8).collect();
     live.shard.set(b"string", &large).unwrap();
@@ -227,7 +227,7 @@ fn is_refused(bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn nothing_that_is_damaged_is_taken_for_a_snapshot() {
+fn a_snapshot_with_any_damage_is_refused() {
     let mut live = small();
     let whole = live.snapshot();
     assert_eq!(written(&loaded(&whole, 10).0), written(&live.shard));
@@ -246,7 +246,7 @@ fn nothing_that_is_damaged_is_taken_for_a_snapshot() {
 }
 
 #[test]
-fn rows_that_are_missing_or_in_another_place_are_noticed() {
+fn missing_and_misplaced_rows_are_detected() {
     let whole = small().snapshot();
     let (header, rest) = whole.split_at(format::HEADER_BYTES);
     let (mut rest, footer) = rest.split_at(rest.len() - format::FOOTER_BYTES);
@@ -297,13 +297,13 @@ fn only_an_empty_shard_is_filled_and_only_with_its_own_keys() {
     assert_eq!(refused, Err("the snapshot is of shard 0, not 1".to_owned()));
 }
 
-/// Gives an entry to the one of three shards that it belongs to now.
+/// Adds an entry to the one of three shards that it belongs to.
 fn give(shards: &mut [Shard; 3], entry: StoredEntry<'_>) {
     let shard = &mut shards[shard_of(entry.key, 3).0 as usize];
     shard.restore(StoredEntry { last: RingOffset::NONE, ..entry });
 }
 
-/// Checks that the three shards have together what the one has, and nothing else.
+/// Checks that three shards together have exactly the entries of one.
 fn have_together(mut shards: [Shard; 3], one: &Written) {
     let mut together = BTreeMap::new();
     let mut volatile = 0;
@@ -314,7 +314,7 @@ fn have_together(mut shards: [Shard; 3], one: &Written) {
         assert_eq!(written.key_count, present(&written).len());
         volatile += written.volatile_count;
         together.extend(present(&written));
-        // Counters that no record of this shard's tells of are the first to go.
+        // Counters without a record of this shard are forgotten first.
         shard.commit();
         assert!(self::written(shard).absent.is_empty());
     }
@@ -334,7 +334,7 @@ fn the_entries_of_one_shard_can_be_given_to_several() {
     let mut shards = three();
     let info = entries_from(Cursor::new(&snapshot), |entry| give(&mut shards, entry)).unwrap();
     have_together(shards, &written(&live.shard));
-    // With the log that follows, by way of the old shard.
+    // The same with the log that follows, replayed in the old shard.
     live.run(&mut commands, 100);
     let (mut old, _) = loaded(&snapshot, 100);
     live.replay(&mut old, info.start);
@@ -344,7 +344,7 @@ fn the_entries_of_one_shard_can_be_given_to_several() {
 }
 
 #[test]
-fn a_file_has_its_name_once_it_is_whole() {
+fn a_file_has_its_name_once_it_is_complete() {
     let directory = std::env::temp_dir().join(format!("keytide-snapshot-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("0.snapshot");
