@@ -136,7 +136,7 @@ fn summary(report: &CheckReport, is_sound: bool, out: &mut dyn Write) -> io::Res
 }
 
 fn group_problems(dir: &Path, trust: Trust) -> Vec<Problem> {
-    group_store::look(dir, trust).unwrap_or_else(|error| {
+    group_store::find_problems(dir, trust).unwrap_or_else(|error| {
         vec![Problem { path: dir.join("groups"), place: None, what: error.to_string(), is_damage: true }]
     })
 }

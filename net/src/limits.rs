@@ -219,15 +219,15 @@ pub const SHARED_FILES_MAX: usize = 64;
 /// would grow anyway, by steps.
 pub const SHARED_BYTES_AT_FIRST: usize = keytide_engine::limits::SHARED_BYTES as usize;
 
-/// From this percentage of the memory that the process may use on, commands that may use more are refused: what is left
-/// is for replies, for input, and for what is used between two looks.
+/// The percentage of the memory limit at which commands that may use more memory are refused. The rest is for replies, for
+/// input, and for growth between two samples.
 pub const MEMORY_SHARE_PERCENT: u64 = 90;
 
-/// How often the memory in use is looked at, milliseconds.
-pub const MEMORY_LOOK_MS: u64 = 100;
+/// The interval of samples of the memory in use, in milliseconds.
+pub const MEMORY_SAMPLE_MS: u64 = 100;
 
-/// The same close to the bound: where less is left than [`MEMORY_CLOSE_PART`] of the limit.
-pub const MEMORY_LOOK_CLOSE_MS: u64 = 10;
+/// The same interval close to the limit: where less than [`MEMORY_CLOSE_PART`] of it is left.
+pub const MEMORY_SAMPLE_CLOSE_MS: u64 = 10;
 
 /// What part of the limit is close: a quarter. To get from there to the bound between two looks, a server would have to
 /// take a quarter of its memory in a tenth of a second.

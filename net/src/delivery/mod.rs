@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_until_so_many_bytes_wait_to_leave() {
+    fn there_is_room_until_the_buffer_limit_waits_to_leave() {
         let (mut connections, mut delivery, [subscriber]) = connected([1], 30);
         let mut listed = Vec::new();
         let id = ConnectionId::from_u64(1);
@@ -264,16 +264,16 @@ mod tests {
     fn shared_messages_leave_in_order_with_those_of_each() {
         let (mut connections, mut delivery, subscribers) = connected([1, 2], 1 << 20);
         let mut listed = Vec::new();
-        let tell_both = |recipients: &mut Recipients<'_>, count: u64| {
+        let share = |recipients: &mut Recipients<'_>, count: u64| {
             recipients.begin_shared(&subscribers, 5);
             (0..count).for_each(|n| recipients.push_shared(Push::Checkpoint(Position(n))));
             recipients.end_shared();
         };
         let mut recipients = delivery.to(&mut connections, &mut listed);
-        tell_both(&mut recipients, 1);
+        share(&mut recipients, 1);
         recipients.push(subscribers[0], 5, Push::CaughtUp(Position(7)));
-        tell_both(&mut recipients, 2);
-        tell_both(&mut recipients, 1_000);
+        share(&mut recipients, 2);
+        share(&mut recipients, 1_000);
         recipients.push(subscribers[0], 5, Push::CaughtUp(Position(8)));
         let connection = connections.get(ConnectionId::from_u64(1)).unwrap();
         let unsent = connection.output.unsent_bytes();

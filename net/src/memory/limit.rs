@@ -1,37 +1,37 @@
-//! How much memory this process may use: the machine's, or less where its control group or `ulimit -v` allow less.
+//! The memory limit of this process: the machine's memory, or less if its control group or `ulimit -v` allows less.
 
 use crate::process::total_memory_bytes;
 use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What limits the memory of this process.
+/// The limits on the memory of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimit {
-    /// Bytes that may be resident.
+    /// The limit of resident memory, in bytes.
     pub resident_bytes: u64,
-    /// What says so.
+    /// Where that limit comes from.
     pub source: Source,
-    /// Bytes that may be mapped, `ulimit -v` (RLIMIT_AS); none where that is not limited.
+    /// The limit of the address space, `ulimit -v` (RLIMIT_AS), in bytes; none where there is none.
     pub address_space_bytes: Option<u64>,
 }
 
-/// What says how many bytes may be resident.
+/// The origin of the limit of resident memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The machine has no more.
+    /// The memory of the machine.
     Machine,
     /// The control group of the process, or one above it.
     ControlGroup,
 }
 
 impl MemoryLimit {
-    /// Asks the system.
+    /// Reads the limits from the system.
     pub fn read() -> MemoryLimit {
         MemoryLimit::below(Path::new("/"), total_memory_bytes())
     }
 
-    /// The same where the system's files are below `root`, for a machine with `machine_bytes`.
+    /// The limits of a machine with `machine_bytes`, whose system files are below `root`.
     fn below(root: &Path, machine_bytes: u64) -> MemoryLimit {
         let group = control_group_bytes(root).filter(|bytes| *bytes < machine_bytes);
         MemoryLimit {
@@ -41,7 +41,7 @@ impl MemoryLimit {
         }
     }
 
-    /// The least of the limits, bytes.
+    /// The lowest of the limits, in bytes.
     pub fn bytes(&self) -> u64 {
         self.address_space_bytes.map_or(self.resident_bytes, |bytes| bytes.min(self.resident_bytes))
     }
@@ -58,8 +58,8 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// The least limit of the process's control group and of those above it; none where there is none. A group that is
-/// shown under another path than the one of its own mount, as in some containers, has its limit at the mount's root.
+/// The lowest limit of the process's control group and of those above it; none where none is set. In some containers the
+/// group's path is not below the mount; its limit is then at the mount's root.
 fn control_group_bytes(root: &Path) -> Option<u64> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let limits = groups.lines().filter_map(|line| {
@@ -78,7 +78,7 @@ fn control_group_bytes(root: &Path) -> Option<u64> {
     limits.min()
 }
 
-/// The least number in the files of this name from the group's directory up to the mount. `max` is no number.
+/// The lowest number in the files of this name, from the group's directory up to the mount. The value `max` is skipped.
 fn least(mount: &Path, group: &str, name: &str) -> Option<u64> {
     let directory: PathBuf = mount.join(group.trim_start_matches('/'));
     let directories = directory.ancestors().take_while(|directory| directory.starts_with(mount));
@@ -91,7 +91,7 @@ mod tests {
 
     const MACHINE: u64 = 8 << 30;
 
-    /// The limit where the system's files are these.
+    /// The limit on a system with these files.
     fn limit(name: &str, files: &[(&str, &str)]) -> (u64, Source) {
         let root = std::env::temp_dir().join(format!("keytide-cgroup-{}-{name}", std::process::id()));
         for (path, text) in files {
@@ -100,7 +100,7 @@ mod tests {
             std::fs::write(path, text).expect("a temporary file");
         }
         let limit = MemoryLimit::below(&root, MACHINE);
-        // Where no file was asked for there is no directory.
+        // Without files there is no directory.
         let _ = std::fs::remove_dir_all(&root);
         (limit.resident_bytes, limit.source)
     }
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(limit("own", &[group, own]), (1 << 20, Source::ControlGroup));
         let (own, above) = (at("sys/fs/cgroup/a/b/memory.max", "max\n"), at("sys/fs/cgroup/a/memory.max", "4096\n"));
         assert_eq!(limit("above", &[group, own, above]), (4096, Source::ControlGroup));
-        // As a container sees it whose group has another path outside.
+        // In a container whose group has another path outside.
         let mount = at("sys/fs/cgroup/memory.max", "8192\n");
         assert_eq!(limit("mount", &[group, mount]), (8192, Source::ControlGroup));
         let elsewhere = at("sys/fs/cgroup/other/memory.max", "1\n");

@@ -1,9 +1,9 @@
-//! Memory of the machine, of the control group and of the process: what there is, and whether writes are still taken.
+//! The memory limit of the process, and the refusal of commands close to it.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`limit`] | how much memory the process may use |
-//! | [`watch`] | how much it uses, looked at by a thread; writes are refused close to the limit |
+//! | [`limit`] | the memory that the process may use |
+//! | [`watch`] | a thread that samples the memory in use; commands that may use more are refused close to the limit |
 
 pub mod limit;
 pub mod watch;

@@ -1,8 +1,10 @@
-//! Whether commands that may use more memory are still taken. A thread looks at what the process uses, a few times a
-//! second and more often close to the limit, and raises a flag that the cores look at: no command asks the system.
+//! Refuses commands that may use more memory when the process is short of it. A thread samples the memory in use a few times
+//! a second, and more often close to the limit, and sets a flag that the cores read. So no command makes a system call.
 
 use super::MemoryLimit;
-use crate::limits::{MEMORY_CLOSE_PART, MEMORY_LEFT_PART, MEMORY_LOOK_CLOSE_MS, MEMORY_LOOK_MS, MEMORY_SHARE_PERCENT};
+use crate::limits::{
+    MEMORY_CLOSE_PART, MEMORY_LEFT_PART, MEMORY_SAMPLE_CLOSE_MS, MEMORY_SAMPLE_MS, MEMORY_SHARE_PERCENT,
+};
 use crate::paced::Paced;
 use crate::process::ProcessMemory;
 use std::io;
@@ -12,19 +14,19 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What the cores and the thread that looks share.
+/// The state that the sampling thread shares with the cores.
 #[derive(Debug, Default)]
 pub struct MemoryWatch {
     /// Whether commands that may use more memory are refused.
     is_short: AtomicBool,
-    /// Bytes that may still be claimed until the next look.
+    /// The bytes that may still be claimed before the next sample.
     left_bytes: AtomicU64,
     used_bytes: AtomicU64,
     limit_bytes: AtomicU64,
     refused: AtomicU64,
 }
 
-/// What is used of a limit, bytes.
+/// The memory in use of a limit, both in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Used {
     bytes: u64,
@@ -32,7 +34,7 @@ struct Used {
 }
 
 impl Used {
-    /// The bytes from which on writes are refused.
+    /// The use at which commands are refused, in bytes.
     fn bound(self) -> u64 {
         bound(self.limit)
     }
@@ -42,7 +44,7 @@ impl Used {
     }
 }
 
-/// Of a limit of so many bytes, those from which on writes are refused.
+/// The use at which commands are refused under a limit, both in bytes.
 pub fn bound(limit: u64) -> u64 {
     limit / 100 * MEMORY_SHARE_PERCENT
 }
@@ -51,14 +53,14 @@ impl MemoryWatch {
     /// Whether commands that may use more memory are refused now.
     #[inline]
     pub fn is_short(&self) -> bool {
-        // Relaxed: it says only how much memory there was a moment ago.
+        // Relaxed: the flag only describes the last sample.
         self.is_short.load(Ordering::Relaxed)
     }
 
-    /// Claims so many bytes, which are about to be used in one piece. Where they are not left, commands that may use
-    /// more memory are refused until the next look.
+    /// Claims memory that is about to be used in one piece. False where less is left: then commands that may use more memory
+    /// are refused until the next sample.
     pub fn claim(&self, bytes: u64) -> bool {
-        // Relaxed, all three: numbers by themselves, and each claim is one step.
+        // Relaxed, both: the number orders nothing else, and each claim is atomic.
         let claimed =
             self.left_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok();
         if !claimed {
@@ -74,23 +76,24 @@ impl MemoryWatch {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many commands were refused.
+    /// The number of commands refused.
     pub fn refused(&self) -> u64 {
         // Relaxed: a counter.
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The bytes used and the bytes of the limit that is nearest, at the last look.
+    /// The memory in use and the nearest limit at the last sample, in bytes.
     pub fn usage(&self) -> (u64, u64) {
-        // Relaxed, both: figures to be shown.
+        // Relaxed, both: figures for INFO.
         (self.used_bytes.load(Ordering::Relaxed), self.limit_bytes.load(Ordering::Relaxed))
     }
 
-    /// Looks at what is used. Answers the limit that is nearest, and whether writes are refused now.
-    fn look(&self, limit: MemoryLimit, pages: ProcessMemory) -> (Used, bool) {
+    /// Takes a sample. Returns the use of the nearest limit, and whether commands are now refused.
+    fn sample(&self, limit: MemoryLimit, pages: ProcessMemory) -> (Used, bool) {
         let nearest = nearest(limit, pages);
         let is_short = nearest.bytes >= nearest.bound();
-        // Relaxed, all four: numbers by themselves; a claim between two of them is forgotten, as at each look.
+        // Relaxed, all four: they order nothing else. A claim between the stores is forgotten, as every claim is at the
+        // next sample.
         self.used_bytes.store(nearest.bytes, Ordering::Relaxed);
         self.limit_bytes.store(nearest.limit, Ordering::Relaxed);
         self.left_bytes.store(nearest.left(), Ordering::Relaxed);
@@ -99,12 +102,12 @@ impl MemoryWatch {
     }
 }
 
-/// The limit of which the greatest part is used.
+/// The limit of which the largest share is used.
 fn nearest(limit: MemoryLimit, pages: ProcessMemory) -> Used {
     let resident = Used { bytes: pages.anonymous(), limit: limit.resident_bytes };
     let Some(mapped_limit) = limit.address_space_bytes else { return resident };
-    // The allocator maps memory long before it hands it out, so what was never written is still to be had, as long as the
-    // allocator can map a little for its own tables.
+    // The allocator maps memory long before it hands it out, so mapped memory that was never written is still available, as
+    // long as the allocator can map a little more for its own tables.
     let is_mapped_out = pages.size > mapped_limit - mapped_limit / MEMORY_LEFT_PART;
     let unwritten = if is_mapped_out { 0 } else { pages.data.saturating_sub(pages.anonymous()) };
     let mapped = Used { bytes: pages.size - unwritten, limit: mapped_limit };
@@ -112,27 +115,27 @@ fn nearest(limit: MemoryLimit, pages: ProcessMemory) -> Used {
     if part(mapped) > part(resident) { mapped } else { resident }
 }
 
-/// The thread that looks. It ends when this is dropped.
+/// The sampling thread. It ends when this is dropped.
 pub struct Watcher {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watcher {
-    /// Looks once, and then lets a thread do so.
+    /// Takes a first sample, and starts the thread.
     ///
     /// # Errors
-    /// Where the system has no thread left, or does not say what memory is used.
+    /// Where the system refuses a thread, or the memory in use cannot be read.
     pub fn start(watch: Arc<MemoryWatch>) -> io::Result<Watcher> {
-        watch.look(MemoryLimit::read(), ProcessMemory::now()?);
+        watch.sample(MemoryLimit::read(), ProcessMemory::now()?);
         let (end, ended) = channel();
-        let look = move || {
+        let sample = move || {
             let (mut was_short, warning) = (false, Paced::new());
-            let mut pause = Duration::from_millis(MEMORY_LOOK_MS);
+            let mut pause = Duration::from_millis(MEMORY_SAMPLE_MS);
             while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let Ok(pages) = ProcessMemory::now() else { continue };
-                // Anew each time: limits can be changed while the process runs.
-                let (used, is_short) = watch.look(MemoryLimit::read(), pages);
+                // The limits are read each time, since they can change while the process runs.
+                let (used, is_short) = watch.sample(MemoryLimit::read(), pages);
                 if is_short && !was_short && warning.is_due() {
                     tracing::warn!(
                         used_bytes = used.bytes,
@@ -143,10 +146,10 @@ impl Watcher {
                 was_short = is_short;
                 let left = used.bound().saturating_sub(used.bytes);
                 let is_close = left < used.limit / MEMORY_CLOSE_PART;
-                pause = Duration::from_millis(if is_close { MEMORY_LOOK_CLOSE_MS } else { MEMORY_LOOK_MS });
+                pause = Duration::from_millis(if is_close { MEMORY_SAMPLE_CLOSE_MS } else { MEMORY_SAMPLE_MS });
             }
         };
-        let thread = std::thread::Builder::new().name("keytide-memory".to_owned()).spawn(look)?;
+        let thread = std::thread::Builder::new().name("keytide-memory".to_owned()).spawn(sample)?;
         Ok(Watcher { end: Some(end), thread: Some(thread) })
     }
 }
@@ -154,7 +157,7 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.end = None;
-        // A panic was told where it happened.
+        // A panic was reported where it happened.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -173,30 +176,30 @@ mod tests {
     }
 
     #[test]
-    fn writes_are_refused_from_a_share_of_the_limit_on_and_taken_below() {
+    fn commands_are_refused_from_a_share_of_the_limit_on() {
         let watch = MemoryWatch::default();
         for (used, is_short) in [(100, false), (899, false), (900, true), (2000, true), (899, false)] {
-            watch.look(LIMIT, pages(used));
+            watch.sample(LIMIT, pages(used));
             assert_eq!((watch.is_short(), watch.usage()), (is_short, (used << 20, 1000 << 20)));
         }
     }
 
     #[test]
-    fn what_is_claimed_is_not_left_for_others_until_the_next_look() {
+    fn claimed_memory_is_not_available_until_the_next_sample() {
         let watch = MemoryWatch::default();
-        watch.look(LIMIT, pages(800));
+        watch.sample(LIMIT, pages(800));
         assert!(watch.claim(100 << 20) && !watch.is_short());
         assert!(!watch.claim(100 << 20) && watch.is_short());
-        watch.look(LIMIT, pages(800));
+        watch.sample(LIMIT, pages(800));
         assert!(!watch.is_short() && watch.claim(100 << 20));
     }
 
     #[test]
-    fn of_the_address_space_what_is_mapped_and_was_never_written_is_still_to_be_had() {
-        // 1,000 MiB that are no data, and what is written of the data.
+    fn mapped_memory_that_was_never_written_counts_as_available() {
+        // 1,000 MiB outside the data segment, and 100 MiB of written data.
         let limit = MemoryLimit { address_space_bytes: Some(5000 << 20), ..LIMIT };
         assert_eq!(nearest(limit, pages(100)), Used { bytes: 1100 << 20, limit: 5000 << 20 });
-        // Unless nothing more can be mapped.
+        // Almost nothing more can be mapped, so unwritten memory counts as used.
         let limit = MemoryLimit { address_space_bytes: Some(3900 << 20), ..LIMIT };
         assert_eq!(nearest(limit, pages(100)), Used { bytes: 4000 << 20, limit: 3900 << 20 });
         // The other limit is nearer.

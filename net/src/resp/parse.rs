@@ -86,7 +86,7 @@ pub struct Parser {
     /// An inline command's words; unescaping moves bytes, so they cannot borrow.
     words: OwnedArgs,
     is_inline: bool,
-    /// Whether a command is being dropped, and how many bytes of its argument that has begun still come.
+    /// Whether a command is being skipped, and how many bytes of its current argument are still to be skipped.
     is_skipping: bool,
     bytes_skipped: usize,
 }
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_a_large_command_is_given_back() {
+    fn memory_of_a_large_command_is_freed() {
         let mut parser = Parser::new(ParserLimits::default());
         for large in [encode(&[vec![vec![]; 100_000]]), b"word ".repeat(10_000).into_iter().chain(*b"\n").collect()] {
             assert_eq!(parser.parse(&large), Parsed::Command { consumed: large.len() });

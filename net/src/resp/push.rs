@@ -67,7 +67,7 @@ fn event(reply: &mut Reply<'_>, id: u64, record: &Record<'_>, form: EventForm<'_
     }
 }
 
-/// What follows the subscription's id in an event's message: position, stream, revision, type, timestamp, data and metadata.
+/// Encodes the fields of an event behind the subscription's id: position, stream, revision, type, timestamp, data, metadata.
 /// With `link`, those of the link to the event in that stream.
 fn body(reply: &mut Reply<'_>, record: &Record<'_>, link: Option<&[u8]>) {
     reply.unsigned(record.position().0);
@@ -147,15 +147,15 @@ mod tests {
         String::from_utf8(out).unwrap().replace("\r\n", " ")
     }
 
-    /// The messages that tell a subscription 3 what a shard does.
-    fn told(protocol: Protocol, form: EventForm<'_>, act: impl FnOnce(&mut Shard)) -> String {
+    /// The messages of subscription 3 for the records of a shard.
+    fn messages(protocol: Protocol, form: EventForm<'_>, act: impl FnOnce(&mut Shard)) -> String {
         let mut out = Vec::new();
         records(act, |record| push(&mut out, protocol, 3, Push::Event(record, form)));
         text(out)
     }
 
     #[test]
-    fn an_event_has_all_that_is_known_of_it() {
+    fn an_event_has_all_fields_of_its_record() {
         let event = ClientEvent {
             event_type: CustomType::new(b"Paid").expect("no built-in name"),
             data: b"1",
@@ -171,14 +171,14 @@ mod tests {
         let wanted = ">9 $9 cdc.event :3 :7 $1 k :0 $3 Set :99 $1 v _ \
                       >9 $9 cdc.event :3 :8 $1 k :1 $4 Paid :99 $1 1 $1 m \
                       >9 $9 cdc.event :3 :9 $1 k :2 $3 Del :99 _ _ ";
-        assert_eq!(told(Protocol::Resp3, EventForm::Event, act), wanted);
+        assert_eq!(messages(Protocol::Resp3, EventForm::Event, act), wanted);
         let act = |shard: &mut Shard| {
             shard.set(b"k", b"").unwrap();
             shard.delete(b"k");
         };
         let wanted =
             "*9 $9 cdc.event :3 :7 $1 k :0 $3 Set :99 $0  $-1 *9 $9 cdc.event :3 :8 $1 k :1 $3 Del :99 $-1 $-1 ";
-        assert_eq!(told(Protocol::Resp2, EventForm::Event, act), wanted);
+        assert_eq!(messages(Protocol::Resp2, EventForm::Event, act), wanted);
     }
 
     #[test]
@@ -187,21 +187,21 @@ mod tests {
             shard.set_fields(b"h", std::iter::once((&b"f"[..], &b"v"[..]))).unwrap();
         };
         let wanted = ">9 $9 cdc.event :3 :7 $1 h :0 $4 HSet :99 *2 $1 f $1 v _ ";
-        assert_eq!(told(Protocol::Resp3, EventForm::Event, act), wanted);
+        assert_eq!(messages(Protocol::Resp3, EventForm::Event, act), wanted);
     }
 
     #[test]
-    fn a_link_points_to_its_event_and_a_resolved_one_stands_beside_it() {
+    fn a_link_points_to_its_event_and_a_resolved_event_carries_its_link() {
         let act = |shard: &mut Shard| shard.set(b"user-1", b"v").unwrap();
         let wanted = ">9 $9 cdc.event :3 :7 $8 $ce-user :7 $2 $> :99 $8 0@user-1 _ ";
-        assert_eq!(told(Protocol::Resp3, EventForm::Link(b"$ce-user"), act), wanted);
+        assert_eq!(messages(Protocol::Resp3, EventForm::Link(b"$ce-user"), act), wanted);
         let wanted = "*11 $9 cdc.event :3 :7 $6 user-1 :0 $3 Set :99 $1 v $-1 $8 $ce-user :7 ";
-        assert_eq!(told(Protocol::Resp2, EventForm::Resolved(b"$ce-user"), act), wanted);
+        assert_eq!(messages(Protocol::Resp2, EventForm::Resolved(b"$ce-user"), act), wanted);
     }
 
     #[test]
     fn notices_are_short() {
-        let mut told = String::new();
+        let mut sent = String::new();
         for notice in [
             Push::CaughtUp(Position(1)),
             Push::FellBehind(Position(2)),
@@ -211,10 +211,10 @@ mod tests {
         ] {
             let mut out = Vec::new();
             push(&mut out, Protocol::Resp3, 9, notice);
-            told += &text(out);
+            sent += &text(out);
         }
         let wanted = ">3 $12 cdc.caughtup :9 :1 >3 $14 cdc.fellbehind :9 :2 >3 $14 cdc.checkpoint :9 :3 \
                       >4 $7 cdc.gap :9 :4 :5 >4 $11 cdc.dropped :9 $8 too-slow :6 ";
-        assert_eq!(told, wanted);
+        assert_eq!(sent, wanted);
     }
 }

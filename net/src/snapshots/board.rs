@@ -1,85 +1,86 @@
-//! What all cores know of snapshots: the latest request for one of every shard, and what each shard has come to.
+//! The state of snapshots that all cores share: the latest request for a snapshot of every shard, and the progress of each
+//! shard.
 //!
-//! Requests are numbered. One is under way until every shard has dealt with it; until then there is no other.
+//! Requests are numbered. A request is under way until every shard has completed it; there is one at a time.
 
 use crossbeam_utils::CachePadded;
 use keytide_engine::position::ShardId;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Who asks for snapshots of all shards, and what they tell.
+/// The latest request for snapshots of all shards, and the state of each shard.
 pub struct Board {
     /// The number of the latest request; 0 before the first.
     requested: AtomicU64,
-    shards: Vec<CachePadded<OfShard>>,
-    /// Why a snapshot has failed last.
+    shards: Vec<CachePadded<ShardState>>,
+    /// The error of the last failed snapshot.
     failure: Mutex<Option<String>>,
 }
 
-/// What one shard tells.
+/// The state of one shard.
 #[derive(Default)]
-struct OfShard {
-    /// The latest request that it has dealt with, and the latest for which it has a snapshot.
+struct ShardState {
+    /// The latest request that it has completed, and the latest that gave a snapshot.
     done: AtomicU64,
     saved: AtomicU64,
     is_running: AtomicBool,
     has_failed: AtomicBool,
-    /// When its newest snapshot was complete, Unix seconds; before the first, when the server started.
+    /// When its newest snapshot was completed, Unix seconds; before the first, when the server started.
     saved_s: AtomicU64,
-    /// How many events it had recorded when that one began.
+    /// The number of events recorded when its newest snapshot began.
     saved_recorded: AtomicU64,
     snapshots: AtomicU64,
     failures: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// What a request has come to.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Not all shards are done.
+    /// Not all shards have completed it.
     Running,
     /// Every shard has a snapshot.
     Saved,
-    /// A shard has none: why.
+    /// A shard has failed, with this error.
     Failed(String),
 }
 
 /// Figures of all shards together, since the server started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// How many shards are taking a snapshot.
+    /// The number of shards that are taking a snapshot.
     pub running: u64,
-    /// How many snapshots are complete.
+    /// The number of complete snapshots.
     pub snapshots: u64,
-    /// How many have failed.
+    /// The number of failed snapshots.
     pub failures: u64,
-    /// The bytes of those that are complete.
+    /// The total length of the complete snapshots, in bytes.
     pub bytes: u64,
-    /// How many events each shard had recorded when its newest snapshot began, summed.
+    /// The sum over all shards of the events recorded when the newest snapshot began.
     pub saved_recorded: u64,
     /// Whether a shard's last attempt has failed.
     pub has_failed: bool,
 }
 
 impl Board {
-    /// The board of a server with so many shards that starts now, Unix milliseconds.
+    /// The board of a server with this number of shards that starts at `now_ms`, Unix milliseconds.
     pub fn new(shards: u16, now_ms: u64) -> Board {
-        let of_shard = || OfShard { saved_s: AtomicU64::new(now_ms / 1000), ..OfShard::default() };
+        let state = || ShardState { saved_s: AtomicU64::new(now_ms / 1000), ..ShardState::default() };
         Board {
             requested: AtomicU64::new(0),
-            shards: (0..shards).map(|_| CachePadded::new(of_shard())).collect(),
+            shards: (0..shards).map(|_| CachePadded::new(state())).collect(),
             failure: Mutex::default(),
         }
     }
 
-    /// Asks every shard for a snapshot; answers the request's number. The cores have to be woken. None where a request
-    /// is under way.
+    /// Requests a snapshot of every shard. Returns the number of the request; none where one is under way. The caller must
+    /// wake the cores.
     pub fn request(&self) -> Option<u64> {
         let latest = self.requested();
         if !self.is_done(latest) {
             return None;
         }
-        // AcqRel: of two who ask at once the second finds the first one's number, and fails.
+        // AcqRel: of two simultaneous requests, the second finds the number of the first, and fails.
         let asked = self.requested.compare_exchange(latest, latest + 1, Ordering::AcqRel, Ordering::Acquire);
         asked.is_ok().then_some(latest + 1)
     }
@@ -87,7 +88,7 @@ impl Board {
     /// The number of the latest request.
     #[inline]
     pub fn requested(&self) -> u64 {
-        // Acquire, paired with the exchange in `request`; waking orders it before a sleeping core's next look.
+        // Acquire, paired with the exchange in `request`. Waking a sleeping core orders the exchange before its next load.
         self.requested.load(Ordering::Acquire)
     }
 
@@ -101,7 +102,7 @@ impl Board {
         self.shards.iter().all(|shard| shard.done.load(Ordering::Acquire) >= request)
     }
 
-    /// What a request has come to.
+    /// The outcome of a request.
     pub fn outcome(&self, request: u64) -> Outcome {
         if !self.is_done(request) {
             return Outcome::Running;
@@ -113,44 +114,44 @@ impl Board {
         Outcome::Failed(self.failure().unwrap_or_default())
     }
 
-    /// Why a snapshot has failed last.
+    /// The error of the last failed snapshot.
     pub fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// When the oldest of the shards' newest snapshots was complete, Unix seconds.
+    /// The completion time of the shards' newest snapshots, the oldest of these times, Unix seconds.
     pub fn last_save_s(&self) -> u64 {
         // Relaxed: a figure by itself.
         self.shards.iter().map(|shard| shard.saved_s.load(Ordering::Relaxed)).min().unwrap_or(0)
     }
 
-    /// A shard begins a snapshot.
+    /// Notes that a shard begins a snapshot.
     pub fn begin(&self, shard: ShardId) {
         // Relaxed: a figure.
         self.of(shard).is_running.store(true, Ordering::Relaxed);
     }
 
-    /// A shard's snapshot is complete. It had recorded so many events when it began.
+    /// Notes that a shard's snapshot is complete. When it began, the shard had recorded `recorded` events.
     pub fn succeed(&self, shard: ShardId, request: Option<u64>, recorded: u64, now_ms: u64) {
-        let told = self.of(shard);
+        let state = self.of(shard);
         // Relaxed, all: figures, and `end` publishes them with the request.
-        told.saved_s.store(now_ms / 1000, Ordering::Relaxed);
-        told.saved_recorded.store(recorded, Ordering::Relaxed);
-        told.snapshots.fetch_add(1, Ordering::Relaxed);
-        told.has_failed.store(false, Ordering::Relaxed);
+        state.saved_s.store(now_ms / 1000, Ordering::Relaxed);
+        state.saved_recorded.store(recorded, Ordering::Relaxed);
+        state.snapshots.fetch_add(1, Ordering::Relaxed);
+        state.has_failed.store(false, Ordering::Relaxed);
         if let Some(request) = request {
-            told.saved.store(request, Ordering::Relaxed);
+            state.saved.store(request, Ordering::Relaxed);
         }
         self.end(shard, request);
     }
 
-    /// A shard has no snapshot.
+    /// Notes that a shard's snapshot has failed.
     pub fn fail(&self, shard: ShardId, request: Option<u64>, reason: &str) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        let told = self.of(shard);
+        let state = self.of(shard);
         // Relaxed, both: as above.
-        told.failures.fetch_add(1, Ordering::Relaxed);
-        told.has_failed.store(true, Ordering::Relaxed);
+        state.failures.fetch_add(1, Ordering::Relaxed);
+        state.has_failed.store(true, Ordering::Relaxed);
         self.end(shard, request);
     }
 
@@ -176,17 +177,17 @@ impl Board {
         totals
     }
 
-    fn of(&self, shard: ShardId) -> &OfShard {
+    fn of(&self, shard: ShardId) -> &ShardState {
         &self.shards[shard.0 as usize]
     }
 
     fn end(&self, shard: ShardId, request: Option<u64>) {
-        let told = self.of(shard);
+        let state = self.of(shard);
         // Relaxed: a figure.
-        told.is_running.store(false, Ordering::Relaxed);
+        state.is_running.store(false, Ordering::Relaxed);
         if let Some(request) = request {
             // Release, paired with the acquire in `is_done`.
-            told.done.store(request, Ordering::Release);
+            state.done.store(request, Ordering::Release);
         }
     }
 }
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_under_way_until_every_shard_has_dealt_with_it() {
+    fn a_request_is_under_way_until_every_shard_has_completed_it() {
         let board = Board::new(2, 5_000);
         assert!(!board.is_requested());
         let request = board.request().expect("none is under way");
@@ -211,11 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_failed_where_one_shard_has_no_snapshot() {
+    fn a_request_fails_if_one_shard_fails() {
         let board = Board::new(2, 5_000);
         let request = board.request().expect("none is under way");
         board.fail(ShardId(1), Some(request), "no room");
-        // One that nobody asked for comes to its end meanwhile.
+        // An automatic snapshot is completed meanwhile.
         board.succeed(ShardId(0), None, 0, 9_000);
         assert_eq!(board.outcome(request), Outcome::Running);
         board.succeed(ShardId(0), Some(request), 0, 9_000);

@@ -1,4 +1,4 @@
-//! Snapshots of the shards, taken while the server runs, so that a start replays only what came later.
+//! Snapshots of the shards, taken while the server runs, so that a start replays only later records.
 //!
 //! ```text
 //!   core, between its turns          the thread that writes              the shard's log
@@ -9,11 +9,11 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`board`] | what is asked of all shards, and what each has come to |
+//! | [`board`] | the latest request, and the state of each shard |
 //! | [`writer`] | the thread that writes |
-//! | [`pace`] | how much of a turn goes to it |
+//! | [`pace`] | the share of a core's time that goes to snapshots |
 //!
-//! What a core does is in `turn_loop::snapshot`.
+//! The work of a core is in `turn_loop::snapshot`.
 
 pub mod board;
 pub mod pace;

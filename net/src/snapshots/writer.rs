@@ -1,5 +1,5 @@
-//! The thread that writes the snapshots of all shards: aside, and under their names once the log is on the disk up to
-//! where they end.
+//! The thread that writes the snapshots of all shards. A snapshot is written under a temporary name, and renamed once the
+//! log is synced up to the snapshot's end.
 
 use crate::limits::SNAPSHOT_SLICE_BYTES_MAX;
 use keytide_engine::log::keeper::LogStatus;
@@ -10,17 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-/// What a core has the thread do.
+/// A core's order to the thread.
 pub enum Order {
-    /// Begin the file of a snapshot; what there is of an earlier one of the shard is given up.
+    /// Begin the file of a snapshot. An unfinished one of the shard is removed.
     Begin {
         /// The shard.
         shard: ShardId,
         /// The directory of its files.
         directory: PathBuf,
-        /// From where the log will have to be replayed.
+        /// The offset from which on the log must be replayed.
         start: RingOffset,
-        /// Who wants to know how it goes.
+        /// Takes the thread's reports.
         reports: Sender<Report>,
     },
     /// Write the next bytes.
@@ -30,52 +30,52 @@ pub enum Order {
         /// The bytes.
         rows: Vec<u8>,
     },
-    /// All is written: wait for the log, then give the file its name, and remove older ones.
+    /// Complete the snapshot: wait for the log, rename the file, and remove older snapshots.
     Finish {
         /// The shard.
         shard: ShardId,
-        /// How far the log has to be on the disk.
+        /// The offset up to which the log must be synced.
         end: RingOffset,
-        /// Who says how far it is.
+        /// Receives the offset up to which the log is synced.
         synced: Receiver<Result<RingOffset, String>>,
-        /// Its log, of which less is needed then.
+        /// The shard's log, whose retention may then continue.
         log: LogStatus,
-        /// How many snapshots are kept.
+        /// The number of snapshots to keep.
         keep: usize,
     },
-    /// Give it up.
+    /// Abandon the snapshot of a shard.
     Abort(ShardId),
-    /// Give everything up.
+    /// Abandon all snapshots, and end the thread.
     End,
 }
 
-/// What a core is told.
+/// The thread's report to a core.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Report {
-    /// So many bytes are written.
+    /// Bytes were written.
     Written {
-        /// How many.
+        /// Their number.
         bytes: usize,
-        /// What they stood in, for the next ones, where that is of a usual size.
+        /// Their buffer, for reuse; empty where it was unusually large.
         spare: Vec<u8>,
     },
-    /// The snapshot is complete: its bytes.
+    /// The snapshot is complete. Its length in bytes.
     Saved(u64),
-    /// It has failed, and nothing is left of it.
+    /// The snapshot has failed, and its file is removed.
     Failed(String),
 }
 
-/// The thread. When this is dropped it gives up what it is writing, and ends.
+/// The thread. Dropping this abandons unfinished snapshots, and ends the thread.
 pub struct SnapshotThread {
     orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl SnapshotThread {
-    /// Starts it, for so many shards.
+    /// Starts the thread for this number of shards.
     ///
     /// # Errors
-    /// Where the system has no thread left.
+    /// Where the system refuses a thread.
     pub fn start(shards: u16) -> io::Result<SnapshotThread> {
         let (orders, received) = channel();
         let jobs = (0..shards).map(|_| None).collect();
@@ -83,7 +83,7 @@ impl SnapshotThread {
         Ok(SnapshotThread { orders, thread: Some(thread) })
     }
 
-    /// What takes orders.
+    /// The sender of orders.
     pub fn orders(&self) -> Sender<Order> {
         self.orders.clone()
     }
@@ -91,10 +91,10 @@ impl SnapshotThread {
 
 impl Drop for SnapshotThread {
     fn drop(&mut self) {
-        // Where it has ended already, there is nobody to tell.
+        // The thread may have ended already.
         let _ = self.orders.send(Order::End);
         if let Some(thread) = self.thread.take() {
-            // A panic was told where it happened.
+            // A panic was reported where it happened.
             let _ = thread.join();
         }
     }
@@ -116,7 +116,7 @@ fn run(orders: &Receiver<Order>, mut jobs: Vec<Option<Job>>) {
                 *place = None;
                 match SnapshotFile::create(&snapshot_path(&directory, start)) {
                     Ok(file) => *place = Some(Job { directory, file, bytes: 0, reports }),
-                    Err(error) => tell(&reports, Report::Failed(describe(&directory, &error))),
+                    Err(error) => report(&reports, Report::Failed(describe(&directory, &error))),
                 }
             }
             Order::Rows { shard, mut rows } => {
@@ -126,12 +126,12 @@ fn run(orders: &Receiver<Order>, mut jobs: Vec<Option<Job>>) {
                         let bytes = rows.len();
                         job.bytes += bytes as u64;
                         rows.clear();
-                        // Giving a large one back to the system takes time, which is rather this thread's than a core's.
+                        // Freeing a large buffer takes time, so this thread does it, not a core.
                         let spare = if rows.capacity() <= 2 * SNAPSHOT_SLICE_BYTES_MAX { rows } else { Vec::new() };
-                        tell(&job.reports, Report::Written { bytes, spare });
+                        report(&job.reports, Report::Written { bytes, spare });
                     }
                     Err(error) => {
-                        tell(&job.reports, Report::Failed(describe(&job.directory, &error)));
+                        report(&job.reports, Report::Failed(describe(&job.directory, &error)));
                         jobs[shard.0 as usize] = None;
                     }
                 }
@@ -139,7 +139,7 @@ fn run(orders: &Receiver<Order>, mut jobs: Vec<Option<Job>>) {
             Order::Finish { shard, end, synced, log, keep } => {
                 let Some(job) = jobs[shard.0 as usize].take() else { continue };
                 let (bytes, reports) = (job.bytes, job.reports.clone());
-                tell(
+                report(
                     &reports,
                     finish(job, end, &synced, &log, keep).map_or_else(Report::Failed, |()| Report::Saved(bytes)),
                 );
@@ -158,8 +158,8 @@ fn finish(
     keep: usize,
 ) -> Result<(), String> {
     let Job { directory, file, .. } = job;
-    // Before the file has its name: rows may contain changes that a power loss would take from the log, and a start
-    // would then find them twice, or at offsets that belong to others.
+    // The log must be synced before the file is renamed: rows may contain changes whose records a power loss would remove
+    // from the log. A start would then apply later records at the same offsets to entries that already differ.
     let through = synced.recv().map_err(|_| "the log has ended".to_owned())??;
     if through < end {
         return Err(format!("{}: the log is on the disk up to offset {through} only, not {end}", directory.display()));
@@ -170,7 +170,7 @@ fn finish(
         Ok(None) => {}
         Err(error) => {
             let directory = directory.display();
-            tracing::warn!(%directory, %error, "snapshots that are no longer kept cannot be looked for");
+            tracing::warn!(%directory, %error, "older snapshots cannot be listed for removal");
         }
     }
     Ok(())
@@ -180,7 +180,7 @@ fn describe(directory: &Path, error: &io::Error) -> String {
     format!("snapshot in {}: {error}", directory.display())
 }
 
-/// A core that stops listens no more.
-fn tell(reports: &Sender<Report>, report: Report) {
+/// Sends a report. A core that stops has dropped its receiver.
+fn report(reports: &Sender<Report>, report: Report) {
     let _ = reports.send(report);
 }

@@ -310,7 +310,9 @@ pub fn look(dir: &Path, boot: &str, repair: bool) -> Look {
         }
     }
     let problems = |look: Result<Vec<Problem>, _>| look.expect("files can be read");
-    problems(group_store::look(dir, trust)).iter().for_each(|problem| tell(problem.to_string(), problem.is_damage));
+    problems(group_store::find_problems(dir, trust))
+        .iter()
+        .for_each(|problem| tell(problem.to_string(), problem.is_damage));
     if repair {
         let done = group_store::repair(dir, &directory.history_id(), trust).expect("files can be written");
         done.into_iter().for_each(|done| tell(done, false));

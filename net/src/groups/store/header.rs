@@ -1,16 +1,16 @@
-//! The first bytes of a journal, little-endian:
+//! The header of a journal, little-endian:
 //!
 //! ```text
 //!    0  magic, 8 bytes    8  version, 4    12  core, 2    14  cores, 2    16  history id, 40, zeros behind it
 //!   56  frames, 4        60  CRC-32C of the bytes before, 4
 //! ```
 //!
-//! `frames` is how many the journal had when it got its name: these were on the disk. Version 1 has 0 there, and the
-//! checksums of its frames do not tell their places.
+//! `frames` is the number of frames that were synced before the file got its name. In version 1 it is 0, and the checksums
+//! of frames do not include their places.
 
 use thiserror::Error;
 
-/// How many bytes a header takes.
+/// The length of a header in bytes.
 pub(super) const HEADER_BYTES: usize = 64;
 
 const MAGIC: &[u8; 8] = b"KTGROUPS";
@@ -20,52 +20,52 @@ const HISTORY: std::ops::Range<usize> = 16..56;
 const FRAMES: usize = 56;
 const SUM: usize = 60;
 
-/// What a header says.
+/// The fields of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The core that writes the journal.
     pub core: u16,
-    /// How many cores write one.
+    /// The number of cores, each of which writes a journal.
     pub cores: u16,
-    /// The name of the history that its positions are of.
+    /// The name of the history of its positions.
     pub history_id: String,
     /// The version of the format.
     pub version: u32,
-    /// How many frames it began with.
+    /// The number of frames with which it began.
     pub frames: u32,
 }
 
-/// Why bytes are no header.
+/// Why a header is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HeaderError {
-    /// They never were, or are damaged.
-    #[error("this is no journal of consumer groups, or it is damaged")]
+    /// The file begins with something else, or the header is damaged.
+    #[error("the file is not a journal of consumer groups, or its header is damaged")]
     Damaged,
-    /// They are one of another version.
-    #[error("version {version} of the journal is not known to this version of keytide")]
+    /// Another version wrote the journal, in an unknown format.
+    #[error("the journal is of format version {version}, which this keytide does not know")]
     Version {
-        /// Which.
+        /// The version in the file.
         version: u32,
     },
 }
 
 impl Header {
-    /// A journal of this version, with which a core begins.
+    /// The header of a new journal in the current format.
     pub(super) fn new(core: u16, cores: u16, history_id: &str) -> Header {
         Header { core, cores, history_id: history_id.to_owned(), version: VERSION, frames: 0 }
     }
 
-    /// The byte of the file at which frames begin whose checksums tell their places; none where they do not.
+    /// The byte of the file at which the frames begin; none where their checksums do not include their places.
     pub(super) fn place(&self) -> Option<u64> {
         (self.version > FIRST_VERSION).then_some(HEADER_BYTES as u64)
     }
 
-    /// Whether a server that stops in order says so at the journal's end.
+    /// Whether an orderly shutdown writes an end frame.
     pub(super) fn has_end(&self) -> bool {
         self.version > FIRST_VERSION
     }
 
-    /// The bytes; none where the history's name is too long.
+    /// Encodes the header; none where the history's name is too long.
     pub(super) fn bytes(&self) -> Option<[u8; HEADER_BYTES]> {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
@@ -79,7 +79,7 @@ impl Header {
         Some(bytes)
     }
 
-    /// What a journal's first bytes say.
+    /// Decodes the header at the start of a journal.
     pub(super) fn parse(bytes: &[u8]) -> Result<Header, HeaderError> {
         let bytes = bytes.first_chunk::<HEADER_BYTES>().ok_or(HeaderError::Damaged)?;
         let two = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_read_as_it_was_written_and_not_at_all_with_any_byte_spoiled() {
+    fn a_header_is_decoded_as_encoded_and_refused_with_any_damaged_byte() {
         let header = Header { frames: 5, ..Header::new(3, 8, "0123456789abcdef0123456789abcdef01234567") };
         let bytes = header.bytes().unwrap();
         assert_eq!(Header::parse(&bytes), Ok(header.clone()));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_a_later_version_is_told_by_its_version() {
+    fn a_later_version_is_distinguished_from_damage() {
         let header = Header::new(0, 1, "");
         let mut bytes = header.bytes().unwrap();
         bytes[8] = 9;

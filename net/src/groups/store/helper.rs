@@ -1,5 +1,5 @@
-//! The thread that does for all cores what takes longer than a turn may: it syncs what they have written, at most once a
-//! second, and writes journals anew.
+//! The thread that does slow work for the journals of all cores: it syncs them, at most once a second, and writes the first
+//! part of a rewritten journal.
 
 use super::sync_directory;
 use std::fs::{File, OpenOptions};
@@ -11,18 +11,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// How long after the first write that is not synced they all are.
+/// The time after the first unsynced write at which all journals are synced.
 const SYNC_AFTER: Duration = Duration::from_secs(1);
 
 /// A journal that one core writes and the thread syncs.
 #[derive(Debug)]
 pub(super) struct JournalFile {
     pub(super) file: File,
-    /// Its directory, where its name there is not synced yet.
+    /// Its directory, if its name there is not synced yet.
     directory: Option<PathBuf>,
-    /// Whether the thread knows that there is something to sync.
+    /// Whether the thread was asked to sync the file and has not begun to.
     is_dirty: AtomicBool,
-    /// Why it could not be synced.
+    /// The error of a failed sync.
     failure: OnceLock<String>,
 }
 
@@ -31,13 +31,13 @@ impl JournalFile {
         Arc::new(JournalFile { file, directory, is_dirty: AtomicBool::new(false), failure: OnceLock::new() })
     }
 
-    /// Syncs it now.
+    /// Syncs the file, and its name if needed.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
         self.directory.as_deref().map_or(Ok(()), sync_directory)
     }
 
-    /// Why the thread could not sync it.
+    /// The error of a failed sync by the thread.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
@@ -48,29 +48,29 @@ enum Job {
     Write { path: PathBuf, content: Vec<u8>, done: Sender<io::Result<File>> },
 }
 
-/// A core's way to the thread, which ends with the last of them.
+/// A core's handle to the thread, which ends with the last handle.
 #[derive(Clone, Debug)]
 pub(super) struct Helper(Sender<Job>);
 
 impl Helper {
-    /// Starts the thread. Not from a core: it would be bound to the same processor.
+    /// Starts the thread. Must not be called on a core's thread, to whose processor the new thread would be pinned.
     pub(super) fn start() -> io::Result<Helper> {
         let (sender, jobs) = channel();
         std::thread::Builder::new().name("keytide-groups".to_owned()).spawn(move || work(&jobs))?;
         Ok(Helper(sender))
     }
 
-    /// Lets a journal be synced within a second. To be called after what was written.
+    /// Requests a sync of a journal within a second. To be called after the write.
     pub(super) fn sync_soon(&self, file: &Arc<JournalFile>) {
-        // Acquire and release, paired with the swap in `sync_all`: either the thread has not looked yet, and then sees
-        // this write as done before it syncs, or it is asked once more.
+        // Acquire and release, paired with the swap in `sync_all`: either the thread has not cleared the flag yet, and its
+        // sync includes this write, or this swap finds the flag cleared and sends another request.
         if !file.is_dirty.swap(true, Ordering::AcqRel) {
-            // It ends only after this sender is dropped.
+            // The thread ends only after this sender is dropped.
             let _ = self.0.send(Job::Sync(file.clone()));
         }
     }
 
-    /// Lets a file be written and synced. The answer comes when it is.
+    /// Requests that a file be written and synced. The receiver gets the result.
     pub(super) fn write(&self, path: PathBuf, content: Vec<u8>) -> Receiver<io::Result<File>> {
         let (done, answer) = channel();
         // As above.
@@ -93,7 +93,7 @@ fn work(jobs: &Receiver<Job>) {
                 sync_at.get_or_insert_with(|| Instant::now() + SYNC_AFTER);
             }
             Ok(Job::Write { path, content, done }) => {
-                // A core that has gone does not want it any more.
+                // A core that has stopped has dropped its receiver.
                 let _ = done.send(write_file(&path, &content));
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -107,16 +107,16 @@ fn work(jobs: &Receiver<Job>) {
 
 fn sync_all(dirty: &mut Vec<Arc<JournalFile>>) {
     for file in dirty.drain(..) {
-        // Paired with the swap in `sync_soon`: what is written after this is told anew.
+        // Paired with the swap in `sync_soon`: a write after this requests another sync.
         file.is_dirty.swap(false, Ordering::AcqRel);
         if let Err(error) = file.sync() {
-            // A second sync would not tell of what the first could not write.
+            // The error is kept, because a later sync would not report these pages again.
             let _ = file.failure.set(error.to_string());
         }
     }
 }
 
-/// Writes a new file, synced; its name is not.
+/// Writes a new file and syncs it, but not its name in the directory.
 pub(super) fn write_file(path: &Path, content: &[u8]) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     file.write_all_at(content, 0)?;

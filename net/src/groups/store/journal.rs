@@ -1,9 +1,9 @@
 //! One core's journal of its groups: a frame for each turn that changed one, written before the turn's replies leave.
 //!
-//! When the journal has grown to four times what it began with, and a mebibyte more, the groups are written anew: the
-//! turn only puts their state into memory (some 20 ms for a million pending entries, microseconds for most), the helper
-//! writes and syncs it beside the journal, and a later turn appends what has changed meanwhile and renames it. Until then
-//! the journal goes on, so that there is a whole one at any moment.
+//! When the journal has grown to [`GROWTH`] times its initial length, and by [`GROWTH_BYTES`] at least, it is rewritten. The
+//! turn only encodes the groups in memory (some 20 ms for a million pending entries, microseconds for most groups). The
+//! helper writes and syncs these bytes to another file, and a later turn appends the changes made meanwhile and renames it.
+//! Until then the core continues the old journal, so that there is a complete one at any moment.
 
 use super::header::{HEADER_BYTES, Header};
 use super::helper::{Helper, JournalFile};
@@ -17,13 +17,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-/// A journal is written anew when it has so many times the bytes that it began with.
+/// The factor of its initial length at which a journal is rewritten.
 const GROWTH: u64 = 4;
 
-/// And is so many bytes longer.
+/// The minimum growth before a journal is rewritten, in bytes.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// More memory than this is given back after a turn.
+/// The memory of the buffer that is kept after a turn, in bytes.
 const BUFFER_KEEP_BYTES: usize = 64 << 10;
 
 /// The journal of one core.
@@ -32,24 +32,24 @@ pub struct GroupJournal {
     path: PathBuf,
     header: Header,
     file: Arc<JournalFile>,
-    /// How many bytes are written.
+    /// The length of the journal in bytes.
     bytes: u64,
-    /// From how many on it is written anew.
+    /// The length at which it is rewritten.
     bytes_max: u64,
-    anew: Option<Anew>,
+    rewrite: Option<Rewrite>,
     fsync: Fsync,
     helper: Helper,
     buffer: Vec<u8>,
     failure: Option<String>,
 }
 
-/// The next journal, while the helper writes what it begins with.
+/// The next journal, while the helper writes its first part.
 #[derive(Debug)]
-struct Anew {
+struct Rewrite {
     path: PathBuf,
     begins_with: u64,
     written: Receiver<io::Result<File>>,
-    /// The frames that the state has not, which are not placed yet.
+    /// The frames of later changes, which are not placed yet.
     since: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn file_name(core: u16) -> String {
     format!("core-{core}.journal")
 }
 
-/// What a journal begins with.
+/// The first part of a journal: its header and the complete state of the groups.
 pub(super) fn content(header: &Header, table: &GroupTable) -> io::Result<Vec<u8>> {
     let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the name of the history is longer than 40 bytes");
     let frames = u32::try_from(table.len()).unwrap_or(u32::MAX);
@@ -70,7 +70,7 @@ pub(super) fn content(header: &Header, table: &GroupTable) -> io::Result<Vec<u8>
 }
 
 impl GroupJournal {
-    /// A journal that goes on in a file of `bytes`, which will be found at `path`.
+    /// A journal that continues a file of `bytes` bytes, which will have the name `path`.
     pub(super) fn new(
         path: PathBuf,
         header: Header,
@@ -85,7 +85,7 @@ impl GroupJournal {
             file: JournalFile::new(file, None),
             bytes,
             bytes_max: bytes_max(bytes),
-            anew: None,
+            rewrite: None,
             fsync,
             helper,
             buffer: Vec::new(),
@@ -93,13 +93,14 @@ impl GroupJournal {
         }
     }
 
-    /// Why nothing can be written any more. It stays so: what the file has of the failed write is not known.
+    /// The error after which nothing more is written. It is final, because the content of the file after a failed write is
+    /// unknown.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref().or_else(|| self.file.failure())
     }
 
-    /// Writes what has changed since this was called last. To be called in the turn, before its replies leave: false
-    /// where the changes are not written, and no client may be told of them.
+    /// Writes the changes since the last call. To be called in the turn, before its replies leave. False where the write has
+    /// failed: then no client may get a reply that reports these changes.
     pub fn write(&mut self, table: &mut GroupTable) -> bool {
         if self.failure().is_some() {
             return false;
@@ -110,7 +111,7 @@ impl GroupJournal {
         }
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEEP_BYTES);
-        match self.grow_anew(table) {
+        match self.advance_rewrite(table) {
             Ok(()) => true,
             Err(error) => self.fail(&error),
         }
@@ -126,8 +127,8 @@ impl GroupJournal {
     }
 
     fn append(&mut self, urgency: Urgency) -> io::Result<()> {
-        if let Some(anew) = &mut self.anew {
-            anew.since.extend_from_slice(&self.buffer);
+        if let Some(rewrite) = &mut self.rewrite {
+            rewrite.since.extend_from_slice(&self.buffer);
         }
         place_frames(&mut self.buffer, self.bytes);
         self.file.file.write_all_at(&self.buffer, self.bytes)?;
@@ -140,63 +141,66 @@ impl GroupJournal {
         Ok(())
     }
 
-    /// Begins a new journal, or goes on in one that was begun. Errors where that leaves it open what is on disk.
-    fn grow_anew(&mut self, table: &GroupTable) -> io::Result<()> {
-        let Some(mut anew) = self.anew.take() else {
+    /// Begins a rewrite if the journal has grown enough, or completes one that the helper has written.
+    ///
+    /// # Errors
+    /// Where it is uncertain which of the two files is on disk under the journal's name.
+    fn advance_rewrite(&mut self, table: &GroupTable) -> io::Result<()> {
+        let Some(mut rewrite) = self.rewrite.take() else {
             if self.bytes >= self.bytes_max {
                 let content = content(&self.header, table)?;
                 let path = self.path.with_extension("journal.new");
                 let begins_with = content.len() as u64;
                 let written = self.helper.write(path.clone(), content);
-                self.anew = Some(Anew { path, begins_with, written, since: Vec::new() });
+                self.rewrite = Some(Rewrite { path, begins_with, written, since: Vec::new() });
             }
             return Ok(());
         };
-        match anew.written.try_recv() {
-            Err(TryRecvError::Empty) => self.anew = Some(anew),
-            Ok(Ok(file)) => match self.prepare(&mut anew, &file) {
-                Ok(()) => return self.go_on_in(&anew, file),
-                Err(error) => self.give_up(&anew, &error),
+        match rewrite.written.try_recv() {
+            Err(TryRecvError::Empty) => self.rewrite = Some(rewrite),
+            Ok(Ok(file)) => match self.prepare(&mut rewrite, &file) {
+                Ok(()) => return self.switch_to(&rewrite, file),
+                Err(error) => self.abandon(&rewrite, &error),
             },
-            Ok(Err(error)) => self.give_up(&anew, &error),
-            Err(TryRecvError::Disconnected) => self.give_up(&anew, &io::Error::other("the helper has ended")),
+            Ok(Err(error)) => self.abandon(&rewrite, &error),
+            Err(TryRecvError::Disconnected) => self.abandon(&rewrite, &io::Error::other("the helper has ended")),
         }
         Ok(())
     }
 
-    fn prepare(&self, anew: &mut Anew, file: &File) -> io::Result<()> {
-        place_frames(&mut anew.since, anew.begins_with);
-        file.write_all_at(&anew.since, anew.begins_with)?;
+    fn prepare(&self, rewrite: &mut Rewrite, file: &File) -> io::Result<()> {
+        place_frames(&mut rewrite.since, rewrite.begins_with);
+        file.write_all_at(&rewrite.since, rewrite.begins_with)?;
         if self.fsync == Fsync::Always {
             file.sync_data()?;
         }
-        fs::rename(&anew.path, &self.path)
+        fs::rename(&rewrite.path, &self.path)
     }
 
-    fn go_on_in(&mut self, anew: &Anew, file: File) -> io::Result<()> {
+    fn switch_to(&mut self, rewrite: &Rewrite, file: File) -> io::Result<()> {
         let directory = self.path.parent().map(PathBuf::from);
-        // Its name is made to last before the first change that only it has is.
+        // The name is synced before the first change that only the new file has.
         if let (Fsync::Always, Some(directory)) = (self.fsync, &directory) {
             sync_directory(directory)?;
         }
         self.file = JournalFile::new(file, directory.filter(|_| self.fsync == Fsync::EverySecond));
-        self.bytes = anew.begins_with + anew.since.len() as u64;
-        self.bytes_max = bytes_max(anew.begins_with).max(self.bytes + GROWTH_BYTES);
+        self.bytes = rewrite.begins_with + rewrite.since.len() as u64;
+        self.bytes_max = bytes_max(rewrite.begins_with).max(self.bytes + GROWTH_BYTES);
         if self.fsync == Fsync::EverySecond {
             self.helper.sync_soon(&self.file);
         }
         Ok(())
     }
 
-    /// Goes on in the journal that there is.
-    fn give_up(&mut self, anew: &Anew, error: &io::Error) {
-        tracing::warn!("{}: {error}: the journal goes on growing", anew.path.display());
-        // It may not be there at all.
-        let _ = fs::remove_file(&anew.path);
+    /// Abandons a rewrite, and continues the old journal.
+    fn abandon(&mut self, rewrite: &Rewrite, error: &io::Error) {
+        tracing::warn!("{}: {error}: the journal is not rewritten and keeps growing", rewrite.path.display());
+        // The file may not exist.
+        let _ = fs::remove_file(&rewrite.path);
         self.bytes_max = self.bytes + self.bytes / 2 + GROWTH_BYTES;
     }
 
-    /// Writes what there is to write, and that this is the end, and syncs it: for a server that stops.
+    /// Writes the last changes and the end frame, and syncs the journal: for a server that stops.
     pub fn close(&mut self, table: &mut GroupTable) {
         table.note_cursors();
         if !self.write(table) {

@@ -1,23 +1,23 @@
-//! Consumer groups on disk: found again at the start, whatever number of cores there was, and written by each core as
-//! they change.
+//! Consumer groups on disk. Each core writes the changes of its groups, and a start reads all groups, whatever the number of
+//! cores was.
 //!
 //! ```text
 //!   DIR/groups/run-00000007/core-0.journal      header, all groups of core 0 at the start, then a frame a turn
 //!                           core-1.journal
-//!              run-00000008.new/                 a start that did not come to its end: ignored
+//!              run-00000008.new/                 of an interrupted start: ignored
 //! ```
 //!
-//! A start reads the journals of the latest run, gives each group to the core that keeps it now, writes new journals
-//! into a directory of their own, syncs them, and renames that directory: so there is always one whole set, and a crash
-//! in between changes nothing. Then older runs are removed.
+//! A start reads the journals of the latest run, assigns each group to a core, writes new journals into a new directory,
+//! syncs them, and renames that directory. So there is always one complete set, and a crash in between changes nothing. Then
+//! older runs are removed.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `read` | the journals of a run read, and looked at: what is torn, what is damaged |
-//! | `repair` | a damaged run made usable |
-//! | [`journal`] | one core's journal: written, synced as asked, begun anew when it has grown |
-//! | `header` | the first bytes of a journal |
-//! | `helper` | the thread that syncs, and writes journals anew |
+//! | `read` | reads the journals of a run; distinguishes a torn end from damage |
+//! | `repair` | repairs a damaged run |
+//! | [`journal`] | writes, syncs and rewrites one core's journal |
+//! | `header` | the header of a journal |
+//! | `helper` | the thread that syncs journals and writes new ones |
 
 mod header;
 mod helper;
@@ -28,7 +28,7 @@ mod repair;
 mod tests;
 
 pub use journal::GroupJournal;
-pub use read::{has_ended, look};
+pub use read::{find_problems, has_ended};
 pub use repair::repair;
 
 use crate::groups::{Groups, core_of};
@@ -46,37 +46,36 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Where groups are kept, and for whom.
+/// How groups are read and written.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupStoreOptions<'a> {
     /// The server's directory; groups are in its `groups`.
     pub dir: &'a Path,
-    /// When what was written is synced. With [`Fsync::Always`] before the reply, where a group was created, destroyed or
-    /// repositioned, or entries were parked or replayed.
+    /// When changes are synced. With [`Fsync::Always`], the creation, destruction or repositioning of a group and the parking
+    /// or replay of entries are synced before the reply.
     pub fsync: Fsync,
-    /// The name of the history, at most 40 bytes. Groups that were written with another one keep none of their
-    /// positions.
+    /// The name of the history, at most 40 bytes. Groups of another history lose their positions.
     pub history_id: &'a str,
-    /// The position that the next event gets: no cursor is beyond it.
+    /// The position of the next event: cursors beyond it are set back.
     pub next: Position,
-    /// How many cores there are now.
+    /// The present number of cores.
     pub cores: u16,
-    /// What of the journals is surely there.
+    /// How much of the journals must be on the disk, by how the previous run ended.
     pub trust: Trust,
 }
 
-/// Why groups cannot be read, or not be written.
+/// Why groups cannot be read or written.
 #[derive(Debug, Error)]
 pub enum GroupStoreError {
-    /// The system refused a file.
+    /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// A journal does not begin as one.
+    /// The header of a journal is invalid.
     #[error(
         "{path}: {source}; run `keytide check --repair {}`, restore the file, or move {run} away to start without groups",
         root(.run).display()
@@ -84,45 +83,45 @@ pub enum GroupStoreError {
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error of the header.
         source: HeaderError,
         /// The directory of its run.
         run: PathBuf,
     },
-    /// A journal is not there.
+    /// A journal is missing.
     #[error(
-        "{run}: the journals of {found} of {cores} cores are there; run `keytide check --repair {}`, restore the others, \
+        "{run}: has the journals of only {found} of {cores} cores; run `keytide check --repair {}`, restore the others, \
          or move the directory away to start without groups",
         root(.run).display()
     )]
     Missing {
         /// The directory of the run.
         run: PathBuf,
-        /// How many journals there are.
+        /// The number of journals found.
         found: usize,
-        /// How many there were.
+        /// The number of cores of that run.
         cores: u16,
     },
-    /// A journal is not as it was written.
+    /// A journal is damaged.
     #[error(
-        "{path}: {what} at byte {at}, though {why}; run `keytide check {}`, then `keytide check --repair {0}` to go on without it",
+        "{path}: {what} at byte {at}, though {why}; run `keytide check {}`, then `keytide check --repair {0}` to continue without it",
         root(.run).display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The kind of damage.
         what: &'static str,
-        /// Where.
+        /// The byte of the file.
         at: usize,
-        /// How it is known that this is no torn end.
+        /// The evidence that it is not a torn end.
         why: String,
         /// The directory of its run.
         run: PathBuf,
     },
 }
 
-/// The server's directory that a run is in.
+/// The server's directory of a run.
 fn root(run: &Path) -> &Path {
     run.ancestors().nth(2).unwrap_or(run)
 }
@@ -132,11 +131,11 @@ fn refused(path: &Path) -> impl FnOnce(io::Error) -> GroupStoreError {
     move |source| GroupStoreError::Io { path, source }
 }
 
-/// Reads the groups of an earlier run, if there was one, and begins this one's journals. Answers what each core is to
-/// keep. Nobody may be served before.
+/// Reads the groups of the previous run, if there was one, and begins the journals of this run. Returns the groups of each
+/// core. To be called before any client is served.
 ///
 /// # Errors
-/// A file that cannot be read, or written, or that is not what it should be.
+/// Where a file cannot be read or written, or a journal is damaged.
 pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreError> {
     let root = options.dir.join("groups");
     fs::create_dir_all(&root).map_err(refused(&root))?;
@@ -152,15 +151,15 @@ pub fn open(options: &GroupStoreOptions<'_>) -> Result<Vec<Groups>, GroupStoreEr
     let number = runs.last().map_or(1, |(number, _)| number + 1);
     let groups = begin_run(&root, number, rest, options)?;
     for (_, run) in &runs {
-        put_away(run, is_whole);
+        retire(run, is_whole);
     }
     Ok(groups)
 }
 
-/// Looks whether groups can be read, and changes nothing.
+/// Checks whether [`open`] could read the groups. Changes nothing.
 ///
 /// # Errors
-/// Why [`open`] would refuse them.
+/// As [`open`].
 pub fn check(dir: &Path, trust: Trust) -> Result<(), GroupStoreError> {
     match runs(&dir.join("groups"))?.last() {
         Some((_, latest)) => read_run(latest, None, trust).map(drop),
@@ -182,7 +181,7 @@ fn runs(root: &Path) -> Result<Vec<(u64, PathBuf)>, GroupStoreError> {
     Ok(runs)
 }
 
-/// Writes the journals that a run begins with, all of them or none.
+/// Writes the first journals of a run, all of them or none.
 fn begin_run(
     root: &Path,
     number: u64,
@@ -205,7 +204,7 @@ fn begin_run(
         let content = journal::content(&header, &table).map_err(refused(&path))?;
         let file = helper::write_file(&path, &content).map_err(refused(&path))?;
         table.start_journal();
-        // Under the name that it will have when it is used.
+        // The directory is renamed before the journal is used.
         let path = run.join(file_name(header.core));
         let journal = GroupJournal::new(path, header, file, content.len() as u64, options.fsync, helper.clone());
         groups.push(Groups::new(table, journal));
@@ -216,16 +215,16 @@ fn begin_run(
     Ok(groups)
 }
 
-/// Removes the journals of an earlier run; those that were damaged stay under another name.
-fn put_away(run: &Path, is_whole: bool) {
+/// Removes the journals of an earlier run; keeps damaged ones under another name.
+fn retire(run: &Path, is_whole: bool) {
     let done = if is_whole { fs::remove_dir_all(run) } else { fs::rename(run, run.with_extension("damaged")) };
     if let Err(error) = done {
-        // The latest run counts, whatever else is there.
+        // Harmless: a start reads the latest run only.
         tracing::warn!("{}: {error}", run.display());
     }
 }
 
-/// Makes what was created or renamed in a directory outlive the machine.
+/// Syncs a directory, so that created and renamed files in it survive a power loss.
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

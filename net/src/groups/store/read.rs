@@ -1,12 +1,13 @@
-//! The journals of a run read: the groups that they make, and what of them is no change of a group.
+//! Reads the journals of a run. Whether an invalid frame is a torn end, which is allowed, or damage depends on how the run
+//! ended:
 //!
-//! | the run before | a bad frame | allowed |
-//! |---|---|---|
-//! | ended in order | any, or no word of the end | never |
-//! | was killed | the last one, which was being written | with nothing that is a frame behind it |
-//! | ended with the system | behind what the journal began with | always |
+//! | the run | invalid frames that are allowed |
+//! |---|---|
+//! | was stopped in order | none, and the end frame must be there |
+//! | was killed | the last one, if no valid frame follows it |
+//! | ended with the system | all behind the initial frames of the journal |
 //!
-//! In versions before 2 a journal says nothing of its end, nor of what it began with.
+//! A journal of version 1 has no end frame, and does not state the number of its initial frames.
 
 use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::{GroupStoreError, refused, runs};
@@ -29,9 +30,10 @@ impl fmt::Display for Torn {
         let Torn { at, bytes } = self;
         write!(
             f,
-            "from byte {at} on {bytes} bytes are no changes of consumer groups: they were being written when the server "
+            "the last {bytes} bytes, from byte {at} on, are not valid changes of consumer groups: the server was writing \
+             them when it "
         )?;
-        f.write_str("ended; groups are as they were before, what was given since is given again")
+        f.write_str("ended; groups are restored as they were before, and later deliveries are repeated")
     }
 }
 
@@ -56,7 +58,7 @@ pub(super) fn journals(run: &Path) -> Result<Vec<PathBuf>, GroupStoreError> {
     Ok(journals)
 }
 
-/// One journal: its groups, its header, and its torn end if it has one.
+/// Reads one journal: its groups, its header, and its torn end if it has one.
 fn read_journal(run: &Path, path: &Path, trust: Trust) -> Result<(GroupTable, Header, Option<Torn>), GroupStoreError> {
     let bytes = fs::read(path).map_err(refused(path))?;
     let bad = |source| GroupStoreError::Header { path: path.to_owned(), source, run: run.to_owned() };
@@ -70,7 +72,7 @@ fn read_journal(run: &Path, path: &Path, trust: Trust) -> Result<(GroupTable, He
         Err(GroupStoreError::Damaged { path, what, at, why, run })
     };
     let is_whole = replayed.bytes == frames.len();
-    let what = if is_whole { "the journal ends" } else { "there is no change of consumer groups" };
+    let what = if is_whole { "the journal ends" } else { "there is an invalid frame" };
     if replayed.frames < header.frames as usize {
         return damaged(what, &format!("it began with {} groups", header.frames));
     }
@@ -79,22 +81,25 @@ fn read_journal(run: &Path, path: &Path, trust: Trust) -> Result<(GroupTable, He
         && is_trusted
         && let Some(behind) = first_frame(frames, replayed.bytes + 1, place)
     {
-        return damaged(what, &format!("changes follow at byte {}", HEADER_BYTES + behind));
+        return damaged(what, &format!("valid frames follow at byte {}", HEADER_BYTES + behind));
     }
     if trust == Trust::All && header.has_end() && !(is_whole && replayed.is_ended) {
-        return damaged(what, "the server stopped in order, and that is written at the end");
+        return damaged(what, "the server stopped in order, so the journal must have an end frame");
     }
     let torn = (!is_whole).then(|| Torn { at, bytes: bytes.len() - at });
     Ok((table, header, torn))
 }
 
-/// All groups of a run. With the name of a history those of another one begin anew.
+/// Reads all groups of a run. If `history_id` is given, groups of another history lose their positions.
 pub(super) fn read_run(run: &Path, history_id: Option<&str>, trust: Trust) -> Result<ReadRun, GroupStoreError> {
     let (mut all, mut found, mut cores) = (ReadRun::default(), 0, 0);
     for path in journals(run)? {
         let (mut table, header, torn) = read_journal(run, &path, trust)?;
         if history_id.is_some_and(|history_id| header.history_id != history_id) && !table.is_empty() {
-            tracing::warn!("{}: the consumer groups are those of another history: they begin anew", path.display());
+            tracing::warn!(
+                "{}: the consumer groups are of another history: they start again from its beginning",
+                path.display()
+            );
             table.forget_positions();
         }
         (found, cores) = (found + 1, header.cores);
@@ -108,18 +113,18 @@ pub(super) fn read_run(run: &Path, history_id: Option<&str>, trust: Trust) -> Re
     Ok(all)
 }
 
-/// What is wrong with the journals of the latest run below a server's directory. Nothing is changed.
+/// Finds the problems of the journals of the latest run in a server's directory. Changes nothing.
 ///
 /// # Errors
-/// A file that the system refuses.
-pub fn look(dir: &Path, trust: Trust) -> Result<Vec<Problem>, GroupStoreError> {
+/// Where a file cannot be read.
+pub fn find_problems(dir: &Path, trust: Trust) -> Result<Vec<Problem>, GroupStoreError> {
     let root = dir.join("groups");
     if !root.exists() {
         return Ok(Vec::new());
     }
     let Some((_, run)) = runs(&root)?.pop() else { return Ok(Vec::new()) };
     let (mut problems, mut found, mut cores) = (Vec::new(), 0, None);
-    let mut tell =
+    let mut report =
         |path: PathBuf, what: String, is_damage| problems.push(Problem { path, place: None, what, is_damage });
     for path in journals(&run)? {
         found += 1;
@@ -127,29 +132,29 @@ pub fn look(dir: &Path, trust: Trust) -> Result<Vec<Problem>, GroupStoreError> {
             Ok((_, header, torn)) => {
                 cores = Some(header.cores);
                 if let Some(torn) = torn {
-                    tell(path, torn.to_string(), false);
+                    report(path, torn.to_string(), false);
                 }
             }
             Err(GroupStoreError::Damaged { path, what, at, why, .. }) => {
-                tell(path, format!("byte {at}: {what}, though {why}"), true);
+                report(path, format!("byte {at}: {what}, though {why}"), true);
             }
             Err(GroupStoreError::Header {
                 path,
                 source: source @ (HeaderError::Damaged | HeaderError::Version { .. }),
                 ..
             }) => {
-                tell(path, source.to_string(), true);
+                report(path, source.to_string(), true);
             }
             Err(error @ (GroupStoreError::Io { .. } | GroupStoreError::Missing { .. })) => return Err(error),
         }
     }
     if found == 0 || cores.is_some_and(|cores| usize::from(cores) != found) {
-        tell(run, format!("the journals of {found} cores are there, of {}", cores.unwrap_or_default()), true);
+        report(run, format!("has the journals of only {found} of {} cores", cores.unwrap_or_default()), true);
     }
     Ok(problems)
 }
 
-/// Whether all journals of the latest run say that they have ended in order.
+/// Whether all journals of the latest run end with an orderly shutdown.
 pub fn has_ended(dir: &Path) -> bool {
     let latest = runs(&dir.join("groups")).ok().and_then(|mut runs| runs.pop());
     latest.is_some_and(|(_, run)| read_run(&run, None, Trust::All).is_ok())

@@ -1,5 +1,5 @@
-//! What groups on disk promise, whatever moment the end comes at. A copy of the directory is what a killed process
-//! leaves behind.
+//! The guarantees of groups on disk after an end at any moment. A copy of the directory stands for what a killed process
+//! leaves.
 
 use super::*;
 use keytide_engine::group::{GroupError, GroupOptions, Nack, Row, Start};
@@ -37,7 +37,7 @@ impl Drop for Scratch {
     }
 }
 
-/// What a process that is killed now leaves behind.
+/// Copies a directory: what a process that is killed now would leave.
 fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to).unwrap();
@@ -63,7 +63,7 @@ fn options(dir: &Path, cores: u16) -> GroupStoreOptions<'_> {
     }
 }
 
-/// The events, which outlive the groups' process here.
+/// The events, which survive the restarts of these tests.
 struct World {
     shards: Vec<Shard>,
     history: History,
@@ -118,7 +118,7 @@ fn write(groups: &mut [Groups]) {
     groups.iter_mut().for_each(|groups| assert_eq!(groups.write(), None));
 }
 
-/// What groups hold, by their names, wherever they are.
+/// The state of all groups of all cores, as text.
 fn dump(groups: &[Groups], now_ms: u64) -> BTreeSet<String> {
     let all = groups.iter().flat_map(|groups| groups.table.iter());
     let dump = all.map(|(key, name, group)| {
@@ -131,7 +131,7 @@ fn dump(groups: &[Groups], now_ms: u64) -> BTreeSet<String> {
 }
 
 #[test]
-fn killed_after_any_turn_groups_are_what_they_were_on_any_number_of_cores_and_nothing_is_skipped() {
+fn after_a_kill_at_any_turn_groups_are_restored_on_any_number_of_cores() {
     let scratch = Scratch::new("kill");
     let (dir, left) = (scratch.join("dir"), scratch.join("left"));
     let mut world = World::new();
@@ -167,7 +167,7 @@ fn killed_after_any_turn_groups_are_what_they_were_on_any_number_of_cores_and_no
             copy(&dir, &left);
             let mut again = open(&options(&left, rng.u16(1..5))).unwrap();
             assert_eq!(dump(&again, world.now_ms), dump(&groups, world.now_ms), "{fsync:?} {turn}");
-            // Whoever reads on is given all that nobody has acknowledged.
+            // The next read gets every event that was not acknowledged.
             world.now_ms += 50;
             for (names, acked) in NAMES.iter().zip(&acked) {
                 let core = core(&again, names.0, names.1);
@@ -182,7 +182,7 @@ fn killed_after_any_turn_groups_are_what_they_were_on_any_number_of_cores_and_no
 }
 
 #[test]
-fn a_frame_that_was_being_written_is_cut_off_and_its_journal_put_aside() {
+fn a_torn_frame_is_cut_off_and_its_journal_kept_aside() {
     let scratch = Scratch::new("torn");
     let (dir, left) = (scratch.join("dir"), scratch.join("left"));
     let mut world = World::new();
@@ -202,13 +202,13 @@ fn a_frame_that_was_being_written_is_cut_off_and_its_journal_put_aside() {
         File::options().write(true).open(path(&left)).unwrap().set_len(cut).unwrap();
         assert_eq!(dump(&open(&options(&left, 1)).unwrap(), 0), before);
         assert_eq!(left.join("groups/run-00000001.damaged").exists(), cut > whole);
-        // And what was begun anew goes on.
+        // The new run can be continued.
         assert_eq!(dump(&open(&options(&left, 3)).unwrap(), 0), before);
     }
 }
 
 #[test]
-fn a_start_that_ended_before_its_time_leaves_the_run_before() {
+fn an_interrupted_start_leaves_the_previous_run() {
     let scratch = Scratch::new("runs");
     let dir = scratch.join("dir");
     let world = World::new();
@@ -227,7 +227,7 @@ fn a_start_that_ended_before_its_time_leaves_the_run_before() {
 }
 
 #[test]
-fn a_journal_that_is_missing_or_none_keeps_the_server_from_starting() {
+fn a_missing_or_damaged_journal_refuses_the_start() {
     let scratch = Scratch::new("missing");
     let dir = scratch.join("dir");
     drop(open(&options(&dir, 2)).unwrap());
@@ -265,7 +265,7 @@ fn with_another_history_groups_begin_anew_and_no_cursor_is_beyond_the_head() {
 }
 
 #[test]
-fn what_cannot_be_written_is_told_and_nothing_is_written_after_it() {
+fn a_failed_write_is_reported_and_nothing_is_written_after_it() {
     let scratch = Scratch::new("failed");
     let path = scratch.join("core-0.journal");
     fs::write(&path, b"").unwrap();
@@ -287,7 +287,7 @@ fn what_cannot_be_written_is_told_and_nothing_is_written_after_it() {
 }
 
 #[test]
-fn a_journal_that_has_grown_is_written_anew_and_loses_nothing() {
+fn a_journal_that_has_grown_is_rewritten_without_a_loss() {
     for (fsync, times) in [(Fsync::Os, 2), (Fsync::EverySecond, 1), (Fsync::Always, 1)] {
         let scratch = Scratch::new(&format!("anew-{fsync:?}"));
         let (dir, left) = (scratch.join("dir"), scratch.join("left"));
@@ -317,12 +317,12 @@ fn a_journal_that_has_grown_is_written_anew_and_loses_nothing() {
     }
 }
 
-/// A directory with three groups of one core, each created in a turn of its own, and how long its journal was after each.
+/// A directory with three groups of one core: the path of the journal, its length after each turn, and the groups' state.
 fn three(scratch: &Scratch, ends: bool) -> (PathBuf, Vec<u64>, BTreeSet<String>) {
     let dir = scratch.join("dir");
     let mut world = World::new();
     (0..6).for_each(|_| world.write(0));
-    // The first two are what the journal of the second run begins with.
+    // The journal of the second run begins with the first two groups.
     let mut groups = open(&options(&dir, 1)).unwrap();
     NAMES[..2].iter().for_each(|names| create(&mut groups, *names, &world.history).unwrap());
     write(&mut groups);
@@ -345,7 +345,7 @@ fn three(scratch: &Scratch, ends: bool) -> (PathBuf, Vec<u64>, BTreeSet<String>)
 }
 
 #[test]
-fn a_change_with_others_behind_it_is_damage_and_a_repair_loses_no_group_but_the_one_that_it_hit() {
+fn an_invalid_frame_before_valid_ones_is_damage_and_a_repair_loses_at_most_one_group() {
     for ends in [true, false] {
         let trust = if ends { Trust::All } else { Trust::Written };
         let scratch = Scratch::new(&format!("damaged-{ends}"));
@@ -353,22 +353,22 @@ fn a_change_with_others_behind_it_is_damage_and_a_repair_loses_no_group_but_the_
         let dir = scratch.join("dir");
         let options = GroupStoreOptions { trust, ..options(&dir, 1) };
         let bytes = fs::read(&path).unwrap();
-        assert!(look(&dir, trust).unwrap().is_empty() && has_ended(&dir) == ends);
+        assert!(find_problems(&dir, trust).unwrap().is_empty() && has_ended(&dir) == ends);
         for at in (0..lengths[1] as usize).step_by(3) {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
             fs::write(&path, &damaged).unwrap();
-            let problems = look(&dir, trust).unwrap();
+            let problems = find_problems(&dir, trust).unwrap();
             assert!(problems.len() == 1 && problems[0].is_damage, "byte {at}: {problems:?}");
             let refused = check(&dir, trust).expect_err("damage").to_string();
             assert!(refused.contains("core-0.journal") && refused.contains("keytide check"), "{refused}");
             assert!(open(&options).is_err(), "byte {at}");
             let told = repair(&dir, "one", trust).unwrap();
             assert!(told.iter().any(|line| line.contains("groups are kept")), "{told:?}");
-            assert!(look(&dir, Trust::All).unwrap().is_empty() && has_ended(&dir));
+            assert!(find_problems(&dir, Trust::All).unwrap().is_empty() && has_ended(&dir));
             let again = open(&options).unwrap();
             let kept = dump(&again, 0);
-            // Of two that the journal began with, damage hits one, or what they have changed since.
+            // Damage hits one of the two initial groups, or their later changes.
             assert!(kept.len() >= whole.len() - 1, "byte {at}: {kept:#?}");
             assert!(again[0].table.get(NAMES[2].0, NAMES[2].1).is_ok(), "byte {at}: created behind the damage");
             drop(again);
@@ -381,13 +381,13 @@ fn a_change_with_others_behind_it_is_damage_and_a_repair_loses_no_group_but_the_
             let is_refused = check(&dir, trust).is_err();
             let is_begun = at >= lengths[0] as usize;
             assert_eq!(is_refused, ends || !is_begun, "cut to {at} bytes");
-            assert_eq!(look(&dir, trust).unwrap().iter().any(|problem| problem.is_damage), is_refused);
+            assert_eq!(find_problems(&dir, trust).unwrap().iter().any(|problem| problem.is_damage), is_refused);
         }
     }
 }
 
 #[test]
-fn after_a_power_loss_any_part_of_what_was_not_synced_may_be_missing() {
+fn after_a_power_loss_unsynced_frames_may_be_missing() {
     let scratch = Scratch::new("power");
     let (path, lengths, _) = three(&scratch, false);
     let dir = scratch.join("dir");
@@ -395,11 +395,11 @@ fn after_a_power_loss_any_part_of_what_was_not_synced_may_be_missing() {
     bytes[lengths[0] as usize + 9] ^= 1;
     fs::write(&path, &bytes).unwrap();
     assert!(check(&dir, Trust::Written).is_err() && check(&dir, Trust::Synced).is_ok());
-    let problems = look(&dir, Trust::Synced).unwrap();
+    let problems = find_problems(&dir, Trust::Synced).unwrap();
     assert!(problems.len() == 1 && !problems[0].is_damage, "{problems:?}");
     assert_eq!(open(&GroupStoreOptions { trust: Trust::Synced, ..options(&dir, 1) }).unwrap()[0].table.len(), 2);
     bytes[70] ^= 1;
-    // What the journal began with was on the disk.
+    // The initial frames were synced, so they must be there.
     let _ = fs::remove_dir_all(dir.join("groups/run-00000003"));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, &bytes).unwrap();

@@ -1,38 +1,40 @@
-//! A command that is refused before all of it has come: its bytes are dropped as they come, and what follows it is parsed
-//! as ever.
+//! Skips a command that is refused before all of it has arrived: drops its bytes as they arrive, and then parses the next
+//! command as usual.
 
 use super::{Line, Parser};
 use crate::resp::args::Args;
 use crate::resp::protocol_error::ProtocolError;
 
 impl Parser {
-    /// Of the command that has begun at the beginning of `buffer`: its arguments that are whole, and how many bytes the
-    /// next one is announced to have. None where no length was announced. Only after
+    /// The complete arguments of the incomplete command at the start of `buffer`, and the announced length of the next
+    /// argument in bytes; none where no length was announced yet. Only after
     /// [`Parsed::Incomplete`](super::Parsed::Incomplete), and with the same bytes.
     pub fn begun<'a>(&'a self, buffer: &'a [u8]) -> Option<(Args<'a>, usize)> {
         Some((Args::new(buffer, &self.spans), self.bulk_bytes.filter(|_| self.bytes_wanted > 0)? as usize))
     }
 
-    /// Drops the command that has begun, where [`Parser::begun`] answers something. All of it that has come is consumed.
+    /// Begins to skip the incomplete command, for which [`Parser::begun`] has returned a value. The caller drops all bytes of
+    /// it that have arrived.
     pub fn begin_skip(&mut self) {
         (self.bytes_skipped, self.is_skipping) = (self.bytes_wanted, true);
-        // The one that has begun among them.
+        // The incomplete argument counts as skipped.
         self.args_left -= 1;
         self.spans.clear();
         (self.bulk_bytes, self.bytes_wanted, self.line_scanned) = (None, 0, 0);
     }
 
-    /// Whether a command is being dropped.
+    /// Whether a command is being skipped.
     #[inline]
     pub fn is_skipping(&self) -> bool {
         self.is_skipping
     }
 
-    /// Drops what `buffer` has of that command; answers how many bytes that was. What is left is to come again, with more
-    /// behind it, as long as the parser [`is_skipping`](Parser::is_skipping); then a command begins there.
+    /// Skips the bytes of the command at the start of `buffer`. Returns their number. While the parser
+    /// [`is_skipping`](Parser::is_skipping), the next call must pass the rest again, followed by more bytes; after that, the
+    /// next command begins there.
     ///
     /// # Errors
-    /// The rest of the command cannot be understood. There is nothing more to parse then.
+    /// Where the rest of the command is invalid. Nothing more can be parsed then.
     pub fn skip(&mut self, buffer: &[u8]) -> Result<usize, ProtocolError> {
         let mut at = 0;
         loop {
@@ -49,10 +51,10 @@ impl Parser {
             match self.length_line(buffer, at) {
                 Line::Partial => return Ok(at),
                 Line::TooLong => return Err(ProtocolError::BulkLengthLine),
-                // A whole line has a first byte.
+                // A complete line has a first byte.
                 Line::Whole(..) if buffer[at] != b'$' => return Err(ProtocolError::ExpectedBulk(buffer[at])),
                 Line::Whole(Some(bytes), next) if (0..=i64::from(self.limits.bulk_bytes_max)).contains(&bytes) => {
-                    // And the two bytes behind it.
+                    // The argument, and the two bytes of its line end.
                     self.bytes_skipped = bytes as usize + 2;
                     self.args_left -= 1;
                     at = next;
@@ -69,7 +71,7 @@ mod tests {
     use crate::resp::{Parsed, ParserLimits};
     use proptest::prelude::*;
 
-    /// Drops each command that announces an argument of at least `large` bytes; answers the names of the others.
+    /// Skips each command that announces an argument of at least `large` bytes. Returns the names of the others.
     fn run(input: &[u8], pieces: &[usize], large: usize) -> (Vec<Vec<u8>>, Option<ProtocolError>, usize) {
         let mut parser = Parser::new(ParserLimits::default());
         let (mut names, mut kept, mut end, mut kept_max) = (Vec::new(), Vec::new(), 0, 0);
@@ -119,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_follows_a_command_that_was_dropped_is_parsed_as_ever(
+        fn commands_behind_a_skipped_one_are_parsed_as_usual(
             commands in proptest::collection::vec(
                 (proptest::collection::vec(prop_oneof![3 => 0usize..40, 1 => 1_000usize..1_100], 0..5), 0usize..1_000), 1..8,
             ),
@@ -130,7 +132,7 @@ mod tests {
             for (number, (lengths, _)) in commands.iter().enumerate() {
                 let name = format!("c{number}");
                 input.extend(command(&name, lengths));
-                // No piece has all of a long one, so it is met before it is whole.
+                // No piece contains all of a long argument, so its command is skipped before it is complete.
                 if lengths.iter().all(|length| *length < 1_000) {
                     expected.push(name.into_bytes());
                 }
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_behind_a_dropped_argument_ends_the_connection() {
+    fn invalid_bytes_behind_a_skipped_argument_are_an_error() {
         for (rest, error) in [
             (&b"*1\r\n"[..], ProtocolError::ExpectedBulk(b'*')),
             (b"$-2\r\n", ProtocolError::BulkLength),
