@@ -1,107 +1,107 @@
-//! How much output clients have not taken, and how much each may leave so before its commands wait.
+//! The output that clients have not read, and the limits at which their commands wait.
 //!
-//! A client has a limit of its own. All clients together have one too; while that is passed each core lowers a *level*
-//! for its clients, by half each turn, and raises it again when there is room. A client above the level is stalled. So
-//! those with the most are stalled first, and nobody has to sort them.
+//! A client has a limit of its own, and there is one for all clients together. While the latter is exceeded, each core
+//! lowers a *level* for its clients, by half each turn, and raises it again when there is room. A client above the level is
+//! stalled. So the clients with the most unread output are stalled first, without sorting clients.
 
 use crate::limits::OUTPUT_BYTES_MIN;
 use std::time::{Duration, Instant};
 
-/// One core's account.
+/// The unread output of one core's clients, and their level.
 #[derive(Debug)]
 pub struct CoreOutput {
-    /// The unread output of this core's clients, bytes.
+    /// The unread output of this core's clients, in bytes.
     bytes: u64,
-    /// What of it the other cores were told.
-    told: u64,
+    /// The number of bytes that was last published to the other cores.
+    published: u64,
     level: u64,
 }
 
-/// What a look at all clients' output has changed for this core's.
+/// How the level has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Nothing, or it has fallen.
-    Same,
-    /// Stalled clients may go on.
+    /// It is the same, or has fallen.
+    NotRisen,
+    /// It has risen: stalled clients may continue.
     Risen,
 }
 
 impl CoreOutput {
-    /// The account of a core without clients. A client may leave `client_bytes` unread.
+    /// The output of a core without clients. A client may leave `client_bytes` unread.
     pub fn new(client_bytes: u64) -> CoreOutput {
-        CoreOutput { bytes: 0, told: 0, level: client_bytes }
+        CoreOutput { bytes: 0, published: 0, level: client_bytes }
     }
 
-    /// The unread output of this core's clients, bytes.
+    /// The unread output of this core's clients, in bytes.
     #[inline]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The unread output of this core's clients, bytes, where the other cores do not know it yet.
+    /// Takes the number of bytes to publish to the other cores, if it has changed.
     #[inline]
-    pub fn news(&mut self) -> Option<u64> {
-        let is_news = self.bytes != self.told;
-        self.told = self.bytes;
-        is_news.then_some(self.bytes)
+    pub fn take_changed(&mut self) -> Option<u64> {
+        let is_changed = self.bytes != self.published;
+        self.published = self.bytes;
+        is_changed.then_some(self.bytes)
     }
 
-    /// How much a client of this core may leave unread, bytes.
+    /// The output that a client of this core may leave unread, in bytes.
     #[inline]
     pub fn level(&self) -> usize {
         self.level as usize
     }
 
-    /// Whether others need what some clients hold.
+    /// Whether the level is lowered because all clients together have too much unread output.
     pub fn is_short(&self, client_bytes: u64) -> bool {
         self.level < client_bytes
     }
 
-    /// Counts a client's output, which now has so many bytes.
+    /// Counts a client's output, which now has `bytes` bytes.
     #[inline]
     pub fn count(&mut self, client: &mut ClientOutput, bytes: usize) {
         self.bytes = self.bytes + bytes as u64 - client.counted as u64;
         client.counted = bytes;
     }
 
-    /// Whether the level need not be looked at: no client of this core can be above any.
+    /// Whether the level need not be adapted: it is at its maximum, and no client of this core can be above any level.
     #[inline]
     pub fn is_small(&self, client_bytes: u64) -> bool {
         self.bytes <= OUTPUT_BYTES_MIN && self.level == client_bytes
     }
 
-    /// Fits the level to what the clients of all cores have not taken. A client may leave `client_bytes` unread, all of
-    /// them `clients_bytes`.
-    pub fn look(&mut self, all_bytes: u64, client_bytes: u64, clients_bytes: u64) -> Level {
+    /// Adapts the level to the unread output of all cores' clients, `all_bytes`. A client may leave `client_bytes` unread, all
+    /// of them together `clients_bytes`.
+    pub fn adapt(&mut self, all_bytes: u64, client_bytes: u64, clients_bytes: u64) -> Level {
         let before = self.level;
         if all_bytes > clients_bytes {
-            // From what there is: a limit that no client comes near would take many turns to be felt.
+            // Starts at no more than the present output: halving a far higher level would take many turns to have an effect.
             self.level = (self.level.min(all_bytes) / 2).max(OUTPUT_BYTES_MIN);
         } else if all_bytes < clients_bytes / 4 * 3 {
             self.level = self.level.saturating_mul(2);
         }
         self.level = self.level.min(client_bytes);
-        if self.level > before { Level::Risen } else { Level::Same }
+        if self.level > before { Level::Risen } else { Level::NotRisen }
     }
 }
 
-/// What one client has not taken, and since when it takes nothing.
+/// The unread output of one client, and the time since it last read any.
 #[derive(Debug, Default)]
 pub struct ClientOutput {
     counted: usize,
-    /// Whether its core looks at it from time to time: it was stalled.
+    /// Whether its core checks it from time to time, because it was stalled.
     pub is_watched: bool,
-    /// Whether a send was over since the last look.
+    /// Whether a send has been completed since the last check.
     pub has_taken: bool,
-    /// How much of the send under way was taken at the last look, bytes.
+    /// The bytes of the send in flight that the client had read at the last check.
     part: usize,
-    /// Since when it has taken nothing.
+    /// The first check since which it has read nothing.
     since: Option<Instant>,
 }
 
 impl ClientOutput {
-    /// Looks whether the client has taken anything since the last look; `part` is how much of the send under way it has,
-    /// in bytes. Answers how long it has taken nothing.
+    /// Checks whether the client has read anything since the last check, and returns how long it has read nothing. `part` is
+    /// the number of bytes of the send in flight that it has read.
     pub fn idle_for(&mut self, part: usize, now: Instant) -> Duration {
         let has_taken = std::mem::take(&mut self.has_taken) || part != self.part;
         self.part = part;
@@ -111,7 +111,7 @@ impl ClientOutput {
         now - *self.since.get_or_insert(now)
     }
 
-    /// It is watched no more.
+    /// Ends the checks of the client.
     pub fn end_watch(&mut self) {
         self.is_watched = false;
         self.since = None;
@@ -128,21 +128,25 @@ mod tests {
     #[test]
     fn the_level_falls_while_all_have_too_much_and_rises_when_there_is_room() {
         let mut output = CoreOutput::new(256 * MIB);
-        assert_eq!(output.look(1025 * MIB, 256 * MIB, 1024 * MIB), Level::Same);
+        assert_eq!(output.adapt(1025 * MIB, 256 * MIB, 1024 * MIB), Level::NotRisen);
         assert_eq!(output.level() as u64, 128 * MIB);
-        assert_eq!(output.look(900 * MIB, 256 * MIB, 1024 * MIB), Level::Same, "it stays where it is near the limit");
+        assert_eq!(
+            output.adapt(900 * MIB, 256 * MIB, 1024 * MIB),
+            Level::NotRisen,
+            "it stays where it is near the limit"
+        );
         assert!(output.is_short(256 * MIB));
-        assert_eq!(output.look(700 * MIB, 256 * MIB, 1024 * MIB), Level::Risen);
-        assert_eq!(output.look(0, 256 * MIB, 1024 * MIB), Level::Same);
+        assert_eq!(output.adapt(700 * MIB, 256 * MIB, 1024 * MIB), Level::Risen);
+        assert_eq!(output.adapt(0, 256 * MIB, 1024 * MIB), Level::NotRisen);
         assert!(!output.is_short(256 * MIB));
-        (0..60).for_each(|_| assert_eq!(output.look(2048 * MIB, 256 * MIB, 1024 * MIB), Level::Same));
+        (0..60).for_each(|_| assert_eq!(output.adapt(2048 * MIB, 256 * MIB, 1024 * MIB), Level::NotRisen));
         assert_eq!(output.level() as u64, OUTPUT_BYTES_MIN);
         // A limit that is changed holds at once, and no limit is one too.
-        assert_eq!(output.look(0, OUTPUT_BYTES_MIN, 1024 * MIB), Level::Same);
-        let last = (0..60).map(|_| output.look(0, u64::MAX, 1024 * MIB)).last();
-        assert_eq!(last, Some(Level::Same));
+        assert_eq!(output.adapt(0, OUTPUT_BYTES_MIN, 1024 * MIB), Level::NotRisen);
+        let last = (0..60).map(|_| output.adapt(0, u64::MAX, 1024 * MIB)).last();
+        assert_eq!(last, Some(Level::NotRisen));
         assert_eq!(output.level() as u64, u64::MAX);
-        output.look(1025 * MIB, u64::MAX, 1024 * MIB);
+        output.adapt(1025 * MIB, u64::MAX, 1024 * MIB);
         assert!((output.level() as u64) < 1024 * MIB);
     }
 

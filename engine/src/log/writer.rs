@@ -243,7 +243,7 @@ impl LogWriter {
         unpublished < self.room
     }
 
-    /// Updates how much room there is. Also called at the begin of a turn, to notice a failure of another shard's log.
+    /// Updates how much room there is. Also called at the beginning of a turn, to notice a failure of another shard's log.
     #[inline]
     pub fn measure_room(&mut self) {
         let left = self.active.limit.0.saturating_sub(self.end.0);

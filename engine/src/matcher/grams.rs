@@ -1,5 +1,5 @@
-//! Which regexes a name cannot match, without running any: each is filed under a few grams that every name it matches
-//! contains, and one scan of the name finds the candidates of all.
+//! Rules out the regexes that a name cannot match, without running them: each regex is filed under a few grams that every
+//! name it matches contains, and one scan of the name finds the candidates among all regexes.
 //!
 //! A *gram* is one to three bytes in a row. Of the clauses that a regex [`Needs`](crate::filter::Needs), the one is
 //! chosen whose grams are rarest among recent names and have the fewest regexes filed under them.
@@ -11,10 +11,10 @@ use smallvec::SmallVec;
 
 use super::recent::RecentNames;
 
-/// Up to three bytes, with their number above them.
+/// One to three bytes, the last one lowest, with their number in the top byte.
 pub type Gram = u32;
 
-/// The grams that one regex is filed under; with none it has to be run on every name.
+/// The grams that one regex is filed under. A regex without any must be run on every name.
 pub type Filed = SmallVec<[Gram; 2]>;
 
 /// After this many grams have been removed, the bits are rebuilt.
@@ -41,7 +41,7 @@ pub struct Grams {
 #[derive(Default)]
 struct Bucket {
     ids: SmallVec<[u32; 4]>,
-    /// In how many names it occurred since the last count.
+    /// How often it was met in names since the count was last restarted.
     met: u32,
 }
 
@@ -109,7 +109,7 @@ impl Grams {
         (cost, filed)
     }
 
-    /// A rough guess at its false candidates: how many of 4,096 names contain it, first of all.
+    /// An estimate of the false candidates that a gram causes: above all, how many of 4,096 names contain it.
     fn cost(&self, bytes: &[u8], recent: &RecentNames) -> u64 {
         let filed = self.regexes.get(&gram(bytes)).map_or(0, |bucket| bucket.ids.len() as u64);
         let short = [0, 64, 8, 0][bytes.len()];

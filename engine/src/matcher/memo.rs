@@ -1,8 +1,8 @@
 //! Matches remembered by name: in a cache the same names recur.
 //!
-//! A slot is one cache line: the name itself, so that nothing is guessed, and the patterns that matched. It also has
-//! the generation of the newest pattern of that moment: patterns added since are matched when the name recurs, and a
-//! removed pattern is recognised because its slot is empty or holds a newer one. So nothing has to be flushed, ever.
+//! A slot is one cache line: the name itself, so that a match is exact, and the patterns that matched. It also has the
+//! generation of the newest pattern at that time: patterns added since are matched when the name recurs, and a removed
+//! pattern is recognised because its slot is empty or holds a newer one. So slots never have to be invalidated.
 
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
@@ -125,12 +125,12 @@ impl Memo {
         }
         let Some(pair) = self.slots.get_mut(key.at..key.at + 2) else { return };
         let same = pair.iter().position(|slot| slot[0] & 0xFF == key.len && slot[3..] == key.words);
-        let set_id = same.or_else(|| pair.iter().position(|slot| slot[0] == 0)).unwrap_or_else(|| {
+        let place = same.or_else(|| pair.iter().position(|slot| slot[0] == 0)).unwrap_or_else(|| {
             self.turn ^= 1;
             self.turn
         });
         let id = |index: usize| u64::from(ids.get(index).copied().unwrap_or(0));
-        let slot = &mut pair[set_id];
+        let slot = &mut pair[place];
         slot[0] = newest << 16 | (ids.len() as u64) << 8 | key.len;
         slot[1] = id(0) | id(1) << 32;
         slot[2] = id(2) | id(3) << 32;
@@ -176,7 +176,7 @@ mod tests {
         memo.set_slots(new_slots());
         let key = memo.key(7, b"ab").unwrap();
         memo.put(&key, &[1], 1);
-        assert!(memo.get(&memo.key(8, b"ab").unwrap()).is_none(), "another set_id");
+        assert!(memo.get(&memo.key(8, b"ab").unwrap()).is_none(), "another pattern set");
         let longer = MemoKey { len: 3, ..memo.key(7, b"ab").unwrap() };
         assert!(memo.get(&longer).is_none());
     }

@@ -1,4 +1,4 @@
-//! Starting the cores, and each one's loop: turns while there is work, a while of spinning, then sleep.
+//! Starts the cores, and runs each one's loop: turns while there is work, then spinning for a while, then sleep.
 
 use super::{AfterTurn, Core};
 use crate::config::Spin;
@@ -40,14 +40,14 @@ pub enum CoreError {
         /// What was refused.
         message: String,
     },
-    /// There is no memory for its ring of events.
+    /// The system refused the memory of a core's ring.
     #[error("core {core}: --ring-bytes {bytes}: {source}; give fewer bytes or fewer --shards")]
     Memory {
         /// The shard's number.
         core: ShardId,
-        /// What was asked for each shard.
+        /// The size of each shard's ring.
         bytes: u64,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// The core stopped by itself: a defect of this program.
@@ -56,17 +56,17 @@ pub enum CoreError {
         /// The shard's number.
         core: ShardId,
     },
-    /// The net ring broke.
+    /// The net ring has failed.
     #[error("core {core}: {source}")]
     Ring {
         /// The shard's number.
         core: ShardId,
-        /// How.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What one core starts with.
+/// The parts that a core is made of.
 struct Start {
     id: ShardId,
     shard: LentShard,
@@ -79,7 +79,7 @@ struct Start {
 /// A core's ends of the lanes: to each other core, at its place, and from each.
 type LaneEnds = (Vec<Option<Outbound>>, Vec<(ShardId, LaneReceiver<Batch>)>);
 
-/// The lanes between so many cores: for each its ends.
+/// Creates the lanes between all cores. Returns the ends of each core.
 fn mesh(cores: u16) -> Vec<LaneEnds> {
     let mut ends: Vec<LaneEnds> = (0..cores).map(|_| ((0..cores).map(|_| None).collect(), Vec::new())).collect();
     for source in 0..cores {
@@ -107,7 +107,7 @@ pub fn run(
     let starts = mesh(server.shards()).into_iter().zip(shards).zip(groups).zip(listeners).enumerate();
     let mut starting = Vec::new();
     let mut refused = None;
-    // All at once: each populates the memory of its ring, which takes seconds where that is large.
+    // The cores start in parallel, since each prefaults its ring, which takes seconds if the ring is large.
     for (index, ((((outbound, inbound), shard), groups), listeners)) in starts {
         let id = ShardId(index as u16);
         let start = Start { id, shard, groups, listeners, outbound, inbound };
@@ -119,7 +119,7 @@ pub fn run(
             }
         }
     }
-    // A core that does not serve goes without a word; its result says why.
+    // A core that fails to start drops its sender, and its result has the error.
     let all_serve = refused.is_none() && starting.iter().all(|core| core.is_open.recv().is_ok());
     let (handles, go): (Vec<Handle>, Vec<Sender<()>>) = starting.into_iter().map(|core| (core.handle, core.go)).unzip();
     if !all_serve {
@@ -129,7 +129,7 @@ pub fn run(
         let ended = || CoreError::Executor { core: ShardId(0), message: "the core ended at once".to_owned() };
         return Err(error.unwrap_or_else(ended));
     }
-    // A core that has gone already says so when it is joined.
+    // A core that has ended meanwhile reports its error when it is joined.
     go.iter().for_each(|go| {
         let _ = go.send(());
     });
@@ -142,7 +142,7 @@ type Handle = (ShardId, ExecutorJoinHandle<Result<(), CoreError>>);
 /// A core that is starting.
 struct Starting {
     handle: Handle,
-    /// Gets a word once the core can serve.
+    /// Receives once the core can serve; disconnected if it has failed.
     is_open: Receiver<()>,
     /// Lets the core serve; the core ends if this is dropped before.
     go: Sender<()>,
@@ -157,7 +157,7 @@ fn join(handles: Vec<Handle>) -> Vec<CoreError> {
             Err(GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(_))) => {
                 errors.push(CoreError::Broken { core })
             }
-            // The executor is made on its own thread, and what it was refused comes out here.
+            // The executor is created on its own thread, so an error of its creation is found here.
             Err(error) => errors.push(CoreError::Executor { core, message: error.to_string() }),
         }
     }
@@ -177,7 +177,7 @@ fn start_core(server: Arc<Server>, start: Start) -> Result<Starting, CoreError> 
     Ok(Starting { handle: (core, handle), is_open, go })
 }
 
-/// The buffers of an executor for files and sockets of its own, in bytes: it has none. Its default of 10 MiB would be
+/// The size of an executor's buffers for its own files and sockets, in bytes. It has none; the default of 10 MiB would be
 /// resident for each core.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
 
@@ -191,7 +191,7 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
     let LentShard(shard) = start.shard;
     shard.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;
     let unit = Core::new(server.clone(), shard, start.groups, start.outbound, start.inbound);
-    // The starter waits for one of the two: this word, or this core's end.
+    // The starting thread waits for this message or the end of this core.
     let _ = opened.send(());
     if go.recv().is_err() {
         return Ok(());
@@ -219,11 +219,11 @@ async fn bound_executor_sleep() {
     }
 }
 
-/// The longest that a ready turn loop is left waiting.
+/// The longest time that a ready turn loop waits for the executor to wake.
 const EXECUTOR_SLEEP_MAX: Duration = Duration::from_millis(5);
 
-/// Turns, until the server stops. It never yields: it is the only task with work on its executor, and sleeps in the
-/// net ring.
+/// Runs turns until the server stops. Never yields: it is the only task with work on its executor, and sleeps in the net
+/// ring.
 async fn core_loop(mut core: Core, mut net: NetRing) -> io::Result<()> {
     let server = core.server.clone();
     let _end = EndsTheServer(server.clone());
@@ -237,12 +237,13 @@ async fn core_loop(mut core: Core, mut net: NetRing) -> io::Result<()> {
         if after != AfterTurn::Idle {
             idle_since = None;
         }
-        let is_over = match spin {
+        let may_sleep = match spin {
             _ if after == AfterTurn::Again => false,
-            // The kernel would not take them, for want of memory: sleeping would submit them, and hear nothing of it.
+            // The kernel has refused sends for want of memory. The system call that sleeps would submit them, and no completion
+            // would report their end.
             _ if after == AfterTurn::Idle && net.ops().has_unreported_sends() => false,
-            // Even where there was something to do: the replies leave with the system call that it sleeps in. A core that
-            // stops does so after an idle turn.
+            // Sleeps even after a turn with work: the replies leave with the same system call. A stopping core needs an idle
+            // turn first.
             Spin::Micros(0) => after == AfterTurn::Idle || !core.server.is_stopping(),
             _ if after == AfterTurn::Worked => false,
             Spin::Micros(micros) => {
@@ -250,10 +251,10 @@ async fn core_loop(mut core: Core, mut net: NetRing) -> io::Result<()> {
             }
             Spin::Forever => false,
         };
-        if !is_over {
+        if !may_sleep {
             if shares_core {
-                // A core that takes another turn at once may be waiting for another one, which may run on the same
-                // processor: to publish, to empty a lane. The executor's own yield would not let it run.
+                // This core may wait for another one to publish or to empty a lane, and that one may run on the same
+                // processor. A yield of the executor would not let it run.
                 std::thread::yield_now();
             } else if after == AfterTurn::Idle {
                 std::hint::spin_loop();
@@ -266,7 +267,7 @@ async fn core_loop(mut core: Core, mut net: NetRing) -> io::Result<()> {
     }
 }
 
-/// Stops the other cores when this one ends, however it does: they cannot serve without its keys.
+/// Stops the other cores when this one ends in any way: they cannot serve without its keys.
 struct EndsTheServer(Arc<Server>);
 
 impl Drop for EndsTheServer {
@@ -278,18 +279,18 @@ impl Drop for EndsTheServer {
 /// The longest sleep, so that a stepped wall clock delays a TTL by no more than this.
 const PARK_MS_MAX: u64 = 1_000;
 
-/// How far a stopping core has come.
+/// The progress of a stopping core.
 #[derive(Default)]
 pub(super) struct Stopping {
-    /// When it gives up on output that has not left, steady milliseconds.
+    /// When the core ends although output has not left, steady milliseconds.
     pub at_ms: Option<u64>,
-    /// Whether it has said that it has nothing left to do.
+    /// Whether it has reported that it has nothing left to do.
     pub is_complete: bool,
 }
 
 impl Core {
-    /// Brings a stopping core to its end: no new clients, what was asked is answered, here and on the other cores.
-    /// Returns whether it may end.
+    /// Continues the end of a stopping core: accepts no new clients, and waits until all requests are answered, here and on
+    /// the other cores. Returns whether the core may end.
     fn stop(&mut self, net: &mut NetRing, after: AfterTurn) -> bool {
         let stop_at_ms = match self.stopping.at_ms {
             Some(at_ms) => at_ms,

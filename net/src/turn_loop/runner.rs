@@ -15,7 +15,7 @@ use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
 use std::ops::Range;
 
-/// What a core runs commands with.
+/// Runs commands for a core, on shards that its caller has at hand.
 #[derive(Clone, Copy)]
 pub(super) struct Runner<'a> {
     server: &'a Server,
@@ -68,7 +68,7 @@ impl<'a> Runner<'a> {
         let (start, bytes_max) = (reply.len(), self.server.reply_bytes_max());
         let mut context = self.context(shards);
         let mut is_within = true;
-        // The records of its commands belong together.
+        // The records of all its commands form one chain.
         context.shards.each(Shard::begin_command);
         let commands = transaction.commands().map(|(index, _)| TABLE.get(index));
         if are_refused(&mut context.shards, commands, reply) {
@@ -139,13 +139,13 @@ fn run_one(
         Run::Shards { run, .. } | Run::EachShard { run, .. } if context.server.shards() == 1 => {
             run(context, args, reply)
         }
-        // By now it might name more shards than are at hand: those it can do without.
+        // The command may name shards that were not lent to the transaction; `gather` leaves their parts out.
         Run::Shards { part, shards, merge, .. } => {
             gather(context, part, merge, shards(args, context.server), args, reply)
         }
         Run::EachShard { part, merge, .. } => gather(context, part, merge, 0..context.server.shards(), args, reply),
         Run::Session(run) => {
-            // Without a client there is nobody to read the reply.
+            // The client has disconnected.
             let Some(RespClient { session, resp }) = client else { return };
             run(&mut SessionContext { session, resp, server: context.server, now_ms: context.now_ms }, args, reply);
         }
@@ -173,7 +173,7 @@ fn gather(
     let (server, now_ms) = (*server, *now_ms);
     let mut parts = Vec::new();
     shards.each(|shard| {
-        // In ascending order; behind one that is missing none has a part.
+        // Parts are merged in ascending order of shards, so they end before the first shard that is not at hand.
         if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
             let mut part = Vec::new();
             let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };

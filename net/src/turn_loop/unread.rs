@@ -33,11 +33,12 @@ impl Core {
         self.unread.output.count(&mut connection.output.unread, bytes);
     }
 
-    /// Acknowledges to other cores what the client has room for, and has the connection watched where its commands wait
+    /// Acknowledges replies of other cores if the client has room for more, and watches the connection if its commands wait
     /// because of its output.
     #[inline]
     pub(super) fn settle_output(&mut self, connection: &mut Connection) {
-        // What waits behind a reply of another core does not count: that reply may be one that waits for this.
+        // Only unsent bytes count, not replies that wait for an earlier reply of another core: that core may itself wait for
+        // this acknowledgement.
         if !connection.output.unacknowledged.is_empty()
             && connection.output.unsent_bytes() <= self.unread.output.level()
         {
@@ -60,7 +61,7 @@ impl Core {
     /// To be called after the connections were settled.
     pub(super) fn adapt_output_level(&mut self, ops: &NetOps, now: Instant) {
         let client_bytes = self.server.client_output_bytes();
-        if let Some(bytes) = self.unread.output.news() {
+        if let Some(bytes) = self.unread.output.take_changed() {
             self.server.tell(self.id, Stat::OutputBytes, bytes);
         }
         if self.unread.output.is_small(client_bytes) && self.unread.watched.is_empty() {
@@ -68,7 +69,7 @@ impl Core {
         }
         let all_bytes = self.server.total(Stat::OutputBytes);
         let clients_bytes = self.server.config.clients_output_bytes;
-        if self.unread.output.look(all_bytes, client_bytes, clients_bytes) == Level::Risen {
+        if self.unread.output.adapt(all_bytes, client_bytes, clients_bytes) == Level::Risen {
             for id in &self.unread.watched {
                 if let Some(connection) = self.connections.get(*id) {
                     connection.list(&mut self.listed);
@@ -88,7 +89,7 @@ impl Core {
 
     fn watch(&mut self, ops: &NetOps, now: Instant, client_bytes: u64, patience: Duration) {
         if self.unread.output.is_short(client_bytes) {
-            // A client that sent its commands long ago may hold much of what others need.
+            // A client whose commands ran before may still have much unread output.
             let level = self.unread.output.level();
             for connection in self.connections.iter() {
                 if connection.stall.is_none() && connection.output_bytes() > level {
@@ -108,7 +109,13 @@ impl Core {
             if idle >= patience {
                 let (client, bytes) = (connection.session.client, connection.output_bytes());
                 let address = connection.session.peer.map(|address| address.to_string()).unwrap_or_default();
-                tracing::warn!(client, address, bytes, seconds = idle.as_secs(), "closed: it takes none of its output");
+                tracing::warn!(
+                    client,
+                    address,
+                    bytes,
+                    seconds = idle.as_secs(),
+                    "closed: the client does not read its output"
+                );
                 figures.output_closed += 1;
                 connection.session.closing = Closing::Now;
                 connection.list(listed);
