@@ -23,7 +23,7 @@ fn echo(ops: &mut NetOps, event: NetEvent<'_>) {
                 ops.close(connection);
             }
         }
-        NetEvent::Accepted { .. } | NetEvent::Closed { .. } => {}
+        NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => {}
     }
 }
 

@@ -68,7 +68,7 @@ impl Senders {
             },
             NetEvent::Closed { connection } => self.closed.push(connection),
             NetEvent::Ended { .. } => self.ended += 1,
-            NetEvent::Received { .. } => {}
+            NetEvent::Announced(_) | NetEvent::Received { .. } => {}
         }
     }
 

@@ -52,7 +52,7 @@ fn timers_and_files_of_the_executor_go_on_while_its_core_parks_in_the_net_ring()
                             NetEvent::Received { connection, bytes } => ops.send(connection, bytes.to_vec()).unwrap(),
                             NetEvent::Ended { connection, .. } => ops.close(connection),
                             NetEvent::Closed { .. } => open = false,
-                            NetEvent::Accepted { .. } | NetEvent::Sent { .. } => {}
+                            NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Sent { .. } => {}
                         })
                         .unwrap();
                     glommio::executor().yield_task_queue_now().await;

@@ -205,7 +205,7 @@ impl LoadDriver {
                 self.failure.get_or_insert(client::gone(&reason));
             }
             // The load closes no connections and does not listen.
-            NetEvent::Accepted { .. } | NetEvent::Closed { .. } => {}
+            NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => {}
         }
     }
 

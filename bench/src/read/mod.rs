@@ -184,7 +184,7 @@ impl Reading<'_> {
                 return;
             }
             // The load closes no connections and does not listen.
-            NetEvent::Accepted { .. } | NetEvent::Closed { .. } => return,
+            NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => return,
         };
         let client = &self.clients[index];
         if client.is_whole

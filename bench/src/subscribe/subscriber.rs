@@ -257,7 +257,7 @@ impl SubscriberDriver<'_> {
                 self.failure.get_or_insert(client::gone(&reason));
             }
             // The load closes no connections and does not listen.
-            NetEvent::Accepted { .. } | NetEvent::Closed { .. } => {}
+            NetEvent::Accepted { .. } | NetEvent::Announced(_) | NetEvent::Closed { .. } => {}
         }
     }
 

@@ -161,6 +161,15 @@ impl Connection {
         self.session.closing = Closing::AfterReplies;
     }
 
+    /// The key that bytes which are about to be received will probably need first. A guess, for prefetching.
+    #[inline]
+    pub fn guess_key<'a>(&self, received: &'a [u8]) -> Option<&'a [u8]> {
+        match self.transport {
+            Transport::Plain => self.protocol.guess_key(received),
+            Transport::Tls(_) => None,
+        }
+    }
+
     /// Whether anything waits for a send.
     #[inline]
     pub fn has_unsent(&self) -> bool {

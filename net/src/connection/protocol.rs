@@ -64,6 +64,14 @@ impl ProtocolState {
         }
     }
 
+    /// The key that bytes which are about to be received will probably need first. A guess, for prefetching.
+    #[inline]
+    pub fn guess_key<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            ProtocolState::Resp(_) => resp::first_argument(bytes),
+        }
+    }
+
     /// What messages of subscriptions are encoded as.
     #[inline]
     pub fn encoding(&self) -> Encoding {

@@ -120,6 +120,9 @@ pub enum NetEvent<'a> {
         /// The listener that accepted it: the index of its `listen` call, from 0.
         listener: usize,
     },
+    /// Bytes that follow with [`NetEvent::Received`] in the same poll: a chance to prefetch the memory that they will
+    /// need. Not for a single completion, nor if all are long.
+    Announced(Announced<'a>),
     /// Bytes have arrived. Also after `pause_receive`, if they had been received before; never after `close`.
     Received {
         /// The connection.
@@ -149,6 +152,27 @@ pub enum NetEvent<'a> {
         /// The connection.
         connection: ConnectionId,
     },
+}
+
+/// Bytes that were received together, from at most [`COMMANDS_AHEAD`] receives.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced<'a> {
+    completions: &'a [cqueue::Entry],
+    buffers: &'a ReceiveBuffers,
+}
+
+impl<'a> Announced<'a> {
+    /// The connection and the bytes of each receive that is short enough to be a single command, from a client that
+    /// waits for each reply. Commands that a client sends together are prefetched together anyway.
+    pub fn iter(self) -> impl Iterator<Item = (ConnectionId, &'a [u8])> {
+        const SHORT_BYTES_MAX: i32 = 512;
+        self.completions.iter().filter_map(move |entry| {
+            let is_short = (1..=SHORT_BYTES_MAX).contains(&entry.result());
+            let (kind, index, generation) = op::unpack(entry.user_data()).filter(|_| is_short)?;
+            let buffer = (kind == OpKind::Receive).then(|| cqueue::buffer_select(entry.flags()))??;
+            Some((ConnectionId::new(index, generation), self.buffers.bytes(buffer, entry.result() as usize)))
+        })
+    }
 }
 
 /// Why nothing more is received.
@@ -322,6 +346,10 @@ impl NetRing {
                 break;
             }
             count += together.len();
+            let announced = Announced { completions: together, buffers: &self.buffers };
+            if together.len() > 1 && announced.iter().next().is_some() {
+                handler(&mut self.ops, NetEvent::Announced(announced));
+            }
             together.iter().filter(|entry| !is_send(entry)).for_each(|entry| self.complete(entry, handler));
         }
         if count > 0 {

@@ -27,3 +27,4 @@ pub use lookahead::{Lookahead, Next};
 pub use parse::{Parsed, Parser, ParserLimits};
 pub use protocol_error::ProtocolError;
 pub use reply::{Protocol, Reply};
+pub use short::first_argument;

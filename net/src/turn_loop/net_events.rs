@@ -5,15 +5,17 @@ use super::Core;
 use super::budget::Part;
 use crate::connection::{Connection, Problem, ProtocolState, Stall, Transport};
 use crate::limits::{BUFFER_KEEP_BYTES, INPUT_CLAIM_BYTES, INPUT_PAUSE_BYTES};
-use crate::net_ring::{ConnectionId, EndReason, NetEvent, NetOps, SendBuffer};
+use crate::net_ring::{Announced, ConnectionId, EndReason, NetEvent, NetOps, SendBuffer};
 use crate::session::Closing;
 use crate::weight::Weight;
+use keytide_engine::slot::shard_of;
 use std::io;
 
 impl Core {
     pub(super) fn on_event(&mut self, ops: &mut NetOps, event: NetEvent<'_>) {
         match event {
             NetEvent::Accepted { connection, listener } => self.accept(ops, connection, listener),
+            NetEvent::Announced(announced) => self.prefetch_announced(announced),
             NetEvent::Received { connection, bytes } => self.receive(ops, connection, bytes),
             NetEvent::Sent { connection, buffer, result } => self.note_sent(connection, buffer, result),
             NetEvent::Ended { connection, reason } => self.note_end(connection, &reason),
@@ -23,6 +25,14 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Asks for the memory of the keys that the next received bytes will probably need.
+    fn prefetch_announced(&mut self, announced: Announced<'_>) {
+        let Core { id, shard, connections, server, .. } = self;
+        let Some(shard) = shard.as_deref() else { return };
+        let keys = announced.iter().filter_map(|(id, bytes)| connections.get(id)?.guess_key(bytes));
+        shard.prefetch(keys.filter(|key| shard_of(key, server.shards()) == *id));
     }
 
     fn receive(&mut self, ops: &mut NetOps, id: ConnectionId, received: &[u8]) {
