@@ -1,6 +1,6 @@
-//! Atomics, cells and `Arc`, from `std` or, under `--cfg loom`, from the model checker; and padding to a cache line.
+//! Atomics, cells and `Arc`, from `std` or, with the feature `loom`, from the model checker; and padding to a cache line.
 
-#[cfg(loom)]
+#[cfg(feature = "loom")]
 pub(crate) use loom::{
     cell::UnsafeCell,
     sync::{
@@ -8,7 +8,7 @@ pub(crate) use loom::{
         atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
 };
-#[cfg(not(loom))]
+#[cfg(not(feature = "loom"))]
 pub(crate) use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering, fence},
@@ -17,11 +17,11 @@ pub(crate) use std::sync::{
 pub(crate) use crossbeam_utils::CachePadded;
 
 /// A cell with loom's interface: the pointer is only lent to a closure, so that loom can see each access.
-#[cfg(not(loom))]
+#[cfg(not(feature = "loom"))]
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(loom))]
+#[cfg(not(feature = "loom"))]
 impl<T> UnsafeCell<T> {
     pub(crate) const fn new(value: T) -> UnsafeCell<T> {
         UnsafeCell(std::cell::UnsafeCell::new(value))

@@ -1,7 +1,7 @@
 //! The model checker runs the lane, and the announcement of a parked core, through every interleaving.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p keytide --release --test loom_lane`
-#![cfg(loom)]
+//! `cargo test -p keytide --features loom --test loom_lane`
+#![cfg(feature = "loom")]
 
 use keytide_net::{mesh::lane, wake::ParkFlag};
 use loom::{

@@ -178,7 +178,7 @@ impl<T> fmt::Debug for LaneReceiver<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
 
