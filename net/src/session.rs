@@ -20,7 +20,9 @@ pub struct Session {
     /// Whether it has logged in, or has begun when nobody had to.
     has_logged_in: bool,
     user: Arc<User>,
-    /// Since when it is counted among the clients that have not given the password; none where it is not.
+    /// Whether its transport is still being opened, such as by the handshake of TLS.
+    pub is_opening: bool,
+    /// Since when it is counted among the strangers; none where it is not.
     pub stranger_since: Option<Instant>,
     /// How many subscriptions it has.
     pub subscriptions: usize,
@@ -84,6 +86,7 @@ impl Session {
             has_new_rights: false,
             has_logged_in: authenticated,
             user,
+            is_opening: false,
             stranger_since: None,
             subscriptions: 0,
             name: Vec::new(),
@@ -104,6 +107,12 @@ impl Session {
         &self.user
     }
 
+    /// Whether the bounds of strangers are its: it has to give a password, or its transport is still being opened.
+    #[inline]
+    pub fn is_stranger(&self) -> bool {
+        !self.authenticated || self.is_opening
+    }
+
     /// It has logged in as this user.
     pub fn log_in(&mut self, user: Arc<User>) {
         (self.user, self.has_logged_in, self.authenticated) = (user, true, true);
@@ -114,8 +123,7 @@ impl Session {
     /// Takes its user from the table of this version.
     pub fn refresh(&mut self, users: &UserTable, version: u64) -> Rights {
         self.users_version = version;
-        let is_it = |user: &&Arc<User>| user.serial() == self.user.serial();
-        let (user, rights) = match users.get(self.user.name()).filter(is_it) {
+        let (user, rights) = match users.newest(&self.user) {
             Some(user) if Arc::ptr_eq(user, &self.user) => (user, Rights::Same),
             Some(user) => (user, Rights::Changed),
             None => {

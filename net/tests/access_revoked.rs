@@ -258,3 +258,43 @@ fn clients_are_killed_by_their_user_and_listed_with_it() {
     assert_eq!(call(&mut admin, "client kill user a"), Value::Integer(5));
     assert!(clients.iter_mut().all(Client::is_closed));
 }
+
+#[test]
+fn a_transaction_of_a_deleted_user_does_not_run_later() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let mut admin = server.client();
+    for base in (0..200_000).step_by(5_000) {
+        let pairs: Vec<String> = (base..base + 5_000).flat_map(|n| [format!("many-{n}"), "x".to_owned()]).collect();
+        let words: Vec<&str> = ["mset"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
+        assert_eq!(admin.call(&words).text_or_error(), "OK");
+    }
+    for round in 0..5 {
+        ok(&mut admin, "acl setuser w on nopass ~* +@all");
+        ok(&mut admin, "mset a{1} 0 b{2} 0 c{3} 0 d{4} 0");
+        let mut writers: Vec<Client> = (0..4).map(|_| log_in(&server, "w")).collect();
+        for (number, writer) in writers.iter_mut().enumerate() {
+            ok(writer, "multi");
+            for key in ["a{1}", "b{2}", "c{3}", "d{4}"] {
+                assert_eq!(call(writer, &format!("set {key} w{number}")).text_or_error(), "QUEUED");
+            }
+        }
+        // The cores have long commands to run, for which the shards of a transaction wait.
+        let mut busy: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for client in &mut busy {
+            client.send_raw(&b"KEYS *x*x*x*y\r\n".repeat(3));
+        }
+        for writer in &mut writers {
+            writer.send_raw(b"EXEC\r\n");
+        }
+        assert_eq!(call(&mut admin, "acl deluser w").integer(), 1);
+        let values = |admin: &mut Client| format!("{:?}", call(admin, "mget a{1} b{2} c{3} d{4}"));
+        let at_once = values(&mut admin);
+        for client in &mut busy {
+            (0..3).for_each(|_| drop(client.read()));
+        }
+        eventually("the connections of the user are closed", || {
+            !call(&mut admin, "client list").text_or_error().contains("user=w")
+        });
+        assert_eq!(values(&mut admin), at_once, "round {round}: nothing of the user ran after the reply");
+    }
+}

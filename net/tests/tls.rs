@@ -66,6 +66,11 @@ impl Authority {
 
     /// A client that trusts this authority, and shows the certificate of `name` where there is one.
     fn client(&self, address: SocketAddr, name: Option<&str>) -> Tls {
+        connect(address, &self.config(name))
+    }
+
+    /// The configuration of such clients, with the sessions that they may resume.
+    fn config(&self, name: Option<&str>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         let read = |file: &str| CertificateDer::from_pem_file(self.path(file)).expect("it was written");
         roots.add(read("ca.crt")).expect("it is a certificate");
@@ -74,18 +79,21 @@ impl Authority {
             .with_safe_default_protocol_versions()
             .expect("the versions are known")
             .with_root_certificates(roots);
-        let config = match name {
+        Arc::new(match name {
             None => config.with_no_client_auth(),
             Some(name) => {
                 let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).expect("it was written");
                 config.with_client_auth_cert(vec![read(&format!("{name}.crt"))], key).expect("they belong together")
             }
-        };
-        let host = ServerName::try_from("localhost").expect("it is a name");
-        let socket = TcpStream::connect(address).expect("the server listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        Tls(StreamOwned::new(ClientConnection::new(Arc::new(config), host).expect("a client can begin"), socket))
+        })
     }
+}
+
+fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Tls {
+    let host = ServerName::try_from("localhost").expect("it is a name");
+    let socket = TcpStream::connect(address).expect("the server listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    Tls(StreamOwned::new(ClientConnection::new(config.clone(), host).expect("a client can begin"), socket))
 }
 
 impl Drop for Authority {
@@ -114,6 +122,11 @@ impl Tls {
     fn certificate(&self) -> Vec<u8> {
         self.0.conn.peer_certificates().expect("the handshake is over")[0].to_vec()
     }
+}
+
+fn works(mut client: Tls) -> bool {
+    let mut reply = [0; 7];
+    client.0.write_all(b"PING\r\n").is_ok() && client.0.read_exact(&mut reply).is_ok() && reply == *b"+PONG\r\n"
 }
 
 /// The value of a figure of INFO.
@@ -182,10 +195,6 @@ fn clients_show_certificates_as_they_are_asked_to() {
     let ca = authority.path("ca.crt");
     for (whether, without, wrong) in [("no", true, true), ("optional", true, false), ("yes", false, false)] {
         let (server, address) = authority.serve(&["--tls-ca", &ca, "--tls-auth-clients", whether]);
-        let works = |mut client: Tls| {
-            let mut reply = [0; 7];
-            client.0.write_all(b"PING\r\n").is_ok() && client.0.read_exact(&mut reply).is_ok() && reply == *b"+PONG\r\n"
-        };
         assert!(works(authority.client(address, Some("client"))), "{whether}, with a certificate");
         assert_eq!(works(authority.client(address, None)), without, "{whether}, without one");
         // It shows the certificate of another authority, and trusts this one.
@@ -194,6 +203,26 @@ fn clients_show_certificates_as_they_are_asked_to() {
         assert_eq!(works(authority.client(address, Some("wrong"))), wrong, "{whether}, with another authority's");
         assert_eq!(server.cli(&["config", "get", "tls-auth-clients"]), format!("tls-auth-clients\n{whether}"));
     }
+}
+
+#[test]
+fn a_session_from_before_certificates_were_asked_for_is_not_resumed() {
+    let authority = Authority::new("resumed");
+    authority.sign("server");
+    authority.sign("client");
+    let (server, address) = authority.serve(&["--tls-ca", &authority.path("ca.crt"), "--tls-auth-clients", "no"]);
+    let (known, shown) = (authority.config(None), authority.config(Some("client")));
+    assert!(works(connect(address, &known)) && works(connect(address, &shown)));
+    let mut resumed = connect(address, &known);
+    resumed.ask(b"PING\r\n", b"+PONG\r\n");
+    assert_eq!(resumed.0.conn.handshake_kind(), Some(rustls::HandshakeKind::Resumed), "sessions are resumed at all");
+    assert_eq!(server.cli(&["config", "set", "tls-auth-clients", "yes"]), "OK");
+    assert!(!works(connect(address, &known)));
+    assert!(works(connect(address, &shown)));
+    // Nor is one of a client whose authority is trusted no more.
+    let other = Authority::new("resumed-other");
+    assert_eq!(server.cli(&["config", "set", "tls-ca-cert-file", &other.path("ca.crt")]), "OK");
+    assert!(!works(connect(address, &shown)));
 }
 
 #[test]
@@ -270,6 +299,60 @@ fn hostile_bytes_cost_their_connection_only() {
     eventually("only it and redis-cli are left", || server.cli(&["client", "list"]).lines().count() == 2);
     assert_eq!(figure(&server, "tls_failures_total"), 4);
     assert!(figure(&server, "unauthenticated_too_slow_total") >= 300);
+}
+
+#[test]
+fn what_follows_an_end_is_dropped_and_a_failed_session_is_closed_though_it_reads_nothing() {
+    let authority = Authority::new("ends");
+    authority.sign("server");
+    let (server, address) = authority.serve(&[]);
+    server.cli(&["setrange", "big", "1000000", "x"]);
+    let bytes_before = figure(&server, "total_net_input_bytes");
+    for is_end in [true, false] {
+        let mut client = authority.client(address, None);
+        // More than sockets hold.
+        client.0.write_all(&b"GET big\r\n".repeat(50)).expect("the server takes them");
+        if is_end {
+            client.0.conn.send_close_notify();
+        }
+        client.0.flush().expect("the server takes it");
+        eventually("the commands have run", || server.cli(&["client", "list"]).contains("cmd=get"));
+        let socket = &mut client.0.sock;
+        socket.write_all(&[23, 3, 3, 0, 4, 1, 2, 3, 4]).expect("the server takes it");
+        if is_end {
+            // It goes on taking bytes, which count for nothing.
+            socket.write_all(&vec![0; 4 << 20]).expect("the server takes them");
+            eventually("they have come", || figure(&server, "total_net_input_bytes") > bytes_before + (4 << 20));
+            assert_eq!(server.cli(&["get", "k"]), "");
+        } else {
+            eventually("only redis-cli is left", || server.cli(&["client", "list"]).lines().count() == 1);
+        }
+    }
+}
+
+#[test]
+fn a_handshake_is_bounded_whatever_becomes_of_users() {
+    let authority = Authority::new("half-open");
+    authority.sign("server");
+    let (server, address) = authority.serve(&["--auth-timeout", "2s", "--unauthenticated-clients", "20"]);
+    let mut half: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(address).expect("the server listens")).collect();
+    for number in 0..20 {
+        assert_eq!(server.cli(&["acl", "setuser", &format!("u{number}"), "on"]), "OK");
+    }
+    eventually("only redis-cli is left", || server.cli(&["client", "list"]).lines().count() == 1);
+    for socket in &mut half {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        assert!(socket.read(&mut [0; 16]).is_ok_and(|read| read == 0), "it was closed");
+    }
+    // A message of a handshake that is longer than what a stranger may send, in whole records.
+    let mut socket = TcpStream::connect(address).expect("the server listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let first = [&[22, 3, 1, 0x40, 0][..], &[1, 0, 0xff, 0xf0], &[0; (16 << 10) - 4]].concat();
+    let next = [&[22, 3, 1, 0x40, 0][..], &[0; 16 << 10]].concat();
+    // It is closed before the message is whole, so that a write may fail.
+    let _ = socket.write_all(&[first, next.clone(), next].concat());
+    let _ = socket.read_to_end(&mut Vec::new());
+    assert!(figure(&server, "unauthenticated_too_much_total") > 0);
 }
 
 #[test]

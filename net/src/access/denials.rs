@@ -126,6 +126,8 @@ impl Denials {
     pub fn note(&self, denied: &DeniedRequest<'_>, client_info: String) {
         // Relaxed: a figure by itself.
         let total = self.counts[denied.reason as usize].fetch_add(1, Ordering::Relaxed) + 1;
+        // Names that clients give themselves are as long as they like.
+        let client_info = String::from_utf8_lossy(shortened(client_info.as_bytes())).into_owned();
         let mut log = self.lock();
         if log.told[denied.reason as usize].is_due() {
             let (user, object) = (shortened(denied.user).escape_ascii(), shortened(denied.object).escape_ascii());

@@ -158,6 +158,11 @@ impl Selector {
         if has_spaces(pattern) {
             return Err(RuleError::Syntax);
         }
+        // However it is written.
+        if permits == Need::BOTH && pattern == b"*" {
+            self.set_all_keys(true);
+            return Ok(());
+        }
         match self.keys.iter_mut().find(|own| *own.text == *pattern) {
             Some(own) => {
                 own.permits.reads |= permits.reads;
@@ -198,7 +203,7 @@ impl Selector {
         if catalogue.is_subcommand(command) {
             return Err(RuleError::WordOfSubcommand);
         }
-        if word.is_empty() {
+        if word.is_empty() || has_spaces(word) {
             return Err(RuleError::Syntax);
         }
         if catalogue.subcommands(command).next().is_some() {

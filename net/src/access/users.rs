@@ -36,6 +36,11 @@ impl UserTable {
         self.by_name.get(name)
     }
 
+    /// A user as it is now; none where it was deleted, also if there is another one of its name.
+    pub fn newest(&self, user: &User) -> Option<&Arc<User>> {
+        self.get(user.name()).filter(|newest| newest.serial() == user.serial())
+    }
+
     /// The user that clients are before they log in.
     pub fn default_user(&self) -> &Arc<User> {
         &self.default

@@ -224,7 +224,7 @@ impl Connection {
 
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
     pub fn is_finished(&self) -> bool {
-        if self.transport.carriage() == Carriage::Failed {
+        if self.session.closing != Closing::Now && self.transport.carriage() == Carriage::Failed {
             return !self.output.is_sending() && self.transport.unsent_bytes() == 0;
         }
         let is_answered = self.stall.is_none() && self.replies.waiting() == 0;
@@ -232,7 +232,7 @@ impl Connection {
         match self.session.closing {
             Closing::Now => true,
             Closing::AfterReplies => self.replies.waiting() == 0 && is_sent,
-            Closing::No => self.has_ended && is_answered && is_sent,
+            Closing::No => self.has_ended && is_answered && is_sent && !self.transport.is_late(),
         }
     }
 }

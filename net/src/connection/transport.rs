@@ -75,7 +75,9 @@ impl Transport {
     #[inline]
     pub fn seal(&mut self, next: impl FnOnce() -> Option<SendBuffer>) -> Option<SendBuffer> {
         match self {
-            Transport::Tls(session) if session.unsent_bytes() > 0 => session.seal(),
+            Transport::Tls(session) if session.unsent_bytes() > 0 || session.stage() == TlsStage::Failed => {
+                session.seal()
+            }
             Transport::Plain | Transport::Tls(_) => next().and_then(|buffer| self.begin(buffer)),
         }
     }
@@ -86,6 +88,14 @@ impl Transport {
         match self {
             Transport::Plain => 0,
             Transport::Tls(session) => session.unsent_bytes(),
+        }
+    }
+
+    /// Whether it has received bytes that it will open in a later turn.
+    pub fn is_late(&self) -> bool {
+        match self {
+            Transport::Plain => false,
+            Transport::Tls(session) => session.has_kept(),
         }
     }
 

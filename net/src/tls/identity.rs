@@ -1,7 +1,7 @@
 //! The server's identity for TLS: the configuration that new connections get. It can be replaced while the connections
 //! that there are go on with theirs.
 
-use super::settings::{TlsError, TlsFiles};
+use super::settings::{ClientCertificates, TlsError, TlsFiles};
 use rustls::ServerConfig;
 use rustls::crypto::ring::Ticketer;
 use rustls::server::ProducesTickets;
@@ -16,8 +16,6 @@ const EXPIRY_WARNING_S: i64 = 30 * DAY_S;
 /// The identity in use.
 pub struct TlsIdentity {
     current: Mutex<Current>,
-    /// The keys of session tickets. They stay when files are read again, so that clients resume their sessions.
-    tickets: Arc<dyn ProducesTickets>,
     /// When the certificate expires, Unix seconds.
     expires_s: AtomicI64,
     /// When the log warns of that next, Unix seconds.
@@ -26,6 +24,8 @@ pub struct TlsIdentity {
 
 struct Current {
     files: TlsFiles,
+    /// The keys of session tickets.
+    tickets: Arc<dyn ProducesTickets>,
     config: Arc<ServerConfig>,
 }
 
@@ -35,13 +35,10 @@ impl TlsIdentity {
     /// # Errors
     /// A file that cannot be read or used.
     pub fn load(files: TlsFiles) -> Result<TlsIdentity, TlsError> {
-        let unusable =
-            |source| TlsError::Identity { certificate: files.certificate.clone(), key: files.key.clone(), source };
-        let tickets = Ticketer::new().map_err(unusable)?;
+        let tickets = new_tickets(&files)?;
         let loaded = files.load(tickets.clone())?;
         let identity = TlsIdentity {
-            current: Mutex::new(Current { files, config: loaded.config }),
-            tickets,
+            current: Mutex::new(Current { files, tickets, config: loaded.config }),
             expires_s: AtomicI64::new(loaded.expires_s),
             warns_s: AtomicI64::new(loaded.expires_s - EXPIRY_WARNING_S),
         };
@@ -73,11 +70,18 @@ impl TlsIdentity {
     /// # Errors
     /// A file that cannot be read or used: the identity stays as it was.
     pub fn replace(&self, files: TlsFiles) -> Result<(), TlsError> {
-        let loaded = files.load(self.tickets.clone())?;
+        // Who resumes a session shows no certificate anew. So tickets stay valid only where none is asked for.
+        let asks = |files: &TlsFiles| files.client_certificates != ClientCertificates::No;
+        let valid = {
+            let current = self.lock();
+            (!asks(&files) && !asks(&current.files)).then(|| current.tickets.clone())
+        };
+        let tickets = valid.map_or_else(|| new_tickets(&files), Ok)?;
+        let loaded = files.load(tickets.clone())?;
         // Relaxed, both: figures that order nothing.
         self.expires_s.store(loaded.expires_s, Ordering::Relaxed);
         self.warns_s.store(loaded.expires_s - EXPIRY_WARNING_S, Ordering::Relaxed);
-        *self.lock() = Current { files, config: loaded.config };
+        *self.lock() = Current { files, tickets, config: loaded.config };
         self.warn_of_expiry();
         Ok(())
     }
@@ -107,7 +111,13 @@ impl TlsIdentity {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
-        // Both fields are replaced by one assignment, so a panic elsewhere leaves them whole.
+        // All fields are replaced by one assignment, so a panic elsewhere leaves them whole.
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn new_tickets(files: &TlsFiles) -> Result<Arc<dyn ProducesTickets>, TlsError> {
+    let unusable =
+        |source| TlsError::Identity { certificate: files.certificate.clone(), key: files.key.clone(), source };
+    Ticketer::new().map_err(unusable)
 }

@@ -9,6 +9,8 @@
 pub mod identity;
 pub mod session;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use identity::TlsIdentity;
 pub use session::{TlsScratch, TlsSession, TlsStage};

@@ -47,6 +47,7 @@ impl Core {
         let addresses = (ops.peer(id).ok(), ops.local(id).ok());
         let mut session = Session::new(number, (&users, version), addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
+        session.is_opening = port.transport == TransportKind::Tls;
         if let Some(now) = now {
             self.strangers.add(id, &mut session, now);
         }
@@ -119,7 +120,7 @@ impl Core {
     /// Counts a client that has given the password out of the strangers, or, after RESET, in again.
     #[cold]
     pub(super) fn note_authentication(&mut self, id: ConnectionId, session: &mut Session) {
-        if session.authenticated {
+        if !session.is_stranger() {
             self.forget_stranger(session);
         } else if session.stranger_since.is_none() {
             // It is here already: it counts even if it is one too many.

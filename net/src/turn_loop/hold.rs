@@ -8,6 +8,7 @@
 use super::Core;
 use super::resp::Client;
 use super::runner::Runner;
+use crate::access::User;
 use crate::command::RespClient;
 use crate::command::table::CommandIndex;
 use crate::command::transaction::Transaction;
@@ -20,11 +21,12 @@ use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::shards::Shards;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// What runs over several shards.
 pub(super) enum HoldWork {
     Command(CommandIndex, OwnedArgs),
-    Transaction(Transaction),
+    Transaction(Transaction, Arc<User>),
 }
 
 /// A change that is gathering its shards.
@@ -131,10 +133,13 @@ impl Core {
         let runner = Runner::new(&self.server, self.id, self.now_ms);
         match &work {
             HoldWork::Command(index, args) => runner.run_over(shards, *index, args.as_args(), &mut reply),
-            HoldWork::Transaction(transaction) => {
-                // If the client has left, its commands run all the same.
+            // Of a user that was deleted meanwhile nothing runs; its connections are closed.
+            HoldWork::Transaction(transaction, user) => {
+                // If the client has left, its commands run all the same, with the rights that its user has now.
                 let client = connection.as_mut().map(|connection| RespClient::of(connection));
-                if !runner.run_transaction(shards, client, transaction, &mut reply)
+                let users = self.server.users.table().0;
+                if let Some(user) = users.newest(user)
+                    && !runner.run_transaction(shards, (user, client), transaction, &mut reply)
                     && let Some(connection) = &mut connection
                 {
                     self.close_for_reply(&mut connection.session);

@@ -30,10 +30,16 @@ impl Core {
                 if session.keep(received) {
                     self.records.waiting.push_back(connection.id);
                 }
-                let kept_bytes = session.kept_bytes();
-                self.ends_for_bytes(&mut connection.session, kept_bytes);
+                self.bound_handshake(connection);
             }
             Transport::Tls(_) | Transport::Plain => self.open_records(ops, connection, received),
+        }
+    }
+
+    /// Closes a connection whose handshake takes more bytes than a stranger may send.
+    fn bound_handshake(&mut self, connection: &mut Connection) {
+        if let Transport::Tls(session) = &connection.transport {
+            self.ends_for_bytes(&mut connection.session, session.kept_bytes());
         }
     }
 
@@ -67,6 +73,7 @@ impl Core {
             self.records.spent += begun.elapsed();
             if matches!(after, Carriage::Open | Carriage::Ended) {
                 self.records.handshakes += 1;
+                connection.session.is_opening = false;
                 self.note_authentication(connection.id, &mut connection.session);
             }
         }
@@ -77,13 +84,16 @@ impl Core {
         match after {
             Carriage::Failed if before != Carriage::Failed => {
                 self.records.failures += 1;
-                connection.session.closing = Closing::AfterReplies;
+                // An alert cannot pass what the client does not take.
+                let is_stuck = connection.output.is_sending();
+                connection.session.closing = if is_stuck { Closing::Now } else { Closing::AfterReplies };
             }
             Carriage::Ended if before != Carriage::Ended => {
                 connection.has_ended = true;
                 self.give_up_waiting(connection.id);
             }
-            Carriage::Opening | Carriage::Open | Carriage::Ended | Carriage::Failed => {}
+            Carriage::Opening => self.bound_handshake(connection),
+            Carriage::Open | Carriage::Ended | Carriage::Failed => {}
         }
     }
 }

@@ -153,7 +153,7 @@ impl Core {
             weight.note_heavy();
         }
         self.budget.spend(client.held_bytes().saturating_sub(client.counted_bytes));
-        if client.session.authenticated == client.session.stranger_since.is_some() {
+        if client.session.is_stranger() != client.session.stranger_since.is_some() {
             self.note_authentication(client.id, client.session);
         }
         if client.session.has_new_rights {

@@ -71,7 +71,7 @@ impl Core {
         let session = &mut connection.session;
         if session.users_version != self.users_version {
             self.refresh_rights(session);
-            if session.authenticated == session.stranger_since.is_some() {
+            if session.is_stranger() != session.stranger_since.is_some() {
                 self.note_authentication(id, session);
             }
         }

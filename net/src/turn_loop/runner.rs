@@ -2,6 +2,7 @@
 //! for it here or on another core, alone, over several shards, or in a transaction.
 
 use super::room::{are_refused, is_refused};
+use crate::access::User;
 use crate::command::access::{check, note_denied};
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::transaction::Transaction;
@@ -56,12 +57,12 @@ impl<'a> Runner<'a> {
         self.run_within(&mut context, None, index, args, reply);
     }
 
-    /// Runs a transaction, its commands for `client` too if that is still there. False where the reply is larger than
-    /// its client may leave unread: then nothing is left of the reply, though all commands have run.
+    /// Runs a transaction of a user, its commands for `client` too if that is still there. False where the reply is larger
+    /// than its client may leave unread: then nothing is left of the reply, though all commands have run.
     pub fn run_transaction(
         self,
         shards: Shards<'_>,
-        mut client: Option<RespClient<'_>>,
+        (user, mut client): (&User, Option<RespClient<'_>>),
         transaction: &Transaction,
         reply: &mut Reply<'_>,
     ) -> bool {
@@ -85,10 +86,12 @@ impl<'a> Runner<'a> {
             // HELLO among the commands changes the protocol of those behind it.
             let protocol = client.as_ref().map_or(reply.protocol(), |client| client.resp.version);
             let mut reply = reply.for_protocol(protocol);
-            if let Some(RespClient { session, resp }) = client.as_ref().filter(|client| !client.session.is_unlimited)
-                && let Err(refused) = check(session.user(), index, args)
+            if !user.is_unlimited()
+                && let Err(refused) = check(user, index, args)
             {
-                note_denied(self.server, (session, resp), &refused, (true, self.now_ms));
+                if let Some(RespClient { session, resp }) = &client {
+                    note_denied(self.server, (session, resp), &refused, (true, self.now_ms));
+                }
                 let text = refused.text_at_exec();
                 self.server.statistics(self.core).reject(Some(index), text.as_bytes());
                 reply.error(text);

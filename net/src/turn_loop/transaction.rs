@@ -56,7 +56,8 @@ impl Core {
                 client.resp.transaction = Some(transaction);
                 return false;
             }
-            self.hold(client, HoldWork::Transaction(transaction), needed);
+            let user = client.session.user().clone();
+            self.hold(client, HoldWork::Transaction(transaction, user), needed);
             return true;
         }
         let Some(shard) = self.shard.as_deref_mut() else {
@@ -64,11 +65,11 @@ impl Core {
             return self.wait_for_shard(client);
         };
         let runner = Runner::new(&self.server, self.id, self.now_ms);
-        let protocol = client.resp.version;
+        let (protocol, user) = (client.resp.version, client.session.user().clone());
         let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
         if !runner.run_transaction(
             Shards::One(shard),
-            Some(RespClient { session: client.session, resp: client.resp }),
+            (&user, Some(RespClient { session: client.session, resp: client.resp })),
             &transaction,
             &mut reply,
         ) {
