@@ -167,6 +167,9 @@ impl Selector {
             Some(own) => {
                 own.permits.reads |= permits.reads;
                 own.permits.writes |= permits.writes;
+                if own.permits == Need::BOTH && pattern == b"*" {
+                    self.set_all_keys(true);
+                }
             }
             None => self.keys.push(KeyPattern::new(pattern, permits)?),
         }

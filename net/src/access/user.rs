@@ -223,6 +223,9 @@ mod tests {
             ),
             ("(+set ~x:*) clearselectors", "off resetchannels -@all".to_owned()),
             ("~a ~a %R~a", "off ~a resetchannels -@all".to_owned()),
+            // However it is written: a pattern behind it would be refused when the description is read.
+            ("~a %RW~*", "off ~* resetchannels -@all".to_owned()),
+            ("%R~* %W~*", "off ~* resetchannels -@all".to_owned()),
             ("%R", "off %R~ resetchannels -@all".to_owned()),
             ("on >pw ~a +get reset", "off sanitize-payload resetchannels -@all".to_owned()),
             ("skip-sanitize-payload", "off skip-sanitize-payload resetchannels -@all".to_owned()),
@@ -248,6 +251,9 @@ mod tests {
             ("%~a", RuleError::Syntax),
             ("%RR~a", RuleError::Syntax),
             ("~a\tb", RuleError::Syntax),
+            // It would be a line of its own in the file of users.
+            ("+get|a\nuser", RuleError::Syntax),
+            ("%RW~* ~x", RuleError::AfterAllKeys),
             ("~* ~x", RuleError::AfterAllKeys),
             ("&* &x", RuleError::AfterAllChannels),
             ("<pw", RuleError::NoSuchPassword),

@@ -174,6 +174,13 @@ pub fn unknown_subcommand(command: &str, subcommand: &[u8]) -> Vec<u8> {
     [b"ERR unknown subcommand '", c_string(subcommand, SHOWN_BYTES), help.as_bytes()].concat()
 }
 
+/// The command has no such subcommand, or it takes other arguments: where Redis finds out in the subcommand itself.
+pub fn wrong_subcommand(command: &str, subcommand: &[u8]) -> Vec<u8> {
+    let help = format!("'. Try {} HELP.", command.to_uppercase());
+    let text = b"ERR unknown subcommand or wrong number of arguments for '";
+    [text, c_string(subcommand, SHOWN_BYTES), help.as_bytes()].concat()
+}
+
 /// These bytes as a C string prints them: up to the first zero byte, and at most `bytes_max`.
 fn c_string(bytes: &[u8], bytes_max: usize) -> &[u8] {
     let end = bytes.iter().take(bytes_max).position(|&byte| byte == 0).unwrap_or(bytes.len().min(bytes_max));

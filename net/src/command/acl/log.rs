@@ -21,7 +21,7 @@ fn log(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
             return reply.ok();
         }
         (Some(word), 3) => parse_i64(word),
-        _ => return reply.error(error_text::unknown_subcommand("acl", args.get(1))),
+        _ => return reply.error(error_text::wrong_subcommand("acl", args.get(1))),
     };
     let Some(count) = count else { return reply.error(error_text::NOT_INTEGER) };
     let entries = denials.newest(usize::try_from(count).unwrap_or(0));

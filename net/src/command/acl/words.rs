@@ -24,7 +24,7 @@ fn cat(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
             }
             None => reply.error([b"ERR Unknown category '", &name[..name.len().min(128)], b"'"].concat()),
         },
-        _ => reply.error(error_text::unknown_subcommand("acl", args.get(1))),
+        _ => reply.error(error_text::wrong_subcommand("acl", args.get(1))),
     }
 }
 
@@ -34,7 +34,7 @@ fn genpass(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<
     let bits = match (args.try_get(2), args.len()) {
         (None, _) => Some(256),
         (Some(bits), 3) => parse_i64(bits),
-        _ => return reply.error(error_text::unknown_subcommand("acl", args.get(1))),
+        _ => return reply.error(error_text::wrong_subcommand("acl", args.get(1))),
     };
     let Some(bits) = bits else { return reply.error(error_text::NOT_INTEGER) };
     let Some(bits) = usize::try_from(bits).ok().filter(|bits| (1..=GENPASS_BITS_MAX).contains(bits)) else {

@@ -3,7 +3,7 @@
 use crate::command::help;
 use crate::command::options::is;
 use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run, WaitFor};
-use crate::resp::{Args, Reply};
+use crate::resp::{Args, Reply, error_text};
 
 pub static DEBUG: Command = Command {
     name: "debug",
@@ -27,8 +27,7 @@ fn debug(context: &mut HistoryContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
         return Progress::Done;
     }
     if !is(word, "sleep") || args.len() != 3 {
-        let text = [b"ERR unknown subcommand or wrong number of arguments for '", word, b"'. Try DEBUG HELP."];
-        reply.error(text.concat());
+        reply.error(error_text::wrong_subcommand("debug", word));
         return Progress::Done;
     }
     // An invalid number is 0, as in Redis.
