@@ -1,5 +1,5 @@
-//! The ports of the server. Every core listens on each of them; what a connection's bytes are is said by the port that has
-//! accepted it.
+//! The ports of the server. Every core listens on each of them; the port that accepts a connection
+//! determines its transport and its protocol.
 
 use std::net::SocketAddr;
 

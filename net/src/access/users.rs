@@ -1,4 +1,4 @@
-//! The table of users. A change makes a new table and a new version; whoever has the old one keeps it until it looks again.
+//! The table of users. A change makes a new table with a new version. A session keeps the old table until it compares versions.
 
 use super::catalogue::Catalogue;
 use super::denials::Denials;
@@ -114,7 +114,7 @@ impl Users {
     /// The version of the table: another one after each change.
     #[inline]
     pub fn version(&self) -> u64 {
-        // Acquire: pairs with the release in `publish`. Whoever reads a version takes a table that is at least as new, by
+        // Acquire: pairs with the release in `publish`. A reader of a version then takes a table that is at least as new, by
         // the lock; and what the change's author did before, as waking a core, came after it.
         self.version.load(Ordering::Acquire)
     }

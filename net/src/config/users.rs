@@ -23,7 +23,7 @@ pub(super) struct UserFlags {
     acllog_max_len: Option<u64>,
 }
 
-/// Where users come from. Their rules are not looked at yet.
+/// The sources of users. The start parses their rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserSources {
     /// Users with their rules, separated by spaces.

@@ -27,12 +27,13 @@ pub use output::Output;
 pub use protocol::{Problem, ProtocolState, RespSession, RespState};
 pub use replies::Replies;
 pub use table::Connections;
-pub use transport::{Carriage, Transport};
+pub use transport::Transport;
 
 use crate::limits::{INPUT_COUNTED_BYTES, TLS_SEAL_BYTES};
 use crate::net_ring::{ConnectionId, NetOps};
 use crate::port::ProtocolKind;
 use crate::session::{Closing, Session};
+use crate::tls::Stage;
 use crate::weight::ClientWeight;
 use keytide_engine::account::{OverLimit, Share};
 use keytide_engine::subscription::ClientId;
@@ -224,7 +225,7 @@ impl Connection {
 
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
     pub fn is_finished(&self) -> bool {
-        if self.session.closing != Closing::Now && self.transport.carriage() == Carriage::Failed {
+        if self.session.closing != Closing::Now && self.transport.stage() == Stage::Failed {
             return !self.output.is_sending() && self.transport.unsent_bytes() == 0;
         }
         let is_answered = self.stall.is_none() && self.replies.waiting() == 0;

@@ -80,7 +80,7 @@ impl ProtocolState {
         }
     }
 
-    /// Appends what the client is told before its connection is ended.
+    /// Appends the error that the client gets before its connection is ended.
     #[cold]
     pub fn encode_problem(&self, out: &mut Vec<u8>, problem: Problem) {
         match self {

@@ -11,7 +11,7 @@
 //! for, number what it sends, and send long buffers in parts.
 
 use crate::net_ring::SendBuffer;
-use crate::tls::{TlsScratch, TlsSession, TlsStage};
+use crate::tls::{Stage, TlsScratch, TlsSession};
 
 /// The transport of one connection.
 pub enum Transport {
@@ -21,31 +21,13 @@ pub enum Transport {
     Tls(Box<TlsSession>),
 }
 
-/// Whether a transport carries the protocol's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carriage {
-    /// Not yet: both sides are still to agree on how.
-    Opening,
-    /// It does.
-    Open,
-    /// Only the server's: the client has ended its side.
-    Ended,
-    /// It does not any more. What is left to be sent says why.
-    Failed,
-}
-
 impl Transport {
-    /// Whether it carries the protocol's bytes.
+    /// How far it is. Plain TCP is open from the start.
     #[inline]
-    pub fn carriage(&self) -> Carriage {
+    pub fn stage(&self) -> Stage {
         match self {
-            Transport::Plain => Carriage::Open,
-            Transport::Tls(session) => match session.stage() {
-                TlsStage::Handshake => Carriage::Opening,
-                TlsStage::Open => Carriage::Open,
-                TlsStage::Ended => Carriage::Ended,
-                TlsStage::Failed => Carriage::Failed,
-            },
+            Transport::Plain => Stage::Open,
+            Transport::Tls(session) => session.stage(),
         }
     }
 
@@ -75,9 +57,7 @@ impl Transport {
     #[inline]
     pub fn seal(&mut self, next: impl FnOnce() -> Option<SendBuffer>) -> Option<SendBuffer> {
         match self {
-            Transport::Tls(session) if session.unsent_bytes() > 0 || session.stage() == TlsStage::Failed => {
-                session.seal()
-            }
+            Transport::Tls(session) if session.unsent_bytes() > 0 || session.stage() == Stage::Failed => session.seal(),
             Transport::Plain | Transport::Tls(_) => next().and_then(|buffer| self.begin(buffer)),
         }
     }

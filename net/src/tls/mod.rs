@@ -13,5 +13,5 @@ pub mod settings;
 mod tests;
 
 pub use identity::TlsIdentity;
-pub use session::{TlsScratch, TlsSession, TlsStage};
+pub use session::{Stage, TlsScratch, TlsSession};
 pub use settings::{ClientCertificates, TlsError, TlsFiles};

@@ -17,16 +17,16 @@ const RECORD_OVERHEAD: usize = 5 + 8 + 16 + 1;
 /// Beside the records of plaintext there may be one of a key update.
 const KEY_UPDATE_BYTES: usize = 128;
 
-/// How far a session is.
+/// How far a session, or another transport, is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsStage {
-    /// The handshake is under way.
-    Handshake,
-    /// Data is exchanged.
+pub enum Stage {
+    /// The handshake is under way: no data passes.
+    Opening,
+    /// Data passes both ways.
     Open,
     /// The client has ended its side in order. It may still be sent data.
     Ended,
-    /// The client has broken the protocol, or was refused. What waits to be sent is an alert.
+    /// The client has broken the protocol, or was refused. Only an alert is still sent.
     Failed,
 }
 
@@ -40,7 +40,7 @@ pub struct TlsScratch {
 /// The TLS of one connection.
 pub struct TlsSession {
     connection: UnbufferedServerConnection,
-    stage: TlsStage,
+    stage: Stage,
     /// Received bytes of records that are not whole yet, or have not been opened yet. rustls has noted where messages
     /// begin in them: each call has to get them as the last one has left them, or it panics.
     received: Vec<u8>,
@@ -63,7 +63,7 @@ impl TlsSession {
     pub fn new(config: Arc<ServerConfig>) -> Result<TlsSession, rustls::Error> {
         Ok(TlsSession {
             connection: UnbufferedServerConnection::new(config)?,
-            stage: TlsStage::Handshake,
+            stage: Stage::Opening,
             received: Vec::new(),
             outgoing: Vec::new(),
             sealing: None,
@@ -75,15 +75,8 @@ impl TlsSession {
 
     /// How far it is.
     #[inline]
-    pub fn stage(&self) -> TlsStage {
+    pub fn stage(&self) -> Stage {
         self.stage
-    }
-
-    /// The name of the cipher suite and the version, once they are agreed on.
-    pub fn parameters(&self) -> Option<(&'static str, &'static str)> {
-        let suite = self.connection.negotiated_cipher_suite()?.suite().as_str()?;
-        let version = self.connection.protocol_version()?.as_str()?;
-        Some((suite, version))
     }
 
     /// Keeps received bytes for the next [`TlsSession::open`]. Returns whether they are the first since the last one.
@@ -108,14 +101,14 @@ impl TlsSession {
         self.has_kept = false;
         records.clear();
         plaintext.clear();
-        if matches!(self.stage, TlsStage::Ended | TlsStage::Failed) {
+        if matches!(self.stage, Stage::Ended | Stage::Failed) {
             // Nothing is read behind an end.
             return plaintext;
         }
         records.extend_from_slice(&self.received);
         records.extend_from_slice(received);
         let opened = self.open_records(records, plaintext);
-        if opened == records.len() || matches!(self.stage, TlsStage::Ended | TlsStage::Failed) {
+        if opened == records.len() || matches!(self.stage, Stage::Ended | Stage::Failed) {
             self.received = Vec::new();
         } else {
             self.received.clear();
@@ -148,7 +141,7 @@ impl TlsSession {
                     false
                 }
                 Ok(ConnectionState::PeerClosed) => {
-                    self.stage = TlsStage::Ended;
+                    self.stage = Stage::Ended;
                     false
                 }
                 // Early data is not accepted, so there is none.
@@ -165,15 +158,15 @@ impl TlsSession {
                 break;
             }
         }
-        if self.stage == TlsStage::Handshake && !self.connection.is_handshaking() {
-            self.stage = TlsStage::Open;
+        if self.stage == Stage::Opening && !self.connection.is_handshaking() {
+            self.stage = Stage::Open;
         }
         at
     }
 
     /// Ends the session: but for the alert nothing is sent any more.
     fn fail(&mut self) {
-        self.stage = TlsStage::Failed;
+        self.stage = Stage::Failed;
         self.sealing = None;
     }
 
@@ -187,7 +180,7 @@ impl TlsSession {
 
     /// Queues the end of the server's side. Returns whether there is something to send for it.
     pub fn end(&mut self) -> bool {
-        if self.is_end_queued || !matches!(self.stage, TlsStage::Open | TlsStage::Ended) {
+        if self.is_end_queued || !matches!(self.stage, Stage::Open | Stage::Ended) {
             return false;
         }
         self.is_end_queued = true;
@@ -207,7 +200,7 @@ impl TlsSession {
     /// Begins to seal plaintext. Nothing may be being sealed. A session that has failed drops it.
     pub fn begin(&mut self, plaintext: SendBuffer) {
         debug_assert!(self.sealing.is_none());
-        if self.stage != TlsStage::Failed {
+        if self.stage != Stage::Failed {
             self.sealing = Some((plaintext, 0));
         }
     }
@@ -225,7 +218,7 @@ impl TlsSession {
                 records.clear();
             }
             self.encrypt(&plaintext[done..end], &mut records);
-            if self.stage == TlsStage::Failed {
+            if self.stage == Stage::Failed {
                 return None;
             }
             if end < plaintext.len() {
@@ -285,9 +278,9 @@ fn required_for_plaintext(error: EncryptError) -> Option<usize> {
     }
 }
 
-/// Appends what `write` writes into the space that it says it needs. Returns whether it was written.
-fn append(out: &mut Vec<u8>, write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) -> bool {
-    append_expected(out, 0, write)
+/// Appends what `write` writes into the space that it says it needs.
+fn append(out: &mut Vec<u8>, write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
+    append_expected(out, 0, write);
 }
 
 /// The same, with a first guess of the space in bytes. Returns whether it was written.

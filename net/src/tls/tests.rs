@@ -1,6 +1,6 @@
 //! Sessions beside rustls's own client, without sockets between them.
 
-use super::{ClientCertificates, TlsFiles, TlsIdentity, TlsScratch, TlsSession, TlsStage};
+use super::{ClientCertificates, Stage, TlsFiles, TlsIdentity, TlsScratch, TlsSession};
 use crate::limits::TLS_SEAL_BYTES;
 use proptest::prelude::*;
 use rustls::pki_types::ServerName;
@@ -87,7 +87,7 @@ fn bytes_pass_both_ways_however_the_records_are_cut() {
         for step in [1, 7, 1000, 1 << 20] {
             let mut pair = Pair::new(&[version]);
             pair.carry(step);
-            assert_eq!(pair.server.stage(), TlsStage::Open, "{version:?}, {step}");
+            assert_eq!(pair.server.stage(), Stage::Open, "{version:?}, {step}");
             let sent: Vec<u8> = (0..40_000u32).map(|n| n as u8).collect();
             pair.client.writer().write_all(&sent).expect("a client takes it");
             pair.server.begin(sent.clone().into());
@@ -117,7 +117,7 @@ fn an_end_is_told_and_known() {
         pair.carry(1 << 20);
         pair.client.send_close_notify();
         pair.carry(1 << 20);
-        assert_eq!(pair.server.stage(), TlsStage::Ended);
+        assert_eq!(pair.server.stage(), Stage::Ended);
         assert_eq!(pair.server.open(&[23; 100_000], &mut pair.scratch), b"");
         assert_eq!(pair.server.kept_bytes(), 0, "what comes behind an end is dropped");
         // A client that has ended its side is still sent what it asked for.
@@ -135,7 +135,7 @@ fn what_is_no_tls_is_answered_with_an_alert() {
     for bytes in [&b"*1\r\n$4\r\nPING\r\n"[..], &[22, 3, 1, 0xff, 0xff, 1], &[0; 100], b"GET / HTTP/1.1\r\n\r\n"] {
         let mut pair = Pair::new(&VERSIONS);
         assert_eq!(pair.server.open(bytes, &mut scratch), b"");
-        assert_eq!(pair.server.stage(), TlsStage::Failed);
+        assert_eq!(pair.server.stage(), Stage::Failed);
         let alert = pair.server.seal().expect("an alert is sent");
         assert_eq!(alert[0], 21, "the type of a record with an alert");
         assert!(!pair.server.end());
@@ -160,7 +160,7 @@ fn a_record_that_was_changed_ends_the_session() {
         pair.server.begin(vec![b'x'; 2 * TLS_SEAL_BYTES].into());
         assert!(pair.server.seal().is_some());
         assert_eq!(pair.server.open(&records, &mut pair.scratch), b"");
-        assert_eq!(pair.server.stage(), TlsStage::Failed);
+        assert_eq!(pair.server.stage(), Stage::Failed);
         assert!(pair.server.seal().is_some_and(|alert| alert.len() < 100), "only an alert follows");
         assert!(pair.server.seal().is_none());
     }
@@ -194,7 +194,7 @@ proptest! {
                     pair.received.extend_from_slice(pair.server.open(&std::mem::take(&mut records), &mut pair.scratch));
                 }
             }
-            if matches!(pair.server.stage(), TlsStage::Open | TlsStage::Ended) && pair.server.unsent_bytes() == 0 {
+            if matches!(pair.server.stage(), Stage::Open | Stage::Ended) && pair.server.unsent_bytes() == 0 {
                 pair.server.begin(bytes.into());
             }
             while let Some(sent) = pair.server.seal() {

@@ -1,11 +1,11 @@
 //! Connections over TLS: their records on the way in, handshakes within a turn's budget, ends and failures.
 
 use super::Core;
-use crate::connection::{Carriage, Connection, Transport};
+use crate::connection::{Connection, Transport};
 use crate::limits::TURN_HANDSHAKES;
 use crate::net_ring::{ConnectionId, NetOps};
 use crate::session::Closing;
-use crate::tls::{TlsScratch, TlsStage};
+use crate::tls::{Stage, TlsScratch};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ impl Core {
     pub(super) fn receive_records(&mut self, ops: &mut NetOps, connection: &mut Connection, received: &[u8]) {
         let is_late = !self.records.waiting.is_empty() || self.records.spent >= TURN_HANDSHAKES;
         match &mut connection.transport {
-            Transport::Tls(session) if is_late && session.stage() == TlsStage::Handshake => {
+            Transport::Tls(session) if is_late && session.stage() == Stage::Opening => {
                 if session.keep(received) {
                     self.records.waiting.push_back(connection.id);
                 }
@@ -64,14 +64,14 @@ impl Core {
     }
 
     fn open_records(&mut self, ops: &mut NetOps, connection: &mut Connection, received: &[u8]) {
-        let before = connection.transport.carriage();
-        let begun = (before == Carriage::Opening).then(Instant::now);
+        let before = connection.transport.stage();
+        let begun = (before == Stage::Opening).then(Instant::now);
         let mut scratch = std::mem::take(&mut self.records.scratch);
         let bytes = connection.transport.open(received, &mut scratch);
-        let after = connection.transport.carriage();
+        let after = connection.transport.stage();
         if let Some(begun) = begun {
             self.records.spent += begun.elapsed();
-            if matches!(after, Carriage::Open | Carriage::Ended) {
+            if matches!(after, Stage::Open | Stage::Ended) {
                 self.records.handshakes += 1;
                 connection.session.is_opening = false;
                 self.note_authentication(connection.id, &mut connection.session);
@@ -82,18 +82,18 @@ impl Core {
         }
         self.records.scratch = scratch;
         match after {
-            Carriage::Failed if before != Carriage::Failed => {
+            Stage::Failed if before != Stage::Failed => {
                 self.records.failures += 1;
                 // An alert cannot pass what the client does not take.
                 let is_stuck = connection.output.is_sending();
                 connection.session.closing = if is_stuck { Closing::Now } else { Closing::AfterReplies };
             }
-            Carriage::Ended if before != Carriage::Ended => {
+            Stage::Ended if before != Stage::Ended => {
                 connection.has_ended = true;
                 self.give_up_waiting(connection.id);
             }
-            Carriage::Opening => self.bound_handshake(connection),
-            Carriage::Open | Carriage::Ended | Carriage::Failed => {}
+            Stage::Opening => self.bound_handshake(connection),
+            Stage::Open | Stage::Ended | Stage::Failed => {}
         }
     }
 }

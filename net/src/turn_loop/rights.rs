@@ -1,5 +1,5 @@
-//! The rights of this core's clients: looked at before a command runs or is queued, and again, for what is live or waits,
-//! when users are changed.
+//! The rights of this core's clients. A command is checked before it runs or is queued; live subscriptions and waiting
+//! commands are checked again when users change.
 
 use super::Core;
 use super::resp::Client;

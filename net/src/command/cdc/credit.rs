@@ -11,7 +11,7 @@ pub static CREDIT: Command = Command {
     arity: 3,
     flags: &[Flag::Fast, Flag::NoMulti, Flag::WhileSubscribed],
     keys: Keys::None,
-    // For whoever may subscribe.
+    // A user who may subscribe may also acknowledge: CDC.SUBSCRIBE is in @read too.
     access: Access::NONE.in_categories(&[Category::Read]),
     summary: "Acknowledges events of a subscription with a window.",
     group: "cdc",

@@ -5,7 +5,7 @@ use crate::resp::Args;
 use keytide_engine::filter::Pattern;
 use keytide_engine::stream_name::is_read_only;
 
-/// Whether a stream is for those only who may read all: it has events of many keys, or tells about streams.
+/// Whether reading a stream needs the right to read all keys: it has events of many keys, or metadata of streams.
 pub(super) fn is_for_admins(name: &[u8]) -> bool {
     is_read_only(name) || name.starts_with(b"$$")
 }

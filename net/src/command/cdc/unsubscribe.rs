@@ -11,7 +11,7 @@ pub static UNSUBSCRIBE: Command = Command {
     arity: 2,
     flags: &[Flag::NoMulti, Flag::WhileSubscribed],
     keys: Keys::None,
-    // For whoever may subscribe.
+    // A user who may subscribe may also unsubscribe: CDC.SUBSCRIBE is in @read too.
     access: Access::NONE.in_categories(&[Category::Read]),
     summary: "Ends a subscription of the connection.",
     group: "cdc",
