@@ -340,3 +340,16 @@ pub const DENIALS_GROUPED_MS: u64 = 60_000;
 
 /// Among so many of the newest entries of ACL LOG an equal one is looked for, as in Redis.
 pub const DENIALS_LOOKED_AT: usize = 10;
+
+/// How many logins from one address may fail within [`AUTH_FAILURES_WINDOW_MS_DEFAULT`], `--auth-failures`: more than
+/// clients with an old password make, and too few to find one.
+pub const AUTH_FAILURES_DEFAULT: u64 = 10_000;
+
+/// How long a failed login counts, milliseconds, `--auth-failures-window`.
+pub const AUTH_FAILURES_WINDOW_MS_DEFAULT: u64 = 60_000;
+
+/// Of how many addresses failed logins are counted: 128 KiB.
+pub const AUTH_FAILURE_ADDRESSES: usize = 4096;
+
+/// A core takes this part of what a user may run in a second, for the commands that come next: an eighth of its share.
+pub const USER_COMMANDS_TAKEN_PART: u64 = 8;

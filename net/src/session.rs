@@ -1,6 +1,7 @@
 //! What a connection is to the server, whatever its protocol: its number, its names, what it has been allowed.
 
 use crate::access::{User, UserTable};
+use keytide_engine::account::{OverLimit, Share};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +21,8 @@ pub struct Session {
     /// Whether it has logged in, or has begun when nobody had to.
     has_logged_in: bool,
     user: Arc<User>,
+    /// It among the connections of its user; none before a login.
+    counted: Option<Share>,
     /// Whether its transport is still being opened, such as by the handshake of TLS.
     pub is_opening: bool,
     /// Since when it is counted among the strangers; none where it is not.
@@ -86,6 +89,7 @@ impl Session {
             has_new_rights: false,
             has_logged_in: authenticated,
             user,
+            counted: None,
             is_opening: false,
             stranger_since: None,
             subscriptions: 0,
@@ -113,11 +117,33 @@ impl Session {
         !self.authenticated || self.is_opening
     }
 
+    /// Counts it among the connections of the user that it has begun as, where that needs no login.
+    ///
+    /// # Errors
+    /// The user has as many connections as it may.
+    pub fn count_in(&mut self) -> Result<(), OverLimit> {
+        if self.authenticated { self.count_as(&self.user.clone()) } else { Ok(()) }
+    }
+
+    fn count_as(&mut self, user: &User) -> Result<(), OverLimit> {
+        if self.counted.as_ref().is_none_or(|share| !user.usage().has_connection(share)) {
+            let mut share = user.usage().connection();
+            share.take(1)?;
+            self.counted = Some(share);
+        }
+        Ok(())
+    }
+
     /// It has logged in as this user.
-    pub fn log_in(&mut self, user: Arc<User>) {
+    ///
+    /// # Errors
+    /// The user has as many connections as it may; then it stays who it was.
+    pub fn log_in(&mut self, user: Arc<User>) -> Result<(), OverLimit> {
+        self.count_as(&user)?;
         (self.user, self.has_logged_in, self.authenticated) = (user, true, true);
         self.is_unlimited = self.user.is_unlimited();
         self.has_new_rights = true;
+        Ok(())
     }
 
     /// Takes its user from the table of this version.
@@ -136,7 +162,20 @@ impl Session {
         self.authenticated = rights != Rights::Gone && (self.has_logged_in || users.default_user().is_open());
         self.is_unlimited = self.authenticated && self.user.is_unlimited();
         self.has_new_rights |= rights == Rights::Changed;
+        self.recount();
         rights
+    }
+
+    /// Counts it among the connections of the user that it has become without a login, however many these are.
+    fn recount(&mut self) {
+        let usage = self.user.usage();
+        if !self.authenticated {
+            self.counted = None;
+        } else if self.counted.as_ref().is_none_or(|share| !usage.has_connection(share)) {
+            let mut share = usage.connection();
+            share.set(1);
+            self.counted = Some(share);
+        }
     }
 
     /// As it was when it connected, but for its number and addresses: RESET. The caller ends the subscriptions
@@ -188,7 +227,7 @@ mod tests {
         set(&users, "a", "on nopass +@all ~* &*");
         let (table, version) = users.table();
         let mut session = Session::new(1, (&table, version), (None, None), 0);
-        session.log_in(users.authenticate(b"a", b"").expect("it needs no password"));
+        session.log_in(users.authenticate(b"a", b"").expect("it needs no password")).expect("there is no limit");
         assert_eq!(look(&mut session, &users), (Rights::Same, true, true));
         set(&users, "b", "on");
         assert_eq!(look(&mut session, &users), (Rights::Same, true, true));
@@ -198,6 +237,39 @@ mod tests {
         users.delete([&b"a"[..]].into_iter()).expect("not the default user");
         set(&users, "a", "on nopass +@all ~* &*");
         assert_eq!(look(&mut session, &users), (Rights::Gone, false, false));
+    }
+
+    #[test]
+    fn connections_are_counted_for_the_user_that_they_are() {
+        let users = users();
+        users.limits.connections.set_max(1);
+        for name in ["a", "b"] {
+            set(&users, name, "on nopass");
+        }
+        let user = |name: &str| users.authenticate(name.as_bytes(), b"").expect("it needs no password");
+        let (table, version) = users.table();
+        let new = |client| Session::new(client, (&table, version), (None, None), 0);
+        let (mut first, mut second) = (new(1), new(2));
+        assert_eq!(first.count_in(), Ok(()));
+        let error = second.count_in().expect_err("the default user has one");
+        assert!(
+            error.to_string().starts_with("this would exceed the limit user-connections of 1 connections"),
+            "{error}"
+        );
+        // Who logs in again is one, and who becomes another frees its place.
+        assert_eq!([first.log_in(user("a")), first.log_in(user("a")), second.count_in()], [Ok(()), Ok(()), Ok(())]);
+        assert!(second.log_in(user("a")).is_err() && second.user().name() == b"default");
+        assert_eq!(first.log_in(user("b")), Ok(()));
+        assert_eq!(second.log_in(user("a")), Ok(()));
+        // A change of its rules makes no other user of it, and RESET goes back however many there are.
+        set(&users, "a", "~a");
+        assert!(first.log_in(user("a")).is_err());
+        let (table, version) = users.table();
+        first.reset(&table, version);
+        second.reset(&table, version);
+        assert!(first.log_in(user("a")).is_ok() && second.count_in().is_ok());
+        drop(first);
+        assert_eq!(second.log_in(user("a")), Ok(()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The contexts in which commands run.
 
+use crate::access::Usage;
 use crate::connection::{Connection, Connections, ProtocolState, RespSession};
 use crate::delivery::Recipients;
 use crate::groups::Groups;
@@ -133,6 +134,8 @@ pub struct GroupContext<'a> {
     pub history: &'a mut History,
     /// The command's state from earlier runs.
     pub state: &'a mut DeferredState,
+    /// For a command that creates the group, what the client's user has in use.
+    pub creator: Option<&'a Usage>,
     /// State shared by the whole server.
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.

@@ -1,6 +1,7 @@
 //! The commands. Each is one [`Command`]: name, arity, flags, keys, summary and function, all in one place;
 //! [`table::TABLE`] collects them from the families' lists. No code outside a command's own file knows its name.
 
+mod absent;
 pub mod access;
 pub mod acl;
 pub mod cdc;
@@ -184,6 +185,8 @@ pub enum Run {
         run: fn(&mut GroupContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress,
         /// The indexes of the arguments that name the group: its key pattern, its name.
         names: (usize, usize),
+        /// Whether it creates the group, which then counts for the client's user.
+        creates: bool,
     },
     /// It starts, runs or discards the transaction of its connection: MULTI, EXEC, DISCARD.
     Transaction(transaction::Step),

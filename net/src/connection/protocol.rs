@@ -47,6 +47,8 @@ impl RespSession {
 pub enum Problem {
     /// There are as many clients as may be.
     TooManyClients,
+    /// Its user has as many connections as it may.
+    UserOverLimit(OverLimit),
     /// There is no memory for its input.
     OutOfMemory,
     /// All clients' input takes as much memory as it may.
@@ -89,7 +91,9 @@ impl ProtocolState {
                 match problem {
                     Problem::TooManyClients => reply.error(error_text::MAX_CLIENTS),
                     Problem::OutOfMemory => reply.error(error_text::OUT_OF_MEMORY),
-                    Problem::InputOverLimit(error) => reply.error(error_text::err(&error)),
+                    Problem::InputOverLimit(error) | Problem::UserOverLimit(error) => {
+                        reply.error(error_text::err(&error))
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Messages between cores: one batch per turn and pair of cores, its messages with their bytes in one arena.
 
-use crate::access::User;
+use crate::access::{Usage, User};
 use crate::command::table::CommandIndex;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
@@ -113,6 +113,8 @@ pub enum Message {
     Gone(ConnectionId),
     /// A connection's user was changed to this one; its commands that wait here end if that may not run them.
     Rights(ConnectionId, Arc<User>),
+    /// The next command of this connection creates something that counts for its user, with this in use.
+    Creator(ConnectionId, Arc<Usage>),
     /// A connection is closed: of its commands here only those that may change something still run.
     Closed(ConnectionId),
     /// A client has room again for this many bytes of counted replies.

@@ -7,7 +7,7 @@
 use super::Core;
 use super::subscriptions::Live;
 use super::waits::{CommandId, Waits, Watcher};
-use crate::access::User;
+use crate::access::{Usage, User};
 use crate::command::access::check;
 use crate::command::table::{CommandIndex, TABLE};
 use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext, WaitFor};
@@ -18,6 +18,7 @@ use crate::resp::{OwnedArgs, Protocol, Reply};
 use crate::server::Stat;
 use keytide_engine::position::{Position, ShardId};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A command that runs after the commit.
@@ -35,6 +36,8 @@ struct Deferred {
     looks_for: Option<u64>,
     /// The error that it ends with, because its user may not run it any more.
     revoked: Option<String>,
+    /// What its user has in use, where it creates something.
+    creator: Option<Arc<Usage>>,
     state: DeferredState,
 }
 
@@ -55,6 +58,8 @@ pub(super) struct DeferredCommands {
     waits: Waits,
     /// A connection has at most one: what follows on it waits for its reply.
     of_connection: HashMap<(ShardId, ConnectionId), CommandId>,
+    /// For connections whose next command creates something: what their users have in use.
+    creators: HashMap<(ShardId, ConnectionId), Arc<Usage>>,
     next_id: u64,
     /// How many wait.
     waiting: u64,
@@ -66,6 +71,11 @@ impl DeferredCommands {
     /// When one of them has something to do although nothing happens, steady milliseconds.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.waits.next_due_ms()
+    }
+
+    /// Notes that the next command of a connection creates something, which counts for its user.
+    pub fn note_creator(&mut self, connection: (ShardId, ConnectionId), usage: Arc<Usage>) {
+        self.creators.insert(connection, usage);
     }
 
     fn add(&mut self, deferred: Deferred) {
@@ -109,7 +119,20 @@ impl Core {
     ) {
         let state = DeferredState::default();
         let (after, wait, looks_for, revoked) = (None, None, None, None);
-        self.deferred.add(Deferred { from, command, protocol, to, args, after, wait, looks_for, revoked, state });
+        let creator = self.deferred.creators.remove(&(from, to.connection));
+        self.deferred.add(Deferred {
+            from,
+            command,
+            protocol,
+            to,
+            args,
+            after,
+            wait,
+            looks_for,
+            revoked,
+            creator,
+            state,
+        });
     }
 
     /// Runs those that are ready. Returns whether there is more to do at once.
@@ -214,7 +237,7 @@ impl Core {
                     &mut reply,
                 )
             }
-            Run::Group { run, names } => {
+            Run::Group { run, names, .. } => {
                 if let Some(refusal) = groups.refusal().filter(|_| changes_groups) {
                     reply.error(refusal);
                     return Progress::Done;
@@ -224,7 +247,8 @@ impl Core {
                 {
                     groups.table.pass_over(number, passed);
                 }
-                run(&mut GroupContext { groups, history, state, server, now_ms, steady_ms }, args, &mut reply)
+                let creator = deferred.creator.as_deref();
+                run(&mut GroupContext { groups, history, state, creator, server, now_ms, steady_ms }, args, &mut reply)
             }
             Run::Container(_)
             | Run::Session(_)

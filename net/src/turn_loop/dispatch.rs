@@ -9,7 +9,7 @@ use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
-use crate::mesh::message::{Asker, ReplyForm, ReplyTo, Request};
+use crate::mesh::message::{Asker, Message, ReplyForm, ReplyTo, Request};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::value::PartWriter;
 use keytide_engine::limits::turn_bytes_due;
@@ -87,7 +87,7 @@ impl Core {
                 self.defer(self.id, index, client.resp.version, to, OwnedArgs::from(args));
                 true
             }
-            Run::Group { names, .. } => self.ask_group(client, index, names, args),
+            Run::Group { names, creates, .. } => self.ask_group(client, index, (names, creates), args),
             Run::Transaction(step) => {
                 let from = client.reply().len();
                 let done = self.step_transaction(client, step);
@@ -266,7 +266,7 @@ impl Core {
         &mut self,
         client: &mut Client<'_>,
         index: CommandIndex,
-        names: (usize, usize),
+        (names, creates): ((usize, usize), bool),
         args: Args<'_>,
     ) -> bool {
         if !self.has_all_replies(client) {
@@ -277,6 +277,14 @@ impl Core {
         }
         let core = core_of(args.get(names.0), args.get(names.1), self.server.shards());
         let to = self.wait_for_reply(client);
+        if creates {
+            let usage = client.session.user().usage().clone();
+            if core == self.id {
+                self.deferred.note_creator((core, client.id), usage);
+            } else {
+                self.lanes.to(core).push(Message::Creator(client.id, usage));
+            }
+        }
         if core == self.id {
             self.defer(core, index, client.resp.version, to, OwnedArgs::from(args));
         } else {

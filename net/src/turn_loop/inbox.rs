@@ -241,6 +241,7 @@ impl Core {
             | Message::Return(_)
             | Message::Gone(_)
             | Message::Rights(..)
+            | Message::Creator(..)
             | Message::Closed(_)
             | Message::Acknowledged { .. }
             | Message::Ask(_)
@@ -274,6 +275,7 @@ impl Core {
             Message::Return(shard) => self.take_back(shard.0),
             Message::Gone(connection) => self.end_waits(from, connection),
             Message::Rights(connection, user) => self.recheck_wait(from, connection, &user),
+            Message::Creator(connection, usage) => self.deferred.note_creator((from, connection), usage),
             Message::Closed(connection) => self.end_connection(from, connection),
             Message::Acknowledged { connection, bytes } => self.lanes.credit.acknowledge((from, connection), bytes),
             Message::Ask(ask) => self.live.fanout.ask(from, ask),

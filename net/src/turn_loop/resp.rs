@@ -242,11 +242,16 @@ impl Core {
         let index = match TABLE.resolve(args) {
             Ok(index) => index,
             Err(text) => {
-                self.reject(client, args, &text);
+                if !self.paces.is_limited() || !self.refuse_pace(client, None, args) {
+                    self.reject(client, args, &text);
+                }
                 return true;
             }
         };
         let command = TABLE.get(index);
+        if self.paces.is_limited() && self.refuse_pace(client, Some(command), args) {
+            return true;
+        }
         if !client.session.is_unlimited && self.refuse_access(client, (index, command), args) {
             return true;
         }
@@ -287,6 +292,8 @@ impl Core {
         if done {
             self.figures.commands += 1;
             self.server.statistics(self.id).call(index);
+        } else if self.paces.is_limited() {
+            self.paces.uncount(client.session.user());
         }
         done
     }
