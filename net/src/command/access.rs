@@ -4,13 +4,13 @@
 use super::absent::ABSENT;
 use super::connection::client_info;
 use super::keys::KeyUse;
-use super::table::{CommandIndex, TABLE};
+use super::table::TABLE;
 use super::{Command, Flag, Run, SessionContext};
 use crate::access::{
     Catalogue, CatalogueEntry, Categories, Category, Context, Denial, DeniedRequest, Need, Object, Reason, User,
 };
 use crate::connection::RespSession;
-use crate::resp::{Args, error_text};
+use crate::resp::{Args, CommandIndex, error_text};
 use crate::server::Server;
 use crate::session::Session;
 use std::borrow::Cow;

@@ -66,6 +66,9 @@ pub struct Flags {
     /// Maximum number of subscriptions per client [default: 1000]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTIONS_PER_CLIENT", value_name = "N")]
     pub(super) subscriptions_per_client: Option<usize>,
+    /// Maximum number of keys that one command may wait for, such as BLPOP [default: 10000]
+    #[arg(long, env = "KEYTIDE_WAITING_KEYS_PER_CLIENT", value_name = "N")]
+    pub(super) waiting_keys_per_client: Option<usize>,
     /// Events queued for a subscription before it falls behind [default: 4096]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_EVENTS", value_name = "N")]
     pub(super) subscription_queue_events: Option<usize>,
@@ -190,7 +193,7 @@ impl Flags {
         }
         fill!(bind port grpc_port shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
         fill!(insecure log_level unauthenticated_clients auth_timeout);
-        fill!(client_output_bytes clients_output_bytes output_stall_seconds);
+        fill!(waiting_keys_per_client client_output_bytes clients_output_bytes output_stall_seconds);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         macro_rules! fill_planned {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };

@@ -23,7 +23,7 @@ pub use values::{parse_bytes, parse_span_ms};
 use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
     HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN, OUTPUT_STALL_SECONDS_DEFAULT,
-    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN,
+    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, WAITING_KEYS_PER_CLIENT_DEFAULT,
 };
 use crate::memory::MemoryLimit;
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
@@ -59,6 +59,8 @@ pub struct Config {
     pub unauthenticated_clients: Option<u64>,
     /// The time for a client to authenticate, in milliseconds; `None` for unlimited.
     pub auth_timeout_ms: Option<u64>,
+    /// The most keys that one command may wait for.
+    pub waiting_keys_per_client: usize,
     /// The limits of subscriptions.
     pub subscriptions: SubscriptionLimits,
     /// The memory that the server may hold for all clients together.
@@ -255,6 +257,7 @@ impl Flags {
                 given => Some(count_from("unauthenticated-clients", given, (1, MAXCLIENTS_MAX, 1))?),
             },
             auth_timeout_ms: patience_ms("auth-timeout", self.auth_timeout.as_deref(), AUTH_TIMEOUT_MS_DEFAULT)?,
+            waiting_keys_per_client: self.waiting_keys_per_client.unwrap_or(WAITING_KEYS_PER_CLIENT_DEFAULT),
             subscriptions: SubscriptionLimits {
                 per_client: self.subscriptions_per_client.unwrap_or(limits.per_client),
                 queue_events: self.subscription_queue_events.unwrap_or(limits.queue_events),

@@ -1,10 +1,9 @@
 //! The protocol of a connection, with its state. The port that accepted the connection has chosen it; the bytes reach it
 //! at one `match` (`turn_loop/net_events.rs`).
 
-use crate::command::transaction::Transaction;
 use crate::port::ProtocolKind;
 use crate::protocol::Encoding;
-use crate::resp::{self, Parser, ParserLimits, Reply, error_text};
+use crate::resp::{self, Parser, ParserLimits, Reply, Transaction, error_text};
 use crate::session::Session;
 use keytide_engine::account::OverLimit;
 

@@ -19,6 +19,7 @@ mod dispatch;
 mod figures;
 mod hold;
 mod inbox;
+mod key_waits;
 mod lanes;
 mod large;
 mod net_events;
@@ -28,7 +29,6 @@ mod reclaim;
 mod records;
 mod resp;
 mod rights;
-mod room;
 mod run;
 mod runner;
 mod snapshot;
@@ -36,6 +36,7 @@ mod subscriptions;
 mod transaction;
 mod unread;
 mod waits;
+mod write_admission;
 
 pub use run::{CoreError, run};
 
@@ -106,7 +107,7 @@ pub struct Core {
     listed: Vec<ConnectionId>,
     /// This core's part of commands that ask every core.
     own_requests: Vec<Request>,
-    /// Commands that read the history, or a consumer group, and run after the commit.
+    /// Commands that read the history, or a consumer group, and run after the commit; and those that wait.
     deferred: DeferredCommands,
     /// Clients that have not given the password.
     strangers: Strangers,
@@ -216,6 +217,7 @@ impl Core {
         let mut again = self.run_handshakes(net.ops());
         work |= self.take_messages();
         work |= self.run_left();
+        self.serve_ready();
         self.look_at_rights();
         self.end_slow_strangers(started);
         again |= self.expire();

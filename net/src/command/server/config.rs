@@ -202,6 +202,8 @@ const ROWS: &[Row] = &[
     limit!("user-groups-bytes" groups_bytes),
     limit!("user-subscriptions" subscriptions),
     limit!("user-subscriptions-bytes" subscriptions_bytes),
+    row("waiting-keys-per-client", Change::Never, |server| server.config.waiting_keys_per_client.to_string()),
+    row("waits-bytes", Change::Never, |server| server.config.memory.waits.to_string()),
 ];
 
 /// A value of history on disk; empty if there is none.
