@@ -93,7 +93,7 @@ fn waiting_command(rng: &mut fastrand::Rng) -> String {
         10 => [
             format!("BLPOP {keys} x"),
             format!("BLPOP {keys} -1"),
-            format!("BRPOP {keys} 1e300"),
+            format!("BRPOP {keys} 1e3x"),
             format!("BLPOP {keys} nan"),
             format!("BLMOVE {source} {target} up {to} x"),
             format!("BLMOVE {source} {target} {from} {to} x"),
@@ -116,9 +116,9 @@ fn key(rng: &mut fastrand::Rng) -> String {
     if rng.u8(0..3) == 0 { format!("{{l}}{}", rng.u8(0..3)) } else { format!("list{}", rng.u8(0..5)) }
 }
 
-fn acting_command(rng: &mut fastrand::Rng) -> Vec<String> {
+fn acting_command(rng: &mut fastrand::Rng, elements_max: usize) -> Vec<String> {
     let (key, other) = (key(rng), key(rng));
-    let elements = (0..rng.usize(1..5)).map(|_| rng.u16(..).to_string()).collect::<Vec<_>>().join(" ");
+    let elements = (0..rng.usize(1..=elements_max)).map(|_| rng.u16(..).to_string()).collect::<Vec<_>>().join(" ");
     match rng.u8(0..20) {
         0..=6 => vec![format!("RPUSH {key} {elements}")],
         7..=8 => vec![format!("LPUSH {key} {elements}")],
@@ -145,7 +145,8 @@ fn acting_command(rng: &mut fastrand::Rng) -> Vec<String> {
 /// Reads the replies of those that wait no more at either server, and compares them.
 fn settle(redis: &mut Side, keytide: &mut Side, asked: &mut BTreeSet<usize>, log: &[String]) {
     let left = redis.waiting();
-    eventually("the same clients wait", || keytide.waiting() == left);
+    let what = format!("clients {left:?} of {asked:?} wait, as at redis-server, after {log:#?}");
+    eventually(&what, || keytide.waiting() == left);
     for n in asked.difference(&left).copied().collect::<Vec<_>>() {
         asked.remove(&n);
         let (theirs, ours) = (reply(&redis.waiters[n]), reply(&keytide.waiters[n]));
@@ -157,6 +158,11 @@ fn compare(shards: &str, resp3: bool, seed: u64) {
     let (redis, server) = (Redis::start(&[]), Server::start(&["--shards", shards, "--ring-bytes", "1m"]));
     let (mut redis, mut keytide) = (Side::new(|| redis.client()), Side::new(|| server.client()));
     let mut rng = fastrand::Rng::with_seed(seed);
+    // With several elements at once, two lists may be ready together: where one client moves an element on to a list that
+    // another one waits for too. From 7.2 on redis-server then takes the first of a client's keys, as this server does,
+    // and before the first that was ready. And clients that wait for keys of several shards may move elements on later.
+    let is_old = redis.actor.call(&["info", "server"]).text().contains("redis_version:7.0.");
+    let elements_max = if shards == "1" && !is_old { 4 } else { 1 };
     if resp3 {
         for side in [&mut redis, &mut keytide] {
             for client in &mut side.waiters {
@@ -189,7 +195,7 @@ fn compare(shards: &str, resp3: bool, seed: u64) {
             }
             Vec::new()
         } else {
-            acting_command(&mut rng)
+            acting_command(&mut rng, elements_max)
         };
         for command in commands {
             log.push(command.clone());
@@ -198,7 +204,7 @@ fn compare(shards: &str, resp3: bool, seed: u64) {
             settle(&mut redis, &mut keytide, &mut asked, &log);
         }
         settle(&mut redis, &mut keytide, &mut asked, &log);
-        log = log.split_off(log.len().saturating_sub(40));
+        log = log.split_off(log.len().saturating_sub(100));
     }
 }
 
