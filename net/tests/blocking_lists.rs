@@ -402,7 +402,7 @@ fn the_events_are_those_of_the_commands_that_do_not_wait() {
         let mut pop = world.wait("BRPOP {k}a 0");
         let mut shift = world.wait("BLMOVE {k}a {k}b LEFT RIGHT 0");
         world.act("RPUSH {k}a 1 2");
-        (pop.read(), shift.read());
+        let _ = (pop.read(), shift.read());
         let rows = world.act("CDCPOLL 0 100");
         let rows: Vec<Vec<String>> =
             rows.values().iter().map(|row| texts(&Value::Array(row.values()[1..4].to_vec()))).collect();
