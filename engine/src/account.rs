@@ -1,8 +1,7 @@
-//! Memory that clients have the server keep, counted against a limit for all of them together; and what one user has of
-//! something, against a limit for each user.
+//! Accounts of what the server holds for clients. An account has one limit: for all clients, or for one user.
 //!
-//! Whoever keeps something holds a [`Share`] of the account, which gives back what it has when it is dropped. So nothing
-//! is counted that has gone, whichever way it went.
+//! The owner of such memory holds a [`Share`] of the account. A share returns its units when it is dropped, so freed memory
+//! is never counted, whatever freed it.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
@@ -12,12 +11,12 @@ use thiserror::Error;
 /// One client may have this part of an account: a quarter.
 pub const ACCOUNT_PART: u64 = 4;
 
-/// A limit, with its name. Several accounts may have the same one, as those of all users.
+/// A limit with its name. Several accounts may share one, as the accounts of all users do.
 #[derive(Debug)]
 pub struct Limit {
     name: &'static str,
     unit: &'static str,
-    /// What to do where it is reached; empty where that is not said.
+    /// The advice in the error; may be empty.
     remedy: &'static str,
     max: AtomicU64,
     refused: AtomicU64,
@@ -27,41 +26,41 @@ impl Limit {
     /// No limit.
     pub const NONE: u64 = u64::MAX;
 
-    /// A limit of this name, that of the flag which sets it, of so many units; [`Limit::NONE`] is none.
+    /// A limit of `max` units. `name` is that of the flag for it.
     pub const fn new(name: &'static str, unit: &'static str, remedy: &'static str, max: u64) -> Limit {
         Limit { name, unit, remedy, max: AtomicU64::new(max), refused: AtomicU64::new(0) }
     }
 
-    /// Its name.
+    /// The name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What it is counted in.
+    /// The unit, such as bytes.
     pub fn unit(&self) -> &'static str {
         self.unit
     }
 
-    /// The most that may be in use.
+    /// The most units that may be in use.
     #[inline]
     pub fn max(&self) -> u64 {
-        // Relaxed: a number by itself; who asks at the moment of a change may see either.
+        // Relaxed: a number by itself. During a change a reader may see the old or the new limit.
         self.max.load(Ordering::Relaxed)
     }
 
-    /// Changes it. What is in use stays.
+    /// Changes the limit. Units in use stay in use.
     pub fn set_max(&self, max: u64) {
         // Relaxed: as above.
         self.max.store(max, Ordering::Relaxed);
     }
 
-    /// How often something was refused since the counter was last reset.
+    /// The number of refusals since the counter was last reset.
     pub fn refused(&self) -> u64 {
         // Relaxed: a figure by itself.
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Lets the counter begin at 0 again.
+    /// Resets the counter of refusals.
     pub fn reset_refused(&self) {
         // Relaxed: as above.
         self.refused.store(0, Ordering::Relaxed);
@@ -73,13 +72,13 @@ impl Limit {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The error that it is reached, for somebody with this much.
+    /// The error of a request beyond `max` units.
     pub fn error(&self, max: u64, whose: Whose) -> OverLimit {
         OverLimit { name: self.name, limit: max, unit: self.unit, remedy: self.remedy, whose }
     }
 }
 
-/// An account, which all cores share: of bytes, or of other units of its limit.
+/// An account of bytes, or of other units, shared by all cores.
 #[derive(Clone, Debug)]
 pub struct Account(Arc<State>);
 
@@ -90,14 +89,14 @@ struct State {
     used: AtomicU64,
 }
 
-/// Whose use a limit is for.
+/// The holders to whom a limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// That of all clients together.
+    /// All clients together.
     AllClients,
-    /// That of one client.
+    /// One client.
     Client,
-    /// That of one user, by all of its clients.
+    /// All clients of one user.
     User,
 }
 
@@ -111,36 +110,36 @@ impl Display for Whose {
     }
 }
 
-/// More would be kept than the limit allows.
+/// A request that exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("this would exceed the limit {name} of {limit} {unit} for {whose}{}{remedy}", if .remedy.is_empty() { "" } else { ": " })]
 pub struct OverLimit {
-    /// The limit's name, that of the flag which sets it.
+    /// The name of the limit, which is that of its flag.
     pub name: &'static str,
     /// The limit.
     pub limit: u64,
-    /// What it is counted in.
+    /// The unit.
     pub unit: &'static str,
-    /// What to do about it; may be empty.
+    /// Advice; may be empty.
     pub remedy: &'static str,
-    /// Whose use it is for.
+    /// The holders to whom the limit applies.
     pub whose: Whose,
 }
 
 impl Default for Account {
-    /// One that refuses nothing.
+    /// An account without a limit.
     fn default() -> Account {
         Account::new("", Limit::NONE)
     }
 }
 
 impl Account {
-    /// An account for all clients of this name, that of the flag which sets its limit, in bytes.
+    /// An account of bytes for all clients. `name` is that of the flag for its limit.
     pub fn new(name: &'static str, limit: u64) -> Account {
         Account::with(Arc::new(Limit::new(name, "bytes", "", limit)), Whose::AllClients)
     }
 
-    /// An account of one user, whose limit may change and is that of other users too.
+    /// An account of one user. The limit is shared with other users, and may change.
     pub fn of_user(limit: &Arc<Limit>) -> Account {
         Account::with(limit.clone(), Whose::User)
     }
@@ -149,33 +148,33 @@ impl Account {
         Account(Arc::new(State { limit, whose, used: AtomicU64::new(0) }))
     }
 
-    /// Its name.
+    /// The name.
     pub fn name(&self) -> &'static str {
         self.0.limit.name
     }
 
-    /// Its limit.
+    /// The limit.
     pub fn limit(&self) -> u64 {
         self.0.limit.max()
     }
 
-    /// How much one client may have of it.
+    /// The most that one client may hold.
     pub fn part(&self) -> u64 {
         self.limit() / ACCOUNT_PART
     }
 
-    /// How much is in use. May be above the limit: see [`Share::set`].
+    /// The units in use. They may exceed the limit: see [`Share::set`].
     pub fn used(&self) -> u64 {
         // Relaxed: a figure by itself, nothing is reached through it.
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// How often something was refused.
+    /// The number of refused requests.
     pub fn refused(&self) -> u64 {
         self.0.limit.refused()
     }
 
-    /// Whether no more fits.
+    /// Whether the limit is reached.
     pub fn is_full(&self) -> bool {
         self.used() >= self.limit()
     }
@@ -185,18 +184,18 @@ impl Account {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The error that so much more would be, where it does not fit.
+    /// The error of a request for `bytes` more, if it would exceed the limit.
     pub fn over(&self, more: u64) -> Option<OverLimit> {
         let max = self.limit();
         (self.used().saturating_add(more) > max).then(|| self.0.limit.error(max, self.0.whose))
     }
 
-    /// A share of nothing yet.
+    /// An empty share.
     pub fn share(&self) -> Share {
         Share { account: self.clone(), bytes: 0 }
     }
 
-    /// Counts a refusal; answers the error. `is_own`: it was one client's part that was exceeded.
+    /// Counts a refusal and returns its error. `is_own` says that one client's part was exceeded.
     pub fn refuse(&self, is_own: bool) -> OverLimit {
         self.0.limit.note_refused();
         match is_own {
@@ -206,7 +205,7 @@ impl Account {
     }
 }
 
-/// What somebody has of an account. Given back when it is dropped.
+/// The units that one owner holds of an account; returned when the share is dropped.
 #[derive(Debug)]
 pub struct Share {
     account: Account,
@@ -214,10 +213,10 @@ pub struct Share {
 }
 
 impl Share {
-    /// Takes so many bytes, or other units, more.
+    /// Takes more bytes, or other units.
     ///
     /// # Errors
-    /// Where they would exceed the account's limit; nothing is taken then.
+    /// If they would exceed the account's limit. Then nothing is taken.
     pub fn take(&mut self, bytes: u64) -> Result<(), OverLimit> {
         let State { used, limit, .. } = &*self.account.0;
         // Relaxed: the sum is exact by itself, and orders nothing else.
@@ -231,10 +230,10 @@ impl Share {
         Ok(())
     }
 
-    /// As [`Share::take`], where one client has no other share of the account: up to its part of it.
+    /// As [`Share::take`], for the only share of a client: it may hold one client's part of the account.
     ///
     /// # Errors
-    /// As there, and where its part would be exceeded.
+    /// As [`Share::take`], and if the client's part would be exceeded.
     pub fn take_own(&mut self, bytes: u64) -> Result<(), OverLimit> {
         if self.bytes.saturating_add(bytes) > self.account.part() {
             return Err(self.account.refuse(true));
@@ -242,7 +241,7 @@ impl Share {
         self.take(bytes)
     }
 
-    /// Has the share be so many bytes, whatever the limit: for what is there already.
+    /// Sets the size of the share, whatever the limit: for memory that is in use already.
     #[inline]
     pub fn set(&mut self, bytes: u64) {
         let used = &self.account.0.used;
@@ -255,7 +254,7 @@ impl Share {
         self.bytes = bytes;
     }
 
-    /// How many bytes it is.
+    /// The size of the share.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -272,20 +271,20 @@ impl Drop for Share {
     }
 }
 
-/// The accounts of one user for something of which it may have several: how many it has, and the bytes that they take.
+/// The accounts of one user for things such as subscriptions: their number, and the bytes that they take.
 #[derive(Clone, Debug, Default)]
 pub struct Owner {
-    /// How many.
+    /// The number.
     pub count: Account,
-    /// Their bytes.
+    /// The bytes.
     pub bytes: Account,
 }
 
 impl Owner {
-    /// Counts one more, of so many bytes.
+    /// Counts one more thing of `bytes` bytes.
     ///
     /// # Errors
-    /// Where the user may not have it; then nothing is counted.
+    /// If a limit of the user would be exceeded. Then nothing is counted.
     pub fn take(&self, bytes: u64) -> Result<Owned, OverLimit> {
         let mut owned = Owned { count: self.count.share(), bytes: self.bytes.share() };
         owned.count.take(1)?;
@@ -294,7 +293,7 @@ impl Owner {
     }
 }
 
-/// One thing that a user has, as its accounts count it. Counted out when it is dropped.
+/// One thing of a user, as its accounts count it; counted out when it is dropped.
 #[derive(Debug)]
 pub struct Owned {
     count: Share,
@@ -302,12 +301,12 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// Has it be so many bytes, whatever the limit.
+    /// Sets its bytes, whatever the limit.
     pub fn set_bytes(&mut self, bytes: u64) {
         self.bytes.set(bytes);
     }
 
-    /// The error that it may not grow, where its user has no bytes left.
+    /// The error if its user has no bytes left, so that it may not grow.
     pub fn over(&self) -> Option<OverLimit> {
         self.bytes.account.over(1)
     }

@@ -1,4 +1,4 @@
-//! What a connection is to the server, whatever its protocol: its number, its names, what it has been allowed.
+//! The session of a connection, for any protocol: the client's number, its names, its user and rights.
 
 use crate::access::{User, UserTable};
 use keytide_engine::account::{OverLimit, Share};
@@ -10,69 +10,69 @@ use std::time::Instant;
 pub struct Session {
     /// The client's number: unique over the server's life, from 1.
     pub client: u64,
-    /// Whether it has given the password, or none is asked.
+    /// Whether the client has authenticated, or need not.
     pub authenticated: bool,
-    /// Whether everything is permitted to it, so that its commands need no check.
+    /// Whether the user may run everything, so that commands need no check.
     pub is_unlimited: bool,
-    /// The version of the table of users that its user is of.
+    /// The version of the table of users from which `user` was taken.
     pub users_version: u64,
-    /// Whether its rights were changed and its subscriptions and waiting commands not been looked at since.
+    /// Whether the rights have changed since the subscriptions and waiting commands were last checked.
     pub has_new_rights: bool,
-    /// Whether it has logged in, or has begun when nobody had to.
+    /// Whether the client has logged in, or connected when no login was required.
     has_logged_in: bool,
     user: Arc<User>,
-    /// It among the connections of its user; none before a login.
+    /// Counts the connection for its user; `None` before a login.
     counted: Option<Share>,
-    /// Whether its transport is still being opened, such as by the handshake of TLS.
+    /// Whether the transport is still being opened, for example by the TLS handshake.
     pub is_opening: bool,
-    /// Since when it is counted among the strangers; none where it is not.
+    /// The time from which the client counts as a stranger; `None` if it is not one.
     pub stranger_since: Option<Instant>,
-    /// How many subscriptions it has.
+    /// The number of its subscriptions.
     pub subscriptions: usize,
-    /// What CLIENT SETNAME gave.
+    /// The name set by CLIENT SETNAME.
     pub name: Vec<u8>,
-    /// What CLIENT SETINFO gave: the client library's name and version.
+    /// The client library's name and version, set by CLIENT SETINFO.
     pub library: (Vec<u8>, Vec<u8>),
     /// The client's address.
     pub peer: Option<SocketAddr>,
-    /// The address that it has connected to.
+    /// The server's address that the client has connected to.
     pub local: Option<SocketAddr>,
-    /// The descriptor of its socket; -1 where the socket is gone already.
+    /// The descriptor of the socket; -1 if the socket is closed.
     pub descriptor: i32,
-    /// When it connected, steady milliseconds.
+    /// The time of the connection, steady milliseconds.
     pub connected_ms: u64,
-    /// When its last command came, steady milliseconds.
+    /// The time of the last command, steady milliseconds.
     pub active_ms: u64,
-    /// The name of its last command.
+    /// The name of the last command.
     pub last_command: &'static str,
-    /// Whether the connection is to be closed.
+    /// Whether and when the connection is closed.
     pub closing: Closing,
 }
 
-/// Whether and when a connection is to be closed.
+/// Whether and when a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// It stays.
+    /// It stays open.
     No,
-    /// Once all replies have left.
+    /// After all replies were sent.
     AfterReplies,
-    /// At once: it is broken, or was killed.
+    /// At once: the connection is broken or was killed.
     Now,
 }
 
-/// What a session finds when it looks at the table of users again.
+/// The result of a look at a newer table of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// Its user is as before.
+    /// The user is unchanged.
     Same,
-    /// Its user was changed.
+    /// The user was changed.
     Changed,
-    /// Its user was deleted: the connection is to be closed.
+    /// The user was deleted: the connection is closed.
     Gone,
 }
 
 impl Session {
-    /// The session of a new connection: of the default user.
+    /// The session of a new connection, with the default user.
     pub fn new(
         client: u64,
         (users, version): (&UserTable, u64),
@@ -105,22 +105,22 @@ impl Session {
         }
     }
 
-    /// The user that it is.
+    /// The user.
     #[inline]
     pub fn user(&self) -> &Arc<User> {
         &self.user
     }
 
-    /// Whether the bounds of strangers are its: it has to give a password, or its transport is still being opened.
+    /// Whether the limits of strangers apply: the client must authenticate, or the transport is still being opened.
     #[inline]
     pub fn is_stranger(&self) -> bool {
         !self.authenticated || self.is_opening
     }
 
-    /// Counts it among the connections of the user that it has begun as, where that needs no login.
+    /// Counts the connection for its first user, if that user needs no login.
     ///
     /// # Errors
-    /// The user has as many connections as it may.
+    /// If the user has the most connections allowed.
     pub fn count_in(&mut self) -> Result<(), OverLimit> {
         if self.authenticated { self.count_as(&self.user.clone()) } else { Ok(()) }
     }
@@ -134,10 +134,10 @@ impl Session {
         Ok(())
     }
 
-    /// It has logged in as this user.
+    /// Notes that the client has logged in as this user.
     ///
     /// # Errors
-    /// The user has as many connections as it may; then it stays who it was.
+    /// If the user has the most connections allowed. Then the session keeps its user.
     pub fn log_in(&mut self, user: Arc<User>) -> Result<(), OverLimit> {
         self.count_as(&user)?;
         (self.user, self.has_logged_in, self.authenticated) = (user, true, true);
@@ -146,7 +146,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes its user from the table of this version.
+    /// Takes the user anew from the table of this version.
     pub fn refresh(&mut self, users: &UserTable, version: u64) -> Rights {
         self.users_version = version;
         let (user, rights) = match users.newest(&self.user) {
@@ -166,7 +166,7 @@ impl Session {
         rights
     }
 
-    /// Counts it among the connections of the user that it has become without a login, however many these are.
+    /// Counts the connection for a user that it got without a login, whatever the limit.
     fn recount(&mut self) {
         let usage = self.user.usage();
         if !self.authenticated {
@@ -178,8 +178,7 @@ impl Session {
         }
     }
 
-    /// As it was when it connected, but for its number and addresses: RESET. The caller ends the subscriptions
-    /// that it has no more.
+    /// Makes the session as new, except for number and addresses: RESET. The caller ends the subscriptions.
     pub fn reset(&mut self, users: &UserTable, version: u64) {
         self.user = users.default_user().clone();
         self.has_logged_in = self.user.is_open();
@@ -215,7 +214,7 @@ mod tests {
         users.set(name.as_bytes(), rules.split(' ').map(str::as_bytes)).expect("rules");
     }
 
-    /// What the session finds, and whether it is authenticated and unlimited then.
+    /// The result of a refresh, and whether the session is then authenticated and unlimited.
     fn look(session: &mut Session, users: &Users) -> (Rights, bool, bool) {
         let (table, version) = users.table();
         (session.refresh(&table, version), session.authenticated, session.is_unlimited)
