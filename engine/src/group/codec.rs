@@ -3,6 +3,12 @@
 use crate::position::Position;
 use thiserror::Error;
 
+/// The highest total of a group: replies have signed numbers of 64 bits.
+pub(super) const COUNT_MAX: u64 = i64::MAX as u64;
+
+/// The highest number of a group or consumer. The number of the next one is a valid total.
+pub(super) const ID_MAX: u64 = COUNT_MAX - 1;
+
 /// Bytes that are not a valid encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the bytes are no changes of consumer groups")]
@@ -62,9 +68,14 @@ impl<'a> Input<'a> {
         Err(Damaged)
     }
 
-    /// A counter, which is below 2^63: so a later increment cannot overflow it.
+    /// A total, at most [`COUNT_MAX`].
     pub(super) fn count(&mut self) -> Result<u64, Damaged> {
-        self.number().and_then(|number| if number >> 63 == 0 { Ok(number) } else { Err(Damaged) })
+        self.number().and_then(|number| if number <= COUNT_MAX { Ok(number) } else { Err(Damaged) })
+    }
+
+    /// The number of a group or consumer, at most [`ID_MAX`].
+    pub(super) fn id(&mut self) -> Result<u64, Damaged> {
+        self.number().and_then(|number| if number <= ID_MAX { Ok(number) } else { Err(Damaged) })
     }
 
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Damaged> {

@@ -3,7 +3,7 @@
 use super::changes::Fate;
 use super::consumer::ConsumerId;
 use super::pending::Entry;
-use super::{GROUP_FRUITLESS_MAX, GROUP_PARKED_MAX, Group, GroupError};
+use super::{GROUP_FRUITLESS_MAX, GROUP_PARKED_MAX, Group, GroupError, add};
 use crate::history::{History, Request};
 use crate::log::SegmentError;
 use crate::position::Position;
@@ -225,12 +225,12 @@ impl Group {
         let deliveries = entry.deliveries.saturating_add(1);
         let entry = Entry { consumer: Some(consumer), deliveries, delivered_ms: now_ms, ..entry };
         self.pending.put(position, entry, Some(now_ms.saturating_add(self.options.idle_ms)));
-        self.counts.redelivered += 1;
+        add(&mut self.counts.redelivered, 1);
     }
 
     pub(super) fn note_lost(&mut self, position: Position) {
         self.pending.remove(position);
-        self.counts.lost += 1;
+        add(&mut self.counts.lost, 1);
     }
 
     fn deliver_new<S>(
@@ -267,7 +267,7 @@ impl Group {
             // After the cursor was set back, pending and parked entries are not delivered as new events.
             if pending.get(position).is_none() && !parked.contains_key(&position) {
                 delivery.push_event(record);
-                counts.delivered += 1;
+                add(&mut counts.delivered, 1);
                 let entry = Entry {
                     place: (position >= older_end).then(|| (shard, record.offset())),
                     consumer: Some(delivery.consumer),
@@ -307,7 +307,7 @@ impl Group {
     pub(super) fn note_parked(&mut self, position: Position) -> bool {
         let Some(entry) = self.pending.remove(position) else { return false };
         self.parked.insert(position, entry);
-        self.counts.parked += 1;
+        add(&mut self.counts.parked, 1);
         true
     }
 
@@ -326,7 +326,7 @@ impl Group {
 
     pub(super) fn note_acknowledged(&mut self, position: Position) -> bool {
         let known = self.pending.remove(position).is_some() || self.parked.remove(&position).is_some();
-        self.counts.acknowledged += u64::from(known);
+        add(&mut self.counts.acknowledged, u64::from(known));
         known
     }
 

@@ -1,5 +1,6 @@
 //! The consumers of a group: by name for commands, by number for the entries that they hold.
 
+use super::codec::ID_MAX;
 use super::error::{GROUP_CONSUMERS_MAX, GroupError, check_name};
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ impl Consumers {
             return Ok((id, false));
         }
         check_name(name)?;
-        if self.by_name.len() >= GROUP_CONSUMERS_MAX {
+        if self.by_name.len() >= GROUP_CONSUMERS_MAX || self.next > ID_MAX {
             return Err(GroupError::TooManyConsumers);
         }
         let id = ConsumerId(self.next);

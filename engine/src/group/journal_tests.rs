@@ -1,5 +1,6 @@
 //! The guarantees of a journal: it restores the same groups, also where it was cut or damaged.
 
+use super::codec::{ID_MAX, put_number};
 use super::frame::{begin_frame, end_frame, first_frame, place_frames, split_frame, write_end};
 use super::journal::put_group;
 use super::model::{IDLE_MS, World, history_and_shards, op};
@@ -212,22 +213,68 @@ fn a_number_or_name_that_is_used_again_replaces_the_earlier_one() {
     }
 }
 
+/// A number as the journal has it.
+fn number(number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_number(&mut bytes, number);
+    bytes
+}
+
 #[test]
-fn counters_close_to_overflow_are_refused() {
-    let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+fn totals_and_numbers_beyond_their_maximum_are_refused() {
     let group = [&[1, 0, 1, b'*', 1, b'g'][..], &[0; 13]].concat();
-    for changes in [
-        [&[1][..], &most, &[1, b'*', 1, b'h'], &[0; 13]].concat(),
-        [&[1, 2, 1, b'*', 1, b'h', 0, 0, 0, 0], &most[..], &[0; 8]].concat(),
-        [&[1, 2, 1, b'*', 1, b'h', 0, 0, 0, 0, 0, 0, 0, 0, 0], &most[..], &[0; 3]].concat(),
-        [&[3, 0, 5], &most[..], &[1, b'c', 0]].concat(),
-        [&[3, 0, 7], &most[..], &[0, 9, 0]].concat(),
-    ] {
-        let journal = [frame(&group), frame(&changes)].concat();
-        let (table, bytes) = replayed(&journal);
-        assert_eq!((bytes, table.len()), (frame(&group).len(), 1), "{changes:?}");
-        table.write_state(&mut Vec::new());
+    for most in [number(u64::MAX), number(COUNT_MAX + 1)] {
+        for changes in [
+            [&[1][..], &most, &[1, b'*', 1, b'h'], &[0; 13]].concat(),
+            [&[1, 2, 1, b'*', 1, b'h', 0, 0, 0, 0], &most[..], &[0; 8]].concat(),
+            [&[1, 2, 1, b'*', 1, b'h', 0, 0, 0, 0, 0, 0, 0, 0, 0], &most[..], &[0; 3]].concat(),
+            [&[3, 0, 5], &most[..], &[1, b'c', 0]].concat(),
+            [&[3, 0, 7], &most[..], &[0, 9, 0]].concat(),
+            // The number of the next consumer would be beyond the maximum.
+            [&[3, 0, 5], &number(COUNT_MAX)[..], &[1, b'c', 0]].concat(),
+        ] {
+            let journal = [frame(&group), frame(&changes)].concat();
+            let (table, bytes) = replayed(&journal);
+            assert_eq!((bytes, table.len()), (frame(&group).len(), 1), "{changes:?}");
+            table.write_state(&mut Vec::new());
+        }
     }
+}
+
+#[test]
+fn a_group_with_the_highest_totals_and_numbers_is_restored_after_every_later_change() {
+    let (most, id) = (number(COUNT_MAX), number(ID_MAX));
+    let counts = [&most[..], &most, &most, &most, &most].concat();
+    // One consumer, and three pending entries.
+    let consumer = [&id[..], &[1, b'c', 5]].concat();
+    let pending = [3, 7, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0];
+    let group =
+        [&[1][..], &id, &[1, b'*', 1, b'g', 0, 0, 9, 9], &counts, &most, &[1], &consumer, &pending, &[0]].concat();
+    let (mut table, bytes) = replayed(&frame(&group));
+    assert_eq!((bytes, table.len()), (frame(&group).len(), 1));
+    let (_, mut history) = history_and_shards(1);
+    let refused = table.create(b"*", b"h", Start::Head, GroupOptions::default(), &history);
+    assert_eq!(refused, Err(GroupError::TooManyGroups));
+    table.start_journal();
+    let group = table.get_mut(b"*", b"g").unwrap();
+    assert_eq!(group.read(b"d", 1, 9, 9, &mut history, |_| 1), Err(GroupError::TooManyConsumers));
+    assert_eq!(group.ack([Position(7)]), 1);
+    assert_eq!(group.nack(Nack::Park, [Position(8)]), 1);
+    // Of the entry that is left the record is gone, and so is the history at the cursor.
+    assert_eq!(group.read(b"c", 1, 9, 9, &mut history, |_| 1).unwrap().gaps, 2);
+    let most = GroupCounts {
+        delivered: COUNT_MAX,
+        redelivered: COUNT_MAX,
+        acknowledged: COUNT_MAX,
+        lost: COUNT_MAX,
+        parked: COUNT_MAX,
+    };
+    assert_eq!(table.get(b"*", b"g").unwrap().info().counts, most);
+    let mut journal = Vec::new();
+    table.write_changes(&mut Vec::new());
+    table.write_state(&mut journal);
+    let (again, bytes) = replayed(&journal);
+    assert_eq!((bytes, dump_table(&again)), (journal.len(), dump_table(&table)));
 }
 
 #[test]

@@ -22,9 +22,9 @@
 //! | `table` | all groups, by key pattern and name |
 //! | `persist` | writes the groups' journal, and restores groups from it |
 //! | `journal`, `frame` | the changes that a table notes itself, and the frames of a journal |
-//! | `changes`, `restore` | encodes one group's changes, and applies them |
+//! | `changes`, `decode` | encodes the changes of a group, and decodes those of a frame |
 //! | `error` | the errors of group commands |
-//! | `check` | checks the changes of a frame before they are applied |
+//! | `check`, `restore` | checks all changes of a frame, and then applies them |
 //! | `codec` | the encoding of numbers and byte strings |
 
 mod changes;
@@ -32,6 +32,7 @@ mod check;
 mod codec;
 mod consume;
 mod consumer;
+mod decode;
 mod error;
 mod frame;
 mod journal;
@@ -61,6 +62,7 @@ use crate::history::{BeyondHead, History};
 use crate::interest::{Interest, Source};
 use crate::position::Position;
 use changes::Changes;
+use codec::COUNT_MAX;
 use consumer::Consumers;
 use pending::{Entry, PendingEntries};
 use std::collections::BTreeMap;
@@ -159,6 +161,11 @@ pub struct GroupCounts {
     pub lost: u64,
     /// Entries parked; an entry that is parked again counts again.
     pub parked: u64,
+}
+
+/// Adds to a total, which stops at its maximum.
+fn add(total: &mut u64, count: u64) {
+    *total = total.saturating_add(count).min(COUNT_MAX);
 }
 
 impl Group {

@@ -11,8 +11,7 @@
 //! last seen it keeps that of its last delivery. A cursor that passes over events of others is written only now and then,
 //! because the group can pass over them again.
 
-use super::changes::{Tag, Urgency};
-use super::codec::{Damaged, Input};
+use super::changes::Urgency;
 use super::frame::{ENDED, begin_frame, end_frame, first_frame, split_frame};
 use super::journal::{Journal, put_group};
 use super::table::GroupTable;
@@ -126,35 +125,6 @@ impl GroupTable {
             }
         }
         lost
-    }
-
-    /// Applies the changes of a frame: all of them or, where one is invalid, none.
-    fn apply(&mut self, changes: &[u8]) -> Result<(), Damaged> {
-        self.check(changes)?;
-        let mut input = Input(changes);
-        let mut number = None;
-        while !input.is_empty() {
-            let tag = Tag::of(input.byte()?).ok_or(Damaged)?;
-            match tag {
-                Tag::Group => self.apply_group(&mut input)?,
-                Tag::Destroyed => self.remove_numbered(input.number()?),
-                Tag::Select => number = Some(input.number()?),
-                Tag::Cursor
-                | Tag::Consumer
-                | Tag::ConsumerRemoved
-                | Tag::Delivered
-                | Tag::Redelivered
-                | Tag::Acknowledged
-                | Tag::Parked
-                | Tag::Replayed
-                | Tag::Released
-                | Tag::Lost => {
-                    let named = number.and_then(|number| self.groups.get_mut(&number)).ok_or(Damaged)?;
-                    named.group.apply(tag, &mut input)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Adapts the groups to another history, in which their positions mean nothing: pending and parked entries count as
