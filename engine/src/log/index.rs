@@ -166,6 +166,9 @@ impl SparseIndex {
         let entries: Box<[IndexEntry]> = rows.iter().map(entry).collect();
         let count = AtomicU64::new(entries.len() as u64);
         let sealed = Sealed { end: RingOffset(word(24)), last: Position(word(32)), last_ms: word(40) };
+        if sealed.last >= Position::END {
+            return Err(IndexError);
+        }
         Ok((SparseIndex { base, entries, count }, sealed))
     }
 }
@@ -207,5 +210,7 @@ mod tests {
             assert!(SparseIndex::decode(&damaged, RingOffset(1000)).is_err());
             assert!(SparseIndex::decode(&bytes[..at], RingOffset(1000)).is_err());
         }
+        let beyond = Sealed { last: Position::END, ..sealed };
+        assert!(SparseIndex::decode(&index().encode(&beyond), RingOffset(1000)).is_err());
     }
 }

@@ -123,7 +123,8 @@ impl SegmentFile {
     }
 
     /// Visits the records from `from`, where one starts, to `until` (exclusive) or to the first invalid one: zeros, a record
-    /// that is cut off, or one whose checksum or position does not match. Positions must exceed `after`.
+    /// that is cut off, or one whose checksum or position does not match. Positions must exceed `after`, and be below
+    /// [`Position::END`].
     ///
     /// # Errors
     /// Any error of reading the file, and errors of the visitor, which end the scan.
@@ -142,7 +143,8 @@ impl SegmentFile {
             let before = extent.end;
             let mut rest = &run[..];
             while let Some(record) = Record::parse(rest, extent.end) {
-                if record.position() <= extent.last || !record.is_intact(self.header.checksum()) {
+                let is_next = record.position() > extent.last && record.position() < Position::END;
+                if !is_next || !record.is_intact(self.header.checksum()) {
                     return Ok(extent);
                 }
                 visit(&record)?;

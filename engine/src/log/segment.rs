@@ -25,6 +25,12 @@ const FIRST_VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"KEYTSEGM";
 
+/// The highest number of a segment, which no log reaches.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// The highest offset of a segment's first record, which no log reaches.
+const OFFSET_MAX: RingOffset = RingOffset(1 << 62);
+
 /// The size of one copy of the header's fields in bytes. The page has two copies, so that one damaged sector does not make
 /// the segment unreadable; the rest of the page is zero.
 const COPY_BYTES: usize = 64;
@@ -75,7 +81,7 @@ pub enum HeaderError {
         /// The version in the file.
         found: u32,
     },
-    /// The checksum of the header does not match.
+    /// The checksum of the header does not match, or a number is one that no log reaches.
     #[error("the header is damaged")]
     Damaged,
     /// The file is shorter than a header. No segment is ever created that short.
@@ -168,7 +174,7 @@ impl SegmentHeader {
         if version < FIRST_VERSION || crc32c::crc32c(&bytes[..summed]) as u64 != number(bytes, summed, 4) {
             return Err(HeaderError::Damaged);
         }
-        Ok(SegmentHeader {
+        let header = SegmentHeader {
             version,
             generation: number(bytes, 12, 4) as u32,
             shard: ShardId(number(bytes, 16, 2) as u16),
@@ -177,7 +183,10 @@ impl SegmentHeader {
             base: RingOffset(number(bytes, 32, 8)),
             after: Position(number(bytes, 40, 8)),
             file_bytes: if version == FIRST_VERSION { 0 } else { number(bytes, 48, 8) },
-        })
+        };
+        // So nothing that adds to these numbers overflows.
+        let is_possible = header.number <= NUMBER_MAX && header.base <= OFFSET_MAX && header.after < Position::END;
+        if is_possible { Ok(header) } else { Err(HeaderError::Damaged) }
     }
 }
 
@@ -246,6 +255,22 @@ mod tests {
         let mut newer = header().encode();
         (newer[8], newer[SECOND_COPY + 8]) = (9, 9);
         assert_eq!(SegmentHeader::decode(&newer), Err(HeaderError::Version { found: 9 }));
+    }
+
+    #[test]
+    fn numbers_that_no_log_reaches_are_refused() {
+        let most =
+            SegmentHeader { number: NUMBER_MAX, base: OFFSET_MAX, after: Position(Position::END.0 - 1), ..header() };
+        assert_eq!(SegmentHeader::decode(&most.encode()), Ok(most));
+        assert_eq!(limit(most.base, i64::MAX as u64), RingOffset(OFFSET_MAX.0 + i64::MAX as u64 - HEADER_BYTES));
+        for beyond in [
+            SegmentHeader { number: NUMBER_MAX + 1, ..most },
+            SegmentHeader { base: RingOffset(OFFSET_MAX.0 + 1), ..most },
+            SegmentHeader { after: Position::END, ..most },
+            SegmentHeader { version: FIRST_VERSION, after: Position(u64::MAX), ..most },
+        ] {
+            assert_eq!(SegmentHeader::decode(&beyond.encode()), Err(HeaderError::Damaged), "{beyond:?}");
+        }
     }
 
     #[test]

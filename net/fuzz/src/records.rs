@@ -6,6 +6,9 @@ use keytide_engine::ring::Record;
 /// The header of a record, in bytes.
 pub const HEADER_BYTES: usize = 48;
 
+/// The first number that is not a position.
+const POSITION_END: u64 = 1 << 53;
+
 /// The length of the record at the start of `bytes`, if it is plausible.
 pub fn length(bytes: &[u8]) -> Option<usize> {
     let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
@@ -38,7 +41,8 @@ pub fn walk(bytes: &[u8], base: u64, is_placed: bool, after: u64) -> (u64, u64, 
         let (record, place) = (&bytes[at..at + length], base + at as u64);
         let stored = u32::from_le_bytes([record[4], record[5], record[6], record[7]]);
         let is_record = Record::parse(record, RingOffset(place)).is_some();
-        if !is_record || position(record) <= last || sum(record, is_placed.then_some(place)) != stored {
+        let is_next = position(record) > last && position(record) < POSITION_END;
+        if !is_record || !is_next || sum(record, is_placed.then_some(place)) != stored {
             break;
         }
         (at, records, last) = (at + length, records + 1, position(record));
