@@ -1,9 +1,9 @@
-//! The accounts of the memory that the server holds for clients, one for each kind.
+//! The accounts of memory that clients have the server keep, one for each kind.
 
 use crate::config::MemoryLimits;
 use keytide_engine::account::Account;
 
-/// One account for each kind of memory, shared by all cores.
+/// One account for each kind, all cores together.
 pub struct Accounts {
     /// Consumer groups.
     pub groups: Account,
@@ -11,26 +11,23 @@ pub struct Accounts {
     pub subscriptions: Account,
     /// Commands queued by MULTI.
     pub transactions: Account,
-    /// Commands that wait for keys.
-    pub waits: Account,
-    /// Input that has not run yet.
+    /// Input that has not been run.
     pub input: Account,
 }
 
 impl Accounts {
-    /// Empty accounts with these limits.
+    /// Nothing in use, with these limits.
     pub fn new(limits: &MemoryLimits) -> Accounts {
         Accounts {
             groups: Account::new("groups-bytes", limits.groups),
             subscriptions: Account::new("subscriptions-bytes", limits.subscriptions),
             transactions: Account::new("transactions-bytes", limits.transactions),
-            waits: Account::new("waits-bytes", limits.waits),
             input: Account::new("input-bytes", limits.input),
         }
     }
 
-    /// All accounts.
-    pub fn all(&self) -> [&Account; 5] {
-        [&self.groups, &self.subscriptions, &self.transactions, &self.waits, &self.input]
+    /// All of them.
+    pub fn all(&self) -> [&Account; 4] {
+        [&self.groups, &self.subscriptions, &self.transactions, &self.input]
     }
 }

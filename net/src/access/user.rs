@@ -1,11 +1,9 @@
 //! A user: whether it may log in, its passwords, and its selectors.
 
 use super::catalogue::Catalogue;
-use super::limits::Usage;
 use super::password::PasswordHash;
 use super::rule::RuleError;
 use super::selector::Selector;
-use std::sync::Arc;
 
 /// A user. Without rules it is off, has no password, and may do nothing.
 #[derive(Clone, Debug)]
@@ -19,8 +17,6 @@ pub struct User {
     passwords: Vec<PasswordHash>,
     root: Selector,
     selectors: Vec<Selector>,
-    /// What its clients have in use; the same for all versions of it.
-    usage: Arc<Usage>,
 }
 
 impl User {
@@ -35,7 +31,6 @@ impl User {
             passwords: Vec::new(),
             root: Selector::new(),
             selectors: Vec::new(),
-            usage: Arc::default(),
         }
     }
 
@@ -49,15 +44,10 @@ impl User {
         self.serial
     }
 
-    /// The same user, as if it were another one, which has this in use.
-    pub(super) fn with_identity(self, serial: u64, usage: Arc<Usage>) -> User {
-        User { serial, usage, ..self }
-    }
-
-    /// What its clients have in use.
-    #[inline]
-    pub fn usage(&self) -> &Arc<Usage> {
-        &self.usage
+    /// The same user, as if it were another one.
+    pub(super) fn with_serial(mut self, serial: u64) -> User {
+        self.serial = serial;
+        self
     }
 
     /// Whether everything is permitted to it.
@@ -82,10 +72,12 @@ impl User {
 
     /// Whether somebody with this password may log in as this user.
     pub fn accepts(&self, password: &[u8]) -> bool {
-        // All of them, so that the time does not tell which; and also of a user that is off, so that it does not tell that.
+        if !self.is_on {
+            return false;
+        }
+        // All of them, so that the time does not tell which.
         let is_one_of = |given| self.passwords.iter().fold(false, |found, own| found | own.matches(&given));
-        let has_password = std::hint::black_box(PasswordHash::of(password).is_some_and(is_one_of));
-        self.is_on && (self.needs_no_password || has_password)
+        self.needs_no_password || PasswordHash::of(password).is_some_and(is_one_of)
     }
 
     /// The selector outside of parentheses.
@@ -140,7 +132,7 @@ impl User {
             }
             _ if is("clearselectors") => self.selectors.clear(),
             _ if is("reset") => {
-                *self = User::new(&self.name, self.serial).with_identity(self.serial, self.usage.clone());
+                *self = User::new(&self.name, self.serial);
                 self.sanitizes = Some(true);
             }
             rule => return self.root.apply(rule, catalogue),

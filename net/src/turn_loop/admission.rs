@@ -23,7 +23,7 @@ impl Core {
         let is_stranger = !authenticated || port.transport == TransportKind::Tls;
         let now = is_stranger.then(Instant::now);
         let Some(number) = self.server.admit_client() else {
-            self.refuse(ops, id, port, Problem::TooManyClients);
+            self.refuse(ops, id, port);
             if self.rejection_told.is_due() {
                 let (maxclients, total) = (self.server.maxclients(), self.figures.rejected);
                 tracing::warn!(
@@ -37,24 +37,17 @@ impl Core {
         if now.is_some_and(|now| !self.has_place_for_stranger(now)) {
             self.server.dismiss_client();
             self.strangers.note(Dismissal::Number);
-            return self.refuse(ops, id, port, Problem::TooManyClients);
+            return self.refuse(ops, id, port);
         }
         let Some(transport) = self.transport(port.transport) else {
             self.server.dismiss_client();
             self.server.dismiss_stranger();
-            return self.refuse(ops, id, port, Problem::TooManyClients);
+            return self.refuse(ops, id, port);
         };
         let addresses = (ops.peer(id).ok(), ops.local(id).ok());
         let mut session = Session::new(number, (&users, version), addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
         session.is_opening = port.transport == TransportKind::Tls;
-        if let Err(over) = session.count_in() {
-            self.server.dismiss_client();
-            if is_stranger {
-                self.server.dismiss_stranger();
-            }
-            return self.refuse(ops, id, port, Problem::UserOverLimit(over));
-        }
         if let Some(now) = now {
             self.strangers.add(id, &mut session, now);
         }
@@ -68,11 +61,11 @@ impl Core {
     }
 
     /// Closes a connection that was just accepted. Over TLS nothing can be said before the handshake.
-    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId, port: Port, problem: Problem) {
+    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId, port: Port) {
         self.figures.rejected += 1;
         let mut text = Vec::new();
         if port.transport == TransportKind::Plain {
-            ProtocolState::new(port.protocol).encode_problem(&mut text, problem);
+            ProtocolState::new(port.protocol).encode_problem(&mut text, Problem::TooManyClients);
         }
         ops.refuse(id, &text);
     }
@@ -82,9 +75,8 @@ impl Core {
         match kind {
             TransportKind::Plain => Some(Transport::Plain),
             TransportKind::Tls => {
-                let (config, names_user) = self.server.tls.as_ref()?.config();
-                let session = TlsSession::new(config).ok()?.naming_user(names_user);
-                Some(Transport::Tls(Box::new(session)))
+                let config = self.server.tls.as_ref()?.config();
+                TlsSession::new(config).ok().map(|session| Transport::Tls(Box::new(session)))
             }
         }
     }

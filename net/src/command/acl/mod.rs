@@ -3,13 +3,15 @@
 mod change;
 mod dryrun;
 mod files;
-mod help;
 mod log;
 mod show;
 mod words;
 
+use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply};
+
+static HELP: Command = help("acl|help", "server");
 
 static ACL: Command = Command {
     name: "acl",
@@ -32,7 +34,7 @@ static ACL: Command = Command {
         &change::SETUSER,
         &show::USERS,
         &show::WHOAMI,
-        &help::HELP,
+        &HELP,
     ]),
 };
 

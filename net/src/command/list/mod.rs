@@ -5,7 +5,6 @@ mod find;
 mod pop;
 mod push;
 mod shift;
-mod wait;
 
 use super::Command;
 
@@ -17,7 +16,6 @@ pub const COMMANDS: &[&Command] = &[
     &push::RPUSHX,
     &pop::LPOP,
     &pop::RPOP,
-    &pop::LMPOP,
     &find::LRANGE,
     &find::LLEN,
     &find::LINDEX,
@@ -28,9 +26,4 @@ pub const COMMANDS: &[&Command] = &[
     &edit::LINSERT,
     &shift::LMOVE,
     &shift::RPOPLPUSH,
-    &wait::BLPOP,
-    &wait::BRPOP,
-    &wait::BLMOVE,
-    &wait::BRPOPLPUSH,
-    &wait::BLMPOP,
 ];

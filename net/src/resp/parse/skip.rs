@@ -17,7 +17,8 @@ impl Parser {
     /// it that have arrived.
     pub fn begin_skip(&mut self) {
         (self.bytes_skipped, self.is_skipping) = (self.bytes_wanted, true);
-        // The incomplete argument counts as skipped.
+        // The incomplete argument counts as skipped. `at` was its first byte.
+        self.at += self.bulk_bytes.unwrap_or_default() as usize + 2;
         self.args_left -= 1;
         self.spans.clear();
         (self.bulk_bytes, self.bytes_wanted, self.line_scanned) = (None, 0, 0);
@@ -34,7 +35,9 @@ impl Parser {
     /// next command begins there.
     ///
     /// # Errors
-    /// Where the rest of the command is invalid. Nothing more can be parsed then.
+    /// Where the rest of the command is invalid, or the command is longer than
+    /// [`ParserLimits::query_bytes_max`](super::ParserLimits::query_bytes_max): the error that the command would have had
+    /// if it were kept, since it depends on the packets whether a command is skipped. Nothing more can be parsed then.
     pub fn skip(&mut self, buffer: &[u8]) -> Result<usize, ProtocolError> {
         let mut at = 0;
         loop {
@@ -56,6 +59,10 @@ impl Parser {
                 Line::Whole(Some(bytes), next) if (0..=i64::from(self.limits.bulk_bytes_max)).contains(&bytes) => {
                     // The argument, and the two bytes of its line end.
                     self.bytes_skipped = bytes as usize + 2;
+                    self.at += next - at + self.bytes_skipped;
+                    if self.at > self.limits.query_bytes_max as usize {
+                        return Err(ProtocolError::QueryLength);
+                    }
                     self.args_left -= 1;
                     at = next;
                 }
@@ -73,7 +80,16 @@ mod tests {
 
     /// Skips each command that announces an argument of at least `large` bytes. Returns the names of the others.
     fn run(input: &[u8], pieces: &[usize], large: usize) -> (Vec<Vec<u8>>, Option<ProtocolError>, usize) {
-        let mut parser = Parser::new(ParserLimits::default());
+        run_within(ParserLimits::default(), input, pieces, large)
+    }
+
+    fn run_within(
+        limits: ParserLimits,
+        input: &[u8],
+        pieces: &[usize],
+        large: usize,
+    ) -> (Vec<Vec<u8>>, Option<ProtocolError>, usize) {
+        let mut parser = Parser::new(limits);
         let (mut names, mut kept, mut end, mut kept_max) = (Vec::new(), Vec::new(), 0, 0);
         for piece in pieces.iter().cycle() {
             let from = end;
@@ -156,6 +172,24 @@ mod tests {
             for piece in [1, 7, 500] {
                 assert_eq!(run(&input, &[piece], 1_000).1, Some(error), "{}", rest.escape_ascii());
             }
+        }
+    }
+
+    #[test]
+    fn a_skipped_command_is_bounded_as_any_other_is() {
+        // The first command has 2,000 bytes to its end, and is skipped in the short packets only.
+        let whole = command("a", &[1_000, 0, 959, 1]);
+        assert_eq!(whole.len(), 2_000);
+        let input = [&whole[..], &command("b", &[]), &whole].concat();
+        for piece in [1, 7, 500, 2_000, 5_000] {
+            let skips = piece <= 1_000;
+            let names = |of: &[&str]| of.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
+            let limits = ParserLimits { query_bytes_max: 2_000, ..ParserLimits::default() };
+            let (found, error, _) = run_within(limits, &input, &[piece], 1_000);
+            assert_eq!((found, error), (names(if skips { &["b"] } else { &["a", "b", "a"] }), None), "{piece}");
+            let limits = ParserLimits { query_bytes_max: 1_999, ..limits };
+            let (found, error, _) = run_within(limits, &input, &[piece], 1_000);
+            assert_eq!((found, error), (names(&[]), Some(ProtocolError::QueryLength)), "{piece}");
         }
     }
 }

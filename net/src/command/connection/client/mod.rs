@@ -31,7 +31,6 @@ pub static CLIENT: Command = Command {
         &all::INFO,
         &all::LIST,
         &all::KILL,
-        &all::UNBLOCK,
         &HELP,
     ]),
 };

@@ -1,1 +1,0 @@
-"""The clients of scripts/clients, and the servers that they connect to."""
