@@ -5,11 +5,11 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keytide_bench::{VALUE, cores, key, pin};
-use keytide_net::command::table::{CommandIndex, TABLE};
+use keytide_net::command::table::TABLE;
 use keytide_net::mesh::message::{Asker, Batch, Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{LaneReceiver, LaneSender, Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
-use keytide_net::resp::{OwnedArgs, Protocol, Reply};
+use keytide_net::resp::{CommandIndex, OwnedArgs, Protocol, Reply};
 use keytide_net::wake::Waker;
 use keytide_net::weight::Weight;
 use std::hint::spin_loop;

@@ -9,6 +9,7 @@
 //! | [`sequencer`] | positions in blocks, and the frontier below which everything is published |
 //! | [`ring`] | one shard's recent history in bytes: one writer, any number of readers |
 //! | [`keyspace`] | the keys of a shard: the table, and the entry, which changes only with its record |
+//! | [`waiters`] | which command waits for which key, and is served first |
 //! | [`turn`] | the open turn: records, positions, publication |
 //! | [`shard`] | one core's keys with their ring, and the operations on them |
 //! | [`shards`] | operations on the shards of several keys, or on all |
@@ -58,3 +59,4 @@ pub mod stream_name;
 pub mod subscription;
 pub(crate) mod sync;
 pub mod turn;
+pub mod waiters;

@@ -37,6 +37,15 @@ pub enum ShardPair<'a> {
 }
 
 impl Shards<'_> {
+    /// The same shards, for a shorter lifetime.
+    #[inline]
+    pub fn reborrow(&mut self) -> Shards<'_> {
+        match self {
+            Shards::One(shard) => Shards::One(shard),
+            Shards::Several { shards, total } => Shards::Several { shards, total: *total },
+        }
+    }
+
     /// The shard of a key.
     #[inline]
     pub fn of(&mut self, key: &[u8]) -> &mut Shard {

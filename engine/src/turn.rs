@@ -10,6 +10,7 @@ use crate::position::{Position, Revision, RingOffset, ShardId};
 use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
 use crate::stream_name::is_read_only;
+use crate::waiters::Waiters;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Turn {
     /// Entries without a value, by hash, with a ring offset at or before their last record; oldest first.
     pub(crate) absent: VecDeque<(u64, RingOffset)>,
     pub(crate) live_keys: usize,
+    /// The commands that wait for keys of the shard.
+    pub(crate) waiters: Waiters,
     db_stream: (u64, RingOffset),
     recorded: u64,
     /// The unpublished bytes that an admitted large command may reach; 0 if there is none.
@@ -74,6 +77,7 @@ impl Turn {
             expiries: Expiries::default(),
             absent: VecDeque::new(),
             live_keys: 0,
+            waiters: Waiters::default(),
             db_stream: (0, RingOffset::NONE),
             recorded: 0,
             granted: 0,

@@ -234,6 +234,7 @@ const HOUSES: &[House] = &[
             "slot",
             "filter",
             "ring",
+            "waiters",
             "interest",
             "log",
             "turn",
@@ -294,10 +295,7 @@ const HOUSES: &[House] = &[
             "hash_password",
             "start",
         ],
-        exceptions: &[
-            ("server", "command", "the cores share the statistics of commands"),
-            ("connection", "command", "the Redis protocol's state has an open transaction"),
-        ],
+        exceptions: &[("server", "command", "the cores share the statistics of commands")],
     },
 ];
 

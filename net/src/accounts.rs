@@ -1,9 +1,9 @@
-//! The accounts of memory that clients have the server keep, one for each kind.
+//! The accounts of the memory that the server holds for clients, one for each kind.
 
 use crate::config::MemoryLimits;
 use keytide_engine::account::Account;
 
-/// One account for each kind, all cores together.
+/// One account for each kind of memory, shared by all cores.
 pub struct Accounts {
     /// Consumer groups.
     pub groups: Account,
@@ -11,23 +11,26 @@ pub struct Accounts {
     pub subscriptions: Account,
     /// Commands queued by MULTI.
     pub transactions: Account,
-    /// Input that has not been run.
+    /// Commands that wait for keys.
+    pub waits: Account,
+    /// Input that has not run yet.
     pub input: Account,
 }
 
 impl Accounts {
-    /// Nothing in use, with these limits.
+    /// Empty accounts with these limits.
     pub fn new(limits: &MemoryLimits) -> Accounts {
         Accounts {
             groups: Account::new("groups-bytes", limits.groups),
             subscriptions: Account::new("subscriptions-bytes", limits.subscriptions),
             transactions: Account::new("transactions-bytes", limits.transactions),
+            waits: Account::new("waits-bytes", limits.waits),
             input: Account::new("input-bytes", limits.input),
         }
     }
 
-    /// All of them.
-    pub fn all(&self) -> [&Account; 4] {
-        [&self.groups, &self.subscriptions, &self.transactions, &self.input]
+    /// All accounts.
+    pub fn all(&self) -> [&Account; 5] {
+        [&self.groups, &self.subscriptions, &self.transactions, &self.waits, &self.input]
     }
 }

@@ -1,4 +1,4 @@
-//! `keytide check DIR`: a directory looked at and, if asked, repaired; told line by line.
+//! `keytide check DIR`: checks a directory, repairs it if asked to, and reports line by line.
 
 use crate::groups::store as group_store;
 use keytide_engine::store::check::{self, CheckError, CheckReport, Problem};
@@ -7,14 +7,14 @@ use keytide_engine::store::recovery::Trust;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Nothing is damaged, or no longer.
+/// Exit status: nothing is damaged, or everything was repaired.
 const SOUND: u8 = 0;
-/// Something is damaged.
+/// Exit status: something is damaged.
 const DAMAGED: u8 = 1;
-/// It cannot be looked at, or not be repaired.
+/// Exit status: the directory cannot be checked or repaired.
 const REFUSED: u8 = 2;
 
-/// Checks a directory and tells what is found; answers the status to end with.
+/// Checks a directory and reports to `out`; returns the exit status.
 pub fn run(dir: &Path, repair: bool, out: &mut dyn Write) -> u8 {
     match checked(dir, repair, out) {
         Ok(true) => SOUND,
@@ -30,7 +30,7 @@ pub fn run(dir: &Path, repair: bool, out: &mut dyn Write) -> u8 {
             eprintln!("keytide: {error}");
             REFUSED
         }
-        // Nobody reads what is told any more.
+        // The reader of the output has gone.
         Err(Failure::Output) => REFUSED,
     }
 }
@@ -52,7 +52,7 @@ impl From<CheckError> for Failure {
     }
 }
 
-/// Whether everything is sound in the end.
+/// Checks, and repairs if asked to. Returns whether everything is sound at the end.
 fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failure> {
     let refused = |error| Failure::Check(CheckError::Directory(error));
     if repair && let Some(done) = Directory::repair_meta(dir, &DirectoryOptions::default()).map_err(refused)? {
@@ -70,7 +70,7 @@ fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failur
         writeln!(out, "  note: {problem}; a start makes it anew")?;
     }
     let trust = directory.trust();
-    let report = look(&directory, repair, out)?;
+    let report = check_logs(&directory, repair, out)?;
     let mut groups = group_problems(dir, trust);
     for problem in &groups {
         writeln!(out, "  {problem}")?;
@@ -102,29 +102,31 @@ fn checked(dir: &Path, repair: bool, out: &mut dyn Write) -> Result<bool, Failur
         )?;
         return Ok(false);
     }
-    // What the repair has left is looked at once more.
-    let again = look(&directory, false, out)?;
+    // Check the result of the repair.
+    let again = check_logs(&directory, false, out)?;
     let is_sound = again.is_sound() && are_groups_sound;
     summary(&again, is_sound, out)?;
     Ok(is_sound)
 }
 
-fn look(directory: &Directory, repair: bool, out: &mut dyn Write) -> Result<CheckReport, Failure> {
-    let mut told = Ok(());
+/// Checks the logs of all shards, and reports each shard as soon as it was checked.
+fn check_logs(directory: &Directory, repair: bool, out: &mut dyn Write) -> Result<CheckReport, Failure> {
+    let mut written = Ok(());
     let report = check::check(directory, repair, |shard| {
-        let mut tell = || {
+        let mut write = || {
             writeln!(out, "{shard}")?;
             shard.problems.iter().try_for_each(|problem| writeln!(out, "  {problem}"))?;
             out.flush()
         };
-        if told.is_ok() {
-            told = tell();
+        if written.is_ok() {
+            written = write();
         }
     })?;
-    told?;
+    written?;
     Ok(report)
 }
 
+/// Writes the last line of a report.
 fn summary(report: &CheckReport, is_sound: bool, out: &mut dyn Write) -> io::Result<()> {
     let (records, bytes, positions) = report.totals();
     let state = if is_sound { "sound" } else { "damaged" };
@@ -135,6 +137,7 @@ fn summary(report: &CheckReport, is_sound: bool, out: &mut dyn Write) -> io::Res
     }
 }
 
+/// The problems of the consumer groups' journals.
 fn group_problems(dir: &Path, trust: Trust) -> Vec<Problem> {
     group_store::find_problems(dir, trust).unwrap_or_else(|error| {
         vec![Problem { path: dir.join("groups"), place: None, what: error.to_string(), is_damage: true }]

@@ -40,8 +40,9 @@ fn main() -> ExitCode {
     let ready = |server: &keytide_net::server::Server| {
         // Whoever started us may have closed its end of the pipe, which is no reason not to serve.
         let tls = server.tls_address().map_or(String::new(), |address| format!(" tls={address}"));
-        let (address, shards) = (server.address(), server.shards());
-        let _ = writeln!(std::io::stdout(), "keytide ready resp={address}{tls} grpc=off shards={shards}");
+        let plain = server.plain_address().map_or("off".to_owned(), |address| address.to_string());
+        let shards = server.shards();
+        let _ = writeln!(std::io::stdout(), "keytide ready resp={plain}{tls} grpc=off shards={shards}");
     };
     match start::serve(config, ready) {
         Ok(()) => ExitCode::SUCCESS,

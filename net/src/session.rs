@@ -1,6 +1,7 @@
-//! What a connection is to the server, whatever its protocol: its number, its names, what it has been allowed.
+//! The session of a connection, for any protocol: the client's number, its names, its user and rights.
 
 use crate::access::{User, UserTable};
+use keytide_engine::account::{OverLimit, Share};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,67 +10,69 @@ use std::time::Instant;
 pub struct Session {
     /// The client's number: unique over the server's life, from 1.
     pub client: u64,
-    /// Whether it has given the password, or none is asked.
+    /// Whether the client has authenticated, or need not.
     pub authenticated: bool,
-    /// Whether everything is permitted to it, so that its commands need no check.
+    /// Whether the user may run everything, so that commands need no check.
     pub is_unlimited: bool,
-    /// The version of the table of users that its user is of.
+    /// The version of the table of users from which `user` was taken.
     pub users_version: u64,
-    /// Whether its rights were changed and its subscriptions and waiting commands not been looked at since.
+    /// Whether the rights have changed since the subscriptions and waiting commands were last checked.
     pub has_new_rights: bool,
-    /// Whether it has logged in, or has begun when nobody had to.
+    /// Whether the client has logged in, or connected when no login was required.
     has_logged_in: bool,
     user: Arc<User>,
-    /// Whether its transport is still being opened, such as by the handshake of TLS.
+    /// Counts the connection for its user; `None` before a login.
+    counted: Option<Share>,
+    /// Whether the transport is still being opened, for example by the TLS handshake.
     pub is_opening: bool,
-    /// Since when it is counted among the strangers; none where it is not.
+    /// The time from which the client counts as a stranger; `None` if it is not one.
     pub stranger_since: Option<Instant>,
-    /// How many subscriptions it has.
+    /// The number of its subscriptions.
     pub subscriptions: usize,
-    /// What CLIENT SETNAME gave.
+    /// The name set by CLIENT SETNAME.
     pub name: Vec<u8>,
-    /// What CLIENT SETINFO gave: the client library's name and version.
+    /// The client library's name and version, set by CLIENT SETINFO.
     pub library: (Vec<u8>, Vec<u8>),
     /// The client's address.
     pub peer: Option<SocketAddr>,
-    /// The address that it has connected to.
+    /// The server's address that the client has connected to.
     pub local: Option<SocketAddr>,
-    /// The descriptor of its socket; -1 where the socket is gone already.
+    /// The descriptor of the socket; -1 if the socket is closed.
     pub descriptor: i32,
-    /// When it connected, steady milliseconds.
+    /// The time of the connection, steady milliseconds.
     pub connected_ms: u64,
-    /// When its last command came, steady milliseconds.
+    /// The time of the last command, steady milliseconds.
     pub active_ms: u64,
-    /// The name of its last command.
+    /// The name of the last command.
     pub last_command: &'static str,
-    /// Whether the connection is to be closed.
+    /// Whether and when the connection is closed.
     pub closing: Closing,
 }
 
-/// Whether and when a connection is to be closed.
+/// Whether and when a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// It stays.
+    /// It stays open.
     No,
-    /// Once all replies have left.
+    /// After all replies were sent.
     AfterReplies,
-    /// At once: it is broken, or was killed.
+    /// At once: the connection is broken or was killed.
     Now,
 }
 
-/// What a session finds when it looks at the table of users again.
+/// The result of a look at a newer table of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// Its user is as before.
+    /// The user is unchanged.
     Same,
-    /// Its user was changed.
+    /// The user was changed.
     Changed,
-    /// Its user was deleted: the connection is to be closed.
+    /// The user was deleted: the connection is closed.
     Gone,
 }
 
 impl Session {
-    /// The session of a new connection: of the default user.
+    /// The session of a new connection, with the default user.
     pub fn new(
         client: u64,
         (users, version): (&UserTable, u64),
@@ -86,6 +89,7 @@ impl Session {
             has_new_rights: false,
             has_logged_in: authenticated,
             user,
+            counted: None,
             is_opening: false,
             stranger_since: None,
             subscriptions: 0,
@@ -101,26 +105,48 @@ impl Session {
         }
     }
 
-    /// The user that it is.
+    /// The user.
     #[inline]
     pub fn user(&self) -> &Arc<User> {
         &self.user
     }
 
-    /// Whether the bounds of strangers are its: it has to give a password, or its transport is still being opened.
+    /// Whether the limits of strangers apply: the client must authenticate, or the transport is still being opened.
     #[inline]
     pub fn is_stranger(&self) -> bool {
         !self.authenticated || self.is_opening
     }
 
-    /// It has logged in as this user.
-    pub fn log_in(&mut self, user: Arc<User>) {
+    /// Counts the connection for its first user, if that user needs no login.
+    ///
+    /// # Errors
+    /// If the user has the most connections allowed.
+    pub fn count_in(&mut self) -> Result<(), OverLimit> {
+        if self.authenticated { self.count_as(&self.user.clone()) } else { Ok(()) }
+    }
+
+    fn count_as(&mut self, user: &User) -> Result<(), OverLimit> {
+        if self.counted.as_ref().is_none_or(|share| !user.usage().has_connection(share)) {
+            let mut share = user.usage().connection();
+            share.take(1)?;
+            self.counted = Some(share);
+        }
+        Ok(())
+    }
+
+    /// Notes that the client has logged in as this user.
+    ///
+    /// # Errors
+    /// If the user has the most connections allowed. Then the session keeps its user.
+    pub fn log_in(&mut self, user: Arc<User>) -> Result<(), OverLimit> {
+        self.count_as(&user)?;
         (self.user, self.has_logged_in, self.authenticated) = (user, true, true);
         self.is_unlimited = self.user.is_unlimited();
         self.has_new_rights = true;
+        Ok(())
     }
 
-    /// Takes its user from the table of this version.
+    /// Takes the user anew from the table of this version.
     pub fn refresh(&mut self, users: &UserTable, version: u64) -> Rights {
         self.users_version = version;
         let (user, rights) = match users.newest(&self.user) {
@@ -136,11 +162,23 @@ impl Session {
         self.authenticated = rights != Rights::Gone && (self.has_logged_in || users.default_user().is_open());
         self.is_unlimited = self.authenticated && self.user.is_unlimited();
         self.has_new_rights |= rights == Rights::Changed;
+        self.recount();
         rights
     }
 
-    /// As it was when it connected, but for its number and addresses: RESET. The caller ends the subscriptions
-    /// that it has no more.
+    /// Counts the connection for a user that it got without a login, whatever the limit.
+    fn recount(&mut self) {
+        let usage = self.user.usage();
+        if !self.authenticated {
+            self.counted = None;
+        } else if self.counted.as_ref().is_none_or(|share| !usage.has_connection(share)) {
+            let mut share = usage.connection();
+            share.set(1);
+            self.counted = Some(share);
+        }
+    }
+
+    /// Makes the session as new, except for number and addresses: RESET. The caller ends the subscriptions.
     pub fn reset(&mut self, users: &UserTable, version: u64) {
         self.user = users.default_user().clone();
         self.has_logged_in = self.user.is_open();
@@ -176,7 +214,7 @@ mod tests {
         users.set(name.as_bytes(), rules.split(' ').map(str::as_bytes)).expect("rules");
     }
 
-    /// What the session finds, and whether it is authenticated and unlimited then.
+    /// The result of a refresh, and whether the session is then authenticated and unlimited.
     fn look(session: &mut Session, users: &Users) -> (Rights, bool, bool) {
         let (table, version) = users.table();
         (session.refresh(&table, version), session.authenticated, session.is_unlimited)
@@ -188,7 +226,7 @@ mod tests {
         set(&users, "a", "on nopass +@all ~* &*");
         let (table, version) = users.table();
         let mut session = Session::new(1, (&table, version), (None, None), 0);
-        session.log_in(users.authenticate(b"a", b"").expect("it needs no password"));
+        session.log_in(users.authenticate(b"a", b"").expect("it needs no password")).expect("there is no limit");
         assert_eq!(look(&mut session, &users), (Rights::Same, true, true));
         set(&users, "b", "on");
         assert_eq!(look(&mut session, &users), (Rights::Same, true, true));
@@ -198,6 +236,39 @@ mod tests {
         users.delete([&b"a"[..]].into_iter()).expect("not the default user");
         set(&users, "a", "on nopass +@all ~* &*");
         assert_eq!(look(&mut session, &users), (Rights::Gone, false, false));
+    }
+
+    #[test]
+    fn connections_are_counted_for_the_user_that_they_are() {
+        let users = users();
+        users.limits.connections.set_max(1);
+        for name in ["a", "b"] {
+            set(&users, name, "on nopass");
+        }
+        let user = |name: &str| users.authenticate(name.as_bytes(), b"").expect("it needs no password");
+        let (table, version) = users.table();
+        let new = |client| Session::new(client, (&table, version), (None, None), 0);
+        let (mut first, mut second) = (new(1), new(2));
+        assert_eq!(first.count_in(), Ok(()));
+        let error = second.count_in().expect_err("the default user has one");
+        assert!(
+            error.to_string().starts_with("this would exceed the limit user-connections of 1 connections"),
+            "{error}"
+        );
+        // Who logs in again is one, and who becomes another frees its place.
+        assert_eq!([first.log_in(user("a")), first.log_in(user("a")), second.count_in()], [Ok(()), Ok(()), Ok(())]);
+        assert!(second.log_in(user("a")).is_err() && second.user().name() == b"default");
+        assert_eq!(first.log_in(user("b")), Ok(()));
+        assert_eq!(second.log_in(user("a")), Ok(()));
+        // A change of its rules makes no other user of it, and RESET goes back however many there are.
+        set(&users, "a", "~a");
+        assert!(first.log_in(user("a")).is_err());
+        let (table, version) = users.table();
+        first.reset(&table, version);
+        second.reset(&table, version);
+        assert!(first.log_in(user("a")).is_ok() && second.count_in().is_ok());
+        drop(first);
+        assert_eq!(second.log_in(user("a")), Ok(()));
     }
 
     #[test]

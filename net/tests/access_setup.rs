@@ -201,3 +201,30 @@ assert admin.acl_deluser('bert') == 1
         None => eprintln!("skipped: redis-py is not installed; scripts/test installs it"),
     }
 }
+
+#[test]
+fn a_file_of_users_that_was_written_for_redis_is_taken() {
+    let scratch = scratch("redis-acl");
+    let path = scratch.join("users.acl");
+    // Names of commands, subcommands and categories that this server does not have.
+    let lines = [
+        "user default off sanitize-payload resetchannels -@all",
+        "user queue on nopass ~q:* resetchannels -@all +@stream +@list +xadd +xreadgroup +xinfo|stream +client|no-evict",
+        "user metrics on nopass resetchannels -@all +info +latency|latest +slowlog|get +memory|usage +client|list +role",
+        "user search on nopass ~doc:* resetchannels -@all +ft.search +json.get +@json +@search +vsim +ts.add",
+        "user replica on nopass resetchannels -@all +psync +replconf +ping",
+        "user app on nopass ~app:* &chat:* -@all +@all -@dangerous -@admin -@scripting -eval -debug -failover +hexpire",
+    ];
+    std::fs::write(&path, lines.join("\n") + "\n").expect("it can be written");
+    let server = Server::start(&["--ring-bytes", "1m", "--acl-file", &path.to_string_lossy()]);
+    let mut client = server.client();
+    assert_eq!(call(&mut client, "auth app x").text(), "OK");
+    assert_eq!(call(&mut client, "set app:1 x").text(), "OK");
+    assert!(call(&mut client, "acl list").error().starts_with("NOPERM"));
+    assert!(call(&mut client, "ft.search x y").error().starts_with("ERR unknown command"));
+    let mut admin = server.client();
+    assert_eq!(call(&mut admin, "auth metrics x").text(), "OK");
+    assert!(call(&mut admin, "info").text().contains("redis_version"));
+    assert!(call(&mut admin, "client kill id 1").error().starts_with("NOPERM"));
+    std::fs::remove_dir_all(scratch).expect("it is there");
+}

@@ -1,133 +1,15 @@
 //! TLS over sockets: real clients and rustls's own, certificates of clients, replaced certificates, and hostile bytes.
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 
+use authority::{Authority, Tls, connect, works};
 use common::{BINARY, PATIENCE, Server, eventually};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-
-/// An authority, with a directory for what it signs.
-struct Authority {
-    directory: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Authority {
-        let directory = std::env::temp_dir().join(format!("keytide-tls-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("the temporary directory can be written");
-        let mut params = CertificateParams::new([]).expect("no names are right");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "authority");
-        let key = KeyPair::generate().expect("a key can be made");
-        let certificate = params.self_signed(&key).expect("it signs itself");
-        let authority = Authority { directory, issuer: Issuer::new(params, key) };
-        authority.write("ca.crt", &certificate.pem());
-        authority
-    }
-
-    fn path(&self, file: &str) -> String {
-        self.directory.join(file).to_str().expect("its name is text").to_owned()
-    }
-
-    fn write(&self, file: &str, text: &str) {
-        std::fs::write(self.path(file), text).expect("the test's directory can be written");
-    }
-
-    /// Signs a certificate for `name`, and writes it and its key.
-    fn sign(&self, name: &str) {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("it is a name");
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().expect("a key can be made");
-        let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
-        self.write(&format!("{name}.crt"), &certificate.pem());
-        self.write(&format!("{name}.key"), &key.serialize_pem());
-    }
-
-    /// A server with TLS, and its address there. The certificate is that of `server`.
-    fn serve(&self, flags: &[&str]) -> (Server, SocketAddr) {
-        let (certificate, key) = (self.path("server.crt"), self.path("server.key"));
-        let mut command = Command::new(BINARY);
-        command.args(["--port", "0", "--shards", &common::shards(), "--tls-port", "0"]);
-        command.args(["--tls-cert", &certificate, "--tls-key", &key]).args(flags);
-        let server = Server::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
-        let port = server.cli(&["config", "get", "tls-port"]).lines().last().map(str::to_owned);
-        let port = port.and_then(|port| port.parse().ok()).expect("a port is a number");
-        let address = SocketAddr::new(server.address.ip(), port);
-        (server, address)
-    }
-
-    /// A client that trusts this authority, and shows the certificate of `name` where there is one.
-    fn client(&self, address: SocketAddr, name: Option<&str>) -> Tls {
-        connect(address, &self.config(name))
-    }
-
-    /// The configuration of such clients, with the sessions that they may resume.
-    fn config(&self, name: Option<&str>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        let read = |file: &str| CertificateDer::from_pem_file(self.path(file)).expect("it was written");
-        roots.add(read("ca.crt")).expect("it is a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the versions are known")
-            .with_root_certificates(roots);
-        Arc::new(match name {
-            None => config.with_no_client_auth(),
-            Some(name) => {
-                let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).expect("it was written");
-                config.with_client_auth_cert(vec![read(&format!("{name}.crt"))], key).expect("they belong together")
-            }
-        })
-    }
-}
-
-fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Tls {
-    let host = ServerName::try_from("localhost").expect("it is a name");
-    let socket = TcpStream::connect(address).expect("the server listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    Tls(StreamOwned::new(ClientConnection::new(config.clone(), host).expect("a client can begin"), socket))
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// A client over TLS.
-struct Tls(StreamOwned<ClientConnection, TcpStream>);
-
-impl Tls {
-    /// Sends these bytes, and expects those.
-    fn ask(&mut self, bytes: &[u8], wanted: &[u8]) {
-        self.0.write_all(bytes).expect("the server takes them");
-        self.expect(wanted);
-    }
-
-    fn expect(&mut self, wanted: &[u8]) {
-        let mut got = vec![0; wanted.len()];
-        self.0.read_exact(&mut got).expect("the server answers");
-        assert!(got == wanted, "{} instead of {}", got.escape_ascii(), wanted.escape_ascii());
-    }
-
-    /// The certificate that the server has shown.
-    fn certificate(&self) -> Vec<u8> {
-        self.0.conn.peer_certificates().expect("the handshake is over")[0].to_vec()
-    }
-}
-
-fn works(mut client: Tls) -> bool {
-    let mut reply = [0; 7];
-    client.0.write_all(b"PING\r\n").is_ok() && client.0.read_exact(&mut reply).is_ok() && reply == *b"+PONG\r\n"
-}
+use std::net::TcpStream;
+use std::process::Command;
 
 /// The value of a figure of INFO.
 fn figure(server: &Server, name: &str) -> u64 {
@@ -230,7 +112,10 @@ fn a_certificate_is_replaced_while_clients_stay() {
     let authority = Authority::new("replaced");
     authority.sign("server");
     let (server, address) = authority.serve(&[]);
-    let mut clients: Vec<Tls> = (0..100).map(|_| authority.client(address, None)).collect();
+    // This process has as many descriptors as it may.
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the soft limit may be the hard one");
+    let mut clients: Vec<Tls> = (0..1000).map(|_| authority.client(address, None)).collect();
     for client in &mut clients {
         client.ask(b"HELLO 3\r\n", b"%");
         client.ask(b"CDC.SUBSCRIBE k FROM END\r\nPING\r\n", b"");

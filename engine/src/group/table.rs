@@ -4,7 +4,7 @@ use super::codec::ID_MAX;
 use super::error::{GROUPS_MAX, GroupError, check_name};
 use super::journal::Journal;
 use super::{Group, GroupOptions, Start};
-use crate::account::{Account, Share};
+use crate::account::{Account, Owned, Owner, Share};
 use crate::history::History;
 use crate::interest::Interest;
 use crate::position::Position;
@@ -39,6 +39,8 @@ pub(super) struct NamedGroup {
     pub(super) group: Group,
     /// Its memory.
     share: Share,
+    /// What the user has of groups who has created it; none where that is not known, as after a start.
+    owned: Option<Owned>,
 }
 
 /// The memory of a group's rows in the table besides its names, in bytes.
@@ -47,7 +49,11 @@ const NAMED_BYTES: usize = 512;
 impl NamedGroup {
     fn count_memory(&mut self) {
         let names = self.key_pattern.len() + self.name.len();
-        self.share.set((NAMED_BYTES + names + self.group.memory_bytes()) as u64);
+        let bytes = (NAMED_BYTES + names + self.group.memory_bytes()) as u64;
+        self.share.set(bytes);
+        if let Some(owned) = &mut self.owned {
+            owned.set_bytes(bytes);
+        }
     }
 }
 
@@ -65,6 +71,21 @@ impl GroupTable {
         options: GroupOptions,
         history: &History,
     ) -> Result<(), GroupError> {
+        self.create_for(None, (key_pattern, name), start, options, history)
+    }
+
+    /// As [`GroupTable::create`], for a user with these accounts.
+    ///
+    /// # Errors
+    /// As there, and where the user has as many groups as it may, or as many bytes of them.
+    pub fn create_for(
+        &mut self,
+        user: Option<&Owner>,
+        (key_pattern, name): (&[u8], &[u8]),
+        start: Start,
+        options: GroupOptions,
+        history: &History,
+    ) -> Result<(), GroupError> {
         check_name(name)?;
         if self.number(key_pattern, name).is_some() {
             return Err(GroupError::Exists);
@@ -78,8 +99,12 @@ impl GroupTable {
         if self.account.over(bytes as u64).is_some() {
             return Err(self.account.refuse(false).into());
         }
+        let owned = user.map(|user| user.take(bytes as u64)).transpose()?;
         let number = self.next;
         self.put(number, key_pattern, name, group);
+        if let Some(created) = self.groups.get_mut(&number) {
+            created.owned = owned;
+        }
         if let (Some(journal), Some(created)) = (&mut self.journal, self.groups.get_mut(&number)) {
             journal.created(number, (&created.key_pattern, &created.name), &mut created.group);
         }
@@ -92,7 +117,7 @@ impl GroupTable {
         self.remove(key_pattern, name);
         let (key_pattern, name): (Arc<[u8]>, Arc<[u8]>) = (key_pattern.into(), name.into());
         self.numbers.entry(key_pattern.clone()).or_default().insert(name.clone(), number);
-        let mut named = NamedGroup { key_pattern, name, group, share: self.account.share() };
+        let mut named = NamedGroup { key_pattern, name, group, share: self.account.share(), owned: None };
         named.count_memory();
         self.groups.insert(number, named);
         self.next = self.next.max(number + 1);
@@ -125,7 +150,7 @@ impl GroupTable {
         self.last_used = Some(number);
         let over_limit = self.account.over(1);
         let named = self.groups.get_mut(&number).ok_or(GroupError::NoGroup)?;
-        named.group.over_limit = over_limit;
+        named.group.over_limit = over_limit.or_else(|| named.owned.as_ref()?.over());
         Ok(&mut named.group)
     }
 

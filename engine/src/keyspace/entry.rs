@@ -314,6 +314,10 @@ impl<'a> EntryMut<'a> {
         if self.entry.value.is_none() {
             self.turn.live_keys += 1;
         }
+        if matches!(value, Value::List(_)) {
+            // Commands may wait for its elements.
+            self.turn.waiters.signal(&self.entry.key);
+        }
         self.entry.value.insert(value)
     }
 

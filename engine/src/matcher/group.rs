@@ -139,7 +139,7 @@ struct Parsed {
 
 /// The result of building groups.
 pub struct Built {
-    /// The result of building groups.
+    /// The groups, whose states settle.
     pub groups: Vec<GroupAutomaton>,
     /// Patterns that are better run by themselves.
     pub alone: Vec<PatternRef>,

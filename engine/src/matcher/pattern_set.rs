@@ -1,4 +1,5 @@
-//! Patterns that are run on the same names: how each is run, and when that should change.
+//! A set of patterns that are run on the same names. Each pattern is run in one of four ways ([`RunMode`]); reviews move
+//! patterns from one to another, by what they have cost.
 
 use std::collections::HashMap;
 
@@ -111,7 +112,7 @@ const LATEST_MAX: usize = 64;
 /// The most patterns of small groups that are merged at once, so that new patterns do not wait long meanwhile.
 const MERGED_MAX: usize = 1024;
 
-/// PatternLists of patterns; each list is built into groups of its own.
+/// Lists of patterns; each list is built into groups of its own.
 pub type PatternLists = Vec<Vec<(PatternRef, AutomatonPattern)>>;
 
 type States = [Option<Box<PatternState>>];
@@ -121,7 +122,7 @@ fn get(states: &States, id: u32) -> Option<&PatternState> {
 }
 
 impl PatternSet {
-    /// PatternLists an added pattern.
+    /// Appends an added pattern to `latest`.
     pub fn list(&mut self, member: PatternRef) {
         self.newest = member.generation;
         if self.latest.len() == 2 * LATEST_MAX {
@@ -194,8 +195,8 @@ impl PatternSet {
         more
     }
 
-    /// Which groups to merge, if any: whether the anchored ones, and up to how many patterns.
-    fn small(&self) -> Option<(bool, usize)> {
+    /// The groups to merge, if any: whether those of anchored patterns, and the largest number of patterns of one.
+    fn groups_to_merge(&self) -> Option<(bool, usize)> {
         [true, false].into_iter().find_map(|anchored| {
             let mut sizes: Vec<usize> = self
                 .groups
@@ -233,7 +234,7 @@ impl PatternSet {
             }
         }
         // New patterns first, for they cost most as they are; small groups are merged when there are none.
-        let merge = if new.is_empty() { self.small() } else { None };
+        let merge = if new.is_empty() { self.groups_to_merge() } else { None };
         let mut lists = PatternLists::new();
         let mut replaced = Vec::new();
         let mut merged = 0;

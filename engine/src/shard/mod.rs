@@ -40,6 +40,7 @@ use crate::ring::{Records, RingWriter};
 use crate::sequencer::Sequencer;
 use crate::snapshot::Taking;
 use crate::turn::{Published, Turn};
+use crate::waiters::Waiters;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -129,6 +130,17 @@ impl Shard {
     /// Assigns positions to the turn's records so far, so that another shard's next records come after them.
     pub(crate) fn assign_positions(&mut self) {
         self.turn.last_position();
+    }
+
+    /// The commands that wait for keys of this shard.
+    #[inline]
+    pub fn waiters(&self) -> &Waiters {
+        &self.turn.waiters
+    }
+
+    /// The same, to be changed.
+    pub fn waiters_mut(&mut self) -> &mut Waiters {
+        &mut self.turn.waiters
     }
 
     /// The shard's counters.

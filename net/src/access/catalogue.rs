@@ -51,7 +51,7 @@ impl Catalogue {
     }
 
     /// The commands of a category.
-    pub fn in_category(&self, category: Category) -> impl Iterator<Item = usize> {
+    pub fn in_category(&self, category: Category) -> impl Iterator<Item = usize> + Clone {
         let is_in = move |entry: &CatalogueEntry| entry.categories.has(category);
         self.entries.iter().enumerate().filter(move |(_, entry)| is_in(entry)).map(|(index, _)| index)
     }

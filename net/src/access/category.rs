@@ -56,6 +56,12 @@ impl Category {
         (Category::Cdc, "cdc"),
     ];
 
+    /// Whether this names, in any case, a category of Redis 8 whose commands are those of modules: rules may name it.
+    pub fn is_foreign(name: &[u8]) -> bool {
+        const FOREIGN: [&str; 8] = ["search", "json", "timeseries", "bloom", "cuckoo", "cms", "topk", "tdigest"];
+        FOREIGN.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+    }
+
     /// The category of this name, in any case.
     pub fn by_name(name: &[u8]) -> Option<Category> {
         let named = Category::ALL.iter().find(|(_, own)| name.eq_ignore_ascii_case(own.as_bytes()));

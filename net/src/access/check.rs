@@ -53,6 +53,8 @@ pub enum Reason {
     Channel,
     /// A login has failed. No check answers this.
     Auth,
+    /// A certificate names a user that there is not, or that is off. No check answers this.
+    TlsCertificate,
 }
 
 /// What is denied.

@@ -28,7 +28,7 @@ impl Context {
 
 impl Reason {
     /// All.
-    pub const ALL: [Reason; 4] = [Reason::Command, Reason::Key, Reason::Channel, Reason::Auth];
+    pub const ALL: [Reason; 5] = [Reason::Command, Reason::Key, Reason::Channel, Reason::Auth, Reason::TlsCertificate];
 
     /// Its name in ACL LOG.
     pub fn name(self) -> &'static str {
@@ -37,6 +37,7 @@ impl Reason {
             Reason::Key => "key",
             Reason::Channel => "channel",
             Reason::Auth => "auth",
+            Reason::TlsCertificate => "tls-cert",
         }
     }
 }

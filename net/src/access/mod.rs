@@ -18,13 +18,17 @@
 //! | `users` | the table of users |
 //! | `file` | the file of users |
 //! | `denials` | what was denied: ACL LOG |
+//! | `limits` | what one user may have and do, and what it has in use |
+//! | `failed_logins` | logins that have failed, by address |
 
 mod catalogue;
 mod category;
 mod check;
 mod command_set;
 mod denials;
+mod failed_logins;
 mod file;
+mod limits;
 mod password;
 mod pattern;
 mod rule;
@@ -36,9 +40,11 @@ pub use catalogue::{Catalogue, CatalogueEntry};
 pub use category::{Categories, Category};
 pub use check::{Denial, Need, Object, Reason};
 pub use denials::{Context, Denials, DeniedRequest, Entry};
+pub use failed_logins::FailedLogins;
 pub use file::{FileError, SaveError};
+pub use limits::{Usage, UserLimits};
 pub use password::PasswordHash;
 pub use rule::{RuleError, UnmatchedParenthesis, merge_selectors, shown_rule};
 pub use selector::Selector;
 pub use user::User;
-pub use users::{DEFAULT_USER, DeleteError, SetUserError, UserTable, Users};
+pub use users::{DEFAULT_USER, DeleteError, LoginRefused, SetUserError, UserTable, Users};

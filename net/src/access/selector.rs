@@ -190,9 +190,14 @@ impl Selector {
     }
 
     fn set_category(&mut self, may: bool, name: &[u8], catalogue: &Catalogue) -> Result<(), RuleError> {
-        let category = Category::by_name(name).ok_or(RuleError::Unknown)?;
-        for command in catalogue.in_category(category) {
-            self.set_command(command, may, catalogue);
+        match Category::by_name(name) {
+            Some(category) => {
+                let commands = catalogue.in_category(category);
+                commands.for_each(|command| self.set_command(command, may, catalogue));
+            }
+            // No command is in it, so the rule is only kept.
+            None if Category::is_foreign(name) => {}
+            None => return Err(RuleError::Unknown),
         }
         self.note_rule(if may { b'+' } else { b'-' }, &[b"@", name].concat());
         Ok(())

@@ -1,9 +1,11 @@
 //! A user: whether it may log in, its passwords, and its selectors.
 
 use super::catalogue::Catalogue;
+use super::limits::Usage;
 use super::password::PasswordHash;
 use super::rule::RuleError;
 use super::selector::Selector;
+use std::sync::Arc;
 
 /// A user. Without rules it is off, has no password, and may do nothing.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct User {
     passwords: Vec<PasswordHash>,
     root: Selector,
     selectors: Vec<Selector>,
+    /// What its clients have in use; the same for all versions of it.
+    usage: Arc<Usage>,
 }
 
 impl User {
@@ -31,6 +35,7 @@ impl User {
             passwords: Vec::new(),
             root: Selector::new(),
             selectors: Vec::new(),
+            usage: Arc::default(),
         }
     }
 
@@ -44,10 +49,15 @@ impl User {
         self.serial
     }
 
-    /// The same user, as if it were another one.
-    pub(super) fn with_serial(mut self, serial: u64) -> User {
-        self.serial = serial;
-        self
+    /// The same user, as if it were another one, which has this in use.
+    pub(super) fn with_identity(self, serial: u64, usage: Arc<Usage>) -> User {
+        User { serial, usage, ..self }
+    }
+
+    /// What its clients have in use.
+    #[inline]
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
 
     /// Whether everything is permitted to it.
@@ -72,12 +82,10 @@ impl User {
 
     /// Whether somebody with this password may log in as this user.
     pub fn accepts(&self, password: &[u8]) -> bool {
-        if !self.is_on {
-            return false;
-        }
-        // All of them, so that the time does not tell which.
+        // All of them, so that the time does not tell which; and also of a user that is off, so that it does not tell that.
         let is_one_of = |given| self.passwords.iter().fold(false, |found, own| found | own.matches(&given));
-        self.needs_no_password || PasswordHash::of(password).is_some_and(is_one_of)
+        let has_password = std::hint::black_box(PasswordHash::of(password).is_some_and(is_one_of));
+        self.is_on && (self.needs_no_password || has_password)
     }
 
     /// The selector outside of parentheses.
@@ -132,7 +140,7 @@ impl User {
             }
             _ if is("clearselectors") => self.selectors.clear(),
             _ if is("reset") => {
-                *self = User::new(&self.name, self.serial);
+                *self = User::new(&self.name, self.serial).with_identity(self.serial, self.usage.clone());
                 self.sanitizes = Some(true);
             }
             rule => return self.root.apply(rule, catalogue),

@@ -2,13 +2,18 @@
 
 use super::catalogue::Catalogue;
 use super::denials::Denials;
+use super::failed_logins::FailedLogins;
 use super::file::{self, FileError, SaveError};
+use super::limits::{Usage, UserLimits};
 use super::password::PasswordHash;
 use super::rule::{RuleError, UnmatchedParenthesis, merge_selectors};
 use super::selector::has_spaces;
 use super::user::User;
 use crossbeam_utils::CachePadded;
+use keytide_engine::account::Limit;
+use keytide_engine::clock::steady_millis;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,6 +76,25 @@ pub enum SetUserError {
     Rule(Vec<u8>, RuleError),
 }
 
+/// Why somebody is not logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum LoginRefused {
+    /// There is no such user, it has another password, or it is off.
+    #[error("invalid username-password pair or user is disabled.")]
+    Wrong,
+    /// Too many logins from the address have failed; the credentials were not looked at.
+    #[error(
+        "too many logins from this address have failed, the limit auth-failures is {max}: try again in {wait_s} seconds, or \
+         raise it by CONFIG SET"
+    )]
+    TooMany {
+        /// The limit.
+        max: u64,
+        /// In how many seconds the address may try again.
+        wait_s: u64,
+    },
+}
+
 /// The default user cannot be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("The 'default' user cannot be removed")]
@@ -85,6 +109,10 @@ pub struct Users {
     version: CachePadded<AtomicU64>,
     /// What was denied.
     pub denials: Denials,
+    /// What each user may have and do.
+    pub limits: UserLimits,
+    /// Logins that have failed.
+    pub failed_logins: FailedLogins,
     file: Option<PathBuf>,
 }
 
@@ -92,21 +120,25 @@ pub struct Users {
 struct State {
     table: Arc<UserTable>,
     last_serial: u64,
-    /// The password of the default user as CONFIG SET gave it, for CONFIG GET.
-    requirepass: Vec<u8>,
+    /// Whether the default user was last given a password as one, for CONFIG GET. The password itself is kept nowhere.
+    has_default_password: bool,
 }
 
 impl Users {
     /// With the default user only, who may do everything without a password. `file` is where users are loaded from and
     /// saved to, on demand.
     pub fn new(catalogue: &'static Catalogue, file: Option<PathBuf>, denials_max: u64) -> Users {
-        let table = Arc::new(UserTable::new(default_user(catalogue, 1)));
-        let state = Mutex::new(State { table, last_serial: 1, requirepass: Vec::new() });
+        let limits = UserLimits::default();
+        let usage = Arc::new(Usage::new(&limits));
+        let table = Arc::new(UserTable::new(default_user(catalogue).with_identity(1, usage)));
+        let state = Mutex::new(State { table, last_serial: 1, has_default_password: false });
         Users {
             catalogue,
             state,
             version: CachePadded::new(AtomicU64::new(1)),
             denials: Denials::new(denials_max),
+            limits,
+            failed_logins: FailedLogins::default(),
             file,
         }
     }
@@ -142,6 +174,29 @@ impl Users {
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    /// The user that these credentials from an address are of.
+    ///
+    /// # Errors
+    /// They are of nobody who may log in, or too many logins from the address have failed.
+    pub fn log_in(&self, from: Option<IpAddr>, name: &[u8], password: &[u8]) -> Result<Arc<User>, LoginRefused> {
+        let max = self.limits.auth_failures.max();
+        // The time is asked for only where it counts.
+        let limited = from.filter(|_| max != Limit::NONE).map(|address| (address, steady_millis()));
+        if let Some((address, now_ms)) = limited
+            && let Some(wait_ms) = self.failed_logins.blocked_ms(address, max, now_ms)
+        {
+            self.limits.auth_failures.note_refused();
+            self.failed_logins.tell(address, self.limits.auth_failures.refused());
+            return Err(LoginRefused::TooMany { max, wait_s: wait_ms.div_ceil(1000) });
+        }
+        self.authenticate(name, password).ok_or_else(|| {
+            if let Some((address, now_ms)) = limited {
+                self.failed_logins.note(address, now_ms);
+            }
+            LoginRefused::Wrong
+        })
+    }
+
     /// The user that these credentials are of; none if they are of nobody who may log in.
     pub fn authenticate(&self, name: &[u8], password: &[u8]) -> Option<Arc<User>> {
         let user = self.lock().table.get(name).cloned();
@@ -167,7 +222,7 @@ impl Users {
         let mut state = self.lock();
         let mut user = match state.table.get(name) {
             Some(user) => User::clone(user),
-            None => User::new(name, state.last_serial + 1),
+            None => User::new(name, 0).with_identity(state.last_serial + 1, Arc::new(Usage::new(&self.limits))),
         };
         for rule in rules {
             user.apply(&rule, self.catalogue).map_err(|error| SetUserError::Rule(rule, error))?;
@@ -206,16 +261,16 @@ impl Users {
         user.reset_passwords();
         let rule = if password.is_empty() { b"nopass".to_vec() } else { [b">", password].concat() };
         user.apply(&rule, self.catalogue)?;
-        state.requirepass = password.to_vec();
+        state.has_default_password = !password.is_empty();
         let mut table = UserTable::clone(&state.table);
         table.put(user);
         self.publish(&mut state, table);
         Ok(())
     }
 
-    /// What [`Users::set_default_password`] was last given.
-    pub fn default_password(&self) -> Vec<u8> {
-        self.lock().requirepass.clone()
+    /// Whether [`Users::set_default_password`] was last given one.
+    pub fn has_default_password(&self) -> bool {
+        self.lock().has_default_password
     }
 
     /// The file of users.
@@ -239,14 +294,14 @@ impl Users {
         for user in users {
             let before = state.table.get(user.name());
             let is_kept = |before: &Arc<User>| user.name() == DEFAULT_USER || before.describe() == user.describe();
-            let serial = match before.filter(|before| is_kept(before)) {
-                Some(before) => before.serial(),
+            let (serial, usage) = match before.filter(|before| is_kept(before)) {
+                Some(before) => (before.serial(), before.usage().clone()),
                 None => {
                     state.last_serial += 1;
-                    state.last_serial
+                    (state.last_serial, Arc::new(Usage::new(&self.limits)))
                 }
             };
-            table.put(user.with_serial(serial));
+            table.put(user.with_identity(serial, usage));
         }
         self.publish(&mut state, table);
     }
@@ -263,8 +318,8 @@ impl Users {
 }
 
 /// The default user as it is where nobody has said anything of it.
-fn default_user(catalogue: &Catalogue, serial: u64) -> User {
-    let mut user = User::new(DEFAULT_USER, serial);
+fn default_user(catalogue: &Catalogue) -> User {
+    let mut user = User::new(DEFAULT_USER, 0);
     for rule in ["+@all", "~*", "&*", "on", "nopass"] {
         if user.apply(rule.as_bytes(), catalogue).is_err() {
             unreachable!("{rule} is a rule");
@@ -341,7 +396,7 @@ mod tests {
         users.set_default_password(b"secret").expect("it is short");
         assert!(users.authenticate(b"default", b"secret").is_some() && users.authenticate(b"default", b"").is_none());
         assert!(!users.table().0.default_user().is_open());
-        assert_eq!(users.default_password(), b"secret");
+        assert!(users.has_default_password());
         users.set_default_password(b"").expect("it is short");
         assert!(users.table().0.default_user().is_open());
     }

@@ -1,15 +1,16 @@
 //! What a user needs to run a command: the command itself, what it does with each key, the streams that it reads; and the
 //! catalogue of commands for rules.
 
+use super::absent::ABSENT;
 use super::connection::client_info;
 use super::keys::KeyUse;
-use super::table::{CommandIndex, TABLE};
+use super::table::TABLE;
 use super::{Command, Flag, Run, SessionContext};
 use crate::access::{
     Catalogue, CatalogueEntry, Categories, Category, Context, Denial, DeniedRequest, Need, Object, Reason, User,
 };
 use crate::connection::RespSession;
-use crate::resp::{Args, error_text};
+use crate::resp::{Args, CommandIndex, error_text};
 use crate::server::Server;
 use crate::session::Session;
 use std::borrow::Cow;
@@ -173,7 +174,7 @@ fn refused<'a>(denial: Denial, command: &'static Command, args: Args<'a>) -> Res
         (Reason::Key, Some(Object::Key(key, _))) => (key, What::Key),
         (Reason::Channel, Some(Object::Channel(channel) | Object::ChannelPattern(channel))) => (channel, What::Channel),
         (Reason::Key | Reason::Channel, _) => (keytide_engine::stream_name::ALL, What::AllKeys),
-        (Reason::Command | Reason::Auth, _) => (name.as_bytes(), What::Command(name)),
+        (Reason::Command | Reason::Auth | Reason::TlsCertificate, _) => (name.as_bytes(), What::Command(name)),
     };
     Err(Refused { reason: denial.reason, object, what })
 }
@@ -251,14 +252,28 @@ pub fn note_failed_login(context: &SessionContext<'_>, command: &[u8], user: &[u
     server.users.denials.note(&denied, client_info(session, resp));
 }
 
-/// The commands as rules name them.
+/// The same, for a client whose certificate names a user that there is not, or that is off. The time is in Unix
+/// milliseconds.
+#[cold]
+pub fn note_unknown_certificate(server: &Server, (session, resp): (&Session, &RespSession), name: &[u8], now_ms: u64) {
+    let (reason, context) = (Reason::TlsCertificate, Context::TopLevel);
+    let denied = DeniedRequest { reason, context, object: b"tls-cert", user: name, client: session.client, now_ms };
+    server.users.denials.note(&denied, client_info(session, resp));
+}
+
+/// The commands as rules name them: those of the table, by their places there, and behind them those that only Redis has.
 pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     let entry = |command: &&'static Command| {
         // A container without a word has its container's categories: nobody finds it twice.
         let categories = if command.name.ends_with('|') { Categories::of(&[]) } else { command.categories() };
         CatalogueEntry { name: command.name, categories }
     };
-    Catalogue::new(TABLE.all().iter().map(entry).collect())
+    let absent = ABSENT.iter().flat_map(|(categories, names)| {
+        let categories = Categories::of(categories);
+        names.split_ascii_whitespace().map(move |name| CatalogueEntry { name, categories })
+    });
+    let is_absent = |entry: &CatalogueEntry| TABLE.by_full_name(entry.name.as_bytes()).is_none();
+    Catalogue::new(TABLE.all().iter().map(entry).chain(absent.filter(is_absent)).collect())
 });
 
 #[cfg(test)]

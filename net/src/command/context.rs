@@ -1,5 +1,6 @@
 //! The contexts in which commands run.
 
+use crate::access::Usage;
 use crate::connection::{Connection, Connections, ProtocolState, RespSession};
 use crate::delivery::Recipients;
 use crate::groups::Groups;
@@ -11,6 +12,7 @@ use keytide_engine::interest::Interest;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shards::Shards;
 use keytide_engine::subscription::{ClientId, Hub};
+use keytide_engine::waiters::WaiterId;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -22,6 +24,31 @@ pub struct KeysContext<'a> {
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
+}
+
+/// For commands on keys that may wait for a value of one of them.
+pub struct WaitContext<'a> {
+    /// The shards of the command's keys.
+    pub shards: Shards<'a>,
+    /// The command among the waiters of its keys; `None` until it waits.
+    pub waiter: Option<WaiterId>,
+    /// The command's state from earlier runs; `None` in a transaction, where it must not wait.
+    pub state: Option<&'a mut DeferredState>,
+}
+
+impl WaitContext<'_> {
+    /// Whether the command may take of a key's value: no other command has waited longer for it. In a transaction it takes
+    /// what there is, as a command does that never waits.
+    pub fn is_next(&mut self, key: &[u8]) -> bool {
+        self.state.is_none() || self.shards.of(key).waiters().is_next(key, self.waiter)
+    }
+}
+
+/// The waiting commands of one core.
+pub trait Waits {
+    /// Ends the wait of a client's command, as if its time were over or with an error. Returns whether it waited on this
+    /// core.
+    fn unblock(&mut self, client: u64, error: Option<&'static str>) -> bool;
 }
 
 /// For commands about the client's own connection.
@@ -85,6 +112,8 @@ pub struct CoreContext<'a> {
     pub connections: &'a mut Connections,
     /// The client's number.
     pub client: u64,
+    /// The waiting commands of this core.
+    pub waits: &'a mut dyn Waits,
     /// The consumer groups on this core.
     pub groups: &'a mut Groups,
     /// The merged history of all shards.
@@ -133,6 +162,8 @@ pub struct GroupContext<'a> {
     pub history: &'a mut History,
     /// The command's state from earlier runs.
     pub state: &'a mut DeferredState,
+    /// For a command that creates the group, what the client's user has in use.
+    pub creator: Option<&'a Usage>,
     /// State shared by the whole server.
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.
@@ -197,6 +228,8 @@ pub enum WaitFor {
     Deadline,
     /// An event that its interest wants, from this position on; everything before it has been read.
     Events(Position),
+    /// A value of one of the keys that the command waits for: see [`Run::Waiting`](super::Run::Waiting).
+    Keys,
     /// A delivery of a consumer group.
     Group {
         /// The group's number.

@@ -1,6 +1,7 @@
 //! The commands. Each is one [`Command`]: name, arity, flags, keys, summary and function, all in one place;
 //! [`table::TABLE`] collects them from the families' lists. No code outside a command's own file knows its name.
 
+mod absent;
 pub mod access;
 pub mod acl;
 pub mod cdc;
@@ -24,7 +25,7 @@ mod walk;
 pub use access::{Access, StreamsRead};
 pub use context::{
     CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, RespClient, SessionContext,
-    SubscriptionContext, WaitFor,
+    SubscriptionContext, WaitContext, WaitFor, Waits,
 };
 pub use keys::{KeyUse, Keys, Places};
 pub use refusal::{Answer, refusal_text, refuse};
@@ -130,6 +131,10 @@ pub type RunKeys = fn(&mut KeysContext<'_>, Args<'_>, &mut Reply<'_>);
 /// that has both is one function over any [`ValueWriter`](crate::value::ValueWriter).
 pub type RunPart = fn(&mut KeysContext<'_>, Args<'_>, &mut PartWriter<'_>);
 
+/// The function of a command on shards that may wait for a key. It replies where it is done, and writes nothing where it
+/// waits.
+pub type RunWaiting = fn(&mut WaitContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress;
+
 /// Where and how a command runs.
 pub enum Run {
     /// It only has subcommands.
@@ -142,6 +147,14 @@ pub enum Run {
         run: RunKeys,
         /// How it runs on several shards.
         spread: Spread,
+    },
+    /// On the shards of its keys, lent to this core if there are several; may wait there for a key, and runs again when
+    /// that key gets a value.
+    Waiting {
+        /// Runs it on the shards of its keys.
+        run: RunWaiting,
+        /// The keys that it waits for.
+        waits_for: Keys,
     },
     /// On one or several consecutive shards, each for itself; the parts are merged into the reply.
     Shards {
@@ -184,6 +197,8 @@ pub enum Run {
         run: fn(&mut GroupContext<'_>, Args<'_>, &mut Reply<'_>) -> Progress,
         /// The indexes of the arguments that name the group: its key pattern, its name.
         names: (usize, usize),
+        /// Whether it creates the group, which then counts for the client's user.
+        creates: bool,
     },
     /// It starts, runs or discards the transaction of its connection: MULTI, EXEC, DISCARD.
     Transaction(transaction::Step),

@@ -3,7 +3,7 @@
 use crate::resp::{Args, error_text};
 use crate::value::ValueWriter;
 use keytide_engine::error::Refusal;
-use keytide_engine::number::{parse_i64, parse_u64};
+use keytide_engine::number::{parse_f64, parse_i64, parse_u64};
 use keytide_engine::shard::Draw;
 
 /// An integer argument, or the error if it is not one.
@@ -22,6 +22,20 @@ pub fn count(argument: &[u8]) -> Result<usize, &'static str> {
 /// A scan's cursor.
 pub fn cursor(argument: &[u8]) -> Option<u64> {
     parse_u64(argument)
+}
+
+/// A timeout in seconds with a fraction, as milliseconds, rounded up; 0 = none. Or the text of the error.
+pub fn timeout_ms(argument: &[u8]) -> Result<u64, &'static str> {
+    let seconds = parse_f64(argument).ok_or(error_text::TIMEOUT_NOT_FLOAT)?;
+    let millis = (seconds * 1_000.0).ceil();
+    // What is added to it is the time since 1970: no sum that fits comes close to the limit.
+    if millis >= (i64::MAX - i64::from(u32::MAX) * 1_000) as f64 {
+        Err(error_text::TIMEOUT_OUT_OF_RANGE)
+    } else if millis < 0.0 {
+        Err(error_text::TIMEOUT_NEGATIVE)
+    } else {
+        Ok(millis as u64)
+    }
 }
 
 /// How a command specifies a time.
@@ -131,6 +145,21 @@ mod tests {
         assert_eq!(range(0, -1, 0), None);
         assert_eq!(range(0, -9, 5), None);
         assert_eq!(range(i64::MIN + 1, i64::MAX, 5), Some(0..5));
+    }
+
+    #[test]
+    fn a_timeout_is_rounded_up_and_has_the_errors_of_redis() {
+        for (text, millis) in [("0", 0), ("-0", 0), ("0.0001", 1), ("1.5", 1_500), ("1e3", 1_000_000), ("0x10", 16_000)]
+        {
+            assert_eq!(timeout_ms(text.as_bytes()), Ok(millis), "{text}");
+        }
+        for text in ["", "x", "1 ", "nan", "1s"] {
+            assert_eq!(timeout_ms(text.as_bytes()), Err(error_text::TIMEOUT_NOT_FLOAT), "{text}");
+        }
+        assert_eq!(timeout_ms(b"-0.5"), Err(error_text::TIMEOUT_NEGATIVE));
+        assert_eq!(timeout_ms(b"-inf"), Err(error_text::TIMEOUT_NEGATIVE));
+        assert_eq!(timeout_ms(b"9223372036854775"), Err(error_text::TIMEOUT_OUT_OF_RANGE));
+        assert_eq!(timeout_ms(b"inf"), Err(error_text::TIMEOUT_OUT_OF_RANGE));
     }
 
     #[test]

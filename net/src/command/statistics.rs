@@ -4,8 +4,9 @@
 //! first of every [`SAMPLED_RUNS`] runs of a command is timed, because reading the clock twice costs as much as a fast
 //! command.
 
-use super::table::{CommandIndex, TABLE};
+use super::table::TABLE;
 use crate::limits::ERROR_KINDS_MAX;
+use crate::resp::CommandIndex;
 use crate::value::ValueWriter;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! All commands by name.
 
 use super::{Command, Flag, Run, acl, cdc, connection, generic, hash, list, server, set, string, transaction};
-use crate::resp::{Args, error_text};
+use crate::resp::{Args, CommandIndex, error_text};
 use std::sync::LazyLock;
 
 /// The families' lists.
@@ -20,18 +20,6 @@ const FAMILIES: &[&[&Command]] = &[
 
 /// The table of all commands.
 pub static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
-
-/// A command's index in the table: it identifies the command to other cores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandIndex(u16);
-
-impl CommandIndex {
-    /// The index as a number, below [`Table::len`].
-    #[inline]
-    pub fn place(self) -> usize {
-        self.0.into()
-    }
-}
 
 /// All commands and subcommands, by name, case-insensitively.
 pub struct Table {
@@ -135,14 +123,14 @@ impl Table {
     /// The command of an index.
     #[inline]
     pub fn get(&self, index: CommandIndex) -> &'static Command {
-        self.all[index.0 as usize]
+        self.all[index.place()]
     }
 
     /// Whether a command's duration is bounded by the bytes of its arguments and its reply, so that the clock need not
     /// be read after each run.
     #[inline]
     pub fn is_short(&self, index: CommandIndex) -> bool {
-        self.short[index.0 as usize]
+        self.short[index.place()]
     }
 
     /// The commands, without subcommands.
@@ -175,7 +163,7 @@ impl Table {
         if !command.accepts(args.len()) {
             return Err(error_text::wrong_arguments(command.name).into());
         }
-        Ok(CommandIndex(index as u16))
+        Ok(CommandIndex::at(index))
     }
 
     /// The command that these first arguments of one begin, its subcommand where it has some; none where there is none, or
@@ -184,7 +172,7 @@ impl Table {
         let index = self.find(args.try_get(0)?)?;
         match self.all[index].run {
             Run::Container(_) => self.position(self.all[index].name, args.try_get(1)?),
-            _ => Some(CommandIndex(index as u16)),
+            _ => Some(CommandIndex::at(index)),
         }
     }
 
@@ -210,7 +198,7 @@ impl Table {
 
     /// The command with a name, whatever its arguments.
     pub fn index_of(&self, name: &[u8]) -> Option<CommandIndex> {
-        self.find(name).map(|index| CommandIndex(index as u16))
+        self.find(name).map(CommandIndex::at)
     }
 
     /// A command by the name that `COMMAND INFO` shows.
@@ -257,7 +245,7 @@ impl Table {
             outer == container && inner.as_bytes().eq_ignore_ascii_case(word)
         };
         let index = self.all[self.commands..].iter().position(is_it)?;
-        Some(CommandIndex((self.commands + index) as u16))
+        Some(CommandIndex::at(self.commands + index))
     }
 }
 

@@ -5,6 +5,7 @@ use super::durability::DurabilityFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
 use super::tls::TlsFlags;
+use super::user_limits::UserLimitFlags;
 use super::users::UserFlags;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
@@ -31,7 +32,7 @@ pub struct Flags {
     /// Address to listen on, or a host name [default: 127.0.0.1]
     #[arg(long, env = "KEYTIDE_BIND", value_name = "ADDR")]
     pub(super) bind: Option<String>,
-    /// Port of the Redis protocol; 0 = any free port [default: 6379]
+    /// Port of the Redis protocol; 0 = any free port, or none with --tls-port [default: 6379]
     #[arg(long, env = "KEYTIDE_PORT")]
     pub(super) port: Option<u16>,
     /// Port of gRPC and HTTP; only 0 (off) is supported so far [default: 0]
@@ -65,6 +66,9 @@ pub struct Flags {
     /// Maximum number of subscriptions per client [default: 1000]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTIONS_PER_CLIENT", value_name = "N")]
     pub(super) subscriptions_per_client: Option<usize>,
+    /// Maximum number of keys that one command may wait for, such as BLPOP [default: 10000]
+    #[arg(long, env = "KEYTIDE_WAITING_KEYS_PER_CLIENT", value_name = "N")]
+    pub(super) waiting_keys_per_client: Option<usize>,
     /// Events queued for a subscription before it falls behind [default: 4096]
     #[arg(long, env = "KEYTIDE_SUBSCRIPTION_QUEUE_EVENTS", value_name = "N")]
     pub(super) subscription_queue_events: Option<usize>,
@@ -108,10 +112,17 @@ pub struct Flags {
     pub(super) users: UserFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) user_limits: UserLimitFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(super) tls: TlsFlags,
     #[command(flatten)]
     #[serde(flatten)]
     planned: Planned,
+    /// The flags with a password on the command line.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub(super) exposed: Vec<&'static str>,
     /// The origins of settings that are not from the command line.
     #[arg(skip)]
     #[serde(skip)]
@@ -162,6 +173,13 @@ impl Flags {
         };
         let mut flags = Flags::from_arg_matches(&matches)?;
         let from_environment = |id: &&str| matches.value_source(id) == Some(ValueSource::EnvVariable);
+        let is_on_line = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if is_on_line("requirepass") && flags.requirepass.as_ref().is_some_and(|password| !password.is_empty()) {
+            flags.exposed.push("--requirepass");
+        }
+        if is_on_line("user") && flags.users.has_passwords() {
+            flags.exposed.push("--user");
+        }
         for id in matches.ids().map(clap::Id::as_str).filter(from_environment) {
             flags.origins.note(id.replace('_', "-"), Origin::Variable);
         }
@@ -175,7 +193,7 @@ impl Flags {
         }
         fill!(bind port grpc_port shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
         fill!(insecure log_level unauthenticated_clients auth_timeout);
-        fill!(client_output_bytes clients_output_bytes output_stall_seconds);
+        fill!(waiting_keys_per_client client_output_bytes clients_output_bytes output_stall_seconds);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         macro_rules! fill_planned {
             ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };
@@ -183,6 +201,7 @@ impl Flags {
         self.durability.fill_from(file.durability);
         self.memory.fill_from(file.memory);
         self.users.fill_from(file.users);
+        self.user_limits.fill_from(file.user_limits);
         self.tls.fill_from(file.tls);
         fill_planned!(maxmemory maxmemory_policy);
     }

@@ -4,7 +4,7 @@ use super::ConfigError;
 use super::values::bytes_from;
 use crate::limits::{
     ACCOUNT_BYTES_MIN, GROUPS_BYTES_DEFAULT, INPUT_BYTES_DEFAULT, SUBSCRIPTIONS_BYTES_DEFAULT,
-    TRANSACTIONS_BYTES_DEFAULT,
+    TRANSACTIONS_BYTES_DEFAULT, WAITS_BYTES_DEFAULT,
 };
 use clap::Parser;
 use serde::Deserialize;
@@ -24,6 +24,10 @@ pub(super) struct MemoryFlags {
     /// 1g]
     #[arg(long, env = "KEYTIDE_TRANSACTIONS_BYTES", value_name = "BYTES")]
     transactions_bytes: Option<String>,
+    /// Bytes that commands which wait for keys may take, such as BLPOP, a quarter of them those of one client; suffixes k,
+    /// m, g [default: 256m]
+    #[arg(long, env = "KEYTIDE_WAITS_BYTES", value_name = "BYTES")]
+    waits_bytes: Option<String>,
     /// Bytes of incomplete or waiting commands; beyond it clients with more than their share are disconnected; suffixes
     /// k, m, g [default: 1g]
     #[arg(long, env = "KEYTIDE_INPUT_BYTES", value_name = "BYTES")]
@@ -39,6 +43,8 @@ pub struct MemoryLimits {
     pub subscriptions: u64,
     /// Of commands queued by MULTI.
     pub transactions: u64,
+    /// Of commands that wait for keys.
+    pub waits: u64,
     /// Of input that has not been executed.
     pub input: u64,
 }
@@ -49,7 +55,7 @@ impl MemoryFlags {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
-        fill!(groups_bytes subscriptions_bytes transactions_bytes input_bytes);
+        fill!(groups_bytes subscriptions_bytes transactions_bytes waits_bytes input_bytes);
     }
 
     /// The limits.
@@ -60,6 +66,7 @@ impl MemoryFlags {
             groups: bytes("groups-bytes", &self.groups_bytes, GROUPS_BYTES_DEFAULT)?,
             subscriptions: bytes("subscriptions-bytes", &self.subscriptions_bytes, SUBSCRIPTIONS_BYTES_DEFAULT)?,
             transactions: bytes("transactions-bytes", &self.transactions_bytes, TRANSACTIONS_BYTES_DEFAULT)?,
+            waits: bytes("waits-bytes", &self.waits_bytes, WAITS_BYTES_DEFAULT)?,
             input: bytes("input-bytes", &self.input_bytes, INPUT_BYTES_DEFAULT)?,
         })
     }

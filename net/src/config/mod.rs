@@ -7,6 +7,7 @@ mod flags;
 mod memory;
 mod origin;
 mod tls;
+mod user_limits;
 mod users;
 mod values;
 
@@ -15,12 +16,14 @@ pub use flags::{BinaryCommand, Flags};
 pub use memory::MemoryLimits;
 pub use origin::Origin;
 pub use tls::Tls;
+pub use user_limits::UserLimitValues;
 pub use users::UserSources;
+pub use values::{parse_bytes, parse_span_ms};
 
 use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
     HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN, OUTPUT_STALL_SECONDS_DEFAULT,
-    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN,
+    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, WAITING_KEYS_PER_CLIENT_DEFAULT,
 };
 use crate::memory::MemoryLimit;
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
@@ -34,8 +37,8 @@ use values::{address, bytes_from, count_from, log_level, patience_ms, placement,
 pub struct Config {
     /// The address to listen on.
     pub bind: IpAddr,
-    /// Port of the Redis protocol; 0 = any free port.
-    pub port: u16,
+    /// Port of the Redis protocol; 0 = any free port; `None` if it is served over TLS only.
+    pub port: Option<u16>,
     /// Where and how TLS is served; `None` if it is not.
     pub tls: Option<Tls>,
     /// The number of shards.
@@ -56,6 +59,8 @@ pub struct Config {
     pub unauthenticated_clients: Option<u64>,
     /// The time for a client to authenticate, in milliseconds; `None` for unlimited.
     pub auth_timeout_ms: Option<u64>,
+    /// The most keys that one command may wait for.
+    pub waiting_keys_per_client: usize,
     /// The limits of subscriptions.
     pub subscriptions: SubscriptionLimits,
     /// The memory that the server may hold for all clients together.
@@ -72,10 +77,14 @@ pub struct Config {
     pub spin: Spin,
     /// Where users come from.
     pub users: UserSources,
+    /// What one user may have and do.
+    pub user_limits: UserLimitValues,
     /// Whether other machines may be served without a password.
     pub insecure: bool,
-    /// The password, if one is required.
+    /// The password, if one is required. The start forgets it.
     pub requirepass: Option<String>,
+    /// The flags with a password on the command line, where other users of the machine see it.
+    pub exposed: Vec<&'static str>,
     /// The log level or filter.
     pub log_level: String,
 }
@@ -174,6 +183,17 @@ impl Config {
     pub fn shares_cores(&self) -> bool {
         has_repeats(&self.cores)
     }
+
+    /// Forgets the passwords, once users have been made of them: what the process keeps has them nowhere then.
+    pub fn forget_passwords(&mut self) {
+        for text in self.requirepass.iter_mut().chain(&mut self.users.given) {
+            let mut bytes = std::mem::take(text).into_bytes();
+            bytes.fill(0);
+            // So that the compiler does not leave it out.
+            std::hint::black_box(bytes);
+        }
+        (self.requirepass, self.users.given) = (None, Vec::new());
+    }
 }
 
 /// Cores are assigned in turn, so the first one is the first to recur.
@@ -219,10 +239,12 @@ impl Flags {
         let (shards, cores) = placement(self.shards, self.cores.as_deref())?;
         let shares_cores = has_repeats(&cores);
         let ring_bytes = ring_bytes(self.ring_bytes.as_deref())?;
+        let tls = self.tls.decide()?;
         Ok(Config {
             bind,
-            port: self.port.unwrap_or(6379),
-            tls: self.tls.decide()?,
+            // As in Redis: a server for TLS needs no other port.
+            port: Some(self.port.unwrap_or(6379)).filter(|port| *port != 0 || tls.is_none()),
+            tls,
             shards,
             cores,
             ring_bytes,
@@ -235,6 +257,7 @@ impl Flags {
                 given => Some(count_from("unauthenticated-clients", given, (1, MAXCLIENTS_MAX, 1))?),
             },
             auth_timeout_ms: patience_ms("auth-timeout", self.auth_timeout.as_deref(), AUTH_TIMEOUT_MS_DEFAULT)?,
+            waiting_keys_per_client: self.waiting_keys_per_client.unwrap_or(WAITING_KEYS_PER_CLIENT_DEFAULT),
             subscriptions: SubscriptionLimits {
                 per_client: self.subscriptions_per_client.unwrap_or(limits.per_client),
                 queue_events: self.subscription_queue_events.unwrap_or(limits.queue_events),
@@ -264,8 +287,10 @@ impl Flags {
             output_stall_seconds: self.output_stall_seconds.unwrap_or(OUTPUT_STALL_SECONDS_DEFAULT),
             spin: spin(self.spin_us.as_deref(), shares_cores)?,
             users,
+            user_limits: self.user_limits.decide()?,
             insecure,
             requirepass: self.requirepass,
+            exposed: self.exposed,
             log_level: log_level(self.log_level.as_deref().unwrap_or("warn"))?,
         })
     }
@@ -294,7 +319,7 @@ mod tests {
     #[test]
     fn without_flags_it_listens_on_loopback_with_a_shard_for_each_core() {
         let config = decide(&[]).expect("the defaults are a configuration");
-        assert_eq!((config.bind.to_string().as_str(), config.port), ("127.0.0.1", 6379));
+        assert_eq!((config.bind.to_string().as_str(), config.port), ("127.0.0.1", Some(6379)));
         assert_eq!(config.shards as usize, config.cores.len());
         assert_eq!((config.ring_bytes, config.spin), (64 << 20, Spin::Micros(50)));
     }
@@ -392,7 +417,7 @@ mod tests {
     fn a_file_is_read_and_a_flag_beats_it() {
         let text = "port = 7000\nring-bytes = \"1m\"\n";
         let config = decide_with_file("read", text, &["--port", "7001"]);
-        assert_eq!(config.map(|c| (c.port, c.ring_bytes)), Ok((7001, 1 << 20)));
+        assert_eq!(config.map(|c| (c.port, c.ring_bytes)), Ok((Some(7001), 1 << 20)));
     }
 
     #[test]
@@ -411,6 +436,17 @@ mod tests {
         assert!(error("value", "snapshots = 0").ends_with("line 4: snapshots = 0: at least 1"));
         assert!(error("level", "log-level = \"wran\"").contains("log-level = wran: "));
         assert!(error("planned", "maxmemory = \"1g\"").contains("line 4: maxmemory: not supported"));
+        // Nothing of a password is shown.
+        for (name, last) in [
+            ("secret-number", "requirepass = 12345678"),
+            ("secret-syntax", "requirepass = hunter12345678"),
+            ("secret-open", "requirepass = \"12345678"),
+            ("secret-user", "user = \"anna >12345678\""),
+            ("secret-quoted", "\"user\" = [12345678]"),
+        ] {
+            let error = error(name, last);
+            assert!(!error.contains("12345678") && error.contains("is expected, in quotes"), "{error}");
+        }
         assert!(error("bind", "bind = \"0.0.0.0\"").contains("line 4: bind = 0.0.0.0 serves other machines"));
     }
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsFlags {
-    /// Port of the Redis protocol over TLS, beside --port; 0 = any free port [default: none]
+    /// Port of the Redis protocol over TLS, beside --port unless that is 0; 0 = any free port [default: none]
     #[arg(long, env = "KEYTIDE_TLS_PORT", value_name = "PORT")]
     tls_port: Option<u16>,
     /// PEM file with the server's certificate, followed by those of its authorities
@@ -29,6 +29,10 @@ pub(super) struct TlsFlags {
     /// Whether clients show a certificate of --tls-ca: no, optional, yes [default: yes with --tls-ca, else no]
     #[arg(long, env = "KEYTIDE_TLS_AUTH_CLIENTS", value_name = "WHETHER")]
     tls_auth_clients: Option<String>,
+    /// Whether the common name of a client's certificate (`cn`) says which user it is [default: off]
+    #[arg(long, env = "KEYTIDE_TLS_AUTH_USER", value_name = "WHAT", alias = "tls-auth-clients-user")]
+    #[serde(alias = "tls-auth-clients-user")]
+    tls_auth_user: Option<String>,
 }
 
 /// Where and how TLS is served.
@@ -46,7 +50,7 @@ impl TlsFlags {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
-        fill!(tls_port tls_cert tls_key tls_ca tls_auth_clients);
+        fill!(tls_port tls_cert tls_key tls_ca tls_auth_clients tls_auth_user);
     }
 
     /// The settings; none without a port.
@@ -58,6 +62,7 @@ impl TlsFlags {
                 ("tls-key", shown(&self.tls_key)),
                 ("tls-ca", shown(&self.tls_ca)),
                 ("tls-auth-clients", self.tls_auth_clients),
+                ("tls-auth-user", self.tls_auth_user),
             ];
             return match given.into_iter().find_map(|(flag, value)| Some((flag, value?))) {
                 Some((flag, value)) => {
@@ -84,7 +89,20 @@ impl TlsFlags {
                 None => return Err(refused("tls-auth-clients", text, "no, optional or yes is expected")),
             },
         };
-        let files = TlsFiles { certificate, key, authorities: self.tls_ca, client_certificates };
+        let names_users = match self.tls_auth_user.as_deref() {
+            None => false,
+            Some(text) if text.eq_ignore_ascii_case("off") => false,
+            Some(text) if !text.eq_ignore_ascii_case("cn") => {
+                return Err(refused("tls-auth-user", text, "off or cn is expected"));
+            }
+            Some(text) if client_certificates == ClientCertificates::No => {
+                let reason =
+                    "users are known by the certificates of clients: give --tls-ca too, and no --tls-auth-clients no";
+                return Err(refused("tls-auth-user", text, reason));
+            }
+            Some(_) => true,
+        };
+        let files = TlsFiles { certificate, key, authorities: self.tls_ca, client_certificates, names_users };
         Ok(Some(Tls { port, files }))
     }
 }

@@ -35,6 +35,12 @@ pub struct UserSources {
 }
 
 impl UserFlags {
+    /// Whether a rule of a user is a password that is no hash.
+    pub(super) fn has_passwords(&self) -> bool {
+        let mut words = self.user.iter().flatten().flat_map(|line| line.split(|c: char| c.is_whitespace() || c == '('));
+        words.any(|word| word.starts_with(['>', '<']))
+    }
+
     /// Adds the values of the file, for flags that are not given elsewhere.
     pub(super) fn fill_from(&mut self, file: UserFlags) {
         macro_rules! fill {

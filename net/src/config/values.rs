@@ -122,7 +122,7 @@ const RING_BYTES_MAX: u64 = 8 << 30;
 
 /// A number of bytes, with Redis's units: there k, m and g are powers of 1,000 and kb, mb and gb powers of 1,024, but
 /// here both are powers of 1,024, since these are sizes of memory.
-fn parse_bytes(text: &str) -> Option<u64> {
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match &lower[digits.len()..] {
@@ -153,19 +153,21 @@ pub(super) fn spin(text: Option<&str>, shares_cores: bool) -> Result<Spin, Confi
 
 /// A span of time in milliseconds: a number with its unit, days, hours, minutes or seconds.
 pub(super) fn span_ms(flag: &'static str, text: &str) -> Result<u64, ConfigError> {
-    let parsed = || {
-        let text = text.trim();
-        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let seconds = match unit {
-            "d" | "D" => 86_400,
-            "h" | "H" => 3_600,
-            "m" | "M" => 60,
-            "s" | "S" => 1,
-            _ => return None,
-        };
-        digits.parse::<u64>().ok()?.checked_mul(seconds * 1000).filter(|ms| *ms > 0)
+    parse_span_ms(text).ok_or_else(|| refused(flag, text, "a span of time is expected, as 7d, 12h, 30m or 90s"))
+}
+
+/// A span of time in milliseconds: see above.
+pub fn parse_span_ms(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "d" | "D" => 86_400,
+        "h" | "H" => 3_600,
+        "m" | "M" => 60,
+        "s" | "S" => 1,
+        _ => return None,
     };
-    parsed().ok_or_else(|| refused(flag, text, "a span of time is expected, as 7d, 12h, 30m or 90s"))
+    digits.parse::<u64>().ok()?.checked_mul(seconds * 1000).filter(|ms| *ms > 0)
 }
 
 /// A time limit in milliseconds, or the default; `None`, for 0, is unlimited.

@@ -1,10 +1,9 @@
 //! The protocol of a connection, with its state. The port that accepted the connection has chosen it; the bytes reach it
 //! at one `match` (`turn_loop/net_events.rs`).
 
-use crate::command::transaction::Transaction;
 use crate::port::ProtocolKind;
 use crate::protocol::Encoding;
-use crate::resp::{self, Parser, ParserLimits, Reply, error_text};
+use crate::resp::{self, Parser, ParserLimits, Reply, Transaction, error_text};
 use crate::session::Session;
 use keytide_engine::account::OverLimit;
 
@@ -47,6 +46,8 @@ impl RespSession {
 pub enum Problem {
     /// There are as many clients as may be.
     TooManyClients,
+    /// Its user has as many connections as it may.
+    UserOverLimit(OverLimit),
     /// There is no memory for its input.
     OutOfMemory,
     /// All clients' input takes as much memory as it may.
@@ -89,7 +90,9 @@ impl ProtocolState {
                 match problem {
                     Problem::TooManyClients => reply.error(error_text::MAX_CLIENTS),
                     Problem::OutOfMemory => reply.error(error_text::OUT_OF_MEMORY),
-                    Problem::InputOverLimit(error) => reply.error(error_text::err(&error)),
+                    Problem::InputOverLimit(error) | Problem::UserOverLimit(error) => {
+                        reply.error(error_text::err(&error))
+                    }
                 }
             }
         }

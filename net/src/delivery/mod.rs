@@ -12,6 +12,7 @@ use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES, SHARED_BYTES_AT_FIRST};
 use crate::net_ring::{ConnectionId, SharedBytes};
 use crate::protocol::Encoding;
 use crate::session::Closing;
+use keytide_engine::account::Owner;
 use keytide_engine::subscription::{ClientId, Outlet, Push};
 use std::rc::Rc;
 use subscribers::Subscribers;
@@ -88,6 +89,11 @@ impl Recipients<'_> {
         if let Some(connection) = self.connection(subscriber) {
             connection.session.subscriptions += 1;
         }
+    }
+
+    /// The accounts of a subscriber's user for subscriptions; none where nothing reaches it any more.
+    pub fn owner_of(&mut self, subscriber: ClientId) -> Option<Owner> {
+        Some(self.connection(subscriber)?.session.user().usage().subscriptions.clone())
     }
 
     fn connection(&mut self, subscriber: ClientId) -> Option<&mut Connection> {

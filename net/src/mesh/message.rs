@@ -1,10 +1,9 @@
 //! Messages between cores: one batch per turn and pair of cores, its messages with their bytes in one arena.
 
-use crate::access::User;
-use crate::command::table::CommandIndex;
+use crate::access::{Usage, User};
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
-use crate::resp::{Args, OwnedArgs, Protocol, Reply, Span};
+use crate::resp::{Args, CommandIndex, OwnedArgs, Protocol, Reply, Span};
 use crate::value::{PartWriter, ValueWriter};
 use crate::weight::Weight;
 use keytide_engine::fanout::{Ask, Fanned};
@@ -34,6 +33,17 @@ pub enum ReplyForm {
 }
 
 impl ReplyForm {
+    /// A whole reply, to be appended to `out`.
+    ///
+    /// # Panics
+    /// For parts, which are values: see [`PartWriter`].
+    pub fn reply(self, out: &mut Vec<u8>) -> Reply<'_> {
+        match self {
+            ReplyForm::Whole(protocol) => Reply::new(out, protocol),
+            ReplyForm::Part => unreachable!("commands that wait, or run after the commit, make whole replies"),
+        }
+    }
+
     /// Appends an error in this form.
     pub fn error(self, out: &mut Vec<u8>, text: &str) {
         match self {
@@ -109,10 +119,16 @@ pub enum Message {
     Lent(LentShard),
     /// The shard is returned.
     Return(LentShard),
+    /// A key of the sender's shard has got a value, for which the receiver's command of this number waits.
+    KeyReady(u64),
+    /// The sender's command of this number waits no more for keys of the receiver's shard.
+    EndKeyWait(u64),
     /// A connection's client has gone; its commands that wait here reply at once.
     Gone(ConnectionId),
     /// A connection's user was changed to this one; its commands that wait here end if that may not run them.
     Rights(ConnectionId, Arc<User>),
+    /// The next command of this connection creates something that counts for its user, with this in use.
+    Creator(ConnectionId, Arc<Usage>),
     /// A connection is closed: of its commands here only those that may change something still run.
     Closed(ConnectionId),
     /// A client has room again for this many bytes of counted replies.

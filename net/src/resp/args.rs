@@ -75,6 +75,12 @@ impl<'a> Args<'a> {
         Args { buffer: self.buffer, spans: self.spans.get(first..).unwrap_or_default() }
     }
 
+    /// The first `count` arguments; all of them if there are fewer.
+    #[inline]
+    pub fn first(self, count: usize) -> Args<'a> {
+        Args { buffer: self.buffer, spans: self.spans.get(..count).unwrap_or(self.spans) }
+    }
+
     /// The arguments in order.
     #[inline]
     pub fn iter(self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone {

@@ -59,6 +59,16 @@ texts! {
     NUMKEYS = "ERR numkeys should be greater than 0";
     /// More keys announced than given.
     NUMKEYS_ARGUMENTS = "ERR Number of keys can't be greater than number of args";
+    /// LMPOP, BLMPOP with a COUNT below 1.
+    COUNT_NOT_POSITIVE = "ERR count should be greater than 0";
+    /// A timeout that is not a number.
+    TIMEOUT_NOT_FLOAT = "ERR timeout is not a float or out of range";
+    /// A timeout below 0.
+    TIMEOUT_NEGATIVE = "ERR timeout is negative";
+    /// A timeout that ends beyond 64 bits of milliseconds.
+    TIMEOUT_OUT_OF_RANGE = "ERR timeout is out of range";
+    /// CLIENT UNBLOCK has ended the command's wait.
+    UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
     /// LPOS RANK 0.
     RANK_ZERO = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
     /// LPOS with a negative COUNT.

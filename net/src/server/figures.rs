@@ -117,6 +117,7 @@ impl Server {
     /// Lets the counters begin at 0 again.
     pub fn reset_stats(&self) {
         self.users.denials.reset_counts();
+        self.users.limits.all().iter().for_each(|limit| limit.reset_refused());
         // Relaxed: as above.
         self.longest_turn_us.store(0, Ordering::Relaxed);
         for (stat, _) in STATS {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::descriptors::Descriptors;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
-use crate::port::{Port, TransportKind};
+use crate::port::{Port, ProtocolKind, TransportKind};
 use crate::snapshots::{Board, Order};
 use crate::tls::TlsIdentity;
 use crate::wake::Waker;
@@ -176,7 +176,13 @@ impl Server {
         self.ports.iter().find(|port| port.transport == TransportKind::Tls).map(|port| port.address)
     }
 
-    /// Where Redis clients connect.
+    /// Where Redis clients connect without TLS.
+    pub fn plain_address(&self) -> Option<SocketAddr> {
+        let is_plain = |port: &&Port| (port.transport, port.protocol) == (TransportKind::Plain, ProtocolKind::Resp);
+        self.ports.iter().find(is_plain).map(|port| port.address)
+    }
+
+    /// Where Redis clients connect; over TLS where they can only do so.
     pub fn address(&self) -> SocketAddr {
         self.ports[0].address
     }

@@ -39,7 +39,7 @@ const PORT_PATIENCE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Why it could not start, or had to stop.
-pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
+pub fn serve(mut config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartError> {
     // From the first moment on: a terminal that is closed ends no server.
     let signals = Signals::new([SIGHUP]).map_err(StartError::Signals)?;
     let limit = MemoryLimit::read();
@@ -52,6 +52,7 @@ pub fn serve(config: Config, ready: impl FnOnce(&Server)) -> Result<(), StartErr
         tracing::warn!(%error, bytes = config.heap_bytes, "the heap is not prefaulted: turns wait for its first pages");
     }
     let users = users::load(&config)?;
+    config.forget_passwords();
     let OpenState { kept, shards, groups, store } = open_state::open(&config)?;
     let server = Arc::new(Server::new(config, users, kept, ports).with_descriptors(descriptors).with_tls(tls));
     let watcher = Watcher::start(server.memory.clone()).map_err(StartError::Watch)?;
@@ -71,7 +72,7 @@ fn tell_what_starts(config: &Config, limit: MemoryLimit) {
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         bind = %config.bind,
-        port = config.port,
+        port = config.port.map_or("off".to_owned(), |port| port.to_string()),
         shards = config.shards,
         cores = ?config.cores,
         dir = %config.durability.as_ref().map_or("none, in memory".into(), |kept| kept.dir.display().to_string()),
@@ -84,6 +85,13 @@ fn tell_what_starts(config: &Config, limit: MemoryLimit) {
         heap_bytes = config.heap_bytes,
         "memory"
     );
+    if !config.exposed.is_empty() {
+        tracing::warn!(
+            "{} on the command line: other users of this machine can see the password there; give it in the file of \
+             --config, in a variable (KEYTIDE_REQUIREPASS, KEYTIDE_USER), or as its hash (keytide hash-password)",
+            config.exposed.join(" and ")
+        );
+    }
     if config.shares_cores() {
         let cores = config.cores.iter().collect::<HashSet<_>>().len();
         tracing::warn!(
@@ -130,11 +138,11 @@ fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
 
 /// The ports, and for each core its listener on each of them.
 fn open_ports(config: &Config, backlog: u64) -> Result<(Vec<Port>, Vec<Vec<TcpListener>>), StartError> {
-    let plain = (config.port, TransportKind::Plain);
+    let plain = config.port.map(|port| (port, TransportKind::Plain));
     let tls = config.tls.as_ref().map(|tls| (tls.port, TransportKind::Tls));
     let mut ports = Vec::new();
     let mut of_cores: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
-    for (number, transport) in [plain].into_iter().chain(tls) {
+    for (number, transport) in plain.into_iter().chain(tls) {
         let (address, listeners) = listen(SocketAddr::new(config.bind, number), config.shards, backlog)?;
         ports.push(Port { address, transport, protocol: ProtocolKind::Resp });
         of_cores.iter_mut().zip(listeners).for_each(|(core, listener)| core.push(listener));

@@ -37,6 +37,7 @@ pub enum UsersError {
 pub(super) fn load(config: &Config) -> Result<Users, StartError> {
     let sources = &config.users;
     let users = Users::new(&CATALOGUE, sources.file.clone(), sources.acllog_max_len);
+    config.user_limits.apply(&users);
     // First, so that rules of the default user are what counts.
     if let Some(password) = &config.requirepass {
         users.set_default_password(password.as_bytes()).map_err(UsersError::Requirepass)?;

@@ -16,6 +16,8 @@ const EXPIRY_WARNING_S: i64 = 30 * DAY_S;
 /// The identity in use.
 pub struct TlsIdentity {
     current: Mutex<Current>,
+    /// Held during a change from its look at the files in use to their replacement, so that no change undoes another one.
+    changing: Mutex<()>,
     /// When the certificate expires, Unix seconds.
     expires_s: AtomicI64,
     /// When the log warns of that next, Unix seconds.
@@ -39,6 +41,7 @@ impl TlsIdentity {
         let loaded = files.load(tickets.clone())?;
         let identity = TlsIdentity {
             current: Mutex::new(Current { files, tickets, config: loaded.config }),
+            changing: Mutex::default(),
             expires_s: AtomicI64::new(loaded.expires_s),
             warns_s: AtomicI64::new(loaded.expires_s - EXPIRY_WARNING_S),
         };
@@ -46,10 +49,11 @@ impl TlsIdentity {
         Ok(identity)
     }
 
-    /// The configuration for a connection that begins.
-    pub fn config(&self) -> Arc<ServerConfig> {
+    /// The configuration for a connection that begins, and whether its client's certificate says which user it is.
+    pub fn config(&self) -> (Arc<ServerConfig>, bool) {
         self.warn_of_expiry();
-        self.lock().config.clone()
+        let current = self.lock();
+        (current.config.clone(), current.files.names_users)
     }
 
     /// The files in use.
@@ -62,14 +66,22 @@ impl TlsIdentity {
     /// # Errors
     /// A file that cannot be read or used: the identity stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.replace(self.files())
+        self.change(|_| {})
     }
 
-    /// Uses other files for connections that begin from now on.
+    /// Uses other files, or the same as they are now, for connections that begin from now on. Waits for a change that is
+    /// under way.
     ///
     /// # Errors
     /// A file that cannot be read or used: the identity stays as it was.
-    pub fn replace(&self, files: TlsFiles) -> Result<(), TlsError> {
+    pub fn change(&self, apply: impl FnOnce(&mut TlsFiles)) -> Result<(), TlsError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files();
+        apply(&mut files);
+        self.replace(files)
+    }
+
+    fn replace(&self, files: TlsFiles) -> Result<(), TlsError> {
         // Who resumes a session shows no certificate anew. So tickets stay valid only where none is asked for.
         let asks = |files: &TlsFiles| files.client_certificates != ClientCertificates::No;
         let valid = {

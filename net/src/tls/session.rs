@@ -1,6 +1,7 @@
 //! TLS on one connection, by rustls without buffers of its own: records that were received become plaintext, plaintext
 //! becomes records to send, and the records that no protocol has asked for (handshake, alerts, tickets) wait to be sent.
 
+use super::settings::common_name;
 use crate::limits::{BUFFER_KEEP_BYTES, TLS_SEAL_BYTES};
 use crate::net_ring::SendBuffer;
 use rustls::ServerConfig;
@@ -53,6 +54,8 @@ pub struct TlsSession {
     /// Whether bytes were kept since records were opened last.
     has_kept: bool,
     is_end_queued: bool,
+    /// Whether the client's certificate says which user it is.
+    names_user: bool,
 }
 
 impl TlsSession {
@@ -62,6 +65,7 @@ impl TlsSession {
     /// The configuration cannot be used.
     pub fn new(config: Arc<ServerConfig>) -> Result<TlsSession, rustls::Error> {
         Ok(TlsSession {
+            names_user: false,
             connection: UnbufferedServerConnection::new(config)?,
             stage: Stage::Opening,
             received: Vec::new(),
@@ -71,6 +75,19 @@ impl TlsSession {
             has_kept: false,
             is_end_queued: false,
         })
+    }
+
+    /// The same session, whose client's certificate says which user it is, or does not.
+    pub fn naming_user(self, names_user: bool) -> TlsSession {
+        TlsSession { names_user, ..self }
+    }
+
+    /// The user that the client's certificate says it is, once the handshake is over: its common name. The certificate was
+    /// checked against the authorities then.
+    pub fn user_name(&self) -> Option<Vec<u8>> {
+        let certificates =
+            self.connection.peer_certificates().filter(|_| self.names_user && self.stage != Stage::Opening);
+        common_name(certificates?.first()?)
     }
 
     /// How far it is.

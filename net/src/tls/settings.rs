@@ -43,6 +43,36 @@ pub struct TlsFiles {
     pub authorities: Option<PathBuf>,
     /// Whether clients show certificates.
     pub client_certificates: ClientCertificates,
+    /// Whether the common name of a client's certificate says which user it is, if there is such a user and it is on.
+    pub names_users: bool,
+}
+
+/// A setting of TLS, for errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsSetting {
+    /// The server's certificate.
+    Certificate,
+    /// Its key.
+    Key,
+    /// The authorities of clients.
+    Authorities,
+    /// Whether clients show certificates.
+    ClientCertificates,
+    /// Whether these say which user a client is.
+    User,
+}
+
+impl TlsSetting {
+    /// Its name, that of Redis and of `CONFIG SET`.
+    pub fn name(self) -> &'static str {
+        match self {
+            TlsSetting::Certificate => "tls-cert-file",
+            TlsSetting::Key => "tls-key-file",
+            TlsSetting::Authorities => "tls-ca-cert-file",
+            TlsSetting::ClientCertificates => "tls-auth-clients",
+            TlsSetting::User => "tls-auth-clients-user",
+        }
+    }
 }
 
 /// Why TLS cannot be configured.
@@ -51,6 +81,8 @@ pub enum TlsError {
     /// A file cannot be read as PEM.
     #[error("{path}: {source}")]
     Pem {
+        /// The setting that names it.
+        setting: TlsSetting,
         /// The file.
         path: PathBuf,
         /// The cause.
@@ -59,15 +91,22 @@ pub enum TlsError {
     /// A file has no certificate.
     #[error("{path}: no certificate found; a PEM file is expected")]
     NoCertificate {
+        /// The setting that names it.
+        setting: TlsSetting,
         /// The file.
         path: PathBuf,
     },
     /// Certificates of clients are asked for, and there is nothing to check them against.
     #[error("certificates of clients are checked against authorities: name their file too")]
     NoAuthorities,
+    /// Certificates of clients say which user a client is, and are not asked for.
+    #[error("users are known by the certificates of clients: ask for these too (optional or yes)")]
+    NoClientCertificates,
     /// A certificate of a file cannot be used.
     #[error("{path}: {reason}")]
     Certificate {
+        /// The setting that names it.
+        setting: TlsSetting,
         /// The file.
         path: PathBuf,
         /// The cause.
@@ -85,6 +124,20 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// The setting that is wrong.
+    pub fn setting(&self) -> TlsSetting {
+        match self {
+            TlsError::Pem { setting, .. }
+            | TlsError::NoCertificate { setting, .. }
+            | TlsError::Certificate { setting, .. } => *setting,
+            TlsError::NoAuthorities => TlsSetting::Authorities,
+            TlsError::NoClientCertificates => TlsSetting::User,
+            TlsError::Identity { .. } => TlsSetting::Certificate,
+        }
+    }
+}
+
 /// A configuration of rustls, and when its certificate expires.
 pub struct Loaded {
     /// The configuration of new connections.
@@ -99,10 +152,16 @@ impl TlsFiles {
     /// # Errors
     /// A file that cannot be read or used.
     pub fn load(&self, tickets: Arc<dyn ProducesTickets>) -> Result<Loaded, TlsError> {
-        let chain = certificates(&self.certificate)?;
+        if self.names_users && self.client_certificates == ClientCertificates::No {
+            return Err(TlsError::NoClientCertificates);
+        }
+        let chain = certificates(TlsSetting::Certificate, &self.certificate)?;
         let expires_s = expiry(&self.certificate, &chain[0])?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|source| TlsError::Pem { path: self.key.clone(), source })?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|source| TlsError::Pem {
+            setting: TlsSetting::Key,
+            path: self.key.clone(),
+            source,
+        })?;
         let refused = |source| {
             let (certificate, key) = (self.certificate.clone(), self.key.clone());
             TlsError::Identity { certificate, key, source }
@@ -119,6 +178,7 @@ impl TlsFiles {
                     ClientCertificates::Yes | ClientCertificates::No => verifier,
                 };
                 let unusable = |error: rustls::server::VerifierBuilderError| TlsError::Certificate {
+                    setting: TlsSetting::Authorities,
                     path: path.clone(),
                     reason: error.to_string(),
                 };
@@ -136,20 +196,21 @@ impl TlsFiles {
 }
 
 /// The certificates of a file, at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |source| TlsError::Pem { path: path.to_owned(), source };
+fn certificates(setting: TlsSetting, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |source| TlsError::Pem { setting, path: path.to_owned(), source };
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect();
     match found.map_err(unreadable)? {
-        none if none.is_empty() => Err(TlsError::NoCertificate { path: path.to_owned() }),
+        none if none.is_empty() => Err(TlsError::NoCertificate { setting, path: path.to_owned() }),
         some => Ok(some),
     }
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    let setting = TlsSetting::Authorities;
+    for certificate in certificates(setting, path)? {
         let unusable =
-            |error: rustls::Error| TlsError::Certificate { path: path.to_owned(), reason: error.to_string() };
+            |error: rustls::Error| TlsError::Certificate { setting, path: path.to_owned(), reason: error.to_string() };
         roots.add(certificate).map_err(unusable)?;
     }
     Ok(roots)
@@ -157,7 +218,18 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
 
 /// When a certificate expires, Unix seconds.
 fn expiry(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, TlsError> {
-    let (_, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|error| TlsError::Certificate { path: path.to_owned(), reason: error.to_string() })?;
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| TlsError::Certificate {
+        setting: TlsSetting::Certificate,
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
     Ok(parsed.validity().not_after.timestamp())
+}
+
+/// The common name of a certificate's subject; none where it has several, since another reader may take another one.
+pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let mut names = parsed.subject().iter_common_name();
+    let name = names.next()?.as_str().ok()?.as_bytes().to_vec();
+    names.next().is_none().then_some(name)
 }

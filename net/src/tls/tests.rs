@@ -27,6 +27,7 @@ impl Pair {
             key: path("key"),
             authorities: None,
             client_certificates: ClientCertificates::No,
+            names_users: false,
         };
         std::fs::write(&files.certificate, key.cert.pem()).expect("a file can be written");
         std::fs::write(&files.key, key.signing_key.serialize_pem()).expect("a file can be written");
@@ -43,7 +44,7 @@ impl Pair {
         let name = ServerName::try_from("localhost").expect("it is a name");
         Pair {
             client: ClientConnection::new(Arc::new(config), name).expect("a client can begin"),
-            server: TlsSession::new(identity.config()).expect("a server can begin"),
+            server: TlsSession::new(identity.config().0).expect("a server can begin"),
             scratch: TlsScratch::default(),
             received: Vec::new(),
         }

@@ -23,7 +23,7 @@ impl Core {
         let is_stranger = !authenticated || port.transport == TransportKind::Tls;
         let now = is_stranger.then(Instant::now);
         let Some(number) = self.server.admit_client() else {
-            self.refuse(ops, id, port);
+            self.refuse(ops, id, port, Problem::TooManyClients);
             if self.rejection_told.is_due() {
                 let (maxclients, total) = (self.server.maxclients(), self.figures.rejected);
                 tracing::warn!(
@@ -37,17 +37,24 @@ impl Core {
         if now.is_some_and(|now| !self.has_place_for_stranger(now)) {
             self.server.dismiss_client();
             self.strangers.note(Dismissal::Number);
-            return self.refuse(ops, id, port);
+            return self.refuse(ops, id, port, Problem::TooManyClients);
         }
         let Some(transport) = self.transport(port.transport) else {
             self.server.dismiss_client();
             self.server.dismiss_stranger();
-            return self.refuse(ops, id, port);
+            return self.refuse(ops, id, port, Problem::TooManyClients);
         };
         let addresses = (ops.peer(id).ok(), ops.local(id).ok());
         let mut session = Session::new(number, (&users, version), addresses, self.steady_ms);
         session.descriptor = ops.descriptor(id).unwrap_or(-1);
         session.is_opening = port.transport == TransportKind::Tls;
+        if let Err(over) = session.count_in() {
+            self.server.dismiss_client();
+            if is_stranger {
+                self.server.dismiss_stranger();
+            }
+            return self.refuse(ops, id, port, Problem::UserOverLimit(over));
+        }
         if let Some(now) = now {
             self.strangers.add(id, &mut session, now);
         }
@@ -61,11 +68,11 @@ impl Core {
     }
 
     /// Closes a connection that was just accepted. Over TLS nothing can be said before the handshake.
-    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId, port: Port) {
+    fn refuse(&mut self, ops: &mut NetOps, id: ConnectionId, port: Port, problem: Problem) {
         self.figures.rejected += 1;
         let mut text = Vec::new();
         if port.transport == TransportKind::Plain {
-            ProtocolState::new(port.protocol).encode_problem(&mut text, Problem::TooManyClients);
+            ProtocolState::new(port.protocol).encode_problem(&mut text, problem);
         }
         ops.refuse(id, &text);
     }
@@ -75,8 +82,9 @@ impl Core {
         match kind {
             TransportKind::Plain => Some(Transport::Plain),
             TransportKind::Tls => {
-                let config = self.server.tls.as_ref()?.config();
-                TlsSession::new(config).ok().map(|session| Transport::Tls(Box::new(session)))
+                let (config, names_user) = self.server.tls.as_ref()?.config();
+                let session = TlsSession::new(config).ok()?.naming_user(names_user);
+                Some(Transport::Tls(Box::new(session)))
             }
         }
     }

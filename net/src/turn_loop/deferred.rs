@@ -1,5 +1,6 @@
 //! Commands that read the recorded history, or are about a consumer group or a subscription: they run after the turn's
-//! commit, once the frontier has passed every write that was acknowledged before them, and some of them wait for more.
+//! commit, once the frontier has passed every write that was acknowledged before them. And all commands that wait, those
+//! for keys too: those run elsewhere (see `key_waits`), but a wait that ends without a value is answered here.
 //!
 //! A command that waits does not run until something happens that it waits for: see `waits`. Those that may go on
 //! run in the order in which they came, as long as a turn has time for them.
@@ -7,41 +8,71 @@
 use super::Core;
 use super::subscriptions::Live;
 use super::waits::{CommandId, Waits, Watcher};
-use crate::access::User;
+use crate::access::{Usage, User};
 use crate::command::access::check;
-use crate::command::table::{CommandIndex, TABLE};
-use crate::command::{DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext, WaitFor};
+use crate::command::table::TABLE;
+use crate::command::{
+    self, DeferredState, Flag, GroupContext, HistoryContext, Progress, Run, SubscriptionContext, WaitFor,
+};
 use crate::limits::DEFERRED_TURN_NS;
-use crate::mesh::message::{Message, ReplyForm, ReplyTo};
+use crate::mesh::message::{Message, Request};
 use crate::net_ring::ConnectionId;
-use crate::resp::{OwnedArgs, Protocol, Reply};
+use crate::resp::Reply;
 use crate::server::Stat;
+use keytide_engine::account::Share;
 use keytide_engine::position::{Position, ShardId};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A command that runs after the commit.
-struct Deferred {
-    from: ShardId,
-    command: CommandIndex,
-    protocol: Protocol,
-    to: ReplyTo,
-    args: OwnedArgs,
-    /// What the frontier must have reached: everything handed out when the command came to its turn. None before.
+/// A command that runs after the commit, or waits.
+pub(super) struct Deferred {
+    pub request: Request,
+    /// The position that the frontier must have reached: everything handed out when the command came to its turn. None
+    /// before.
     after: Option<Position>,
-    /// What it waits for, and until when it was put down; none where it is to run.
+    /// What it waits for, and its deadline, steady milliseconds. None while it is to run.
     wait: Option<(WaitFor, Option<u64>)>,
     /// The group for whose waiting commands it runs: if it gets something, the next one runs.
     looks_for: Option<u64>,
-    /// The error that it ends with, because its user may not run it any more.
-    revoked: Option<String>,
-    state: DeferredState,
+    /// The error that ends it: its user may not run it any more, or CLIENT UNBLOCK asks for one.
+    error: Option<String>,
+    /// What its user has in use, where it creates something.
+    creator: Option<Arc<Usage>>,
+    pub state: DeferredState,
+    /// Of a command that waits for keys of several shards: whether a hold of these shards is queued in which it runs.
+    pub is_held: bool,
+    /// The memory of a command that waits for keys.
+    _share: Option<Share>,
 }
 
 impl Deferred {
+    /// A command that has not run.
+    fn new(request: Request) -> Deferred {
+        let (after, wait, looks_for, error) = (None, None, None, None);
+        let state = DeferredState::default();
+        Deferred { request, after, wait, looks_for, error, creator: None, state, is_held: false, _share: None }
+    }
+
+    /// A command that runs on keys, with the memory of its arguments.
+    pub fn of_keys(request: Request, state: DeferredState, share: Share) -> Deferred {
+        // It reads no history: nothing has to be published before its reply.
+        Deferred { after: Some(Position(0)), state, _share: Some(share), ..Deferred::new(request) }
+    }
+
+    /// Whether its wait has been ended, with or without an error.
+    pub fn has_ended(&self) -> bool {
+        self.error.is_some() || self.state.has_given_up()
+    }
+
+    /// Whether it waits, or is held to look once more for what it waits for.
+    pub fn is_waiting(&self) -> bool {
+        self.wait.is_some() || self.is_held
+    }
+
     /// Whether its reply reveals a change of a group.
     fn changes_groups(&self) -> bool {
-        let command = TABLE.get(self.command);
+        let command = TABLE.get(self.request.command);
         matches!(command.run, Run::Group { .. }) && command.is(Flag::Write)
     }
 }
@@ -55,6 +86,10 @@ pub(super) struct DeferredCommands {
     waits: Waits,
     /// A connection has at most one: what follows on it waits for its reply.
     of_connection: HashMap<(ShardId, ConnectionId), CommandId>,
+    /// For connections whose next command creates something: what their users have in use.
+    creators: HashMap<(ShardId, ConnectionId), Arc<Usage>>,
+    /// The same, by the client's number.
+    of_client: HashMap<u64, CommandId>,
     next_id: u64,
     /// How many wait.
     waiting: u64,
@@ -68,12 +103,57 @@ impl DeferredCommands {
         self.waits.next_due_ms()
     }
 
-    fn add(&mut self, deferred: Deferred) {
+    /// Notes that the next command of a connection creates something, which counts for its user.
+    pub fn note_creator(&mut self, connection: (ShardId, ConnectionId), usage: Arc<Usage>) {
+        self.creators.insert(connection, usage);
+    }
+
+    /// Numbers a command. Its caller puts it in: see [`DeferredCommands::put`], `put_ready`, `wait`.
+    pub fn admit(&mut self, request: &Request) -> CommandId {
         let id = CommandId(self.next_id);
         self.next_id += 1;
-        self.of_connection.insert((deferred.from, deferred.to.connection), id);
+        self.of_connection.insert((request.from, request.to.connection), id);
+        self.of_client.insert(request.client, id);
+        id
+    }
+
+    /// A command that is not being run.
+    pub fn get(&self, id: CommandId) -> Option<&Deferred> {
+        self.commands.get(&id)
+    }
+
+    /// Takes a command to run it: it waits no more. Its caller puts it back, or ends it ([`DeferredCommands::forget`]).
+    pub fn take(&mut self, id: CommandId) -> Option<Deferred> {
+        let mut deferred = self.commands.remove(&id)?;
+        if let Some((wait, deadline_ms)) = deferred.wait.take() {
+            self.waits.remove(id, wait, deadline_ms);
+            self.waiting -= 1;
+            self.looks += 1;
+        }
+        Some(deferred)
+    }
+
+    /// Puts a command in that its caller runs later.
+    pub fn put(&mut self, id: CommandId, deferred: Deferred) {
+        self.commands.insert(id, deferred);
+    }
+
+    /// Puts a command in that runs after the turn's commit.
+    pub fn put_ready(&mut self, id: CommandId, deferred: Deferred) {
         self.commands.insert(id, deferred);
         self.ready.push_back(id);
+    }
+
+    /// Notes that a command, which was taken, has replied.
+    pub fn forget(&mut self, deferred: &Deferred) {
+        let Request { from, client, to, .. } = deferred.request;
+        self.of_connection.remove(&(from, to.connection));
+        self.of_client.remove(&client);
+    }
+
+    /// The number of commands that wait, and how often one of them has run again.
+    pub fn figures(&self) -> [(Stat, u64); 2] {
+        [(Stat::Blocked, self.waiting), (Stat::BlockedLooks, self.looks)]
     }
 
     /// Lets a command that waits run; does nothing where there is none, or it is to run anyway.
@@ -87,8 +167,8 @@ impl DeferredCommands {
         }
     }
 
-    /// Lets a command wait.
-    fn wait(&mut self, id: CommandId, mut deferred: Deferred, wait: WaitFor) {
+    /// Puts a command in that waits.
+    pub fn wait(&mut self, id: CommandId, mut deferred: Deferred, wait: WaitFor) {
         let deadline_ms = deferred.state.deadline_ms.filter(|at_ms| *at_ms != u64::MAX);
         self.waits.add(id, wait, deadline_ms);
         self.waiting += 1;
@@ -97,19 +177,26 @@ impl DeferredCommands {
     }
 }
 
+impl command::Waits for DeferredCommands {
+    fn unblock(&mut self, client: u64, error: Option<&'static str>) -> bool {
+        let Some(&id) = self.of_client.get(&client) else { return false };
+        let Some(deferred) = self.commands.get_mut(&id) else { return false };
+        if !deferred.is_waiting() || deferred.has_ended() {
+            return false;
+        }
+        deferred.error = error.map(str::to_owned);
+        deferred.state.deadline_ms = Some(0);
+        self.wake(id);
+        true
+    }
+}
+
 impl Core {
     /// Keeps a command until the turn has committed.
-    pub(super) fn defer(
-        &mut self,
-        from: ShardId,
-        command: CommandIndex,
-        protocol: Protocol,
-        to: ReplyTo,
-        args: OwnedArgs,
-    ) {
-        let state = DeferredState::default();
-        let (after, wait, looks_for, revoked) = (None, None, None, None);
-        self.deferred.add(Deferred { from, command, protocol, to, args, after, wait, looks_for, revoked, state });
+    pub(super) fn defer(&mut self, request: Request) {
+        let id = self.deferred.admit(&request);
+        let creator = self.deferred.creators.remove(&(request.from, request.to.connection));
+        self.deferred.put_ready(id, Deferred { creator, ..Deferred::new(request) });
     }
 
     /// Runs those that are ready. Returns whether there is more to do at once.
@@ -139,10 +226,10 @@ impl Core {
             let started = Instant::now();
             match self.run_one(id, &mut deferred, &mut out) {
                 Progress::Done => {
-                    let reply = Reply::new(&mut out, deferred.protocol);
-                    self.server.statistics(self.id).note_timed(deferred.command, started.elapsed(), &reply);
-                    self.deferred.of_connection.remove(&(deferred.from, deferred.to.connection));
-                    self.live.hub.unwatch(Watcher::Command(id).id());
+                    let reply = deferred.request.form.reply(&mut out);
+                    self.server.statistics(self.id).note_timed(deferred.request.command, started.elapsed(), &reply);
+                    self.deferred.forget(&deferred);
+                    self.end_wait_for(id, &deferred);
                     let looks_for = deferred.looks_for;
                     answers.push((deferred, out));
                     looks_for.into_iter().for_each(|group| self.wake_group(group));
@@ -175,28 +262,44 @@ impl Core {
         for (deferred, mut out) in answers {
             if let Some(refusal) = refusal.as_deref().filter(|_| deferred.changes_groups()) {
                 out.clear();
-                Reply::new(&mut out, deferred.protocol).error(refusal);
+                deferred.request.form.error(&mut out, refusal);
             }
-            self.deliver(deferred.from, deferred.to, ReplyForm::Whole(deferred.protocol), &out);
+            let Request { from, to, form, .. } = deferred.request;
+            self.deliver(from, to, form, &out);
         }
-        self.server.tell(self.id, Stat::Blocked, self.deferred.waiting);
-        self.server.tell(self.id, Stat::BlockedLooks, self.deferred.looks);
-        has_more || !self.deferred.ready.is_empty()
+        self.publish_waits();
+        has_more || !self.deferred.ready.is_empty() || self.has_ready_keys()
+    }
+
+    /// Ends what a command that has replied waited for.
+    fn end_wait_for(&mut self, id: CommandId, deferred: &Deferred) {
+        match TABLE.get(deferred.request.command).run {
+            Run::Waiting { waits_for, .. } => self.end_key_wait(id, waits_for, deferred.request.args.as_args()),
+            _ => self.live.hub.unwatch(Watcher::Command(id).id()),
+        }
+    }
+
+    /// Publishes how many commands wait.
+    pub(super) fn publish_waits(&self) {
+        for (stat, value) in self.deferred.figures() {
+            self.server.tell(self.id, stat, value);
+        }
     }
 
     fn run_one(&mut self, id: CommandId, deferred: &mut Deferred, out: &mut Vec<u8>) -> Progress {
         let Core { history, groups, live, connections, listed, server, now_ms, steady_ms, .. } = self;
         let Live { hub, delivery, .. } = live;
         let (now_ms, steady_ms) = (*now_ms, *steady_ms);
-        let mut reply = Reply::new(out, deferred.protocol);
-        if let Some(text) = deferred.revoked.take() {
+        let mut reply: Reply<'_> = deferred.request.form.reply(out);
+        if let Some(text) = deferred.error.take() {
             reply.error(text);
             return Progress::Done;
         }
         let changes_groups = deferred.changes_groups();
-        let (args, state) = (deferred.args.as_args(), &mut deferred.state);
+        let (request, state) = (&deferred.request, &mut deferred.state);
+        let args = request.args.as_args();
         state.steady_ms = steady_ms;
-        match TABLE.get(deferred.command).run {
+        match TABLE.get(request.command).run {
             Run::History(run) => {
                 // The hub has examined the shards up to there while it waited.
                 if let (Some(cursor), Some(passed)) = (&mut state.cursor, hub.passed(Watcher::Command(id).id())) {
@@ -207,14 +310,14 @@ impl Core {
             Run::Subscription(run) => {
                 let mut outlet = delivery.to(connections, listed);
                 // If its connection has closed meanwhile nobody would end the subscription.
-                let Some(client) = outlet.subscriber_of(deferred.to.connection) else { return Progress::Done };
+                let Some(client) = outlet.subscriber_of(request.to.connection) else { return Progress::Done };
                 run(
                     &mut SubscriptionContext { hub, history, outlet: &mut outlet, client, state, server },
                     args,
                     &mut reply,
                 )
             }
-            Run::Group { run, names } => {
+            Run::Group { run, names, .. } => {
                 if let Some(refusal) = groups.refusal().filter(|_| changes_groups) {
                     reply.error(refusal);
                     return Progress::Done;
@@ -224,7 +327,13 @@ impl Core {
                 {
                     groups.table.pass_over(number, passed);
                 }
-                run(&mut GroupContext { groups, history, state, server, now_ms, steady_ms }, args, &mut reply)
+                let creator = deferred.creator.as_deref();
+                run(&mut GroupContext { groups, history, state, creator, server, now_ms, steady_ms }, args, &mut reply)
+            }
+            Run::Waiting { .. } => {
+                // Its time is over. All of these commands have this reply then, as in Redis.
+                reply.null_array();
+                Progress::Done
             }
             Run::Container(_)
             | Run::Session(_)
@@ -233,7 +342,7 @@ impl Core {
             | Run::EachShard { .. }
             | Run::AllShards(_)
             | Run::EachCore { .. }
-            | Run::Transaction(_) => unreachable!("only what runs after the commit is deferred"),
+            | Run::Transaction(_) => unreachable!("only what waits, or runs after the commit, is deferred"),
         }
     }
 
@@ -241,7 +350,7 @@ impl Core {
     fn wait(&mut self, id: CommandId, mut deferred: Deferred, wait: WaitFor) {
         let looked_for = deferred.looks_for;
         match wait {
-            WaitFor::Deadline => {}
+            WaitFor::Deadline | WaitFor::Keys => {}
             WaitFor::Events(from) => {
                 // All that wait for the same share one filter.
                 if let Some(interest) = deferred.state.interest.take() {
@@ -325,11 +434,9 @@ impl Core {
     pub(super) fn recheck_wait(&mut self, from: ShardId, connection: ConnectionId, user: &User) {
         let Some(&id) = self.deferred.of_connection.get(&(from, connection)) else { return };
         if let Some(deferred) = self.deferred.commands.get_mut(&id)
-            && let Err(refused) = check(user, deferred.command, deferred.args.as_args())
+            && let Err(refused) = check(user, deferred.request.command, deferred.request.args.as_args())
         {
-            deferred.revoked = Some(refused.text_of_revoked());
-        }
-        if self.deferred.commands.get(&id).is_some_and(|deferred| deferred.revoked.is_some()) {
+            deferred.error = Some(refused.text_of_revoked());
             self.deferred.wake(id);
         }
     }

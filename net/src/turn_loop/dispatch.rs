@@ -3,14 +3,13 @@
 use super::Core;
 use super::hold::HoldWork;
 use super::resp::Client;
-use super::runner::Runner;
-use crate::command::table::{CommandIndex, TABLE};
+use crate::command::table::TABLE;
 use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread};
 use crate::connection::Stall;
 use crate::gather::{Gather, Merge, Split};
 use crate::groups::core_of;
-use crate::mesh::message::{Asker, ReplyForm, ReplyTo, Request};
-use crate::resp::{Args, OwnedArgs, Reply};
+use crate::mesh::message::{Asker, Message, ReplyForm, ReplyTo, Request};
+use crate::resp::{Args, CommandIndex, OwnedArgs, Reply};
 use crate::value::PartWriter;
 use keytide_engine::limits::turn_bytes_due;
 use keytide_engine::position::ShardId;
@@ -84,10 +83,11 @@ impl Core {
                     return true;
                 }
                 let to = self.wait_for_reply(client);
-                self.defer(self.id, index, client.resp.version, to, OwnedArgs::from(args));
+                self.defer(client.request(self.id, index, to, args));
                 true
             }
-            Run::Group { names, .. } => self.ask_group(client, index, names, args),
+            Run::Waiting { .. } => self.run_or_wait(client, (index, command), args, first_shard),
+            Run::Group { names, creates, .. } => self.ask_group(client, index, (names, creates), args),
             Run::Transaction(step) => {
                 let from = client.reply().len();
                 let done = self.step_transaction(client, step);
@@ -124,10 +124,8 @@ impl Core {
     /// Runs a command on this core's shard.
     #[inline]
     fn run_here(&mut self, client: &mut Client<'_>, (index, run): (CommandIndex, RunKeys), args: Args<'_>) -> bool {
-        let Some(shard) = self.shard.as_deref_mut() else { return self.wait_for_shard(client) };
-        let runner = Runner::new(&self.server, self.id, self.now_ms);
-        runner.run(shard, (index, run), args, &mut client.reply());
-        true
+        let done = self.on_shard(|runner, shard, _| runner.run(shard, (index, run), args, &mut client.reply()));
+        done.is_some() || self.wait_for_shard(client)
     }
 
     /// Sends a command to the core of its keys.
@@ -177,9 +175,7 @@ impl Core {
                 if !self.has_all_replies(client) {
                     return false;
                 }
-                let mut shards: Vec<ShardId> = command.keys.of(args).map(|key| shard_of(key, total)).collect();
-                shards.sort_unstable();
-                shards.dedup();
+                let shards = self.shards_of_keys(command.keys, args);
                 self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), shards);
                 return true;
             }
@@ -247,14 +243,14 @@ impl Core {
             return;
         }
         let args: OwnedArgs = args.collect();
-        match (TABLE.get(command).part(), self.shard.as_deref_mut()) {
-            (Some(part), Some(shard)) => {
-                let mut out = Vec::new();
-                let runner = Runner::new(&self.server, self.id, self.now_ms);
-                runner.run(shard, (command, part), args.as_args(), &mut PartWriter::new(&mut out));
-                client.replies.deliver(client.output.ready(), to.number, to.part, out);
-            }
-            _ => {
+        let mut out = Vec::new();
+        let done = TABLE.get(command).part().and_then(|part| {
+            let reply = &mut PartWriter::new(&mut out);
+            self.on_shard(|runner, shard, _| runner.run(shard, (command, part), args.as_args(), reply))
+        });
+        match done {
+            Some(()) => client.replies.deliver(client.output.ready(), to.number, to.part, out),
+            None => {
                 let Asker { form, client, .. } = asker;
                 self.own_requests.push(Request { from: core, command, form, client, to, args });
             }
@@ -266,7 +262,7 @@ impl Core {
         &mut self,
         client: &mut Client<'_>,
         index: CommandIndex,
-        names: (usize, usize),
+        (names, creates): ((usize, usize), bool),
         args: Args<'_>,
     ) -> bool {
         if !self.has_all_replies(client) {
@@ -277,8 +273,16 @@ impl Core {
         }
         let core = core_of(args.get(names.0), args.get(names.1), self.server.shards());
         let to = self.wait_for_reply(client);
+        if creates {
+            let usage = client.session.user().usage().clone();
+            if core == self.id {
+                self.deferred.note_creator((core, client.id), usage);
+            } else {
+                self.lanes.to(core).push(Message::Creator(client.id, usage));
+            }
+        }
         if core == self.id {
-            self.defer(core, index, client.resp.version, to, OwnedArgs::from(args));
+            self.defer(client.request(core, index, to, args));
         } else {
             self.lanes.to(core).run(index, client.asker(), to, args.iter());
         }

@@ -8,18 +8,18 @@
 use super::Core;
 use super::resp::Client;
 use super::runner::Runner;
+use super::waits::CommandId;
 use crate::access::User;
 use crate::command::RespClient;
-use crate::command::table::CommandIndex;
-use crate::command::transaction::Transaction;
 use crate::connection::Stall;
-use crate::mesh::message::{Message, ReplyTo};
+use crate::mesh::message::{Message, ReplyForm, ReplyTo};
 use crate::net_ring::ConnectionId;
-use crate::resp::{OwnedArgs, Protocol, Reply};
+use crate::resp::{CommandIndex, OwnedArgs, Transaction};
 use crate::weight::Weight;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::shards::Shards;
+use keytide_engine::waiters::WaiterId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -27,13 +27,15 @@ use std::sync::Arc;
 pub(super) enum HoldWork {
     Command(CommandIndex, OwnedArgs),
     Transaction(Transaction, Arc<User>),
+    /// A command that may wait for keys of several shards.
+    Waiting(CommandId),
 }
 
 /// A change that is gathering its shards.
 pub(super) struct Hold {
     work: HoldWork,
     to: ReplyTo,
-    protocol: Protocol,
+    form: ReplyForm,
     /// The shards that it needs, in ascending order.
     needed: Vec<ShardId>,
     /// Those that have come: the first ones of `needed`.
@@ -43,10 +45,11 @@ pub(super) struct Hold {
 
 /// One queued change.
 pub(super) struct HoldRequest {
-    work: HoldWork,
-    to: ReplyTo,
-    protocol: Protocol,
-    needed: Vec<ShardId>,
+    pub work: HoldWork,
+    pub to: ReplyTo,
+    pub form: ReplyForm,
+    /// The shards that it needs, in ascending order.
+    pub needed: Vec<ShardId>,
 }
 
 /// The loans of shards, of one core.
@@ -60,6 +63,8 @@ pub(super) struct Lending {
     pub borrowers: VecDeque<ShardId>,
     /// Connections whose commands wait for this core's shard.
     pub waiting: Vec<ConnectionId>,
+    /// Waiters to remove from this core's shard when it comes back.
+    pub ended_waits: Vec<WaiterId>,
 }
 
 impl Core {
@@ -68,7 +73,7 @@ impl Core {
     pub(super) fn hold(&mut self, client: &mut Client<'_>, work: HoldWork, needed: Vec<ShardId>) {
         debug_assert_eq!(client.replies.waiting(), 0);
         let to = self.wait_for_reply(client);
-        self.lending.queue.push_back(HoldRequest { work, to, protocol: client.resp.version, needed });
+        self.lending.queue.push_back(HoldRequest { work, to, form: client.asker().form, needed });
     }
 
     /// After the commit: lends this core's shard to the core that waits for it, and carries on the change that this core
@@ -77,9 +82,9 @@ impl Core {
         let mut work = false;
         loop {
             if self.lending.hold.is_none()
-                && let Some(HoldRequest { work, to, protocol, needed }) = self.lending.queue.pop_front()
+                && let Some(HoldRequest { work, to, form, needed }) = self.lending.queue.pop_front()
             {
-                self.lending.hold = Some(Hold { work, to, protocol, needed, held: Vec::new() });
+                self.lending.hold = Some(Hold { work, to, form, needed, held: Vec::new() });
                 self.ask_for_shard();
             }
             let Some(borrower) = self.lending.borrowers.front().copied() else { break };
@@ -123,29 +128,33 @@ impl Core {
     }
 
     fn run_hold(&mut self, hold: Hold) {
-        let Hold { work, to, protocol, mut held, .. } = hold;
+        let Hold { work, to, form, mut held, .. } = hold;
         let mut out = Vec::new();
-        let mut reply = Reply::new(&mut out, protocol);
         let mut connection = self.connections.take(to.connection);
         // One time for all of them, whenever each has come.
         held.iter_mut().for_each(|shard| shard.set_now_ms(self.now_ms));
         let shards = Shards::Several { shards: &mut held, total: self.server.shards() };
         let runner = Runner::new(&self.server, self.id, self.now_ms);
-        match &work {
-            HoldWork::Command(index, args) => runner.run_over(shards, *index, args.as_args(), &mut reply),
+        let has_replied = match &work {
+            HoldWork::Command(index, args) => {
+                runner.run_over(shards, *index, args.as_args(), &mut form.reply(&mut out));
+                true
+            }
             // Of a user that was deleted meanwhile nothing runs; its connections are closed.
             HoldWork::Transaction(transaction, user) => {
                 // If the client has left, its commands run all the same, with the rights that its user has now.
                 let client = connection.as_mut().map(|connection| RespClient::of(connection));
                 let users = self.server.users.table().0;
                 if let Some(user) = users.newest(user)
-                    && !runner.run_transaction(shards, (user, client), transaction, &mut reply)
+                    && !runner.run_transaction(shards, (user, client), transaction, &mut form.reply(&mut out))
                     && let Some(connection) = &mut connection
                 {
                     self.close_for_reply(&mut connection.session);
                 }
+                true
             }
-        }
+            HoldWork::Waiting(id) => self.run_held(*id, shards, &mut out),
+        };
         // All of them commit before any goes back, and before the reply leaves.
         let mut published = false;
         held.iter_mut().for_each(|shard| published |= shard.commit());
@@ -154,7 +163,9 @@ impl Core {
         }
         // Before the shard is back: what has waited for it may have replies for the same connection.
         if let Some(mut connection) = connection {
-            connection.deliver(to.number, to.part, out);
+            if has_replied {
+                connection.deliver(to.number, to.part, out);
+            }
             connection.list(&mut self.listed);
             self.connections.put(connection);
         }
@@ -172,7 +183,12 @@ impl Core {
     /// lent again.
     pub(super) fn take_back(&mut self, mut shard: Box<Shard>) {
         shard.set_now_ms(self.now_ms);
+        for waiter in std::mem::take(&mut self.lending.ended_waits) {
+            shard.waiters_mut().remove(waiter);
+        }
         self.shard = Some(shard);
+        // The change may have made keys ready, and those who wait for them come first.
+        self.serve_ready();
         for id in std::mem::take(&mut self.lending.waiting) {
             let Some(connection) = self.connections.get(id) else { continue };
             connection.stall = Some(Stall::Turn);

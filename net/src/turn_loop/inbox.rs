@@ -6,18 +6,19 @@
 
 use super::Core;
 use super::budget::Part;
-use super::runner::Runner;
-use crate::command::table::{CommandIndex, TABLE};
+use super::waits::CommandId;
+use crate::command::table::TABLE;
 use crate::command::{CoreContext, Run};
 use crate::limits::{BATCH_BYTES, HEAVY_BYTES, HEAVY_TIME, REMOTE_REPLY_BYTES_MIN};
 use crate::mesh::LaneReceiver;
 use crate::mesh::message::{Arena, Batch, Message, ReplyForm, ReplyTo, Request};
 use crate::net_ring::ConnectionId;
-use crate::resp::{Args, OwnedArgs, Reply};
+use crate::resp::{Args, CommandIndex, OwnedArgs, Reply};
 use crate::value::PartWriter;
 use crate::weight::{ByWeight, Weight};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
+use keytide_engine::waiters::WaiterId;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -193,7 +194,11 @@ impl Core {
             let closed = &mut self.lanes.inbound[lane].closed;
             match &message {
                 Message::Closed(connection) => drop(closed.remove(connection)),
-                Message::Run { command, to, .. } if closed.contains(&to.connection) && only_reads(*command) => continue,
+                Message::Run { command, to, .. }
+                    if closed.contains(&to.connection) && is_only_for_its_client(*command) =>
+                {
+                    continue;
+                }
                 _ => {}
             }
             self.take_message(from, message, batch.arena());
@@ -239,8 +244,11 @@ impl Core {
             | Message::Lend
             | Message::Lent(_)
             | Message::Return(_)
+            | Message::KeyReady(_)
+            | Message::EndKeyWait(_)
             | Message::Gone(_)
             | Message::Rights(..)
+            | Message::Creator(..)
             | Message::Closed(_)
             | Message::Acknowledged { .. }
             | Message::Ask(_)
@@ -272,8 +280,11 @@ impl Core {
             Message::Lend => self.lending.borrowers.push_back(from),
             Message::Lent(shard) => self.take_lent(shard.0),
             Message::Return(shard) => self.take_back(shard.0),
+            Message::KeyReady(number) => self.retry_over_shards(CommandId(number)),
+            Message::EndKeyWait(number) => self.remove_waiter(WaiterId { core: from, number }),
             Message::Gone(connection) => self.end_waits(from, connection),
             Message::Rights(connection, user) => self.recheck_wait(from, connection, &user),
+            Message::Creator(connection, usage) => self.deferred.note_creator((from, connection), usage),
             Message::Closed(connection) => self.end_connection(from, connection),
             Message::Acknowledged { connection, bytes } => self.lanes.credit.acknowledge((from, connection), bytes),
             Message::Ask(ask) => self.live.fanout.ask(from, ask),
@@ -302,7 +313,7 @@ impl Core {
     /// Ends what there is here of a connection of another core that is closed. What it has asked to change is changed.
     fn end_connection(&mut self, from: ShardId, connection: ConnectionId) {
         self.end_waits(from, connection);
-        self.lanes.credit.close((from, connection), |request| !only_reads(request.command));
+        self.lanes.credit.close((from, connection), |request| !is_only_for_its_client(request.command));
     }
 
     fn run_request(&mut self, request: &Request) {
@@ -319,18 +330,18 @@ impl Core {
         let command = TABLE.get(index);
         match (&command.run, form) {
             (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, _) => {
-                let Some(shard) = self.shard.as_deref_mut() else {
-                    unreachable!("commands of other cores wait until the shard is back")
-                };
-                let Some(outbound) = &mut self.lanes.outbound[from.0 as usize] else { return };
-                let runner = Runner::new(&self.server, self.id, self.now_ms);
-                let bytes = outbound.batch().reply(to, form, |out| match (form, command.part()) {
-                    (ReplyForm::Whole(version), _) => {
-                        runner.run(shard, (index, *run), args, &mut Reply::new(out, version))
-                    }
-                    (ReplyForm::Part, Some(part)) => runner.run(shard, (index, part), args, &mut PartWriter::new(out)),
-                    (ReplyForm::Part, None) => unreachable!("its reply has no parts"),
+                let bytes = self.on_shard(|runner, shard, lanes| {
+                    lanes.to(from).reply(to, form, |out| match (form, command.part()) {
+                        (ReplyForm::Whole(version), _) => {
+                            runner.run(shard, (index, *run), args, &mut Reply::new(out, version))
+                        }
+                        (ReplyForm::Part, Some(part)) => {
+                            runner.run(shard, (index, part), args, &mut PartWriter::new(out))
+                        }
+                        (ReplyForm::Part, None) => unreachable!("its reply has no parts"),
+                    })
                 });
+                let Some(bytes) = bytes else { unreachable!("commands of other cores wait until the shard is back") };
                 self.lanes.credit.note_reply((from, to.connection), bytes);
                 if bytes >= BATCH_BYTES {
                     self.reclaim.note_freed(bytes);
@@ -342,6 +353,7 @@ impl Core {
                 let mut context = CoreContext {
                     connections: &mut self.connections,
                     client,
+                    waits: &mut self.deferred,
                     groups: &mut self.groups,
                     history: &self.history,
                     server: &self.server,
@@ -358,8 +370,12 @@ impl Core {
                 });
                 self.deliver(from, to, form, &out);
             }
-            (Run::Group { .. }, ReplyForm::Whole(version)) => {
-                self.defer(from, index, version, to, OwnedArgs::from(args));
+            (Run::Group { .. }, ReplyForm::Whole(_)) => {
+                self.defer(Request { from, command: index, form, client, to, args: OwnedArgs::from(args) });
+            }
+            (Run::Waiting { .. }, ReplyForm::Whole(_)) => {
+                let args = OwnedArgs::from(args);
+                self.run_asked_or_wait(Request { from, command: index, form, client, to, args });
             }
             (
                 Run::Container(_)
@@ -368,6 +384,7 @@ impl Core {
                 | Run::History(_)
                 | Run::Subscription(_)
                 | Run::Transaction(_)
+                | Run::Waiting { .. }
                 | Run::Group { .. },
                 _,
             ) => {
@@ -381,8 +398,10 @@ impl Core {
     }
 }
 
-/// Whether a command does nothing but answer.
-fn only_reads(index: CommandIndex) -> bool {
+/// Whether a command is not run for a client that has gone: it does nothing but answer, or it would wait, or take what
+/// nobody gets.
+fn is_only_for_its_client(index: CommandIndex) -> bool {
     let command = TABLE.get(index);
-    matches!(command.run, Run::Keys { .. } | Run::Shards { .. } | Run::EachShard { .. }) && !command.may_write()
+    let is_on_shards = matches!(command.run, Run::Keys { .. } | Run::Shards { .. } | Run::EachShard { .. });
+    is_on_shards && !command.may_write() || matches!(command.run, Run::Waiting { .. })
 }

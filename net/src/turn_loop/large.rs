@@ -1,5 +1,5 @@
-//! Arguments that are too long for what they are for: refused before they are copied, to another core or to be kept, and
-//! where that can be told from what a client announces also before they are received. Their bytes are dropped then.
+//! Commands with an argument that is longer than the command can use. They are refused before their arguments are copied. If
+//! the announced length of an argument shows it, they are refused before the argument is received, and its bytes are dropped.
 
 use super::Core;
 use super::resp::Client;
@@ -12,7 +12,7 @@ use keytide_engine::error::Refusal;
 use keytide_engine::limits::{GLOB_BYTES_MAX, change_bytes_max, turn_bytes_due};
 
 impl Core {
-    /// Answers the error of a command with an argument that is surely too long. False where there is none.
+    /// Refuses a command with an argument that is certainly too long. Returns whether it was refused.
     #[inline]
     pub(super) fn refuse_large(&self, client: &mut Client<'_>, command: &Command, args: Args<'_>) -> bool {
         let error = self.large_error(command, args);
@@ -22,7 +22,7 @@ impl Core {
         error.is_some()
     }
 
-    /// The error of a command with an argument that is surely too long: the command would refuse it, or use none of it.
+    /// The error for an argument that is certainly too long: the command would refuse it, or not use it.
     #[inline]
     pub(super) fn large_error(&self, command: &Command, args: Args<'_>) -> Option<String> {
         if args.bytes_total() <= LARGE_COMMAND_BYTES {
@@ -33,13 +33,12 @@ impl Core {
         self.length_error(command, place, longest, args.bytes_total())
     }
 
-    /// The same of a command whose longest argument, the one at `place`, has `longest` bytes, and all of them `total`
-    /// bytes.
+    /// The same, for a command whose longest argument is at `place` and has `longest` bytes; all arguments have `total` bytes.
     #[cold]
     fn length_error(&self, command: &Command, place: usize, longest: usize, total: usize) -> Option<String> {
         let (longest, ring_bytes) = (longest as u64, self.server.config.ring_bytes);
         let is_recording = self.server.is_recording();
-        // Those that may use more memory keep what they are given.
+        // A command that may use more memory stores its arguments.
         if command.is(Flag::Denyoom) && is_recording {
             let max = change_bytes_max(ring_bytes);
             let refusal = Refusal::ChangeTooLarge { bytes: total as u64, max };
@@ -48,7 +47,7 @@ impl Core {
         let (what, max) = match command.run {
             Run::Subscription(_) if place == 1 && is_recording => ("name", turn_bytes_due(ring_bytes)),
             Run::Subscription(_) if place == 1 => return None,
-            // And names of groups and consumers, numbers: all of them are shorter.
+            // Their other arguments are names of groups and consumers, and numbers, which are all shorter.
             Run::History(_)
             | Run::Group { .. }
             | Run::Subscription(_)
@@ -64,9 +63,9 @@ impl Core {
         (longest > max).then(|| format!("ERR {what} of {longest} bytes exceeds the limit of {max} bytes"))
     }
 
-    /// Looks at the command that has begun at the beginning of `buffer` and lacks much: answers the error where what it
-    /// has announced is surely too long, and has the parser drop it. Tells whether that is so; all of `buffer` is consumed
-    /// then.
+    /// Checks the command at the beginning of `buffer`, most of which has not arrived. If an argument that it announces is
+    /// certainly too long, refuses the command and lets the parser drop the rest of it; then all of `buffer` is consumed.
+    /// Returns whether it was refused.
     #[cold]
     pub(super) fn refuse_begun(&self, client: &mut Client<'_>, parser: &mut Parser, buffer: &[u8]) -> bool {
         let Some((args, announced)) = parser.begun(buffer) else { return false };
@@ -78,7 +77,7 @@ impl Core {
         true
     }
 
-    /// Drops what `buffer` has of a command that was refused; answers how many bytes that was.
+    /// Drops the bytes in `buffer` that belong to a refused command. Returns their number.
     #[cold]
     pub(super) fn skip(&self, client: &mut Client<'_>, parser: &mut Parser, buffer: &[u8]) -> usize {
         parser.skip(buffer).unwrap_or_else(|error| {

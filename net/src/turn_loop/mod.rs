@@ -19,15 +19,16 @@ mod dispatch;
 mod figures;
 mod hold;
 mod inbox;
+mod key_waits;
 mod lanes;
 mod large;
 mod net_events;
 mod output;
+mod pace;
 mod reclaim;
 mod records;
 mod resp;
 mod rights;
-mod room;
 mod run;
 mod runner;
 mod snapshot;
@@ -35,6 +36,7 @@ mod subscriptions;
 mod transaction;
 mod unread;
 mod waits;
+mod write_admission;
 
 pub use run::{CoreError, run};
 
@@ -63,6 +65,7 @@ use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::Shard;
 use keytide_engine::subscription::Hub;
 use lanes::Lanes;
+use pace::Paces;
 use reclaim::Reclaim;
 use records::Records;
 use run::Stopping;
@@ -104,11 +107,14 @@ pub struct Core {
     listed: Vec<ConnectionId>,
     /// This core's part of commands that ask every core.
     own_requests: Vec<Request>,
-    /// Commands that read the history, or a consumer group, and run after the commit.
+    /// Commands that read the history, or a consumer group, and run after the commit; and those that wait.
     deferred: DeferredCommands,
     /// Clients that have not given the password.
     strangers: Strangers,
     rejection_told: Paced,
+    /// The commands that users may run in a second.
+    paces: Paces,
+    pace_told: Paced,
     /// The version of the table of users that all clients were looked at by.
     users_version: u64,
     /// Clients that have logged in as others since.
@@ -179,6 +185,8 @@ impl Core {
             deferred: DeferredCommands::default(),
             strangers: Strangers::default(),
             rejection_told: Paced::default(),
+            paces: Paces::new(server.shards()),
+            pace_told: Paced::default(),
             users_version: server.users.version(),
             renewed: Vec::new(),
             now_ms: 0,
@@ -203,11 +211,13 @@ impl Core {
         let started = Instant::now();
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);
         self.budget.begin_turn(started);
+        self.paces.begin_turn(self.server.users.limits.commands.max(), self.steady_ms);
         let mut work =
             net.poll_while(&mut |ops, event| self.on_event(ops, event), || started.elapsed() < TURN_EVENTS)? > 0;
         let mut again = self.run_handshakes(net.ops());
         work |= self.take_messages();
         work |= self.run_left();
+        self.serve_ready();
         self.look_at_rights();
         self.end_slow_strangers(started);
         again |= self.expire();

@@ -1,7 +1,9 @@
 //! Connections over TLS: their records on the way in, handshakes within a turn's budget, ends and failures.
 
 use super::Core;
-use crate::connection::{Connection, Transport};
+use crate::command::RespClient;
+use crate::command::access::note_unknown_certificate;
+use crate::connection::{Connection, Problem, Transport};
 use crate::limits::TURN_HANDSHAKES;
 use crate::net_ring::{ConnectionId, NetOps};
 use crate::session::Closing;
@@ -63,6 +65,25 @@ impl Core {
         !self.records.waiting.is_empty()
     }
 
+    /// Makes a client the user that its certificate names, if there is one and it is on; else it stays who it is, and that
+    /// is noted.
+    fn log_in_by_certificate(&mut self, connection: &mut Connection) {
+        let Transport::Tls(session) = &connection.transport else { return };
+        let Some(name) = session.user_name() else { return };
+        let (users, _) = self.server.users.table();
+        match users.get(&name).filter(|user| user.is_on()) {
+            Some(user) => {
+                if let Err(over) = connection.session.log_in(user.clone()) {
+                    connection.end_with(Problem::UserOverLimit(over));
+                }
+            }
+            None => {
+                let client = RespClient::of(connection);
+                note_unknown_certificate(&self.server, (client.session, client.resp), &name, self.now_ms);
+            }
+        }
+    }
+
     fn open_records(&mut self, ops: &mut NetOps, connection: &mut Connection, received: &[u8]) {
         let before = connection.transport.stage();
         let begun = (before == Stage::Opening).then(Instant::now);
@@ -74,6 +95,7 @@ impl Core {
             if matches!(after, Stage::Open | Stage::Ended) {
                 self.records.handshakes += 1;
                 connection.session.is_opening = false;
+                self.log_in_by_certificate(connection);
                 self.note_authentication(connection.id, &mut connection.session);
             }
         }

@@ -9,9 +9,9 @@ use crate::connection::{Connection, Output, ProtocolState, Replies, RespSession,
 use crate::limits::{
     BEHIND_BYTES_MAX, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, LARGE_COMMAND_BYTES, OUTPUT_LOOK_BYTES,
 };
-use crate::mesh::message::{Asker, ReplyForm};
+use crate::mesh::message::{Asker, ReplyForm, ReplyTo, Request};
 use crate::net_ring::ConnectionId;
-use crate::resp::{Args, Lookahead, Next, ProtocolError, Reply, error_text};
+use crate::resp::{Args, CommandIndex, Lookahead, Next, OwnedArgs, ProtocolError, Reply, error_text};
 use crate::session::{Closing, Session};
 use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
@@ -56,6 +56,12 @@ impl Client<'_> {
     #[inline]
     pub fn asker(&self) -> Asker {
         Asker { form: ReplyForm::Whole(self.resp.version), client: self.session.client, weight: self.weight }
+    }
+
+    /// A command of it that runs later. `from` is the core that asks for it.
+    pub fn request(&self, from: ShardId, command: CommandIndex, to: ReplyTo, args: Args<'_>) -> Request {
+        let Asker { form, client, .. } = self.asker();
+        Request { from, command, form, client, to, args: OwnedArgs::from(args) }
     }
 
     /// The bytes of its replies that are made.
@@ -242,11 +248,16 @@ impl Core {
         let index = match TABLE.resolve(args) {
             Ok(index) => index,
             Err(text) => {
-                self.reject(client, args, &text);
+                if !self.paces.is_limited() || !self.refuse_pace(client, None, args) {
+                    self.reject(client, args, &text);
+                }
                 return true;
             }
         };
         let command = TABLE.get(index);
+        if self.paces.is_limited() && self.refuse_pace(client, Some(command), args) {
+            return true;
+        }
         if !client.session.is_unlimited && self.refuse_access(client, (index, command), args) {
             return true;
         }
@@ -287,6 +298,8 @@ impl Core {
         if done {
             self.figures.commands += 1;
             self.server.statistics(self.id).call(index);
+        } else if self.paces.is_limited() {
+            self.paces.uncount(client.session.user());
         }
         done
     }

@@ -5,11 +5,10 @@ use super::Core;
 use super::resp::Client;
 use crate::command::access::{check, note_denied};
 use crate::command::cdc::may_subscribe;
-use crate::command::table::CommandIndex;
 use crate::command::{Command, Flag};
 use crate::mesh::message::Message;
 use crate::net_ring::ConnectionId;
-use crate::resp::{Args, error_text};
+use crate::resp::{Args, CommandIndex, error_text};
 use crate::session::{Closing, Rights, Session};
 
 impl Core {

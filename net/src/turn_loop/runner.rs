@@ -1,20 +1,39 @@
 //! Running commands on shards that are at hand: the one place where a command meets a shard, whether its client asked
 //! for it here or on another core, alone, over several shards, or in a transaction.
 
-use super::room::{are_refused, is_refused};
+use super::Core;
+use super::lanes::Lanes;
+use super::write_admission::{are_refused, is_refused};
 use crate::access::User;
 use crate::command::access::{check, note_denied};
-use crate::command::table::{CommandIndex, TABLE};
-use crate::command::transaction::Transaction;
-use crate::command::{Command, KeysContext, RespClient, Run, RunPart, SessionContext};
+use crate::command::table::TABLE;
+use crate::command::{
+    Command, DeferredState, KeysContext, Progress, RespClient, Run, RunPart, SessionContext, WaitContext,
+};
 use crate::gather::Merge;
-use crate::resp::{Args, Reply, error_text};
+use crate::resp::{Args, CommandIndex, Reply, Transaction, error_text};
 use crate::server::Server;
 use crate::value::{PartWriter, ValueWriter};
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
+use keytide_engine::waiters::WaiterId;
 use std::ops::Range;
+
+impl Core {
+    /// Runs something on this core's shard, and then serves the commands that wait for a key which got its value by that.
+    /// `None` while the shard is lent.
+    #[inline]
+    pub(super) fn on_shard<R>(&mut self, run: impl FnOnce(Runner<'_>, &mut Shard, &mut Lanes) -> R) -> Option<R> {
+        let Core { server, id, now_ms, shard, lanes, .. } = self;
+        let shard = shard.as_deref_mut()?;
+        let done = run(Runner::new(server, *id, *now_ms), shard, lanes);
+        if shard.waiters().has_ready() {
+            self.serve_waiters();
+        }
+        Some(done)
+    }
+}
 
 /// Runs commands for a core, on shards that its caller has at hand.
 #[derive(Clone, Copy)]
@@ -48,6 +67,26 @@ impl<'a> Runner<'a> {
                 run(&mut self.context(Shards::One(shard)), args, reply);
             }
         });
+    }
+
+    /// Runs a command that may wait for its keys, on the shards of these, as the waiter that it is already.
+    pub fn run_waiting(
+        self,
+        mut shards: Shards<'_>,
+        index: CommandIndex,
+        (waiter, state): (Option<WaiterId>, &mut DeferredState),
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Progress {
+        let command = TABLE.get(index);
+        let Run::Waiting { run, .. } = command.run else { unreachable!("only such a command waits for keys") };
+        shards.each(Shard::begin_command);
+        self.server.statistics(self.core).run(index, reply, |reply| {
+            if are_refused(&mut shards, std::iter::once(command), reply) {
+                return Progress::Done;
+            }
+            run(&mut WaitContext { shards, waiter, state: Some(state) }, args, reply)
+        })
     }
 
     /// Runs a command over all shards that it needs.
@@ -138,6 +177,10 @@ fn run_one(
 ) {
     match command.run {
         Run::Keys { run, .. } | Run::AllShards(run) => run(context, args, reply),
+        Run::Waiting { run, .. } => {
+            // It never waits here.
+            run(&mut WaitContext { shards: context.shards.reborrow(), waiter: None, state: None }, args, reply);
+        }
         // One shard's reply is whole: there is nothing to merge.
         Run::Shards { run, .. } | Run::EachShard { run, .. } if context.server.shards() == 1 => {
             run(context, args, reply)

@@ -3,11 +3,10 @@
 use super::Core;
 use super::hold::HoldWork;
 use super::resp::Client;
-use super::runner::Runner;
-use crate::command::table::{CommandIndex, TABLE};
-use crate::command::transaction::{Step, Transaction};
+use crate::command::table::TABLE;
+use crate::command::transaction::Step;
 use crate::command::{RespClient, Run};
-use crate::resp::{Args, Reply, error_text};
+use crate::resp::{Args, CommandIndex, Reply, Transaction, error_text};
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
@@ -60,19 +59,17 @@ impl Core {
             self.hold(client, HoldWork::Transaction(transaction, user), needed);
             return true;
         }
-        let Some(shard) = self.shard.as_deref_mut() else {
+        if self.shard.is_none() {
             client.resp.transaction = Some(transaction);
             return self.wait_for_shard(client);
-        };
-        let runner = Runner::new(&self.server, self.id, self.now_ms);
+        }
         let (protocol, user) = (client.resp.version, client.session.user().clone());
         let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
-        if !runner.run_transaction(
-            Shards::One(shard),
-            (&user, Some(RespClient { session: client.session, resp: client.resp })),
-            &transaction,
-            &mut reply,
-        ) {
+        let own = RespClient { session: client.session, resp: client.resp };
+        let is_within = self.on_shard(|runner, shard, _| {
+            runner.run_transaction(Shards::One(shard), (&user, Some(own)), &transaction, &mut reply)
+        });
+        if is_within == Some(false) {
             self.close_for_reply(client.session);
         }
         true
@@ -87,7 +84,9 @@ impl Core {
             match command.run {
                 Run::EachShard { .. } | Run::AllShards(_) => shards.extend((0..total).map(ShardId)),
                 Run::Shards { shards: named, .. } => shards.extend(named(args, &self.server).map(ShardId)),
-                Run::Keys { .. } => shards.extend(command.keys.of(args).map(|key| shard_of(key, total))),
+                Run::Keys { .. } | Run::Waiting { .. } => {
+                    shards.extend(command.keys.of(args).map(|key| shard_of(key, total)))
+                }
                 Run::Container(_)
                 | Run::Session(_)
                 | Run::EachCore { .. }

@@ -6,9 +6,7 @@
 //! | a deadline | the time | [`Waits::take_due`] |
 //! | an event | the command | the hub: [`Watcher::Command`] |
 //! | a consumer group: an event of its pattern, an entry given back or due, room | the group | [`Waits::first_of`] |
-//!
-//! Another kind of wait, as for an element of a list, is another [`WaitFor`] with an order here that is keyed by what it
-//! waits for.
+//! | a value of a key, such as an element of a list | the key | the shard: [`Waiters`](keytide_engine::waiters::Waiters) |
 
 use crate::command::WaitFor;
 use keytide_engine::subscription::WatcherId;

@@ -11,7 +11,7 @@ pub mod subscriber;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +44,10 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_keytide");
 /// A running server; dropping it kills it.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// Where it listens; for TLS where it listens for nothing else.
     pub address: SocketAddr,
+    /// Where it listens for TLS, if it does.
+    pub tls: Option<SocketAddr>,
     /// How many shards it says that it has.
     pub shards: u16,
 }
@@ -73,6 +75,24 @@ impl Server {
 
     /// Starts a server by this command, which writes to a pipe, and waits until it is ready.
     pub fn spawn(command: &mut Command) -> Server {
+        Server::try_spawn(command).unwrap_or_else(|text| panic!("{text}"))
+    }
+
+    /// The same with a plain port beside the one for TLS, which the command's further flags are about: with that, port 0
+    /// would be none at all.
+    pub fn spawn_with_port(command: impl Fn() -> Command) -> Server {
+        // A free port may have become another server's before it is this one's.
+        for _ in 0..10 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            let port = free.expect("there is a free port").port().to_string();
+            if let Ok(server) = Server::try_spawn(command().args(["--port", &port])) {
+                return server;
+            }
+        }
+        panic!("the server finds no port")
+    }
+
+    fn try_spawn(command: &mut Command) -> Result<Server, String> {
         // Tests start many servers, and measure none.
         command.env("KEYTIDE_HEAP_BYTES", "0");
         let mut child = command.spawn().expect("the binary was built for this test");
@@ -82,10 +102,14 @@ impl Server {
         let field = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)).map(str::trim);
         let (Some(address), Some(shards)) = (field("resp="), field("shards=")) else {
             let status = child.wait().expect("it is our child");
-            panic!("not ready but {line:?}, {status}");
+            return Err(format!("not ready but {line:?}, {status}"));
         };
-        let address = address.parse().expect("an address is printed");
-        Server { child, address, shards: shards.parse().expect("a number is printed") }
+        let tls = field("tls=").map(|address| address.parse().expect("an address is printed"));
+        let address = match (address, tls) {
+            ("off", Some(tls)) => tls,
+            (address, _) => address.parse().expect("an address is printed"),
+        };
+        Ok(Server { child, address, tls, shards: shards.parse().expect("a number is printed") })
     }
 
     /// A server of one shard.

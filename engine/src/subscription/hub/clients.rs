@@ -3,7 +3,7 @@
 use super::Hub;
 use super::member::{Member, Phase, before};
 use super::slab::Slot;
-use crate::account::OverLimit;
+use crate::account::{OverLimit, Owner};
 use crate::fanout::Ask;
 use crate::history::History;
 use crate::interest::Interest;
@@ -46,6 +46,20 @@ impl Hub {
     /// # Errors
     /// Where the client has the maximum number of subscriptions, or their memory is at its limit.
     pub fn subscribe(&mut self, client: ClientId, wanted: Subscribe, history: &History) -> Result<u64, TooMany> {
+        self.subscribe_for(client, &Owner::default(), wanted, history)
+    }
+
+    /// As [`Hub::subscribe`], for a client of a user with these accounts.
+    ///
+    /// # Errors
+    /// As there, and where the user has as many subscriptions as it may, or as many bytes of them.
+    pub fn subscribe_for(
+        &mut self,
+        client: ClientId,
+        user: &Owner,
+        wanted: Subscribe,
+        history: &History,
+    ) -> Result<u64, TooMany> {
         let owner = self.clients.entry(client).or_default();
         if owner.members.len() >= self.limits.per_client {
             return Err(TooMany::Subscriptions { max: self.limits.per_client });
@@ -56,6 +70,7 @@ impl Hub {
         if owner.bytes + bytes > account.part() {
             return Err(account.refuse(true).into());
         }
+        let owned = user.take(bytes)?;
         let mut share = account.share();
         // The memory of an interest that other subscriptions share is counted already.
         let is_new = !self.interests.is_known(&wanted.interest);
@@ -68,7 +83,7 @@ impl Hub {
         let shard = interest.source.shard(self.interests.shards());
         let stream: Box<[u8]> = interest.source.name().into();
         let next = history.head().next();
-        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted, next, share));
+        let index = self.members.insert(|serial| Member::new(client, id, serial, wanted, next, (share, owned)));
         owner.members.push((id, index));
         self.counts.subscriptions += 1;
         let (number, place) = self.interests.enter(interest, index);

@@ -2,7 +2,7 @@
 
 use super::begin::Begin;
 use super::queue::Part;
-use crate::account::Share;
+use crate::account::{Owned, Share};
 use crate::event::EventType;
 use crate::position::Position;
 use crate::ring::Record;
@@ -60,8 +60,8 @@ pub(super) struct Member {
     pub interest: u32,
     /// Its place among the members of the interest.
     pub interest_place: u32,
-    /// Its memory.
-    _share: Share,
+    /// Its memory, and what its user has of subscriptions.
+    _shares: (Share, Owned),
     /// The stream of its links, where it is sent links or resolved links.
     link: Option<Box<[u8]>>,
     resolves: bool,
@@ -90,7 +90,14 @@ pub(super) struct Member {
 
 impl Member {
     /// A subscription that is made when `next` is the position that would be handed out next.
-    pub fn new(client: ClientId, id: u64, serial: u32, wanted: Subscribe, next: Position, share: Share) -> Member {
+    pub fn new(
+        client: ClientId,
+        id: u64,
+        serial: u32,
+        wanted: Subscribe,
+        next: Position,
+        shares: (Share, Owned),
+    ) -> Member {
         let source = &wanted.interest.source;
         let (begin, cursor) = Begin::of(wanted.start, next);
         Member {
@@ -99,7 +106,7 @@ impl Member {
             serial,
             interest: 0,
             interest_place: 0,
-            _share: share,
+            _shares: shares,
             link: source.is_links().then(|| source.name().into()),
             resolves: wanted.resolve_links,
             checkpoint_events: wanted.checkpoint_events,

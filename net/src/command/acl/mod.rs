@@ -3,15 +3,13 @@
 mod change;
 mod dryrun;
 mod files;
+mod help;
 mod log;
 mod show;
 mod words;
 
-use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply};
-
-static HELP: Command = help("acl|help", "server");
 
 static ACL: Command = Command {
     name: "acl",
@@ -34,7 +32,7 @@ static ACL: Command = Command {
         &change::SETUSER,
         &show::USERS,
         &show::WHOAMI,
-        &HELP,
+        &help::HELP,
     ]),
 };
 

@@ -2,6 +2,7 @@
 
 use super::acl;
 use crate::access::Category;
+use crate::command::table::TABLE;
 use crate::command::{Command, SessionContext};
 use crate::limits::GENPASS_BITS_MAX;
 use crate::resp::{Args, Reply, error_text};
@@ -19,8 +20,10 @@ fn cat(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         (Some(name), 3) => match Category::by_name(name) {
             Some(category) => {
                 let catalogue = context.server.users.catalogue();
-                reply.array(catalogue.in_category(category).count());
-                catalogue.in_category(category).for_each(|command| reply.text(catalogue.name(command)));
+                // Not those that rules may name and the server does not have.
+                let commands = catalogue.in_category(category).filter(|command| *command < TABLE.all().len());
+                reply.array(commands.clone().count());
+                commands.for_each(|command| reply.text(catalogue.name(command)));
             }
             None => reply.error([b"ERR Unknown category '", &name[..name.len().min(128)], b"'"].concat()),
         },

@@ -48,7 +48,16 @@ pub(super) const fn group_command(
         2 => Access::streams(|args| streams_of_pattern(args, 2)),
         _ => panic!("a group's pattern is the first or the second argument"),
     };
-    Command { name, arity, flags, keys: Keys::None, access, summary, group: "cdc", run: Run::Group { run, names } }
+    Command {
+        name,
+        arity,
+        flags,
+        keys: Keys::None,
+        access,
+        summary,
+        group: "cdc",
+        run: Run::Group { run, names, creates: false },
+    }
 }
 
 /// The group that the arguments name, or the error if it does not exist.
@@ -58,17 +67,22 @@ pub(super) fn find<'g>(groups: &'g mut Groups, key: &[u8], name: &[u8]) -> Resul
 
 const WRITE: &[Flag] = &[Flag::Write, Flag::NoMulti];
 
-static CREATE: Command =
-    group_command("cdc.group|create", -5, WRITE, (2, 3), "Creates a consumer group.", |context, args, reply| {
-        answer(context.server, reply, |reply| {
-            let (key, group) = (args.get(2), args.get(3));
-            let (start, options) = (cursor(args.get(4))?, options(args)?);
-            let created = context.groups.table.create(key, group, start, options, context.history);
-            created.map_err(|error| CdcError::of_group(group, error))?;
-            reply.ok();
-            Ok(Progress::Done)
-        })
-    });
+static CREATE: Command = Command {
+    run: Run::Group { run: create, names: (2, 3), creates: true },
+    ..group_command("cdc.group|create", -5, WRITE, (2, 3), "Creates a consumer group.", create)
+};
+
+fn create(context: &mut GroupContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
+    answer(context.server, reply, |reply| {
+        let (key, group) = (args.get(2), args.get(3));
+        let (start, options) = (cursor(args.get(4))?, options(args)?);
+        let owner = context.creator.map(|usage| &usage.groups);
+        let created = context.groups.table.create_for(owner, (key, group), start, options, context.history);
+        created.map_err(|error| CdcError::of_group(group, error))?;
+        reply.ok();
+        Ok(Progress::Done)
+    })
+}
 
 fn options(args: Args<'_>) -> Result<GroupOptions, CdcError> {
     let mut options = GroupOptions::default();

@@ -48,7 +48,8 @@ fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Re
         let SubscriptionContext { state, server, .. } = context;
         let filter = |options: FilterOptions<'_>| options.filter_in(state, server);
         let Some(wanted) = wanted(args, server.shards(), filter)? else { return Ok(Progress::More) };
-        let id = context.hub.subscribe(context.client, wanted, context.history)?;
+        let owner = context.outlet.owner_of(context.client).unwrap_or_default();
+        let id = context.hub.subscribe_for(context.client, &owner, wanted, context.history)?;
         context.outlet.count_in(context.client);
         reply.unsigned(id);
         Ok(Progress::Done)

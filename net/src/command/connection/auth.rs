@@ -1,11 +1,12 @@
 //! AUTH and HELLO.
 
-use crate::access::DEFAULT_USER;
+use crate::access::{DEFAULT_USER, LoginRefused};
 use crate::command::access::note_failed_login;
 use crate::command::options::is;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Protocol, Reply, error_text};
 use keytide_engine::number::parse_i64;
+use std::borrow::Cow;
 
 pub static AUTH: Command = Command {
     name: "auth",
@@ -27,22 +28,27 @@ fn auth(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         _ => return reply.error(error_text::SYNTAX),
     };
     match log_in(context, args.get(0), user, password) {
-        true => reply.ok(),
-        false => reply.error(error_text::WRONG_PASS),
+        Ok(()) => reply.ok(),
+        Err(text) => reply.error(text.as_bytes()),
     }
 }
 
-/// Makes the client this user, if the password is right. `command` is what ACL LOG shows if it is not.
-fn log_in(context: &mut SessionContext<'_>, command: &[u8], user: &[u8], password: &[u8]) -> bool {
-    match context.server.users.authenticate(user, password) {
-        Some(user) => {
-            context.session.log_in(user);
-            true
-        }
-        None => {
+/// Makes the client this user, if the password is right and no limit is reached; answers the error if not. `command` is
+/// what ACL LOG shows if the password is wrong.
+fn log_in(
+    context: &mut SessionContext<'_>,
+    command: &[u8],
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), Cow<'static, str>> {
+    let from = context.session.peer.map(|peer| peer.ip());
+    match context.server.users.log_in(from, user, password) {
+        Ok(user) => context.session.log_in(user).map_err(|over| error_text::err(&over).into()),
+        Err(LoginRefused::Wrong) => {
             note_failed_login(context, command, user);
-            false
+            Err(error_text::WRONG_PASS.into())
         }
+        Err(refused @ LoginRefused::TooMany { .. }) => Err(error_text::err(&refused).into()),
     }
 }
 
@@ -72,8 +78,8 @@ fn hello(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     while let Some(option) = args.try_get(at) {
         match (args.try_get(at + 1), args.try_get(at + 2)) {
             (Some(user), Some(password)) if is(option, "auth") => {
-                if !log_in(context, args.get(0), user, password) {
-                    return reply.error(error_text::WRONG_PASS);
+                if let Err(text) = log_in(context, args.get(0), user, password) {
+                    return reply.error(text.as_bytes());
                 }
                 at += 3;
             }

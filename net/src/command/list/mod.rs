@@ -5,6 +5,7 @@ mod find;
 mod pop;
 mod push;
 mod shift;
+mod wait;
 
 use super::Command;
 
@@ -16,6 +17,7 @@ pub const COMMANDS: &[&Command] = &[
     &push::RPUSHX,
     &pop::LPOP,
     &pop::RPOP,
+    &pop::LMPOP,
     &find::LRANGE,
     &find::LLEN,
     &find::LINDEX,
@@ -26,4 +28,9 @@ pub const COMMANDS: &[&Command] = &[
     &edit::LINSERT,
     &shift::LMOVE,
     &shift::RPOPLPUSH,
+    &wait::BLPOP,
+    &wait::BRPOP,
+    &wait::BLMOVE,
+    &wait::BRPOPLPUSH,
+    &wait::BLMPOP,
 ];

@@ -17,13 +17,14 @@ pub static LMOVE: Command = Command {
 };
 
 fn lmove(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    match (end(args.get(3)), end(args.get(4))) {
+    match (end_of_word(args.get(3)), end_of_word(args.get(4))) {
         (Some(from), Some(to)) => shift(context, args, from, to, reply),
         _ => reply.error(error_text::SYNTAX),
     }
 }
 
-fn end(word: &[u8]) -> Option<End> {
+/// The end of a list that LEFT or RIGHT names.
+pub(super) fn end_of_word(word: &[u8]) -> Option<End> {
     if is(word, "left") {
         Some(End::Head)
     } else if is(word, "right") {

@@ -1,14 +1,15 @@
 //! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
 use super::output_limit;
-use crate::access::RuleError;
+use crate::access::{RuleError, UserLimits};
 use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
-use crate::config::{Durability, Spin};
+use crate::config::{Durability, Spin, parse_bytes, parse_span_ms};
 use crate::limits::PASSWORD_BYTES_MAX;
 use crate::resp::{Args, Reply, error_text};
 use crate::server::Server;
 use crate::tls::{ClientCertificates, TlsFiles};
+use keytide_engine::account::Limit;
 use keytide_engine::filter::Glob;
 use keytide_engine::number::parse_i64;
 use std::collections::HashSet;
@@ -68,12 +69,27 @@ enum Change {
     Same,
     /// To any value that `check` accepts.
     Free { check: fn(&Server, &[u8]) -> Result<(), String>, apply: fn(&Server, &[u8]) },
+    /// To any number, of which 0 is no limit.
+    Limit(fn(&UserLimits) -> &Limit),
     /// To any value with which, and with those of its kind in the same call, the files of TLS can be used.
     Tls(fn(&mut TlsFiles, &[u8]) -> bool),
 }
 
 const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -> Row {
     Row { name, value, change }
+}
+
+/// What is shown instead of a password. Redis shows the password itself.
+const REDACTED: &str = "(redacted)";
+
+/// The row of a limit of users.
+macro_rules! limit {
+    ($name:literal $field:ident) => {
+        row($name, Change::Limit(|limits| &limits.$field), |server| match server.users.limits.$field.max() {
+            Limit::NONE => "0".to_owned(),
+            max => max.to_string(),
+        })
+    };
 }
 
 const ROWS: &[Row] = &[
@@ -93,6 +109,10 @@ const ROWS: &[Row] = &[
     row("appendonly", Change::Same, |server| match server.config.durability {
         Some(_) => "yes".to_owned(),
         None => "no".to_owned(),
+    }),
+    limit!("auth-failures" auth_failures),
+    row("auth-failures-window", Change::Free { check: check_window, apply: set_window }, |server| {
+        format!("{}s", server.users.failed_logins.window_ms() / 1000)
     }),
     row("auth-timeout", Change::Never, |server| format!("{}s", server.config.auth_timeout_ms.unwrap_or(0) / 1000)),
     row("bind", Change::Same, |server| server.config.bind.to_string()),
@@ -122,11 +142,11 @@ const ROWS: &[Row] = &[
     row("maxmemory-policy", Change::Same, |_| "noeviction".to_owned()),
     row("notify-keyspace-events", Change::Same, |_| String::new()),
     row("output-stall-seconds", Change::Never, |server| server.output_stall_seconds().to_string()),
-    row("port", Change::Same, |server| server.address().port().to_string()),
+    row("port", Change::Same, |server| server.plain_address().map_or(0, |address| address.port()).to_string()),
     row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),
     row("push-buffer-bytes", Change::Never, |server| server.config.push_buffer_bytes.to_string()),
     row("requirepass", Change::Free { check: check_requirepass, apply: set_requirepass }, |server| {
-        String::from_utf8_lossy(&server.users.default_password()).into_owned()
+        if server.users.has_default_password() { REDACTED } else { "" }.to_owned()
     }),
     row("retain-age", Change::Never, |server| {
         of_durability(server, |kept| kept.retain_ms.map_or(String::new(), |ms| format!("{}s", ms / 1000)))
@@ -154,6 +174,9 @@ const ROWS: &[Row] = &[
     row("tls-auth-clients", Change::Tls(set_client_certificates), |server| {
         of_tls(server, |files| files.client_certificates.name().to_owned())
     }),
+    row("tls-auth-clients-user", Change::Tls(set_names_users), |server| {
+        of_tls(server, |files| if files.names_users { "CN" } else { "off" }.to_owned())
+    }),
     row(
         "tls-ca-cert-file",
         Change::Tls(|files, value| {
@@ -173,6 +196,14 @@ const ROWS: &[Row] = &[
     row("tls-port", Change::Same, |server| server.tls_address().map_or(0, |address| address.port()).to_string()),
     row("transactions-bytes", Change::Never, |server| server.config.memory.transactions.to_string()),
     row("unauthenticated-clients", Change::Never, |server| server.strangers_max().to_string()),
+    limit!("user-commands" commands),
+    limit!("user-connections" connections),
+    limit!("user-groups" groups),
+    limit!("user-groups-bytes" groups_bytes),
+    limit!("user-subscriptions" subscriptions),
+    limit!("user-subscriptions-bytes" subscriptions_bytes),
+    row("waiting-keys-per-client", Change::Never, |server| server.config.waiting_keys_per_client.to_string()),
+    row("waits-bytes", Change::Never, |server| server.config.memory.waits.to_string()),
 ];
 
 /// A value of history on disk; empty if there is none.
@@ -197,6 +228,12 @@ fn path(value: &[u8]) -> Option<PathBuf> {
 fn set_client_certificates(files: &mut TlsFiles, value: &[u8]) -> bool {
     let named = ClientCertificates::NAMED.iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
     named.map(|(_, whether)| files.client_certificates = *whether).is_some()
+}
+
+fn set_names_users(files: &mut TlsFiles, value: &[u8]) -> bool {
+    let named =
+        [("off", false), ("cn", true)].into_iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
+    named.map(|(_, names)| files.names_users = names).is_some()
 }
 
 fn check_maxclients(server: &Server, value: &[u8]) -> Result<(), String> {
@@ -246,6 +283,29 @@ fn set_acllog_max_len(server: &Server, value: &[u8]) {
     }
 }
 
+/// A limit: a number, with a unit where it is of bytes; 0 is none.
+fn parse_limit(limit: &Limit, value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let max = if limit.unit() == "bytes" { parse_bytes(text)? } else { text.parse().ok()? };
+    Some(if max == 0 { Limit::NONE } else { max })
+}
+
+fn check_limit(limit: &Limit, value: &[u8]) -> Result<(), String> {
+    let wanted = || format!("a number of {} is expected, 0 for no limit", limit.unit());
+    parse_limit(limit, value).map(|_| ()).ok_or_else(wanted)
+}
+
+fn check_window(_server: &Server, value: &[u8]) -> Result<(), String> {
+    let wanted = || "a span of time is expected, as 60s or 1m".to_owned();
+    parse_span_ms(&String::from_utf8_lossy(value)).map(|_| ()).ok_or_else(wanted)
+}
+
+fn set_window(server: &Server, value: &[u8]) {
+    if let Some(window_ms) = parse_span_ms(&String::from_utf8_lossy(value)) {
+        server.users.failed_logins.set_window_ms(window_ms);
+    }
+}
+
 fn get(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let mut found: Vec<(&[u8], &Row)> = Vec::new();
     for pattern in args.rest(2).iter() {
@@ -288,6 +348,7 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         let checked = match row.change {
             _ if is_double => Err("duplicate parameter".to_owned()),
             Change::Free { check, .. } => check(context.server, value),
+            Change::Limit(of) => check_limit(of(&context.server.users.limits), value),
             Change::Tls(change) => match files.as_mut().map(|files| change(files, value)) {
                 Some(true) => Ok(()),
                 Some(false) => Err("argument must be one of the allowed values".to_owned()),
@@ -302,16 +363,28 @@ fn set(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         }
         changes.push((row, value));
     }
-    let of_tls = changes.iter().find(|(row, _)| matches!(row.change, Change::Tls(_)));
-    if let (Some((row, _)), Some(tls), Some(files)) = (of_tls, &context.server.tls, files)
-        && let Err(error) = tls.replace(files)
+    let is_of_tls = |(row, _): &(&Row, &[u8])| matches!(row.change, Change::Tls(_));
+    if let Some(tls) = &context.server.tls
+        && changes.iter().any(is_of_tls)
+        && let Err(error) = tls.change(|files| {
+            for (row, value) in &changes {
+                if let Change::Tls(change) = row.change {
+                    change(files, value);
+                }
+            }
+        })
     {
-        let name = row.name;
+        let name = error.setting().name();
         return reply.error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {error}"));
     }
     for (row, value) in changes {
-        if let Change::Free { apply, .. } = row.change {
-            apply(context.server, value);
+        match row.change {
+            Change::Free { apply, .. } => apply(context.server, value),
+            Change::Limit(of) => {
+                let limit = of(&context.server.users.limits);
+                limit.set_max(parse_limit(limit, value).unwrap_or(Limit::NONE));
+            }
+            Change::Never | Change::Same | Change::Tls(_) => {}
         }
     }
     reply.ok();

@@ -215,8 +215,12 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("acl_access_denied_cmd", Reason::Command),
         ("acl_access_denied_key", Reason::Key),
         ("acl_access_denied_channel", Reason::Channel),
+        ("acl_access_denied_tls_cert", Reason::TlsCertificate),
     ] {
         text.row(name, server.users.denials.count(reason));
+    }
+    for limit in server.users.limits.all() {
+        text.row(&format!("{}_refused_total", limit.name().replace('-', "_")), limit.refused());
     }
     text.row("instantaneous_ops_per_sec", server.commands_per_second(context.now_ms));
     text.row("total_error_replies", server.command_totals().errors.values().sum::<u64>());

@@ -1,4 +1,4 @@
-//! CLIENT INFO, LIST, KILL: every core runs them for its connections.
+//! CLIENT INFO, LIST, KILL, UNBLOCK: every core runs them for its connections.
 
 use super::{client, describe};
 use crate::command::options::is;
@@ -182,6 +182,28 @@ fn sum_killed(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
     } else {
         reply.integer(sum(parts));
     }
+}
+
+pub static UNBLOCK: Command = client(
+    "client|unblock",
+    -3,
+    &[Flag::Admin, Flag::NoMulti],
+    "Ends the wait of a client's command, as if its time were over (TIMEOUT) or with an ERROR.",
+    Run::EachCore { run: unblock, merge: Merge::Sum },
+);
+
+/// A core replies with the number of commands that it has ended: 1 if the client's command waited there.
+fn unblock(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut PartWriter<'_>) {
+    let error = match args.try_get(3) {
+        _ if args.len() > 4 => return reply.error(error_text::wrong_subcommand("client", args.get(1))),
+        None => None,
+        Some(word) if is(word, "timeout") => None,
+        Some(word) if is(word, "error") => Some(error_text::UNBLOCKED),
+        Some(_) => return reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+    };
+    let Some(client) = parse_i64(args.get(2)) else { return reply.error(error_text::NOT_INTEGER) };
+    let client = u64::try_from(client).unwrap_or(0);
+    reply.integer(i64::from(context.waits.unblock(client, error)));
 }
 
 #[cfg(test)]

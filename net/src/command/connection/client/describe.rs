@@ -1,5 +1,7 @@
 //! A connection's line of CLIENT LIST and CLIENT INFO.
 
+use crate::command::Flag;
+use crate::command::table::TABLE;
 use crate::connection::{Connection, ProtocolState, RespSession, RespState};
 use crate::resp::Protocol;
 use crate::session::Session;
@@ -16,6 +18,7 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
         spare: connection.output.spare_bytes(),
         held: connection.output_bytes(),
         is_sending: connection.output.is_sending(),
+        is_blocked: is_blocked(connection),
     };
     let ProtocolState::Resp(RespState { session: resp, .. }) = &connection.protocol;
     describe_session(&connection.session, resp, &sizes, now_ms)
@@ -26,9 +29,10 @@ pub fn client_info(session: &Session, resp: &RespSession) -> String {
     describe_session(session, resp, &Sizes::default(), session.active_ms)
 }
 
-/// The sizes of a connection's buffers, in bytes.
+/// The sizes of a connection's buffers, in bytes, and whether its command waits.
 #[derive(Default)]
 struct Sizes {
+    is_blocked: bool,
     pending_input: usize,
     spare_input: usize,
     input: usize,
@@ -36,6 +40,19 @@ struct Sizes {
     spare: usize,
     held: usize,
     is_sending: bool,
+}
+
+/// Whether the client's last command may wait, and has not replied.
+fn is_blocked(connection: &Connection) -> bool {
+    let may_wait = || TABLE.by_full_name(connection.session.last_command.as_bytes());
+    connection.replies.waiting() > 0 && may_wait().is_some_and(|command| command.is(Flag::Blocking))
+}
+
+/// Redis's letters for what a client does: `P` has subscriptions, `x` is in a transaction, `b` waits, `N` none of these.
+fn flags(session: &Session, resp: &RespSession, sizes: &Sizes) -> String {
+    let all = [('P', session.subscriptions > 0), ('x', resp.transaction.is_some()), ('b', sizes.is_blocked)];
+    let flags: String = all.iter().filter(|(_, is_so)| *is_so).map(|(letter, _)| *letter).collect();
+    if flags.is_empty() { "N".to_owned() } else { flags }
 }
 
 fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms: u64) -> String {
@@ -58,12 +75,7 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         text(&session.name),
         seconds(session.connected_ms),
         seconds(session.active_ms),
-        match (session.subscriptions > 0, resp.transaction.is_some()) {
-            (false, false) => "N",
-            (false, true) => "x",
-            (true, false) => "P",
-            (true, true) => "Px",
-        },
+        flags(session, resp, sizes),
         session.subscriptions,
         sizes.pending_input,
         sizes.spare_input,

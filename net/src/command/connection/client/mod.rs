@@ -31,6 +31,7 @@ pub static CLIENT: Command = Command {
         &all::INFO,
         &all::LIST,
         &all::KILL,
+        &all::UNBLOCK,
         &HELP,
     ]),
 };

@@ -1,22 +1,9 @@
-//! MULTI, EXEC, DISCARD: the commands of a transaction are queued and run together.
+//! The queue of a transaction: the commands that a connection has sent since MULTI.
 
-use super::table::CommandIndex;
-use super::{Access, Command, Flag, Keys, Run};
+use super::{Args, CommandIndex, OwnedArgs};
 use crate::limits::{QUEUED_ARGUMENT_BYTES, QUEUED_COMMAND_BYTES, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
-use crate::resp::{Args, OwnedArgs};
 use keytide_engine::account::{Account, OverLimit, Share};
 use thiserror::Error;
-
-/// The effect of a transaction's own command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Opens one.
-    Multi,
-    /// Runs it.
-    Exec,
-    /// Drops it.
-    Discard,
-}
 
 /// The commands that a connection has queued since MULTI.
 #[derive(Debug)]
@@ -107,25 +94,3 @@ impl Transaction {
         self.commands.iter().map(|(index, args)| (*index, args.as_args()))
     }
 }
-
-const fn step(name: &'static str, step: Step, flags: &'static [Flag], summary: &'static str) -> Command {
-    Command {
-        name,
-        arity: 1,
-        flags,
-        keys: Keys::None,
-        access: Access::NONE,
-        summary,
-        group: "transactions",
-        run: Run::Transaction(step),
-    }
-}
-
-const FAST: &[Flag] = &[Flag::Fast, Flag::Immediate];
-
-static MULTI: Command = step("multi", Step::Multi, FAST, "Starts a transaction.");
-static EXEC: Command = step("exec", Step::Exec, &[Flag::Immediate], "Runs the commands of the transaction.");
-static DISCARD: Command = step("discard", Step::Discard, FAST, "Discards the transaction.");
-
-/// The commands of this family.
-pub const COMMANDS: &[&Command] = &[&MULTI, &EXEC, &DISCARD];

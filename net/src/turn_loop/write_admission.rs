@@ -1,24 +1,24 @@
-//! Whether commands that may change keys may run: there is memory for them, and the log has space for what they would
-//! record and has not failed. And what happens when it does.
+//! Admission of writes: a command that may use more memory is refused while memory is short, and a command that may change
+//! keys is refused while the log has no space for its records. When a log has failed, all clients are disconnected.
 
 use super::Core;
 use super::resp::Client;
 use crate::command::table::TABLE;
-use crate::command::transaction::{Step, Transaction};
+use crate::command::transaction::Step;
 use crate::command::{Command, Flag, Run};
 use crate::net_ring::NetOps;
-use crate::resp::{Args, Reply, error_text};
+use crate::resp::{Args, Reply, Transaction, error_text};
 use crate::value::ValueWriter;
 use keytide_engine::log::LogError;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
 
 impl Core {
-    /// Disconnects this core's clients once a log has failed, whichever shard's: replies may wait to leave for commands
-    /// whose records are not in it. A client that comes back may read; its writes are refused with the reason.
+    /// Disconnects this core's clients once the log of any shard has failed: replies may be ready for commands whose records
+    /// are not in the log. A client that connects again may read; its writes are refused with the reason.
     ///
-    /// The failure is set before the turn that met it sends anything, also to other cores: a core that gets a reply of that
-    /// turn over a lane sees it, and comes by here before anything leaves.
+    /// The core that meets the failure sets it before that turn sends anything, also to other cores. A core that receives a
+    /// reply of that turn therefore sees the failure here, before anything of its own turn leaves.
     pub(super) fn meet_log_failure(&mut self, ops: &mut NetOps) {
         let has_failed = self.server.log_failure.as_ref().is_some_and(|failure| failure.is_set());
         if !has_failed || self.has_met_failure {
@@ -35,8 +35,8 @@ impl Core {
 }
 
 impl Core {
-    /// Refuses, where memory is short, what may use more: as in Redis also each command that would wait for EXEC, and
-    /// EXEC where such a command waits. False where the command may run.
+    /// Refuses a command that may use more memory, while memory is short. As in Redis, that includes each command that would
+    /// be queued by MULTI, and EXEC if such a command is queued. Returns whether the command was refused.
     #[cold]
     pub(super) fn refuse_growth(&self, client: &mut Client<'_>, command: &Command, args: Args<'_>) -> bool {
         let uses_more = |queued: &Transaction| queued.commands().any(|(index, _)| TABLE.get(index).is(Flag::Denyoom));
@@ -53,20 +53,21 @@ impl Core {
     }
 }
 
-/// Answers why a command must not run. False where it may.
+/// Refuses a command that may write while the shard's log has no space. Returns whether it was refused.
 #[inline]
 pub(super) fn is_refused(shard: &mut Shard, command: &Command, reply: &mut impl ValueWriter) -> bool {
-    // Hardly ever is there none: the command's flags need not be fetched.
+    // The log nearly always has space, and then the command's flags need not be fetched.
     !shard.turn().has_log_room() && is_refused_by_log(shard, command, reply)
 }
 
 #[cold]
 fn is_refused_by_log(shard: &mut Shard, command: &Command, reply: &mut impl ValueWriter) -> bool {
-    // Commands that only read never wait for a disk.
+    // Commands that only read need no space in the log.
     command.may_write() && shard.check_log().is_err_and(|error| refuse(&error, reply))
 }
 
-/// Answers why commands that run together must not, where one of them may change a key. False where they may.
+/// Refuses commands that run together, if one of them may write and the log of one of the shards has no space. Returns
+/// whether they were refused.
 pub(super) fn are_refused<'c>(
     shards: &mut Shards<'_>,
     mut commands: impl Iterator<Item = &'c Command>,

@@ -1,0 +1,1 @@
+"""The clients of scripts/clients, and the servers that they connect to."""
