@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_is_notcounted_and_what_has_gone_is_given_back() {
+    fn what_is_refused_is_not_counted_and_what_has_gone_is_given_back() {
         let account = Account::new("test-bytes", 100);
         let (mut one, mut other) = (account.share(), account.share());
         assert_eq!((one.take(60), other.take(40)), (Ok(()), Ok(())));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_bytes_left_is_notcounted_either() {
+    fn what_has_no_bytes_left_is_not_counted_either() {
         let limit = Arc::new(Limit::new("user-things-bytes", "bytes", "", 100));
         let owner = Owner { count: Account::default(), bytes: Account::of_user(&limit) };
         let mut owned = owner.take(60).expect("it fits");

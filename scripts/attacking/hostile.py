@@ -33,6 +33,10 @@ class Attack:
     is_long: bool = False
     # Whether redis-server has the commands.
     in_redis: bool = False
+    # Whether it is for the port of TLS.
+    is_tls: bool = False
+    # Further ones of the server.
+    flags: tuple = ()
     in_short: bool = False
 
 

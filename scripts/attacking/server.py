@@ -22,10 +22,10 @@ class NotStarted(Exception):
 
 
 class Server:
-    """A process that listens on `port`."""
+    """A process that listens on `port`, and for TLS on `tls_port`."""
 
-    def __init__(self, process, port, log_path):
-        self.process, self.port, self.log_path = process, port, log_path
+    def __init__(self, process, port, log_path, tls_port=None):
+        self.process, self.port, self.log_path, self.tls_port = process, port, log_path, tls_port
 
     @property
     def pid(self):
@@ -83,9 +83,11 @@ class Server:
 def start_keytide(binary, flags, log_path, environment=None, before=None, wrapper=()):
     """Starts Keytide and waits until it is ready. `before` runs in the new process, `wrapper` is a command that becomes
     the one behind it."""
+    if "--port" not in flags:
+        flags = ["--port", "0", *flags]
     with open(log_path, "wb") as log:
         process = subprocess.Popen(
-            [*wrapper, binary, "--port", "0", *map(str, flags)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            [*wrapper, binary, *map(str, flags)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
             env={**os.environ, **(environment or {})}, preexec_fn=before,
         )
     if not select.select([process.stdout], [], [], READY_SECONDS)[0]:
@@ -97,13 +99,18 @@ def start_keytide(binary, flags, log_path, environment=None, before=None, wrappe
     if "resp" not in words:
         process.stdout.close()
         raise NotStarted(process.wait(END_SECONDS), pathlib.Path(log_path).read_text(errors="replace"))
-    return Server(process, int(words["resp"].rpartition(":")[2]), log_path)
+    tls_port = int(words["tls"].rpartition(":")[2]) if "tls" in words else None
+    return Server(process, int(words["resp"].rpartition(":")[2]), log_path, tls_port)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def start_redis(flags, log_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", *map(str, flags)]
     with open(log_path, "wb") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

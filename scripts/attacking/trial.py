@@ -7,11 +7,13 @@ import resource
 import threading
 import time
 
-from attacking import innocent
+from attacking import hostile_tls, innocent  # noqa: F401: importing the former lists its attacks
 from attacking.cases import Case, add, expect
 from attacking.exhaustion import BACK_MIB, BACK_SECONDS, wait_until_less
 from attacking.hostile import ATTACKS
+from attacking.server import free_port
 from attacking.wire import Wire
+from connecting import certificates
 
 # The innocent client's p99 may be so many times its p99 without the attack, or so much, whichever is more.
 P99_FACTOR = 5
@@ -122,7 +124,7 @@ def try_on(run, server, attack):
         attack.prepare(wire, scale)
     without = innocent.measure(bench, server.port, seconds, fills=True)
     before_mib = server.resident_mib()
-    attacker, peak = Attacker(attack, server.port, scale), Peak(server)
+    attacker, peak = Attacker(attack, server.tls_port if attack.is_tls else server.port, scale), Peak(server)
     # What comes after is measured from its end on: the end of a hundred thousand subscriptions is an attack too.
     ending = threading.Timer(END_AFTER_SECONDS, attacker.end)
     try:
@@ -157,6 +159,21 @@ def may_grow_mib(attack, server):
     return attack.grows_mib + (int(found[1]) >> 20 if found else 0)
 
 
+def tls_flags(run):
+    """The flags of a server that has a port for TLS beside the plain one."""
+    certificates.authority(run.directory, "ca")
+    certificates.sign(run.directory, "ca", "server")
+    files = ("--tls-cert", run.path("server.crt"), "--tls-key", run.path("server.key"))
+    # With a port for TLS, port 0 would be none.
+    return ("--port", free_port(), "--tls-port", "0", *files)
+
+
+def handshakes(server):
+    with Wire(server.port, timeout=120) as wire:
+        lines = wire.ask("INFO", "stats").decode().splitlines()
+    return next(line.partition(":")[2] for line in lines if line.startswith("tls_handshakes_total"))
+
+
 def on_redis(run, attack):
     """What the attack does to redis-server, for a table: the innocent client's latencies in ms, or its end."""
     server = run.start_redis()
@@ -172,7 +189,8 @@ def hostile_case(attack):
     """An attack as a case. What it has measured goes to `run.arguments.outcomes`, for the table."""
 
     def run_it(run):
-        server = run.start()
+        server = run.start(*(tls_flags(run) if attack.is_tls else ()), *attack.flags)
+        began = time.monotonic()
         outcome = try_on(run, server, attack)
         server.check()
         beside = ""
@@ -184,6 +202,8 @@ def hostile_case(attack):
         seen += f"{outcome.before_mib:.0f}, {outcome.peak_mib:.0f}, {outcome.after_mib:.0f} MiB"
         if beside:
             seen += f"; redis-server during: {beside}"
+        if attack.is_tls:
+            seen += f"; {handshakes(server)} handshakes in {time.monotonic() - began:.0f} s"
         expect(not found, f"{'; '.join(found)} ({seen})")
         return seen
 

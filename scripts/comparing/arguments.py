@@ -11,7 +11,8 @@ from comparing import peers
 from comparing.peers import PEERS, ROOT
 from comparing.sections import SECTIONS
 
-VARIANTS = ("ring", "no-ring")
+VARIANTS = ("ring", "no-ring", "user")
+VARIANTS_DEFAULT = ("ring", "no-ring")
 
 
 def parser(description):
@@ -21,7 +22,7 @@ def parser(description):
     add("--peers", default=",".join(PEERS), metavar="LIST", help="servers beside it, or none [%(default)s]")
     add("--binary", action="append", metavar="LABEL=PATH", help="a keytide; repeatable [the one built here]")
     add("--bench-binary", metavar="PATH", help="the keytide-bench that makes the load [the one built here]")
-    add("--variants", default=",".join(VARIANTS), metavar="LIST", help="keytide in load: ring, no-ring [both]")
+    add("--variants", default=",".join(VARIANTS_DEFAULT), metavar="LIST", help="keytide in load: ring, no-ring, user (one with patterns of keys) [%(default)s]")
     add("--rounds", type=int, metavar="N", help="how often everything is measured [5; 2 with --quick]")
     add("--seconds", type=float, metavar="S", help="length of a run in load; others follow [1.5; 0.2 if quick]")
     add("--connections", type=int, default=50, metavar="N", help="connections [50]")

@@ -166,8 +166,12 @@ def peers(args, cores, workers=1, only=None):
     return found
 
 
+# The default user as one whose every command is checked: the keys of the load are within the second pattern.
+LIMITED = "default on nopass ~other:* ~key:* +@all -@dangerous"
+
+
 def keytides(args, cores, shards=1, flags=("--spin-us", "0"), no_ring=False):
-    """Each keytide asked for, on these cores; with `no_ring` also one that records nothing."""
+    """Each keytide asked for, on these cores; with `no_ring` also the variants that record nothing, and whose user is limited."""
     cores, found = sorted(cores), []
     for label, path in args.binary:
         common = [path, "--bind", "127.0.0.1", "--shards", shards, "--cores", ",".join(map(str, cores)), *flags]
@@ -180,6 +184,11 @@ def keytides(args, cores, shards=1, flags=("--spin-us", "0"), no_ring=False):
 
         if "ring" in args.variants or not no_ring:
             found.append(Server(label, "keytide", cores, words))
+        def of_user(port, directory, common=common):
+            return [*common, "--port", port, "--user", LIMITED]
+
+        if no_ring and "user" in args.variants:
+            found.append(Server(f"{label}, user with patterns", "keytide", cores, of_user))
         if no_ring and "no-ring" in args.variants:
             found.append(Server(f"{label}, no ring", "no-ring", cores, bare))
     return found

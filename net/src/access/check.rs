@@ -99,6 +99,13 @@ impl Selector {
 }
 
 impl User {
+    /// Whether this user may run a command with one key, by the permissions outside of parentheses alone: the short way for
+    /// most commands. False says nothing.
+    #[inline]
+    pub fn permits(&self, command: usize, key: &[u8], need: Need) -> bool {
+        self.root().may_run(command) && self.root().may_use(key, need)
+    }
+
     /// Whether this user may run a command, given by its index in the catalogue, with these objects. `word` is the
     /// command's first argument, behind the word of a subcommand. One selector has to permit all of it.
     ///

@@ -4,7 +4,7 @@ use super::catalogue::Catalogue;
 use super::category::Category;
 use super::check::Need;
 use super::command_set::CommandSet;
-use super::pattern::{ChannelPattern, KeyPattern};
+use super::pattern::{ChannelPattern, KeyPattern, first_word};
 use super::rule::RuleError;
 
 /// One set of permissions.
@@ -67,7 +67,8 @@ impl Selector {
     /// Whether it permits this of a key.
     #[inline]
     pub(super) fn may_use(&self, key: &[u8], need: Need) -> bool {
-        self.may_all_keys || self.keys.iter().any(|pattern| pattern.covers(key, need))
+        let word = first_word(key);
+        self.may_all_keys || self.keys.iter().any(|pattern| pattern.covers(key, word, need))
     }
 
     /// Whether it permits this of every key.

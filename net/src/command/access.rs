@@ -3,7 +3,7 @@
 
 use super::absent::ABSENT;
 use super::connection::client_info;
-use super::keys::KeyUse;
+use super::keys::{KeyUse, Keys};
 use super::table::TABLE;
 use super::{Command, Flag, Run, SessionContext};
 use crate::access::{
@@ -116,6 +116,17 @@ impl Command {
         by_family.map_or(categories, |category| categories.with(category))
     }
 
+    /// The key that is all it uses, if its keys say so; then what it does with that.
+    #[inline]
+    fn only_object<'a>(&self, args: Args<'a>) -> Option<(&'a [u8], Need)> {
+        let (Keys::At { first: 1, last: 1, .. }, Access { uses, use_of, streams: None, .. }) = (self.keys, self.access)
+        else {
+            return None;
+        };
+        let of = use_of.map_or_else(|| uses.first().copied(), |use_of| Some(use_of(args)))?;
+        Some((args.get(1), of.need))
+    }
+
     /// What it uses with these arguments, in the order of [`Denial::place`].
     fn objects<'a>(&'a self, args: Args<'a>) -> impl Iterator<Item = Object<'a>> {
         let Access { uses, use_of, streams, .. } = self.access;
@@ -159,6 +170,11 @@ enum What {
 #[inline]
 pub fn check<'a>(user: &User, index: CommandIndex, args: Args<'a>) -> Result<(), Refused<'a>> {
     let command = TABLE.get(index);
+    if let Some((key, need)) = command.only_object(args)
+        && user.permits(index.place(), key, need)
+    {
+        return Ok(());
+    }
     let word = || args.try_get(if command.subcommand().is_some() { 2 } else { 1 });
     user.check(index.place(), word, || command.objects(args)).or_else(|denial| refused(denial, command, args))
 }
@@ -279,7 +295,6 @@ pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Keys;
     use crate::resp::OwnedArgs;
 
     fn names(categories: Categories) -> Vec<&'static str> {
