@@ -86,6 +86,49 @@ fn redis_rs_works() {
 }
 
 #[test]
+fn clients_wait_for_elements_of_lists() {
+    for shards in ["1", "2", "3", "8"] {
+        let server = Server::start(&["--shards", shards, "--ring-bytes", "1m"]);
+        let mut pusher = server.client();
+        for version in ["", "?protocol=resp3"] {
+            let client = redis::Client::open(format!("redis://{}/{version}", server.address)).expect("it is a URL");
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| {
+                    let mut connection = client.get_connection().expect("the server listens");
+                    let popped: (String, String) = redis::cmd("BLPOP")
+                        .arg(&["a", "b", "c", "d"])
+                        .arg(0)
+                        .query(&mut connection)
+                        .expect("an element comes");
+                    let moved: Option<String> = redis::cmd("BLMOVE")
+                        .arg(&["a", "b", "LEFT", "RIGHT", "0.01"])
+                        .query(&mut connection)
+                        .expect("the time ends");
+                    (popped, moved)
+                });
+                // Whether it waits already or not.
+                pusher.call(&["rpush", "c", "x"]);
+                let (popped, moved) = waits.join().expect("the client does not fail");
+                assert_eq!((popped, moved), (("c".to_owned(), "x".to_owned()), None), "{shards} shards");
+            });
+        }
+        pusher.call(&["rpush", "b", "y"]);
+        assert_eq!(server.cli(&["blpop", "a", "b", "0"]), "b\ny");
+        assert_eq!(server.cli(&["blmpop", "0.01", "2", "a", "b", "left"]), "");
+        let script = format!(
+            "import redis, threading\nr = redis.Redis(port={})\n\
+             threading.Timer(0.05, lambda: r.rpush('d', 'z')).start()\n\
+             assert r.blpop(['a', 'd', 'e'], 0) == (b'd', b'z')\n\
+             assert r.blmove('a', 'b', 0.01) is None\n",
+            server.address.port()
+        );
+        if let Some(output) = python(&script) {
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+}
+
+#[test]
 fn redis_benchmark_meets_no_error() {
     let server = server();
     let known = server.cli(&["command", "list"]);

@@ -1,5 +1,12 @@
 //! Whether to probe the memo first, before the candidates are known: a probe costs about as much as finding that there
 //! is nothing to run, and saves running what there is. Whether names recur is only known after a trial.
+//!
+//! No constant is as good. Processor time per name with the regexes of `bench/regexes.txt`, ns, medians of three runs:
+//!
+//! | names | this | always first | never first |
+//! |---|---|---|---|
+//! | 20,000, at random | 70 | 67 | 93 |
+//! | 1,000,000, at random | 125 | 188 | 117 |
 
 use crate::limits::MEMO_SLOTS;
 

@@ -1,4 +1,5 @@
-//! The interests of a hub's members, each once however many members share it, and the shards on which it is live.
+//! The interests of a hub's members. Members with the same interest share one row, which knows the shards on which the
+//! interest is live.
 
 use super::queue::Queue;
 use super::watches::WatcherId;
@@ -32,13 +33,13 @@ pub(super) struct Interests {
 /// One interest.
 pub(super) struct Row {
     pub interest: Arc<Interest>,
-    /// Its memory.
+    /// The share of the account for its memory.
     _share: Share,
-    /// The shards that can have events of it.
+    /// The shards that can have events that it wants.
     shards: Range<u16>,
     /// The subscriptions that share it, by their indexes in the hub.
     pub members: Vec<u32>,
-    /// The watchers that wait for one of its events.
+    /// The watchers that wait for an event that it wants.
     pub watchers: Vec<WatcherId>,
     /// How many members and watchers rely on it being live.
     joined: usize,
@@ -47,21 +48,21 @@ pub(super) struct Row {
     answered: Vec<ShardId>,
     /// All shards that have answered match records against it from this position on.
     from: Position,
-    /// Every event of it from this position on is noted in `noted` when it is merged; none while it is not live on all
-    /// shards.
+    /// Every event that it wants, from this position on, is noted in `noted` when it is merged. `None` while the interest is
+    /// not live on all shards.
     pub sound_from: Option<Position>,
-    /// The last event that was noted.
+    /// The position of the last noted event.
     pub noted: Option<Position>,
     /// Whether matching it was too expensive for a shard. Its members then always read the history.
     pub is_demoted: bool,
-    /// Its events of the current chunk, by their indexes in the chunk.
+    /// The events of the current chunk that it wants, by their indexes in the chunk.
     pub found: Vec<u32>,
     /// The events that wait for its members.
     pub queue: Queue,
 }
 
 impl Row {
-    /// Whether the row is that of this interest.
+    /// Whether the row belongs to this interest.
     pub fn is_of(&self, interest: &Arc<Interest>) -> bool {
         Arc::ptr_eq(&self.interest, interest) || self.interest == *interest
     }
@@ -108,8 +109,8 @@ impl Interests {
         self.row(number).shards.contains(&shard.0)
     }
 
-    /// Adds a member to an interest, which is made if it is new. Returns the interest's number, and the member's place
-    /// among those who share it.
+    /// Adds a member to an interest, and the interest if it is new. Returns the interest's number, and the member's place
+    /// among its members.
     pub fn enter(&mut self, interest: Interest, member: u32) -> (u32, u32) {
         let number = self.number_of(Arc::new(interest));
         let members = &mut self.row_mut(number).members;
@@ -117,7 +118,7 @@ impl Interests {
         (number, members.len() as u32 - 1)
     }
 
-    /// The number of an interest, which is made if it is new.
+    /// The number of an interest, which is added if it is new.
     pub fn number_of(&mut self, interest: Arc<Interest>) -> u32 {
         if let Some(&number) = self.by_interest.get(&interest) {
             return number;
@@ -151,8 +152,8 @@ impl Interests {
         number
     }
 
-    /// Removes the member at a place, which must not rely on the interest any more. Returns the member that takes its
-    /// place, if one does.
+    /// Removes the member at a place. The member must have parted from the interest ([`Interests::part`]). Returns the member
+    /// that moves to its place, if one does.
     pub fn leave(&mut self, number: u32, place: u32) -> Option<u32> {
         let row = self.row_mut(number);
         row.members.swap_remove(place as usize);
@@ -191,9 +192,9 @@ impl Interests {
         self.rows.get_mut(number as usize)?.as_mut()
     }
 
-    /// The interest that a shard has found an event for; none where it is gone.
+    /// The interest for which a shard has found an event; `None` if it was removed.
     ///
-    /// Meanwhile the number may belong to a later interest. That does no harm: events that a shard found for the earlier
+    /// The number may meanwhile belong to a later interest. That does no harm: events that a shard found for the earlier
     /// interest lie below its answer to the later one, and no member of the later one is sent those. A shard that was not
     /// asked about the later interest is filtered out here.
     #[inline]
@@ -245,7 +246,7 @@ impl Interests {
         }
     }
 
-    /// The position from which on the interest is live on all shards that can have events of it; none while it is not.
+    /// The position from which on the interest is live on all of its shards; `None` while it is not.
     pub fn live_from(&self, number: u32) -> Option<Position> {
         let row = self.row(number);
         (row.joined > 0 && row.answered.len() == row.shards.len()).then_some(row.from)
@@ -263,7 +264,7 @@ impl Interests {
         self.live_from(number).is_some()
     }
 
-    /// Notes that a shard has demoted the interest. Returns false where the notice was for an earlier interest of the same
+    /// Notes that a shard has demoted the interest. Returns false if the notice was for an earlier interest of the same
     /// number.
     pub fn demote(&mut self, shard: ShardId, number: u32) -> bool {
         let Some(row) = self.get_mut(number) else { return false };

@@ -1,4 +1,5 @@
-//! One subscription of a hub: its phase, its progress, and the delivery of events and checkpoints to its client.
+//! A member of a hub is one subscription. This file has its phase and its progress, and sends events and checkpoints to its
+//! client.
 
 use super::begin::Begin;
 use super::queue::Part;
@@ -15,9 +16,9 @@ pub(super) enum Phase {
     Asked,
     /// It reads the history.
     Reading,
-    /// It reads the history up to this position. The shards find its events from there on, which wait in its queue.
+    /// It reads the history up to this position. The shards find its events from there on, and these wait in its queue.
     Joining(Position),
-    /// It is sent the events that the shards find.
+    /// It is sent each event that the shards find.
     Live,
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Member {
     link: Option<Box<[u8]>>,
     resolves: bool,
     checkpoint_events: Option<u64>,
-    /// How many more events may be sent before the client gives more credit; none for any number.
+    /// The number of events that may be sent before the client grants more credit; `None` for unlimited.
     credit: Option<u64>,
     pub on_slow: OnSlow,
     on_gap: OnGap,
@@ -79,7 +80,7 @@ pub(super) struct Member {
     pub checkpointed: Position,
     /// Its last checkpoint covers everything before this position; 0 before its first one. Checkpoints strictly advance.
     last_checkpoint: Position,
-    /// Whether the last of its messages [`Push::CaughtUp`] and [`Push::FellBehind`] was the former.
+    /// Whether its last message about its progress was [`Push::CaughtUp`], and not [`Push::FellBehind`].
     pub is_caught_up: bool,
     /// Whether it relies on its interest being live.
     pub is_joined: bool,
@@ -89,7 +90,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// A subscription that is made when `next` is the position that would be handed out next.
+    /// A new subscription. `next` is the position that the next recorded event gets.
     pub fn new(
         client: ClientId,
         id: u64,
@@ -160,7 +161,7 @@ impl Member {
         self.last_checkpoint
     }
 
-    /// Notes what a shared delivery has sent to the member: whether events, and its last checkpoint, if it had one.
+    /// Notes a shared delivery to the member: whether it had events, and its last checkpoint if it had one.
     pub fn note_delivered(&mut self, has_events: bool, last_checkpoint: Option<Position>) {
         if has_events {
             self.begin = Begin::Found;
@@ -220,8 +221,8 @@ impl Member {
         }
     }
 
-    /// Handles a gap in the history up to `last`: sends it, and moves the cursor behind it. False where the subscription is
-    /// to be dropped instead.
+    /// Handles a gap in the history up to `last`: sends it, and moves the cursor behind it. Returns false if the subscription
+    /// must be dropped instead.
     pub fn meet_gap(&mut self, last: Position, first_of_run: Position, outlet: &mut impl Outlet) -> bool {
         if self.on_gap == OnGap::Drop && self.begin != Begin::Anywhere {
             return false;

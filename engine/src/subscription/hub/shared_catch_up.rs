@@ -1,5 +1,6 @@
-//! Members of the same interest at the same cursor read the history together: a page is read and encoded once for all of
-//! them. A single member reads the same way, because a page in one shared delivery costs less than its events one by one.
+//! Shared catch-up: members with the same interest and the same cursor read the history together. Each page is read and
+//! encoded once for all of them. A single member reads the same way, since one shared delivery costs less than a message for
+//! each event.
 
 use super::Hub;
 use super::member::{Audience, Phase};
@@ -10,8 +11,8 @@ use crate::position::Position;
 use crate::subscription::{ClientId, Outlet};
 
 impl Hub {
-    /// The other members that can read a page up to `limit` together with this one: they have the same cursor and the same
-    /// delivery key. None where this member cannot share a delivery.
+    /// The other members that can read a page up to `limit` together with this one: those with the same cursor and the same
+    /// delivery key. `None` if this member cannot share a delivery.
     pub(super) fn others_to_read_with(
         &self,
         index: u32,
@@ -39,8 +40,8 @@ impl Hub {
         Some(others)
     }
 
-    /// Reads a page for a member and others. False where there is a gap: then nothing was sent, and each member handles the
-    /// gap by itself.
+    /// Reads a page for a member and others. Returns false if there is a gap: then nothing was sent, and each member handles
+    /// the gap by itself.
     pub(super) fn read_shared(
         &mut self,
         index: u32,
