@@ -50,6 +50,9 @@ pub enum Refusal {
         /// What the command's records would take, in bytes.
         bytes: u64,
     },
+    /// The stream was ended for good, or deleted where the writer expected it.
+    #[error("the stream is deleted")]
+    StreamEnded,
     /// The stream is not where the writer expected it.
     #[error("the stream is at another revision")]
     WrongRevision {

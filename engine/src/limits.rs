@@ -221,3 +221,10 @@ impl Default for SubscriptionLimits {
         SubscriptionLimits { per_client: 1_000, queue_events: 4_096, queue_bytes: 4 << 20, flush_members: 4_096 }
     }
 }
+
+/// How many steps a regex with look-around may take on a name; then it does not match. About a tenth of a millisecond.
+pub const LOOKAROUND_STEPS_MAX: usize = 10_000;
+
+/// How many different patterns of a core's live subscriptions may be matched one by one, because they say what is not
+/// wanted; subscriptions with others read the history.
+pub const MATCHED_ALONE_MAX: usize = 8;

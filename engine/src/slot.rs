@@ -2,6 +2,7 @@
 //! agree with today's data.
 
 use crate::position::ShardId;
+use crate::stream_metadata::described_stream;
 use memchr::memchr;
 
 /// The number of slots, as in Redis Cluster.
@@ -50,9 +51,11 @@ fn crc16(bytes: &[u8]) -> u16 {
 
 impl Slot {
     /// The slot of a key: of its hash tag, the text between the first `{` and the next `}` if not empty, else of the
-    /// whole key.
+    /// whole key. A stream's metadata, `$$<stream>`, has the slot of that stream, so that one shard has both; only there it
+    /// differs from Redis Cluster's.
+    #[inline]
     pub fn of(key: &[u8]) -> Slot {
-        Slot(crc16(hash_tag(key)) % SLOT_COUNT)
+        Slot(crc16(hash_tag(described_stream(key).unwrap_or(key))) % SLOT_COUNT)
     }
 
     /// The shard that owns this slot among `shards`. Shards have contiguous runs of slots of equal length.
@@ -90,6 +93,14 @@ mod tests {
         assert_eq!(Slot::of(b"{user1000}.following"), Slot::of(b"user1000"));
         assert_eq!(Slot::of(b"foo{}{bar}"), Slot(8363));
         assert_eq!(Slot::of(b"foo{{bar}}zap"), Slot::of(b"{bar"));
+        assert_eq!(Slot::of(b"$foo"), Slot(crc16(b"$foo") % SLOT_COUNT));
+    }
+
+    #[test]
+    fn metadata_is_where_its_stream_is() {
+        for stream in ["foo", "a{b}c", "{x}", "$foo", ""] {
+            assert_eq!(Slot::of(format!("$${stream}").as_bytes()), Slot::of(stream.as_bytes()), "{stream}");
+        }
     }
 
     #[test]

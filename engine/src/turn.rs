@@ -7,7 +7,7 @@ use crate::keyspace::Expiries;
 use crate::limits::{RECENT_IDS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
-use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
+use crate::ring::{Data, Draft, Record, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
 use crate::stream_name::is_read_only;
 use crate::waiters::Waiters;
@@ -286,19 +286,41 @@ impl Turn {
     /// Searches the latest [`RECENT_IDS`] events of the stream that ends at `last` for this id.
     pub(crate) fn find_id(&mut self, last: RingOffset, id: &[u8; 16]) -> Option<(Position, Revision)> {
         self.assign_positions();
-        let writer = self.writer.as_mut()?;
         let mut offset = last;
         for _ in 0..RECENT_IDS {
-            let record = match (&mut self.log, offset < writer.head()) {
-                (Some(log), true) => log.record_at(offset)?,
-                _ => writer.record_at(offset)?,
-            };
+            let record = self.record_at(offset)?;
             if record.id().as_ref() == Some(id) {
                 return Some((record.position(), record.revision()));
             }
             offset = record.back_link();
         }
         None
+    }
+
+    /// The record at a place of this shard, published or not, and in the log where the ring has it no more.
+    fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
+        let writer = self.writer.as_mut()?;
+        match (&mut self.log, offset < writer.head()) {
+            (Some(log), true) => log.record_at(offset),
+            _ => writer.record_at(offset),
+        }
+    }
+
+    /// The id of the record at a place, the place of its stream's record before it, and its position.
+    pub(crate) fn id_at(&mut self, offset: RingOffset) -> Option<(Option<[u8; 16]>, RingOffset, Position)> {
+        self.assign_positions();
+        self.record_at(offset).map(|record| (record.id(), record.back_link(), record.position()))
+    }
+
+    /// Whether the record at a place has this type.
+    pub(crate) fn is_of_type(&mut self, offset: RingOffset, name: &[u8]) -> bool {
+        self.record_at(offset).is_some_and(|record| record.type_name() == name)
+    }
+
+    /// The data of the record at a place, if it has this type.
+    pub(crate) fn data_of_type(&mut self, offset: RingOffset, name: &[u8]) -> Option<Vec<u8>> {
+        let record = self.record_at(offset).filter(|record| record.type_name() == name)?;
+        Some(record.data_bytes().to_vec())
     }
 
     /// The position of the newest record, for a reply that contains it. Reserves positions for the turn's records so

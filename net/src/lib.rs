@@ -17,6 +17,10 @@
 //! | [`protocol`] | the protocols of connections, for rooms that know none of them |
 //! | [`resp`] | the Redis protocol on bytes |
 //! | [`command`] | the commands, a table of them |
+//! | [`web`] | the port for HTTP: gRPC over HTTP/2, pages over HTTP/1.1 |
+//! | [`http2`], [`grpc`] | frames; calls and their messages |
+//! | [`kurrent`] | KurrentDB's services, a table of their methods |
+//! | [`streams`] | operations on streams, for the shards that do them |
 //! | [`value`], [`gather`] | the values of a reply, whatever its protocol; one reply made of several cores' parts |
 //! | [`access`] | who may do what: users, their passwords and permissions |
 //! | [`groups`] | the consumer groups that a core keeps, and those on disk |
@@ -43,8 +47,11 @@ pub mod delivery;
 mod descriptors;
 pub mod gather;
 pub mod groups;
+pub mod grpc;
 pub mod hash_password;
 mod heap;
+pub mod http2;
+pub mod kurrent;
 pub mod limits;
 pub mod memory;
 pub mod mesh;
@@ -61,6 +68,7 @@ pub mod session;
 pub mod snapshots;
 pub mod start;
 mod strangers;
+pub mod streams;
 mod sync;
 pub mod task_queues;
 pub mod tls;
@@ -68,4 +76,5 @@ pub mod turn_loop;
 pub mod unread;
 pub mod value;
 pub mod wake;
+pub mod web;
 pub mod weight;

@@ -369,3 +369,77 @@ pub const AUTH_FAILURE_ADDRESSES: usize = 4096;
 
 /// A core takes this part of what a user may run in a second, for the commands that come next: an eighth of its share.
 pub const USER_COMMANDS_TAKEN_PART: u64 = 8;
+
+/// The port of gRPC and HTTP, `--grpc-port`: that of KurrentDB.
+pub const GRPC_PORT_DEFAULT: u16 = 2113;
+
+/// How many bytes a client may send on a stream of HTTP/2 before they are read.
+pub const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
+
+/// How many bytes a client may send on all streams of a connection before they are read.
+pub const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How many calls a connection may have at a time.
+pub const HTTP2_STREAMS_MAX: u32 = 10_000;
+
+/// The longest frame that a client may send, in bytes.
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 64 << 10;
+
+/// How long the headers of a request may be, in bytes.
+pub const HTTP2_HEADER_BYTES_MAX: u32 = 16 << 10;
+
+/// How many bytes of answers HTTP/2 holds for a stream.
+pub const HTTP2_SEND_BYTES_MAX: usize = 256 << 10;
+
+/// How many requests a client may have given up before they were looked at; with more the connection ends.
+pub const HTTP2_RESETS_PENDING_MAX: usize = 100;
+
+/// What short frames of data may cost until they are read, in bytes. They are read at once; but appends and
+/// acknowledgements are short, and many come together.
+pub const HTTP2_DATA_FRAME_BUDGET: usize = 4 << 20;
+
+/// The longest message of a call, in bytes.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 17 << 20;
+
+/// How many bytes of messages are handed to HTTP/2 together.
+pub const GRPC_DATA_BYTES: usize = 64 << 10;
+
+/// While so many operations of a call are under way no further message of it is read.
+pub const CALL_JOBS_MAX: usize = 1024;
+
+/// A call that reads the history reads on while fewer bytes than this wait to leave.
+pub const CALL_OUT_BYTES: usize = 256 << 10;
+
+/// Beyond so many bytes of unsent output of a connection of HTTP no further frames are made.
+pub const WEB_OUTPUT_BYTES: usize = 1 << 20;
+
+/// The calls of a connection get no further events while so many bytes of messages wait for all of them, in bytes.
+pub const CALLS_OUT_BYTES_MAX: usize = 4 << 20;
+
+/// How long calls read the history in a turn.
+pub const CALL_READS_TURN: Duration = Duration::from_micros(500);
+
+/// How long the head of a request of HTTP/1.1 may be, in bytes.
+pub const HTTP1_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// How many headers it may have.
+pub const HTTP1_HEADERS_MAX: usize = 64;
+
+/// How many bytes an event may have that a client of KurrentDB appends: its data, its metadata, and twice its type's name.
+pub const APPEND_EVENT_BYTES_MAX: usize = 16 << 20;
+
+/// How many bytes all events of an append may have together. The ring bounds it further.
+pub const APPEND_BYTES_MAX: usize = 64 << 20;
+
+/// How many appends a call of BatchAppend may have begun and not ended.
+pub const BATCH_APPENDS_OPEN_MAX: usize = 1024;
+
+/// How many events of a stream a read finds by going back from event to event; with more between it and the last event it
+/// reads the history in order instead.
+pub const STREAM_READ_LINKS_MAX: usize = 16_384;
+
+/// How many events a read looks at before others have their turn.
+pub const READ_SLICE_EVENTS: usize = 1_024;
+
+/// How many bytes of events a read sends before others have their turn.
+pub const READ_SLICE_BYTES: u64 = 64 << 10;

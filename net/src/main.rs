@@ -41,8 +41,9 @@ fn main() -> ExitCode {
         // Whoever started us may have closed its end of the pipe, which is no reason not to serve.
         let tls = server.tls_address().map_or(String::new(), |address| format!(" tls={address}"));
         let plain = server.plain_address().map_or("off".to_owned(), |address| address.to_string());
+        let grpc = server.grpc_address().map_or("off".to_owned(), |address| address.to_string());
         let shards = server.shards();
-        let _ = writeln!(std::io::stdout(), "keytide ready resp={plain}{tls} grpc=off shards={shards}");
+        let _ = writeln!(std::io::stdout(), "keytide ready resp={plain}{tls} grpc={grpc} shards={shards}");
     };
     match start::serve(config, ready) {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,4 +28,6 @@ pub enum TransportKind {
 pub enum ProtocolKind {
     /// The Redis protocol.
     Resp,
+    /// HTTP: gRPC over HTTP/2, and pages for operators over HTTP/1.1.
+    Web,
 }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use memchr::memmem;
 use regex_automata::meta;
 use regex_automata::util::syntax;
 use thiserror::Error;
 
 use super::glob::{Glob, GlobError};
+use super::lookaround::{Lookaround, negated};
 use super::needs::Needs;
 use crate::event::EventType;
 use crate::limits::{
@@ -40,6 +42,10 @@ pub enum Pattern {
     Prefixes(Box<[Box<[u8]>]>),
     /// Names that contain a match of this.
     Regex(Regex),
+    /// Names that do not contain a match of this.
+    Not(Regex),
+    /// Names that contain a match of this.
+    Lookaround(Lookaround),
     /// Names that match as a whole.
     Glob(Glob),
     /// `shard:<n>:<glob>`: the events of one shard whose key matches, and keys that literally match the whole text.
@@ -190,6 +196,33 @@ impl Pattern {
         Regex::new(regex).map(Pattern::Regex)
     }
 
+    /// As [`Pattern::regex`], where the regex may have look-around.
+    ///
+    /// # Errors
+    /// As [`Regex::new`].
+    pub fn regex_with_lookaround(regex: &[u8]) -> Result<Pattern, FilterError> {
+        let plain = match Pattern::regex(regex) {
+            Err(error @ FilterError::RegexSyntax(_)) => error,
+            done => return done,
+        };
+        if let Some(negated) = negated(regex) {
+            return negated.map(Pattern::Not);
+        }
+        // Where it has no look-around either, the first error says more.
+        let has_some = [&b"(?="[..], b"(?!", b"(?<"].iter().any(|begin| memmem::find(regex, begin).is_some());
+        if has_some { Lookaround::new(regex).map(Pattern::Lookaround) } else { Err(plain) }
+    }
+
+    /// Whether a name matches, whatever the shard of the event is: for patterns that select no shard.
+    pub fn matches_name(&self, name: &[u8]) -> bool {
+        self.matches(name, ShardId(0))
+    }
+
+    /// Whether names can only be matched one by one, against this pattern alone.
+    pub fn is_matched_alone(&self) -> bool {
+        matches!(self, Pattern::Not(_) | Pattern::Lookaround(_))
+    }
+
     /// Names that match `glob`; no shard is selected.
     ///
     /// # Errors
@@ -220,7 +253,9 @@ impl Pattern {
             Pattern::Prefixes(prefixes) => {
                 size_of_val(&**prefixes) + prefixes.iter().map(|prefix| prefix.len()).sum::<usize>()
             }
-            Pattern::Regex(regex) => regex.text().len() + regex.memory_bytes(),
+            Pattern::Regex(regex) | Pattern::Not(regex) => regex.text().len() + regex.memory_bytes(),
+            // About: its library does not say.
+            Pattern::Lookaround(regex) => 16 * regex.text().len(),
             Pattern::Glob(glob) => glob.memory_bytes(),
             Pattern::Shard { keys, literal, .. } => keys.memory_bytes() + literal.memory_bytes(),
         }
@@ -239,6 +274,8 @@ impl Pattern {
                 place > 0 && name.starts_with(&prefixes[place - 1])
             }
             Pattern::Regex(regex) => regex.matches(name),
+            Pattern::Not(regex) => !regex.matches(name),
+            Pattern::Lookaround(regex) => regex.matches(name),
             Pattern::Glob(glob) => glob.matches(name),
             Pattern::Shard { shard: selected, keys, literal } => {
                 shard == *selected && keys.matches(name) || literal.matches(name)
@@ -301,8 +338,9 @@ impl Filter {
     /// `None` if the filter is always cheap.
     pub fn clock_records(&self) -> Option<usize> {
         let is_searched = match &self.pattern {
-            Pattern::Regex(regex) if regex.memory_bytes() > REGEX_HEAVY_BYTES => return Some(1),
-            Pattern::Regex(_) => true,
+            Pattern::Regex(regex) | Pattern::Not(regex) if regex.memory_bytes() > REGEX_HEAVY_BYTES => return Some(1),
+            Pattern::Lookaround(_) => return Some(1),
+            Pattern::Regex(_) | Pattern::Not(_) => true,
             Pattern::Glob(glob) => glob.is_searched(),
             Pattern::Shard { keys, literal, .. } => keys.is_searched() || literal.is_searched(),
             Pattern::All | Pattern::Prefixes(_) => false,
@@ -313,7 +351,7 @@ impl Filter {
     /// Whether a name is so long that matching the filter's regex against it would hold up the caller.
     #[inline]
     pub fn is_too_long(&self, stream: &[u8], event_type: &[u8]) -> bool {
-        let Pattern::Regex(regex) = &self.pattern else { return false };
+        let (Pattern::Regex(regex) | Pattern::Not(regex)) = &self.pattern else { return false };
         let name = match self.on {
             Target::Stream => stream,
             Target::Type => event_type,
@@ -342,7 +380,7 @@ impl Filter {
     }
 }
 
-fn bounded(bytes: usize) -> Result<(), FilterError> {
+pub(super) fn bounded(bytes: usize) -> Result<(), FilterError> {
     if bytes > FILTER_BYTES_MAX { Err(FilterError::TooLong { bytes }) } else { Ok(()) }
 }
 

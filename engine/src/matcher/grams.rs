@@ -227,9 +227,9 @@ mod tests {
         assert_eq!(found(&mut grams, "a user:17 is due"), [0, 2]);
         assert_eq!(found(&mut grams, "ab"), [1]);
         assert_eq!(found(&mut grams, "fox"), [1]);
-        assert_eq!(found(&mut grams, ""), []);
+        assert!(found(&mut grams, "").is_empty());
         grams.remove(&filed[1], 1);
-        assert_eq!(found(&mut grams, "fox ab"), []);
+        assert!(found(&mut grams, "fox ab").is_empty());
         grams.remove(&filed[0], 0);
         grams.remove(&filed[2], 2);
         assert!(grams.bits.is_none());

@@ -21,6 +21,8 @@ enum Rule<'p> {
     Prefixes(SmallVec<[&'p [u8]; 1]>),
     /// Everything else.
     Automaton(AutomatonPattern),
+    /// Names are matched against it alone.
+    Alone(&'p Pattern),
 }
 
 impl<'p> Rule<'p> {
@@ -33,6 +35,7 @@ impl<'p> Rule<'p> {
                 Some(Whole::Exact(name)) => Rule::Name(name),
                 None => Rule::Automaton(AutomatonPattern::Regex(regex.clone())),
             },
+            Pattern::Not(_) | Pattern::Lookaround(_) => Rule::Alone(pattern),
             Pattern::Glob(glob) => Rule::glob(glob),
             Pattern::Shard { shard: selected, keys, literal } if *selected == shard => {
                 if keys.is_all() {
@@ -69,15 +72,18 @@ pub struct Names {
     prefixes: Prefixes,
     /// The set of patterns that need automata, by its number there.
     set_id: Option<u32>,
+    /// Patterns that are matched one by one. They are few: what is more is never live, see
+    /// [`MATCHED_ALONE_MAX`](crate::limits::MATCHED_ALONE_MAX).
+    alone: Vec<(u32, Pattern)>,
 }
 
 impl Names {
     fn new() -> Names {
-        Names { exact: HashMap::default(), prefixes: Prefixes::new(), set_id: None }
+        Names { exact: HashMap::default(), prefixes: Prefixes::new(), set_id: None, alone: Vec::new() }
     }
 
     fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.prefixes.is_empty() && self.set_id.is_none()
+        self.exact.is_empty() && self.prefixes.is_empty() && self.set_id.is_none() && self.alone.is_empty()
     }
 
     #[inline]
@@ -93,6 +99,7 @@ impl Names {
         if let Some(set_id) = self.set_id {
             automata.find(set_id, name, found);
         }
+        found.extend(self.alone.iter().filter(|(_, pattern)| pattern.matches_name(name)).map(|(number, _)| *number));
     }
 }
 
@@ -117,6 +124,7 @@ impl Rules {
                 let set_id = *names.set_id.get_or_insert_with(|| automata.new_set());
                 automata.insert(set_id, pattern, number);
             }
+            Rule::Alone(pattern) => names.alone.push((number, pattern.clone())),
         }
     }
 
@@ -144,7 +152,8 @@ impl Rules {
                     *set_id = None;
                 }
             }
-            (Rule::Name(_) | Rule::Prefixes(_) | Rule::Automaton(_), None) => {}
+            (Rule::Alone(_), Some(names)) => names.alone.retain(|(known, _)| *known != number),
+            (Rule::Name(_) | Rule::Prefixes(_) | Rule::Automaton(_) | Rule::Alone(_), None) => {}
         }
         if kept.as_deref().is_some_and(Names::is_empty) {
             *kept = None;

@@ -14,6 +14,8 @@ mod restore;
 mod set;
 mod snapshot;
 mod stream;
+#[cfg(all(test, not(loom)))]
+mod stream_tests;
 mod string;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -26,7 +28,7 @@ pub use list::{Inserted, Side, resolve_index};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};
-pub use stream::Expected;
+pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{ScanBudget, Walk, walk};
 

@@ -74,7 +74,9 @@ pub struct RespClient<'a> {
 impl RespClient<'_> {
     /// The client of a connection.
     pub fn of(connection: &mut Connection) -> RespClient<'_> {
-        let ProtocolState::Resp(resp) = &mut connection.protocol;
+        let ProtocolState::Resp(resp) = &mut connection.protocol else {
+            unreachable!("only connections of the Redis protocol run commands")
+        };
         RespClient { session: &mut connection.session, resp: &mut resp.session }
     }
 

@@ -29,6 +29,7 @@ pub fn refusal_text(refusal: Refusal) -> Cow<'static, str> {
         Refusal::NoLogRoom { bytes } => format!(
             "ERR the log has no room for a change of {bytes} bytes; the disk is full or slow, try again once it has space"
         ).into(),
+        Refusal::StreamEnded => "ERR the stream is deleted".into(),
         // Only CDC.APPEND expects a revision; it replies by itself, because it knows the expected one.
         Refusal::WrongRevision { actual } => match actual {
             Some(revision) => format!("WRONGREVISION stream is at {revision}").into(),

@@ -35,9 +35,10 @@ pub struct Flags {
     /// Port of the Redis protocol; 0 = any free port, or none with --tls-port [default: 6379]
     #[arg(long, env = "KEYTIDE_PORT")]
     pub(super) port: Option<u16>,
-    /// Port of gRPC and HTTP; only 0 (off) is supported so far [default: 0]
+    /// Port of gRPC, for clients of KurrentDB, and of HTTP; 0 = off, any = any free port [default: 2113]
     #[arg(long, env = "KEYTIDE_GRPC_PORT", value_name = "PORT")]
-    pub(super) grpc_port: Option<u16>,
+    #[serde(default, deserialize_with = "super::values::text_or_number")]
+    pub(super) grpc_port: Option<String>,
     /// Number of shards; more shards than cores share the cores, which costs time [default: one per core]
     #[arg(long, env = "KEYTIDE_SHARDS", value_name = "N")]
     pub(super) shards: Option<u16>,

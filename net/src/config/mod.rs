@@ -30,7 +30,9 @@ use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
 use origin::Origins;
 use std::net::IpAddr;
 use thiserror::Error;
-use values::{address, bytes_from, count_from, log_level, patience_ms, placement, refused, ring_bytes, spin};
+use values::{
+    address, bytes_from, count_from, grpc_port, log_level, patience_ms, placement, refused, ring_bytes, spin,
+};
 
 /// The configuration with every value determined and checked.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub bind: IpAddr,
     /// Port of the Redis protocol; 0 = any free port; `None` if it is served over TLS only.
     pub port: Option<u16>,
+    /// Port of gRPC and HTTP; 0 = any free port, `None` if they are not served.
+    pub grpc_port: Option<u16>,
     /// Where and how TLS is served; `None` if it is not.
     pub tls: Option<Tls>,
     /// The number of shards.
@@ -227,10 +231,6 @@ impl Flags {
         if !bind.is_loopback() && self.requirepass.is_none() && !users.has_users() && !insecure {
             return Err(ConfigError::Unprotected { bind: given, origin: Origin::default() });
         }
-        if let Some(port) = self.grpc_port.filter(|port| *port != 0) {
-            let reason = "not supported by this version of keytide; start without it, or with 0".to_owned();
-            return Err(refused("grpc-port", &port.to_string(), reason));
-        }
         let limits = SubscriptionLimits::default();
         if self.subscription_queue_events == Some(0) {
             return Err(refused("subscription-queue-events", "0", "at least 1 event"));
@@ -245,6 +245,7 @@ impl Flags {
             // As in Redis: a server for TLS needs no other port.
             port: Some(self.port.unwrap_or(6379)).filter(|port| *port != 0 || tls.is_none()),
             tls,
+            grpc_port: grpc_port(self.grpc_port.as_deref())?,
             shards,
             cores,
             ring_bytes,
@@ -327,8 +328,13 @@ mod tests {
     #[test]
     fn a_feature_that_does_not_exist_is_refused_by_name() {
         assert!(decide(&["--maxmemory", "1g"]).unwrap_err().starts_with("--maxmemory: not supported"));
-        assert!(decide(&["--grpc-port", "2113"]).unwrap_err().starts_with("--grpc-port 2113: not supported"));
-        assert!(decide(&["--grpc-port", "0"]).is_ok());
+        let grpc_port = |flags: &[&str]| decide(flags).map(|config| config.grpc_port);
+        assert_eq!(grpc_port(&[]), Ok(Some(2113)));
+        assert_eq!(grpc_port(&["--grpc-port", "0"]), Ok(None));
+        assert_eq!(grpc_port(&["--grpc-port", "any"]), Ok(Some(0)));
+        assert_eq!(grpc_port(&["--grpc-port", "2114"]), Ok(Some(2114)));
+        let wrong = "--grpc-port x: a port, 0 for none, or any for any free port";
+        assert_eq!(grpc_port(&["--grpc-port", "x"]), Err(wrong.to_owned()));
     }
 
     #[test]

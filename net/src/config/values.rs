@@ -1,7 +1,7 @@
 //! Parses values: numbers of bytes, spans of time, cores, addresses, log levels.
 
 use super::{ConfigError, Origin, Spin};
-use crate::limits::{SHARDS_MAX, SPIN_US_DEFAULT};
+use crate::limits::{GRPC_PORT_DEFAULT, SHARDS_MAX, SPIN_US_DEFAULT};
 use keytide_engine::limits::{RING_BYTES_DEFAULT, RING_BYTES_MIN};
 use std::net::{IpAddr, ToSocketAddrs};
 
@@ -177,6 +177,32 @@ pub(super) fn patience_ms(flag: &'static str, text: Option<&str>, default: u64) 
         Some("0") => Ok(None),
         Some(text) => span_ms(flag, text).map(Some),
     }
+}
+
+/// The port of gRPC: none for 0; 0, which is any free port, for `any`.
+pub(super) fn grpc_port(given: Option<&str>) -> Result<Option<u16>, ConfigError> {
+    match given {
+        None => Ok(Some(GRPC_PORT_DEFAULT)),
+        Some("any") => Ok(Some(0)),
+        Some(text) => match text.parse() {
+            Ok(port) => Ok(Some(port).filter(|port| *port != 0)),
+            Err(_) => Err(refused("grpc-port", text, "a port, 0 for none, or any for any free port")),
+        },
+    }
+}
+
+/// The file may have a number or a text there.
+pub(super) fn text_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Number(u16),
+        Text(String),
+    }
+    Ok(Some(match serde::Deserialize::deserialize(from)? {
+        Given::Number(number) => u16::to_string(&number),
+        Given::Text(text) => text,
+    }))
 }
 
 #[cfg(test)]

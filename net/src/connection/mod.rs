@@ -121,7 +121,8 @@ impl Connection {
     /// Counts the memory that the input takes; tells whether it is anything to speak of.
     #[inline]
     pub fn count_input(&mut self) -> bool {
-        let counted = (self.input.held_bytes() / INPUT_COUNTED_BYTES * INPUT_COUNTED_BYTES) as u64;
+        let held = self.input.held_bytes() + self.protocol.held_bytes();
+        let counted = (held / INPUT_COUNTED_BYTES * INPUT_COUNTED_BYTES) as u64;
         self.input_share.set(counted);
         counted > 0
     }

@@ -1,17 +1,20 @@
 //! The protocol of a connection, with its state. The port that accepted the connection has chosen it; the bytes reach it
 //! at one `match` (`turn_loop/net_events.rs`).
 
+use crate::grpc::Calls;
 use crate::port::ProtocolKind;
 use crate::protocol::Encoding;
 use crate::resp::{self, Parser, ParserLimits, Reply, Transaction, error_text};
 use crate::session::Session;
+use crate::web::Web;
 use keytide_engine::account::OverLimit;
 
 /// The protocol of one connection.
-#[derive(Debug)]
 pub enum ProtocolState {
     /// The Redis protocol.
     Resp(RespState),
+    /// HTTP, of either version.
+    Web(Web),
 }
 
 /// The state of a connection of the Redis protocol.
@@ -62,6 +65,7 @@ impl ProtocolState {
                 parser: Parser::new(ParserLimits::default()),
                 session: RespSession::default(),
             }),
+            ProtocolKind::Web => ProtocolState::Web(Web::default()),
         }
     }
 
@@ -70,14 +74,33 @@ impl ProtocolState {
     pub fn guess_key<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         match self {
             ProtocolState::Resp(_) => resp::first_argument(bytes),
+            ProtocolState::Web(_) => None,
         }
     }
 
-    /// What messages of subscriptions are encoded as.
+    /// What messages of subscriptions are encoded as; none where each call encodes its own.
     #[inline]
-    pub fn encoding(&self) -> Encoding {
+    pub fn encoding(&self) -> Option<Encoding> {
         match self {
-            ProtocolState::Resp(resp) => Encoding::Resp(resp.session.version),
+            ProtocolState::Resp(resp) => Some(Encoding::Resp(resp.session.version)),
+            ProtocolState::Web(_) => None,
+        }
+    }
+
+    /// Its calls, where it has some.
+    #[inline]
+    pub fn calls(&mut self) -> Option<&mut Calls> {
+        match self {
+            ProtocolState::Web(web) => web.calls(),
+            ProtocolState::Resp(_) => None,
+        }
+    }
+
+    /// The bytes that it holds of what has come and is not whole, beside the connection's input.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            ProtocolState::Resp(_) | ProtocolState::Web(Web::Undecided | Web::Http1) => 0,
+            ProtocolState::Web(Web::Http2(calls)) => calls.held_bytes(),
         }
     }
 
@@ -95,6 +118,8 @@ impl ProtocolState {
                     }
                 }
             }
+            // A client of HTTP/2 is told nothing in the middle of frames; the end of the connection says it.
+            ProtocolState::Web(_) => {}
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::session::Closing;
 use keytide_engine::account::Owner;
 use keytide_engine::subscription::{ClientId, Outlet, Push};
 use std::rc::Rc;
-use subscribers::Subscribers;
+use subscribers::{Place, Subscribers};
 
 /// What a core keeps from message to message.
 pub struct Delivery {
@@ -27,6 +27,8 @@ pub struct Delivery {
     spares: Vec<Vec<u8>>,
     /// A connection has room while less output than this waits to leave, in bytes.
     buffer_bytes: usize,
+    /// The turn's time, Unix milliseconds.
+    pub now_ms: u64,
 }
 
 impl Delivery {
@@ -37,6 +39,7 @@ impl Delivery {
             shared: SharedMessages::default(),
             spares: Vec::new(),
             buffer_bytes,
+            now_ms: 0,
         }
     }
 
@@ -81,7 +84,7 @@ impl Recipients<'_> {
     /// The subscriber of a connection, made with its first subscription; none where nothing can leave any more.
     pub fn subscriber_of(&mut self, connection: ConnectionId) -> Option<ClientId> {
         let connection = self.connections.get(connection).filter(|connection| is_open(connection))?;
-        Some(*connection.subscriber.get_or_insert_with(|| self.delivery.subscribers.add(connection.id)))
+        Some(*connection.subscriber.get_or_insert_with(|| self.delivery.subscribers.add(connection.id, None)))
     }
 
     /// Counts a subscription that the client now has. Delivering its end counts it out.
@@ -97,7 +100,7 @@ impl Recipients<'_> {
     }
 
     fn connection(&mut self, subscriber: ClientId) -> Option<&mut Connection> {
-        self.connections.get(self.delivery.subscribers.connection(subscriber)?)
+        self.connections.get(self.delivery.subscribers.place(subscriber)?.connection)
     }
 }
 
@@ -113,21 +116,35 @@ impl Outlet for Recipients<'_> {
         let gets_events = |connection: &&mut Connection| {
             !connection.is_closed && !connection.has_ended && connection.session.closing == Closing::No
         };
-        let Some(connection) = self.connection(subscriber).filter(gets_events) else { return false };
-        let has_room = connection.output.has_room(buffer_bytes);
+        let Some(Place { connection, call }) = self.delivery.subscribers.place(subscriber) else { return false };
+        let Some(connection) = self.connections.get(connection).filter(gets_events) else { return false };
+        let mut has_room = connection.output.has_room(buffer_bytes);
+        if let Some(call) = call {
+            let Some(calls) = connection.protocol.calls() else { return false };
+            // Of a call without room its connection tells once it has some.
+            has_room = calls.has_room(call, if has_room { buffer_bytes } else { 0 });
+            return has_room;
+        }
         // Never withdrawn here: another of its subscriptions may wait, which hears of room when the output is settled.
         connection.output.wants_room |= !has_room;
         has_room
     }
 
     fn push(&mut self, subscriber: ClientId, id: u64, push: Push<'_>) {
-        let Some(connection) = self.delivery.subscribers.connection(subscriber) else { return };
+        let Some(Place { connection, call }) = self.delivery.subscribers.place(subscriber) else { return };
         let connection = self.connections.get(connection).filter(|connection| !connection.is_closed);
         let Some(connection) = connection else { return };
+        if let Some(call) = call {
+            if let Some(calls) = connection.protocol.calls() {
+                calls.push(call, push, self.delivery.now_ms);
+                connection.list(self.listed);
+            }
+            return;
+        }
         if let Push::Dropped(_, _) = push {
             connection.session.subscriptions = connection.session.subscriptions.saturating_sub(1);
         }
-        let encoding = connection.protocol.encoding();
+        let Some(encoding) = connection.protocol.encoding() else { return };
         // Only whole messages are ready, so a push never comes inside a reply.
         let out = connection.output.ready();
         if out.is_empty()
@@ -144,9 +161,12 @@ impl Outlet for Recipients<'_> {
         let Delivery { shared, spares, subscribers: known, .. } = &mut **delivery;
         shared.id = id;
         for &subscriber in subscribers {
-            let connection = known.connection(subscriber).and_then(|id| connections.get(id));
-            let Some(connection) = connection else { continue };
-            let encoding = connection.protocol.encoding();
+            let Some(Place { connection, call }) = known.place(subscriber) else { continue };
+            let Some(connection) = connections.get(connection) else { continue };
+            if call.is_some() {
+                shared.calls.push(subscriber);
+            }
+            let Some(encoding) = connection.protocol.encoding() else { continue };
             let place = shared.outputs.iter().position(|output| output.encoding == encoding).unwrap_or_else(|| {
                 let bytes = spares.pop().unwrap_or_else(|| Vec::with_capacity(SHARED_BYTES_AT_FIRST));
                 shared.outputs.push(SharedOutput { encoding, bytes, connections: Vec::new() });
@@ -161,9 +181,15 @@ impl Outlet for Recipients<'_> {
         for output in &mut shared.outputs {
             output.encoding.push(&mut output.bytes, shared.id, push);
         }
+        // Each call has its own form of ids, and says how far it is.
+        for place in 0..self.delivery.shared.calls.len() {
+            let (subscriber, id) = (self.delivery.shared.calls[place], self.delivery.shared.id);
+            self.push(subscriber, id, push);
+        }
     }
 
     fn end_shared(&mut self) {
+        self.delivery.shared.calls.clear();
         for output in std::mem::take(&mut self.delivery.shared.outputs) {
             // The events that were examined may have had none for them.
             if output.bytes.is_empty() {
@@ -186,6 +212,8 @@ struct SharedMessages {
     /// The number of the subscription, which is the same for all of them.
     id: u64,
     outputs: Vec<SharedOutput>,
+    /// Those that are calls.
+    calls: Vec<ClientId>,
 }
 
 struct SharedOutput {
@@ -235,7 +263,9 @@ mod tests {
         let first = connections.get(ConnectionId::from_u64(1)).unwrap();
         first.replies.reserve();
         first.replies.here(first.output.ready()).extend_from_slice(b"+LATER\r\n");
-        let ProtocolState::Resp(resp) = &mut connections.get(ConnectionId::from_u64(2)).unwrap().protocol;
+        let ProtocolState::Resp(resp) = &mut connections.get(ConnectionId::from_u64(2)).unwrap().protocol else {
+            panic!("it speaks the Redis protocol")
+        };
         resp.session.version = Protocol::Resp3;
         let mut recipients = delivery.to(&mut connections, &mut listed);
         for subscriber in [one, two, one] {

@@ -1,9 +1,11 @@
 //! Messages between cores: one batch per turn and pair of cores, its messages with their bytes in one arena.
 
 use crate::access::{Usage, User};
+use crate::grpc::CallId;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, CommandIndex, OwnedArgs, Protocol, Reply, Span};
+use crate::streams::{Job, Outcome};
 use crate::value::{PartWriter, ValueWriter};
 use crate::weight::Weight;
 use keytide_engine::fanout::{Ask, Fanned};
@@ -51,6 +53,17 @@ impl ReplyForm {
             ReplyForm::Part => PartWriter::new(out).error(text),
         }
     }
+}
+
+/// Where the outcome of a job goes, on the core that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobFor {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its call.
+    pub call: CallId,
+    /// The number that the call has given it.
+    pub number: u32,
 }
 
 /// The client that a command runs for.
@@ -138,6 +151,10 @@ pub enum Message {
         /// The number of bytes.
         bytes: usize,
     },
+    /// Do a job on the shard, before the turn is committed.
+    Job(JobFor, Box<Job>),
+    /// What has come of a job.
+    JobDone(JobFor, Box<Outcome>),
     /// A request of the sender's subscriptions to this core's shard.
     Ask(Ask),
     /// The sender's shard's events for this core's subscriptions.

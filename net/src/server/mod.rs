@@ -182,6 +182,11 @@ impl Server {
         self.ports.iter().find(is_plain).map(|port| port.address)
     }
 
+    /// Where clients of KurrentDB connect, and those of HTTP.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.ports.iter().find(|port| port.protocol == ProtocolKind::Web).map(|port| port.address)
+    }
+
     /// Where Redis clients connect; over TLS where they can only do so.
     pub fn address(&self) -> SocketAddr {
         self.ports[0].address

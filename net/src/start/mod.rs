@@ -138,13 +138,14 @@ fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
 
 /// The ports, and for each core its listener on each of them.
 fn open_ports(config: &Config, backlog: u64) -> Result<(Vec<Port>, Vec<Vec<TcpListener>>), StartError> {
-    let plain = config.port.map(|port| (port, TransportKind::Plain));
-    let tls = config.tls.as_ref().map(|tls| (tls.port, TransportKind::Tls));
+    let plain = config.port.map(|port| (port, TransportKind::Plain, ProtocolKind::Resp));
+    let tls = config.tls.as_ref().map(|tls| (tls.port, TransportKind::Tls, ProtocolKind::Resp));
+    let web = config.grpc_port.map(|port| (port, TransportKind::Plain, ProtocolKind::Web));
     let mut ports = Vec::new();
     let mut of_cores: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
-    for (number, transport) in plain.into_iter().chain(tls) {
+    for (number, transport, protocol) in plain.into_iter().chain(tls).chain(web) {
         let (address, listeners) = listen(SocketAddr::new(config.bind, number), config.shards, backlog)?;
-        ports.push(Port { address, transport, protocol: ProtocolKind::Resp });
+        ports.push(Port { address, transport, protocol });
         of_cores.iter_mut().zip(listeners).for_each(|(core, listener)| core.push(listener));
     }
     Ok((ports, of_cores))

@@ -252,6 +252,8 @@ impl Core {
             | Message::Closed(_)
             | Message::Acknowledged { .. }
             | Message::Ask(_)
+            | Message::Job(..)
+            | Message::JobDone(..)
             | Message::Fanned(_) => None,
         };
         if let Some(shard) = self.shard.as_deref() {
@@ -287,6 +289,8 @@ impl Core {
             Message::Creator(connection, usage) => self.deferred.note_creator((from, connection), usage),
             Message::Closed(connection) => self.end_connection(from, connection),
             Message::Acknowledged { connection, bytes } => self.lanes.credit.acknowledge((from, connection), bytes),
+            Message::Job(to, job) => self.calls.add_job(from, to, *job),
+            Message::JobDone(to, outcome) => self.take_outcome(to, *outcome),
             Message::Ask(ask) => self.live.fanout.ask(from, ask),
             Message::Fanned(batch) => self.take_fanned(from, batch),
         }

@@ -14,6 +14,7 @@
 
 mod admission;
 mod budget;
+mod calls;
 mod deferred;
 mod dispatch;
 mod figures;
@@ -55,6 +56,7 @@ use crate::strangers::Strangers;
 use crate::unread::CoreOutput;
 use crate::weight::ByWeight;
 use budget::Budget;
+use calls::CallWork;
 use deferred::DeferredCommands;
 use figures::Figures;
 use hold::Lending;
@@ -109,6 +111,8 @@ pub struct Core {
     own_requests: Vec<Request>,
     /// Commands that read the history, or a consumer group, and run after the commit; and those that wait.
     deferred: DeferredCommands,
+    /// What calls of gRPC wait for on this core.
+    calls: CallWork,
     /// Clients that have not given the password.
     strangers: Strangers,
     rejection_told: Paced,
@@ -183,6 +187,7 @@ impl Core {
             listed: Vec::new(),
             own_requests: Vec::new(),
             deferred: DeferredCommands::default(),
+            calls: CallWork::default(),
             strangers: Strangers::default(),
             rejection_told: Paced::default(),
             paces: Paces::new(server.shards()),
@@ -212,12 +217,14 @@ impl Core {
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);
         self.budget.begin_turn(started);
         self.paces.begin_turn(self.server.users.limits.commands.max(), self.steady_ms);
+        self.live.delivery.now_ms = self.now_ms;
         let mut work =
             net.poll_while(&mut |ops, event| self.on_event(ops, event), || started.elapsed() < TURN_EVENTS)? > 0;
         let mut again = self.run_handshakes(net.ops());
         work |= self.take_messages();
         work |= self.run_left();
         self.serve_ready();
+        work |= self.run_jobs();
         self.look_at_rights();
         self.end_slow_strangers(started);
         again |= self.expire();
@@ -232,6 +239,7 @@ impl Core {
             self.publish_figures(net.ops());
         }
         again |= self.run_deferred();
+        again |= self.run_reads();
         again |= self.fan_out();
         // Before subscriptions that wait for publications read on: what is published later is news.
         if !self.live.hub.is_idle() {
@@ -243,7 +251,7 @@ impl Core {
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
         self.adapt_output_level(net.ops(), started);
-        let has_left = !self.left.is_empty() || self.has_waiting();
+        let has_left = !self.left.is_empty() || self.has_waiting() || self.calls.has_jobs() && self.shard.is_some();
         self.figures.cut_turns += u64::from(work && has_left);
         again |= has_left || net.has_left() || !self.own_requests.is_empty() || !self.listed.is_empty();
         again |= self.reclaim.free_some();

@@ -82,6 +82,7 @@ impl Core {
     fn run_protocol(&mut self, connection: &mut Connection, bytes: &[u8]) -> usize {
         match connection.protocol {
             ProtocolState::Resp(_) => self.run_commands(connection, bytes),
+            ProtocolState::Web(_) => self.run_web(connection, bytes),
         }
     }
 

@@ -38,6 +38,7 @@ impl Core {
         if connection.is_closed {
             return false;
         }
+        self.flush_calls(connection);
         if !connection.output.is_sending() && connection.has_unsent() {
             if self.budget.may_send(connection.next_copied_bytes()) {
                 connection.send(ops);
@@ -85,6 +86,7 @@ impl Core {
             if let Some(subscriber) = connection.subscriber {
                 self.live.hub.note_room(subscriber);
             }
+            self.note_web_room(connection);
         }
         // The net ring may know already that the send is over, and reports it with the next poll.
         has_room || (connection.output.is_sending() && connection.waits_for_sent() && ops.has_unreported_sends())
@@ -101,6 +103,11 @@ impl Core {
     pub(super) fn end_subscriptions(&mut self, connection: &mut Connection) {
         connection.session.subscriptions = 0;
         if let Some(subscriber) = connection.subscriber.take() {
+            self.live.hub.close_client(subscriber);
+            self.live.delivery.subscribers.remove(subscriber);
+        }
+        let Some(calls) = connection.protocol.calls() else { return };
+        for subscriber in calls.take_subscribers() {
             self.live.hub.close_client(subscriber);
             self.live.delivery.subscribers.remove(subscriber);
         }

@@ -85,7 +85,7 @@ impl Core {
         }
         let queued_bytes = connection.output.queued_or_sending_bytes();
         let Connection { id, session, protocol, replies, output, stall, weight, subscriber, .. } = connection;
-        let ProtocolState::Resp(RespState { parser, session: resp }) = protocol;
+        let ProtocolState::Resp(RespState { parser, session: resp }) = protocol else { return buffer.len() };
         let spent = self.budget.spent();
         let mut client = Client {
             id: *id,

@@ -6,6 +6,7 @@ use super::resp::Client;
 use crate::command::access::{check, note_denied};
 use crate::command::cdc::may_subscribe;
 use crate::command::{Command, Flag};
+use crate::connection::ProtocolState;
 use crate::mesh::message::Message;
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, CommandIndex, error_text};
@@ -75,6 +76,13 @@ impl Core {
             }
         }
         let has_new_rights = std::mem::take(&mut session.has_new_rights);
+        let is_of_calls = matches!(connection.protocol, ProtocolState::Web(_));
+        if is_of_calls {
+            self.look_at_calls(&mut connection);
+            self.connections.put(connection);
+            return;
+        }
+        let session = &mut connection.session;
         let (user, is_closing) = (session.user().clone(), session.closing != Closing::No);
         if is_closing {
             connection.list(&mut self.listed);

@@ -48,6 +48,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where it listens for TLS, if it does.
     pub tls: Option<SocketAddr>,
+    /// Where it serves gRPC, if it does.
+    pub grpc: Option<SocketAddr>,
     /// How many shards it says that it has.
     pub shards: u16,
 }
@@ -95,6 +97,8 @@ impl Server {
     fn try_spawn(command: &mut Command) -> Result<Server, String> {
         // Tests start many servers, and measure none.
         command.env("KEYTIDE_HEAP_BYTES", "0");
+        // Many run at a time: only a test of that port has it, and says so.
+        command.env("KEYTIDE_GRPC_PORT", "0");
         let mut child = command.spawn().expect("the binary was built for this test");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its standard output is a pipe");
@@ -109,7 +113,8 @@ impl Server {
             ("off", Some(tls)) => tls,
             (address, _) => address.parse().expect("an address is printed"),
         };
-        Ok(Server { child, address, tls, shards: shards.parse().expect("a number is printed") })
+        let grpc = field("grpc=").and_then(|grpc| grpc.parse().ok());
+        Ok(Server { child, address, tls, grpc, shards: shards.parse().expect("a number is printed") })
     }
 
     /// A server of one shard.
@@ -189,7 +194,12 @@ impl Drop for Server {
 
 /// Runs the binary to its end.
 pub fn run(args: &[&str]) -> Output {
-    Command::new(BINARY).args(args).stdin(Stdio::null()).output().expect("the binary was built for this test")
+    Command::new(BINARY)
+        .args(args)
+        .env("KEYTIDE_GRPC_PORT", "0")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary was built for this test")
 }
 
 /// Runs a script with redis-py; none where that is not installed. `KEYTIDE_TEST_PYTHON` names an interpreter that has

@@ -162,6 +162,12 @@ impl Hub {
         }
     }
 
+    /// Whether `may_have` allows all subscriptions of a client.
+    pub fn may_keep(&self, client: ClientId, may_have: impl Fn(&Interest) -> bool) -> bool {
+        let Some(owner) = self.clients.get(&client) else { return true };
+        owner.members.iter().all(|&(_, index)| may_have(&self.interests.row(self.members[index].interest).interest))
+    }
+
     /// Notes that a client that had no room has some.
     pub fn note_room(&mut self, client: ClientId) {
         let Some(owner) = self.clients.get_mut(&client) else { return };

@@ -5,7 +5,9 @@ use super::queue::Queue;
 use super::watches::WatcherId;
 use crate::account::{Account, Share};
 use crate::fanout::Ask;
+use crate::filter::Pattern;
 use crate::interest::Interest;
+use crate::limits::MATCHED_ALONE_MAX;
 use crate::position::{Position, ShardId};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -118,6 +120,13 @@ impl Interests {
         (number, members.len() as u32 - 1)
     }
 
+    /// Whether another pattern may be live that each record's names are matched against alone.
+    fn admits_alone(&self, interest: &Interest) -> bool {
+        let is_live = |row: &&Row| row.interest.filter.pattern().is_matched_alone() && !row.is_demoted;
+        let is_cheap = !matches!(interest.filter.pattern(), Pattern::Lookaround(_));
+        is_cheap && self.rows.iter().flatten().filter(is_live).count() < MATCHED_ALONE_MAX
+    }
+
     /// The number of an interest, which is added if it is new.
     pub fn number_of(&mut self, interest: Arc<Interest>) -> u32 {
         if let Some(&number) = self.by_interest.get(&interest) {
@@ -127,6 +136,7 @@ impl Interests {
         let bytes = interest.memory_bytes();
         share.set(bytes);
         self.memory_bytes += bytes;
+        let is_alone = interest.filter.pattern().is_matched_alone();
         let row = Row {
             shards: interest.source.shards(self.shards),
             interest: interest.clone(),
@@ -139,7 +149,7 @@ impl Interests {
             from: Position(0),
             sound_from: None,
             noted: None,
-            is_demoted: false,
+            is_demoted: is_alone && !self.admits_alone(&interest),
             found: Vec::new(),
             queue: Queue::new(self.account.share()),
         };

@@ -20,7 +20,11 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
         is_sending: connection.output.is_sending(),
         is_blocked: is_blocked(connection),
     };
-    let ProtocolState::Resp(RespState { session: resp, .. }) = &connection.protocol;
+    let none = RespSession::default();
+    let resp = match &connection.protocol {
+        ProtocolState::Resp(RespState { session, .. }) => session,
+        ProtocolState::Web(_) => &none,
+    };
     describe_session(&connection.session, resp, &sizes, now_ms)
 }
 

@@ -1,0 +1,81 @@
+//! One call: its stream, its handler, and what it has to send.
+
+use super::handler::Handler;
+use super::message::Messages;
+use super::status::Status;
+use crate::access::User;
+use crate::http2::Stream;
+use http::{HeaderMap, HeaderValue, header};
+use keytide_engine::subscription::ClientId;
+use std::sync::Arc;
+
+/// A call.
+pub(super) struct Call {
+    pub stream: Stream,
+    pub messages: Messages,
+    pub handler: Box<dyn Handler>,
+    pub user: Arc<User>,
+    pub out: Vec<u8>,
+    pub has_head: bool,
+    /// How it ends, once everything is sent.
+    pub status: Option<Status>,
+    /// Whether the client may still send messages.
+    pub is_receiving: bool,
+    /// Jobs whose outcome has not come.
+    pub jobs: usize,
+    /// Its subscriber, since it has subscribed.
+    pub subscriber: Option<ClientId>,
+    /// Whether it reads the history.
+    pub is_reading: bool,
+    /// Whether its subscription, or its reading, waits for room.
+    pub wants_room: bool,
+    /// Its parts of what is counted for all calls.
+    pub counted_out: usize,
+    pub counted_held: usize,
+}
+
+impl Call {
+    /// A call that begins.
+    pub fn new((stream, messages): (Stream, Messages), handler: Box<dyn Handler>, user: Arc<User>) -> Call {
+        Call {
+            stream,
+            messages,
+            handler,
+            user,
+            out: Vec::new(),
+            has_head: false,
+            status: None,
+            is_receiving: true,
+            jobs: 0,
+            subscriber: None,
+            is_reading: false,
+            wants_room: false,
+            counted_out: 0,
+            counted_held: 0,
+        }
+    }
+
+    /// Ends it behind what it has sent; the first end counts.
+    pub fn refuse(&mut self, status: Status) {
+        self.status.get_or_insert(status);
+        self.is_receiving = false;
+    }
+
+    pub fn has_to_send(&self) -> bool {
+        !self.out.is_empty() || self.status.is_some()
+    }
+}
+
+/// The head of an answer.
+pub(super) fn head() -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    head
+}
+
+/// The head of an answer that is nothing but an end.
+pub(super) fn head_and(status: &Status) -> HeaderMap {
+    let mut all = status.trailers();
+    all.extend(head());
+    all
+}

@@ -1,0 +1,478 @@
+//! The calls of one connection: requests become messages for the handlers of their methods, and what these send becomes
+//! frames. Knows no method.
+//!
+//! ```text
+//!   bytes ─► HTTP/2 ─► messages ─► handler ─► out ─► HTTP/2 ─► bytes
+//!                                     └─► wants: jobs, reads, a subscription
+//! ```
+//!
+//! What a handler sends is kept until the end of the turn, so everything that a turn has for a call leaves in as few
+//! frames as it fits into, and nothing leaves before the commit.
+
+use super::call::{Call, head, head_and};
+use super::credentials::user_of;
+use super::handler::{CallContext, Handler, Method, Outbox, Wants};
+use super::message::Messages;
+use super::status::{Code, Status};
+use crate::access::User;
+use crate::http2::{Body, Http2, Request};
+use crate::limits::{CALL_JOBS_MAX, CALLS_OUT_BYTES_MAX, GRPC_DATA_BYTES};
+use crate::server::Server;
+use crate::streams::{Job, Outcome};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use keytide_engine::history::History;
+use keytide_engine::subscription::{ClientId, Push, Subscribe};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A call of a connection: its place, and how often that was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallId {
+    index: u32,
+    generation: u32,
+}
+
+/// What calls want of their core.
+#[derive(Default)]
+pub struct Asked {
+    /// Jobs, with their numbers in their calls.
+    pub jobs: Vec<(CallId, u32, Job)>,
+    /// Calls that read the history.
+    pub reads: Vec<CallId>,
+    /// Calls that subscribe.
+    pub subscriptions: Vec<(CallId, Box<Subscribe>)>,
+    /// Subscribers whose calls have ended.
+    pub ended: Vec<ClientId>,
+    /// Subscribers whose calls have room again.
+    pub has_room: Vec<ClientId>,
+}
+
+/// What calls know of where they run.
+pub struct Surroundings<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// Who the connection is; none where it has to log in.
+    pub user: Option<&'a Arc<User>>,
+    /// The address that the client has connected to.
+    pub local: Option<SocketAddr>,
+    /// The turn's time, Unix milliseconds.
+    pub now_ms: u64,
+}
+
+/// How a poll of the connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Polled {
+    /// How many of the received bytes were read.
+    pub consumed: usize,
+    /// Whether frames wait for room.
+    pub is_full: bool,
+    /// Whether the connection is over.
+    pub is_over: bool,
+}
+
+/// The calls of one connection.
+pub struct Calls {
+    http2: Http2,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    find: fn(&str) -> Option<&'static Method>,
+    /// Calls with something to send, each once or more often.
+    dirty: Vec<u32>,
+    asked: Asked,
+    /// How many calls there are.
+    open: usize,
+    /// The bytes of messages that wait to be sent, of all calls.
+    out_bytes: usize,
+    /// The bytes of messages that are not whole, of all calls.
+    held_bytes: usize,
+}
+
+struct Slot {
+    generation: u32,
+    call: Option<Box<Call>>,
+}
+
+impl Calls {
+    /// The calls of a connection that begins, of the methods that `find` finds by their paths.
+    pub fn new(find: fn(&str) -> Option<&'static Method>) -> Calls {
+        Calls {
+            http2: Http2::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            find,
+            dirty: Vec::new(),
+            asked: Asked::default(),
+            open: 0,
+            out_bytes: 0,
+            held_bytes: 0,
+        }
+    }
+
+    /// Takes what its calls want.
+    pub fn take_asked(&mut self) -> Asked {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Whether its calls want anything.
+    pub fn has_asked(&self) -> bool {
+        let Asked { jobs, reads, subscriptions, ended, has_room } = &self.asked;
+        !(jobs.is_empty() && reads.is_empty() && subscriptions.is_empty() && ended.is_empty() && has_room.is_empty())
+    }
+
+    /// How many calls there are.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// The memory of messages that are not whole, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Takes received bytes. Frames are appended to `frames`, which may grow to `frames_max` bytes.
+    pub fn receive(
+        &mut self,
+        received: &[u8],
+        frames: &mut Vec<u8>,
+        frames_max: usize,
+        around: &Surroundings<'_>,
+    ) -> Polled {
+        let polled = self.poll(received, frames, frames_max, around);
+        self.run_woken(around);
+        polled
+    }
+
+    /// Makes frames of everything that calls have sent. To be called at the end of a turn.
+    pub fn flush(&mut self, frames: &mut Vec<u8>, frames_max: usize, around: &Surroundings<'_>) -> Polled {
+        loop {
+            let mut dirty = std::mem::take(&mut self.dirty);
+            for index in dirty.drain(..) {
+                self.send(index);
+            }
+            let polled = self.poll(&[], frames, frames_max, around);
+            self.run_woken(around);
+            if self.dirty.is_empty() || polled.is_full || polled.is_over {
+                return polled;
+            }
+        }
+    }
+
+    /// Ends the connection in order.
+    pub fn go_away(&mut self) {
+        self.http2.go_away();
+    }
+
+    fn poll(&mut self, received: &[u8], frames: &mut Vec<u8>, frames_max: usize, around: &Surroundings<'_>) -> Polled {
+        let mut requests = Vec::new();
+        let polled = self.http2.poll(received, frames, frames_max, |request| requests.push(request));
+        for request in requests {
+            self.begin(request, around);
+        }
+        Polled { consumed: polled.consumed, is_full: polled.is_full, is_over: polled.is_over }
+    }
+
+    /// Begins a call, or refuses it.
+    fn begin(&mut self, request: Request, around: &Surroundings<'_>) {
+        let Request { path, method, headers, mut stream } = request;
+        let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        let is_grpc = text("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"));
+        if method != http::Method::POST || !is_grpc {
+            let mut head = HeaderMap::new();
+            head.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            return stream.send_error(if is_grpc { 405 } else { 415 }, head);
+        }
+        let begun = (self.find)(&path)
+            .ok_or_else(|| Status::new(Code::Unimplemented, "Service is unimplemented."))
+            .and_then(|method| {
+                let user = match user_of(around.server, text("authorization"), around.user) {
+                    Err(_) if method.is_open => around.server.users.table().0.default_user().clone(),
+                    user => user?,
+                };
+                Ok((method, user, Messages::new(text("grpc-encoding"))?))
+            });
+        let (method, user, messages) = match begun {
+            Ok(begun) => begun,
+            Err(status) => return stream.send_head(head_and(&status), true),
+        };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, call: None });
+            self.slots.len() as u32 - 1
+        });
+        stream.set_waker(self.http2.waker(index));
+        self.slots[index as usize].call = Some(Box::new(Call::new((stream, messages), (method.begin)(), user)));
+        self.open += 1;
+        self.http2.wake(index);
+    }
+
+    /// Looks at the calls for which something has come.
+    fn run_woken(&mut self, around: &Surroundings<'_>) {
+        let mut woken = self.http2.take_woken();
+        woken.sort_unstable();
+        woken.dedup();
+        for index in woken {
+            self.run_one(index, around);
+        }
+    }
+
+    fn run_one(&mut self, index: u32, around: &Surroundings<'_>) {
+        self.run_messages(index, around);
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if let Some(call) = &mut slot.call {
+            let held = call.messages.held_bytes();
+            self.held_bytes = self.held_bytes + held - call.counted_held;
+            call.counted_held = held;
+        }
+    }
+
+    /// Counts what waits to be sent.
+    fn count_out(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if let Some(call) = &mut slot.call {
+            let bytes = call.out.len();
+            self.out_bytes = self.out_bytes + bytes - call.counted_out;
+            call.counted_out = bytes;
+        }
+    }
+
+    fn run_messages(&mut self, index: u32, around: &Surroundings<'_>) {
+        let Some(call) = self.call(index) else { return };
+        if call.stream.is_reset() {
+            return self.remove(index);
+        }
+        while let Some(call) = self.call(index).filter(|call| call.is_receiving && call.jobs < CALL_JOBS_MAX) {
+            match call.messages.take() {
+                Err(status) => {
+                    call.refuse(status);
+                    self.dirty.push(index);
+                    break;
+                }
+                Ok(Some(message)) => self.tell(index, around, |handler, context| handler.message(context, message)),
+                Ok(None) => match call.stream.read() {
+                    Body::Data(bytes) => call.messages.add(bytes),
+                    Body::Wait => break,
+                    Body::Reset => return self.remove(index),
+                    Body::End => {
+                        call.is_receiving = false;
+                        if call.messages.is_cut() {
+                            call.refuse(Status::new(Code::Internal, "the request ends within a message"));
+                            self.dirty.push(index);
+                        } else {
+                            self.tell(index, around, |handler, context| handler.end(context));
+                        }
+                    }
+                },
+            }
+        }
+        // What could not be sent may have room now.
+        if self.call(index).is_some_and(|call| call.has_to_send()) {
+            self.dirty.push(index);
+        }
+    }
+
+    /// Tells a handler something, and takes what it wants.
+    fn tell(
+        &mut self,
+        index: u32,
+        around: &Surroundings<'_>,
+        told: impl FnOnce(&mut dyn Handler, &mut CallContext<'_>) -> Result<(), Status>,
+    ) {
+        let slot = &mut self.slots[index as usize];
+        let id = CallId { index, generation: slot.generation };
+        let Some(call) = slot.call.as_deref_mut().filter(|call| call.status.is_none()) else { return };
+        let mut wants = Wants::default();
+        let mut context = CallContext {
+            server: around.server,
+            user: &call.user,
+            local: around.local,
+            now_ms: around.now_ms,
+            out: &mut call.out,
+            wants: &mut wants,
+        };
+        let result = told(&mut *call.handler, &mut context);
+        call.jobs += wants.jobs.len();
+        self.asked.jobs.extend(wants.jobs.into_iter().map(|(number, job)| (id, number, job)));
+        if wants.read && !call.is_reading {
+            call.is_reading = true;
+            self.asked.reads.push(id);
+        }
+        self.asked.subscriptions.extend(wants.subscribe.map(|subscribe| (id, subscribe)));
+        match (result, wants.status) {
+            (Err(status), _) => call.refuse(status),
+            (Ok(()), Some(status)) => call.refuse(status),
+            (Ok(()), None) => {}
+        }
+        if call.has_to_send() {
+            self.dirty.push(index);
+        }
+        self.count_out(index);
+    }
+
+    /// Sends what a call has to send, as far as the client takes it.
+    fn send(&mut self, index: u32) {
+        let Some(call) = self.call(index) else { return };
+        if !call.has_head {
+            let head = match &call.status {
+                // Nothing precedes it: the client sees an error before any message.
+                Some(status) if call.out.is_empty() && status.code != Code::Ok => {
+                    let head = head_and(status);
+                    call.stream.send_head(head, true);
+                    return self.remove(index);
+                }
+                _ => head(),
+            };
+            call.stream.send_head(head, false);
+            call.has_head = true;
+        }
+        while !call.out.is_empty() {
+            let wanted = call.out.len();
+            let room = call.stream.room(wanted.min(GRPC_DATA_BYTES));
+            if room == 0 {
+                break;
+            }
+            let data = if room == wanted {
+                Bytes::from(std::mem::take(&mut call.out))
+            } else {
+                let rest = call.out.split_off(room);
+                Bytes::from(std::mem::replace(&mut call.out, rest))
+            };
+            call.stream.send_data(data);
+        }
+        if call.out.is_empty()
+            && let Some(status) = call.status.take()
+        {
+            call.stream.send_trailers(status.trailers());
+            return self.remove(index);
+        }
+        self.count_out(index);
+        self.note_room(index);
+    }
+
+    /// Lets a subscription go on, or a reading, that has waited for room.
+    fn note_room(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let id = CallId { index, generation: slot.generation };
+        let Some(call) = slot.call.as_deref_mut().filter(|call| call.wants_room && call.out.is_empty()) else { return };
+        call.wants_room = false;
+        if call.is_reading {
+            self.asked.reads.push(id);
+        }
+        self.asked.has_room.extend(call.subscriber);
+    }
+
+    /// Removes a call.
+    fn remove(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Some(call) = slot.call.take() else { return };
+        slot.generation = slot.generation.wrapping_add(1);
+        self.asked.ended.extend(call.subscriber);
+        self.out_bytes -= call.counted_out;
+        self.held_bytes -= call.counted_held;
+        self.free.push(index);
+        self.open -= 1;
+    }
+
+    fn call(&mut self, index: u32) -> Option<&mut Call> {
+        self.slots.get_mut(index as usize)?.call.as_deref_mut()
+    }
+
+    fn call_of(&mut self, id: CallId) -> Option<&mut Call> {
+        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?;
+        slot.call.as_deref_mut()
+    }
+
+    /// Tells a call what has come of a job.
+    pub fn outcome(&mut self, id: CallId, number: u32, outcome: Outcome, around: &Surroundings<'_>) {
+        let Some(call) = self.call_of(id) else { return };
+        call.jobs -= 1;
+        if call.jobs + 1 == CALL_JOBS_MAX {
+            self.http2.wake(id.index);
+        }
+        self.tell(id.index, around, |handler, context| handler.outcome(context, number, outcome));
+    }
+
+    /// Lets a call read the history, if it has room for what it finds. Whether it wants to read on is among what it
+    /// [asks](Calls::take_asked).
+    pub fn read(&mut self, id: CallId, history: &mut History, out_max: usize, around: &Surroundings<'_>) {
+        let all_bytes = self.out_bytes;
+        let Some(call) = self.call_of(id).filter(|call| call.is_reading) else { return };
+        if call.out.len() >= out_max || all_bytes >= CALLS_OUT_BYTES_MAX {
+            call.wants_room = true;
+            return;
+        }
+        call.is_reading = false;
+        self.tell(id.index, around, |handler, context| handler.read(context, history));
+    }
+
+    /// Notes the subscriber of a call.
+    pub fn set_subscriber(&mut self, id: CallId, subscriber: ClientId) {
+        if let Some(call) = self.call_of(id) {
+            call.subscriber = Some(subscriber);
+        }
+    }
+
+    /// Ends a call with a status.
+    pub fn end(&mut self, id: CallId, status: Status) {
+        if let Some(call) = self.call_of(id) {
+            call.refuse(status);
+            self.dirty.push(id.index);
+        }
+    }
+
+    /// Whether a call has room for messages of its subscription. Where it has none it is noted that it wants some.
+    pub fn has_room(&mut self, id: CallId, out_max: usize) -> bool {
+        let all_bytes = self.out_bytes;
+        let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return false };
+        let has_room = call.out.len() < out_max && all_bytes < CALLS_OUT_BYTES_MAX;
+        call.wants_room |= !has_room;
+        has_room
+    }
+
+    /// Tells a call a message of its subscription.
+    pub fn push(&mut self, id: CallId, push: Push<'_>, now_ms: u64) {
+        let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return };
+        let was_clean = !call.has_to_send();
+        if let Err(status) = call.handler.push(&mut Outbox { now_ms, out: &mut call.out }, push) {
+            call.refuse(status);
+        }
+        if was_clean && call.has_to_send() {
+            self.dirty.push(id.index);
+        }
+        self.count_out(id.index);
+    }
+
+    /// Notes that there is room in the output of the connection again.
+    pub fn note_output_room(&mut self) {
+        let waiting = |(index, slot): (usize, &Slot)| {
+            slot.call.as_ref().is_some_and(|call| call.wants_room).then_some(index as u32)
+        };
+        let waiting: Vec<u32> = self.slots.iter().enumerate().filter_map(waiting).collect();
+        for index in waiting {
+            self.note_room(index);
+        }
+    }
+
+    /// The user of each call, with the call's subscriber.
+    pub fn users(&self) -> Vec<(CallId, Option<ClientId>, Arc<User>)> {
+        let slots = self.slots.iter().enumerate();
+        let of = |(index, slot): (usize, &Slot)| {
+            let call = slot.call.as_ref()?;
+            let id = CallId { index: index as u32, generation: slot.generation };
+            Some((id, call.subscriber, call.user.clone()))
+        };
+        slots.filter_map(of).collect()
+    }
+
+    /// Sets the user of a call, whose rights were changed.
+    pub fn set_user(&mut self, id: CallId, user: Arc<User>) {
+        if let Some(call) = self.call_of(id) {
+            call.user = user;
+        }
+    }
+
+    /// Takes the subscribers of all calls, whose connection is over.
+    pub fn take_subscribers(&mut self) -> Vec<ClientId> {
+        let calls = self.slots.iter_mut().filter_map(|slot| slot.call.as_mut()?.subscriber.take());
+        calls.chain(std::mem::take(&mut self.asked.ended)).collect()
+    }
+}

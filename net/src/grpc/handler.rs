@@ -1,0 +1,122 @@
+//! What a method of a service is to the calls of a connection: how it is found, and how it is told what happens.
+
+use super::message::append;
+use super::status::Status;
+use crate::access::User;
+use crate::server::Server;
+use crate::streams::{Job, Outcome};
+use bytes::Bytes;
+use keytide_engine::history::History;
+use keytide_engine::subscription::{Push, Subscribe};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A method of a service.
+pub struct Method {
+    /// The path of its requests: `/<service>/<method>`.
+    pub path: &'static str,
+    /// What clients are told that it can do.
+    pub features: &'static [&'static str],
+    /// Whether it may be called without any rights.
+    pub is_open: bool,
+    /// What handles a call of it.
+    pub begin: fn() -> Box<dyn Handler>,
+}
+
+/// What handles one call. Each of its methods may send messages, ask for something, and end the call: by
+/// [`CallContext::finish`], or with an error.
+pub trait Handler {
+    /// A message has come.
+    fn message(&mut self, context: &mut CallContext<'_>, message: Bytes) -> Result<(), Status>;
+
+    /// The client has sent all of its messages.
+    fn end(&mut self, _context: &mut CallContext<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// What has come of a job, by its number in this call.
+    fn outcome(&mut self, _context: &mut CallContext<'_>, _number: u32, _outcome: Outcome) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Reads the history, as it has asked for. Called after a commit, where the client has room for more messages. Reads a
+    /// bounded part, and asks again for the next.
+    fn read(&mut self, _context: &mut CallContext<'_>, _history: &mut History) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// A message of its subscription.
+    fn push(&mut self, _outbox: &mut Outbox<'_>, _push: Push<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// Where a call sends messages.
+pub struct Outbox<'a> {
+    /// The turn's time, Unix milliseconds.
+    pub now_ms: u64,
+    pub(super) out: &'a mut Vec<u8>,
+}
+
+impl Outbox<'_> {
+    /// Sends a message that `encode` writes.
+    #[inline]
+    pub fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        append(self.out, encode);
+    }
+}
+
+/// What a call may do while it is told something.
+pub struct CallContext<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// Who calls.
+    pub user: &'a Arc<User>,
+    /// The address that the client has connected to.
+    pub local: Option<SocketAddr>,
+    /// The turn's time, Unix milliseconds.
+    pub now_ms: u64,
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) wants: &'a mut Wants,
+}
+
+/// What a call wants of its core.
+#[derive(Default)]
+pub(super) struct Wants {
+    pub jobs: Vec<(u32, Job)>,
+    pub read: bool,
+    pub subscribe: Option<Box<Subscribe>>,
+    pub status: Option<Status>,
+}
+
+impl CallContext<'_> {
+    /// Sends a message that `encode` writes.
+    pub fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        append(self.out, encode);
+    }
+
+    /// Sends a message that was written before, with what precedes it: see [`append`].
+    pub fn send_framed(&mut self, message: &[u8]) {
+        self.out.extend_from_slice(message);
+    }
+
+    /// Has the shard of its stream do a job, before the turn is committed. What comes of it is told with this number.
+    pub fn run(&mut self, number: u32, job: Job) {
+        self.wants.jobs.push((number, job));
+    }
+
+    /// Reads the history, once all that was acknowledged before is in it.
+    pub fn read_history(&mut self) {
+        self.wants.read = true;
+    }
+
+    /// Makes the call's subscription.
+    pub fn subscribe(&mut self, subscribe: Subscribe) {
+        self.wants.subscribe = Some(Box::new(subscribe));
+    }
+
+    /// Ends the call, behind what it has sent.
+    pub fn finish(&mut self) {
+        self.wants.status = Some(Status::OK);
+    }
+}

@@ -1,0 +1,22 @@
+//! gRPC on a connection of HTTP/2: calls, their messages and how they end. Knows no service.
+//! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `call` | one call |
+//! | [`calls`] | the calls of one connection |
+//! | [`handler`] | what a method is to them |
+//! | [`message`] | messages within the data of a call |
+//! | [`status`] | how a call ends |
+//! | `credentials` | who a call is from |
+
+mod call;
+pub mod calls;
+mod credentials;
+pub mod handler;
+pub mod message;
+pub mod status;
+
+pub use calls::{CallId, Calls, Surroundings};
+pub use handler::{CallContext, Handler, Method, Outbox};
+pub use status::{Code, Status};

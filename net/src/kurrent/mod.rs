@@ -1,0 +1,28 @@
+//! KurrentDB's protocol: its services, over gRPC.
+//!
+//! A method is one [`Method`](crate::grpc::Method) beside what handles a call of it, in a file of its own; [`table`] gathers
+//! them.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`table`] | all methods, and how one is found |
+//! | `streams` | append, read, subscribe, delete |
+//! | `server` | the server's features, its cluster, its figures, its operations |
+//! | `event` | what a record is to a client |
+//! | `wire` | messages that are written by hand, for they are many |
+//! | `proto` | all other messages |
+//! | `id` | the ids of events and calls |
+//! | `error` | how calls fail |
+//! | `rights` | what a user needs |
+
+mod error;
+mod event;
+mod id;
+mod proto;
+mod rights;
+mod server;
+mod streams;
+pub mod table;
+mod wire;
+
+pub use server::{figures, instance_id};

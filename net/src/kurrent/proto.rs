@@ -1,0 +1,13 @@
+//! The messages of the protocol, made of `proto/*.proto`.
+
+#![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+
+include!(concat!(env!("OUT_DIR"), "/event_store.client.rs"));
+
+pub mod streams {
+    include!(concat!(env!("OUT_DIR"), "/event_store.client.streams.rs"));
+}
+
+pub mod server {
+    include!(concat!(env!("OUT_DIR"), "/event_store.client.server.rs"));
+}

@@ -1,0 +1,75 @@
+//! What a user needs for what a call does: the rights of the commands of the Redis protocol that do the same.
+
+use super::error::access_denied;
+use crate::access::{Need, Object};
+use crate::grpc::{CallContext, Status};
+use keytide_engine::interest::Source;
+use keytide_engine::stream_name::{is_read_only, is_system};
+
+/// What is done with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Its events are read.
+    Read,
+    /// Events are appended.
+    Append,
+    /// It is deleted.
+    Delete,
+}
+
+impl Use {
+    /// The command whose right it takes.
+    fn command(self) -> &'static [u8] {
+        match self {
+            Use::Read => b"cdc.subscribe",
+            Use::Append | Use::Delete => b"cdc.append",
+        }
+    }
+
+    fn need(self) -> Need {
+        match self {
+            Use::Read => Need::READ,
+            Use::Append | Use::Delete => Need::WRITE,
+        }
+    }
+}
+
+/// Refuses a call whose user may not use a stream so.
+///
+/// # Errors
+/// It may not; nobody may write to a system stream.
+pub fn check_stream(context: &CallContext<'_>, what: Use, stream: &[u8]) -> Result<(), Status> {
+    if what != Use::Read && is_read_only(stream) {
+        return Err(access_denied());
+    }
+    // Streams of the system are for those who may use all keys.
+    let object = if is_system(stream) { Object::AllKeys(what.need()) } else { Object::Key(stream, what.need()) };
+    check(context, what, object)
+}
+
+/// Refuses a call whose user may not read a source.
+///
+/// # Errors
+/// It may not.
+pub fn check_source(context: &CallContext<'_>, source: &Source, is_filtered: bool) -> Result<(), Status> {
+    match source {
+        Source::Stream(name) if !is_filtered => check_stream(context, Use::Read, name),
+        _ => check(context, Use::Read, Object::AllKeys(Need::READ)),
+    }
+}
+
+/// Refuses a call whose user may not read everything.
+///
+/// # Errors
+/// It may not.
+pub fn check_all(context: &CallContext<'_>) -> Result<(), Status> {
+    check(context, Use::Read, Object::AllKeys(Need::READ))
+}
+
+fn check(context: &CallContext<'_>, what: Use, object: Object<'_>) -> Result<(), Status> {
+    if context.user.is_unlimited() {
+        return Ok(());
+    }
+    let command = context.server.users.catalogue().find(what.command()).ok_or_else(access_denied)?;
+    context.user.check(command, || None, || std::iter::once(object)).map_err(|_| access_denied())
+}

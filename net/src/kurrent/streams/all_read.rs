@@ -1,0 +1,190 @@
+//! A read of all events, or of a stream of links: in the order of positions.
+
+use super::super::error::position_evicted;
+use super::super::event;
+use super::super::id::IdForm;
+use super::super::wire;
+use super::backwards::{Backwards, Step};
+use super::filter::FilterRequest;
+use super::request::{Direction, From, Request};
+use crate::grpc::message::append;
+use crate::grpc::{CallContext, Code, Handler, Status};
+use crate::limits::{READ_SLICE_BYTES, READ_SLICE_EVENTS};
+use bytes::Bytes;
+use keytide_engine::event::EventType;
+use keytide_engine::filter::Filter;
+use keytide_engine::history::{History, Scan};
+use keytide_engine::interest::Source;
+use keytide_engine::position::Position;
+use keytide_engine::ring::Record;
+
+/// The read of one call.
+pub struct AllRead {
+    source: Source,
+    from: From,
+    direction: Direction,
+    filter_request: Option<FilterRequest>,
+    filter: Option<Filter>,
+    form: EventForm,
+    state: State,
+    left: u64,
+}
+
+/// How events are written.
+#[derive(Clone, Copy)]
+pub struct EventForm {
+    /// Of ids.
+    pub ids: IdForm,
+    /// Whether the event behind a link is sent with it.
+    pub resolve_links: bool,
+}
+
+enum State {
+    Beginning,
+    /// Up to `end`, what there was when it began.
+    Forwards {
+        next: Position,
+        end: Position,
+    },
+    Backwards(Backwards),
+}
+
+impl AllRead {
+    /// Begins a read.
+    pub fn begin(context: &mut CallContext<'_>, request: Request) -> AllRead {
+        context.read_history();
+        let left = match request.direction {
+            Direction::Forwards(count) | Direction::Backwards(count) => count,
+            Direction::Subscription => 0,
+        };
+        AllRead {
+            source: request.source,
+            from: request.from,
+            direction: request.direction,
+            filter_request: request.filter,
+            filter: None,
+            form: EventForm { ids: request.id_form, resolve_links: request.resolve_links },
+            state: State::Beginning,
+            left,
+        }
+    }
+
+    /// Where it begins, once its filter is ready.
+    fn start(&mut self, history: &mut History) -> Result<State, Status> {
+        let frontier = history.frontier();
+        if let From::Position(position) = self.from {
+            let first = history.first_available_in(&self.source);
+            if position < first && matches!(self.direction, Direction::Forwards(_)) {
+                return Err(position_evicted(first));
+            }
+        }
+        // In all events the position itself is not read backwards, in a stream of links it is.
+        let is_inclusive = self.source != Source::All;
+        Ok(match (self.direction, self.from) {
+            (Direction::Backwards(_), From::End) => State::Backwards(Backwards::before(frontier)),
+            (Direction::Backwards(_), From::Position(position)) => {
+                let end = if is_inclusive { position.next() } else { position };
+                State::Backwards(Backwards::before(end.min(frontier)))
+            }
+            (Direction::Backwards(_), _) => State::Backwards(Backwards::before(Position(0))),
+            (_, From::Position(position)) => State::Forwards { next: position, end: frontier },
+            (_, From::End) => State::Forwards { next: frontier, end: frontier },
+            (_, From::Start | From::Revision(_)) => State::Forwards { next: Position(0), end: frontier },
+        })
+    }
+}
+
+/// Writes an event of a source as its stream has it.
+pub fn write(out: &mut Vec<u8>, record: &Record<'_>, source: &Source, form: EventForm) {
+    let name = source.name();
+    if source.is_links() && record.event_type() != EventType::FlushDb {
+        let link = event::link(record, &name);
+        let target = form.resolve_links.then(|| event::recorded(record));
+        match &target {
+            Some(target) => wire::event(out, (Some(target), Some(&link)), form.ids),
+            None => wire::event(out, (Some(&link), None), form.ids),
+        }
+    } else {
+        wire::event(out, (Some(&event::recorded(record)), None), form.ids);
+    }
+}
+
+/// The error of a history that cannot be read on.
+pub fn unreadable() -> Status {
+    Status::new(Code::Aborted, "The history cannot be read here: see the server's log and `keytide check`")
+}
+
+impl Handler for AllRead {
+    fn message(&mut self, _: &mut CallContext<'_>, _: Bytes) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn read(&mut self, context: &mut CallContext<'_>, history: &mut History) -> Result<(), Status> {
+        if self.filter.is_none() {
+            self.filter = match &mut self.filter_request {
+                None => Some(Filter::default()),
+                Some(request) => request.poll(context.server)?,
+            };
+        }
+        let Some(filter) = &self.filter else {
+            context.read_history();
+            return Ok(());
+        };
+        let filter = filter.clone();
+        if let State::Beginning = self.state {
+            self.state = self.start(history)?;
+        }
+        let (source, form) = (&self.source, self.form);
+        let is_over = match &mut self.state {
+            State::Beginning => true,
+            State::Forwards { next, end } => {
+                let scan = Scan {
+                    cursor: *next,
+                    until: Some(*end),
+                    count: (self.left as usize).min(READ_SLICE_EVENTS),
+                    bytes: READ_SLICE_BYTES,
+                    records: 16 * READ_SLICE_EVENTS,
+                    source,
+                    filter: &filter,
+                };
+                let mut sent = 0;
+                let page = history.scan(&scan, |_, _, record| {
+                    sent += 1;
+                    context.send(|out| write(out, record, source, form));
+                    record.bytes().len() as u64
+                });
+                if page.is_damaged || page.is_too_long {
+                    return Err(unreadable());
+                }
+                if let Some(gap) = page.gap.filter(|gap| next.0 > 0 && gap.last >= *next) {
+                    return Err(position_evicted(gap.last.next()));
+                }
+                self.left -= sent;
+                *next = page.next;
+                self.left == 0 || page.next >= *end
+            }
+            State::Backwards(backwards) => {
+                let step = backwards.step(history, (source, &filter), |_, record| {
+                    let mut message = Vec::new();
+                    append(&mut message, |out| write(out, record, source, form));
+                    Some(message)
+                });
+                let (messages, is_over) = match step {
+                    Step::Found(messages) => (messages, false),
+                    Step::Over(messages) => (messages, true),
+                };
+                for message in messages.iter().take(self.left as usize) {
+                    context.send_framed(message);
+                }
+                self.left = self.left.saturating_sub(messages.len() as u64);
+                is_over || self.left == 0
+            }
+        };
+        if is_over {
+            context.finish();
+        } else {
+            context.read_history();
+        }
+        Ok(())
+    }
+}

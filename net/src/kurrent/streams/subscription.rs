@@ -1,0 +1,202 @@
+//! A subscription: the events behind a start, then each as it happens.
+
+use super::super::error::{access_denied, position_evicted, stream_deleted};
+use super::super::event;
+use super::super::id;
+use super::super::wire::{self, Progress};
+use super::all_read::EventForm;
+use super::filter::FilterRequest;
+use super::request::{From, Request};
+use crate::grpc::{CallContext, Code, Handler, Outbox, Status};
+use crate::streams::{Job, Outcome};
+use bytes::Bytes;
+use keytide_engine::event::EventType;
+use keytide_engine::filter::Filter;
+use keytide_engine::history::History;
+use keytide_engine::interest::{Interest, Source};
+use keytide_engine::position::{Position, Revision};
+use keytide_engine::ring::Record;
+use keytide_engine::shard::StreamState;
+use keytide_engine::stream_metadata::DELETED_TYPE;
+use keytide_engine::subscription::{EventForm as Form, OnGap, OnSlow, Push, Reason, Start, Subscribe};
+
+/// The subscription of one call.
+pub struct Subscription {
+    source: Source,
+    from: From,
+    filter: Option<FilterRequest>,
+    form: EventForm,
+    stream: StreamState,
+    /// The revision of the last event that was sent; none before the first.
+    last_sent: Option<Revision>,
+    /// Events up to this revision, or position, are not wanted although they happen later: it starts behind the end.
+    skip_through: Option<u64>,
+}
+
+impl Subscription {
+    /// Begins a subscription.
+    pub fn begin(context: &mut CallContext<'_>, request: Request) -> Subscription {
+        match &request.source {
+            Source::Stream(name) => context.run(0, Job::Describe { stream: Bytes::copy_from_slice(name) }),
+            _ => context.read_history(),
+        }
+        Subscription {
+            source: request.source,
+            from: request.from,
+            filter: request.filter,
+            form: EventForm { ids: request.id_form, resolve_links: request.resolve_links },
+            stream: StreamState::default(),
+            last_sent: None,
+            skip_through: None,
+        }
+    }
+
+    fn start(&mut self, history: &History) -> Result<Start, Status> {
+        let is_stream = matches!(self.source, Source::Stream(_));
+        let first_readable = self.stream.last.map_or(0, |last| self.stream.metadata.first_readable(last).0);
+        let start = match self.from {
+            From::End => Start::End,
+            From::Position(position) if position > history.head() => {
+                self.skip_through = Some(position.0);
+                Start::End
+            }
+            From::Position(position) => {
+                let first = history.first_available_in(&self.source);
+                if position.next() < first {
+                    return Err(position_evicted(first));
+                }
+                Start::Position(position)
+            }
+            // A deleted stream reads as if it had never existed.
+            From::Start | From::Revision(_) if is_stream && self.stream.metadata.is_deleted() => Start::End,
+            From::Revision(revision) if self.stream.last.is_none_or(|last| revision > last.0) => {
+                self.skip_through = Some(revision);
+                Start::End
+            }
+            From::Revision(revision) => Start::Revision(Revision(revision.max(first_readable.saturating_sub(1)))),
+            From::Start if first_readable > 0 => Start::Revision(Revision(first_readable - 1)),
+            From::Start => Start::Start,
+        };
+        if let Start::Revision(revision) = start {
+            self.last_sent = Some(revision);
+        }
+        Ok(start)
+    }
+
+    fn progress(&self, position: Position) -> Progress {
+        match self.source {
+            Source::Stream(_) => Progress::Stream(self.last_sent),
+            _ => Progress::All(position),
+        }
+    }
+
+    fn send_event(&mut self, outbox: &mut Outbox<'_>, record: &Record<'_>, form: Form<'_>) -> Result<(), Status> {
+        let is_stream = matches!(self.source, Source::Stream(_));
+        let is_flush = record.event_type() == EventType::FlushDb;
+        let number = if is_stream { record.revision().0 } else { record.position().0 };
+        if !is_flush && self.skip_through.is_some_and(|through| number <= through)
+            || self.stream.metadata.is_too_old(record.timestamp_ms(), outbox.now_ms)
+        {
+            return Ok(());
+        }
+        let mut recorded = event::recorded(record);
+        if is_stream && is_flush {
+            // A client resumes behind the revision of the event that came last: the flush has that of the stream's last one.
+            // Before any event of the stream it would have none, and the client has nothing that could be wrong.
+            let Some(revision) = self.last_sent else { return Ok(()) };
+            recorded.revision = revision;
+        } else if is_stream {
+            self.last_sent = Some(record.revision());
+        }
+        let ids = self.form.ids;
+        match form {
+            Form::Event => outbox.send(|out| wire::event(out, (Some(&recorded), None), ids)),
+            Form::Link(name) => {
+                outbox.send(|out| wire::event(out, (Some(&event::link(record, name)), None), ids));
+            }
+            Form::Resolved(name) => {
+                outbox.send(|out| wire::event(out, (Some(&recorded), Some(&event::link(record, name))), ids));
+            }
+        }
+        match &self.source {
+            Source::Stream(name) if record.type_name() == DELETED_TYPE => Err(stream_deleted(name)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Handler for Subscription {
+    fn message(&mut self, _: &mut CallContext<'_>, _: Bytes) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
+        let (Outcome::Described(stream), Source::Stream(name)) = (outcome, &self.source) else { return Ok(()) };
+        if stream.is_ended {
+            return Err(stream_deleted(name));
+        }
+        self.stream = stream;
+        context.read_history();
+        Ok(())
+    }
+
+    fn read(&mut self, context: &mut CallContext<'_>, history: &mut History) -> Result<(), Status> {
+        let (filter, checkpoint_events) = match &mut self.filter {
+            None => (Filter::default(), None),
+            Some(request) => match request.poll(context.server)? {
+                Some(filter) => (filter, Some(request.checkpoint_events)),
+                None => {
+                    context.read_history();
+                    return Ok(());
+                }
+            },
+        };
+        let start = self.start(history)?;
+        context.send(|out| wire::confirmation(out, &id::random()));
+        context.subscribe(Subscribe {
+            interest: Interest { source: self.source.clone(), filter },
+            start,
+            checkpoint_events,
+            resolve_links: self.form.resolve_links,
+            window: None,
+            on_slow: OnSlow::Fallback,
+            on_gap: OnGap::Drop,
+        });
+        Ok(())
+    }
+
+    fn push(&mut self, outbox: &mut Outbox<'_>, push: Push<'_>) -> Result<(), Status> {
+        let now_ms = outbox.now_ms;
+        match push {
+            Push::Event(record, form) => return self.send_event(outbox, record, form),
+            Push::CaughtUp(position) => {
+                let progress = self.progress(position);
+                outbox.send(|out| wire::caught_up(out, progress, now_ms));
+            }
+            Push::FellBehind(position) => {
+                let progress = self.progress(position);
+                // Some clients read a revision or a position without a look whether there is one.
+                if progress != Progress::Stream(None) {
+                    outbox.send(|out| wire::fell_behind(out, progress, now_ms));
+                }
+            }
+            Push::Checkpoint(position) => outbox.send(|out| wire::checkpoint(out, position, now_ms)),
+            // Only one that starts at the first event is told of a gap: the first event is the first that is left.
+            Push::Gap(..) => {}
+            Push::Dropped(reason, position) => {
+                return Err(match reason {
+                    Reason::PositionEvicted => position_evicted(position),
+                    Reason::AccessRevoked => access_denied(),
+                    Reason::ShuttingDown => Status::new(Code::Unavailable, "Server is shutting down"),
+                    Reason::PositionAhead | Reason::RevisionAhead => {
+                        Status::new(Code::Aborted, "The stream was begun anew since")
+                    }
+                    Reason::TooSlow | Reason::Unsubscribed | Reason::Internal => {
+                        Status::new(Code::Aborted, "The subscription was dropped")
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+}

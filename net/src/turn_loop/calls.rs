@@ -1,0 +1,266 @@
+//! The calls of gRPC on this core: what they send becomes output, what they want of shards and of the history is done in
+//! its step of the turn.
+//!
+//! ```text
+//!   received ─► calls ─► jobs ─► shard ─► commit ─► reads, subscriptions ─► flush ─► output
+//! ```
+
+use super::Core;
+use crate::command::cdc::may_subscribe;
+use crate::connection::{Connection, ProtocolState};
+use crate::grpc::calls::{Asked, Polled};
+use crate::grpc::{CallId, Code, Status, Surroundings};
+use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, WEB_OUTPUT_BYTES};
+use crate::mesh::message::{JobFor, Message};
+use crate::net_ring::ConnectionId;
+use crate::resp::error_text;
+use crate::session::Closing;
+use crate::streams::{Job, JobRefused, Outcome};
+use keytide_engine::position::{Position, ShardId};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// What calls wait for on this core.
+#[derive(Default)]
+pub(super) struct CallWork {
+    /// Jobs for this core's shard, from the cores of their calls.
+    jobs: VecDeque<(ShardId, JobFor, Job)>,
+    /// Calls that read the history, and the position that has to be published before; none before that is known.
+    reads: VecDeque<(ConnectionId, CallId, Option<Position>)>,
+}
+
+impl CallWork {
+    /// Adds a job for this core's shard.
+    pub fn add_job(&mut self, from: ShardId, to: JobFor, job: Job) {
+        self.jobs.push_back((from, to, job));
+    }
+
+    /// Whether jobs wait.
+    pub fn has_jobs(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+}
+
+impl Core {
+    /// Gives received bytes to the calls of a connection; answers how many were consumed.
+    pub(super) fn run_web(&mut self, connection: &mut Connection, received: &[u8]) -> usize {
+        connection.session.active_ms = self.steady_ms;
+        if connection.session.users_version != self.server.users.version() {
+            self.refresh_rights(&mut connection.session);
+        }
+        let out_max = web_room(connection);
+        let user = connection.session.authenticated.then(|| connection.session.user().clone());
+        let around = Surroundings {
+            server: &self.server,
+            user: user.as_ref(),
+            local: connection.session.local,
+            now_ms: self.now_ms,
+        };
+        let ProtocolState::Web(web) = &mut connection.protocol else { return received.len() };
+        let polled = web.receive(received, connection.output.ready(), out_max, &around);
+        self.note_polled(connection, polled);
+        self.take_asked(connection);
+        polled.consumed
+    }
+
+    /// Makes output of what the calls of a connection have sent.
+    pub(super) fn flush_calls(&mut self, connection: &mut Connection) {
+        if !matches!(connection.protocol, ProtocolState::Web(_)) || connection.session.closing == Closing::Now {
+            return;
+        }
+        let out_max = web_room(connection);
+        let user = connection.session.authenticated.then(|| connection.session.user().clone());
+        let around = Surroundings {
+            server: &self.server,
+            user: user.as_ref(),
+            local: connection.session.local,
+            now_ms: self.now_ms,
+        };
+        let ProtocolState::Web(web) = &mut connection.protocol else { return };
+        let Some(calls) = web.calls() else { return };
+        let polled = calls.flush(connection.output.ready(), out_max, &around);
+        self.note_polled(connection, polled);
+        self.take_asked(connection);
+    }
+
+    fn note_polled(&mut self, connection: &mut Connection, polled: Polled) {
+        // The end of a send makes room for more.
+        connection.output.wants_room |= polled.is_full;
+        if polled.is_over && connection.session.closing == Closing::No {
+            connection.session.closing = Closing::AfterReplies;
+        }
+    }
+
+    /// Lets calls go on that have waited for room in their connection's output.
+    pub(super) fn note_web_room(&mut self, connection: &mut Connection) {
+        let ProtocolState::Web(web) = &mut connection.protocol else { return };
+        if let Some(calls) = web.calls() {
+            calls.note_output_room();
+            self.take_asked(connection);
+            connection.list(&mut self.listed);
+        }
+    }
+
+    /// Does what the calls of a connection want, or sees to it.
+    fn take_asked(&mut self, connection: &mut Connection) {
+        let ProtocolState::Web(web) = &mut connection.protocol else { return };
+        let Some(calls) = web.calls().filter(|calls| calls.has_asked()) else { return };
+        let Asked { jobs, reads, subscriptions, ended, has_room } = calls.take_asked();
+        for (call, number, job) in jobs {
+            let to = JobFor { connection: connection.id, call, number };
+            let shard = job.shard(self.server.shards());
+            if shard == self.id {
+                self.calls.add_job(self.id, to, job);
+            } else {
+                self.lanes.to(shard).push(Message::Job(to, Box::new(job)));
+            }
+        }
+        self.calls.reads.extend(reads.into_iter().map(|call| (connection.id, call, None)));
+        let mut refused = Vec::new();
+        for (call, subscribe) in subscriptions {
+            let subscriber = self.live.delivery.subscribers.add(connection.id, Some(call));
+            match self.live.hub.subscribe(subscriber, *subscribe, &self.history) {
+                Ok(_) => {
+                    calls.set_subscriber(call, subscriber);
+                    connection.session.subscriptions += 1;
+                }
+                Err(error) => {
+                    self.live.delivery.subscribers.remove(subscriber);
+                    refused.push((call, Status::new(Code::ResourceExhausted, error.to_string())));
+                }
+            }
+        }
+        if !refused.is_empty() {
+            refused.into_iter().for_each(|(call, status)| calls.end(call, status));
+            connection.list(&mut self.listed);
+        }
+        for subscriber in ended {
+            self.live.hub.close_client(subscriber);
+            self.live.delivery.subscribers.remove(subscriber);
+            connection.session.subscriptions = connection.session.subscriptions.saturating_sub(1);
+        }
+        has_room.into_iter().for_each(|subscriber| self.live.hub.note_room(subscriber));
+    }
+
+    /// Does the jobs for this core's shard, as far as the turn has time. Returns whether there were any.
+    pub(super) fn run_jobs(&mut self) -> bool {
+        let mut work = false;
+        while self.shard.is_some()
+            && !self.budget.is_over()
+            && let Some((from, to, job)) = self.calls.jobs.pop_front()
+        {
+            work = true;
+            let outcome = self.run_job(&job);
+            self.budget.spend(job.memory_bytes());
+            if from == self.id {
+                self.take_outcome(to, outcome);
+            } else {
+                self.lanes.to(from).push(Message::JobDone(to, Box::new(outcome)));
+            }
+        }
+        work
+    }
+
+    fn run_job(&mut self, job: &Job) -> Outcome {
+        if job.writes() && self.server.memory.is_short() {
+            self.server.memory.note_refused();
+            return job.refused(JobRefused::NoRoom(error_text::OUT_OF_MEMORY.to_owned()));
+        }
+        let Some(shard) = self.shard.as_deref_mut() else { unreachable!("jobs wait until the shard is back") };
+        self.figures.commands += 1;
+        job.run(shard)
+    }
+
+    /// Tells a call what has come of a job.
+    pub(super) fn take_outcome(&mut self, to: JobFor, outcome: Outcome) {
+        let JobFor { connection, call, number } = to;
+        let Some(mut connection) = self.connections.take(connection) else { return };
+        let user = connection.session.authenticated.then(|| connection.session.user().clone());
+        let around = Surroundings {
+            server: &self.server,
+            user: user.as_ref(),
+            local: connection.session.local,
+            now_ms: self.now_ms,
+        };
+        if let ProtocolState::Web(web) = &mut connection.protocol
+            && let Some(calls) = web.calls()
+        {
+            calls.outcome(call, number, outcome, &around);
+        }
+        self.take_asked(&mut connection);
+        connection.list(&mut self.listed);
+        self.connections.put(connection);
+    }
+
+    /// Lets calls read the history, after the commit, as far as the turn has time for it. Returns whether there is more to do
+    /// at once.
+    pub(super) fn run_reads(&mut self) -> bool {
+        if self.calls.reads.is_empty() {
+            return false;
+        }
+        let began = Instant::now();
+        let (frontier, next) = (self.history.frontier(), self.server.sequencer.next());
+        let mut later = Vec::new();
+        while let Some((id, call, after)) = self.calls.reads.pop_front() {
+            let after = after.unwrap_or(next);
+            if frontier < after {
+                // Another core is about to publish.
+                later.push((id, call, Some(after)));
+            } else if let Some(mut connection) = self.connections.take(id) {
+                let has_room = connection.output.has_room(WEB_OUTPUT_BYTES);
+                let user = connection.session.authenticated.then(|| connection.session.user().clone());
+                let around = Surroundings {
+                    server: &self.server,
+                    user: user.as_ref(),
+                    local: connection.session.local,
+                    now_ms: self.now_ms,
+                };
+                if let ProtocolState::Web(web) = &mut connection.protocol
+                    && let Some(calls) = web.calls()
+                {
+                    calls.read(call, &mut self.history, if has_room { CALL_OUT_BYTES } else { 0 }, &around);
+                }
+                connection.output.wants_room |= !has_room;
+                self.take_asked(&mut connection);
+                connection.list(&mut self.listed);
+                self.connections.put(connection);
+            }
+            if began.elapsed() >= CALL_READS_TURN {
+                break;
+            }
+        }
+        self.calls.reads.extend(later);
+        !self.calls.reads.is_empty()
+    }
+
+    /// Looks at the calls of a connection after users were changed: those whose users may not have them any more end.
+    pub(super) fn look_at_calls(&mut self, connection: &mut Connection) {
+        let ProtocolState::Web(web) = &mut connection.protocol else { return };
+        let Some(calls) = web.calls() else { return };
+        let (users, _) = self.server.users.table();
+        for (call, subscriber, interest_user) in calls.users() {
+            let Some(user) = users.newest(&interest_user) else {
+                calls
+                    .end(call, Status::new(Code::PermissionDenied, "Access Denied").with("exception", "access-denied"));
+                continue;
+            };
+            if std::sync::Arc::ptr_eq(user, &interest_user) {
+                continue;
+            }
+            calls.set_user(call, user.clone());
+            if let Some(subscriber) = subscriber
+                && !self.live.hub.may_keep(subscriber, |interest| may_subscribe(user, interest))
+            {
+                calls
+                    .end(call, Status::new(Code::PermissionDenied, "Access Denied").with("exception", "access-denied"));
+            }
+        }
+        connection.list(&mut self.listed);
+    }
+}
+
+/// How long the output may become that frames are appended to, in bytes.
+fn web_room(connection: &Connection) -> usize {
+    let (unsent, ready) = (connection.output.unsent_bytes(), connection.output.ready_bytes());
+    ready + WEB_OUTPUT_BYTES.saturating_sub(unsent)
+}
