@@ -11,7 +11,12 @@ fn run(script: &str, shards: &str) {
     let text = std::fs::read_to_string(path).expect("it is in the project");
     let server = Server::start(&["--grpc-port", "any", "--shards", shards, "--ring-bytes", "4m"]);
     let grpc = server.grpc.expect("it serves gRPC");
-    let preamble = format!("GRPC, RESP = 'kurrentdb://{grpc}?tls=false', {}\n", server.address.port());
+    let preamble = format!(
+        // A script that has failed waits for its open calls at its end, for ever.
+        "import faulthandler\nfaulthandler.dump_traceback_later(120, exit=True)\n\
+         GRPC, RESP = 'kurrentdb://{grpc}?tls=false', {}\n",
+        server.address.port()
+    );
     let Some(output) = common::python(&(preamble + &text)) else { return };
     let error = String::from_utf8_lossy(&output.stderr);
     // As for redis-py: `scripts/test` installs it.

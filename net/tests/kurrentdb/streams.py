@@ -7,7 +7,7 @@ from kurrentdbclient import KurrentDBClient, NewEvent, StreamState
 from kurrentdbclient.exceptions import NotFoundError, StreamIsDeletedError, WrongCurrentVersionError
 
 client = KurrentDBClient(GRPC)
-cache = redis.Redis(port=RESP)
+cache = redis.Redis(port=RESP, protocol=2)
 
 
 def refused(kind, call):
@@ -112,3 +112,6 @@ assert {e.type for e in client.read_all()} == {"Numbered", "Whole", "Once", "Set
 assert {e.type for e in client.read_all(filter_include=["Set", "H.*"])} == {"Set", "HSet"}
 assert {e.stream_name for e in client.read_all(filter_include=[key], filter_by_stream_name=True)} == {key}
 assert client.get_commit_position() == everything[-1]
+
+# At the end of the interpreter nothing would wait for the calls that are under way.
+client.close()

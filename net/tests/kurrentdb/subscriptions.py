@@ -6,7 +6,7 @@ import redis
 from kurrentdbclient import CaughtUp, Checkpoint, KurrentDBClient, NewEvent, StreamState
 
 client = KurrentDBClient(GRPC)
-cache = redis.Redis(port=RESP)
+cache = redis.Redis(port=RESP, protocol=2)
 
 
 def append(stream, count, name="Happened"):
@@ -102,3 +102,6 @@ for name in names:
 for n, subscription in enumerate(many):
     assert [next(subscription).type for _ in range(2)] == [names[n % 3]] * 2
     subscription.stop()
+
+# At the end of the interpreter nothing would wait for the calls that are under way.
+client.close()
