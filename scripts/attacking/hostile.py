@@ -275,6 +275,19 @@ def waiting_workers(port, scale, ready):
     hold(clients, ready)
 
 
+@attack("waiting-poppers", in_short=True, in_redis=True)
+def waiting_poppers(port, scale, ready):
+    """1,000 clients wait for elements of 50 lists each, to which another one pushes and from which it pops at once"""
+    lists = [f"list:{n}" for n in range(50)]
+    clients = [connect(port) for _ in range(int(1000 * scale))]
+    for each in clients:
+        each.sendall(encode("BLPOP", *lists, 0))
+    ready()
+    with Wire(port, timeout=300) as wire:
+        while True:
+            wire.ask_all(words for key in lists for words in [("RPUSH", key, "x"), ("LPOP", key)])
+
+
 def repeat(port, ready, *words):
     ready()
     with Wire(port, timeout=300) as wire:
