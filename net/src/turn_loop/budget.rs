@@ -1,5 +1,5 @@
-//! What a turn may take: each of its parts some time and some bytes of replies. What is left then waits for the next
-//! turn, behind what others have waiting.
+//! The budget of a turn: time, and bytes of replies, for each of the three parts in which commands run. Commands beyond the
+//! budget run in the next turn, behind the waiting commands of other clients.
 
 use crate::limits::{
     BUDGET_COMMANDS, COMMAND_LONG_NS, SMALL_SEND_BYTES, TURN_DELIVERED_BYTES, TURN_PART_NS, TURN_REPLY_BYTES,
@@ -8,36 +8,35 @@ use crate::limits::{
 use crate::weight::Weight;
 use std::time::{Duration, Instant};
 
-/// The parts of a turn in which commands run, in their order.
+/// The parts of a turn in which commands run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Commands that have just been received from clients that had none left.
+    /// Commands that were just received, of clients without waiting commands.
     Received = 1,
     /// Commands of other cores.
     Asked = 2,
-    /// Commands that clients have left.
+    /// Commands of clients that an earlier turn has left.
     Left = 3,
 }
 
-/// What is left of the turn's part that is under way. The clock is read after each command that may be long, and once
-/// for many that are short.
+/// The budget left. The clock is read after each command that may be long, and once for [`BUDGET_COMMANDS`] short ones.
 pub(super) struct Budget {
-    /// When the turn has begun.
+    /// The start of the turn.
     started: Instant,
     part: Part,
     bytes_left: usize,
-    /// How many bytes of replies from other cores the turn may still take.
+    /// The bytes of replies from other cores that the turn may still take.
     delivered_left: usize,
-    /// How many bytes of sends the turn may still begin.
+    /// The bytes of sends that the turn may still begin.
     sends_left: usize,
-    /// How many short commands may run before the clock is read.
+    /// The short commands that may run before the clock is read.
     commands_left: u32,
     is_over: bool,
-    /// When the clock was read last, if that was in this part of the turn.
+    /// The last reading of the clock in this part of the turn.
     looked: Option<Instant>,
-    /// How many commands took long by themselves.
+    /// The number of commands that took longer than [`COMMAND_LONG_NS`].
     long_commands: u64,
-    /// The time of all commands that may be long, of all turns.
+    /// The time of all commands that may be long, since the start of the program.
     spent: Duration,
     /// The number of the turn.
     turn: u64,
@@ -60,12 +59,12 @@ impl Budget {
         }
     }
 
-    /// How many commands have taken longer than [`COMMAND_LONG_NS`].
+    /// The number of commands that took longer than [`COMMAND_LONG_NS`].
     pub fn long_commands(&self) -> u64 {
         self.long_commands
     }
 
-    /// A turn begins.
+    /// Begins a turn.
     #[inline]
     pub fn begin_turn(&mut self, now: Instant) {
         self.started = now;
@@ -74,15 +73,15 @@ impl Budget {
         self.begin(Part::Received);
     }
 
-    /// A part begins. However late it is, something of it runs.
+    /// Begins a part. At least one command of it runs, however late it is.
     #[inline]
     pub fn begin(&mut self, part: Part) {
         (self.part, self.bytes_left, self.is_over, self.looked) = (part, TURN_REPLY_BYTES, false, None);
     }
 
-    /// Commands of a weight begin to run. The light ones have their part of a turn, however late it is. Others run as long
-    /// as its time is not over, but for one that runs all the same: of another weight and part each turn, so that all of
-    /// them go on and no turn has many that are long.
+    /// Begins the commands of a weight. Light commands have their part of a turn, however late it is. Other commands run while
+    /// the part's time is not over. In each turn one of them runs even then, of another weight and part each time: so all of
+    /// them progress, and no turn has many long commands.
     pub fn begin_weight(&mut self, weight: Weight) {
         let place = match (self.part, weight) {
             (_, Weight::Light) | (Part::Received, _) => return,
@@ -99,7 +98,7 @@ impl Budget {
         }
     }
 
-    /// The time of all commands that may be long, since the program has begun.
+    /// The time of all commands that may be long, since the start of the program.
     #[inline]
     pub fn spent(&self) -> Duration {
         self.spent
@@ -109,13 +108,13 @@ impl Budget {
         now - self.started >= Duration::from_nanos(TURN_PART_NS) * self.part as u32
     }
 
-    /// Whether the rest waits for the next turn.
+    /// Whether the part's other commands wait for the next turn.
     #[inline]
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// How many bytes of replies the part may still make.
+    /// The bytes of replies that the part may still make.
     #[inline]
     pub fn bytes_left(&self) -> usize {
         self.bytes_left
@@ -134,13 +133,13 @@ impl Budget {
         self.delivered_left = self.delivered_left.saturating_sub(bytes);
     }
 
-    /// Whether the rest of what lanes bring waits for the next turn.
+    /// Whether the other messages in the lanes wait for the next turn.
     #[inline]
     pub fn is_delivery_over(&self) -> bool {
         self.delivered_left == 0
     }
 
-    /// Whether a send of so many bytes may begin in this turn; counts it then.
+    /// Whether a send of `bytes` bytes may begin in this turn. If so, it is counted.
     #[inline]
     pub fn may_send(&mut self, bytes: usize) -> bool {
         let may = bytes < SMALL_SEND_BYTES || self.sends_left > 0;
@@ -150,7 +149,7 @@ impl Budget {
         may
     }
 
-    /// Counts a command; `is_short` says that its time is bounded by its bytes.
+    /// Counts a command. `is_short` says that its duration is bounded by its bytes.
     #[inline]
     pub fn note_command(&mut self, is_short: bool) {
         self.commands_left -= 1;
@@ -159,7 +158,7 @@ impl Budget {
         }
     }
 
-    /// A command begins that may be long.
+    /// Begins a command that may be long.
     #[inline]
     pub fn begin_command(&mut self) {
         if self.looked.is_none() {
@@ -169,7 +168,7 @@ impl Budget {
 
     fn look(&mut self, now: Instant) {
         self.commands_left = BUDGET_COMMANDS;
-        // The few short commands in between do not count.
+        // The short commands since the last reading count as part of this one: they are few.
         let took = self.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
         self.spent += took;
         self.long_commands += u64::from(took >= Duration::from_nanos(COMMAND_LONG_NS));

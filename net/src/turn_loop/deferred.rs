@@ -81,7 +81,7 @@ impl Deferred {
 #[derive(Default)]
 pub(super) struct DeferredCommands {
     commands: HashMap<CommandId, Deferred>,
-    /// Those that are to run, the next one first.
+    /// The commands that are to run, the next one first.
     ready: VecDeque<CommandId>,
     waits: Waits,
     /// A connection has at most one: what follows on it waits for its reply.
@@ -91,14 +91,14 @@ pub(super) struct DeferredCommands {
     /// The same, by the client's number.
     of_client: HashMap<u64, CommandId>,
     next_id: u64,
-    /// How many wait.
+    /// The number of commands that wait.
     waiting: u64,
-    /// How often a waiting command ran again.
+    /// The number of times that a waiting command ran again.
     looks: u64,
 }
 
 impl DeferredCommands {
-    /// When one of them has something to do although nothing happens, steady milliseconds.
+    /// The time at which a waiting command is due, steady milliseconds.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.waits.next_due_ms()
     }
@@ -156,7 +156,7 @@ impl DeferredCommands {
         [(Stat::Blocked, self.waiting), (Stat::BlockedLooks, self.looks)]
     }
 
-    /// Lets a command that waits run; does nothing where there is none, or it is to run anyway.
+    /// Ends the wait of a command, which then runs. Does nothing if the command is gone or does not wait.
     fn wake(&mut self, id: CommandId) {
         let Some(deferred) = self.commands.get_mut(&id) else { return };
         if let Some((wait, deadline_ms)) = deferred.wait.take() {
@@ -199,7 +199,7 @@ impl Core {
         self.deferred.put_ready(id, Deferred { creator, ..Deferred::new(request) });
     }
 
-    /// Runs those that are ready. Returns whether there is more to do at once.
+    /// Runs the commands that are ready. Returns whether there is more to do at once.
     pub(super) fn run_deferred(&mut self) -> bool {
         if self.deferred.next_due_ms().is_some_and(|due_ms| due_ms <= self.steady_ms) {
             let due = self.deferred.waits.take_due(self.steady_ms);
@@ -402,15 +402,15 @@ impl Core {
         }
     }
 
-    /// Logs each group that is about to lose events. The events that were examined for commands that wait for a group
-    /// is none of its events.
+    /// Logs each group that is about to lose events. Events that the hub has examined for a group, and found unwanted, do not
+    /// count.
     pub(super) fn warn_of_retention(&mut self) {
         let Core { groups, history, live, steady_ms, .. } = self;
         let hub = &mut live.hub;
         groups.check_retention(history, *steady_ms, |group| hub.passed(Watcher::Group(group).id()));
     }
 
-    /// Ends the waits of a connection whose client listens no more, here and on the other cores.
+    /// Ends the waits of a connection whose client has ended its side, here and on the other cores.
     pub(super) fn give_up_waiting(&mut self, connection: ConnectionId) {
         self.end_waits(self.id, connection);
         self.tell_all(|| Message::Gone(connection));
@@ -430,7 +430,8 @@ impl Core {
         }
     }
 
-    /// Ends what waits here for a connection of a core if its user, which was changed, may not run it any more.
+    /// Ends the wait of a connection's command with an error if the connection's user, which was changed, may not run the
+    /// command any more.
     pub(super) fn recheck_wait(&mut self, from: ShardId, connection: ConnectionId, user: &User) {
         let Some(&id) = self.deferred.of_connection.get(&(from, connection)) else { return };
         if let Some(deferred) = self.deferred.commands.get_mut(&id)
@@ -441,7 +442,7 @@ impl Core {
         }
     }
 
-    /// Lets what waits here for a connection of a core reply at once with what there is.
+    /// Ends the wait of a connection's command, which replies at once with what there is.
     pub(super) fn end_waits(&mut self, from: ShardId, connection: ConnectionId) {
         let Some(&id) = self.deferred.of_connection.get(&(from, connection)) else { return };
         if let Some(deferred) = self.deferred.commands.get_mut(&id) {

@@ -1,5 +1,5 @@
-//! What waiting commands wait for: each kind in an order of its own, so that what happens finds those whom it concerns,
-//! and the others cost nothing.
+//! The waits of a core's commands. Each kind of wait has an index of its own: an event finds the commands that wait for it, and
+//! the others cost nothing.
 //!
 //! | what | by | found by |
 //! |---|---|---|
@@ -12,7 +12,7 @@ use crate::command::WaitFor;
 use keytide_engine::subscription::WatcherId;
 use std::collections::{BTreeSet, HashMap};
 
-/// A deferred command's number. A core gives none twice, and later commands have greater ones.
+/// The number of a deferred command. A core uses each number once, and later commands have greater ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct CommandId(pub u64);
 
@@ -26,7 +26,7 @@ pub(super) enum Watcher {
 }
 
 impl Watcher {
-    /// As the hub knows it.
+    /// The watcher's id at the hub.
     pub fn id(self) -> WatcherId {
         match self {
             Watcher::Command(CommandId(number)) => WatcherId(number << 1),
@@ -45,29 +45,29 @@ impl Watcher {
 pub(super) struct Waits {
     deadlines: BTreeSet<(u64, CommandId)>,
     groups: HashMap<u64, GroupWait>,
-    /// When an entry of a group is due again.
+    /// The groups with an entry that is due again, by that time, steady milliseconds.
     group_dues: BTreeSet<(u64, u64)>,
 }
 
-/// The commands that wait for a consumer group. They all wait for the same: the one that has waited longest runs
-/// first, and the next one only if that one has got something.
+/// The commands that wait for a consumer group. The one that has waited longest runs first, and the next one only if the first
+/// got events.
 #[derive(Default)]
 struct GroupWait {
     commands: BTreeSet<CommandId>,
     due_ms: Option<u64>,
 }
 
-/// What is due.
+/// The waits that are due.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
-    /// Commands whose deadline has come.
+    /// Commands whose deadline has passed.
     pub commands: Vec<CommandId>,
     /// Groups of which an entry is due again.
     pub groups: Vec<u64>,
 }
 
 impl Waits {
-    /// Lets a command wait, until `deadline_ms` at the most.
+    /// Adds the wait of a command, which ends at `deadline_ms` at the latest.
     pub fn add(&mut self, id: CommandId, wait: WaitFor, deadline_ms: Option<u64>) {
         self.deadlines.extend(deadline_ms.map(|at_ms| (at_ms, id)));
         if let WaitFor::Group { number, due_ms, .. } = wait {
@@ -104,7 +104,7 @@ impl Waits {
         self.groups.contains_key(&group)
     }
 
-    /// The groups for which somebody waits.
+    /// The groups for which commands wait.
     pub fn groups(&self) -> Vec<u64> {
         self.groups.keys().copied().collect()
     }
@@ -117,14 +117,14 @@ impl Waits {
         self.group_dues.extend(due_ms.map(|due_ms| (due_ms, number)));
     }
 
-    /// When something is due.
+    /// The time at which the next wait is due.
     pub fn next_due_ms(&self) -> Option<u64> {
         let deadline = self.deadlines.first().map(|(at_ms, _)| *at_ms);
         let group = self.group_dues.first().map(|(due_ms, _)| *due_ms);
         [deadline, group].into_iter().flatten().min()
     }
 
-    /// Takes what is due; nothing of it is due a second time.
+    /// Takes the waits that are due; none of them is due a second time.
     pub fn take_due(&mut self, now_ms: u64) -> Due {
         let mut due = Due::default();
         while let Some(&(at_ms, id)) = self.deadlines.first().filter(|(at_ms, _)| *at_ms <= now_ms) {
