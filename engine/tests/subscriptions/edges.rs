@@ -250,6 +250,32 @@ fn a_flush_behind_the_revision_of_the_start_is_sent() {
     assert_eq!(small.client.sent, ["1: 1001", "1: caught up"]);
 }
 
+/// A search for the event of a revision passes the flush before it can know whether it lies behind that event.
+#[test]
+fn a_flush_behind_the_revision_of_the_start_is_sent_where_the_event_of_the_revision_is_gone() {
+    for events in [1, 2] {
+        let mut small = Small::new(1);
+        (0..events).for_each(|_| small.set(0, "s"));
+        (0..20).for_each(|_| small.set(0, "x"));
+        small.flush();
+        small.set(0, "s");
+        let flush = 1020 + events;
+        while small.history.first_available().0 < 1000 + events {
+            small.set(0, "x");
+        }
+        let gone = small.history.first_available().0 - 1;
+        assert!(gone < flush, "the flush is still there");
+        small.subscribe("s", Start::Revision(Revision(0)));
+        (0..5).for_each(|_| _ = small.turn());
+        let mut expected = vec![format!("1: {flush}"), format!("1: {}", flush + 1), "1: caught up".into()];
+        // Revision 1 is gone too.
+        if events == 2 {
+            expected.insert(0, format!("1: gap 1000 {gone}"));
+        }
+        assert_eq!(small.client.sent, expected);
+    }
+}
+
 #[test]
 fn a_checkpoint_without_room_is_sent_once_there_is_room() {
     let mut small = Small::new(1);

@@ -210,9 +210,8 @@ impl Subscribed {
             Start::End => event.position >= self.frontier,
             Start::Position(Position(position)) => event.position > position,
             // It gets every event that happens after it was made, or is refused.
-            Start::Revision(Revision(revision)) => {
-                event.revision > revision || event.position >= self.next || event.is_flush()
-            }
+            Start::Revision(_) if event.is_flush() => self.starts_at(events).is_none_or(|start| event.position > start),
+            Start::Revision(Revision(revision)) => event.revision > revision || event.position >= self.next,
         };
         events.iter().filter(is_behind).filter(|event| self.wants(event)).collect()
     }
@@ -231,8 +230,9 @@ impl Subscribed {
         }
     }
 
-    /// Checks its messages against all events and the positions that a power loss took.
-    pub fn check(&self, events: &[Event], lost: Option<&Range<u64>>, frontier: u64, seen: &mut Seen) {
+    /// Checks its messages against all events and the positions that a power loss took. `evicted` is the last position of
+    /// its source that retention has removed.
+    pub fn check(&self, events: &[Event], lost: Option<&Range<u64>>, frontier: u64, evicted: u64, seen: &mut Seen) {
         let what = format!("{} of {}/{}: {} {:?} {:?}", self.id, self.core, self.client, self.source, self.filter, {
             let Subscribe { start, checkpoint_events, window, on_slow, on_gap, .. } = &self.wanted;
             (start, checkpoint_events, window, on_slow, on_gap, self.frontier)
@@ -258,20 +258,24 @@ impl Subscribed {
         };
         let mut is_caught_up = false;
         let mut sent_event = false;
+        // One case is not exact: a flush behind a revision whose event is gone, where the flush is gone too and no event of
+        // the stream is. The revisions show that none is missing, but a flush has no revision, and nothing that is left shows
+        // whether there was one. So no gap is sent.
+        let is_start_gone = by_revision && self.starts_at(events).is_none_or(|start| start <= evicted);
+        let may_miss = |event: &&Event, to: u64| event.is_flush() && event.position <= to.min(evicted);
+        // Whether an event or a gap was sent, or everything before its start was read.
+        let mut is_found = !is_start_gone;
         let mut sent = self.sent.iter().peekable();
         while let Some(one) = sent.next() {
             match one {
                 Sent::Event(position, form) => {
                     seen.events += 1;
                     sent_event = true;
-                    // For a start behind a revision, flushes before the first event are not sent, except behind a gap.
                     let is_ahead = by_revision && self.starts_at(events).is_none();
                     let has_gap = self.sent.iter().any(|sent| matches!(sent, Sent::Gap(..)));
                     assert!(!is_ahead || has_gap, "{what}: its start was ahead of the history: {:?}", self.sent);
-                    while by_revision
-                        && expected.next_if(|event| event.is_flush() && event.position < *position).is_some()
-                    {
-                    }
+                    while !is_found && expected.next_if(|event| may_miss(event, *position - 1)).is_some() {}
+                    is_found = true;
                     let next = expected.next();
                     let near: Vec<_> = events.iter().filter(|event| event.position.abs_diff(*position) < 3).collect();
                     assert_eq!(next.map(|event| event.position), Some(*position), "{what}: {:?} {near:?}", self.sent);
@@ -294,6 +298,7 @@ impl Subscribed {
                     let may_skip = self.wanted.on_gap == OnGap::Skip || !sent_event;
                     assert!(may_skip, "{what}: got a gap instead of being dropped");
                     while expected.next_if(|event| event.position <= *to).is_some() {}
+                    is_found = true;
                     through = *to;
                     looked = looked.max(Some(*to));
                     seen.lost += u64::from(lost.is_some_and(|lost| *to + 1 == lost.end));
@@ -304,6 +309,7 @@ impl Subscribed {
                     let advances = *position > checkpoint && *position >= through;
                     assert!(advances && *position < frontier, "{what}: checkpoint {position}: {:?}", self.sent);
                     looked = crosses(looked, *position);
+                    while !is_found && expected.next_if(|event| may_miss(event, *position)).is_some() {}
                     let missing = expected.peek().filter(|event| event.position <= *position);
                     assert_eq!(missing, None, "{what}: checkpoint {position}");
                     (checkpoint, through) = (*position, *position);
@@ -313,10 +319,10 @@ impl Subscribed {
                     assert!(is_so, "{what}: {:?}", self.sent);
                     is_caught_up = true;
                     looked = crosses(looked, *position);
-                    if !by_revision {
-                        let missing = expected.peek().filter(|event| event.position <= *position);
-                        assert_eq!(missing, None, "{what}: caught up at {position}");
-                    }
+                    while !is_found && expected.next_if(|event| may_miss(event, *position)).is_some() {}
+                    is_found = true;
+                    let missing = expected.peek().filter(|event| event.position <= *position);
+                    assert_eq!(missing, None, "{what}: caught up at {position}");
                 }
                 Sent::FellBehind(position) => {
                     seen.fell_behind += 1;
@@ -335,10 +341,16 @@ impl Subscribed {
                             assert_eq!(self.wanted.on_gap, OnGap::Drop, "{what}");
                             // A client that resumes from there makes progress.
                             let passed = through.max(looked.unwrap_or(0));
-                            // Where the event of its revision is gone, an earlier power loss may have been behind it.
-                            let may_be_lost = by_revision && lost.is_some_and(|lost| lost.end <= *position);
-                            let is_ahead = *position > passed + 1 || may_be_lost && *position > passed;
-                            assert!(is_ahead, "{what}: {position} after {passed}");
+                            // One case is not exact: a start behind a revision whose event is gone, after a power loss that
+                            // was before this event. The history begins at `position`, right behind the event, so nothing
+                            // is missing. But the engine knows neither the position of an event that is gone nor where in
+                            // the log a loss was, only that both are before `position`: the loss may as well be behind the
+                            // event, and have taken events of the stream.
+                            let start = self.starts_at(events).filter(|_| by_revision && !sent_event);
+                            let may_be_lost = start.is_some_and(|start| {
+                                lost.is_some_and(|lost| lost.end <= start) && *position == start + 1 && through <= start
+                            });
+                            assert!(*position > passed + 1 || may_be_lost, "{what}: {position} after {passed}");
                             let is_lost = lost.is_some_and(|lost| lost.contains(position));
                             assert!(!is_lost, "{what}: {position} is lost");
                             seen.evicted_by_loss += u64::from(lost.is_some_and(|lost| *position == lost.end));
@@ -368,9 +380,7 @@ impl Subscribed {
             return;
         }
         assert!(is_caught_up, "{what}: {:?}", self.sent);
-        // For a start behind a revision, flushes are sent from the first event on.
-        let missing = expected.find(|event| !(by_revision && event.is_flush()));
-        assert_eq!(missing, None, "{what}: {:?}", self.sent);
+        assert_eq!(expected.next(), None, "{what}: {:?}", self.sent);
     }
 
     /// The position to resume from: its last checkpoint, or the gap at which it was dropped.

@@ -293,7 +293,7 @@ impl World {
         let wanted = Subscribe {
             interest: Subscribed::interest(source, filter),
             start,
-            checkpoint_events: (source.starts_with('$') && rng.bool()).then(|| rng.u64(1..9)),
+            checkpoint_events: rng.bool().then(|| rng.u64(1..9)),
             resolve_links: rng.bool(),
             window: (rng.u8(..4) == 0).then(|| rng.u64(1..6)),
             on_slow: if rng.u8(..4) == 0 { OnSlow::Drop } else { OnSlow::Fallback },
@@ -446,7 +446,9 @@ impl World {
         let is_dense = self.events.windows(2).all(|pair| pair[1].position == follows(pair[0].position));
         assert!(is_dense, "the list of all events is complete");
         for one in &self.subscribed {
-            one.check(&self.events, self.lost.as_ref(), frontier, seen);
+            let source = &one.wanted.interest.source;
+            let evicted = self.cores[one.core].history.first_available_in(source).0 - 1;
+            one.check(&self.events, self.lost.as_ref(), frontier, evicted, seen);
         }
         (0..self.resumed).for_each(|_| seen.note_resumed());
         for core in &self.cores {

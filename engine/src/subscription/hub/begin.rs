@@ -53,7 +53,9 @@ impl Begin {
         match self {
             // As with positions: the first wanted event must exist or be the next one.
             Begin::Asked { after, .. } if after.0 >= next => Begin::Ahead(Reason::RevisionAhead),
-            Begin::Asked { after, made_at } => Begin::Seeking(Seek { after: after.0, made_at, next, from }),
+            Begin::Asked { after, made_at } => {
+                Begin::Seeking(Seek { after: after.0, made_at, next, from, flush: Position(0) })
+            }
             Begin::Anywhere | Begin::Seeking(_) | Begin::Found | Begin::Ahead(_) => self,
         }
     }
@@ -78,6 +80,8 @@ pub(super) struct Seek {
     next: u64,
     /// The position of that event is at least this.
     from: Position,
+    /// The last flush that the search has passed; 0 where it has passed none.
+    flush: Position,
 }
 
 /// An event's place relative to a start behind a revision.
@@ -101,7 +105,7 @@ impl Seek {
         if self.is_past(record.position()) {
             return if self.is_at_end() { FromStart::Behind } else { FromStart::BehindGap };
         }
-        // Until the event of the revision is found, no flush can be placed before or behind it.
+        // Until the search ends, no flush can be placed before or behind the event of the revision.
         if record.event_type() == EventType::FlushDb {
             return FromStart::Before;
         }
@@ -111,6 +115,16 @@ impl Seek {
             revision if revision == self.after + 1 => FromStart::Behind,
             _ => FromStart::BehindGap,
         }
+    }
+
+    /// The search behind a flush that it has passed.
+    pub fn behind_flush(self, position: Position) -> Seek {
+        Seek { flush: position, ..self }
+    }
+
+    /// Whether the search has passed a flush behind a position.
+    pub fn has_passed_flush(&self, behind: Position) -> bool {
+        self.flush > behind
     }
 
     /// Whether everything before a position had happened when the shard answered.

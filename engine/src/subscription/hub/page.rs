@@ -2,6 +2,7 @@
 
 use super::begin::{Begin, FromStart, Seek};
 use super::member::{Audience, Member, before};
+use crate::event::EventType;
 use crate::history::{Gap, Page};
 use crate::interest::Interest;
 use crate::position::{Position, ShardId};
@@ -26,6 +27,8 @@ pub(super) struct PageReader<'a, O> {
     seek: Option<Seek>,
     is_gap_met: bool,
     ended: Option<Ended>,
+    /// Where the member reads again, for the flushes that it has passed while it searched.
+    again: Option<Position>,
     /// How many events it has delivered.
     pub events: u64,
 }
@@ -59,6 +62,7 @@ impl<'a, O: Outlet> PageReader<'a, O> {
             seek,
             is_gap_met: false,
             ended: None,
+            again: None,
             events: 0,
         }
     }
@@ -71,12 +75,12 @@ impl<'a, O: Outlet> PageReader<'a, O> {
         }
         let bytes = record.bytes().len() as u64;
         if let Begin::Seeking(seek) = self.member.begin
-            && self.ended.is_none()
+            && !self.is_over()
             && !self.is_behind_start(seek, record)
         {
-            return if self.ended.is_some() { ENDS_THE_PAGE } else { bytes };
+            return if self.is_over() { ENDS_THE_PAGE } else { bytes };
         }
-        if self.ended.is_some() {
+        if self.is_over() {
             return ENDS_THE_PAGE;
         }
         // A member that seeks its start reads everything of its source, to see which revisions are missing.
@@ -99,24 +103,36 @@ impl<'a, O: Outlet> PageReader<'a, O> {
                 }
                 if place == FromStart::At {
                     self.member.begin = Begin::Found;
+                } else if record.event_type() == EventType::FlushDb {
+                    self.member.begin = Begin::Seeking(seek.behind_flush(record.position()));
                 }
                 false
             }
             place @ (FromStart::Behind | FromStart::BehindGap) => {
-                self.end_search(place == FromStart::BehindGap, record.position());
+                self.end_search(seek, place == FromStart::BehindGap, record.position());
                 true
             }
         }
     }
 
+    /// Whether the rest of the page is not for the member.
+    fn is_over(&self) -> bool {
+        self.ended.is_some() || self.again.is_some()
+    }
+
     /// Ends the search at a position without having found the event of the revision. `is_missing`: retention has removed
     /// events behind it too. A power loss before the position may also have lost some behind the start.
-    fn end_search(&mut self, is_missing: bool, position: Position) {
+    fn end_search(&mut self, seek: Seek, is_missing: bool, position: Position) {
         let lost = self.sequencer.lost_before(position);
+        // Retention has removed the event of the revision: it was at or before this position.
+        let mut passed = self.evicted;
         if is_missing || lost.is_some() {
-            self.meet_gap(self.evicted.max(lost.unwrap_or_default()));
+            passed = passed.max(lost.unwrap_or_default());
+            self.meet_gap(passed);
         }
         self.member.begin = Begin::Found;
+        // So a flush that is still there, and not within the gap, lies behind the start.
+        self.again = seek.has_passed_flush(passed).then(|| passed.next());
     }
 
     fn gap_before_page(&mut self, gap: Gap) {
@@ -143,6 +159,10 @@ impl<'a, O: Outlet> PageReader<'a, O> {
             return Some(ended.reason(head));
         }
         let member = &mut *self.member;
+        if let Some(again) = self.again {
+            member.cursor = again;
+            return None;
+        }
         member.cursor = member.cursor.max(page.next);
         if page.is_too_long {
             return Some((Reason::TooSlow, before(page.next)));
@@ -155,12 +175,19 @@ impl<'a, O: Outlet> PageReader<'a, O> {
         {
             // The event behind the revision did not exist when the shard answered, or it is gone.
             let cursor = member.cursor;
-            self.end_search(!seek.is_at_end(), cursor);
+            self.end_search(seek, !seek.is_at_end(), cursor);
             if let Some(ended) = self.ended {
                 return Some(ended.reason(head));
             }
+            if let Some(again) = self.again {
+                self.member.cursor = again;
+                return None;
+            }
         }
-        self.member.checkpoint_each(self.member.cursor, Audience::One, self.outlet);
+        // What a search has passed may still be sent, as a gap or as events.
+        if self.member.begin.seek().is_none() {
+            self.member.checkpoint_each(self.member.cursor, Audience::One, self.outlet);
+        }
         None
     }
 }
