@@ -57,7 +57,9 @@ fn fail(error: &dyn std::error::Error, status: u8) -> ExitCode {
 }
 
 fn start_logging(config: &Config) {
-    // The configuration takes no other filters.
-    let filter = tracing_subscriber::EnvFilter::new(&config.log_level);
+    // The configuration takes no other filters. What the library of HTTP/2 warns of is what clients do, as often as they
+    // like.
+    let of_library = if config.log_level.eq_ignore_ascii_case("off") { "" } else { ",h2=error" };
+    let filter = tracing_subscriber::EnvFilter::new(format!("{}{of_library}", config.log_level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -12,6 +12,8 @@ pub struct Session {
     pub client: u64,
     /// Whether the client has authenticated, or need not.
     pub authenticated: bool,
+    /// Whether credentials of one of its calls were right, where each call has its own.
+    pub has_known_calls: bool,
     /// Whether the user may run everything, so that commands need no check.
     pub is_unlimited: bool,
     /// The version of the table of users from which `user` was taken.
@@ -84,6 +86,7 @@ impl Session {
         Session {
             client,
             authenticated,
+            has_known_calls: false,
             is_unlimited: authenticated && user.is_unlimited(),
             users_version: version,
             has_new_rights: false,
@@ -114,7 +117,7 @@ impl Session {
     /// Whether the limits of strangers apply: the client must authenticate, or the transport is still being opened.
     #[inline]
     pub fn is_stranger(&self) -> bool {
-        !self.authenticated || self.is_opening
+        !(self.authenticated || self.has_known_calls) || self.is_opening
     }
 
     /// Counts the connection for its first user, if that user needs no login.

@@ -1,15 +1,23 @@
 //! The client of KurrentDB for Python, unmodified, against the server: what it writes it reads, beside a Redis client.
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 
+use authority::Authority;
 use common::Server;
 use std::path::Path;
 
 /// Runs a script of `net/tests/kurrentdb` against a server with so many shards.
 fn run(script: &str, shards: &str) {
+    let server = Server::start(&["--grpc-port", "any", "--shards", shards, "--ring-bytes", "4m"]);
+    run_with("", &server, script, shards);
+}
+
+/// The same with variables of its own, against this server.
+fn run_with(variables: &str, server: &Server, script: &str, shards: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kurrentdb").join(script);
     let text = std::fs::read_to_string(path).expect("it is in the project");
-    let server = Server::start(&["--grpc-port", "any", "--shards", shards, "--ring-bytes", "4m"]);
     let grpc = server.grpc.expect("it serves gRPC");
     let preamble = format!(
         // A script that has failed waits for its open calls at its end, for ever.
@@ -17,7 +25,7 @@ fn run(script: &str, shards: &str) {
          GRPC, RESP = 'kurrentdb://{grpc}?tls=false', {}\n",
         server.address.port()
     );
-    let Some(output) = common::python(&(preamble + &text)) else { return };
+    let Some(output) = common::python(&(preamble + variables + &text)) else { return };
     let error = String::from_utf8_lossy(&output.stderr);
     // As for redis-py: `scripts/test` installs it.
     if error.contains("No module named 'kurrentdbclient'") {
@@ -29,6 +37,19 @@ fn run(script: &str, shards: &str) {
 #[test]
 fn what_is_appended_is_read() {
     common::numbers_of_shards().iter().for_each(|shards| run("streams.py", shards));
+}
+
+#[test]
+fn each_call_has_its_own_user_and_passwords_need_tls() {
+    let authority = Authority::new("kurrentdb");
+    authority.sign("server");
+    let users = ["--requirepass", "all", "--user", "reader on >see ~seen* +@all", "--grpc-port", "any"];
+    let (server, _) = authority.serve(&users);
+    let (plain, _) = authority.serve(&[&users[..], &["--grpc-tls", "no"]].concat());
+    let (asked, _) = authority.serve(&[&users[..], &["--grpc-tls", "no", "--grpc-plain-credentials"]].concat());
+    let [tls, plain, asked] = [&server, &plain, &asked].map(|server| server.grpc.expect("it serves gRPC").port());
+    let ports = format!("TLS, PLAIN, ASKED, CA = {tls}, {plain}, {asked}, {:?}\n", authority.path("ca.crt"));
+    run_with(&ports, &server, "users.py", "any");
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct Config {
     pub port: Option<u16>,
     /// Port of gRPC and HTTP; 0 = any free port, `None` if they are not served.
     pub grpc_port: Option<u16>,
+    /// Whether passwords of gRPC calls are taken without TLS.
+    pub grpc_plain_credentials: bool,
     /// Where and how TLS is served; `None` if it is not.
     pub tls: Option<Tls>,
     /// The number of shards.
@@ -246,6 +248,7 @@ impl Flags {
             port: Some(self.port.unwrap_or(6379)).filter(|port| *port != 0 || tls.is_none()),
             tls,
             grpc_port: grpc_port(self.grpc_port.as_deref())?,
+            grpc_plain_credentials: self.grpc_plain_credentials == Some(true),
             shards,
             cores,
             ring_bytes,

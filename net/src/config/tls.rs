@@ -33,6 +33,9 @@ pub(super) struct TlsFlags {
     #[arg(long, env = "KEYTIDE_TLS_AUTH_USER", value_name = "WHAT", alias = "tls-auth-clients-user")]
     #[serde(alias = "tls-auth-clients-user")]
     tls_auth_user: Option<String>,
+    /// Whether --grpc-port speaks TLS too: yes, no [default: yes with --tls-port]
+    #[arg(long, env = "KEYTIDE_GRPC_TLS", value_name = "WHETHER")]
+    grpc_tls: Option<String>,
 }
 
 /// Where and how TLS is served.
@@ -42,6 +45,8 @@ pub struct Tls {
     pub port: u16,
     /// Certificate, key and authorities.
     pub files: TlsFiles,
+    /// Whether the port of gRPC speaks it too.
+    pub grpc: bool,
 }
 
 impl TlsFlags {
@@ -50,7 +55,7 @@ impl TlsFlags {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
-        fill!(tls_port tls_cert tls_key tls_ca tls_auth_clients tls_auth_user);
+        fill!(tls_port tls_cert tls_key tls_ca tls_auth_clients tls_auth_user grpc_tls);
     }
 
     /// The settings; none without a port.
@@ -103,6 +108,12 @@ impl TlsFlags {
             Some(_) => true,
         };
         let files = TlsFiles { certificate, key, authorities: self.tls_ca, client_certificates, names_users };
-        Ok(Some(Tls { port, files }))
+        let grpc = match self.grpc_tls.as_deref() {
+            None => true,
+            Some(text) if text.eq_ignore_ascii_case("yes") => true,
+            Some(text) if text.eq_ignore_ascii_case("no") => false,
+            Some(text) => return Err(refused("grpc-tls", text, "yes or no is expected")),
+        };
+        Ok(Some(Tls { port, files, grpc }))
     }
 }

@@ -54,6 +54,10 @@ pub struct Surroundings<'a> {
     pub server: &'a Server,
     /// Who the connection is; none where it has to log in.
     pub user: Option<&'a Arc<User>>,
+    /// Whether the connection's calls may bring passwords.
+    pub takes_credentials: bool,
+    /// The client's address.
+    pub peer: Option<SocketAddr>,
     /// The address that the client has connected to.
     pub local: Option<SocketAddr>,
     /// The turn's time, Unix milliseconds.
@@ -82,6 +86,8 @@ pub struct Calls {
     asked: Asked,
     /// How many calls there are.
     open: usize,
+    /// Whether the user of any call was known.
+    pub has_known: bool,
     /// The bytes of messages that wait to be sent, of all calls.
     out_bytes: usize,
     /// The bytes of messages that are not whole, of all calls.
@@ -104,6 +110,7 @@ impl Calls {
             dirty: Vec::new(),
             asked: Asked::default(),
             open: 0,
+            has_known: false,
             out_bytes: 0,
             held_bytes: 0,
         }
@@ -185,9 +192,12 @@ impl Calls {
         let begun = (self.find)(&path)
             .ok_or_else(|| Status::new(Code::Unimplemented, "Service is unimplemented."))
             .and_then(|method| {
-                let user = match user_of(around.server, text("authorization"), around.user) {
+                let user = match user_of(around, text("authorization")) {
                     Err(_) if method.is_open => around.server.users.table().0.default_user().clone(),
-                    user => user?,
+                    user => {
+                        self.has_known |= user.is_ok();
+                        user?
+                    }
                 };
                 Ok((method, user, Messages::new(text("grpc-encoding"))?))
             });

@@ -1,8 +1,8 @@
 //! Who a call is from: what its `authorization` says.
 
+use super::calls::Surroundings;
 use super::status::{Code, Status};
-use crate::access::User;
-use crate::server::Server;
+use crate::access::{LoginRefused, User};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The credentials are wrong, or of a kind that nobody can check here.
-pub fn user_of(
-    server: &Server,
-    authorization: Option<&[u8]>,
-    otherwise: Option<&Arc<User>>,
-) -> Result<Arc<User>, Status> {
+pub fn user_of(around: &Surroundings<'_>, authorization: Option<&[u8]>) -> Result<Arc<User>, Status> {
     let wrong = || Status::new(Code::Unauthenticated, "Unauthenticated");
-    let Some(given) = authorization else { return otherwise.cloned().ok_or_else(wrong) };
+    let Some(given) = authorization else { return around.user.cloned().ok_or_else(wrong) };
     // Where everybody may do everything it does not matter who somebody says to be.
-    if let Some(user) = otherwise.filter(|user| user.is_unlimited() && user.is_open()) {
+    if let Some(user) = around.user.filter(|user| user.is_unlimited() && user.is_open()) {
         return Ok(user.clone());
+    }
+    if !around.takes_credentials {
+        let text = "Passwords are taken over TLS only, unless the server is started with --grpc-plain-credentials";
+        return Err(Status::new(Code::Unauthenticated, text));
     }
     let (scheme, value) = given.split_at(given.iter().position(|byte| *byte == b' ').ok_or_else(wrong)?);
     if scheme.eq_ignore_ascii_case(b"bearer") {
@@ -31,5 +31,9 @@ pub fn user_of(
     }
     let decoded = BASE64_STANDARD.decode(value.trim_ascii()).map_err(|_| wrong())?;
     let colon = decoded.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
-    server.users.authenticate(&decoded[..colon], &decoded[colon + 1..]).ok_or_else(wrong)
+    let address = around.peer.map(|peer| peer.ip());
+    around.server.users.log_in(address, &decoded[..colon], &decoded[colon + 1..]).map_err(|refused| match refused {
+        LoginRefused::Wrong => wrong(),
+        LoginRefused::TooMany { .. } => Status::new(Code::ResourceExhausted, refused.to_string()),
+    })
 }

@@ -173,7 +173,8 @@ impl Server {
 
     /// Where Redis clients connect over TLS.
     pub fn tls_address(&self) -> Option<SocketAddr> {
-        self.ports.iter().find(|port| port.transport == TransportKind::Tls).map(|port| port.address)
+        let is_tls = |port: &&Port| (port.transport, port.protocol) == (TransportKind::Tls, ProtocolKind::Resp);
+        self.ports.iter().find(is_tls).map(|port| port.address)
     }
 
     /// Where Redis clients connect without TLS.

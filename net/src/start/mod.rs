@@ -140,7 +140,9 @@ fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
 fn open_ports(config: &Config, backlog: u64) -> Result<(Vec<Port>, Vec<Vec<TcpListener>>), StartError> {
     let plain = config.port.map(|port| (port, TransportKind::Plain, ProtocolKind::Resp));
     let tls = config.tls.as_ref().map(|tls| (tls.port, TransportKind::Tls, ProtocolKind::Resp));
-    let web = config.grpc_port.map(|port| (port, TransportKind::Plain, ProtocolKind::Web));
+    let is_web_tls = config.tls.as_ref().is_some_and(|tls| tls.grpc);
+    let web_transport = if is_web_tls { TransportKind::Tls } else { TransportKind::Plain };
+    let web = config.grpc_port.map(|port| (port, web_transport, ProtocolKind::Web));
     let mut ports = Vec::new();
     let mut of_cores: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
     for (number, transport, protocol) in plain.into_iter().chain(tls).chain(web) {

@@ -189,6 +189,8 @@ impl TlsFiles {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(refused)?;
         config.ticketer = tickets;
+        // Clients of gRPC insist on it; those of Redis do not ask.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // A reply often fits into one record, and a client waits for all of it either way.
         config.send_half_rtt_data = false;
         Ok(Loaded { config: Arc::new(config), expires_s })

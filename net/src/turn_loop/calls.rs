@@ -6,18 +6,21 @@
 //! ```
 
 use super::Core;
+use crate::access::User;
 use crate::command::cdc::may_subscribe;
-use crate::connection::{Connection, ProtocolState};
+use crate::connection::{Connection, ProtocolState, Transport};
 use crate::grpc::calls::{Asked, Polled};
 use crate::grpc::{CallId, Code, Status, Surroundings};
 use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, WEB_OUTPUT_BYTES};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
 use crate::resp::error_text;
-use crate::session::Closing;
+use crate::server::Server;
+use crate::session::{Closing, Session};
 use crate::streams::{Job, JobRefused, Outcome};
 use keytide_engine::position::{Position, ShardId};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What calls wait for on this core.
@@ -49,18 +52,28 @@ impl Core {
             self.refresh_rights(&mut connection.session);
         }
         let out_max = web_room(connection);
-        let user = connection.session.authenticated.then(|| connection.session.user().clone());
-        let around = Surroundings {
-            server: &self.server,
-            user: user.as_ref(),
-            local: connection.session.local,
-            now_ms: self.now_ms,
-        };
+        let user = user_of(&connection);
+        let around = around(&self.server, connection, user.as_ref(), self.now_ms);
         let ProtocolState::Web(web) = &mut connection.protocol else { return received.len() };
         let polled = web.receive(received, connection.output.ready(), out_max, &around);
         self.note_polled(connection, polled);
+        self.look_at_stranger(connection);
         self.take_asked(connection);
         polled.consumed
+    }
+
+    /// A connection is no stranger's once a call's credentials were right; until then it may hold little.
+    fn look_at_stranger(&mut self, connection: &mut Connection) {
+        if connection.session.stranger_since.is_none() {
+            return;
+        }
+        let held_bytes = connection.protocol.held_bytes();
+        connection.session.has_known_calls |= connection.protocol.calls().is_some_and(|calls| calls.has_known);
+        if !connection.session.is_stranger() {
+            self.note_authentication(connection.id, &mut connection.session);
+        } else {
+            self.ends_for_bytes(&mut connection.session, held_bytes);
+        }
     }
 
     /// Makes output of what the calls of a connection have sent.
@@ -69,13 +82,8 @@ impl Core {
             return;
         }
         let out_max = web_room(connection);
-        let user = connection.session.authenticated.then(|| connection.session.user().clone());
-        let around = Surroundings {
-            server: &self.server,
-            user: user.as_ref(),
-            local: connection.session.local,
-            now_ms: self.now_ms,
-        };
+        let user = user_of(&connection);
+        let around = around(&self.server, connection, user.as_ref(), self.now_ms);
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls() else { return };
         let polled = calls.flush(connection.output.ready(), out_max, &around);
@@ -175,13 +183,8 @@ impl Core {
     pub(super) fn take_outcome(&mut self, to: JobFor, outcome: Outcome) {
         let JobFor { connection, call, number } = to;
         let Some(mut connection) = self.connections.take(connection) else { return };
-        let user = connection.session.authenticated.then(|| connection.session.user().clone());
-        let around = Surroundings {
-            server: &self.server,
-            user: user.as_ref(),
-            local: connection.session.local,
-            now_ms: self.now_ms,
-        };
+        let user = user_of(&connection);
+        let around = around(&self.server, &connection, user.as_ref(), self.now_ms);
         if let ProtocolState::Web(web) = &mut connection.protocol
             && let Some(calls) = web.calls()
         {
@@ -208,13 +211,8 @@ impl Core {
                 later.push((id, call, Some(after)));
             } else if let Some(mut connection) = self.connections.take(id) {
                 let has_room = connection.output.has_room(WEB_OUTPUT_BYTES);
-                let user = connection.session.authenticated.then(|| connection.session.user().clone());
-                let around = Surroundings {
-                    server: &self.server,
-                    user: user.as_ref(),
-                    local: connection.session.local,
-                    now_ms: self.now_ms,
-                };
+                let user = user_of(&connection);
+                let around = around(&self.server, &connection, user.as_ref(), self.now_ms);
                 if let ProtocolState::Web(web) = &mut connection.protocol
                     && let Some(calls) = web.calls()
                 {
@@ -244,7 +242,7 @@ impl Core {
                     .end(call, Status::new(Code::PermissionDenied, "Access Denied").with("exception", "access-denied"));
                 continue;
             };
-            if std::sync::Arc::ptr_eq(user, &interest_user) {
+            if Arc::ptr_eq(user, &interest_user) {
                 continue;
             }
             calls.set_user(call, user.clone());
@@ -257,6 +255,23 @@ impl Core {
         }
         connection.list(&mut self.listed);
     }
+}
+
+/// Who calls without credentials of their own are from; nobody where the connection would have to log in.
+fn user_of(connection: &Connection) -> Option<Arc<User>> {
+    connection.session.authenticated.then(|| connection.session.user().clone())
+}
+
+/// What the calls of a connection know of where they run.
+fn around<'a>(
+    server: &'a Server,
+    connection: &Connection,
+    user: Option<&'a Arc<User>>,
+    now_ms: u64,
+) -> Surroundings<'a> {
+    let takes_credentials = server.config.grpc_plain_credentials || matches!(connection.transport, Transport::Tls(_));
+    let Session { peer, local, .. } = connection.session;
+    Surroundings { server, user, takes_credentials, peer, local, now_ms }
 }
 
 /// How long the output may become that frames are appended to, in bytes.
