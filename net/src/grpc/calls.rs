@@ -90,7 +90,7 @@ pub struct Calls {
     pub has_known: bool,
     /// The bytes of messages that wait to be sent, of all calls.
     out_bytes: usize,
-    /// The bytes of messages that are not whole, of all calls.
+    /// The bytes of messages that are not whole, or that handlers keep, of all calls.
     held_bytes: usize,
 }
 
@@ -132,7 +132,7 @@ impl Calls {
         self.open
     }
 
-    /// The memory of messages that are not whole, in bytes.
+    /// The memory of messages that are not whole, or that handlers keep, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
     }
@@ -229,7 +229,7 @@ impl Calls {
         self.run_messages(index, around);
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         if let Some(call) = &mut slot.call {
-            let held = call.messages.held_bytes();
+            let held = call.messages.held_bytes() + call.handler.held_bytes();
             self.held_bytes = self.held_bytes + held - call.counted_held;
             call.counted_held = held;
         }

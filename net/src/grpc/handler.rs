@@ -45,6 +45,11 @@ pub trait Handler {
         Ok(())
     }
 
+    /// The bytes that it keeps of messages that have come.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// A message of its subscription.
     fn push(&mut self, _outbox: &mut Outbox<'_>, _push: Push<'_>) -> Result<(), Status> {
         Ok(())

@@ -52,7 +52,7 @@ impl Core {
             self.refresh_rights(&mut connection.session);
         }
         let out_max = web_room(connection);
-        let user = user_of(&connection);
+        let user = user_of(connection);
         let around = around(&self.server, connection, user.as_ref(), self.now_ms);
         let ProtocolState::Web(web) = &mut connection.protocol else { return received.len() };
         let polled = web.receive(received, connection.output.ready(), out_max, &around);
@@ -82,7 +82,7 @@ impl Core {
             return;
         }
         let out_max = web_room(connection);
-        let user = user_of(&connection);
+        let user = user_of(connection);
         let around = around(&self.server, connection, user.as_ref(), self.now_ms);
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls() else { return };

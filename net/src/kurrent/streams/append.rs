@@ -49,6 +49,10 @@ impl Handler for Append {
         }
     }
 
+    fn held_bytes(&self) -> usize {
+        self.proposed.bytes()
+    }
+
     fn end(&mut self, context: &mut CallContext<'_>) -> Result<(), Status> {
         let (stream, expected) = self.target.clone().ok_or_else(|| Status::invalid("options are missing"))?;
         context.run(0, Job::Append { stream, expected, events: self.proposed.take() });

@@ -14,7 +14,7 @@ use super::super::proto::{
 use super::super::rights::{Use, check_stream};
 use super::proposed::{Proposed, expected_revision, stream_name};
 use crate::grpc::{CallContext, Code, Handler, Method, Status};
-use crate::limits::BATCH_APPENDS_OPEN_MAX;
+use crate::limits::{APPEND_BYTES_MAX, BATCH_APPENDS_OPEN_MAX};
 use crate::streams::{Job, JobRefused, Outcome};
 use bytes::Bytes;
 use keytide_engine::error::Refusal;
@@ -78,6 +78,10 @@ impl Handler for BatchAppend {
             }
         }
         if !request.is_final {
+            if self.held_bytes() > APPEND_BYTES_MAX {
+                let text = format!("appends that are begun and not ended have more than {APPEND_BYTES_MAX} bytes");
+                return Err(Status::new(Code::ResourceExhausted, text));
+            }
             return Ok(());
         }
         let Some(mut append) = self.open.remove(&correlation) else { return Ok(()) };
@@ -96,6 +100,10 @@ impl Handler for BatchAppend {
             }
         }
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.open.values().map(|append| append.proposed.bytes()).sum()
     }
 
     fn end(&mut self, context: &mut CallContext<'_>) -> Result<(), Status> {

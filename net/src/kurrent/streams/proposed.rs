@@ -52,6 +52,11 @@ impl Proposed {
         Ok(())
     }
 
+    /// The bytes of the events.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The events.
     pub fn take(&mut self) -> Vec<Event> {
         self.bytes = 0;
