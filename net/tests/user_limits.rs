@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{Client, Server, Value, eventually};
+use common::{Client, PATIENCE, Server, Value, eventually};
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 fn call(client: &mut Client, line: &str) -> Value {
     client.call(&line.split(' ').collect::<Vec<_>>())
@@ -235,4 +238,68 @@ fn limits_are_shown_and_changed_by_their_names() {
     ok(&mut client, "config set user-groups-bytes 2mb auth-failures-window 2m user-commands 100000");
     let values = shown(&mut client);
     assert!(["2097152", "120s", "100000"].iter().all(|value| values.iter().any(|shown| shown == value)), "{values:?}");
+}
+
+/// Begins calls of gRPC with these credentials, base64 of user and password, on a new connection.
+fn begin_calls(address: SocketAddr, credentials: &str, count: u32) -> TcpStream {
+    let credentials = format!("Basic {credentials}");
+    let headers = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/event_store.client.monitoring.Monitoring/Stats"),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("authorization", &credentials),
+    ];
+    // HPACK: literal fields, without indexing and without Huffman's code. All lengths are below 127.
+    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    let block =
+        headers.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect::<Vec<u8>>();
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = (payload.len() as u32).to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    let mut bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, 0, &[])[..]].concat();
+    // HEADERS that end both the headers and the stream.
+    (0..count).for_each(|call| bytes.extend(frame(1, 5, 1 + 2 * call, &block)));
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.write_all(&bytes).expect("the server takes them");
+    stream
+}
+
+/// Reads until so many calls have been answered with HEADERS.
+fn wait_for_answers(stream: &mut TcpStream, count: usize) {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let mut answered = HashSet::new();
+    while answered.len() < count {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).expect("the server answers");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).expect("frames are whole");
+        if head[3] == 1 {
+            answered.insert(head[5..].to_vec());
+        }
+    }
+}
+
+#[test]
+fn calls_of_grpc_have_the_same_limits() {
+    // anna:no, anna:pw.
+    let [wrong, right] = ["YW5uYTpubw==", "YW5uYTpwdw=="];
+    let flags = ["--requirepass", "secret", "--grpc-port", "any", "--grpc-plain-credentials", "--auth-failures", "3"];
+    let server = server(&flags);
+    let grpc = server.grpc.expect("it serves gRPC");
+    let mut admin = server.client();
+    ok(&mut admin, "auth secret");
+    let _failed = begin_calls(grpc, wrong, 5);
+    eventually("two of five are refused unseen", || figure(&mut admin, "auth_failures_refused_total") == 2);
+    // The address is the same, whatever the protocol.
+    assert!(call(&mut server.client(), "auth anna pw").error().starts_with("ERR too many logins from this address"));
+    ok(&mut admin, "config set auth-failures 0 user-commands 1");
+    // Of those that run nothing has to come.
+    wait_for_answers(&mut begin_calls(grpc, right, 50), 40);
+    ok(&mut admin, "config set user-commands 0");
+    let refused = figure(&mut admin, "user_commands_refused_total");
+    assert!((40..50).contains(&refused), "{refused} of 50: each second one runs");
 }

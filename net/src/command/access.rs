@@ -268,13 +268,18 @@ pub fn note_failed_login(context: &SessionContext<'_>, command: &[u8], user: &[u
     server.users.denials.note(&denied, client_info(session, resp));
 }
 
-/// The same, for a client whose certificate names a user that there is not, or that is off. The time is in Unix
+/// The same, for a client, of whatever protocol, whose certificate names a user that there is not, or that is off. The time is in Unix
 /// milliseconds.
 #[cold]
-pub fn note_unknown_certificate(server: &Server, (session, resp): (&Session, &RespSession), name: &[u8], now_ms: u64) {
+pub fn note_unknown_certificate(
+    server: &Server,
+    (session, resp): (&Session, Option<&RespSession>),
+    name: &[u8],
+    now_ms: u64,
+) {
     let (reason, context) = (Reason::TlsCertificate, Context::TopLevel);
     let denied = DeniedRequest { reason, context, object: b"tls-cert", user: name, client: session.client, now_ms };
-    server.users.denials.note(&denied, client_info(session, resp));
+    server.users.denials.note(&denied, resp.map_or_else(String::new, |resp| client_info(session, resp)));
 }
 
 /// The commands as rules name them: those of the table, by their places there, and behind them those that only Redis has.

@@ -10,7 +10,7 @@
 //! frames as it fits into, and nothing leaves before the commit.
 
 use super::call::{Call, head, head_and};
-use super::credentials::user_of;
+use super::credentials::{check_pace, user_of};
 use super::handler::{CallContext, Handler, Method, Outbox, Wants};
 use super::message::Messages;
 use super::status::{Code, Status};
@@ -199,6 +199,7 @@ impl Calls {
                         user?
                     }
                 };
+                check_pace(around.server, &user)?;
                 Ok((method, user, Messages::new(text("grpc-encoding"))?))
             });
         let (method, user, messages) = match begun {
@@ -412,6 +413,11 @@ impl Calls {
         }
         call.is_reading = false;
         self.tell(id.index, around, |handler, context| handler.read(context, history));
+    }
+
+    /// The user of a call; none where it is over.
+    pub fn user(&mut self, id: CallId) -> Option<&Arc<User>> {
+        self.call_of(id).map(|call| &call.user)
     }
 
     /// Notes the subscriber of a call.

@@ -3,8 +3,11 @@
 use super::calls::Surroundings;
 use super::status::{Code, Status};
 use crate::access::{LoginRefused, User};
+use crate::server::Server;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use keytide_engine::account::Limit;
+use keytide_engine::clock::steady_millis;
 use std::sync::Arc;
 
 /// The user of a call: the one that its credentials name, else the connection's.
@@ -36,4 +39,18 @@ pub fn user_of(around: &Surroundings<'_>, authorization: Option<&[u8]>) -> Resul
         LoginRefused::Wrong => wrong(),
         LoginRefused::TooMany { .. } => Status::new(Code::ResourceExhausted, refused.to_string()),
     })
+}
+
+/// Counts a call among the commands that its user may run in a second.
+///
+/// # Errors
+/// There are as many already.
+pub fn check_pace(server: &Server, user: &User) -> Result<(), Status> {
+    let limits = &server.users.limits;
+    let max = limits.commands.max();
+    let is_refused = max != Limit::NONE && {
+        let second = (steady_millis() / 1000) as u32;
+        user.usage().take_commands(second, 1, max) == 0
+    };
+    if is_refused { Err(Status::new(Code::ResourceExhausted, limits.refuse_command().to_string())) } else { Ok(()) }
 }

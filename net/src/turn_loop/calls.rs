@@ -127,7 +127,8 @@ impl Core {
         let mut refused = Vec::new();
         for (call, subscribe) in subscriptions {
             let subscriber = self.live.delivery.subscribers.add(connection.id, Some(call));
-            match self.live.hub.subscribe(subscriber, *subscribe, &self.history) {
+            let owner = calls.user(call).map(|user| user.usage().subscriptions.clone()).unwrap_or_default();
+            match self.live.hub.subscribe_for(subscriber, &owner, *subscribe, &self.history) {
                 Ok(_) => {
                     calls.set_subscriber(call, subscriber);
                     connection.session.subscriptions += 1;

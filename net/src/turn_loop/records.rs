@@ -1,9 +1,8 @@
 //! Connections over TLS: their records on the way in, handshakes within a turn's budget, ends and failures.
 
 use super::Core;
-use crate::command::RespClient;
 use crate::command::access::note_unknown_certificate;
-use crate::connection::{Connection, Problem, Transport};
+use crate::connection::{Connection, Problem, ProtocolState, Transport};
 use crate::limits::TURN_HANDSHAKES;
 use crate::net_ring::{ConnectionId, NetOps};
 use crate::session::Closing;
@@ -78,8 +77,11 @@ impl Core {
                 }
             }
             None => {
-                let client = RespClient::of(connection);
-                note_unknown_certificate(&self.server, (client.session, client.resp), &name, self.now_ms);
+                let resp = match &connection.protocol {
+                    ProtocolState::Resp(resp) => Some(&resp.session),
+                    ProtocolState::Web(_) => None,
+                };
+                note_unknown_certificate(&self.server, (&connection.session, resp), &name, self.now_ms);
             }
         }
     }
