@@ -1,7 +1,7 @@
 //! Whether to probe the memo first, before the candidates are known: a probe costs about as much as finding that there
 //! is nothing to run, and saves running what there is. Whether names recur is only known after a trial.
 //!
-//! No constant is as good. Processor time per name with the regexes of `bench/regexes.txt`, ns, medians of three runs:
+//! No constant is as good. Processor time per name with the regexes of `bench/regexes.txt`, ns, typical of two or three runs:
 //!
 //! | names | this | always first | never first |
 //! |---|---|---|---|
