@@ -110,11 +110,12 @@ fn random_frames_harm_nobody_else() {
             let mut bytes: Vec<u8> = (0..random.usize(0..60)).map(|_| random.u8(..)).collect();
             match random.u8(0..10) {
                 0..=4 => {
-                    let path = format!("/event_store.client.streams.Streams/{}", methods[random.usize(0..methods.len())]);
+                    let path =
+                        format!("/event_store.client.streams.Streams/{}", methods[random.usize(0..methods.len())]);
                     sent.extend(frame(HEADERS, END_HEADERS, id, &headers(&path)));
                     for _ in 0..random.usize(0..4) {
                         // Fields whose kinds and numbers fit more often than not.
-                        bytes.iter_mut().step_by(3).for_each(|byte| *byte = *byte % 10 << 3 | 2);
+                        bytes.iter_mut().step_by(3).for_each(|byte| *byte = ((*byte % 10) << 3) | 2);
                         let mut whole = message(&bytes);
                         if random.u8(..) < 20 {
                             whole[random.usize(0..5)] = random.u8(..);
@@ -187,11 +188,7 @@ fn who_never_reads_its_subscriptions_costs_a_bounded_amount() {
     stream.write_all(&window(0)).expect("it is connected");
     for n in 0..200u32 {
         let id = 2 * n + 1;
-        let call = [
-            frame(HEADERS, END_HEADERS, id, &headers(READ)),
-            window(id),
-            frame(DATA, END_STREAM, id, &request),
-        ];
+        let call = [frame(HEADERS, END_HEADERS, id, &headers(READ)), window(id), frame(DATA, END_STREAM, id, &request)];
         stream.write_all(&call.concat()).expect("it is connected");
     }
     // They are answered, and more is written than anybody reads.
