@@ -18,6 +18,7 @@ const TARGETS: &[(&str, Check)] = &[
     ("resp", fuzz::resp::check),
     ("segments", fuzz::segments::check),
     ("snapshots", fuzz::snapshots::check),
+    ("web", fuzz::web::check),
 ];
 
 /// The most bytes of all inputs together, since every clone of the repository has them.
@@ -79,6 +80,11 @@ fn segments() {
 #[test]
 fn snapshots() {
     run("snapshots");
+}
+
+#[test]
+fn web() {
+    run("web");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | [`segments`] | the files of a shard's log |
 //! | [`snapshots`] | a snapshot's file |
 //! | [`groups`] | a journal of consumer groups |
+//! | [`web`] | the bytes of a connection of HTTP |
 //! | `input` | reads the fields of an input |
 //! | `records` | records: their checksums, and a reader that does not use the engine |
 //! | `scratch` | directories for files |
@@ -28,6 +29,7 @@ pub mod segments;
 pub mod snapshots;
 #[path = "../../../engine/src/store/tests/unsynced.rs"]
 mod unsynced;
+pub mod web;
 
 use input::Input;
 use keytide_engine::log::storage;
