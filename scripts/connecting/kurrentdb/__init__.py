@@ -1,0 +1,125 @@
+"""Clients of KurrentDB, each at a server where everybody may do everything and at one with users. Both are new for
+each client: what it counts is its own. All over plaintext: the port has no TLS."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+
+from connecting.clients import SECONDS, Missing, client, need
+from connecting.servers import Process
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CLIENT_NODE = "@kurrent/kurrentdb-client@1.3.1"
+
+
+class Pair:
+    """The two servers, and what their client is told."""
+
+    def __init__(self, binary):
+        words = ["--port", "0", "--grpc-port", "any", "--shards", "2", "--ring-bytes", "8m", "--heap-bytes", "0"]
+        user = f"anna on #{hashlib.sha256(b'pw').hexdigest()} ~app:* &* +@all -@dangerous"
+        self.open = Process([binary, *words], {})
+        self.closed = Process([binary, *words, "--user", user], {"KEYTIDE_REQUIREPASS": "secret"})
+
+    def environment(self):
+        grpc, users, resp = self.open.ready["grpc"], self.closed.ready["grpc"], self.open.ready["resp"]
+        return {
+            **os.environ,
+            "CLIENT_KURRENTDB": f"kurrentdb://{grpc}?tls=false",
+            "CLIENT_KURRENTDB_USERS": f"kurrentdb://anna:pw@{users}?tls=false",
+            "CLIENT_PORT": resp.rpartition(":")[2],
+        }
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.open.end()
+        self.closed.end()
+
+
+def run(servers, words, **more):
+    with Pair(servers.binary) as pair:
+        done = subprocess.run(words, env=pair.environment(), capture_output=True, text=True, timeout=SECONDS, **more)
+        pair.open.check()
+        pair.closed.check()
+        return done
+
+
+def make(words, what, **more):
+    """Gets or builds what a client needs."""
+    done = subprocess.run(words, capture_output=True, text=True, **more)
+    if done.returncode != 0:
+        raise Missing(f"{what}: {(done.stderr or done.stdout).strip()[-500:]}")
+
+
+def place_of(root, name):
+    place = os.path.join(root, "target", "clients", name)
+    os.makedirs(place, exist_ok=True)
+    return place
+
+
+@client("kurrentdb-node")
+def node(root, servers):
+    need("node", "Debian: nodejs")
+    need("npm", "Debian: npm")
+    place = place_of(root, "kurrentdb-node")
+    if not os.path.exists(os.path.join(place, "node_modules", "@kurrent")):
+        make(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--silent", CLIENT_NODE], "npm cannot install it")
+    # Modules are looked for beside the program.
+    program = shutil.copy(os.path.join(HERE, "kurrentdb.mjs"), place)
+    return run(servers, ["node", program])
+
+
+@client("kurrentdb-go")
+def go(root, servers):
+    need("go", "Debian: golang")
+    program = os.path.join(place_of(root, "kurrentdb-go"), "client")
+    make(["go", "build", "-o", program, "."], "go cannot build it", cwd=os.path.join(HERE, "go"))
+    return run(servers, [program])
+
+
+@client("kurrentdb-java")
+def java(root, servers):
+    for program in ("java", "javac", "mvn"):
+        need(program, "Debian: default-jdk-headless, maven")
+    place = place_of(root, "kurrentdb-java")
+    jars = os.path.join(place, "lib")
+    if not os.path.exists(jars):
+        pom = os.path.join(HERE, "java", "pom.xml")
+        make(["mvn", "-q", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"], "mvn cannot get it")
+    classes = f"{jars}/*"
+    make(["javac", "-cp", classes, "-d", place, os.path.join(HERE, "java", "KurrentDB.java")], "javac cannot build it")
+    return run(servers, ["java", "-cp", f"{classes}:{place}", "KurrentDB"])
+
+
+@client("kurrentdb-rust")
+def rust(root, servers):
+    need("cargo", "rustup.rs")
+    # Not a package of the project's: its hundreds of dependencies are nobody else's.
+    place = place_of(root, "kurrentdb-rust")
+    shutil.copytree(os.path.join(HERE, "rust"), place, dirs_exist_ok=True)
+    make(["cargo", "build", "-q"], "cargo cannot build it", cwd=place, env={**os.environ, "CARGO_TARGET_DIR": f"{place}/target"})
+    return run(servers, [os.path.join(place, "target", "debug", "client-kurrentdb")])
+
+
+@client("kurrentdb-python")
+def python(root, servers):
+    candidates = [shutil.which(os.path.join(root, ".venv", "bin", "python3")), shutil.which("python3")]
+    for python in filter(None, candidates):
+        found = subprocess.run([python, "-c", "import kurrentdbclient, redis"], capture_output=True)
+        if found.returncode == 0:
+            return run_tests(root, servers, python)
+    raise Missing("kurrentdbclient is not installed (scripts/test installs it; pip install kurrentdbclient redis)")
+
+
+def run_tests(root, servers, python):
+    """The project's tests with this client: scripts that count what is there, each at a new server."""
+    directory = os.path.join(root, "net", "tests", "kurrentdb")
+    names = sorted(name for name in os.listdir(directory) if name.endswith(".py"))
+    for name in names:
+        done = run(servers, [python, os.path.join(HERE, "run_test.py"), os.path.join(directory, name)])
+        if done.returncode != 0:
+            return done
+    return subprocess.CompletedProcess([], 0, f"kurrentdbclient for Python: {', '.join(names)}", "")

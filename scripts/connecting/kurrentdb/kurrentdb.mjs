@@ -1,0 +1,269 @@
+// The client of KurrentDB for Node. CLIENT_KURRENTDB and CLIENT_KURRENTDB_USERS are connection strings.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import * as k from "@kurrent/kurrentdb-client";
+
+const client = k.KurrentDBClient.connectionString(process.env.CLIENT_KURRENTDB);
+const event = (type, n) => k.jsonEvent({ type, data: { n }, metadata: { of: "node" } });
+const events = (type, count) => Array.from({ length: count }, (_, n) => event(type, n));
+const all = async (read) => {
+  const found = [];
+  for await (const item of read) found.push(item);
+  return found;
+};
+const numbers = (found) => found.map((item) => Number((item.link ?? item.event).revision));
+const deadline = setTimeout(() => fail("a step", new Error("nothing has happened for 120 s")), 120_000);
+
+/** What a subscription has told, in order. */
+class Told {
+  constructor(subscription) {
+    this.items = [];
+    this.subscription = subscription;
+    this.waiting = [];
+    subscription.on("data", (item) => this.add(item));
+    subscription.on("caughtUp", (info) => this.add({ caughtUp: info }));
+    subscription.on("error", (error) => this.add({ error }));
+    subscription.on("confirmation", () => this.add({ confirmation: true }));
+  }
+  add(item) {
+    this.items.push(item);
+    this.waiting.shift()?.();
+  }
+  async next() {
+    while (this.items.length === 0) await new Promise((resolve) => this.waiting.push(resolve));
+    return this.items.shift();
+  }
+  /** The events before it is live. */
+  async untilCaughtUp() {
+    const found = [];
+    for (;;) {
+      const item = await this.next();
+      assert(!item.error, item.error);
+      if (item.caughtUp) {
+        assert(item.caughtUp.date instanceof Date);
+        return found;
+      }
+      if (!item.confirmation) found.push(item);
+    }
+  }
+  stop() {
+    return this.subscription.unsubscribe();
+  }
+}
+
+const steps = {
+  async append() {
+    const stream = `node-${randomUUID()}`;
+    let done = await client.appendToStream(stream, event("Made", 0), { streamState: k.NO_STREAM });
+    assert(done.success && done.nextExpectedRevision === 0n && done.position.commit === done.position.prepare);
+    done = await client.appendToStream(stream, events("Made", 20), { streamState: 0n });
+    assert.equal(done.nextExpectedRevision, 20n);
+    done = await client.appendToStream(stream, event("Made", 0), { streamState: k.STREAM_EXISTS });
+    assert.equal(done.nextExpectedRevision, 21n);
+    const same = event("Made", 0);
+    const once = await client.appendToStream(stream, same);
+    assert.deepEqual(await client.appendToStream(stream, same), once);
+    for (const streamState of [k.NO_STREAM, 3n, 99n]) {
+      await assert.rejects(client.appendToStream(stream, event("Made", 1), { streamState }), (error) => {
+        assert(error instanceof k.WrongExpectedVersionError, error);
+        assert.equal(error.actualState ?? error.actualVersion, 22n);
+        return true;
+      });
+    }
+    await assert.rejects(
+      client.appendToStream(`none-${randomUUID()}`, event("Made", 1), { streamState: k.STREAM_EXISTS }),
+      k.WrongExpectedVersionError,
+    );
+    // With credentials the client takes the call for one append instead of the one for many.
+    const credentials = { username: "default", password: "any" };
+    done = await client.appendToStream(stream, event("Made", 1), { credentials });
+    assert.equal(done.nextExpectedRevision, 23n);
+    await assert.rejects(
+      client.appendToStream(stream, event("Made", 1), { credentials, streamState: 3n }),
+      k.WrongExpectedVersionError,
+    );
+    const binary = k.binaryEvent({ type: "Bytes", data: Buffer.from([0, 255, 1]) });
+    await client.appendToStream(stream, binary);
+    const [last] = await all(client.readStream(stream, { direction: k.BACKWARDS, fromRevision: k.END, maxCount: 1 }));
+    assert(!last.event.isJson && Buffer.from(last.event.data).equals(Buffer.from([0, 255, 1])));
+    assert.equal(last.event.id, binary.id);
+  },
+
+  async read() {
+    const stream = `node-${randomUUID()}`;
+    await client.appendToStream(stream, events("Read", 100));
+    const range = (from, to, by = 1) => Array.from({ length: Math.abs(to - from) }, (_, n) => from + n * by);
+    assert.deepEqual(numbers(await all(client.readStream(stream))), range(0, 100));
+    const backwards = { direction: k.BACKWARDS, fromRevision: k.END };
+    assert.deepEqual(numbers(await all(client.readStream(stream, backwards))), range(99, -1, -1));
+    assert.deepEqual(numbers(await all(client.readStream(stream, { fromRevision: 90n, maxCount: 5 }))), range(90, 95));
+    assert.deepEqual(numbers(await all(client.readStream(stream, { ...backwards, fromRevision: 3n }))), [3, 2, 1, 0]);
+    const [first] = await all(client.readStream(stream, { maxCount: 1 }));
+    assert.deepEqual([first.event.type, first.event.data, first.event.metadata], ["Read", { n: 0 }, { of: "node" }]);
+    assert(Math.abs(first.event.created.valueOf() - Date.now()) < 3_600_000);
+    await assert.rejects(all(client.readStream(`none-${randomUUID()}`)), k.StreamNotFoundError);
+    const found = (await all(client.readAll())).filter((item) => item.event.streamId === stream);
+    assert.equal(found.length, 100);
+    const from = await all(client.readAll({ fromPosition: found[98].event.position }));
+    assert.deepEqual(numbers(from.filter((item) => item.event.streamId === stream)), [98, 99]);
+    const newest = await all(client.readAll({ direction: k.BACKWARDS, fromPosition: k.END, maxCount: 2 }));
+    assert.deepEqual(numbers(newest), [99, 98]);
+    const filter = k.streamNameFilter({ prefixes: [stream] });
+    assert.deepEqual(numbers(await all(client.readAll({ filter, maxCount: 3 }))), [0, 1, 2]);
+  },
+
+  async delete() {
+    const stream = `node-${randomUUID()}`;
+    await assert.rejects(client.deleteStream(stream, { expectedRevision: 3n }), k.WrongExpectedVersionError);
+    await client.appendToStream(stream, events("Gone", 3));
+    await assert.rejects(client.deleteStream(stream, { expectedRevision: 1n }), k.WrongExpectedVersionError);
+    assert((await client.deleteStream(stream, { expectedRevision: 2n })).position);
+    await assert.rejects(all(client.readStream(stream)), k.StreamNotFoundError);
+    assert.equal((await client.appendToStream(stream, event("Again", 0))).nextExpectedRevision, 3n);
+    assert.deepEqual(numbers(await all(client.readStream(stream))), [3]);
+    assert((await client.tombstoneStream(stream)).position);
+    await assert.rejects(all(client.readStream(stream)), k.StreamDeletedError);
+    await assert.rejects(client.appendToStream(stream, event("Again", 0)), k.StreamDeletedError);
+    const credentials = { username: "default", password: "any" };
+    await assert.rejects(client.appendToStream(stream, event("Again", 0), { credentials }), k.StreamDeletedError);
+    await assert.rejects(client.deleteStream(stream), k.StreamDeletedError);
+  },
+
+  async metadata() {
+    const stream = `node-${randomUUID()}`;
+    assert.equal((await client.getStreamMetadata(stream)).metadata, undefined);
+    await client.appendToStream(stream, events("Kept", 10));
+    await client.setStreamMetadata(stream, { maxCount: 4, note: "mine" });
+    const { metadata } = await client.getStreamMetadata(stream);
+    assert.deepEqual([metadata.maxCount, metadata.note], [4, "mine"]);
+    assert.deepEqual(numbers(await all(client.readStream(stream))), [6, 7, 8, 9]);
+    await client.setStreamMetadata(stream, { truncateBefore: 8 }, { streamState: 0n });
+    assert.deepEqual(numbers(await all(client.readStream(stream))), [8, 9]);
+    await assert.rejects(
+      client.setStreamMetadata(stream, {}, { streamState: 0n }),
+      k.WrongExpectedVersionError,
+    );
+  },
+
+  async subscriptions() {
+    const stream = `node-${randomUUID()}`;
+    await client.appendToStream(stream, events("Told", 50));
+    let told = new Told(client.subscribeToStream(stream));
+    assert.equal((await told.untilCaughtUp()).length, 50);
+    await client.appendToStream(stream, events("Told", 2));
+    assert.deepEqual(numbers([await told.next(), await told.next()]), [50, 51]);
+    await told.stop();
+    told = new Told(client.subscribeToStream(stream, { fromRevision: 49n }));
+    assert.deepEqual(numbers(await told.untilCaughtUp()), [50, 51]);
+    await told.stop();
+    told = new Told(client.subscribeToStream(stream, { fromRevision: k.END }));
+    assert.deepEqual(await told.untilCaughtUp(), []);
+    await client.appendToStream(stream, event("Told", 0));
+    assert.deepEqual(numbers([await told.next()]), [52]);
+    // It is told that the stream ends.
+    await client.tombstoneStream(stream);
+    assert.equal((await told.next()).event.type, "$streamDeleted");
+    assert((await told.next()).error instanceof k.StreamDeletedError);
+
+    // A category ends at the first dash.
+    const [one, two] = ["one", "two"].map((name) => name + randomUUID().replaceAll("-", ""));
+    const position = (await client.appendToStream(`${one}-a`, events("Kind-A", 3))).position;
+    await client.appendToStream(`${two}-a`, events(`Kind-${two}`, 4));
+    told = new Told(client.subscribeToAll());
+    assert((await told.untilCaughtUp()).filter((item) => item.event?.streamId.startsWith(one)).length === 3);
+    await told.stop();
+    told = new Told(client.subscribeToAll({ fromPosition: position }));
+    assert.deepEqual((await told.untilCaughtUp()).map((item) => item.event.streamId), Array(4).fill(`${two}-a`));
+    await told.stop();
+    told = new Told(client.subscribeToAll({ fromPosition: k.END }));
+    assert.deepEqual(await told.untilCaughtUp(), []);
+    await client.appendToStream(`${one}-b`, event("Kind-B", 0));
+    assert.equal((await told.next()).event.type, "Kind-B");
+    await told.stop();
+    for (const [filter, count] of [
+      [k.streamNameFilter({ prefixes: [`${one}-`, `${two}-`] }), 8],
+      [k.streamNameFilter({ regex: `^${one}` }), 4],
+      [k.eventTypeFilter({ prefixes: [`Kind-${two}`] }), 4],
+      [k.eventTypeFilter({ regex: `^Kind-${two}$|^Never` }), 4],
+    ]) {
+      told = new Told(client.subscribeToAll({ filter }));
+      assert.equal((await told.untilCaughtUp()).length, count);
+      await told.stop();
+    }
+    const checkpoints = [];
+    const checkpointReached = (_, at) => void checkpoints.push(at.commit);
+    const filter = k.excludeSystemEvents({ checkpointInterval: 2, maxSearchWindow: 5, checkpointReached });
+    told = new Told(client.subscribeToAll({ filter }));
+    const found = await told.untilCaughtUp();
+    assert(found.length > 60 && found.every((item) => !item.event.type.startsWith("$")));
+    assert(checkpoints.length >= 6 && checkpoints.every((at, n) => n === 0 || at > checkpoints[n - 1]), checkpoints);
+    await told.stop();
+    told = new Told(client.subscribeToStream(`$ce-${one}`, { resolveLinkTos: true }));
+    const resolved = await told.untilCaughtUp();
+    assert.deepEqual(resolved.map((item) => item.event.type), ["Kind-A", "Kind-A", "Kind-A", "Kind-B"]);
+    assert(resolved.every((item) => item.link?.type === "$>"));
+    await told.stop();
+  },
+
+  async many() {
+    // Subscriptions at a time on one connection.
+    const type = `Many-${randomUUID()}`;
+    const told = Array.from({ length: 90 }, () => {
+      const filter = k.eventTypeFilter({ prefixes: [type] });
+      return new Told(client.subscribeToAll({ fromPosition: k.END, filter }));
+    });
+    for (const one of told) await one.untilCaughtUp();
+    await client.appendToStream(`node-${randomUUID()}`, events(type, 2));
+    for (const one of told) {
+      const got = [];
+      while (got.length < 2) {
+        const item = await one.next();
+        if (item.event) got.push(item.event.data.n);
+      }
+      assert.deepEqual(got, [0, 1]);
+      await one.stop();
+    }
+    // Appends that do not wait for each other.
+    const stream = `node-${randomUUID()}`;
+    const done = await Promise.all(events("Pipelined", 3000).map((one) => client.appendToStream(stream, one)));
+    assert.equal(new Set(done.map((one) => one.nextExpectedRevision)).size, 3000);
+    // One that is as large as they get.
+    const data = Buffer.alloc(1_000_000, 7);
+    await client.appendToStream(`${stream}-large`, k.binaryEvent({ type: "Large", data }));
+    const [large] = await all(client.readStream(`${stream}-large`));
+    assert(Buffer.from(large.event.data).equals(data));
+  },
+
+  async unsupported() {
+    await assert.rejects(
+      client.createPersistentSubscriptionToStream("s", "g", k.persistentSubscriptionToStreamSettingsFromDefaults()),
+      /UNIMPLEMENTED/,
+    );
+    await assert.rejects(client.multiStreamAppend([]), k.UnsupportedError);
+  },
+
+  async users() {
+    const users = k.KurrentDBClient.connectionString(process.env.CLIENT_KURRENTDB_USERS);
+    // Over plaintext this client sends no credentials but with reads.
+    await assert.rejects(users.appendToStream("app:node", event("Mine", 0)), k.AccessDeniedError);
+    await assert.rejects(all(users.readStream(`app:${randomUUID()}`)), k.StreamNotFoundError);
+    await assert.rejects(all(users.readStream("other")), k.AccessDeniedError);
+    await assert.rejects(all(users.readAll()), k.AccessDeniedError);
+    await users.dispose();
+  },
+};
+
+function fail(name, error) {
+  console.error(`${name}: ${error?.stack ?? error}`);
+  process.exit(1);
+}
+
+const wanted = process.argv.slice(2);
+for (const [name, step] of Object.entries(steps)) {
+  if (wanted.length && !wanted.includes(name)) continue;
+  await step().catch((error) => fail(name, error));
+}
+clearTimeout(deadline);
+await client.dispose();
+console.log(`@kurrent/kurrentdb-client: ${Object.keys(steps).join(", ")}`);
+process.exit(0);
