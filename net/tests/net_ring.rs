@@ -10,6 +10,7 @@ use std::{
 };
 
 use keytide_net::net_ring::{ConnectionId, EndReason, NetEvent, NetOps, NetRing, NetRingOptions};
+
 use ring::{STUCK, listening, small, step};
 
 #[path = "common/ring.rs"]
@@ -372,6 +373,43 @@ fn accepted_sockets_have_no_delay_and_know_their_peer() {
         });
     }
     assert_eq!(received, b"moved");
+}
+
+#[test]
+fn what_was_received_is_acknowledged_at_once_where_that_is_asked_for() {
+    let mut ring = NetRing::new(NetRingOptions::default()).unwrap();
+    let mut peer = TcpStream::connect(listening(&mut ring)).unwrap();
+    let mut last = None;
+    // Once both sides have sent a few times the kernel waits for something to send along.
+    let mut waits = false;
+    for _ in 0..100 {
+        peer.write_all(b"x").unwrap();
+        let (mut received, mut sent) = (false, false);
+        while !(received && sent) {
+            step(&mut ring, &mut |ops, event| match event {
+                NetEvent::Received { connection, .. } => {
+                    (last, received) = (Some(connection), true);
+                    ops.send(connection, b"y".to_vec()).unwrap();
+                }
+                NetEvent::Sent { .. } => sent = true,
+                _ => {}
+            });
+        }
+        peer.read_exact(&mut [0]).unwrap();
+        let id = last.unwrap();
+        waits = !ring.ops().acknowledges_at_once(id).unwrap();
+        if waits {
+            ring.ops().acknowledge(id).unwrap();
+            assert!(ring.ops().acknowledges_at_once(id).unwrap());
+            break;
+        }
+    }
+    assert!(waits, "the kernel never waits");
+    ring.ops().close(last.unwrap());
+    while ring.ops().connection_count() > 0 {
+        step(&mut ring, &mut |_, _| {});
+    }
+    assert_eq!(ring.ops().acknowledge(last.unwrap()).unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) struct Call {
     /// Its parts of what is counted for all calls.
     pub counted_out: usize,
     pub counted_held: usize,
+    pub counted_partial: bool,
 }
 
 impl Call {
@@ -52,6 +53,7 @@ impl Call {
             wants_room: false,
             counted_out: 0,
             counted_held: 0,
+            counted_partial: false,
         }
     }
 
@@ -59,6 +61,12 @@ impl Call {
     pub fn refuse(&mut self, status: Status) {
         self.status.get_or_insert(status);
         self.is_receiving = false;
+    }
+
+    /// Whether its client has to send more before it can be answered. One that has got answers may send more, and waits
+    /// for nothing.
+    pub fn is_partial(&self) -> bool {
+        self.is_receiving && (!self.has_head || self.messages.is_cut())
     }
 
     pub fn has_to_send(&self) -> bool {

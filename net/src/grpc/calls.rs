@@ -9,6 +9,7 @@
 //! What a handler sends is kept until the end of the turn, so everything that a turn has for a call leaves in as few
 //! frames as it fits into, and nothing leaves before the commit.
 
+use super::asked::{Asked, CallId};
 use super::call::{Call, head, head_and};
 use super::credentials::{check_pace, user_of};
 use super::handler::{CallContext, Handler, Method, Outbox, Wants};
@@ -18,35 +19,13 @@ use crate::access::User;
 use crate::http2::{Body, Http2, Request};
 use crate::limits::{CALL_JOBS_MAX, CALLS_OUT_BYTES_MAX, GRPC_DATA_BYTES};
 use crate::server::Server;
-use crate::streams::{Job, Outcome};
+use crate::streams::Outcome;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use keytide_engine::history::History;
-use keytide_engine::subscription::{ClientId, Push, Subscribe};
+use keytide_engine::subscription::{ClientId, Push};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// A call of a connection: its place, and how often that was used before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallId {
-    index: u32,
-    generation: u32,
-}
-
-/// What calls want of their core.
-#[derive(Default)]
-pub struct Asked {
-    /// Jobs, with their numbers in their calls.
-    pub jobs: Vec<(CallId, u32, Job)>,
-    /// Calls that read the history.
-    pub reads: Vec<CallId>,
-    /// Calls that subscribe.
-    pub subscriptions: Vec<(CallId, Box<Subscribe>)>,
-    /// Subscribers whose calls have ended.
-    pub ended: Vec<ClientId>,
-    /// Subscribers whose calls have room again.
-    pub has_room: Vec<ClientId>,
-}
 
 /// What calls know of where they run.
 pub struct Surroundings<'a> {
@@ -92,6 +71,8 @@ pub struct Calls {
     out_bytes: usize,
     /// The bytes of messages that are not whole, or that handlers keep, of all calls.
     held_bytes: usize,
+    /// How many calls wait for the rest of their requests.
+    partial: usize,
 }
 
 struct Slot {
@@ -113,6 +94,7 @@ impl Calls {
             has_known: false,
             out_bytes: 0,
             held_bytes: 0,
+            partial: 0,
         }
     }
 
@@ -135,6 +117,11 @@ impl Calls {
     /// The memory of messages that are not whole, or that handlers keep, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Whether a client waits for an answer and has to send more before it can have one.
+    pub fn wait_for_rest(&self) -> bool {
+        self.partial > 0
     }
 
     /// Takes received bytes. Frames are appended to `frames`, which may grow to `frames_max` bytes.
@@ -233,6 +220,9 @@ impl Calls {
             let held = call.messages.held_bytes() + call.handler.held_bytes();
             self.held_bytes = self.held_bytes + held - call.counted_held;
             call.counted_held = held;
+            let is_partial = call.is_partial();
+            self.partial = self.partial + usize::from(is_partial) - usize::from(call.counted_partial);
+            call.counted_partial = is_partial;
         }
     }
 
@@ -379,6 +369,7 @@ impl Calls {
         self.asked.ended.extend(call.subscriber);
         self.out_bytes -= call.counted_out;
         self.held_bytes -= call.counted_held;
+        self.partial -= usize::from(call.counted_partial);
         self.free.push(index);
         self.open -= 1;
     }

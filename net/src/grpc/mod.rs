@@ -3,6 +3,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`asked`] | what calls want of their core |
 //! | `call` | one call |
 //! | [`calls`] | the calls of one connection |
 //! | [`handler`] | what a method is to them |
@@ -10,6 +11,7 @@
 //! | [`status`] | how a call ends |
 //! | `credentials` | who a call is from |
 
+pub mod asked;
 mod call;
 pub mod calls;
 mod credentials;
@@ -17,6 +19,7 @@ pub mod handler;
 pub mod message;
 pub mod status;
 
-pub use calls::{CallId, Calls, Surroundings};
+pub use asked::CallId;
+pub use calls::{Calls, Surroundings};
 pub use handler::{CallContext, Handler, Method, Outbox};
 pub use status::{Code, Status};

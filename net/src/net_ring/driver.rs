@@ -10,6 +10,7 @@ use std::{
 };
 
 use io_uring::{EnterFlags, IoUring, squeue, types};
+use socket2::SockRef;
 
 use super::{
     NetCounters,
@@ -184,6 +185,25 @@ impl NetOps {
     /// `NotFound` if the id is unknown, else the error of `getsockname`.
     pub fn local(&self, id: ConnectionId) -> io::Result<SocketAddr> {
         self.connections.get(id).ok_or(io::ErrorKind::NotFound)?.stream.local_addr()
+    }
+
+    /// Acknowledges what has been received at once. The kernel otherwise waits, up to 40 ms, for something to send along;
+    /// and a peer that leaves Nagle's algorithm on sends nothing more meanwhile unless it fills a packet. Lasts until this
+    /// side sends something.
+    ///
+    /// # Errors
+    /// `NotFound` if the id is unknown, else the error of `setsockopt`.
+    pub fn acknowledge(&self, id: ConnectionId) -> io::Result<()> {
+        let connection = self.connections.get(id).ok_or(io::ErrorKind::NotFound)?;
+        SockRef::from(&connection.stream).set_tcp_quickack(true)
+    }
+
+    /// Whether what is received now would be acknowledged at once, as after [`NetOps::acknowledge`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn acknowledges_at_once(&self, id: ConnectionId) -> io::Result<bool> {
+        SockRef::from(&self.connections.get(id).ok_or(io::ErrorKind::NotFound)?.stream).tcp_quickack()
     }
 
     /// The socket's descriptor, for display only: the ring owns the socket. `None` if the id is unknown.

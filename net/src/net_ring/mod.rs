@@ -16,10 +16,11 @@ mod pages;
 mod park;
 mod slab;
 
-use std::{fmt, io, marker::PhantomData, net::TcpListener, os::fd::AsRawFd, os::fd::RawFd, time::Duration};
+use std::{fmt, io, marker::PhantomData, net::TcpListener, os::fd::RawFd, time::Duration};
 
 use io_uring::{IoUring, cqueue};
 use keytide_engine::limits::COMMANDS_AHEAD;
+use socket2::SockRef;
 
 pub use driver::NetOps;
 pub use error::{NetRingError, Refusal};
@@ -253,20 +254,7 @@ impl NetRing {
     /// # Errors
     /// If that option cannot be set.
     pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
-        let on: libc::c_int = 1;
-        // SAFETY: the pointer and length describe `on`.
-        let set = unsafe {
-            libc::setsockopt(
-                listener.as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_NODELAY,
-                (&raw const on).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            )
-        };
-        if set != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        SockRef::from(&listener).set_tcp_nodelay(true)?;
         op::accept::listen(&mut self.ops, listener);
         Ok(())
     }

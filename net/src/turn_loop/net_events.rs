@@ -64,6 +64,10 @@ impl Core {
         } else if self.keep_input(connection, bytes) {
             self.run_input(connection);
         }
+        if connection.protocol.calls().is_some_and(|calls| calls.wait_for_rest()) {
+            // Fails only where the connection does, which is reported.
+            let _ = ops.acknowledge(connection.id);
+        }
         if connection.count_input()
             && let Some(error) = connection.refuse_input(self.server.client_count())
         {

@@ -2,6 +2,8 @@
 //! operators.
 
 mod http1;
+#[cfg(test)]
+mod tests;
 
 use crate::grpc::calls::Polled;
 use crate::grpc::{Calls, Surroundings};

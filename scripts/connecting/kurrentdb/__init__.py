@@ -1,5 +1,5 @@
 """Clients of KurrentDB, each at a server where everybody may do everything and at one with users. Both are new for
-each client: what it counts is its own. All over plaintext: the port has no TLS."""
+each client: what it counts is its own. All over plaintext."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ class Pair:
         words = ["--port", "0", "--grpc-port", "any", "--shards", "2", "--ring-bytes", "8m", "--heap-bytes", "0"]
         user = f"anna on #{hashlib.sha256(b'pw').hexdigest()} ~app:* &* +@all -@dangerous"
         self.open = Process([binary, *words], {})
-        self.closed = Process([binary, *words, "--user", user], {"KEYTIDE_REQUIREPASS": "secret"})
+        self.closed = Process([binary, *words, "--grpc-plain-credentials", "--user", user], {"KEYTIDE_REQUIREPASS": "secret"})
 
     def environment(self):
         grpc, users, resp = self.open.ready["grpc"], self.closed.ready["grpc"], self.open.ready["resp"]
