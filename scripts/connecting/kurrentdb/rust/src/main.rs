@@ -257,6 +257,8 @@ async fn main() -> Outcome {
     let client = connect("CLIENT_KURRENTDB");
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if wanted == ["sequential"] {
+        // It sleeps before it connects.
+        client.append_to_stream("sequential", &Default::default(), event("One", 0)).await?;
         let start = Instant::now();
         for n in 0..100 {
             client.append_to_stream("sequential", &Default::default(), event("One", n)).await?;
