@@ -158,6 +158,21 @@ fn calls_that_are_given_up_at_once_take_no_memory() {
     assert!(grown < 64 * MIB, "{grown} bytes");
 }
 
+/// Whatever the method: a call whose request is over is answered.
+#[test]
+fn a_request_without_a_message_is_answered() {
+    let (_server, address) = server();
+    let methods = ["Read", "Append", "BatchAppend", "Delete", "Tombstone"];
+    let streams = methods.map(|method| format!("/event_store.client.streams.Streams/{method}"));
+    let others = ["monitoring.Monitoring/Stats", "gossip.Gossip/Read", "operations.Operations/StartScavenge"];
+    let others = others.map(|method| format!("/event_store.client.{method}"));
+    for path in streams.iter().chain(&others) {
+        let mut stream = connect(address);
+        stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &headers(path))).expect("it is connected");
+        assert!(has_frame(&mut stream, |kind, stream| (kind, stream) == (HEADERS, 1)), "{path}");
+    }
+}
+
 #[test]
 fn a_message_that_is_too_large_is_refused_by_its_head() {
     let (server, address) = server();

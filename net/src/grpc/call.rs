@@ -21,6 +21,8 @@ pub(super) struct Call {
     pub status: Option<Status>,
     /// Whether the client may still send messages.
     pub is_receiving: bool,
+    /// Whether it has sent any.
+    pub has_message: bool,
     /// Jobs whose outcome has not come.
     pub jobs: usize,
     /// Its subscriber, since it has subscribed.
@@ -47,6 +49,7 @@ impl Call {
             has_head: false,
             status: None,
             is_receiving: true,
+            has_message: false,
             jobs: 0,
             subscriber: None,
             is_reading: false,

@@ -248,7 +248,10 @@ impl Calls {
                     self.dirty.push(index);
                     break;
                 }
-                Ok(Some(message)) => self.tell(index, around, |handler, context| handler.message(context, message)),
+                Ok(Some(message)) => {
+                    call.has_message = true;
+                    self.tell(index, around, |handler, context| handler.message(context, message));
+                }
                 Ok(None) => match call.stream.read() {
                     Body::Data(bytes) => call.messages.add(bytes),
                     Body::Wait => break,
@@ -287,6 +290,7 @@ impl Calls {
             user: &call.user,
             local: around.local,
             now_ms: around.now_ms,
+            has_message: call.has_message,
             out: &mut call.out,
             wants: &mut wants,
         };

@@ -29,9 +29,9 @@ pub trait Handler {
     /// A message has come.
     fn message(&mut self, context: &mut CallContext<'_>, message: Bytes) -> Result<(), Status>;
 
-    /// The client has sent all of its messages.
-    fn end(&mut self, _context: &mut CallContext<'_>) -> Result<(), Status> {
-        Ok(())
+    /// The client has sent all of its messages. Most methods take one.
+    fn end(&mut self, context: &mut CallContext<'_>) -> Result<(), Status> {
+        if context.has_message { Ok(()) } else { Err(Status::invalid("the request has no message")) }
     }
 
     /// What has come of a job, by its number in this call.
@@ -81,6 +81,8 @@ pub struct CallContext<'a> {
     pub local: Option<SocketAddr>,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
+    /// Whether any message has come.
+    pub has_message: bool,
     pub(super) out: &'a mut Vec<u8>,
     pub(super) wants: &'a mut Wants,
 }
