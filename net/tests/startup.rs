@@ -31,6 +31,14 @@ fn a_port_in_use_is_named_with_the_remedy() {
 }
 
 #[test]
+fn a_port_of_grpc_that_is_taken_is_named_with_its_flag() {
+    let server = Server::start(&["--grpc-port", "any"]);
+    let port = server.grpc.expect("it serves gRPC").port().to_string();
+    let text = refusal(&run(&["--port", "0", "--grpc-port", &port]));
+    assert!(text.contains("Address already in use") && text.contains("give another --grpc-port"), "{text}");
+}
+
+#[test]
 fn a_server_that_was_killed_can_be_started_again_at_once() {
     let mut port = "0".to_owned();
     for _ in 0..5 {

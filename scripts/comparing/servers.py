@@ -12,9 +12,6 @@ import time
 
 from comparing.peers import PEERS
 
-# Several servers run at a time, and none of them is asked for gRPC.
-os.environ.setdefault("KEYTIDE_GRPC_PORT", "0")
-
 START_SECONDS_MAX = 20
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -38,7 +35,9 @@ def child(cores):
 
 def environment():
     """Ours without what servers take for settings."""
-    return {name: value for name, value in os.environ.items() if not re.match(r"(KEYTIDE|KEVY|KORA)_", name)}
+    kept = {name: value for name, value in os.environ.items() if not re.match(r"(KEYTIDE|KEVY|KORA)_", name)}
+    # Several servers run at a time, and none of them is asked for gRPC.
+    return kept | {"KEYTIDE_GRPC_PORT": "0"}
 
 
 def command(*words):

@@ -15,8 +15,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("{address}: {source}{}", in_use_remedy(.source))]
+    #[error("{address}: {source}{}", in_use_remedy(.source, .flag))]
     Listen {
+        /// The flag of its port.
+        flag: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -80,10 +82,10 @@ pub enum StartError {
     Core(#[from] CoreError),
 }
 
-fn in_use_remedy(source: &io::Error) -> &'static str {
+fn in_use_remedy(source: &io::Error, flag: &str) -> String {
     match source.kind() {
-        io::ErrorKind::AddrInUse => "; another server listens there: stop it, or give another --port",
-        io::ErrorKind::PermissionDenied => "; give a --port from 1024 on",
-        _ => "",
+        io::ErrorKind::AddrInUse => format!("; another server listens there: stop it, or give another --{flag}"),
+        io::ErrorKind::PermissionDenied => format!("; give a --{flag} from 1024 on"),
+        _ => String::new(),
     }
 }

@@ -146,7 +146,14 @@ fn open_ports(config: &Config, backlog: u64) -> Result<(Vec<Port>, Vec<Vec<TcpLi
     let mut ports = Vec::new();
     let mut of_cores: Vec<Vec<TcpListener>> = (0..config.shards).map(|_| Vec::new()).collect();
     for (number, transport, protocol) in plain.into_iter().chain(tls).chain(web) {
-        let (address, listeners) = listen(SocketAddr::new(config.bind, number), config.shards, backlog)?;
+        let flag = match (transport, protocol) {
+            (_, ProtocolKind::Web) => "grpc-port",
+            (TransportKind::Tls, ProtocolKind::Resp) => "tls-port",
+            (TransportKind::Plain, ProtocolKind::Resp) => "port",
+        };
+        let listening = listen(SocketAddr::new(config.bind, number), config.shards, backlog);
+        let (address, listeners) =
+            listening.map_err(|(address, source)| StartError::Listen { flag, address, source })?;
         ports.push(Port { address, transport, protocol });
         of_cores.iter_mut().zip(listeners).for_each(|(core, listener)| core.push(listener));
     }
@@ -155,8 +162,12 @@ fn open_ports(config: &Config, backlog: u64) -> Result<(Vec<Port>, Vec<Vec<TcpLi
 
 /// Listeners on an address, and the address with the number that the system has chosen for port 0. A plain bind comes first:
 /// sharing the port would succeed beside another server that shares it too, and each would get some of the clients.
-fn listen(mut address: SocketAddr, count: u16, backlog: u64) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
-    let refused = |address, source| StartError::Listen { address, source };
+fn listen(
+    mut address: SocketAddr,
+    count: u16,
+    backlog: u64,
+) -> Result<(SocketAddr, Vec<TcpListener>), (SocketAddr, io::Error)> {
+    let refused = |address, source| (address, source);
     let open = |address: SocketAddr, shared: bool| -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
