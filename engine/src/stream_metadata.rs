@@ -12,6 +12,8 @@ pub const METADATA_TYPE: &[u8] = b"$metadata";
 pub const DELETED_TYPE: &[u8] = b"$streamDeleted";
 /// What `$tb` says of a stream that was deleted and may be begun again.
 pub const DELETED: u64 = i64::MAX as u64;
+/// The field that says behind which revision a deleted stream goes on, whoever changes it.
+pub const DELETED_AT: &str = "$deletedAt";
 
 /// What limits the events that can be read of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct StreamMetadata {
     pub max_age_s: Option<u64>,
     /// `$tb`: only events from this revision on are read; [`DELETED`] for a deleted stream.
     pub truncate_before: Option<u64>,
+    /// [`DELETED_AT`]: the revision of the last event that was there when the stream was deleted.
+    deleted_at: Option<u64>,
 }
 
 /// The name of the stream that holds the metadata of `stream`.
@@ -43,7 +47,18 @@ impl StreamMetadata {
             max_count: number("$maxCount").filter(|count| *count > 0),
             max_age_s: number("$maxAge").filter(|age| *age > 0),
             truncate_before: number("$tb"),
+            deleted_at: number(DELETED_AT),
         }
+    }
+
+    /// The same for a stream whose last event is `last`: what came after it was deleted has begun it again.
+    pub fn at(mut self, last: Option<Revision>) -> StreamMetadata {
+        if let (true, Some(deleted_at), Some(last)) = (self.is_deleted(), self.deleted_at, last)
+            && last.0 > deleted_at
+        {
+            self.truncate_before = Some(deleted_at + 1);
+        }
+        self
     }
 
     /// Whether the stream was deleted and not begun again.
@@ -63,12 +78,18 @@ impl StreamMetadata {
     }
 }
 
+/// The JSON of the metadata of a stream that is deleted when its last event is `last`.
+pub fn deleted_after(last: Revision) -> Vec<u8> {
+    format!(r#"{{"$tb":{DELETED},"{DELETED_AT}":{}}}"#, last.0).into_bytes()
+}
+
 /// The JSON of metadata with `$tb` set to a revision, and everything else as it was.
 pub fn with_truncate_before(json: &[u8], before: u64) -> Vec<u8> {
     let mut fields = match serde_json::from_slice(json) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
     };
+    fields.remove(DELETED_AT);
     fields.insert("$tb".to_owned(), before.into());
     Value::Object(fields).to_string().into_bytes()
 }
@@ -91,7 +112,7 @@ mod tests {
     #[test]
     fn the_first_readable_event_is_within_both_limits() {
         let first = |max_count, truncate_before, last| {
-            StreamMetadata { max_count, max_age_s: None, truncate_before }.first_readable(Revision(last)).0
+            StreamMetadata { max_count, truncate_before, ..StreamMetadata::default() }.first_readable(Revision(last)).0
         };
         assert_eq!(first(None, None, 9), 0);
         assert_eq!(first(Some(3), None, 9), 7);
@@ -106,6 +127,14 @@ mod tests {
         let metadata = StreamMetadata { max_age_s: Some(10), ..StreamMetadata::default() };
         assert!(!metadata.is_too_old(1_000, 10_999) && metadata.is_too_old(1_000, 11_000));
         assert!(!StreamMetadata::default().is_too_old(0, u64::MAX));
+    }
+
+    #[test]
+    fn what_comes_after_a_deletion_begins_the_stream_again() {
+        let metadata = StreamMetadata::parse(&deleted_after(Revision(5)));
+        let at = |last: Option<u64>| metadata.at(last.map(Revision));
+        assert!(metadata.is_deleted() && at(None).is_deleted() && at(Some(5)).is_deleted());
+        assert_eq!((at(Some(6)).is_deleted(), at(Some(6)).truncate_before), (false, Some(6)));
     }
 
     #[test]

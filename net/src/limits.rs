@@ -431,6 +431,9 @@ pub const APPEND_EVENT_BYTES_MAX: usize = 16 << 20;
 /// How many bytes all events of an append may have together. The ring bounds it further.
 pub const APPEND_BYTES_MAX: usize = 64 << 20;
 
+/// How many events an append may have: their ids are looked for together, in one turn.
+pub const APPEND_EVENTS_MAX: usize = 65_536;
+
 /// How many appends a call of BatchAppend may have begun and not ended.
 pub const BATCH_APPENDS_OPEN_MAX: usize = 1024;
 

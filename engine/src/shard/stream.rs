@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::event::CustomType;
 use crate::position::{Position, Revision, RingOffset};
 use crate::stream_metadata::{
-    DELETED, DELETED_TYPE, METADATA_TYPE, StreamMetadata, described_stream, metadata_stream, with_truncate_before,
+    DELETED_TYPE, METADATA_TYPE, StreamMetadata, deleted_after, described_stream, metadata_stream, with_truncate_before,
 };
 use crate::turn::{ClientEvent, Turn};
 
@@ -195,7 +195,7 @@ impl Shard {
         if state.metadata.is_deleted() {
             let name = metadata_stream(key);
             let json = self.metadata_json(&name).unwrap_or_default();
-            return Some((name, with_truncate_before(&json, state.last?.0 + 1)));
+            return Some((name, with_truncate_before(&json, state.last.map_or(0, |last| last.0 + 1))));
         }
         let described = described_stream(key).filter(|_| last_event.event_type.name() == METADATA_TYPE)?;
         let deleted = self.stream_state(described);
@@ -229,8 +229,7 @@ impl Shard {
             Expected::At(at) if at == last => {}
             Expected::NoStream | Expected::At(_) => return Err(Refusal::WrongRevision { actual: Some(last) }),
         }
-        let json = with_truncate_before(b"", DELETED);
-        self.append_metadata(&metadata_stream(key), &json);
+        self.append_metadata(&metadata_stream(key), &deleted_after(last));
         Ok(self.turn.last_position().unwrap_or_default())
     }
 
@@ -274,7 +273,7 @@ impl Shard {
             // Of a stream with metadata only the last event is read.
             metadata.max_count = Some(1);
         }
-        StreamState { last, place, is_ended, metadata }
+        StreamState { last, place, is_ended, metadata: metadata.at(last) }
     }
 
     /// The data of the last event of a stream with metadata, where that is still there.

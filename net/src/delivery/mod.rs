@@ -118,15 +118,14 @@ impl Outlet for Recipients<'_> {
         };
         let Some(Place { connection, call }) = self.delivery.subscribers.place(subscriber) else { return false };
         let Some(connection) = self.connections.get(connection).filter(gets_events) else { return false };
-        let mut has_room = connection.output.has_room(buffer_bytes);
+        let has_room = connection.output.has_room(buffer_bytes);
+        // Never withdrawn here: another of its subscriptions may wait, which hears of room when the output is settled.
+        connection.output.wants_room |= !has_room;
         if let Some(call) = call {
             let Some(calls) = connection.protocol.calls() else { return false };
             // Of a call without room its connection tells once it has some.
-            has_room = calls.has_room(call, if has_room { buffer_bytes } else { 0 });
-            return has_room;
+            return calls.has_room(call, if has_room { buffer_bytes } else { 0 });
         }
-        // Never withdrawn here: another of its subscriptions may wait, which hears of room when the output is settled.
-        connection.output.wants_room |= !has_room;
         has_room
     }
 

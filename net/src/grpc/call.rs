@@ -5,6 +5,7 @@ use super::message::Messages;
 use super::status::Status;
 use crate::access::User;
 use crate::http2::Stream;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use keytide_engine::subscription::ClientId;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub(super) struct Call {
     pub handler: Box<dyn Handler>,
     pub user: Arc<User>,
     pub out: Vec<u8>,
+    /// What of it is being handed to HTTP/2, piece by piece; before `out`.
+    pub sending: Bytes,
     pub has_head: bool,
     /// How it ends, once everything is sent.
     pub status: Option<Status>,
@@ -46,6 +49,7 @@ impl Call {
             handler,
             user,
             out: Vec::new(),
+            sending: Bytes::new(),
             has_head: false,
             status: None,
             is_receiving: true,
@@ -72,8 +76,14 @@ impl Call {
         self.is_receiving && (!self.has_head || self.messages.is_cut())
     }
 
+    /// The bytes of its messages that HTTP/2 has not taken.
+    pub fn unsent_bytes(&self) -> usize {
+        self.sending.len() + self.out.len()
+    }
+
+    /// Whether it has anything to send, or to end with.
     pub fn has_to_send(&self) -> bool {
-        !self.out.is_empty() || self.status.is_some()
+        self.unsent_bytes() > 0 || self.status.is_some()
     }
 }
 

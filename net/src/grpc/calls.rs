@@ -65,6 +65,8 @@ pub struct Calls {
     asked: Asked,
     /// How many calls there are.
     open: usize,
+    /// Whether a call waits because all of them together have too much to send.
+    waits_for_others: bool,
     /// Whether the user of any call was known.
     pub has_known: bool,
     /// The bytes of messages that wait to be sent, of all calls.
@@ -91,6 +93,7 @@ impl Calls {
             dirty: Vec::new(),
             asked: Asked::default(),
             open: 0,
+            waits_for_others: false,
             has_known: false,
             out_bytes: 0,
             held_bytes: 0,
@@ -230,9 +233,18 @@ impl Calls {
     fn count_out(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         if let Some(call) = &mut slot.call {
-            let bytes = call.out.len();
+            let bytes = call.unsent_bytes();
             self.out_bytes = self.out_bytes + bytes - call.counted_out;
             call.counted_out = bytes;
+        }
+        self.note_common_room();
+    }
+
+    /// Lets calls go on that have waited because others had so much to send.
+    fn note_common_room(&mut self) {
+        if self.waits_for_others && self.out_bytes < CALLS_OUT_BYTES_MAX / 2 {
+            self.waits_for_others = false;
+            self.note_output_room();
         }
     }
 
@@ -319,7 +331,7 @@ impl Calls {
         if !call.has_head {
             let head = match &call.status {
                 // Nothing precedes it: the client sees an error before any message.
-                Some(status) if call.out.is_empty() && status.code != Code::Ok => {
+                Some(status) if call.unsent_bytes() == 0 && status.code != Code::Ok => {
                     let head = head_and(status);
                     call.stream.send_head(head, true);
                     return self.remove(index);
@@ -329,21 +341,18 @@ impl Calls {
             call.stream.send_head(head, false);
             call.has_head = true;
         }
-        while !call.out.is_empty() {
-            let wanted = call.out.len();
-            let room = call.stream.room(wanted.min(GRPC_DATA_BYTES));
+        while call.unsent_bytes() > 0 {
+            if call.sending.is_empty() {
+                call.sending = Bytes::from(std::mem::take(&mut call.out));
+            }
+            let room = call.stream.room(call.sending.len().min(GRPC_DATA_BYTES));
             if room == 0 {
                 break;
             }
-            let data = if room == wanted {
-                Bytes::from(std::mem::take(&mut call.out))
-            } else {
-                let rest = call.out.split_off(room);
-                Bytes::from(std::mem::replace(&mut call.out, rest))
-            };
+            let data = call.sending.split_to(room);
             call.stream.send_data(data);
         }
-        if call.out.is_empty()
+        if call.unsent_bytes() == 0
             && let Some(status) = call.status.take()
         {
             call.stream.send_trailers(status.trailers());
@@ -357,7 +366,9 @@ impl Calls {
     fn note_room(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let id = CallId { index, generation: slot.generation };
-        let Some(call) = slot.call.as_deref_mut().filter(|call| call.wants_room && call.out.is_empty()) else { return };
+        let Some(call) = slot.call.as_deref_mut().filter(|call| call.wants_room && call.unsent_bytes() == 0) else {
+            return;
+        };
         call.wants_room = false;
         if call.is_reading {
             self.asked.reads.push(id);
@@ -373,6 +384,7 @@ impl Calls {
         self.asked.ended.extend(call.subscriber);
         self.out_bytes -= call.counted_out;
         self.held_bytes -= call.counted_held;
+        self.note_common_room();
         self.partial -= usize::from(call.counted_partial);
         self.free.push(index);
         self.open -= 1;
@@ -402,8 +414,9 @@ impl Calls {
     pub fn read(&mut self, id: CallId, history: &mut History, out_max: usize, around: &Surroundings<'_>) {
         let all_bytes = self.out_bytes;
         let Some(call) = self.call_of(id).filter(|call| call.is_reading) else { return };
-        if call.out.len() >= out_max || all_bytes >= CALLS_OUT_BYTES_MAX {
+        if call.unsent_bytes() >= out_max || all_bytes >= CALLS_OUT_BYTES_MAX {
             call.wants_room = true;
+            self.waits_for_others |= all_bytes >= CALLS_OUT_BYTES_MAX;
             return;
         }
         call.is_reading = false;
@@ -434,8 +447,9 @@ impl Calls {
     pub fn has_room(&mut self, id: CallId, out_max: usize) -> bool {
         let all_bytes = self.out_bytes;
         let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return false };
-        let has_room = call.out.len() < out_max && all_bytes < CALLS_OUT_BYTES_MAX;
+        let has_room = call.unsent_bytes() < out_max && all_bytes < CALLS_OUT_BYTES_MAX;
         call.wants_room |= !has_room;
+        self.waits_for_others |= all_bytes >= CALLS_OUT_BYTES_MAX;
         has_room
     }
 

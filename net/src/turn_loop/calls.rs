@@ -29,6 +29,8 @@ use std::time::Instant;
 pub(super) struct CallWork {
     /// Jobs for this core's shard, from the cores of their calls.
     jobs: VecDeque<(ShardId, JobFor, Job)>,
+    /// Whether calls have asked for something in this turn.
+    goes_on: bool,
     /// Calls that read the history, and the position that has to be published before; none before that is known.
     reads: VecDeque<(ConnectionId, CallId, Option<Position>)>,
 }
@@ -37,6 +39,11 @@ impl CallWork {
     /// Adds a job for this core's shard.
     pub fn add_job(&mut self, from: ShardId, to: JobFor, job: Job) {
         self.jobs.push_back((from, to, job));
+    }
+
+    /// Whether calls have asked for something that the next turn may do; asked once.
+    pub fn take_goes_on(&mut self) -> bool {
+        std::mem::take(&mut self.goes_on)
     }
 
     /// Whether jobs wait.
@@ -115,6 +122,8 @@ impl Core {
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls().filter(|calls| calls.has_asked()) else { return };
         let Asked { jobs, reads, subscriptions, ended, has_room } = calls.take_asked();
+        // What is asked for at the end of a turn is for the next one, which nobody else would ask for.
+        self.calls.goes_on |= !(reads.is_empty() && has_room.is_empty() && subscriptions.is_empty() && jobs.is_empty());
         for (call, number, job) in jobs {
             let to = JobFor { connection: connection.id, call, number };
             let shard = job.shard(self.server.shards());

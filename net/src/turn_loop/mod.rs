@@ -250,6 +250,7 @@ impl Core {
         self.warn_of_retention();
         self.drop_subscriptions();
         again |= self.send_all(net.ops());
+        again |= self.calls.take_goes_on();
         self.adapt_output_level(net.ops(), started);
         let has_left = !self.left.is_empty() || self.has_waiting() || self.calls.has_jobs() && self.shard.is_some();
         self.figures.cut_turns += u64::from(work && has_left);

@@ -4,7 +4,7 @@ import uuid
 
 import redis
 from kurrentdbclient import KurrentDBClient, NewEvent, StreamState
-from kurrentdbclient.exceptions import NotFoundError, StreamIsDeletedError, WrongCurrentVersionError
+from kurrentdbclient.exceptions import FailedPreconditionError, NotFoundError, StreamIsDeletedError, WrongCurrentVersionError
 
 client = KurrentDBClient(GRPC)
 cache = redis.Redis(port=RESP, protocol=2)
@@ -86,6 +86,26 @@ refused(StreamIsDeletedError, lambda: client.get_stream(stream))
 refused(StreamIsDeletedError, lambda: list(client.subscribe_to_stream(stream)))
 refused(NotFoundError, lambda: client.delete_stream(f"never-{uuid.uuid4()}", current_version=StreamState.ANY))
 
+# A Redis client begins a deleted stream again, or an ended one.
+stream = f"again-{uuid.uuid4()}"
+cache.set(stream, 1)
+client.delete_stream(stream, current_version=0)
+refused(NotFoundError, lambda: client.get_stream(stream))
+cache.set(stream, 2)
+cache.set(stream, 3)
+assert numbers(stream) == [2, 3]
+client.append_event(stream, current_version=2, event=event(4))
+assert [e.stream_position for e in client.get_stream(stream)] == [1, 2, 3]
+client.tombstone_stream(stream, current_version=3)
+cache.set(stream, 5)
+with client.subscribe_to_stream(stream) as subscription:
+    assert [next(subscription).type for _ in range(5)] == ["Set", "Set", "Numbered", "$streamDeleted", "Set"]
+
+# A stream of links, from its first link on.
+category = uuid.uuid4().hex
+client.append_events(f"{category}-1", current_version=StreamState.ANY, events=[event(0), event(1)])
+assert len(client.get_stream(f"$ce-{category}", stream_position=0)) == 2
+
 # What a Redis client writes is there too, and the other way round.
 key = f"user:{uuid.uuid4()}"
 cache.set(key, "Ann")
@@ -108,10 +128,31 @@ assert [e.commit_position for e in client.read_all(commit_position=middle, filte
     everything[: len(everything) // 2][::-1]
 )
 assert len(list(client.read_all(limit=5))) == 5
-assert {e.type for e in client.read_all()} == {"Numbered", "Whole", "Once", "Set", "HSet", "Seen"}
+assert {e.type for e in client.read_all()} == {"Numbered", "Whole", "Once", "Set", "HSet", "Seen"}, "no system events"
 assert {e.type for e in client.read_all(filter_include=["Set", "H.*"])} == {"Set", "HSet"}
 assert {e.stream_name for e in client.read_all(filter_include=[key], filter_by_stream_name=True)} == {key}
 assert client.get_commit_position() == everything[-1]
+
+# More than a connection's output holds.
+stream = f"large-{uuid.uuid4()}"
+large = [NewEvent(type="Large", data=b"x" * 10_000) for _ in range(100)]
+client.append_events(stream, current_version=StreamState.ANY, events=large)
+assert [len(e.data) for e in client.get_stream(stream)] == [10_000] * 100
+assert len(list(client.read_all(filter_include=["Large"]))) == 100
+assert len(list(client.read_all(filter_include=["Large"], backwards=True))) == 100
+
+# What retention has taken is not skipped without a word.
+stream = f"gone-{uuid.uuid4()}"
+for _ in range(20):
+    with cache.pipeline(transaction=False) as pipeline:
+        for n in range(10_000):
+            pipeline.set(stream, n)
+        pipeline.execute()
+for position in (0, 5, 100_000):
+    refused(FailedPreconditionError, lambda: client.get_stream(stream, stream_position=position, limit=3))
+refused(FailedPreconditionError, lambda: client.get_stream(stream, stream_position=5, limit=3, backwards=True))
+assert client.get_stream(stream, stream_position=199_990)[0].stream_position == 199_990
+assert client.get_stream(stream, limit=3)[0].stream_position > 100_000
 
 # At the end of the interpreter nothing would wait for the calls that are under way.
 client.close()

@@ -103,5 +103,18 @@ for n, subscription in enumerate(many):
     assert [next(subscription).type for _ in range(2)] == [names[n % 3]] * 2
     subscription.stop()
 
+# Those of a client that stands still for a while get all the same events when it goes on.
+late = f"late-{uuid.uuid4()}"
+many = [client.subscribe_to_all(from_end=True, filter_include=["late-.*"], filter_by_stream_name=True) for _ in range(20)]
+with client.subscribe_to_all(from_end=True, include_caught_up=True) as subscription:
+    until_caught_up(subscription)
+with cache.pipeline(transaction=False) as pipeline:
+    for n in range(750):
+        pipeline.set(late, b"%d" % n + b"x" * 4_000)
+    pipeline.execute()
+for subscription in many:
+    assert [int(next(subscription).data.rstrip(b"x")) for _ in range(750)] == list(range(750))
+    subscription.stop()
+
 # At the end of the interpreter nothing would wait for the calls that are under way.
 client.close()

@@ -55,6 +55,8 @@ impl Handler for Append {
 
     fn end(&mut self, context: &mut CallContext<'_>) -> Result<(), Status> {
         let (stream, expected) = self.target.clone().ok_or_else(|| Status::invalid("options are missing"))?;
+        // The rights may have changed since.
+        check_stream(context, Use::Append, &stream)?;
         context.run(0, Job::Append { stream, expected, events: self.proposed.take() });
         Ok(())
     }

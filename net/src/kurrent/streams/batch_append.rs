@@ -88,6 +88,12 @@ impl Handler for BatchAppend {
         if append.is_late {
             append.error.get_or_insert(detailed(Code::DeadlineExceeded, "Timeout", &proto::Timeout {}));
         }
+        // The rights may have changed since.
+        if append.error.is_none()
+            && let Err(status) = check_stream(context, Use::Append, &append.stream)
+        {
+            append.error = Some(failed(&status));
+        }
         match append.error {
             Some(error) => answer(context, request.correlation_id, append.stream, Answer::Error(error)),
             None => {

@@ -5,7 +5,7 @@ use super::super::id;
 use super::super::proto::StreamIdentifier;
 use super::super::proto::streams::ProposedMessage;
 use crate::grpc::Status;
-use crate::limits::{APPEND_BYTES_MAX, APPEND_EVENT_BYTES_MAX};
+use crate::limits::{APPEND_BYTES_MAX, APPEND_EVENT_BYTES_MAX, APPEND_EVENTS_MAX};
 use crate::streams::Event;
 use bytes::Bytes;
 use keytide_engine::position::Revision;
@@ -38,8 +38,9 @@ impl Proposed {
         if bytes > APPEND_EVENT_BYTES_MAX {
             return Err(event_too_large(&id, bytes, APPEND_EVENT_BYTES_MAX));
         }
-        self.bytes += bytes;
-        if self.bytes > APPEND_BYTES_MAX {
+        // With what it takes here: very many may have no data.
+        self.bytes += bytes + size_of::<Event>();
+        if self.bytes > APPEND_BYTES_MAX || self.events.len() >= APPEND_EVENTS_MAX {
             return Err(append_too_large(APPEND_BYTES_MAX));
         }
         self.events.push(Event {

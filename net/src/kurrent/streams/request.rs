@@ -109,6 +109,7 @@ impl Request {
         // Streams of links have positions as revisions.
         let from = match (&source, from) {
             (Source::Stream(_), from) => from,
+            (_, From::Revision(0)) => From::Start,
             (_, From::Revision(revision)) => From::Position(Position(revision).min(Position::END)),
             (_, from) => from,
         };

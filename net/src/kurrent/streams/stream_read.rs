@@ -35,6 +35,8 @@ pub struct StreamRead {
     knows_positions: bool,
     stream: StreamState,
     has_sent: bool,
+    /// Whether it has met any event of the stream, reading the history in order.
+    has_met: bool,
     stage: Stage,
 }
 
@@ -86,6 +88,7 @@ impl StreamRead {
             knows_positions: request.knows_positions,
             stream: StreamState::default(),
             has_sent: false,
+            has_met: false,
             stage: Stage::Asked,
         }
     }
@@ -248,7 +251,15 @@ impl StreamRead {
                 }
                 OnWay { back: record.back_link(), revision: record.revision().0, position: record.position() }
             });
-            let Some(way) = found.map_err(|_| unreadable())? else { return Ok(true) };
+            let Some(way) = found.map_err(|_| unreadable())? else {
+                // Retention has passed here: before where the client starts, or behind.
+                let is_start_gone = matches!(self.from, From::Revision(_)) && revision >= highest && !self.has_sent;
+                return if is_start_gone {
+                    Err(position_evicted(history.first_available_in(&self.source)))
+                } else {
+                    Ok(true)
+                };
+            };
             if way.revision == 0 {
                 return Ok(true);
             }
@@ -283,13 +294,28 @@ impl StreamRead {
             source: &source,
             filter: &filter,
         };
+        // The revision at which the client starts, where the stream's metadata hides nothing of it.
+        let start = match self.from {
+            From::Revision(revision) if revision >= self.first_readable() => Some(revision),
+            _ => None,
+        };
+        let mut evicted = None;
         let page = history.scan(&scan, |_, _, record| {
             let is_wanted = record.event_type() != EventType::FlushDb && record.key() == &name[..];
-            if is_wanted && record.revision().0 >= first {
+            if is_wanted
+                && !std::mem::replace(&mut self.has_met, true)
+                && start.is_some_and(|at| record.revision().0 > at)
+            {
+                evicted = Some(record.position());
+            }
+            if is_wanted && evicted.is_none() && record.revision().0 >= first {
                 self.send(context, record);
             }
             record.bytes().len() as u64
         });
+        if let Some(first) = evicted {
+            return Err(position_evicted(first));
+        }
         if page.is_damaged || page.is_too_long {
             return Err(unreadable());
         }

@@ -3,6 +3,7 @@
 use super::super::error::{access_denied, position_evicted, stream_deleted};
 use super::super::event;
 use super::super::id;
+use super::super::rights::check_source;
 use super::super::wire::{self, Progress};
 use super::all_read::EventForm;
 use super::filter::FilterRequest;
@@ -119,7 +120,13 @@ impl Subscription {
             }
         }
         match &self.source {
-            Source::Stream(name) if record.type_name() == DELETED_TYPE => Err(stream_deleted(name)),
+            // A change of the key may have begun the stream again.
+            Source::Stream(name)
+                if record.type_name() == DELETED_TYPE
+                    && self.stream.last.is_none_or(|last| record.revision() >= last) =>
+            {
+                Err(stream_deleted(name))
+            }
             _ => Ok(()),
         }
     }
@@ -151,6 +158,8 @@ impl Handler for Subscription {
                 }
             },
         };
+        // The rights may have changed since.
+        check_source(context, &self.source, self.filter.is_some())?;
         let start = self.start(history)?;
         context.send(|out| wire::confirmation(out, &id::random()));
         context.subscribe(Subscribe {
