@@ -9,13 +9,15 @@
 //! What a handler sends is kept until the end of the turn, so everything that a turn has for a call leaves in as few
 //! frames as it fits into, and nothing leaves before the commit.
 
-use super::asked::{Asked, CallId};
-use super::call::{Call, head, head_and};
-use super::credentials::{check_pace, user_of};
-use super::handler::{CallContext, Handler, Method, Outbox, Wants};
-use super::message::Messages;
-use super::status::{Code, Status};
+mod room;
+
 use crate::access::User;
+use crate::grpc::asked::{Asked, CallId};
+use crate::grpc::call::{Call, head, head_and};
+use crate::grpc::credentials::{check_pace, user_of};
+use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
+use crate::grpc::message::Messages;
+use crate::grpc::status::{Code, Status};
 use crate::http2::{Body, Http2, Request};
 use crate::limits::{CALL_JOBS_MAX, CALLS_OUT_BYTES_MAX, GRPC_DATA_BYTES};
 use crate::server::Server;
@@ -229,25 +231,6 @@ impl Calls {
         }
     }
 
-    /// Counts what waits to be sent.
-    fn count_out(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
-        if let Some(call) = &mut slot.call {
-            let bytes = call.unsent_bytes();
-            self.out_bytes = self.out_bytes + bytes - call.counted_out;
-            call.counted_out = bytes;
-        }
-        self.note_common_room();
-    }
-
-    /// Lets calls go on that have waited because others had so much to send.
-    fn note_common_room(&mut self) {
-        if self.waits_for_others && self.out_bytes < CALLS_OUT_BYTES_MAX / 2 {
-            self.waits_for_others = false;
-            self.note_output_room();
-        }
-    }
-
     fn run_messages(&mut self, index: u32, around: &Surroundings<'_>) {
         let Some(call) = self.call(index) else { return };
         if call.stream.is_reset() {
@@ -362,20 +345,6 @@ impl Calls {
         self.note_room(index);
     }
 
-    /// Lets a subscription go on, or a reading, that has waited for room.
-    fn note_room(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        let id = CallId { index, generation: slot.generation };
-        let Some(call) = slot.call.as_deref_mut().filter(|call| call.wants_room && call.unsent_bytes() == 0) else {
-            return;
-        };
-        call.wants_room = false;
-        if call.is_reading {
-            self.asked.reads.push(id);
-        }
-        self.asked.has_room.extend(call.subscriber);
-    }
-
     /// Removes a call.
     fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
@@ -443,16 +412,6 @@ impl Calls {
         }
     }
 
-    /// Whether a call has room for messages of its subscription. Where it has none it is noted that it wants some.
-    pub fn has_room(&mut self, id: CallId, out_max: usize) -> bool {
-        let all_bytes = self.out_bytes;
-        let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return false };
-        let has_room = call.unsent_bytes() < out_max && all_bytes < CALLS_OUT_BYTES_MAX;
-        call.wants_room |= !has_room;
-        self.waits_for_others |= all_bytes >= CALLS_OUT_BYTES_MAX;
-        has_room
-    }
-
     /// Tells a call a message of its subscription.
     pub fn push(&mut self, id: CallId, push: Push<'_>, now_ms: u64) {
         let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return };
@@ -464,17 +423,6 @@ impl Calls {
             self.dirty.push(id.index);
         }
         self.count_out(id.index);
-    }
-
-    /// Notes that there is room in the output of the connection again.
-    pub fn note_output_room(&mut self) {
-        let waiting = |(index, slot): (usize, &Slot)| {
-            slot.call.as_ref().is_some_and(|call| call.wants_room).then_some(index as u32)
-        };
-        let waiting: Vec<u32> = self.slots.iter().enumerate().filter_map(waiting).collect();
-        for index in waiting {
-            self.note_room(index);
-        }
     }
 
     /// The user of each call, with the call's subscriber.
