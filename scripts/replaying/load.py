@@ -13,6 +13,8 @@ from redis.retry import Retry
 SOCKET_TIMEOUT = 30
 # Short TTLs end while the load runs, or soon after; long ones outlast the run. Those in seconds take one at least.
 SHORT_MS, LONG_MS, SETTLE_MS = 300, 3_600_000, 2500
+# How long a command waits for an element at the most.
+WAIT_SECONDS = 0.01
 # What a command may answer when it meets a key that does not fit.
 EXPECTED_ERRORS = (
     "WRONGTYPE",
@@ -207,6 +209,12 @@ WRITES = {
     "LINSERT": lambda g: [g.key("list"), g.rng.choice(["BEFORE", "AFTER"]), g.rng.choice(ELEMENTS), g.element()],
     "LMOVE": lambda g: [g.key("list"), g.key("list"), *g.ends()],
     "RPOPLPUSH": lambda g: [g.key("list"), g.key("list")],
+    "LMPOP": lambda g: [2, g.key("list"), g.key("list"), g.ends()[0]],
+    "BLPOP": lambda g: [g.key("list"), g.key("list"), WAIT_SECONDS],
+    "BRPOP": lambda g: [g.key("list"), g.key("list"), WAIT_SECONDS],
+    "BLMPOP": lambda g: [WAIT_SECONDS, 2, g.key("list"), g.key("list"), g.ends()[0]],
+    "BLMOVE": lambda g: [g.key("list"), g.key("list"), *g.ends(), WAIT_SECONDS],
+    "BRPOPLPUSH": lambda g: [g.key("list"), g.key("list"), WAIT_SECONDS],
     "SADD": lambda g: [g.key("set"), *g.some(lambda: g.rng.choice(MEMBERS))],
     "SREM": lambda g: [g.key("set"), *g.some(lambda: g.rng.choice(MEMBERS))],
     "SMOVE": lambda g: [g.key("set"), g.key("set"), g.rng.choice(MEMBERS)],
@@ -223,7 +231,10 @@ WEIGHTS = [2 if name in ("SET", "HSET", "LPUSH", "RPUSH", "SADD", "SMOVE", "LMOV
 KEYS_OF = {
     **dict.fromkeys(["MSET", "MSETNX"], slice(1, None, 2)),
     **dict.fromkeys(["DEL", "UNLINK"], slice(1, None)),
-    **dict.fromkeys(["RENAME", "RENAMENX", "LMOVE", "RPOPLPUSH", "SMOVE"], slice(1, 3)),
+    **dict.fromkeys(["RENAME", "RENAMENX", "LMOVE", "RPOPLPUSH", "SMOVE", "BLMOVE", "BRPOPLPUSH"], slice(1, 3)),
+    **dict.fromkeys(["BLPOP", "BRPOP"], slice(1, 3)),
+    "LMPOP": slice(2, 4),
+    "BLMPOP": slice(3, 5),
 }
 
 
@@ -278,7 +289,7 @@ class Writer:
         for command in commands:
             pipeline.execute_command(*command)
         if transaction:
-            self.spread["MULTI", self.crosses([key for command in commands for key in command[1:2]])] += 1
+            self.spread["MULTI", self.crosses([key for command in commands for key in command[1:2] if isinstance(key, bytes)])] += 1
         self.take(commands, pipeline.execute(raise_on_error=False))
 
     def mark(self):
