@@ -48,7 +48,8 @@ impl Drop for Redis {
 
 /// A Keytide in this process, to its end.
 fn keytide() -> SocketAddr {
-    let flags = Flags::parse_from(["keytide", "--port", "0", "--shards", "1", "--ring-bytes", "4m", "--grpc-port", "0"]);
+    let flags =
+        Flags::parse_from(["keytide", "--port", "0", "--shards", "1", "--ring-bytes", "4m", "--grpc-port", "0"]);
     let (sender, address) = mpsc::channel();
     std::thread::spawn(move || {
         let served = start::serve(flags.decide().unwrap(), |server| sender.send(server.address()).unwrap());
