@@ -12,7 +12,7 @@ pub const METADATA_TYPE: &[u8] = b"$metadata";
 pub const DELETED_TYPE: &[u8] = b"$streamDeleted";
 /// What `$tb` says of a stream that was deleted and may be begun again.
 pub const DELETED: u64 = i64::MAX as u64;
-/// The field that says behind which revision a deleted stream goes on, whoever changes it.
+/// The field with the last revision of a deleted stream. Any later event begins the stream again.
 pub const DELETED_AT: &str = "$deletedAt";
 
 /// What limits the events that can be read of a stream.

@@ -82,7 +82,7 @@ pub enum LoginRefused {
     /// There is no such user, it has another password, or it is off.
     #[error("invalid username-password pair or user is disabled.")]
     Wrong,
-    /// Too many logins from the address have failed; the credentials were not looked at.
+    /// Too many logins from the address have failed. The server did not check the credentials.
     #[error(
         "too many logins from this address have failed, the limit auth-failures is {max}: try again in {wait_s} seconds, or \
          raise it by CONFIG SET"

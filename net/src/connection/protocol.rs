@@ -118,7 +118,7 @@ impl ProtocolState {
                     }
                 }
             }
-            // A client of HTTP/2 is told nothing in the middle of frames; the end of the connection says it.
+            // Text between frames would break HTTP/2. The server only closes the connection.
             ProtocolState::Web(_) => {}
         }
     }

@@ -25,4 +25,5 @@ mod streams;
 pub mod table;
 mod wire;
 
+pub use error::access_denied;
 pub use server::{figures, instance_id};

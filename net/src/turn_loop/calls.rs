@@ -10,8 +10,9 @@ use crate::access::User;
 use crate::command::cdc::may_subscribe;
 use crate::connection::{Connection, ProtocolState, Transport};
 use crate::grpc::asked::Asked;
-use crate::grpc::calls::Polled;
 use crate::grpc::{CallId, Code, Status, Surroundings};
+use crate::http2::Polled;
+use crate::kurrent::access_denied;
 use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, WEB_OUTPUT_BYTES};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
@@ -249,8 +250,7 @@ impl Core {
         let (users, _) = self.server.users.table();
         for (call, subscriber, interest_user) in calls.users() {
             let Some(user) = users.newest(&interest_user) else {
-                calls
-                    .end(call, Status::new(Code::PermissionDenied, "Access Denied").with("exception", "access-denied"));
+                calls.end(call, access_denied());
                 continue;
             };
             if Arc::ptr_eq(user, &interest_user) {
@@ -260,8 +260,7 @@ impl Core {
             if let Some(subscriber) = subscriber
                 && !self.live.hub.may_keep(subscriber, |interest| may_subscribe(user, interest))
             {
-                calls
-                    .end(call, Status::new(Code::PermissionDenied, "Access Denied").with("exception", "access-denied"));
+                calls.end(call, access_denied());
             }
         }
         connection.list(&mut self.listed);

@@ -5,9 +5,8 @@ mod http1;
 #[cfg(test)]
 mod tests;
 
-use crate::grpc::calls::Polled;
 use crate::grpc::{Calls, Surroundings};
-use crate::http2::PREFACE;
+use crate::http2::{PREFACE, Polled};
 use crate::kurrent::table;
 
 /// What a connection of this port speaks.

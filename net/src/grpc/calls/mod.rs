@@ -18,8 +18,8 @@ use crate::grpc::credentials::{check_pace, user_of};
 use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
 use crate::grpc::message::Messages;
 use crate::grpc::status::{Code, Status};
-use crate::http2::{Body, Http2, Request};
-use crate::limits::{CALL_JOBS_MAX, CALLS_OUT_BYTES_MAX, GRPC_DATA_BYTES};
+use crate::http2::{Body, Http2, Polled, Request};
+use crate::limits::{CALL_JOBS_MAX, GRPC_DATA_BYTES};
 use crate::server::Server;
 use crate::streams::Outcome;
 use bytes::Bytes;
@@ -43,17 +43,6 @@ pub struct Surroundings<'a> {
     pub local: Option<SocketAddr>,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
-}
-
-/// How a poll of the connection has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Polled {
-    /// How many of the received bytes were read.
-    pub consumed: usize,
-    /// Whether frames wait for room.
-    pub is_full: bool,
-    /// Whether the connection is over.
-    pub is_over: bool,
 }
 
 /// The calls of one connection.
@@ -168,7 +157,7 @@ impl Calls {
         for request in requests {
             self.begin(request, around);
         }
-        Polled { consumed: polled.consumed, is_full: polled.is_full, is_over: polled.is_over }
+        polled
     }
 
     /// Begins a call, or refuses it.
@@ -381,13 +370,10 @@ impl Calls {
     /// Lets a call read the history, if it has room for what it finds. Whether it wants to read on is among what it
     /// [asks](Calls::take_asked).
     pub fn read(&mut self, id: CallId, history: &mut History, out_max: usize, around: &Surroundings<'_>) {
-        let all_bytes = self.out_bytes;
-        let Some(call) = self.call_of(id).filter(|call| call.is_reading) else { return };
-        if call.unsent_bytes() >= out_max || all_bytes >= CALLS_OUT_BYTES_MAX {
-            call.wants_room = true;
-            self.waits_for_others |= all_bytes >= CALLS_OUT_BYTES_MAX;
+        if self.call_of(id).is_none_or(|call| !call.is_reading) || !self.has_room(id, out_max) {
             return;
         }
+        let Some(call) = self.call_of(id) else { return };
         call.is_reading = false;
         self.tell(id.index, around, |handler, context| handler.read(context, history));
     }

@@ -4,10 +4,9 @@ use super::super::error::position_evicted;
 use super::super::event;
 use super::super::id::IdForm;
 use super::super::wire;
-use super::backwards::{Backwards, Step};
+use super::backwards::Backwards;
 use super::filter::FilterRequest;
 use super::request::{Direction, From, Request};
-use crate::grpc::message::append;
 use crate::grpc::{CallContext, Code, Handler, Status};
 use crate::limits::{READ_SLICE_BYTES, READ_SLICE_EVENTS};
 use bytes::Bytes;
@@ -164,20 +163,7 @@ impl Handler for AllRead {
                 self.left == 0 || page.next >= *end
             }
             State::Backwards(backwards) => {
-                let step = backwards.step(history, (source, &filter), |_, record| {
-                    let mut message = Vec::new();
-                    append(&mut message, |out| write(out, record, source, form));
-                    Some(message)
-                });
-                let (messages, is_over) = match step {
-                    Step::Found(messages) => (messages, false),
-                    Step::Over(messages) => (messages, true),
-                };
-                for message in messages.iter().take(self.left as usize) {
-                    context.send_framed(message);
-                }
-                self.left = self.left.saturating_sub(messages.len() as u64);
-                is_over || self.left == 0
+                backwards.send(context, history, ((source, &filter), form), &mut self.left, |_| true)
             }
         };
         if is_over {

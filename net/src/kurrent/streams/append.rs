@@ -76,7 +76,8 @@ impl Handler for Append {
     }
 }
 
-fn target(options: Options) -> Result<(Bytes, Expected), Status> {
+/// The stream that a request is for, and what its client expects of it.
+pub(super) fn target(options: Options) -> Result<(Bytes, Expected), Status> {
     let expected = match options.expected_stream_revision {
         Some(ExpectedStreamRevision::Revision(revision)) => expected_revision(revision)?,
         Some(ExpectedStreamRevision::NoStream(_)) => Expected::NoStream,
@@ -87,7 +88,8 @@ fn target(options: Options) -> Result<(Bytes, Expected), Status> {
     Ok((stream_name(options.stream_identifier)?, expected))
 }
 
-fn success(appended: Appended) -> Success {
+/// The answer to an append that was done.
+pub(super) fn success(appended: Appended) -> Success {
     Success {
         current_revision_option: Some(match appended.revision {
             Some(revision) => CurrentRevisionOption::CurrentRevision(revision.0),

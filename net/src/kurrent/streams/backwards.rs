@@ -1,10 +1,13 @@
 //! Reading backwards in the order of all events: the history is read forwards in windows, the last one first.
 
+use super::all_read::{EventForm, write};
+use crate::grpc::CallContext;
+use crate::grpc::message::append;
 use crate::limits::{READ_SLICE_BYTES, READ_SLICE_EVENTS};
 use keytide_engine::filter::Filter;
 use keytide_engine::history::{History, Scan};
 use keytide_engine::interest::Source;
-use keytide_engine::position::{Position, ShardId};
+use keytide_engine::position::Position;
 use keytide_engine::ring::Record;
 
 /// A reader that goes backwards.
@@ -13,14 +16,6 @@ pub struct Backwards {
     end: Position,
     /// How many positions the next window has.
     width: u64,
-}
-
-/// What a step has found.
-pub enum Step<T> {
-    /// These, the latest first; there may be more.
-    Found(Vec<T>),
-    /// Nothing more.
-    Over(Vec<T>),
 }
 
 impl Backwards {
@@ -34,16 +29,19 @@ impl Backwards {
         self.end = self.end.min(end);
     }
 
-    /// Reads one window. `take` makes something of each wanted event.
-    pub fn step<T>(
+    /// Sends the wanted events of one window, the latest first, and at most `left` of them, which it counts down. Returns
+    /// whether there is nothing more to send.
+    pub fn send(
         &mut self,
+        context: &mut CallContext<'_>,
         history: &mut History,
-        (source, filter): (&Source, &Filter),
-        mut take: impl FnMut(ShardId, &Record<'_>) -> Option<T>,
-    ) -> Step<T> {
+        ((source, filter), form): ((&Source, &Filter), EventForm),
+        left: &mut u64,
+        is_wanted: impl Fn(&Record<'_>) -> bool,
+    ) -> bool {
         let first = history.first_available_in(source);
         if self.end <= first {
-            return Step::Over(Vec::new());
+            return true;
         }
         let begin = Position(self.end.0.saturating_sub(self.width)).max(first);
         let mut found = Vec::new();
@@ -56,21 +54,26 @@ impl Backwards {
             source,
             filter,
         };
-        let page = history.scan(&scan, |_, shard, record| {
-            found.extend(take(shard, record));
+        let page = history.scan(&scan, |_, _, record| {
+            if is_wanted(record) {
+                let mut message = Vec::new();
+                append(&mut message, |out| write(out, record, source, form));
+                found.push(message);
+            }
             record.bytes().len() as u64
         });
         if page.next < self.end && self.width > 1 && !page.is_damaged && !page.is_too_long {
             // The window holds more than a step may read: its later part is first.
             self.width = (self.width / 4).max(1);
-            return Step::Found(Vec::new());
+            return false;
         }
         if page.next >= self.end {
             // Fewer and fewer windows where there is little in them.
             self.width = self.width.saturating_mul(2);
         }
         self.end = begin;
-        found.reverse();
-        if begin <= first || page.is_damaged || page.is_too_long { Step::Over(found) } else { Step::Found(found) }
+        found.iter().rev().take(*left as usize).for_each(|message| context.send_framed(message));
+        *left = left.saturating_sub(found.len() as u64);
+        begin <= first || page.is_damaged || page.is_too_long || *left == 0
     }
 }

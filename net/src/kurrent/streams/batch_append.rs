@@ -5,13 +5,11 @@ use super::super::error;
 use super::super::id;
 use super::super::proto::streams::batch_append_req::Options;
 use super::super::proto::streams::batch_append_req::options::{DeadlineOption, ExpectedStreamPosition};
-use super::super::proto::streams::batch_append_resp::success::{CurrentRevisionOption, PositionOption};
-use super::super::proto::streams::batch_append_resp::{Result as Answer, Success};
+use super::super::proto::streams::batch_append_resp::Result as Answer;
 use super::super::proto::streams::{BatchAppendReq, BatchAppendResp};
-use super::super::proto::{
-    self, AllStreamPosition, Any, BatchStatus, Empty, StreamIdentifier, Uuid, wrong_expected_version as wrong,
-};
+use super::super::proto::{self, Any, BatchStatus, Empty, StreamIdentifier, Uuid, wrong_expected_version as wrong};
 use super::super::rights::{Use, check_stream};
+use super::append::success;
 use super::proposed::{Proposed, expected_revision, stream_name};
 use crate::grpc::{CallContext, Code, Handler, Method, Status};
 use crate::limits::{APPEND_BYTES_MAX, BATCH_APPENDS_OPEN_MAX};
@@ -19,7 +17,7 @@ use crate::streams::{Job, JobRefused, Outcome};
 use bytes::Bytes;
 use keytide_engine::error::Refusal;
 use keytide_engine::position::Revision;
-use keytide_engine::shard::{Appended, Expected};
+use keytide_engine::shard::Expected;
 use prost::Message;
 use std::collections::HashMap;
 
@@ -180,22 +178,6 @@ fn answer(context: &mut CallContext<'_>, correlation_id: Option<Uuid>, stream: B
     let stream_identifier = Some(StreamIdentifier { stream_name: stream });
     let response = BatchAppendResp { correlation_id, result: Some(result), stream_identifier };
     context.send(|out| response.encode_raw(out));
-}
-
-fn success(appended: Appended) -> Success {
-    Success {
-        current_revision_option: Some(match appended.revision {
-            Some(revision) => CurrentRevisionOption::CurrentRevision(revision.0),
-            None => CurrentRevisionOption::NoStream(Empty {}),
-        }),
-        position_option: Some(match appended.position {
-            Some(position) => PositionOption::Position(AllStreamPosition {
-                commit_position: position.0,
-                prepare_position: position.0,
-            }),
-            None => PositionOption::NoPosition(Empty {}),
-        }),
-    }
 }
 
 fn wrong_version(expected: Expected, actual: Option<Revision>) -> proto::WrongExpectedVersion {

@@ -3,12 +3,10 @@
 use super::super::error::access_denied;
 use super::super::error::{not_recording, refused, wrong_expected_version};
 use super::super::proto::AllStreamPosition;
-use super::super::proto::streams::delete_req::Options;
-use super::super::proto::streams::delete_req::options::ExpectedStreamRevision;
 use super::super::proto::streams::delete_resp::PositionOption;
 use super::super::proto::streams::{DeleteReq, DeleteResp};
 use super::super::rights::{Use, check_stream};
-use super::proposed::{expected_revision, stream_name};
+use super::append::target;
 use crate::grpc::{CallContext, Handler, Method, Status};
 use crate::streams::{Job, JobRefused, Outcome};
 use bytes::Bytes;
@@ -69,15 +67,4 @@ impl Handler for Delete {
             Err(other) => Err(refused(stream, &other)),
         }
     }
-}
-
-fn target(options: Options) -> Result<(Bytes, Expected), Status> {
-    let expected = match options.expected_stream_revision {
-        Some(ExpectedStreamRevision::Revision(revision)) => expected_revision(revision)?,
-        Some(ExpectedStreamRevision::NoStream(_)) => Expected::NoStream,
-        Some(ExpectedStreamRevision::StreamExists(_)) => Expected::Exists,
-        Some(ExpectedStreamRevision::Any(_)) => Expected::Any,
-        None => return Err(Status::invalid("the expected revision is missing")),
-    };
-    Ok((stream_name(options.stream_identifier)?, expected))
 }

@@ -7,9 +7,8 @@
 use super::super::error::{position_evicted, stream_deleted};
 use super::super::wire;
 use super::all_read::{EventForm, unreadable, write};
-use super::backwards::{Backwards, Step};
+use super::backwards::Backwards;
 use super::request::{Direction, From, Request};
-use crate::grpc::message::append;
 use crate::grpc::{CallContext, Handler, Status};
 use crate::limits::{READ_SLICE_BYTES, READ_SLICE_EVENTS, STREAM_READ_LINKS_MAX};
 use crate::streams::{Job, Outcome};
@@ -66,6 +65,12 @@ struct OnWay {
     back: RingOffset,
     revision: u64,
     position: Position,
+}
+
+impl OnWay {
+    fn of(record: &Record<'_>) -> OnWay {
+        OnWay { back: record.back_link(), revision: record.revision().0, position: record.position() }
+    }
 }
 
 impl StreamRead {
@@ -161,26 +166,15 @@ impl StreamRead {
                 let (source, form, name) = (&self.source, self.form, &self.name);
                 let highest = self.stream.last.map_or(0, |last| self.last_wanted(last));
                 let lowest = self.first_readable();
-                let step = backwards.step(history, (source, &Filter::default()), |_, record| {
-                    let revision = record.revision().0;
-                    if record.key() != &name[..] || revision > highest || revision < lowest {
-                        return None;
-                    }
-                    let mut message = Vec::new();
-                    append(&mut message, |out| write(out, record, source, form));
-                    Some(message)
-                });
-                let (messages, is_over) = match step {
-                    Step::Found(messages) => (messages, false),
-                    Step::Over(messages) => (messages, true),
+                let is_wanted = |record: &Record<'_>| {
+                    record.key() == &name[..] && (lowest..=highest).contains(&record.revision().0)
                 };
-                for message in messages.iter().take(self.left as usize) {
-                    context.send_framed(message);
-                    self.has_sent = true;
-                }
-                self.left = self.left.saturating_sub(messages.len() as u64);
+                let left = self.left;
+                let what = ((source, &Filter::default()), form);
+                let is_over = backwards.send(context, history, what, &mut self.left, is_wanted);
+                self.has_sent |= self.left < left;
                 self.stage = Stage::Backwards(backwards);
-                Ok(is_over || self.left == 0)
+                Ok(is_over)
             }
         }
     }
@@ -196,7 +190,7 @@ impl StreamRead {
         let first = self.first_wanted();
         let last = first.saturating_add(self.left);
         for _ in 0..READ_SLICE_EVENTS {
-            match way_at(history, shard, place)? {
+            match history.record_at(shard, place, OnWay::of).map_err(|_| unreadable())? {
                 Some(way) => {
                     if way.revision < last {
                         passed.push(place);
@@ -249,7 +243,7 @@ impl StreamRead {
                     self.send(context, record);
                     bytes += record.bytes().len() as u64;
                 }
-                OnWay { back: record.back_link(), revision: record.revision().0, position: record.position() }
+                OnWay::of(record)
             });
             let Some(way) = found.map_err(|_| unreadable())? else {
                 // Retention has passed here: before where the client starts, or behind.
@@ -345,15 +339,6 @@ impl StreamRead {
         }
         context.finish();
     }
-}
-
-fn way_at(history: &mut History, shard: ShardId, place: RingOffset) -> Result<Option<OnWay>, Status> {
-    let way = |record: &Record<'_>| OnWay {
-        back: record.back_link(),
-        revision: record.revision().0,
-        position: record.position(),
-    };
-    history.record_at(shard, place, way).map_err(|_| unreadable())
 }
 
 impl Handler for StreamRead {
