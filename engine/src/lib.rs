@@ -10,6 +10,7 @@
 //! | [`ring`] | one shard's recent history in bytes: one writer, any number of readers |
 //! | [`keyspace`] | the keys of a shard: the table, and the entry, which changes only with its record |
 //! | [`waiters`] | which command waits for which key, and is served first |
+//! | `recent_ids` | the ids of the latest events of streams, in brief |
 //! | [`turn`] | the open turn: records, positions, publication |
 //! | [`shard`] | one core's keys with their ring, and the operations on them |
 //! | [`shards`] | operations on the shards of several keys, or on all |
@@ -49,6 +50,7 @@ pub mod matcher;
 pub mod number;
 pub mod position;
 pub(crate) mod prefetch;
+pub(crate) mod recent_ids;
 pub mod ring;
 pub mod sequencer;
 pub mod shard;

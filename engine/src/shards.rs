@@ -2,8 +2,10 @@
 //! change over all of them. Operations that move a value between keys, or count in all shards at one instant, are here,
 //! written once for both.
 
+mod appends;
 mod sets;
 
+pub use appends::{AppendedMany, EventsRefused, StreamNow, Unexpected, Wanted};
 pub use sets::{difference, intersection, union};
 
 use crate::error::Refusal;

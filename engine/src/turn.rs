@@ -1,13 +1,16 @@
 //! The open turn of one shard: the changes of this pass of its core's loop so far. Every change of a key is recorded
 //! here, unpublished; [`Turn::commit`] assigns the positions and publishes the records together.
 
+mod look_back;
+
 use crate::error::Refusal;
 use crate::event::{CustomType, EventType};
 use crate::keyspace::Expiries;
-use crate::limits::{RECENT_IDS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
+use crate::limits::{RECENT_IDS_STREAMS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
-use crate::ring::{Data, Draft, Record, Records, RingWriter, record_bytes};
+use crate::recent_ids::RecentIds;
+use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
 use crate::stream_name::is_read_only;
 use crate::waiters::Waiters;
@@ -56,6 +59,7 @@ pub struct Turn {
     pub(crate) live_keys: usize,
     /// The commands that wait for keys of the shard.
     pub(crate) waiters: Waiters,
+    recent_ids: RecentIds,
     db_stream: (u64, RingOffset),
     recorded: u64,
     /// The unpublished bytes that an admitted large command may reach; 0 if there is none.
@@ -78,6 +82,7 @@ impl Turn {
             absent: VecDeque::new(),
             live_keys: 0,
             waiters: Waiters::default(),
+            recent_ids: RecentIds::new(RECENT_IDS_STREAMS),
             db_stream: (0, RingOffset::NONE),
             recorded: 0,
             granted: 0,
@@ -91,6 +96,8 @@ impl Turn {
         debug_assert!(!self.is_dirty() && log.turn_bytes_max() >= unpublished_bytes_max(writer.capacity()));
         writer.mark_commands();
         self.sequencer = sequencer;
+        // Offsets may begin anew.
+        self.recent_ids.clear();
         self.writer = Some(writer);
         self.log = Some(log);
     }
@@ -281,46 +288,6 @@ impl Turn {
     /// The size in bytes of a client's event in the ring.
     pub(crate) fn client_event_bytes(key: &[u8], event: ClientEvent<'_>) -> u64 {
         client_draft(key, event, Revision(0), 0, RingOffset::NONE).record_bytes()
-    }
-
-    /// Searches the latest [`RECENT_IDS`] events of the stream that ends at `last` for this id.
-    pub(crate) fn find_id(&mut self, last: RingOffset, id: &[u8; 16]) -> Option<(Position, Revision)> {
-        self.assign_positions();
-        let mut offset = last;
-        for _ in 0..RECENT_IDS {
-            let record = self.record_at(offset)?;
-            if record.id().as_ref() == Some(id) {
-                return Some((record.position(), record.revision()));
-            }
-            offset = record.back_link();
-        }
-        None
-    }
-
-    /// The record at a place of this shard, published or not, and in the log where the ring has it no more.
-    fn record_at(&mut self, offset: RingOffset) -> Option<Record<'_>> {
-        let writer = self.writer.as_mut()?;
-        match (&mut self.log, offset < writer.head()) {
-            (Some(log), true) => log.record_at(offset),
-            _ => writer.record_at(offset),
-        }
-    }
-
-    /// The id of the record at a place, the place of its stream's record before it, and its position.
-    pub(crate) fn id_at(&mut self, offset: RingOffset) -> Option<(Option<[u8; 16]>, RingOffset, Position)> {
-        self.assign_positions();
-        self.record_at(offset).map(|record| (record.id(), record.back_link(), record.position()))
-    }
-
-    /// Whether the record at a place has this type.
-    pub(crate) fn is_of_type(&mut self, offset: RingOffset, name: &[u8]) -> bool {
-        self.record_at(offset).is_some_and(|record| record.type_name() == name)
-    }
-
-    /// The data of the record at a place, if it has this type.
-    pub(crate) fn data_of_type(&mut self, offset: RingOffset, name: &[u8]) -> Option<Vec<u8>> {
-        let record = self.record_at(offset).filter(|record| record.type_name() == name)?;
-        Some(record.data_bytes().to_vec())
     }
 
     /// The position of the newest record, for a reply that contains it. Reserves positions for the turn's records so

@@ -238,6 +238,7 @@ const HOUSES: &[House] = &[
             "waiters",
             "interest",
             "log",
+            "recent_ids",
             "turn",
             "keyspace",
             "snapshot",

@@ -28,6 +28,7 @@ pub use list::{Inserted, Side, resolve_index};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};
+pub(crate) use stream::Planned;
 pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{ScanBudget, Walk, walk};
@@ -132,6 +133,11 @@ impl Shard {
     /// Assigns positions to the turn's records so far, so that another shard's next records come after them.
     pub(crate) fn assign_positions(&mut self) {
         self.turn.last_position();
+    }
+
+    /// The position of the newest record; reserves one for each that has none.
+    pub(crate) fn last_position(&mut self) -> Option<Position> {
+        self.turn.last_position()
     }
 
     /// The commands that wait for keys of this shard.

@@ -36,6 +36,24 @@ pub struct Appended {
     pub revision: Option<Revision>,
 }
 
+/// What an append comes to.
+pub(crate) enum Planned {
+    /// The events are new.
+    New(NewEvents),
+    /// They were appended before.
+    Repeated(Appended),
+}
+
+/// What appending new events to a stream takes.
+pub(crate) struct NewEvents {
+    /// The size of the records, in bytes.
+    pub bytes: u64,
+    /// The revision of the stream's last event so far.
+    pub last: Option<Revision>,
+    /// The metadata that begins a deleted stream again, and the name of its stream.
+    reopening: Option<(Vec<u8>, Vec<u8>)>,
+}
+
 /// What there is to know of a stream before it is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamState {
@@ -69,7 +87,7 @@ impl Shard {
             return Err(Refusal::StreamEnded);
         }
         if let (Some(id), Some(last)) = (event.id, last)
-            && let Some(first) = self.turn.find_id(last, &id)
+            && let Some(first) = self.turn.find_id((hash, last), &id)
         {
             return Ok(first);
         }
@@ -98,6 +116,31 @@ impl Shard {
         events: &[ClientEvent<'_>],
         expected: Expected,
     ) -> Result<Appended, Refusal> {
+        let new = match self.plan_append(key, events, expected)? {
+            Planned::Repeated(before) => return Ok(before),
+            Planned::New(new) => new,
+        };
+        self.turn.admit(new.bytes, key.len())?;
+        let mut revision = new.last;
+        for event in events {
+            revision = Some(self.write(key).append(*event));
+        }
+        let position = if events.is_empty() { None } else { self.turn.last_position() };
+        self.reopen(new);
+        Ok(Appended { position, revision })
+    }
+
+    /// What appending these events to a stream takes, or where they were appended before. Nothing of the stream changes, but
+    /// for the end of a value whose TTL is over.
+    ///
+    /// # Errors
+    /// The stream is not as expected, or is ended.
+    pub(crate) fn plan_append(
+        &mut self,
+        key: &[u8],
+        events: &[ClientEvent<'_>],
+        expected: Expected,
+    ) -> Result<Planned, Refusal> {
         self.find(key);
         let state = self.stream_state(key);
         if state.is_ended {
@@ -109,7 +152,7 @@ impl Shard {
             (Expected::Any, _) => {}
             (Expected::NoStream, None) => {}
             (Expected::NoStream, Some(_)) if is_deleted => {}
-            (Expected::NoStream, Some(last)) => return self.repeated_from(0, last, state.place, events).ok_or(wrong),
+            (Expected::NoStream, Some(last)) => return self.planned_from(0, last, (&state, events)),
             (Expected::Exists, Some(_)) if is_deleted => return Err(Refusal::StreamEnded),
             (Expected::Exists, Some(_)) => {}
             // A stream that has only metadata exists.
@@ -117,30 +160,44 @@ impl Shard {
             (Expected::Exists, None) | (Expected::At(_), None) => return Err(wrong),
             (Expected::At(at), Some(last)) if at == last => {}
             (Expected::At(at), Some(last)) if at > last => return Err(wrong),
-            (Expected::At(at), Some(last)) => {
-                return self.repeated_from(at.0 + 1, last, state.place, events).ok_or(wrong);
-            }
+            (Expected::At(at), Some(last)) => return self.planned_from(at.0 + 1, last, (&state, events)),
         }
         if let (Expected::Any | Expected::Exists, Some(place)) = (expected, state.place)
             && let Some(id) = events.first().and_then(|event| event.id)
-            && self.turn.find_id(place, &id).is_some()
         {
-            return self.repeated(place, events).ok_or(wrong);
+            let stream = (self.table.hash(key), place);
+            if self.turn.find_id(stream, &id).is_some() {
+                return self.repeated(stream, events).map(Planned::Repeated).ok_or(wrong);
+            }
         }
         let reopening = self.reopening(key, (&state, events));
-        let bytes: u64 = events.iter().map(|event| Turn::client_event_bytes(key, *event)).sum();
         let metadata_bytes =
             reopening.as_ref().map_or(0, |(name, json)| (name.len() + json.len()) as u64 + EVENT_BYTES);
-        self.turn.admit(bytes + metadata_bytes, key.len())?;
-        let mut revision = state.last;
-        for event in events {
-            revision = Some(self.write(key).append(*event));
-        }
-        let position = if events.is_empty() { None } else { self.turn.last_position() };
-        if let Some((name, json)) = reopening {
+        let bytes = events.iter().map(|event| Turn::client_event_bytes(key, *event)).sum::<u64>() + metadata_bytes;
+        Ok(Planned::New(NewEvents { bytes, last: state.last, reopening }))
+    }
+
+    /// The same where events were expected to be from this revision on: they are there, or the stream is not as expected.
+    fn planned_from(
+        &mut self,
+        from: u64,
+        last: Revision,
+        (state, events): (&StreamState, &[ClientEvent<'_>]),
+    ) -> Result<Planned, Refusal> {
+        let before = self.repeated_from(from, last, state.place, events);
+        before.map(Planned::Repeated).ok_or(Refusal::WrongRevision { actual: state.last })
+    }
+
+    /// Appends an event that was planned and admitted.
+    pub(crate) fn append_planned(&mut self, key: &[u8], event: ClientEvent<'_>) -> Revision {
+        self.write(key).append(event)
+    }
+
+    /// Begins a deleted stream again, behind its new events.
+    pub(crate) fn reopen(&mut self, new: NewEvents) {
+        if let Some((name, json)) = new.reopening {
             self.append_metadata(&name, &json);
         }
-        Ok(Appended { position, revision })
     }
 
     /// Where these events were appended before from this revision on, in this order and no other events between.
@@ -176,10 +233,10 @@ impl Shard {
     }
 
     /// Where all of these events are among the recent ones: the place of the last of them.
-    fn repeated(&mut self, place: RingOffset, events: &[ClientEvent<'_>]) -> Option<Appended> {
+    fn repeated(&mut self, stream: (u64, RingOffset), events: &[ClientEvent<'_>]) -> Option<Appended> {
         let mut last = None;
         for event in events {
-            last = Some(self.turn.find_id(place, &event.id?)?);
+            last = Some(self.turn.find_id(stream, &event.id?)?);
         }
         last.map(|(position, revision)| Appended { position: Some(position), revision: Some(revision) })
     }
