@@ -208,6 +208,7 @@ mod tests {
     use crate::slot::shard_of;
     use std::sync::Arc;
 
+    #[expect(clippy::vec_box, reason = "as they are where they are lent")]
     struct World {
         shards: Vec<Box<Shard>>,
         rings: Vec<Ring>,
