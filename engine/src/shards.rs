@@ -139,7 +139,7 @@ impl Shards<'_> {
     pub fn move_element(&mut self, source: &[u8], from: End, target: &[u8], to: End) -> Result<Option<Bytes>, Refusal> {
         let element = match self.of(source).find(source) {
             None => return Ok(None),
-            Some(entry) => entry.elements()?.and_then(|list| at_end(list, from, 0)).cloned(),
+            Some(entry) => entry.view().elements()?.and_then(|list| at_end(list, from, 0)).cloned(),
         };
         let Some(element) = element else { return Ok(None) };
         self.of(target).check_kind(target, Kind::List)?;
@@ -159,7 +159,7 @@ impl Shards<'_> {
         self.of(target).check_kind(target, Kind::Set)?;
         let is_there = match self.of(source).find(source) {
             None => false,
-            Some(entry) => entry.members()?.is_some_and(|set| set.contains(member)),
+            Some(entry) => entry.view().members()?.is_some_and(|set| set.contains(member)),
         };
         if !is_there || source == target {
             return Ok(is_there);

@@ -6,7 +6,7 @@ use keytide_engine::error::Refusal;
 use keytide_engine::event::EventType;
 use keytide_engine::filter::Filter;
 use keytide_engine::history::{History, Request};
-use keytide_engine::keyspace::Value;
+use keytide_engine::keyspace::ValueRef;
 use keytide_engine::keyspace::entry::End;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring::{self, Ring};
@@ -88,10 +88,10 @@ impl World {
     fn value(&mut self, key: &str) -> Option<Rebuilt> {
         let mut shards = self.shards();
         shards.of(key.as_bytes()).value(key.as_bytes()).map(|value| match value {
-            Value::Str(_) => unreachable!("no test here makes a string"),
-            Value::Hash(map) => Rebuilt::Hash(map.iter().map(|(field, value)| (text(field), text(value))).collect()),
-            Value::List(list) => Rebuilt::List(list.iter().map(|element| text(element)).collect()),
-            Value::Set(set) => Rebuilt::Set(set.iter().map(|member| text(member)).collect()),
+            ValueRef::Str(_) => unreachable!("no test here makes a string"),
+            ValueRef::Hash(map) => Rebuilt::Hash(map.iter().map(|(field, value)| (text(field), text(value))).collect()),
+            ValueRef::List(list) => Rebuilt::List(list.iter().map(|element| text(element)).collect()),
+            ValueRef::Set(set) => Rebuilt::Set(set.iter().map(|member| text(member)).collect()),
         })
     }
 }

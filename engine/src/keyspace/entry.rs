@@ -21,7 +21,6 @@ use crate::ring::Data;
 use crate::turn::Turn;
 use indexmap::{IndexMap, IndexSet};
 use std::collections::VecDeque;
-use std::ops::Deref;
 
 /// The map inside a hash.
 pub type HashValue = IndexMap<Bytes, Bytes, foldhash::fast::RandomState>;
@@ -71,29 +70,68 @@ impl Kind {
 impl Value {
     /// The value's type.
     pub fn kind(&self) -> Kind {
-        match self {
-            Value::Str(_) => Kind::String,
-            Value::Hash(_) => Kind::Hash,
-            Value::List(_) => Kind::List,
-            Value::Set(_) => Kind::Set,
-        }
+        self.view().kind()
     }
 
-    /// The parts that a `Rename` event contains after the key and the kind.
-    pub fn parts(&self) -> Vec<&[u8]> {
+    /// A view of it, for reading.
+    #[inline]
+    pub fn view(&self) -> ValueRef<'_> {
         match self {
-            Value::Str(bytes) => vec![bytes.as_slice()],
-            Value::Hash(map) => map.iter().flat_map(|(field, value)| [field.as_slice(), value.as_slice()]).collect(),
-            Value::List(list) => list.iter().map(|element| element.as_slice()).collect(),
-            Value::Set(set) => set.iter().map(|member| member.as_slice()).collect(),
+            Value::Str(bytes) => ValueRef::Str(bytes),
+            Value::Hash(map) => ValueRef::Hash(map),
+            Value::List(list) => ValueRef::List(list),
+            Value::Set(set) => ValueRef::Set(set),
         }
     }
 }
 
-/// One key of a shard. The entry remains, without a value, while events of its stream may still be read: it contains
+/// A value, for reading.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// A string.
+    Str(&'a [u8]),
+    /// A hash; never empty.
+    Hash(&'a HashValue),
+    /// A list; never empty.
+    List(&'a ListValue),
+    /// A set; never empty.
+    Set(&'a SetValue),
+}
+
+impl<'a> ValueRef<'a> {
+    /// The value's type.
+    pub fn kind(self) -> Kind {
+        match self {
+            ValueRef::Str(_) => Kind::String,
+            ValueRef::Hash(_) => Kind::Hash,
+            ValueRef::List(_) => Kind::List,
+            ValueRef::Set(_) => Kind::Set,
+        }
+    }
+
+    /// The parts that a `Rename` event contains after the key and the kind.
+    pub fn parts(self) -> Vec<&'a [u8]> {
+        match self {
+            ValueRef::Str(bytes) => vec![bytes],
+            ValueRef::Hash(map) => map.iter().flat_map(|(field, value)| [field.as_slice(), value.as_slice()]).collect(),
+            ValueRef::List(list) => list.iter().map(|element| element.as_slice()).collect(),
+            ValueRef::Set(set) => set.iter().map(|member| member.as_slice()).collect(),
+        }
+    }
+}
+
+/// A value, for changing it in place.
+pub(crate) enum ValueMut<'a> {
+    Str(&'a mut Vec<u8>),
+    Hash(&'a mut HashValue),
+    List(&'a mut ListValue),
+    Set(&'a mut SetValue),
+}
+
+/// What the table has of a key. It remains, without a value, while events of its stream may still be read: it contains
 /// the stream's revision counter.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Stored {
     key: Bytes,
     value: Option<Value>,
     /// The value's expiry, Unix time in milliseconds; 0 = never.
@@ -106,10 +144,10 @@ pub struct Entry {
     queued: bool,
 }
 
-impl Entry {
+impl Stored {
     /// An entry without a value and without history.
-    pub(crate) fn absent(key: &[u8]) -> Entry {
-        Entry {
+    pub(crate) fn absent(key: &[u8]) -> Stored {
+        Stored {
             key: Bytes::from_slice(key),
             value: None,
             expire_at_ms: 0,
@@ -119,25 +157,53 @@ impl Entry {
         }
     }
 
+    /// A view of it, for reading.
+    #[inline]
+    pub(crate) fn view(&self) -> Entry<'_> {
+        Entry(self)
+    }
+
+    /// Drops value and TTL without a record: for a flush, whose single event stands for all keys.
+    pub(crate) fn drop_value(&mut self) {
+        self.value = None;
+        self.expire_at_ms = 0;
+    }
+
+    pub(crate) fn set_queued(&mut self, queued: bool) {
+        self.queued = queued;
+    }
+}
+
+/// One key of a shard, for reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a>(&'a Stored);
+
+impl<'a> Entry<'a> {
     /// The key.
     #[inline]
-    pub fn key(&self) -> &[u8] {
-        &self.key
+    pub fn key(self) -> &'a [u8] {
+        &self.0.key
     }
 
     /// The value; `None` if the key does not exist and only its stream is known.
     #[inline]
-    pub fn value(&self) -> Option<&Value> {
-        self.value.as_ref()
+    pub fn value(self) -> Option<ValueRef<'a>> {
+        self.0.value.as_ref().map(Value::view)
+    }
+
+    /// Whether there is a value, even an expired one.
+    #[inline]
+    pub(crate) fn has_value(self) -> bool {
+        self.0.value.is_some()
     }
 
     /// Prefetches the beginning of the value.
     #[inline]
-    pub(crate) fn prefetch_value(&self) {
+    pub(crate) fn prefetch_value(self) {
         /// Enough for a short value; the hardware prefetcher fetches the rest of a longer one, since it is read in
         /// order.
         const LINES_MAX: usize = 4;
-        match &self.value {
+        match &self.0.value {
             None => {}
             Some(Value::Str(bytes)) => prefetch_bytes(bytes, LINES_MAX),
             Some(Value::Hash(map)) => prefetch_line(&raw const **map),
@@ -147,96 +213,96 @@ impl Entry {
     }
 
     /// The value's expiry, Unix time in milliseconds.
-    pub fn expire_at_ms(&self) -> Option<u64> {
-        (self.expire_at_ms != 0).then_some(self.expire_at_ms)
+    pub fn expire_at_ms(self) -> Option<u64> {
+        (self.0.expire_at_ms != 0).then_some(self.0.expire_at_ms)
     }
 
     /// Whether the value has expired at `now_ms`.
     #[inline]
-    pub fn is_expired(&self, now_ms: u64) -> bool {
-        self.expire_at_ms != 0 && self.expire_at_ms <= now_ms
+    pub fn is_expired(self, now_ms: u64) -> bool {
+        self.0.expire_at_ms != 0 && self.0.expire_at_ms <= now_ms
     }
 
     /// Whether the key exists at `now_ms`.
     #[inline]
-    pub fn is_live(&self, now_ms: u64) -> bool {
-        self.value.is_some() && !self.is_expired(now_ms)
+    pub fn is_live(self, now_ms: u64) -> bool {
+        self.0.value.is_some() && !self.is_expired(now_ms)
     }
 
     /// The revision of the stream's latest event.
-    pub fn revision(&self) -> Option<Revision> {
-        self.next_revision.checked_sub(1).map(Revision)
+    pub fn revision(self) -> Option<Revision> {
+        self.0.next_revision.checked_sub(1).map(Revision)
     }
 
     /// The revision of the stream's next event.
-    pub(crate) fn next_revision(&self) -> u64 {
-        self.next_revision
+    pub(crate) fn next_revision(self) -> u64 {
+        self.0.next_revision
     }
 
     /// The stream's latest record.
-    pub(crate) fn last(&self) -> RingOffset {
-        self.last
+    pub(crate) fn last(self) -> RingOffset {
+        self.0.last
     }
 
     /// Whether an event of its stream may still be read, if the history of its shard begins at `head`. Without a record
     /// there, its events are those that shards of an earlier number recorded: they become unreadable once anything of
     /// this shard's own history is lost.
-    pub(crate) fn may_have_history(&self, head: RingOffset) -> bool {
-        match self.last {
-            RingOffset::NONE => self.next_revision > 0 && head == RingOffset(0),
+    pub(crate) fn may_have_history(self, head: RingOffset) -> bool {
+        match self.last() {
+            RingOffset::NONE => self.next_revision() > 0 && head == RingOffset(0),
             last => last >= head,
         }
     }
 
     /// Its age among the entries without a value, of which the oldest is forgotten first: the offset of its latest
     /// record. Events that shards of an earlier number recorded are older than any offset.
-    pub(crate) fn age(&self) -> RingOffset {
-        if self.last == RingOffset::NONE { RingOffset(0) } else { self.last }
-    }
-
-    /// Drops value and TTL without a record: for a flush, whose single event stands for all keys.
-    pub(crate) fn drop_value(&mut self) {
-        self.value = None;
-        self.expire_at_ms = 0;
+    pub(crate) fn age(self) -> RingOffset {
+        if self.last() == RingOffset::NONE { RingOffset(0) } else { self.last() }
     }
 
     /// Whether it is as new: no value, and no counter.
-    pub(crate) fn is_blank(&self) -> bool {
-        self.value.is_none() && self.next_revision == 0 && !self.queued
+    pub(crate) fn is_blank(self) -> bool {
+        !self.has_value() && self.next_revision() == 0 && !self.is_queued()
     }
 
-    pub(crate) fn is_queued(&self) -> bool {
-        self.queued
-    }
-
-    pub(crate) fn set_queued(&mut self, queued: bool) {
-        self.queued = queued;
+    pub(crate) fn is_queued(self) -> bool {
+        self.0.queued
     }
 }
 
 /// An entry and the open turn: the only way to change a key. Each method that changes anything records it.
 pub struct EntryMut<'a> {
-    entry: &'a mut Entry,
+    entry: &'a mut Stored,
     turn: &'a mut Turn,
     hash: u64,
-}
-
-impl Deref for EntryMut<'_> {
-    type Target = Entry;
-    fn deref(&self) -> &Entry {
-        self.entry
-    }
 }
 
 impl<'a> EntryMut<'a> {
     /// Opens an entry for this turn; an expired value is removed first, with its record.
     #[inline]
-    pub(crate) fn new(entry: &'a mut Entry, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
+    pub(crate) fn new(entry: &'a mut Stored, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
         let mut this = EntryMut { entry, turn, hash };
-        if this.entry.is_expired(this.turn.now_ms()) {
+        if this.view().is_expired(this.turn.now_ms()) {
             this.remove(EventType::Expire);
         }
         this
+    }
+
+    /// A view of it, for reading.
+    #[inline]
+    pub fn view(&self) -> Entry<'_> {
+        self.entry.view()
+    }
+
+    /// The value, for changing it in place; the caller records the change.
+    #[inline]
+    fn value_mut(&mut self) -> Option<ValueMut<'_>> {
+        Some(match self.entry.value.as_mut()? {
+            Value::Str(bytes) => ValueMut::Str(bytes),
+            Value::Hash(map) => ValueMut::Hash(map),
+            Value::List(list) => ValueMut::List(list),
+            Value::Set(set) => ValueMut::Set(set),
+        })
     }
 
     /// Refuses a change of this entry whose records would be too large; see [`Turn::admit`].
@@ -254,7 +320,7 @@ impl<'a> EntryMut<'a> {
     /// Appends a client's own event to the stream; the key's value is unchanged.
     pub(crate) fn append(&mut self, event: crate::turn::ClientEvent<'_>) -> Revision {
         let revision = self.turn.append(&self.entry.key, event, &mut self.entry.next_revision, &mut self.entry.last);
-        if self.entry.value.is_none() {
+        if !self.view().has_value() {
             self.queue();
         }
         revision
@@ -275,7 +341,7 @@ impl<'a> EntryMut<'a> {
     /// Replaces the value, recorded as a `Rename` of `source`; removes the TTL.
     pub(crate) fn take_over(&mut self, source: &[u8], value: Value) {
         let mut parts = vec![source, value.kind().name().as_bytes()];
-        parts.extend(value.parts());
+        parts.extend(value.view().parts());
         self.record(EventType::Rename, Data::Parts(&parts));
         self.drop_ttl();
         self.put_value(value);
@@ -283,7 +349,7 @@ impl<'a> EntryMut<'a> {
 
     /// Sets the TTL to end at `at_ms` (Unix time in milliseconds, not 0).
     pub fn set_ttl(&mut self, at_ms: u64) {
-        debug_assert!(self.entry.value.is_some() && at_ms != 0);
+        debug_assert!(self.view().has_value() && at_ms != 0);
         self.drop_ttl();
         self.entry.expire_at_ms = at_ms;
         self.turn.expiries.insert(at_ms, self.hash);
@@ -310,15 +376,15 @@ impl<'a> EntryMut<'a> {
     }
 
     #[inline]
-    fn put_value(&mut self, value: Value) -> &mut Value {
-        if self.entry.value.is_none() {
+    fn put_value(&mut self, value: Value) {
+        if !self.view().has_value() {
             self.turn.live_keys += 1;
         }
         if matches!(value, Value::List(_)) {
             // Commands may wait for its elements.
             self.turn.waiters.signal(&self.entry.key);
         }
-        self.entry.value.insert(value)
+        self.entry.value = Some(value);
     }
 
     /// Removes the value without a record: for changes whose own record implies that nothing is left.
@@ -346,6 +412,6 @@ mod tests {
     #[test]
     fn an_entry_stays_small() {
         // Key 24, value 24, three words, one flag: a larger entry means more cache misses in the table.
-        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
+        assert!(size_of::<Stored>() <= 80, "{}", size_of::<Stored>());
     }
 }

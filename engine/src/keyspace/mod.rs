@@ -5,7 +5,8 @@ pub mod entry;
 mod expiries;
 mod table;
 
-pub use entry::{Entry, EntryMut, HashValue, Kind, ListValue, SetValue, Value};
+pub(crate) use entry::Stored;
+pub use entry::{Entry, EntryMut, HashValue, Kind, ListValue, SetValue, Value, ValueRef};
 pub(crate) use expiries::Expiries;
 pub(crate) use table::Table;
 

@@ -10,7 +10,7 @@
 //! segment, which lets [`Table::scan`] keep SCAN's guarantee with a plain number as cursor: an entry's hash never
 //! changes, so an entry that is present throughout is visited whatever is split meanwhile.
 
-use super::Entry;
+use super::{Entry, Stored};
 use crate::prefetch::{LINE_BYTES, prefetch_line};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Place;
@@ -26,7 +26,7 @@ const SCAN_AHEAD: usize = 8;
 const DEPTH_MAX: u32 = 20;
 
 struct TableSegment {
-    entries: HashTable<Entry>,
+    entries: HashTable<Stored>,
     /// The number of leading hash bits that all its entries share.
     depth: u32,
 }
@@ -70,64 +70,69 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.segments[self.segment_index(hash)].entries.find(within(hash), |entry| entry.key() == key)
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Entry<'_>> {
+        self.segments[self.segment_index(hash)]
+            .entries
+            .find(within(hash), |entry| entry.view().key() == key)
+            .map(Stored::view)
     }
 
     #[inline]
-    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Stored> {
         let index = self.segment_index(hash);
-        self.segments[index].entries.find_mut(within(hash), |entry| entry.key() == key)
+        self.segments[index].entries.find_mut(within(hash), |entry| entry.view().key() == key)
     }
 
     /// Prefetches the entry with this hash, if there is one, and returns it: a look-up of its key will soon follow.
     /// Reads only the segment's tags, which are small enough to stay in a cache near the core. Sometimes it is another
     /// entry with the same tag.
     #[inline]
-    pub(crate) fn prefetch(&self, hash: u64) -> Option<&Entry> {
+    pub(crate) fn prefetch(&self, hash: u64) -> Option<Entry<'_>> {
         let entry = self.segments[self.segment_index(hash)].entries.iter_hash(within(hash)).next()?;
         let start = std::ptr::from_ref(entry);
         prefetch_line(start);
-        prefetch_line(start.wrapping_byte_add(size_of::<Entry>().min(LINE_BYTES)));
-        Some(entry)
+        prefetch_line(start.wrapping_byte_add(size_of::<Stored>().min(LINE_BYTES)));
+        Some(entry.view())
     }
 
     /// The entry of a key, inserted without a value if missing.
     #[inline]
-    pub(crate) fn find_or_insert(&mut self, hash: u64, key: &[u8]) -> &mut Entry {
+    pub(crate) fn find_or_insert(&mut self, hash: u64, key: &[u8]) -> &mut Stored {
         let mut index = self.segment_index(hash);
         // Only if an insertion would overflow the segment, its presence has to be known beforehand.
         if self.segments[index].entries.len() >= SEGMENT_MAX
-            && self.segments[index].entries.find(within(hash), |entry| entry.key() == key).is_none()
+            && self.segments[index].entries.find(within(hash), |entry| entry.view().key() == key).is_none()
         {
             index = self.split_until_room(hash);
         }
         let hasher = &self.hasher;
         let place = self.segments[index].entries.entry(
             within(hash),
-            |entry| entry.key() == key,
-            |entry| within(hash_with(hasher, entry.key())),
+            |entry| entry.view().key() == key,
+            |entry| within(hash_with(hasher, entry.view().key())),
         );
         match place {
             Place::Occupied(found) => found.into_mut(),
-            Place::Vacant(free) => free.insert(Entry::absent(key)).into_mut(),
+            Place::Vacant(free) => free.insert(Stored::absent(key)).into_mut(),
         }
     }
 
     /// The first entry with this hash that `wanted` accepts.
-    pub(crate) fn find_by_hash(&mut self, hash: u64, wanted: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
+    pub(crate) fn find_by_hash(&mut self, hash: u64, wanted: impl Fn(Entry<'_>) -> bool) -> Option<&mut Stored> {
         let index = self.segment_index(hash);
         let Table { segments, hasher, .. } = self;
-        segments[index].entries.find_mut(within(hash), |entry| wanted(entry) && hash_with(hasher, entry.key()) == hash)
+        segments[index]
+            .entries
+            .find_mut(within(hash), |entry| wanted(entry.view()) && hash_with(hasher, entry.view().key()) == hash)
     }
 
     /// Removes the first entry with this hash that `wanted` accepts.
-    pub(crate) fn remove_by_hash(&mut self, hash: u64, wanted: impl Fn(&Entry) -> bool) -> bool {
+    pub(crate) fn remove_by_hash(&mut self, hash: u64, wanted: impl Fn(Entry<'_>) -> bool) -> bool {
         let index = self.segment_index(hash);
         let Table { segments, hasher, .. } = self;
         let found = segments[index]
             .entries
-            .find_entry(within(hash), |entry| wanted(entry) && hash_with(hasher, entry.key()) == hash);
+            .find_entry(within(hash), |entry| wanted(entry.view()) && hash_with(hasher, entry.view().key()) == hash);
         found.map(|entry| entry.remove()).is_ok()
     }
 
@@ -152,11 +157,11 @@ impl Table {
         let bit = 1u64 << (64 - depth);
         let hasher = &self.hasher;
         let mut upper = HashTable::with_capacity(SEGMENT_MAX);
-        let moving: Vec<Entry> =
-            self.segments[index].entries.extract_if(|entry| hash_with(hasher, entry.key()) & bit != 0).collect();
+        let moving: Vec<Stored> =
+            self.segments[index].entries.extract_if(|entry| hash_with(hasher, entry.view().key()) & bit != 0).collect();
         for entry in moving {
-            let hash = hash_with(hasher, entry.key());
-            upper.insert_unique(within(hash), entry, |entry| within(hash_with(hasher, entry.key())));
+            let hash = hash_with(hasher, entry.view().key());
+            upper.insert_unique(within(hash), entry, |entry| within(hash_with(hasher, entry.view().key())));
         }
         self.segments[index].depth = depth;
         let sibling = self.segments.len() as u32;
@@ -175,16 +180,17 @@ impl Table {
 
     /// Visits entries from `from` on in the order of their hashes, until `visit` returns false: entries with the same
     /// hash as the last one are visited too. Returns where to continue, `None` at the end. The ranks have 48 bits.
-    pub(crate) fn scan(&self, from: u64, mut visit: impl FnMut(&Entry) -> bool) -> Option<u64> {
+    pub(crate) fn scan(&self, from: u64, mut visit: impl FnMut(Entry<'_>) -> bool) -> Option<u64> {
         let mut from = from;
         let mut goes_on = true;
-        let mut found: Vec<(u64, &Entry)> = Vec::new();
+        let mut found: Vec<(u64, Entry<'_>)> = Vec::new();
         loop {
             let hash = from << ORDER_SHIFT;
             let segment = &self.segments[self.segment_index(hash)];
-            let ordered = |entry| (Table::order(hash_with(&self.hasher, Entry::key(entry))), entry);
             found.clear();
-            found.extend(segment.entries.iter().map(ordered).filter(|row| row.0 >= from));
+            let entries = segment.entries.iter().map(Stored::view);
+            let ordered = entries.map(|entry| (Table::order(hash_with(&self.hasher, entry.key())), entry));
+            found.extend(ordered.filter(|row| row.0 >= from));
             found.sort_unstable_by_key(|row| row.0);
             let mut last = None;
             for (n, &(order, entry)) in found.iter().enumerate() {
@@ -210,24 +216,24 @@ impl Table {
     }
 
     /// A segment chosen by a random number, or the one `step` segments after it: for a random entry.
-    pub(crate) fn segment_from(&self, random: u64, step: usize) -> Option<impl Iterator<Item = &Entry>> {
+    pub(crate) fn segment_from(&self, random: u64, step: usize) -> Option<impl Iterator<Item = Entry<'_>>> {
         if step >= self.directory.len() {
             return None;
         }
         let place = (random as usize).wrapping_add(step) % self.directory.len();
-        Some(self.segments[self.directory[place] as usize].entries.iter())
+        Some(self.segments[self.directory[place] as usize].entries.iter().map(Stored::view))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.segments.iter().flat_map(|segment| segment.entries.iter())
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.segments.iter().flat_map(|segment| segment.entries.iter().map(Stored::view))
     }
 
     /// Keeps the entries for which `keep` returns true; it gets each one's hash. If the table becomes empty, its memory
     /// is freed.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &mut Entry) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &mut Stored) -> bool) {
         let hasher = &self.hasher;
         for segment in &mut self.segments {
-            segment.entries.retain(|entry| keep(hash_with(hasher, entry.key()), entry));
+            segment.entries.retain(|entry| keep(hash_with(hasher, entry.view().key()), entry));
         }
         if self.segments.iter().all(|segment| segment.entries.is_empty()) {
             *self = Table { hasher: self.hasher.clone(), ..Table::new() };

@@ -31,7 +31,7 @@ impl Shard {
         self.turn.admit(ttl_record_bytes(key), key.len())?;
         let now_ms = self.turn.now_ms() as i64;
         let Some(mut entry) = self.find(key) else { return Ok(false) };
-        let current = entry.expire_at_ms();
+        let current = entry.view().expire_at_ms();
         // A key without a TTL ends later than any TTL.
         let old = current.map_or(i64::MAX, |at| at as i64);
         let refused = condition.if_none && current.is_some()
@@ -63,7 +63,7 @@ impl Shard {
 
     /// One step of a scan over the live keys, from a cursor (0 = the start), within `budget`; returns the next
     /// cursor, `None` at the end. A key that is present throughout is visited at least once. A cursor is below 2^48.
-    pub fn scan(&self, cursor: u64, mut budget: ScanBudget, mut visit: impl FnMut(&Entry)) -> Option<u64> {
+    pub fn scan(&self, cursor: u64, mut budget: ScanBudget, mut visit: impl FnMut(Entry<'_>)) -> Option<u64> {
         let now_ms = self.turn.now_ms();
         self.table.scan(cursor, |entry| {
             if entry.is_live(now_ms) {
@@ -79,7 +79,7 @@ impl Shard {
         let (random, choice) = (self.rng.u64(..), self.rng.u64(..));
         let mut step = 0;
         while let Some(entries) = self.table.segment_from(random, step) {
-            let live: Vec<&Entry> = entries.filter(|entry| entry.is_live(now_ms)).collect();
+            let live: Vec<Entry<'_>> = entries.filter(|entry| entry.is_live(now_ms)).collect();
             if !live.is_empty() {
                 return Some(live[(choice % live.len() as u64) as usize].key());
             }

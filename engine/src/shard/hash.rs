@@ -3,26 +3,26 @@
 use super::{Draw, Shard};
 use crate::error::Refusal;
 use crate::extended::Extended;
-use crate::keyspace::{Entry, HashValue, Value};
+use crate::keyspace::{Entry, HashValue, ValueRef};
 use crate::number;
 use crate::ring::{record_bytes, record_bytes_parts};
 
 /// A field and its value.
 pub type FieldPair<'a> = (&'a [u8], &'a [u8]);
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// The hash, `None` if the key does not exist; refused if it holds another type.
     #[inline]
-    pub fn fields(&self) -> Result<Option<&HashValue>, Refusal> {
+    pub fn fields(self) -> Result<Option<&'a HashValue>, Refusal> {
         match self.value() {
             None => Ok(None),
-            Some(Value::Hash(map)) => Ok(Some(map)),
+            Some(ValueRef::Hash(map)) => Ok(Some(map)),
             Some(_) => Err(Refusal::WrongType),
         }
     }
 
     /// The value of one field.
-    fn field(&self, field: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+    fn field(self, field: &[u8]) -> Result<Option<&'a [u8]>, Refusal> {
         Ok(self.fields()?.and_then(|map| map.get(field)).map(|value| value.as_slice()))
     }
 }
@@ -53,7 +53,7 @@ impl Shard {
     /// Sets a field if it does not exist; returns whether it did.
     pub fn set_field_if_absent(&mut self, key: &[u8], field: &[u8], value: &[u8]) -> Result<bool, Refusal> {
         if let Some(entry) = self.find(key)
-            && entry.field(field)?.is_some()
+            && entry.view().field(field)?.is_some()
         {
             return Ok(false);
         }
@@ -68,7 +68,7 @@ impl Shard {
         fields: impl Iterator<Item = &'k [u8]> + Clone,
     ) -> Result<usize, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(0) };
-        let Some(map) = entry.fields()? else { return Ok(0) };
+        let Some(map) = entry.view().fields()? else { return Ok(0) };
         let there = fields.clone().filter(|field| map.contains_key(*field));
         let bytes = there.map(|field| record_bytes(key.len(), field.len())).sum();
         entry.admit(bytes)?;
@@ -83,9 +83,11 @@ impl Shard {
     pub fn increment_field(&mut self, key: &[u8], field: &[u8], by: i64) -> Result<i64, Refusal> {
         let old = match self.find(key) {
             None => None,
-            Some(entry) => {
-                entry.field(field)?.map(|text| number::parse_i64(text).ok_or(Refusal::FieldNotAnInteger)).transpose()?
-            }
+            Some(entry) => entry
+                .view()
+                .field(field)?
+                .map(|text| number::parse_i64(text).ok_or(Refusal::FieldNotAnInteger))
+                .transpose()?,
         };
         let sum = old.unwrap_or(0).checked_add(by).ok_or(Refusal::Overflow)?;
         self.overwrite_field(key, field, itoa::Buffer::new().format(sum).as_bytes())?;
@@ -96,9 +98,11 @@ impl Shard {
     pub fn increment_field_float(&mut self, key: &[u8], field: &[u8], by: Extended) -> Result<String, Refusal> {
         let old = match self.find(key) {
             None => None,
-            Some(entry) => {
-                entry.field(field)?.map(|text| Extended::parse(text).ok_or(Refusal::FieldNotAFloat)).transpose()?
-            }
+            Some(entry) => entry
+                .view()
+                .field(field)?
+                .map(|text| Extended::parse(text).ok_or(Refusal::FieldNotAFloat))
+                .transpose()?,
         };
         let sum = old.unwrap_or(Extended::ZERO).checked_add(by).ok_or(Refusal::NotFinite)?.format_human();
         self.overwrite_field(key, field, sum.as_bytes())?;

@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::error::Refusal;
 use crate::keyspace::entry::End;
-use crate::keyspace::{Bytes, Entry, Kind, ListValue, Value};
+use crate::keyspace::{Bytes, Entry, Kind, ListValue, ValueRef};
 use crate::ring::{record_bytes, record_bytes_parts};
 use std::ops::Range;
 
@@ -30,13 +30,13 @@ pub enum Inserted {
 /// The longest decimal of an index or a count, in bytes.
 const DIGITS_MAX: usize = 20;
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// The list, `None` if the key does not exist; refused if it holds another type.
     #[inline]
-    pub fn elements(&self) -> Result<Option<&ListValue>, Refusal> {
+    pub fn elements(self) -> Result<Option<&'a ListValue>, Refusal> {
         match self.value() {
             None => Ok(None),
-            Some(Value::List(list)) => Ok(Some(list)),
+            Some(ValueRef::List(list)) => Ok(Some(list)),
             Some(_) => Err(Refusal::WrongType),
         }
     }
@@ -85,7 +85,7 @@ impl Shard {
     /// Pops the element at an end.
     pub fn pop(&mut self, key: &[u8], end: End) -> Result<Option<Bytes>, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
-        let element = entry.elements()?.and_then(|list| at_end(list, end, 0));
+        let element = entry.view().elements()?.and_then(|list| at_end(list, end, 0));
         let bytes = record_bytes(key.len(), element.map_or(0, |element| element.len()));
         entry.admit(bytes)?;
         entry.list_pop(end)
@@ -94,7 +94,7 @@ impl Shard {
     /// Pops up to `count` elements at an end, the outermost first; `None` if there is no list.
     pub fn pop_many(&mut self, key: &[u8], end: End, count: usize) -> Result<Option<Vec<Bytes>>, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
-        let Some(list) = entry.elements()? else { return Ok(None) };
+        let Some(list) = entry.view().elements()? else { return Ok(None) };
         let count = count.min(list.len());
         let popped = (0..count).filter_map(|place| at_end(list, end, place));
         let bytes = popped.map(|element| record_bytes(key.len(), element.len())).sum();
@@ -109,7 +109,7 @@ impl Shard {
     /// Overwrites the element at an index, a negative one from the tail (-1 is the last).
     pub fn set_element(&mut self, key: &[u8], index: i64, element: &[u8]) -> Result<(), Refusal> {
         let mut entry = self.find(key).ok_or(Refusal::NoSuchKey)?;
-        let length = entry.elements()?.ok_or(Refusal::NoSuchKey)?.len();
+        let length = entry.view().elements()?.ok_or(Refusal::NoSuchKey)?.len();
         let index = resolve_index(index, length).ok_or(Refusal::IndexOutOfRange)?;
         entry.admit(record_bytes_parts(key.len(), [DIGITS_MAX, element.len()].into_iter()))?;
         entry.list_set(index, element)
@@ -118,7 +118,7 @@ impl Shard {
     /// Inserts an element beside the first one that equals `pivot`.
     pub fn insert_beside(&mut self, key: &[u8], side: Side, pivot: &[u8], element: &[u8]) -> Result<Inserted, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(Inserted::NoKey) };
-        let Some(list) = entry.elements()? else { return Ok(Inserted::NoKey) };
+        let Some(list) = entry.view().elements()? else { return Ok(Inserted::NoKey) };
         let Some(index) = list.iter().position(|each| each.as_slice() == pivot) else { return Ok(Inserted::NoPivot) };
         entry.admit(record_bytes_parts(key.len(), [DIGITS_MAX, element.len()].into_iter()))?;
         let index = match side {
@@ -132,7 +132,7 @@ impl Shard {
     /// many.
     pub fn remove_elements(&mut self, key: &[u8], count: i64, element: &[u8]) -> Result<usize, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(0) };
-        entry.elements()?;
+        entry.view().elements()?;
         entry.admit(record_bytes_parts(key.len(), [DIGITS_MAX, element.len()].into_iter()))?;
         let from = if count < 0 { End::Tail } else { End::Head };
         let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
@@ -143,7 +143,7 @@ impl Shard {
     /// removed.
     pub fn trim(&mut self, key: &[u8], keep: impl FnOnce(usize) -> Option<Range<usize>>) -> Result<(), Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(()) };
-        let Some(list) = entry.elements()? else { return Ok(()) };
+        let Some(list) = entry.view().elements()? else { return Ok(()) };
         // An empty rest is recorded as a first index behind the last one.
         let (first, last) = match keep(list.len()) {
             Some(places) if !places.is_empty() => (places.start, places.end - 1),

@@ -35,7 +35,7 @@ pub use walk::{ScanBudget, Walk, walk};
 
 use crate::error::Refusal;
 use crate::event::EventType;
-use crate::keyspace::{Entry, EntryMut, Kind, Table, Value};
+use crate::keyspace::{Entry, EntryMut, Kind, Table, ValueRef};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, RingOffset, ShardId};
@@ -273,16 +273,16 @@ impl Shard {
             }
             self.turn.absent.pop_front();
             let Some(entry) = self.table.find_by_hash(hash, |entry| entry.is_queued()) else { continue };
-            let gone = !entry.may_have_history(head);
-            if entry.value().is_some() {
+            let gone = !entry.view().may_have_history(head);
+            if entry.view().has_value() {
                 entry.set_queued(false);
             } else if gone || too_many {
                 if let Some(taking) = &mut self.taking {
-                    taking.forget(hash, entry);
+                    taking.forget(hash, entry.view());
                 }
-                self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
+                self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
             } else {
-                self.turn.absent.push_back((hash, entry.age()));
+                self.turn.absent.push_back((hash, entry.view().age()));
             }
         }
     }
@@ -300,17 +300,17 @@ impl Shard {
 
     /// The entry of an existing key, for reading.
     #[inline]
-    pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
+    pub fn read(&mut self, key: &[u8]) -> Option<Entry<'_>> {
         let hash = self.table.hash(key);
         let now_ms = self.turn.now_ms();
         match self.table.find_mut(hash, key) {
-            Some(entry) if entry.is_live(now_ms) => {
+            Some(entry) if entry.view().is_live(now_ms) => {
                 self.counts.hits += 1;
-                Some(entry)
+                Some(entry.view())
             }
             Some(entry) => {
                 // A read of very many such keys leaves some of them to the sweep, if the turn has no room.
-                if entry.value().is_some() && !self.turn.is_full() {
+                if entry.view().has_value() && !self.turn.is_full() {
                     EntryMut::new(entry, &mut self.turn, hash);
                     self.counts.expired += 1;
                 }
@@ -326,7 +326,7 @@ impl Shard {
 
     /// The value of an existing key, for reading.
     #[inline]
-    pub fn value(&mut self, key: &[u8]) -> Option<&Value> {
+    pub fn value(&mut self, key: &[u8]) -> Option<ValueRef<'_>> {
         self.read(key).and_then(|entry| entry.value())
     }
 
@@ -335,7 +335,7 @@ impl Shard {
     pub(crate) fn find(&mut self, key: &[u8]) -> Option<EntryMut<'_>> {
         let hash = self.table.hash(key);
         let entry = EntryMut::new(self.table.find_mut(hash, key)?, &mut self.turn, hash);
-        entry.value().is_some().then_some(entry)
+        entry.view().has_value().then_some(entry)
     }
 
     /// The entry of a key, created if missing. For callers that then give it a value or an event: a new entry without
@@ -348,12 +348,12 @@ impl Shard {
 
     /// Whether a key has a value, even an expired one: deleting it takes a record.
     pub(crate) fn has_value(&self, key: &[u8]) -> bool {
-        self.table.find(self.table.hash(key), key).is_some_and(|entry| entry.value().is_some())
+        self.table.find(self.table.hash(key), key).is_some_and(|entry| entry.has_value())
     }
 
     /// Refuses if the key holds another type of value than `kind`; returns whether it holds one.
     pub(crate) fn check_kind(&mut self, key: &[u8], kind: Kind) -> Result<bool, Refusal> {
-        match self.find(key).and_then(|entry| entry.value().map(Value::kind)) {
+        match self.find(key).and_then(|entry| entry.view().value().map(ValueRef::kind)) {
             None => Ok(false),
             Some(found) if found == kind => Ok(true),
             Some(_) => Err(Refusal::WrongType),
@@ -378,12 +378,12 @@ impl Shard {
         let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, entry| {
             entry.drop_value();
-            let readable = entry.may_have_history(head);
+            let readable = entry.view().may_have_history(head);
             entry.set_queued(readable);
             if readable {
-                turn.absent.push_back((hash, entry.age()));
+                turn.absent.push_back((hash, entry.view().age()));
             } else if let Some(taking) = taking {
-                taking.forget(hash, entry);
+                taking.forget(hash, entry.view());
             }
             readable
         });

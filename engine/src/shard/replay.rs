@@ -44,7 +44,7 @@ impl Shard {
         }
         let hash = self.table.hash(record.key());
         let entry = self.table.find_or_insert(hash, record.key());
-        if entry.last() != RingOffset::NONE && record.offset() <= entry.last() {
+        if entry.view().last() != RingOffset::NONE && record.offset() <= entry.view().last() {
             return Ok(());
         }
         let writer = self.turn.detach_writer();
@@ -80,21 +80,22 @@ impl Shard {
         self.turn.clear_keys();
         let Shard { table, turn, .. } = self;
         table.retain(|hash, entry| {
-            let is_later = entry.last() != RingOffset::NONE && entry.last() > record.offset();
+            let last = entry.view().last();
+            let is_later = last != RingOffset::NONE && last > record.offset();
             if !is_later {
                 entry.drop_value();
             }
             entry.set_queued(false);
-            if entry.value().is_some() {
+            if entry.view().has_value() {
                 turn.live_keys += 1;
-                entry.expire_at_ms().into_iter().for_each(|at_ms| turn.expiries.insert(at_ms, hash));
+                entry.view().expire_at_ms().into_iter().for_each(|at_ms| turn.expiries.insert(at_ms, hash));
                 return true;
             }
             // Whether its events are gone by now is found when the shard continues.
-            let has_history = !entry.is_blank();
+            let has_history = !entry.view().is_blank();
             if has_history {
                 entry.set_queued(true);
-                turn.absent.push_back((hash, entry.age()));
+                turn.absent.push_back((hash, entry.view().age()));
             }
             has_history
         });
@@ -109,10 +110,10 @@ impl Shard {
         while self.turn.absent.len() > self.absent_max {
             let Some(&(hash, _)) = self.turn.absent.front() else { return };
             if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.is_queued()) {
-                if entry.value().is_some() {
+                if entry.view().has_value() {
                     entry.set_queued(false);
-                } else if entry.last() == RingOffset::NONE || entry.last() <= offset {
-                    self.table.remove_by_hash(hash, |entry| entry.is_queued() && entry.value().is_none());
+                } else if entry.view().last() == RingOffset::NONE || entry.view().last() <= offset {
+                    self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
                 } else {
                     return;
                 }

@@ -2,16 +2,16 @@
 
 use super::{Draw, Shard};
 use crate::error::Refusal;
-use crate::keyspace::{Bytes, Entry, SetValue, Value};
+use crate::keyspace::{Bytes, Entry, SetValue, ValueRef};
 use crate::ring::record_bytes;
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// The set, `None` if the key does not exist; refused if it holds another type.
     #[inline]
-    pub fn members(&self) -> Result<Option<&SetValue>, Refusal> {
+    pub fn members(self) -> Result<Option<&'a SetValue>, Refusal> {
         match self.value() {
             None => Ok(None),
-            Some(Value::Set(set)) => Ok(Some(set)),
+            Some(ValueRef::Set(set)) => Ok(Some(set)),
             Some(_) => Err(Refusal::WrongType),
         }
     }
@@ -60,7 +60,7 @@ impl Shard {
         members: impl Iterator<Item = &'k [u8]> + Clone,
     ) -> Result<usize, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(0) };
-        let Some(set) = entry.members()? else { return Ok(0) };
+        let Some(set) = entry.view().members()? else { return Ok(0) };
         let there = members.clone().filter(|member| set.contains(*member));
         let bytes = there.map(|member| record_bytes(key.len(), member.len())).sum();
         entry.admit(bytes)?;
@@ -75,7 +75,7 @@ impl Shard {
     pub fn pop_member(&mut self, key: &[u8]) -> Result<Option<Bytes>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(mut entry) = self.find(key) else { return Ok(None) };
-        let Some(set) = entry.members()? else { return Ok(None) };
+        let Some(set) = entry.view().members()? else { return Ok(None) };
         let index = rng.usize(..set.len());
         let bytes = record_bytes(key.len(), set.get_index(index).map_or(0, |member| member.len()));
         entry.admit(bytes)?;
@@ -86,7 +86,7 @@ impl Shard {
     pub fn pop_members(&mut self, key: &[u8], count: usize) -> Result<Vec<Bytes>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(mut entry) = self.find(key) else { return Ok(Vec::new()) };
-        let Some(set) = entry.members()? else { return Ok(Vec::new()) };
+        let Some(set) = entry.view().members()? else { return Ok(Vec::new()) };
         let places = Draw::Distinct(count).places(set.len(), &mut rng);
         let drawn: Vec<Bytes> = places.into_iter().filter_map(|place| set.get_index(place).cloned()).collect();
         entry.admit(drawn.iter().map(|member| record_bytes(key.len(), member.len())).sum())?;

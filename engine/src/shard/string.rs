@@ -3,7 +3,7 @@
 use super::{ExpireCondition, Shard};
 use crate::error::Refusal;
 use crate::extended::Extended;
-use crate::keyspace::{Entry, Value};
+use crate::keyspace::{Entry, ValueRef};
 use crate::limits::STRING_BYTES_MAX;
 use crate::number;
 use crate::ring::record_bytes;
@@ -53,13 +53,13 @@ pub struct SetOutcome {
     pub previous: Option<Vec<u8>>,
 }
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// The string, `None` if the key does not exist; refused if it holds another type.
     #[inline]
-    pub fn string(&self) -> Result<Option<&[u8]>, Refusal> {
+    pub fn string(self) -> Result<Option<&'a [u8]>, Refusal> {
         match self.value() {
             None => Ok(None),
-            Some(Value::Str(bytes)) => Ok(Some(bytes)),
+            Some(ValueRef::Str(bytes)) => Ok(Some(bytes)),
             Some(_) => Err(Refusal::WrongType),
         }
     }

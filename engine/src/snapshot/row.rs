@@ -11,7 +11,7 @@
 
 use super::format;
 use crate::event::EventType;
-use crate::keyspace::{Kind, Value};
+use crate::keyspace::{Kind, Value, ValueRef};
 use crate::position::{Revision, RingOffset};
 use crate::ring::encode::Encoder;
 use crate::ring::{Data, Draft, Record, RecordData};
@@ -41,11 +41,11 @@ impl RowWriter {
     }
 
     /// Appends the rows of an entry to `out`.
-    pub(super) fn entry(&mut self, head: Head<'_>, value: Option<&Value>, out: &mut Vec<u8>) {
+    pub(super) fn entry(&mut self, head: Head<'_>, value: Option<ValueRef<'_>>, out: &mut Vec<u8>) {
         match value {
             None => self.row(head, EventType::Del, Data::None, false, out),
-            Some(Value::Str(bytes)) => {
-                let mut rest = bytes.as_slice();
+            Some(ValueRef::Str(bytes)) => {
+                let mut rest = bytes;
                 loop {
                     let (chunk, after) = rest.split_at(rest.len().min(ROW_BYTES));
                     self.row(head, EventType::Set, Data::One(chunk), !after.is_empty(), out);
@@ -55,14 +55,14 @@ impl RowWriter {
                     }
                 }
             }
-            Some(Value::Hash(map)) => {
+            Some(ValueRef::Hash(map)) => {
                 let pairs = map.iter().map(|(field, value)| [field.as_slice(), value.as_slice()]);
                 self.collection(head, EventType::HSet, pairs, out);
             }
-            Some(Value::List(list)) => {
+            Some(ValueRef::List(list)) => {
                 self.collection(head, EventType::RPush, list.iter().map(|element| [element.as_slice()]), out);
             }
-            Some(Value::Set(set)) => {
+            Some(ValueRef::Set(set)) => {
                 self.collection(head, EventType::SAdd, set.iter().map(|member| [member.as_slice()]), out);
             }
         }

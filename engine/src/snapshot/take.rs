@@ -26,7 +26,7 @@ impl Taking {
 
     /// Notes that an entry without a value is about to be forgotten. It needs no further row if it has one already, which
     /// later records find, or if its last record is older than the snapshot, so that none will be replayed.
-    pub(crate) fn forget(&mut self, hash: u64, entry: &Entry) {
+    pub(crate) fn forget(&mut self, hash: u64, entry: Entry<'_>) {
         let is_taken = self.cursor.is_none_or(|cursor| Table::order(hash) < cursor);
         if !is_taken && entry.last() != RingOffset::NONE && entry.last() >= self.info.start {
             self.forgotten.push((Bytes::from_slice(entry.key()), entry.next_revision(), entry.last()));
@@ -68,7 +68,7 @@ impl Taking {
     }
 }
 
-fn put_entry(rows: &mut RowWriter, entry: &Entry, out: &mut Vec<u8>) {
+fn put_entry(rows: &mut RowWriter, entry: Entry<'_>, out: &mut Vec<u8>) {
     if entry.is_blank() {
         return;
     }

@@ -1,6 +1,6 @@
 //! Changes of a hash.
 
-use super::{EntryMut, HashValue, Value};
+use super::{EntryMut, HashValue, Value, ValueMut};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::Bytes;
@@ -10,10 +10,10 @@ use crate::ring::Data;
 impl EntryMut<'_> {
     /// Sets one field; returns whether it is new. Creates the hash if there is no value.
     pub fn hash_set(&mut self, field: &[u8], value: &[u8]) -> Result<bool, Refusal> {
-        if self.entry.value.is_none() {
+        if !self.view().has_value() {
             self.put_value(Value::Hash(Box::default()));
         }
-        let Some(Value::Hash(map)) = &mut self.entry.value else { return Err(Refusal::WrongType) };
+        let Some(ValueMut::Hash(map)) = self.value_mut() else { return Err(Refusal::WrongType) };
         let is_new = match map.get_mut(field) {
             Some(old) => {
                 overwrite(old, value);
@@ -27,9 +27,9 @@ impl EntryMut<'_> {
 
     /// Deletes one field; returns whether it existed. Deleting the last field removes the hash, without a `Del`.
     pub fn hash_delete(&mut self, field: &[u8]) -> Result<bool, Refusal> {
-        let map = match &mut self.entry.value {
+        let map = match self.value_mut() {
             None => return Ok(false),
-            Some(Value::Hash(map)) => map,
+            Some(ValueMut::Hash(map)) => map,
             Some(_) => return Err(Refusal::WrongType),
         };
         if !remove_field(map, field) {

@@ -1,6 +1,6 @@
 //! Changes of a list.
 
-use super::{EntryMut, ListValue, Value};
+use super::{EntryMut, ListValue, Value, ValueMut};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::Bytes;
@@ -17,19 +17,19 @@ pub enum End {
 
 impl EntryMut<'_> {
     fn list(&mut self) -> Result<Option<&mut ListValue>, Refusal> {
-        match &mut self.entry.value {
+        match self.value_mut() {
             None => Ok(None),
-            Some(Value::List(list)) => Ok(Some(list)),
+            Some(ValueMut::List(list)) => Ok(Some(list)),
             Some(_) => Err(Refusal::WrongType),
         }
     }
 
     /// Pushes one element at an end and returns the new length. Creates the list if there is no value.
     pub fn list_push(&mut self, end: End, element: &[u8]) -> Result<usize, Refusal> {
-        if self.entry.value.is_none() {
+        if !self.view().has_value() {
             self.put_value(Value::List(Box::default()));
         }
-        let Some(Value::List(list)) = &mut self.entry.value else { return Err(Refusal::WrongType) };
+        let Some(ValueMut::List(list)) = self.value_mut() else { return Err(Refusal::WrongType) };
         let event_type = match end {
             End::Head => {
                 list.push_front(Bytes::from_slice(element));

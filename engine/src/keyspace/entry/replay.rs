@@ -1,7 +1,7 @@
 //! Applies recorded or stored changes to an entry without recording them: a shard's log and its snapshots. A replay
 //! uses the same changes as the commands, so that collections end up in the same order.
 
-use super::{End, Entry, EntryMut, Kind, Value};
+use super::{End, EntryMut, Kind, Stored, Value, ValueRef};
 use crate::event::EventType;
 use crate::number::{parse_i64, parse_u64};
 use crate::position::RingOffset;
@@ -42,7 +42,7 @@ pub enum Precondition {
     Type,
 }
 
-impl Entry {
+impl Stored {
     /// Everything to store of it; the value is moved out. For a shard that is dissolved.
     pub(crate) fn take_stored(&mut self) -> StoredEntry<'_> {
         StoredEntry {
@@ -56,10 +56,10 @@ impl Entry {
 }
 
 impl<'a> EntryMut<'a> {
-    /// Applies a record that is later than [`Entry::last`], in a turn that does not record. TTLs do not expire by the
+    /// Applies a record that is later than [`Entry::last`](super::Entry::last), in a turn that does not record. TTLs do not expire by the
     /// clock: an expiry has a record of its own.
     pub(crate) fn replay(
-        entry: &'a mut Entry,
+        entry: &'a mut Stored,
         turn: &'a mut Turn,
         hash: u64,
         record: &Record<'_>,
@@ -81,7 +81,7 @@ impl<'a> EntryMut<'a> {
     }
 
     /// Restores an entry as it was stored, unless the entry is later than that.
-    pub(crate) fn restore(entry: &'a mut Entry, turn: &'a mut Turn, hash: u64, stored: StoredEntry<'_>) {
+    pub(crate) fn restore(entry: &'a mut Stored, turn: &'a mut Turn, hash: u64, stored: StoredEntry<'_>) {
         if entry.last != RingOffset::NONE && (stored.last == RingOffset::NONE || stored.last < entry.last) {
             return;
         }
@@ -103,10 +103,11 @@ impl<'a> EntryMut<'a> {
         }
         this.entry.next_revision = stored.next_revision;
         this.entry.last = stored.last;
+        let age = this.view().age();
         if this.turn.absent.len() > rows
             && let Some(row) = this.turn.absent.back_mut()
         {
-            row.1 = this.entry.age();
+            row.1 = age;
         }
     }
 
@@ -114,8 +115,7 @@ impl<'a> EntryMut<'a> {
     /// absent keys.
     fn expect_successor(&self, record: &Record<'_>) -> Result<(), Precondition> {
         let (last, link) = (self.entry.last, record.back_link());
-        let follows =
-            last == RingOffset::NONE || link == last || link == RingOffset::NONE && self.entry.value.is_none();
+        let follows = last == RingOffset::NONE || link == last || link == RingOffset::NONE && !self.view().has_value();
         if follows { Ok(()) } else { Err(Precondition::Successor(last)) }
     }
 
@@ -150,7 +150,7 @@ impl<'a> EntryMut<'a> {
             }
             EventType::TtlSet => {
                 let at_ms = parse_u64(one(record)?).filter(|&at_ms| at_ms != 0).ok_or(Precondition::Data)?;
-                expect(self.entry.value.is_some(), Precondition::Key)?;
+                expect(self.view().has_value(), Precondition::Key)?;
                 self.set_ttl(at_ms);
             }
             EventType::TtlCleared => expect(self.clear_ttl(), Precondition::Ttl)?,
@@ -177,7 +177,7 @@ impl<'a> EntryMut<'a> {
                 self.put_value(value);
             }
             EventType::Custom if record.type_code() == EventType::Custom.code() => {
-                if self.entry.value.is_none() {
+                if !self.view().has_value() {
                     self.queue();
                 }
             }
@@ -192,9 +192,9 @@ impl<'a> EntryMut<'a> {
     }
 
     fn list_length(&self) -> Option<usize> {
-        match &self.entry.value {
-            Some(Value::List(list)) => Some(list.len()),
-            Some(Value::Str(_) | Value::Hash(_) | Value::Set(_)) | None => None,
+        match self.view().value() {
+            Some(ValueRef::List(list)) => Some(list.len()),
+            Some(ValueRef::Str(_) | ValueRef::Hash(_) | ValueRef::Set(_)) | None => None,
         }
     }
 

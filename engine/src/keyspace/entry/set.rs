@@ -1,6 +1,6 @@
 //! Changes of a set.
 
-use super::{EntryMut, SetValue, Value};
+use super::{EntryMut, SetValue, Value, ValueMut};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::Bytes;
@@ -10,10 +10,10 @@ use crate::ring::Data;
 impl EntryMut<'_> {
     /// Adds one member; returns whether it is new. Creates the set if there is no value.
     pub fn set_add(&mut self, member: &[u8]) -> Result<bool, Refusal> {
-        if self.entry.value.is_none() {
+        if !self.view().has_value() {
             self.put_value(Value::Set(Box::default()));
         }
-        let Some(Value::Set(set)) = &mut self.entry.value else { return Err(Refusal::WrongType) };
+        let Some(ValueMut::Set(set)) = self.value_mut() else { return Err(Refusal::WrongType) };
         if set.contains(member) {
             return Ok(false);
         }
@@ -24,9 +24,9 @@ impl EntryMut<'_> {
 
     /// Removes one member; returns whether it existed. Removing the last member removes the set, without a `Del`.
     pub fn set_remove(&mut self, member: &[u8]) -> Result<bool, Refusal> {
-        let set = match &mut self.entry.value {
+        let set = match self.value_mut() {
             None => return Ok(false),
-            Some(Value::Set(set)) => set,
+            Some(ValueMut::Set(set)) => set,
             Some(_) => return Err(Refusal::WrongType),
         };
         let Some(index) = set.get_index_of(member) else { return Ok(false) };
@@ -40,9 +40,9 @@ impl EntryMut<'_> {
 
     /// Removes the member at an index of the set's own order, for a caller that chose it at random.
     pub fn set_remove_index(&mut self, index: usize) -> Result<Option<Bytes>, Refusal> {
-        let set = match &mut self.entry.value {
+        let set = match self.value_mut() {
             None => return Ok(None),
-            Some(Value::Set(set)) => set,
+            Some(ValueMut::Set(set)) => set,
             Some(_) => return Err(Refusal::WrongType),
         };
         let Some(member) = remove_index(set, index) else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! Changes of a string.
 
-use super::{EntryMut, Value};
+use super::{EntryMut, Value, ValueMut};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::ring::Data;
@@ -9,9 +9,9 @@ impl EntryMut<'_> {
     /// Sets the value to this string, whatever it was. The TTL is unchanged.
     #[inline]
     pub fn set_string(&mut self, bytes: &[u8]) {
-        match &mut self.entry.value {
+        match self.value_mut() {
             // Overwritten in place, unless that would retain far more memory than the new value needs.
-            Some(Value::Str(old)) if old.capacity() <= 2 * bytes.len() + 64 => {
+            Some(ValueMut::Str(old)) if old.capacity() <= 2 * bytes.len() + 64 => {
                 old.clear();
                 old.extend_from_slice(bytes);
             }
@@ -24,7 +24,7 @@ impl EntryMut<'_> {
 
     /// Edits the string in place, or an empty one if there is none, and records the result.
     pub fn edit_string(&mut self, edit: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refusal> {
-        if self.entry.value.is_none() {
+        if !self.view().has_value() {
             self.put_value(Value::Str(Vec::new()));
         }
         let Some(Value::Str(bytes)) = &mut self.entry.value else { return Err(Refusal::WrongType) };
