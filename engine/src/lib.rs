@@ -35,6 +35,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod collection;
 pub mod error;
 pub mod event;
 pub mod extended;

@@ -13,7 +13,7 @@ use crate::keyspace::entry::End;
 use crate::keyspace::{Bytes, Kind};
 use crate::position::ShardId;
 use crate::ring::{record_bytes, record_bytes_parts};
-use crate::shard::{Shard, at_end};
+use crate::shard::Shard;
 use crate::slot::shard_of;
 use crate::turn::ttl_record_bytes;
 
@@ -119,7 +119,7 @@ impl Shards<'_> {
         }
         let entry = self.of(source).read(source).ok_or(Refusal::NoSuchKey)?;
         let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
-        let parts = [source.len(), 8].into_iter().chain(value.parts().into_iter().map(<[u8]>::len));
+        let parts = [source.len(), 8].into_iter().chain(value.parts().into_iter().map(|part| part.len()));
         // The source's `Del` and a TTL are added to the value.
         let value_bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(target);
         self.admit([(target, value_bytes), (source, record_bytes(source.len(), 0))].into_iter())?;
@@ -139,7 +139,7 @@ impl Shards<'_> {
     pub fn move_element(&mut self, source: &[u8], from: End, target: &[u8], to: End) -> Result<Option<Bytes>, Refusal> {
         let element = match self.of(source).find(source) {
             None => return Ok(None),
-            Some(entry) => entry.view().elements()?.and_then(|list| at_end(list, from, 0)).cloned(),
+            Some(entry) => entry.view().elements()?.and_then(|list| list.from_end(from, 0)).map(Bytes::from_slice),
         };
         let Some(element) = element else { return Ok(None) };
         self.of(target).check_kind(target, Kind::List)?;

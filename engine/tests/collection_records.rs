@@ -89,9 +89,11 @@ impl World {
         let mut shards = self.shards();
         shards.of(key.as_bytes()).value(key.as_bytes()).map(|value| match value {
             ValueRef::Str(_) => unreachable!("no test here makes a string"),
-            ValueRef::Hash(map) => Rebuilt::Hash(map.iter().map(|(field, value)| (text(field), text(value))).collect()),
-            ValueRef::List(list) => Rebuilt::List(list.iter().map(|element| text(element)).collect()),
-            ValueRef::Set(set) => Rebuilt::Set(set.iter().map(|member| text(member)).collect()),
+            ValueRef::Hash(hash) => {
+                Rebuilt::Hash(hash.iter().map(|(field, value)| (text(field), text(value))).collect())
+            }
+            ValueRef::List(list) => Rebuilt::List(list.iter().map(text).collect()),
+            ValueRef::Set(set) => Rebuilt::Set(set.iter().map(|member| text(&member)).collect()),
         })
     }
 }

@@ -227,6 +227,7 @@ const HOUSES: &[House] = &[
             "prefetch",
             "sync",
             "extended",
+            "collection",
             "position",
             "stream_name",
             "stream_metadata",

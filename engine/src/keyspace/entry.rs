@@ -9,37 +9,29 @@ mod replay;
 mod set;
 mod string;
 
-pub use list::End;
+pub use crate::collection::End;
 pub use replay::Precondition;
 
 use super::Bytes;
+use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
 use crate::prefetch::{prefetch_bytes, prefetch_line};
 use crate::ring::Data;
 use crate::turn::Turn;
-use indexmap::{IndexMap, IndexSet};
-use std::collections::VecDeque;
 
-/// The map inside a hash.
-pub type HashValue = IndexMap<Bytes, Bytes, foldhash::fast::RandomState>;
-/// The set inside a set.
-pub type SetValue = IndexSet<Bytes, foldhash::fast::RandomState>;
-/// The elements of a list, head first.
-pub type ListValue = VecDeque<Bytes>;
-
-/// The value of a key. Collections are boxed, so that an entry stays small.
+/// The value of a key.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A string.
     Str(Vec<u8>),
     /// A hash; never empty.
-    Hash(Box<HashValue>),
+    Hash(HashValue),
     /// A list; never empty.
-    List(Box<ListValue>),
+    List(ListValue),
     /// A set; never empty.
-    Set(Box<SetValue>),
+    Set(SetValue),
 }
 
 /// The type of a value.
@@ -78,9 +70,9 @@ impl Value {
     pub fn view(&self) -> ValueRef<'_> {
         match self {
             Value::Str(bytes) => ValueRef::Str(bytes),
-            Value::Hash(map) => ValueRef::Hash(map),
-            Value::List(list) => ValueRef::List(list),
-            Value::Set(set) => ValueRef::Set(set),
+            Value::Hash(hash) => ValueRef::Hash(hash.view()),
+            Value::List(list) => ValueRef::List(list.view()),
+            Value::Set(set) => ValueRef::Set(set.view()),
         }
     }
 }
@@ -91,11 +83,11 @@ pub enum ValueRef<'a> {
     /// A string.
     Str(&'a [u8]),
     /// A hash; never empty.
-    Hash(&'a HashValue),
+    Hash(HashRef<'a>),
     /// A list; never empty.
-    List(&'a ListValue),
+    List(ListRef<'a>),
     /// A set; never empty.
-    Set(&'a SetValue),
+    Set(SetRef<'a>),
 }
 
 impl<'a> ValueRef<'a> {
@@ -110,12 +102,12 @@ impl<'a> ValueRef<'a> {
     }
 
     /// The parts that a `Rename` event contains after the key and the kind.
-    pub fn parts(self) -> Vec<&'a [u8]> {
+    pub fn parts(self) -> Vec<Member<'a>> {
         match self {
-            ValueRef::Str(bytes) => vec![bytes],
-            ValueRef::Hash(map) => map.iter().flat_map(|(field, value)| [field.as_slice(), value.as_slice()]).collect(),
-            ValueRef::List(list) => list.iter().map(|element| element.as_slice()).collect(),
-            ValueRef::Set(set) => set.iter().map(|member| member.as_slice()).collect(),
+            ValueRef::Str(bytes) => vec![Member::of(bytes)],
+            ValueRef::Hash(hash) => hash.iter().flat_map(|(field, value)| [field, value]).map(Member::of).collect(),
+            ValueRef::List(list) => list.iter().map(Member::of).collect(),
+            ValueRef::Set(set) => set.iter().collect(),
         }
     }
 }
@@ -206,9 +198,9 @@ impl<'a> Entry<'a> {
         match &self.0.value {
             None => {}
             Some(Value::Str(bytes)) => prefetch_bytes(bytes, LINES_MAX),
-            Some(Value::Hash(map)) => prefetch_line(&raw const **map),
-            Some(Value::List(list)) => prefetch_line(&raw const **list),
-            Some(Value::Set(set)) => prefetch_line(&raw const **set),
+            Some(Value::Hash(hash)) => prefetch_line(hash.view().first_line()),
+            Some(Value::List(list)) => prefetch_line(list.view().first_line()),
+            Some(Value::Set(set)) => prefetch_line(set.view().first_line()),
         }
     }
 
@@ -299,7 +291,7 @@ impl<'a> EntryMut<'a> {
     fn value_mut(&mut self) -> Option<ValueMut<'_>> {
         Some(match self.entry.value.as_mut()? {
             Value::Str(bytes) => ValueMut::Str(bytes),
-            Value::Hash(map) => ValueMut::Hash(map),
+            Value::Hash(hash) => ValueMut::Hash(hash),
             Value::List(list) => ValueMut::List(list),
             Value::Set(set) => ValueMut::Set(set),
         })
@@ -340,9 +332,11 @@ impl<'a> EntryMut<'a> {
 
     /// Replaces the value, recorded as a `Rename` of `source`; removes the TTL.
     pub(crate) fn take_over(&mut self, source: &[u8], value: Value) {
+        let of_value = value.view().parts();
         let mut parts = vec![source, value.kind().name().as_bytes()];
-        parts.extend(value.view().parts());
+        parts.extend(of_value.iter().map(|part| part.as_ref()));
         self.record(EventType::Rename, Data::Parts(&parts));
+        drop(of_value);
         self.drop_ttl();
         self.put_value(value);
     }

@@ -5,12 +5,8 @@ pub mod entry;
 mod expiries;
 mod table;
 
+pub use crate::collection::Bytes;
 pub(crate) use entry::Stored;
-pub use entry::{Entry, EntryMut, HashValue, Kind, ListValue, SetValue, Value, ValueRef};
+pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};
 pub(crate) use expiries::Expiries;
 pub(crate) use table::Table;
-
-use smallvec::SmallVec;
-
-/// A short byte string: up to 16 bytes without an allocation. Used for keys, fields, members and list elements.
-pub type Bytes = SmallVec<[u8; 16]>;

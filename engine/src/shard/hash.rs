@@ -1,9 +1,10 @@
 //! Operations on hashes.
 
 use super::{Draw, Shard};
+use crate::collection::HashRef;
 use crate::error::Refusal;
 use crate::extended::Extended;
-use crate::keyspace::{Entry, HashValue, ValueRef};
+use crate::keyspace::{Entry, ValueRef};
 use crate::number;
 use crate::ring::{record_bytes, record_bytes_parts};
 
@@ -13,24 +14,24 @@ pub type FieldPair<'a> = (&'a [u8], &'a [u8]);
 impl<'a> Entry<'a> {
     /// The hash, `None` if the key does not exist; refused if it holds another type.
     #[inline]
-    pub fn fields(self) -> Result<Option<&'a HashValue>, Refusal> {
+    pub fn fields(self) -> Result<Option<HashRef<'a>>, Refusal> {
         match self.value() {
             None => Ok(None),
-            Some(ValueRef::Hash(map)) => Ok(Some(map)),
+            Some(ValueRef::Hash(hash)) => Ok(Some(hash)),
             Some(_) => Err(Refusal::WrongType),
         }
     }
 
     /// The value of one field.
     fn field(self, field: &[u8]) -> Result<Option<&'a [u8]>, Refusal> {
-        Ok(self.fields()?.and_then(|map| map.get(field)).map(|value| value.as_slice()))
+        Ok(self.fields()?.and_then(|hash| hash.get(field)))
     }
 }
 
 impl Shard {
     /// The hash at a key.
     #[inline]
-    pub fn fields(&mut self, key: &[u8]) -> Result<Option<&HashValue>, Refusal> {
+    pub fn fields(&mut self, key: &[u8]) -> Result<Option<HashRef<'_>>, Refusal> {
         self.read(key).map_or(Ok(None), Entry::fields)
     }
 
@@ -68,8 +69,8 @@ impl Shard {
         fields: impl Iterator<Item = &'k [u8]> + Clone,
     ) -> Result<usize, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(0) };
-        let Some(map) = entry.view().fields()? else { return Ok(0) };
-        let there = fields.clone().filter(|field| map.contains_key(*field));
+        let Some(hash) = entry.view().fields()? else { return Ok(0) };
+        let there = fields.clone().filter(|field| hash.contains(field));
         let bytes = there.map(|field| record_bytes(key.len(), field.len())).sum();
         entry.admit(bytes)?;
         let mut deleted = 0;
@@ -119,10 +120,8 @@ impl Shard {
     /// Random fields with their values; empty if the key does not exist.
     pub fn random_fields(&mut self, key: &[u8], draw: Draw) -> Result<Vec<FieldPair<'_>>, Refusal> {
         let mut rng = self.rng.fork();
-        let Some(map) = self.fields(key)? else { return Ok(Vec::new()) };
-        let places = draw.places(map.len(), &mut rng);
-        let pair = |place| map.get_index(place).map(|(field, value)| (field.as_slice(), value.as_slice()));
-        Ok(places.into_iter().filter_map(pair).collect())
+        let Some(hash) = self.fields(key)? else { return Ok(Vec::new()) };
+        Ok(draw.places(hash.len(), &mut rng).into_iter().filter_map(|place| hash.at(place)).collect())
     }
 }
 

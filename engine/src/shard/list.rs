@@ -1,9 +1,9 @@
 //! Operations on lists.
 
 use super::Shard;
+use crate::collection::{End, ListRef};
 use crate::error::Refusal;
-use crate::keyspace::entry::End;
-use crate::keyspace::{Bytes, Entry, Kind, ListValue, ValueRef};
+use crate::keyspace::{Bytes, Entry, Kind, ValueRef};
 use crate::ring::{record_bytes, record_bytes_parts};
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ const DIGITS_MAX: usize = 20;
 impl<'a> Entry<'a> {
     /// The list, `None` if the key does not exist; refused if it holds another type.
     #[inline]
-    pub fn elements(self) -> Result<Option<&'a ListValue>, Refusal> {
+    pub fn elements(self) -> Result<Option<ListRef<'a>>, Refusal> {
         match self.value() {
             None => Ok(None),
             Some(ValueRef::List(list)) => Ok(Some(list)),
@@ -45,7 +45,7 @@ impl<'a> Entry<'a> {
 impl Shard {
     /// The list at a key.
     #[inline]
-    pub fn elements(&mut self, key: &[u8]) -> Result<Option<&ListValue>, Refusal> {
+    pub fn elements(&mut self, key: &[u8]) -> Result<Option<ListRef<'_>>, Refusal> {
         self.read(key).map_or(Ok(None), Entry::elements)
     }
 
@@ -85,7 +85,7 @@ impl Shard {
     /// Pops the element at an end.
     pub fn pop(&mut self, key: &[u8], end: End) -> Result<Option<Bytes>, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
-        let element = entry.view().elements()?.and_then(|list| at_end(list, end, 0));
+        let element = entry.view().elements()?.and_then(|list| list.from_end(end, 0));
         let bytes = record_bytes(key.len(), element.map_or(0, |element| element.len()));
         entry.admit(bytes)?;
         entry.list_pop(end)
@@ -96,7 +96,7 @@ impl Shard {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
         let Some(list) = entry.view().elements()? else { return Ok(None) };
         let count = count.min(list.len());
-        let popped = (0..count).filter_map(|place| at_end(list, end, place));
+        let popped = (0..count).filter_map(|place| list.from_end(end, place));
         let bytes = popped.map(|element| record_bytes(key.len(), element.len())).sum();
         entry.admit(bytes)?;
         let mut elements = Vec::with_capacity(count);
@@ -119,7 +119,7 @@ impl Shard {
     pub fn insert_beside(&mut self, key: &[u8], side: Side, pivot: &[u8], element: &[u8]) -> Result<Inserted, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(Inserted::NoKey) };
         let Some(list) = entry.view().elements()? else { return Ok(Inserted::NoKey) };
-        let Some(index) = list.iter().position(|each| each.as_slice() == pivot) else { return Ok(Inserted::NoPivot) };
+        let Some(index) = list.iter().position(|each| each == pivot) else { return Ok(Inserted::NoPivot) };
         entry.admit(record_bytes_parts(key.len(), [DIGITS_MAX, element.len()].into_iter()))?;
         let index = match side {
             Side::Before => index,
@@ -158,12 +158,4 @@ impl Shard {
 pub fn resolve_index(index: i64, length: usize) -> Option<usize> {
     let index = if index < 0 { index.checked_add_unsigned(length as u64)? } else { index };
     usize::try_from(index).ok().filter(|&index| index < length)
-}
-
-/// The element `place` positions from an end.
-pub(crate) fn at_end(list: &ListValue, end: End, place: usize) -> Option<&Bytes> {
-    match end {
-        End::Head => list.get(place),
-        End::Tail => list.get(list.len().checked_sub(place + 1)?),
-    }
 }

@@ -23,7 +23,6 @@ mod walk;
 
 pub use choose::Draw;
 pub use generic::ExpireCondition;
-pub(crate) use list::at_end;
 pub use list::{Inserted, Side, resolve_index};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
@@ -31,7 +30,7 @@ pub use snapshot::{SnapshotProgress, SnapshotRunning};
 pub(crate) use stream::Planned;
 pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
-pub use walk::{ScanBudget, Walk, walk};
+pub use walk::{ScanBudget, Walk, Walked, walk};
 
 use crate::error::Refusal;
 use crate::event::EventType;

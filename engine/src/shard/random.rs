@@ -254,7 +254,7 @@ pub(crate) fn written(shard: &Shard) -> Written {
     for entry in shard.table.iter() {
         by_hash.insert(shard.table.hash(entry.key()), entry.key().to_vec());
         let row = Row {
-            value: entry.value().map(|value| (value.kind(), value.parts().into_iter().map(<[u8]>::to_vec).collect())),
+            value: entry.value().map(|value| (value.kind(), value.parts().iter().map(|part| part.to_vec()).collect())),
             expire_at_ms: entry.expire_at_ms(),
             revision: entry.revision().map(|revision| revision.0),
             last: entry.last(),

@@ -1,14 +1,15 @@
 //! Operations on sets.
 
 use super::{Draw, Shard};
+use crate::collection::{Member, SetRef};
 use crate::error::Refusal;
-use crate::keyspace::{Bytes, Entry, SetValue, ValueRef};
+use crate::keyspace::{Bytes, Entry, ValueRef};
 use crate::ring::record_bytes;
 
 impl<'a> Entry<'a> {
     /// The set, `None` if the key does not exist; refused if it holds another type.
     #[inline]
-    pub fn members(self) -> Result<Option<&'a SetValue>, Refusal> {
+    pub fn members(self) -> Result<Option<SetRef<'a>>, Refusal> {
         match self.value() {
             None => Ok(None),
             Some(ValueRef::Set(set)) => Ok(Some(set)),
@@ -20,12 +21,12 @@ impl<'a> Entry<'a> {
 impl Shard {
     /// The set at a key.
     #[inline]
-    pub fn members(&mut self, key: &[u8]) -> Result<Option<&SetValue>, Refusal> {
+    pub fn members(&mut self, key: &[u8]) -> Result<Option<SetRef<'_>>, Refusal> {
         self.read(key).map_or(Ok(None), Entry::members)
     }
 
     /// The set at a key, for a caller that has checked its type and must not change anything now.
-    pub(crate) fn peek_members(&self, key: &[u8]) -> Option<&SetValue> {
+    pub(crate) fn peek_members(&self, key: &[u8]) -> Option<SetRef<'_>> {
         let entry = self.table.find(self.table.hash(key), key)?;
         if entry.is_live(self.turn.now_ms()) { entry.members().ok().flatten() } else { None }
     }
@@ -40,7 +41,7 @@ impl Shard {
         if self.turn.admit(members.clone().map(bytes).sum(), key.len()).is_err() {
             // Too large if all are new: existing ones cost nothing.
             let set = self.members(key)?;
-            let new = members.clone().filter(|member| set.is_none_or(|set| !set.contains(*member)));
+            let new = members.clone().filter(|member| set.is_none_or(|set| !set.contains(member)));
             let bytes = new.map(bytes).sum();
             self.turn.admit(bytes, key.len())?;
         }
@@ -61,7 +62,7 @@ impl Shard {
     ) -> Result<usize, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(0) };
         let Some(set) = entry.view().members()? else { return Ok(0) };
-        let there = members.clone().filter(|member| set.contains(*member));
+        let there = members.clone().filter(|member| set.contains(member));
         let bytes = there.map(|member| record_bytes(key.len(), member.len())).sum();
         entry.admit(bytes)?;
         let mut removed = 0;
@@ -76,10 +77,10 @@ impl Shard {
         let mut rng = self.rng.fork();
         let Some(mut entry) = self.find(key) else { return Ok(None) };
         let Some(set) = entry.view().members()? else { return Ok(None) };
-        let index = rng.usize(..set.len());
-        let bytes = record_bytes(key.len(), set.get_index(index).map_or(0, |member| member.len()));
+        let place = rng.usize(..set.len());
+        let bytes = record_bytes(key.len(), set.at(place).map_or(0, |member| member.len()));
         entry.admit(bytes)?;
-        entry.set_remove_index(index)
+        entry.set_remove_at(place)
     }
 
     /// Removes up to `count` random members.
@@ -88,7 +89,7 @@ impl Shard {
         let Some(mut entry) = self.find(key) else { return Ok(Vec::new()) };
         let Some(set) = entry.view().members()? else { return Ok(Vec::new()) };
         let places = Draw::Distinct(count).places(set.len(), &mut rng);
-        let drawn: Vec<Bytes> = places.into_iter().filter_map(|place| set.get_index(place).cloned()).collect();
+        let drawn: Vec<Bytes> = places.into_iter().filter_map(|place| set.at(place)).map(Member::to_bytes).collect();
         entry.admit(drawn.iter().map(|member| record_bytes(key.len(), member.len())).sum())?;
         for member in &drawn {
             entry.set_remove(member)?;
@@ -97,10 +98,10 @@ impl Shard {
     }
 
     /// Random members; empty if the key does not exist.
-    pub fn random_members(&mut self, key: &[u8], draw: Draw) -> Result<Vec<&[u8]>, Refusal> {
+    pub fn random_members(&mut self, key: &[u8], draw: Draw) -> Result<Vec<Member<'_>>, Refusal> {
         let mut rng = self.rng.fork();
         let Some(set) = self.members(key)? else { return Ok(Vec::new()) };
         let places = draw.places(set.len(), &mut rng);
-        Ok(places.into_iter().filter_map(|place| set.get_index(place)).map(|member| member.as_slice()).collect())
+        Ok(places.into_iter().filter_map(|place| set.at(place)).collect())
     }
 }

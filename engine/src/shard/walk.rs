@@ -4,6 +4,7 @@
 //! an insertion takes a new highest one, so an element that is present throughout never moves from the part that is
 //! still to be walked to the part that was: it is visited.
 
+use crate::collection::{HashRef, Member, SetRef};
 use crate::filter::Glob;
 use crate::limits::{SCAN_CALL_BYTES, SCAN_ELEMENT_BYTES, SCAN_SEARCHED_TIMES, SCAN_WHOLE_MAX};
 use std::ops::Range;
@@ -55,6 +56,53 @@ pub fn walk(cursor: u64, count: usize, length: usize) -> Walk {
     let end = if cursor == 0 { length } else { usize::try_from(cursor).unwrap_or(length).min(length) };
     let start = end.saturating_sub(count.max(1));
     Walk { places: start..end, next: start as u64, is_whole: false }
+}
+
+/// A collection that HSCAN or SSCAN walks over.
+pub trait Walked: Copy {
+    /// The words of an element, its name first.
+    type Words;
+
+    /// The number of elements.
+    fn length(self) -> usize;
+
+    /// All elements.
+    fn all(self) -> impl Iterator<Item = Self::Words>;
+
+    /// The element at a place.
+    fn element(self, place: usize) -> Option<Self::Words>;
+}
+
+impl<'a> Walked for HashRef<'a> {
+    type Words = [&'a [u8]; 2];
+
+    fn length(self) -> usize {
+        self.len()
+    }
+
+    fn all(self) -> impl Iterator<Item = [&'a [u8]; 2]> {
+        self.iter().map(|(field, value)| [field, value])
+    }
+
+    fn element(self, place: usize) -> Option<[&'a [u8]; 2]> {
+        self.at(place).map(|(field, value)| [field, value])
+    }
+}
+
+impl<'a> Walked for SetRef<'a> {
+    type Words = [Member<'a>; 1];
+
+    fn length(self) -> usize {
+        self.len()
+    }
+
+    fn all(self) -> impl Iterator<Item = [Member<'a>; 1]> {
+        self.iter().map(|member| [member])
+    }
+
+    fn element(self, place: usize) -> Option<[Member<'a>; 1]> {
+        self.at(place).map(|member| [member])
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Intersection, union and difference of sets at several keys.
 
 use super::Shards;
+use crate::collection::{Member, SetRef};
 use crate::error::Refusal;
-use crate::keyspace::SetValue;
 use indexmap::IndexSet;
 
 impl Shards<'_> {
@@ -10,7 +10,7 @@ impl Shards<'_> {
     pub fn sets<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k [u8]> + Clone,
-    ) -> Result<Vec<Option<&SetValue>>, Refusal> {
+    ) -> Result<Vec<Option<SetRef<'_>>>, Refusal> {
         for key in keys.clone() {
             self.of(key).members(key)?;
         }
@@ -19,51 +19,56 @@ impl Shards<'_> {
 }
 
 /// The members of all these sets, at most `limit`. At least one set.
-pub fn intersection<'s>(sets: &[Option<&'s SetValue>], limit: usize) -> Vec<&'s [u8]> {
-    let smallest = sets.iter().min_by_key(|set| set.map_or(0, |set| set.len())).copied().flatten();
-    let Some(smallest) = smallest else { return Vec::new() };
-    let others = || sets.iter().flatten().filter(|set| !std::ptr::eq(**set, smallest));
-    let common = smallest.iter().filter(|member| others().all(|set| set.contains(*member)));
-    common.map(|member| member.as_slice()).take(limit).collect()
+pub fn intersection<'s>(sets: &[Option<SetRef<'s>>], limit: usize) -> Vec<Member<'s>> {
+    let length = |set: &Option<SetRef<'_>>| set.map_or(0, SetRef::len);
+    let smallest = sets.iter().enumerate().min_by_key(|(_, set)| length(set));
+    let Some((at, Some(smallest))) = smallest else { return Vec::new() };
+    let others = || sets.iter().enumerate().filter(|(other, _)| *other != at).filter_map(|(_, set)| *set);
+    smallest.iter().filter(|member| others().all(|set| set.contains(member))).take(limit).collect()
 }
 
 /// The members that at least one of these sets has, each once.
-pub fn union<'s>(sets: &[Option<&'s SetValue>]) -> Vec<&'s [u8]> {
-    let mut seen: IndexSet<&'s [u8], foldhash::fast::RandomState> = IndexSet::default();
-    seen.extend(sets.iter().flatten().flat_map(|set| set.iter()).map(|member| member.as_slice()));
+pub fn union<'s>(sets: &[Option<SetRef<'s>>]) -> Vec<Member<'s>> {
+    let mut seen: IndexSet<Member<'s>, foldhash::fast::RandomState> = IndexSet::default();
+    seen.extend(sets.iter().flatten().flat_map(|set| set.iter()));
     seen.into_iter().collect()
 }
 
 /// The members of the first of these sets that are in no other.
-pub fn difference<'s>(sets: &[Option<&'s SetValue>]) -> Vec<&'s [u8]> {
+pub fn difference<'s>(sets: &[Option<SetRef<'s>>]) -> Vec<Member<'s>> {
     let Some((Some(first), others)) = sets.split_first() else { return Vec::new() };
-    let alone = first.iter().filter(|member| !others.iter().flatten().any(|set| set.contains(*member)));
-    alone.map(|member| member.as_slice()).collect()
+    first.iter().filter(|member| !others.iter().flatten().any(|set| set.contains(member))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::Bytes;
+    use crate::collection::SetValue;
 
     fn set(members: &[&str]) -> SetValue {
-        members.iter().map(|member| Bytes::from_slice(member.as_bytes())).collect()
+        let mut set = SetValue::default();
+        members.iter().for_each(|member| assert!(set.insert(member.as_bytes())));
+        set
+    }
+
+    fn texts<'s>(members: Vec<Member<'s>>) -> Vec<String> {
+        members.iter().map(|member| String::from_utf8_lossy(member).into_owned()).collect()
     }
 
     #[test]
     fn a_key_that_does_not_exist_is_an_empty_set() {
         let (abc, bcd) = (set(&["a", "b", "c"]), set(&["b", "c", "d"]));
-        let both = [Some(&abc), Some(&bcd)];
-        assert_eq!(intersection(&both, usize::MAX), [b"b", b"c"]);
-        assert_eq!(intersection(&both, 1), [b"b"]);
-        assert_eq!(union(&both), [b"a", b"b", b"c", b"d"]);
-        assert_eq!(difference(&both), [b"a"]);
-        let with_none = [Some(&abc), None, Some(&bcd)];
+        let both = [Some(abc.view()), Some(bcd.view())];
+        assert_eq!(texts(intersection(&both, usize::MAX)), ["b", "c"]);
+        assert_eq!(texts(intersection(&both, 1)), ["b"]);
+        assert_eq!(texts(union(&both)), ["a", "b", "c", "d"]);
+        assert_eq!(texts(difference(&both)), ["a"]);
+        let with_none = [Some(abc.view()), None, Some(bcd.view())];
         assert!(intersection(&with_none, usize::MAX).is_empty());
-        assert_eq!(union(&with_none), [b"a", b"b", b"c", b"d"]);
-        assert_eq!(difference(&with_none), [b"a"]);
-        assert!(difference(&[None, Some(&abc)]).is_empty());
-        assert_eq!(intersection(&[Some(&abc), Some(&abc)], usize::MAX).len(), 3);
-        assert!(difference(&[Some(&abc), Some(&abc)]).is_empty());
+        assert_eq!(texts(union(&with_none)), ["a", "b", "c", "d"]);
+        assert_eq!(texts(difference(&with_none)), ["a"]);
+        assert!(difference(&[None, Some(abc.view())]).is_empty());
+        assert_eq!(intersection(&[Some(abc.view()), Some(abc.view())], usize::MAX).len(), 3);
+        assert!(difference(&[Some(abc.view()), Some(abc.view())]).is_empty());
     }
 }

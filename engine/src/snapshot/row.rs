@@ -10,6 +10,7 @@
 //! | more | whether the value continues in the next row |
 
 use super::format;
+use crate::collection::Member;
 use crate::event::EventType;
 use crate::keyspace::{Kind, Value, ValueRef};
 use crate::position::{Revision, RingOffset};
@@ -55,15 +56,15 @@ impl RowWriter {
                     }
                 }
             }
-            Some(ValueRef::Hash(map)) => {
-                let pairs = map.iter().map(|(field, value)| [field.as_slice(), value.as_slice()]);
+            Some(ValueRef::Hash(hash)) => {
+                let pairs = hash.iter().map(|(field, value)| [Member::of(field), Member::of(value)]);
                 self.collection(head, EventType::HSet, pairs, out);
             }
             Some(ValueRef::List(list)) => {
-                self.collection(head, EventType::RPush, list.iter().map(|element| [element.as_slice()]), out);
+                self.collection(head, EventType::RPush, list.iter().map(|element| [Member::of(element)]), out);
             }
             Some(ValueRef::Set(set)) => {
-                self.collection(head, EventType::SAdd, set.iter().map(|member| [member.as_slice()]), out);
+                self.collection(head, EventType::SAdd, set.iter().map(|member| [member]), out);
             }
         }
     }
@@ -72,20 +73,24 @@ impl RowWriter {
         &mut self,
         head: Head<'_>,
         event_type: EventType,
-        elements: impl Iterator<Item = [&'v [u8]; N]>,
+        elements: impl Iterator<Item = [Member<'v>; N]>,
         out: &mut Vec<u8>,
     ) {
-        let (mut parts, mut bytes) = (Vec::new(), 0);
+        let (mut parts, mut bytes): (Vec<Member<'_>>, usize) = (Vec::new(), 0);
+        let mut row = |parts: &[Member<'_>], has_more| {
+            let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_ref()).collect();
+            self.row(head, event_type, Data::Parts(&parts), has_more, out);
+        };
         for element in elements {
             if bytes >= ROW_BYTES {
-                self.row(head, event_type, Data::Parts(&parts), true, out);
+                row(&parts, true);
                 parts.clear();
                 bytes = 0;
             }
             bytes += element.iter().map(|part| part.len() + 4).sum::<usize>();
             parts.extend(element);
         }
-        self.row(head, event_type, Data::Parts(&parts), false, out);
+        row(&parts, false);
     }
 
     fn row(&mut self, head: Head<'_>, event_type: EventType, data: Data<'_>, has_more: bool, out: &mut Vec<u8>) {

@@ -77,9 +77,11 @@ type Parts = (char, Vec<Vec<u8>>);
 fn parts(value: &Value) -> Parts {
     match value {
         Value::Str(bytes) => ('$', vec![bytes.clone()]),
-        Value::Hash(map) => ('%', map.iter().flat_map(|(field, value)| [field.to_vec(), value.to_vec()]).collect()),
-        Value::List(list) => ('*', list.iter().map(|element| element.to_vec()).collect()),
-        Value::Set(set) => ('~', set.iter().map(|member| member.to_vec()).collect()),
+        Value::Hash(map) => {
+            ('%', map.view().iter().flat_map(|(field, value)| [field.to_vec(), value.to_vec()]).collect())
+        }
+        Value::List(list) => ('*', list.view().iter().map(|element| element.to_vec()).collect()),
+        Value::Set(set) => ('~', set.view().iter().map(|member| member.to_vec()).collect()),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::filter::Glob;
 use keytide_engine::number::parse_i64;
-use keytide_engine::shard::{ScanBudget, walk};
+use keytide_engine::shard::{ScanBudget, Walked, walk};
 
 /// The number of keys or elements that a call examines without COUNT.
 const COUNT_DEFAULT: usize = 10;
@@ -54,13 +54,11 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// Replies with one step over a collection; `element` returns the words of the element at a place: its name first.
-pub fn answer_step<'a, C, const N: usize>(
+/// Replies with one step over a collection.
+pub fn answer_step<B: AsRef<[u8]>, const N: usize>(
     args: Args<'_>,
     reply: &mut Reply<'_>,
-    found: Result<Option<&'a C>, Refusal>,
-    length: impl Fn(&C) -> usize,
-    element: impl Fn(&'a C, usize) -> Option<[&'a [u8]; N]>,
+    found: Result<Option<impl Walked<Words = [B; N]>>, Refusal>,
 ) {
     let Some(from) = cursor(args.get(2)) else { return reply.error(error_text::INVALID_CURSOR) };
     let collection = match found {
@@ -77,24 +75,24 @@ pub fn answer_step<'a, C, const N: usize>(
         Ok(options) => options,
         Err(text) => return reply.error(text),
     };
-    let step = walk(from, options.count, length(collection));
+    let step = walk(from, options.count, collection.length());
     let mut budget = options.budget();
     let mut next = step.next;
-    let mut wanted: Vec<[&[u8]; N]> = Vec::new();
-    let mut look = |place| {
-        let Some(element) = element(collection, place) else { return true };
-        if options.wants(element[0]) {
+    let mut wanted: Vec<[B; N]> = Vec::new();
+    let mut look = |element: [B; N]| {
+        let [name, value] = [element[0].as_ref().len(), element[1..].iter().map(|bytes| bytes.as_ref().len()).sum()];
+        if options.wants(element[0].as_ref()) {
             wanted.push(element);
         }
-        budget.charge(element[0].len(), element[1..].iter().map(|bytes| bytes.len()).sum())
+        budget.charge(name, value)
     };
     if step.is_whole {
-        step.places.for_each(|place| _ = look(place));
-    } else if let Some(last) = step.places.rev().find(|&place| !look(place)) {
+        collection.all().for_each(|element| _ = look(element));
+    } else if let Some(last) = step.places.rev().find(|&place| !collection.element(place).is_none_or(&mut look)) {
         next = last as u64;
     }
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     reply.array(wanted.len() * N);
-    wanted.iter().flatten().for_each(|bytes| reply.bulk(bytes));
+    wanted.iter().flatten().for_each(|bytes| reply.bulk(bytes.as_ref()));
 }

@@ -1,7 +1,7 @@
 //! A value composed of its parts, as contained in `Rename` events and rows of snapshots.
 
-use super::{HashValue, Kind, ListValue, SetValue, Value};
-use crate::keyspace::Bytes;
+use super::{Kind, Value};
+use crate::collection::{End, HashValue, ListValue, SetValue};
 
 impl Kind {
     /// The kind with this name; see [`Kind::name`].
@@ -15,34 +15,27 @@ impl Value {
     pub(crate) fn empty(kind: Kind) -> Value {
         match kind {
             Kind::String => Value::Str(Vec::new()),
-            Kind::Hash => Value::Hash(Box::<HashValue>::default()),
-            Kind::List => Value::List(Box::<ListValue>::default()),
-            Kind::Set => Value::Set(Box::<SetValue>::default()),
+            Kind::Hash => Value::Hash(HashValue::default()),
+            Kind::List => Value::List(ListValue::default()),
+            Kind::Set => Value::Set(SetValue::default()),
         }
     }
 
     /// Appends parts: bytes; field, value, …; elements; members. Returns whether they were valid: no field without a
     /// value, no duplicate field or member.
-    pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]> + Clone) -> bool {
+    pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]>) -> bool {
         match self {
             Value::Str(bytes) => parts.for_each(|part| bytes.extend_from_slice(part)),
-            Value::Hash(map) => {
-                map.reserve(parts.clone().count() / 2);
+            Value::Hash(hash) => {
                 while let Some(field) = parts.next() {
                     let Some(value) = parts.next() else { return false };
-                    if map.insert(Bytes::from_slice(field), Bytes::from_slice(value)).is_some() {
+                    if !hash.set(field, value) {
                         return false;
                     }
                 }
             }
-            Value::List(list) => {
-                list.reserve(parts.clone().count());
-                list.extend(parts.map(Bytes::from_slice));
-            }
-            Value::Set(set) => {
-                set.reserve(parts.clone().count());
-                return parts.all(|member| set.insert(Bytes::from_slice(member)));
-            }
+            Value::List(list) => parts.for_each(|element| list.push(End::Tail, element)),
+            Value::Set(set) => return parts.all(|member| set.insert(member)),
         }
         true
     }
@@ -51,9 +44,9 @@ impl Value {
     pub(crate) fn is_empty_collection(&self) -> bool {
         match self {
             Value::Str(_) => false,
-            Value::Hash(map) => map.is_empty(),
-            Value::List(list) => list.is_empty(),
-            Value::Set(set) => set.is_empty(),
+            Value::Hash(hash) => hash.view().is_empty(),
+            Value::List(list) => list.view().is_empty(),
+            Value::Set(set) => set.view().is_empty(),
         }
     }
 }
@@ -69,8 +62,8 @@ mod tests {
             let mut value = Value::empty(kind);
             assert!(value.add_parts([&b"b"[..], b"a"].into_iter()) && value.add_parts([&b"d"[..], b"c"].into_iter()));
             let mut again = Value::empty(kind);
-            assert!(again.add_parts(value.view().parts().into_iter()));
-            assert_eq!(again.view().parts().concat(), b"badc");
+            assert!(again.add_parts(value.view().parts().iter().map(|part| part.as_ref())));
+            assert_eq!(again.view().parts().iter().map(|part| part.as_ref()).collect::<Vec<_>>().concat(), b"badc");
         }
         assert_eq!(Kind::from_name(b"zset"), None);
     }

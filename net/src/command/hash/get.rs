@@ -2,6 +2,7 @@
 
 use crate::command::options::string_or_nil;
 use crate::command::{Access, Answer, Command, Flag, Keys, Run, RunKeys, Spread};
+use keytide_engine::collection::HashRef;
 
 const FAST: &[Flag] = &[Flag::Readonly, Flag::Fast];
 const WHOLE: &[Flag] = &[Flag::Readonly];
@@ -29,7 +30,7 @@ pub static HGET: Command =
     read("hget", 3, (FAST, Access::READ), "Returns the value of a field.", |context, args, reply| {
         let (key, field) = (args.get(1), args.get(2));
         context.shards.of(key).fields(key).answer(reply, |reply, map| {
-            string_or_nil(reply, map.and_then(|map| map.get(field)).map(|value| value.as_slice()));
+            string_or_nil(reply, map.and_then(|map| map.get(field)));
         });
     });
 
@@ -39,7 +40,7 @@ pub static HMGET: Command =
         context.shards.of(key).fields(key).answer(reply, |reply, map| {
             reply.array(fields.len());
             for field in fields.iter() {
-                string_or_nil(reply, map.and_then(|map| map.get(field)).map(|value| value.as_slice()));
+                string_or_nil(reply, map.and_then(|map| map.get(field)));
             }
         });
     });
@@ -48,7 +49,7 @@ pub static HEXISTS: Command =
     read("hexists", 3, (FAST, Access::LOOK), "Returns whether a field exists.", |context, args, reply| {
         let (key, field) = (args.get(1), args.get(2));
         context.shards.of(key).fields(key).answer(reply, |reply, map| {
-            reply.integer(i64::from(map.is_some_and(|map| map.contains_key(field))));
+            reply.integer(i64::from(map.is_some_and(|map| map.contains(field))));
         });
     });
 
@@ -75,7 +76,7 @@ pub static HGETALL: Command =
         let key = args.get(1);
         context.shards.of(key).fields(key).answer(reply, |reply, map| {
             reply.map(map.map_or(0, |map| map.len()));
-            for (field, value) in map.into_iter().flatten() {
+            for (field, value) in map.into_iter().flat_map(HashRef::iter) {
                 reply.bulk(field);
                 reply.bulk(value);
             }
@@ -86,7 +87,7 @@ pub static HKEYS: Command = read("hkeys", 2, (WHOLE, Access::READ), "Returns all
     let key = args.get(1);
     context.shards.of(key).fields(key).answer(reply, |reply, map| {
         reply.array(map.map_or(0, |map| map.len()));
-        map.into_iter().flatten().for_each(|(field, _)| reply.bulk(field));
+        map.into_iter().flat_map(HashRef::iter).for_each(|(field, _)| reply.bulk(field));
     });
 });
 
@@ -94,6 +95,6 @@ pub static HVALS: Command = read("hvals", 2, (WHOLE, Access::READ), "Returns all
     let key = args.get(1);
     context.shards.of(key).fields(key).answer(reply, |reply, map| {
         reply.array(map.map_or(0, |map| map.len()));
-        map.into_iter().flatten().for_each(|(_, value)| reply.bulk(value));
+        map.into_iter().flat_map(HashRef::iter).for_each(|(_, value)| reply.bulk(value));
     });
 });

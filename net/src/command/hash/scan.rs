@@ -18,11 +18,5 @@ pub static HSCAN: Command = Command {
 fn hscan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
     let map = context.shards.of(key).fields(key);
-    answer_step(
-        args,
-        reply,
-        map,
-        |map| map.len(),
-        |map, place| map.get_index(place).map(|(field, value)| [field.as_slice(), value.as_slice()]),
-    );
+    answer_step(args, reply, map);
 }

@@ -3,7 +3,7 @@
 use crate::command::options::{integer, is, range};
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
-use keytide_engine::keyspace::ListValue;
+use keytide_engine::collection::{End, ListRef};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shard::resolve_index;
 
@@ -25,9 +25,9 @@ fn lrange(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     };
     let key = args.get(1);
     context.shards.of(key).elements(key).answer(reply, |reply, list| {
-        let part = list.and_then(|list| Some(list.range(range(first, last, list.len())?)));
-        reply.array(part.as_ref().map_or(0, |part| part.len()));
-        part.into_iter().flatten().for_each(|element| reply.bulk(element));
+        let part = list.and_then(|list| Some((list, range(first, last, list.len())?)));
+        reply.array(part.as_ref().map_or(0, |(_, range)| range.len()));
+        part.into_iter().flat_map(|(list, range)| list.range(range)).for_each(|element| reply.bulk(element));
     });
 }
 
@@ -65,7 +65,7 @@ fn lindex(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         // Without a list the index is not checked.
         let Some(list) = list else { return reply.null() };
         let Some(index) = parse_i64(args.get(2)) else { return reply.error(error_text::NOT_INTEGER) };
-        match resolve_index(index, list.len()).and_then(|place| list.get(place)) {
+        match resolve_index(index, list.len()).and_then(|place| list.at(place)) {
             Some(element) => reply.bulk(element),
             None => reply.null(),
         }
@@ -144,12 +144,13 @@ impl Search {
     }
 
     /// The matching indexes, in the order of the search.
-    fn run<'l>(&self, list: &'l ListValue, element: &'l [u8]) -> impl Iterator<Item = usize> + 'l {
+    fn run<'l>(&self, list: ListRef<'l>, element: &'l [u8]) -> impl Iterator<Item = usize> + 'l {
         let (backward, length) = (self.backward, list.len());
-        (0..length)
-            .map(move |step| if backward { length - 1 - step } else { step })
+        list.iter_from(if backward { End::Tail } else { End::Head })
             .take(self.look)
-            .filter(move |&index| list.get(index).is_some_and(|each| each.as_slice() == element))
+            .enumerate()
+            .filter(move |(_, each)| *each == element)
+            .map(move |(step, _)| if backward { length - 1 - step } else { step })
             .skip(self.skip)
     }
 }

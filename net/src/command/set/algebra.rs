@@ -3,6 +3,7 @@
 use crate::command::options::is;
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::resp::{Args, Reply, error_text};
+use keytide_engine::collection::Member;
 use keytide_engine::number::parse_i64;
 use keytide_engine::shards::{difference, intersection, union};
 
@@ -32,7 +33,7 @@ pub static SDIFF: Command =
         context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &difference(&sets)));
     });
 
-fn put(reply: &mut Reply<'_>, members: &[&[u8]]) {
+fn put(reply: &mut Reply<'_>, members: &[Member<'_>]) {
     reply.set(members.len());
     members.iter().for_each(|member| reply.bulk(member));
 }

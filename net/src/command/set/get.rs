@@ -2,6 +2,7 @@
 
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
+use keytide_engine::collection::SetRef;
 
 pub static SMEMBERS: Command = Command {
     name: "smembers",
@@ -18,7 +19,7 @@ fn smembers(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     let key = args.get(1);
     context.shards.of(key).members(key).answer(reply, |reply, set| {
         reply.set(set.map_or(0, |set| set.len()));
-        set.into_iter().flatten().for_each(|member| reply.bulk(member));
+        set.into_iter().flat_map(SetRef::iter).for_each(|member| reply.bulk(&member));
     });
 }
 

@@ -52,7 +52,7 @@ fn srandmember(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<
     let key = args.get(1);
     match args.len() {
         2 => context.shards.of(key).random_members(key, Draw::Distinct(1)).answer(reply, |reply, drawn| {
-            string_or_nil(reply, drawn.first().copied());
+            string_or_nil(reply, drawn.first().map(|member| member.as_ref()));
         }),
         3 => {
             let draw = match draw(args.get(2)) {
@@ -62,7 +62,7 @@ fn srandmember(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<
             // An array, because members may repeat.
             context.shards.of(key).random_members(key, draw).answer(reply, |reply, drawn| {
                 reply.array(drawn.len());
-                drawn.into_iter().for_each(|member| reply.bulk(member));
+                drawn.iter().for_each(|member| reply.bulk(member));
             });
         }
         _ => reply.error(error_text::SYNTAX),

@@ -18,5 +18,5 @@ pub static SSCAN: Command = Command {
 fn sscan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
     let set = context.shards.of(key).members(key);
-    answer_step(args, reply, set, |set| set.len(), |set, place| set.get_index(place).map(|member| [member.as_slice()]));
+    answer_step(args, reply, set);
 }
