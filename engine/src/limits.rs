@@ -133,11 +133,15 @@ pub const RECENT_NAME_BYTES_MAX: usize = 256;
 pub const GROUP_NAME_BYTES_MAX: usize = 64 << 10;
 
 /// A name longer than this is matched against a regex by itself only if its bytes times those of the compiled regex are
-/// at most [`REGEX_NAME_WORK_MAX`].
+/// at most [`REGEX_NAME_WORK_MAX`], and by an automaton of many only if they are at most [`GROUP_NAME_WORK_MAX`].
 pub const REGEX_NAME_BYTES_MAX: usize = 128;
 
 /// See [`REGEX_NAME_BYTES_MAX`]. Beyond this the regex is no longer matched on the shard.
 pub const REGEX_NAME_WORK_MAX: usize = 64 << 20;
+
+/// See [`REGEX_NAME_BYTES_MAX`]. Beyond this the regexes are matched by themselves: each byte of such a name may need a new
+/// state, made of all states of the regexes, and nothing ends that within the name.
+pub const GROUP_NAME_WORK_MAX: usize = 4 << 20;
 
 const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two() && RING_BYTES_MIN.is_power_of_two());
 const _: () = assert!(RING_BYTES_MIN < RING_BYTES_DEFAULT);

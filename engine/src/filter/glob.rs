@@ -150,8 +150,9 @@ impl Glob {
         for part in self.parts() {
             match (part, runs.last_mut()) {
                 (GlobElement::One(Token::Byte(byte)), Some(run)) => {
-                    if run.len() == LITERAL_BYTES_MAX {
-                        run.remove(0);
+                    // Cut seldom, so that a long literal is not moved with each byte.
+                    if run.len() == 2 * LITERAL_BYTES_MAX {
+                        cut_front(run);
                     }
                     run.push(byte);
                 }
@@ -165,6 +166,7 @@ impl Glob {
         }
         runs.retain(|run| !run.is_empty());
         keep_longest(&mut runs);
+        runs.iter_mut().for_each(cut_front);
         runs
     }
 
@@ -207,6 +209,11 @@ enum GlobElement {
     Run,
     /// One byte.
     One(Token),
+}
+
+/// Leaves the last [`LITERAL_BYTES_MAX`] bytes.
+fn cut_front(run: &mut Vec<u8>) {
+    run.drain(..run.len().saturating_sub(LITERAL_BYTES_MAX));
 }
 
 /// Drops the shortest when there are too many.

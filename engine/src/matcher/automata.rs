@@ -117,6 +117,12 @@ impl Automata {
         self.states.iter().flatten().filter(|state| state.mode.is_grouped()).count()
     }
 
+    /// The memory of all groups, in bytes.
+    #[cfg(all(test, not(loom)))]
+    pub fn group_bytes(&self) -> usize {
+        self.sets.iter().flat_map(|set| &set.groups).map(|group| group.automaton.memory_bytes()).sum()
+    }
+
     /// A new set of patterns that are run on the same names.
     pub fn new_set(&mut self) -> u32 {
         self.free_sets.pop().unwrap_or_else(|| {
@@ -352,7 +358,8 @@ impl Automata {
             }
         };
         // A glob's regex differs from it for the empty name.
-        if run.name.is_empty() || group.automaton.run(run.name, self.names, matched).is_err() {
+        let is_for_each = run.name.is_empty() || group.automaton.may_take_long(run.name);
+        if is_for_each || group.automaton.run(run.name, self.names, matched).is_err() {
             self.matches.truncate(before);
             group.undecided += 1;
             let there = |member: &&PatternRef| is_present(states, **member);

@@ -12,7 +12,7 @@ use regex_syntax::hir::{Hir, Look};
 
 use super::pattern::AutomatonPattern;
 use crate::filter::Regex;
-use crate::limits::{GROUP_CACHE_BYTES_MAX, GROUP_NFA_BYTES_MAX};
+use crate::limits::{GROUP_CACHE_BYTES_MAX, GROUP_NAME_WORK_MAX, GROUP_NFA_BYTES_MAX, REGEX_NAME_BYTES_MAX};
 
 /// Several patterns in one automaton.
 pub struct GroupAutomaton {
@@ -22,6 +22,9 @@ pub struct GroupAutomaton {
     pub members: Vec<PatternRef>,
     /// Whether all patterns are anchored at the start, so that they do not multiply each other's states.
     pub anchored: bool,
+    /// The memory of the compiled patterns, in bytes: roughly its worst-case time per byte of a name, for which it may have
+    /// to build a state.
+    weight: usize,
     /// For each pattern, the serial of the last name that it matched.
     matched: Vec<u64>,
 }
@@ -40,6 +43,13 @@ pub struct PatternRef {
 pub struct Undecided;
 
 impl GroupAutomaton {
+    /// Whether a name is so long that it may take too much time here: each byte may need a new state, made of as many of
+    /// the patterns' own as there are.
+    #[inline]
+    pub fn may_take_long(&self, name: &[u8]) -> bool {
+        name.len() > REGEX_NAME_BYTES_MAX && name.len().saturating_mul(self.weight) > GROUP_NAME_WORK_MAX
+    }
+
     /// Calls `matched` once for each pattern that matches `name`, which must not be empty. `serial` identifies the
     /// name.
     ///
@@ -99,6 +109,7 @@ impl GroupAutomaton {
             .which_captures(WhichCaptures::None);
         let hirs: Vec<&Hir> = patterns.iter().map(|pattern| &pattern.hir).collect();
         let nfa = thompson::Compiler::new().configure(thompson).build_many_from_hir(&hirs).ok()?;
+        let weight = nfa.memory_usage();
         let config = DFA::config()
             .match_kind(MatchKind::All)
             .unicode_word_boundary(true)
@@ -108,7 +119,7 @@ impl GroupAutomaton {
         let dfa = DFA::builder().configure(config).build_from_nfa(nfa).ok()?;
         let cache = dfa.create_cache();
         let members = patterns.iter().map(|pattern| pattern.member).collect();
-        Some(GroupAutomaton { dfa, cache, members, anchored, matched: vec![0; patterns.len()] })
+        Some(GroupAutomaton { dfa, cache, members, anchored, weight, matched: vec![0; patterns.len()] })
     }
 
     /// Whether the states settle: after some of these names, the others add few new states.

@@ -331,3 +331,18 @@ fn a_long_name_does_not_hold_up_a_turn() {
     both.find(&b"a".repeat(20_000), b"", 0);
     assert_eq!(both.end_turn(), [large]);
 }
+
+#[test]
+fn a_long_name_builds_no_states_of_a_large_automaton() {
+    let mut both = Both::new(timeless());
+    let regex = |n: usize| regex_interest(&format!("^[a-z]{{1,400}}[0-9]{{{n}}}[a-z]$"));
+    let all: Vec<u32> = (1..=20).map(|n| both.add(regex(n))).collect();
+    both.end_turn();
+    both.matcher.wait();
+    assert_eq!(both.matcher.grouped(), all.len());
+    let before = both.matcher.automata.group_bytes();
+    let name = format!("{}7777777x", "a".repeat(400));
+    let (found, wanted) = both.find(name.as_bytes(), b"", 0);
+    assert_eq!((found, wanted), (vec![all[6]], vec![all[6]]));
+    assert_eq!(both.matcher.automata.group_bytes(), before);
+}
