@@ -434,6 +434,9 @@ pub const APPEND_BYTES_MAX: usize = 64 << 20;
 /// How many events an append may have: their ids are looked for together, in one turn.
 pub const APPEND_EVENTS_MAX: usize = 65_536;
 
+/// How many levels the properties of an event may have, of objects and lists within each other.
+pub const PROPERTY_LEVELS_MAX: usize = 64;
+
 /// How many appends a call of BatchAppend may have begun and not ended.
 pub const BATCH_APPENDS_OPEN_MAX: usize = 1024;
 

@@ -40,6 +40,11 @@ fn what_is_appended_is_read() {
 }
 
 #[test]
+fn events_for_several_streams_are_appended_together() {
+    common::numbers_of_shards().iter().for_each(|shards| run("appends.py", shards));
+}
+
+#[test]
 fn each_call_has_its_own_user_and_passwords_need_tls() {
     let authority = Authority::new("kurrentdb");
     authority.sign("server");

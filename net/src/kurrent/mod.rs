@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`table`] | all methods, and how one is found |
 //! | `streams` | append, read, subscribe, delete |
+//! | `streams_v2` | appends to several streams together |
 //! | `server` | the server's features, its cluster, its figures, its operations |
 //! | `event` | what a record is to a client |
 //! | `wire` | messages that are written by hand, for they are many |
@@ -22,6 +23,7 @@ mod proto;
 mod rights;
 mod server;
 mod streams;
+mod streams_v2;
 pub mod table;
 mod wire;
 

@@ -11,3 +11,7 @@ pub mod streams {
 pub mod server {
     include!(concat!(env!("OUT_DIR"), "/event_store.client.server.rs"));
 }
+
+pub mod streams_v2 {
+    include!(concat!(env!("OUT_DIR"), "/kurrentdb.protocol.v2.streams.rs"));
+}

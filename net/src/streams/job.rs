@@ -4,7 +4,8 @@ use bytes::Bytes;
 use keytide_engine::error::Refusal;
 use keytide_engine::event::{CustomType, CustomTypeError};
 use keytide_engine::position::{Position, ShardId};
-use keytide_engine::shard::{Appended, Expected, Shard, StreamState};
+use keytide_engine::shard::{Appended, Expected, StreamState};
+use keytide_engine::shards::{AppendedMany, EventsRefused, Shards, Unexpected, Wanted};
 use keytide_engine::slot::shard_of;
 use keytide_engine::turn::ClientEvent;
 
@@ -34,6 +35,13 @@ pub enum Job {
         expected: Expected,
         /// The events.
         events: Vec<Event>,
+    },
+    /// Append events to several streams, all or none.
+    AppendMany {
+        /// The streams, at least one, each with what the client wants it to be.
+        streams: Vec<(Bytes, Wanted)>,
+        /// The events, each with the place of its stream.
+        events: Vec<(usize, Event)>,
     },
     /// Delete the stream; it may be begun again.
     Delete {
@@ -65,6 +73,8 @@ pub enum JobRefused {
     Type(CustomTypeError),
     /// For want of memory, or of room in the log: the text says which.
     NoRoom(String),
+    /// Of several streams these are not as the client wants them.
+    Unexpected(Vec<Unexpected>),
 }
 
 /// What has come of an operation.
@@ -72,6 +82,8 @@ pub enum JobRefused {
 pub enum Outcome {
     /// Of [`Job::Append`].
     Appended(Result<Appended, JobRefused>),
+    /// Of [`Job::AppendMany`].
+    AppendedMany(Result<AppendedMany, JobRefused>),
     /// Of [`Job::Delete`] and [`Job::End`]: the position of the event that says so.
     Deleted(Result<Position, JobRefused>),
     /// Of [`Job::Describe`].
@@ -79,9 +91,10 @@ pub enum Outcome {
 }
 
 impl Job {
-    /// Its stream.
+    /// Its stream; of several the first.
     pub fn stream(&self) -> &[u8] {
         match self {
+            Job::AppendMany { streams, .. } => streams.first().map_or(&b""[..], |(stream, _)| stream),
             Job::Append { stream, .. }
             | Job::Delete { stream, .. }
             | Job::End { stream, .. }
@@ -89,19 +102,32 @@ impl Job {
         }
     }
 
-    /// The shard that does it.
+    /// The shard that does it, where that is one.
     pub fn shard(&self, shards: u16) -> ShardId {
         shard_of(self.stream(), shards)
     }
 
+    /// The shards that do it together, in ascending order; none where one does it.
+    pub fn several_shards(&self, total: u16) -> Option<Vec<ShardId>> {
+        let Job::AppendMany { streams, .. } = self else { return None };
+        let mut shards: Vec<ShardId> = streams.iter().map(|(stream, _)| shard_of(stream, total)).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        Some(shards).filter(|shards| shards.len() > 1)
+    }
+
     /// About the memory that it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        let events = match self {
-            Job::Append { events, .. } => &events[..],
-            Job::Delete { .. } | Job::End { .. } | Job::Describe { .. } => &[],
-        };
         let of = |event: &Event| size_of::<Event>() + event.data.len() + event.meta.as_ref().map_or(0, Bytes::len);
-        size_of::<Job>() + self.stream().len() + events.iter().map(of).sum::<usize>()
+        let parts = match self {
+            Job::Append { events, .. } => events.iter().map(of).sum::<usize>(),
+            Job::AppendMany { streams, events } => {
+                let names = streams.iter().map(|(stream, _)| size_of::<(Bytes, Wanted)>() + stream.len());
+                names.sum::<usize>() + events.iter().map(|(_, event)| of(event)).sum::<usize>()
+            }
+            Job::Delete { .. } | Job::End { .. } | Job::Describe { .. } => 0,
+        };
+        size_of::<Job>() + self.stream().len() + parts
     }
 
     /// Whether it changes anything.
@@ -113,17 +139,22 @@ impl Job {
     pub fn refused(&self, refused: JobRefused) -> Outcome {
         match self {
             Job::Append { .. } => Outcome::Appended(Err(refused)),
+            Job::AppendMany { .. } => Outcome::AppendedMany(Err(refused)),
             Job::Delete { .. } | Job::End { .. } => Outcome::Deleted(Err(refused)),
             Job::Describe { .. } => Outcome::Described(StreamState::default()),
         }
     }
 
-    /// Does it.
-    pub fn run(&self, shard: &mut Shard) -> Outcome {
+    /// Does it, on its shard or its shards.
+    pub fn run(&self, mut shards: Shards<'_>) -> Outcome {
         if self.writes() {
-            // The records of one operation are recovered all or none.
-            shard.begin_command();
-            if let Err(full) = shard.check_log() {
+            let mut full = None;
+            shards.each(|shard| {
+                // The records of one operation are recovered all or none.
+                shard.begin_command();
+                full = full.take().or(shard.check_log().err());
+            });
+            if let Some(full) = full {
                 return self.refused(JobRefused::NoRoom(full.to_string()));
             }
         }
@@ -131,19 +162,36 @@ impl Job {
             Job::Append { stream, expected, events } => {
                 let events = events.iter().map(Event::as_client_event).collect::<Result<Vec<_>, _>>();
                 Outcome::Appended(match events {
-                    Ok(events) => shard.append_events(stream, &events, *expected).map_err(JobRefused::Shard),
+                    Ok(events) => {
+                        shards.of(stream).append_events(stream, &events, *expected).map_err(JobRefused::Shard)
+                    }
                     Err(error) => Err(JobRefused::Type(error)),
                 })
             }
+            Job::AppendMany { streams, events } => Outcome::AppendedMany(append_many(&mut shards, streams, events)),
             Job::Delete { stream, expected } => {
-                Outcome::Deleted(shard.delete_stream(stream, *expected).map_err(JobRefused::Shard))
+                Outcome::Deleted(shards.of(stream).delete_stream(stream, *expected).map_err(JobRefused::Shard))
             }
             Job::End { stream, expected } => {
-                Outcome::Deleted(shard.end_stream(stream, *expected).map_err(JobRefused::Shard))
+                Outcome::Deleted(shards.of(stream).end_stream(stream, *expected).map_err(JobRefused::Shard))
             }
-            Job::Describe { stream } => Outcome::Described(shard.stream_state(stream)),
+            Job::Describe { stream } => Outcome::Described(shards.of(stream).stream_state(stream)),
         }
     }
+}
+
+fn append_many(
+    shards: &mut Shards<'_>,
+    streams: &[(Bytes, Wanted)],
+    events: &[(usize, Event)],
+) -> Result<AppendedMany, JobRefused> {
+    let streams: Vec<(&[u8], Wanted)> = streams.iter().map(|(stream, wanted)| (&stream[..], *wanted)).collect();
+    let events = events.iter().map(|(index, event)| Ok((*index, event.as_client_event()?)));
+    let events = events.collect::<Result<Vec<_>, _>>().map_err(JobRefused::Type)?;
+    shards.append_events(&streams, &events).map_err(|refused| match refused {
+        EventsRefused::Unexpected(streams) => JobRefused::Unexpected(streams),
+        EventsRefused::Shard(refusal) => JobRefused::Shard(refusal),
+    })
 }
 
 impl Event {

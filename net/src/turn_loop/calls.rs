@@ -6,6 +6,7 @@
 //! ```
 
 use super::Core;
+use super::hold::{HoldRequest, HoldWork};
 use crate::access::User;
 use crate::command::cdc::may_subscribe;
 use crate::connection::{Connection, ProtocolState, Transport};
@@ -21,6 +22,7 @@ use crate::server::Server;
 use crate::session::{Closing, Session};
 use crate::streams::{Job, JobRefused, Outcome};
 use keytide_engine::position::{Position, ShardId};
+use keytide_engine::shards::Shards;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -128,7 +130,9 @@ impl Core {
         for (call, number, job) in jobs {
             let to = JobFor { connection: connection.id, call, number };
             let shard = job.shard(self.server.shards());
-            if shard == self.id {
+            if let Some(needed) = job.several_shards(self.server.shards()) {
+                self.lending.queue.push_back(HoldRequest { work: HoldWork::Job(to, Box::new(job)), needed });
+            } else if shard == self.id {
                 self.calls.add_job(self.id, to, job);
             } else {
                 self.lanes.to(shard).push(Message::Job(to, Box::new(job)));
@@ -170,7 +174,9 @@ impl Core {
             && let Some((from, to, job)) = self.calls.jobs.pop_front()
         {
             work = true;
-            let outcome = self.run_job(&job);
+            let Some(mut shard) = self.shard.take() else { break };
+            let outcome = self.run_job(&job, Shards::One(&mut shard));
+            self.shard = Some(shard);
             self.budget.spend(job.memory_bytes());
             if from == self.id {
                 self.take_outcome(to, outcome);
@@ -181,14 +187,14 @@ impl Core {
         work
     }
 
-    fn run_job(&mut self, job: &Job) -> Outcome {
+    /// Does a job on the shards of its streams.
+    pub(super) fn run_job(&mut self, job: &Job, shards: Shards<'_>) -> Outcome {
         if job.writes() && self.server.memory.is_short() {
             self.server.memory.note_refused();
             return job.refused(JobRefused::NoRoom(error_text::OUT_OF_MEMORY.to_owned()));
         }
-        let Some(shard) = self.shard.as_deref_mut() else { unreachable!("jobs wait until the shard is back") };
         self.figures.commands += 1;
-        job.run(shard)
+        job.run(shards)
     }
 
     /// Tells a call what has come of a job.

@@ -1,7 +1,7 @@
 //! From a command to where it runs: here, on the core of its keys, on several, on all, or after the commit.
 
 use super::Core;
-use super::hold::HoldWork;
+use super::hold::RespWork;
 use super::resp::Client;
 use crate::command::table::TABLE;
 use crate::command::{Command, Flag, Keys, Run, RunKeys, SessionContext, Spread};
@@ -72,7 +72,7 @@ impl Core {
                     return false;
                 }
                 let all = (0..self.server.shards()).map(ShardId).collect();
-                self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), all);
+                self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), all);
                 true
             }
             Run::History(_) | Run::Subscription(_) => {
@@ -176,7 +176,7 @@ impl Core {
                     return false;
                 }
                 let shards = self.shards_of_keys(command.keys, args);
-                self.hold(client, HoldWork::Command(index, OwnedArgs::from(args)), shards);
+                self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), shards);
                 return true;
             }
         };

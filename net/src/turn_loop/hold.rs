@@ -11,10 +11,11 @@ use super::runner::Runner;
 use super::waits::CommandId;
 use crate::access::User;
 use crate::command::RespClient;
-use crate::connection::Stall;
-use crate::mesh::message::{Message, ReplyForm, ReplyTo};
+use crate::connection::{Connection, Stall};
+use crate::mesh::message::{JobFor, Message, ReplyForm, ReplyTo};
 use crate::net_ring::ConnectionId;
 use crate::resp::{CommandIndex, OwnedArgs, Transaction};
+use crate::streams::{Job, Outcome};
 use crate::weight::Weight;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
@@ -25,17 +26,34 @@ use std::sync::Arc;
 
 /// What runs over several shards.
 pub(super) enum HoldWork {
+    /// Of a client of the Redis protocol, with where its reply goes.
+    Resp(RespWork, ReplyTo, ReplyForm),
+    /// What a call of gRPC has asked for.
+    Job(JobFor, Box<Job>),
+}
+
+/// What runs for a client of the Redis protocol.
+pub(super) enum RespWork {
     Command(CommandIndex, OwnedArgs),
     Transaction(Transaction, Arc<User>),
     /// A command that may wait for keys of several shards.
     Waiting(CommandId),
 }
 
+/// What has come of it.
+enum Done {
+    /// The connection is put back; none if its client has left.
+    Reply {
+        connection: Option<Box<Connection>>,
+        to: ReplyTo,
+        reply: Option<Vec<u8>>,
+    },
+    Outcome(JobFor, Outcome),
+}
+
 /// A change that is gathering its shards.
 pub(super) struct Hold {
     work: HoldWork,
-    to: ReplyTo,
-    form: ReplyForm,
     /// The shards that it needs, in ascending order.
     needed: Vec<ShardId>,
     /// Those that have come: the first ones of `needed`.
@@ -46,8 +64,6 @@ pub(super) struct Hold {
 /// One queued change.
 pub(super) struct HoldRequest {
     pub work: HoldWork,
-    pub to: ReplyTo,
-    pub form: ReplyForm,
     /// The shards that it needs, in ascending order.
     pub needed: Vec<ShardId>,
 }
@@ -70,10 +86,11 @@ pub(super) struct Lending {
 impl Core {
     /// Queues a change over these shards, in ascending order; the connection waits for its reply. To be called when all
     /// of its earlier commands are answered: on other cores such commands may wait, and a loan of the shard passes them.
-    pub(super) fn hold(&mut self, client: &mut Client<'_>, work: HoldWork, needed: Vec<ShardId>) {
+    pub(super) fn hold(&mut self, client: &mut Client<'_>, work: RespWork, needed: Vec<ShardId>) {
         debug_assert_eq!(client.replies.waiting(), 0);
         let to = self.wait_for_reply(client);
-        self.lending.queue.push_back(HoldRequest { work, to, form: client.asker().form, needed });
+        let work = HoldWork::Resp(work, to, client.asker().form);
+        self.lending.queue.push_back(HoldRequest { work, needed });
     }
 
     /// After the commit: lends this core's shard to the core that waits for it, and carries on the change that this core
@@ -82,9 +99,9 @@ impl Core {
         let mut work = false;
         loop {
             if self.lending.hold.is_none()
-                && let Some(HoldRequest { work, to, form, needed }) = self.lending.queue.pop_front()
+                && let Some(HoldRequest { work, needed }) = self.lending.queue.pop_front()
             {
-                self.lending.hold = Some(Hold { work, to, form, needed, held: Vec::new() });
+                self.lending.hold = Some(Hold { work, needed, held: Vec::new() });
                 self.ask_for_shard();
             }
             let Some(borrower) = self.lending.borrowers.front().copied() else { break };
@@ -128,20 +145,54 @@ impl Core {
     }
 
     fn run_hold(&mut self, hold: Hold) {
-        let Hold { work, to, form, mut held, .. } = hold;
-        let mut out = Vec::new();
-        let mut connection = self.connections.take(to.connection);
+        let Hold { work, mut held, .. } = hold;
         // One time for all of them, whenever each has come.
         held.iter_mut().for_each(|shard| shard.set_now_ms(self.now_ms));
         let shards = Shards::Several { shards: &mut held, total: self.server.shards() };
+        let done = match work {
+            HoldWork::Resp(work, to, form) => self.run_resp_hold(&work, (to, form), shards),
+            HoldWork::Job(to, job) => Done::Outcome(to, self.run_job(&job, shards)),
+        };
+        // All of them commit before any goes back, and before the reply leaves.
+        let mut published = false;
+        held.iter_mut().for_each(|shard| published |= shard.commit());
+        if published {
+            self.server.wake_waiting(self.id);
+        }
+        // Before the shard is back: what has waited for it may have replies for the same connection.
+        match done {
+            Done::Reply { connection: Some(mut connection), to, reply } => {
+                if let Some(reply) = reply {
+                    connection.deliver(to.number, to.part, reply);
+                }
+                connection.list(&mut self.listed);
+                self.connections.put(connection);
+            }
+            Done::Reply { connection: None, .. } => {}
+            Done::Outcome(to, outcome) => self.take_outcome(to, outcome),
+        }
+        for shard in held {
+            if shard.id() == self.id {
+                self.take_back(shard);
+            } else {
+                let owner = shard.id();
+                self.lanes.to(owner).push(Message::Return(LentShard(shard)));
+            }
+        }
+    }
+
+    /// Runs what a client of the Redis protocol has asked for.
+    fn run_resp_hold(&mut self, work: &RespWork, (to, form): (ReplyTo, ReplyForm), shards: Shards<'_>) -> Done {
+        let mut out = Vec::new();
+        let mut connection = self.connections.take(to.connection);
         let runner = Runner::new(&self.server, self.id, self.now_ms);
-        let has_replied = match &work {
-            HoldWork::Command(index, args) => {
+        let has_replied = match work {
+            RespWork::Command(index, args) => {
                 runner.run_over(shards, *index, args.as_args(), &mut form.reply(&mut out));
                 true
             }
             // Of a user that was deleted meanwhile nothing runs; its connections are closed.
-            HoldWork::Transaction(transaction, user) => {
+            RespWork::Transaction(transaction, user) => {
                 // If the client has left, its commands run all the same, with the rights that its user has now.
                 let client = connection.as_mut().map(|connection| RespClient::of(connection));
                 let users = self.server.users.table().0;
@@ -153,30 +204,9 @@ impl Core {
                 }
                 true
             }
-            HoldWork::Waiting(id) => self.run_held(*id, shards, &mut out),
+            RespWork::Waiting(id) => self.run_held(*id, shards, &mut out),
         };
-        // All of them commit before any goes back, and before the reply leaves.
-        let mut published = false;
-        held.iter_mut().for_each(|shard| published |= shard.commit());
-        if published {
-            self.server.wake_waiting(self.id);
-        }
-        // Before the shard is back: what has waited for it may have replies for the same connection.
-        if let Some(mut connection) = connection {
-            if has_replied {
-                connection.deliver(to.number, to.part, out);
-            }
-            connection.list(&mut self.listed);
-            self.connections.put(connection);
-        }
-        for shard in held {
-            if shard.id() == self.id {
-                self.take_back(shard);
-            } else {
-                let owner = shard.id();
-                self.lanes.to(owner).push(Message::Return(LentShard(shard)));
-            }
-        }
+        Done::Reply { connection, to, reply: Some(out).filter(|_| has_replied) }
     }
 
     /// Takes this core's own shard back. What has waited for it goes on in this turn or the next, before the shard can be

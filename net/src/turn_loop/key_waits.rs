@@ -19,7 +19,7 @@
 use super::Core;
 use super::deferred::Deferred;
 use super::dispatch::Place;
-use super::hold::{HoldRequest, HoldWork};
+use super::hold::{HoldRequest, HoldWork, RespWork};
 use super::resp::Client;
 use super::runner::Runner;
 use super::waits::CommandId;
@@ -222,7 +222,8 @@ impl Core {
         deferred.is_held = true;
         let Request { to, form, command, ref args, .. } = deferred.request;
         let needed = self.shards_of_keys(TABLE.get(command).keys, args.as_args());
-        self.lending.queue.push_back(HoldRequest { work: HoldWork::Waiting(id), to, form, needed });
+        let work = HoldWork::Resp(RespWork::Waiting(id), to, form);
+        self.lending.queue.push_back(HoldRequest { work, needed });
         self.deferred.put(id, deferred);
     }
 

@@ -1,7 +1,7 @@
 //! MULTI, EXEC and DISCARD: commands are kept until EXEC, which runs them here or over the shards that they need.
 
 use super::Core;
-use super::hold::HoldWork;
+use super::hold::RespWork;
 use super::resp::Client;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
@@ -56,7 +56,7 @@ impl Core {
                 return false;
             }
             let user = client.session.user().clone();
-            self.hold(client, HoldWork::Transaction(transaction, user), needed);
+            self.hold(client, RespWork::Transaction(transaction, user), needed);
             return true;
         }
         if self.shard.is_none() {
