@@ -106,7 +106,7 @@ impl Small {
                 assert!(out.len() <= OUT_BYTES_MAX + FRAME_BYTES_MAX, "{} bytes", out.len());
                 let asked = calls.take_asked();
                 for (call, number, job) in asked.jobs {
-                    let outcome = job.run(&mut self.shard);
+                    let outcome = job.run(keytide_engine::shards::Shards::One(&mut self.shard));
                     self.shard.commit();
                     calls.outcome(call, number, outcome, &around);
                 }

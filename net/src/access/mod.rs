@@ -15,6 +15,7 @@
 //! | `rule` | rules in words, and what is wrong with one |
 //! | `user` | a user, and its description in rules |
 //! | `check` | the check of a request |
+//! | `words` | texts as words of rules |
 //! | `users` | the table of users |
 //! | `file` | the file of users |
 //! | `denials` | what was denied: ACL LOG |
@@ -35,6 +36,7 @@ mod rule;
 mod selector;
 mod user;
 mod users;
+mod words;
 
 pub use catalogue::{Catalogue, CatalogueEntry};
 pub use category::{Categories, Category};
@@ -46,5 +48,5 @@ pub use limits::{Usage, UserLimits};
 pub use password::PasswordHash;
 pub use rule::{RuleError, UnmatchedParenthesis, merge_selectors, shown_rule};
 pub use selector::Selector;
-pub use user::User;
+pub use user::{About, User, about_rules};
 pub use users::{DEFAULT_USER, DeleteError, LoginRefused, SetUserError, UserTable, Users};

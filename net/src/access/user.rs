@@ -5,7 +5,28 @@ use super::limits::Usage;
 use super::password::PasswordHash;
 use super::rule::RuleError;
 use super::selector::Selector;
+use super::words;
 use std::sync::Arc;
+
+/// What is said of a user and permits nothing by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// What it is called by people.
+    pub full_name: String,
+    /// The groups that it is in.
+    pub groups: Vec<String>,
+}
+
+/// What begins the rules that say it; a rule has no spaces, so these are written as `%20`.
+const FULL_NAME: &[u8] = b"full-name=";
+const GROUP: &[u8] = b"group=";
+
+/// The rules that say this of a user, in place of what was said before.
+pub fn about_rules(full_name: &str, groups: &[String]) -> Vec<Vec<u8>> {
+    let name = [FULL_NAME, &words::encoded(full_name)].concat();
+    let groups = groups.iter().filter(|group| !group.is_empty()).map(|group| [GROUP, &words::encoded(group)].concat());
+    [name, GROUP.to_vec()].into_iter().chain(groups).collect()
+}
 
 /// A user. Without rules it is off, has no password, and may do nothing.
 #[derive(Clone, Debug)]
@@ -19,6 +40,7 @@ pub struct User {
     passwords: Vec<PasswordHash>,
     root: Selector,
     selectors: Vec<Selector>,
+    about: About,
     /// What its clients have in use; the same for all versions of it.
     usage: Arc<Usage>,
 }
@@ -35,6 +57,7 @@ impl User {
             passwords: Vec::new(),
             root: Selector::new(),
             selectors: Vec::new(),
+            about: About::default(),
             usage: Arc::default(),
         }
     }
@@ -100,6 +123,11 @@ impl User {
         &self.selectors
     }
 
+    /// What is said of it.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
     /// The hashes of its passwords.
     pub fn passwords(&self) -> &[PasswordHash] {
         &self.passwords
@@ -137,6 +165,16 @@ impl User {
                 let words = rules.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
                 words.into_iter().try_for_each(|word| selector.apply(word, catalogue))?;
                 self.selectors.push(selector);
+            }
+            _ if rule.starts_with(FULL_NAME) => {
+                self.about.full_name = words::decoded(&rule[FULL_NAME.len()..]).ok_or(RuleError::Syntax)?;
+            }
+            _ if is("group=") => self.about.groups.clear(),
+            _ if rule.starts_with(GROUP) => {
+                let group = words::decoded(&rule[GROUP.len()..]).ok_or(RuleError::Syntax)?;
+                if !self.about.groups.contains(&group) {
+                    self.about.groups.push(group);
+                }
             }
             _ if is("clearselectors") => self.selectors.clear(),
             _ if is("reset") => {
@@ -178,6 +216,10 @@ impl User {
     pub fn describe(&self) -> Vec<u8> {
         let mut parts: Vec<Vec<u8>> = self.flags().map(|flag| flag.as_bytes().to_vec()).collect();
         parts.extend(self.passwords.iter().map(|hash| format!("#{hash}").into_bytes()));
+        if !self.about.full_name.is_empty() {
+            parts.push([FULL_NAME, &words::encoded(&self.about.full_name)].concat());
+        }
+        parts.extend(self.about.groups.iter().map(|group| [GROUP, &words::encoded(group)].concat()));
         parts.push(self.root.describe());
         parts.extend(self.selectors.iter().map(|selector| [b"(", &selector.describe()[..], b")"].concat()));
         parts.join(&b' ')
@@ -237,6 +279,11 @@ mod tests {
             ("%R", "off %R~ resetchannels -@all".to_owned()),
             ("on >pw ~a +get reset", "off sanitize-payload resetchannels -@all".to_owned()),
             ("skip-sanitize-payload", "off skip-sanitize-payload resetchannels -@all".to_owned()),
+            (
+                "full-name=Ann%20%28B%29 group=$ops group=a%25 group=$ops",
+                "off full-name=Ann%20%28B%29 group=$ops group=a%25 resetchannels -@all".to_owned(),
+            ),
+            ("full-name=x group=a group= full-name=", "off resetchannels -@all".to_owned()),
         ] {
             assert_eq!(describe(rules), description, "{rules}");
             assert_eq!(describe(&description), description, "again");
@@ -265,6 +312,8 @@ mod tests {
             ("~* ~x", RuleError::AfterAllKeys),
             ("&* &x", RuleError::AfterAllChannels),
             ("<pw", RuleError::NoSuchPassword),
+            ("full-name=%2", RuleError::Syntax),
+            ("group=%ff", RuleError::Syntax),
             ("#abc", RuleError::NoHash),
             ("!abc", RuleError::NoHash),
         ] {

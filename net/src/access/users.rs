@@ -215,11 +215,27 @@ impl Users {
     /// # Errors
     /// What is wrong with the name, or with the first rule that is wrong.
     pub fn set<'a>(&self, name: &[u8], words: impl IntoIterator<Item = &'a [u8]>) -> Result<(), SetUserError> {
+        self.set_where(name, words, |_| true).map(|_| ())
+    }
+
+    /// The same where the user of this name, or that there is none, is as `may` wants it. Returns whether it was.
+    ///
+    /// # Errors
+    /// As [`Users::set`].
+    pub fn set_where<'a>(
+        &self,
+        name: &[u8],
+        words: impl IntoIterator<Item = &'a [u8]>,
+        may: impl FnOnce(Option<&User>) -> bool,
+    ) -> Result<bool, SetUserError> {
         if has_spaces(name) {
             return Err(SetUserError::Name);
         }
         let rules = merge_selectors(words).map_err(SetUserError::Unmatched)?;
         let mut state = self.lock();
+        if !may(state.table.get(name).map(|user| &**user)) {
+            return Ok(false);
+        }
         let mut user = match state.table.get(name) {
             Some(user) => User::clone(user),
             None => User::new(name, 0).with_identity(state.last_serial + 1, Arc::new(Usage::new(&self.limits))),
@@ -231,7 +247,7 @@ impl Users {
         let mut table = UserTable::clone(&state.table);
         table.put(user);
         self.publish(&mut state, table);
-        Ok(())
+        Ok(true)
     }
 
     /// Deletes users; tells which of the names there were.

@@ -77,6 +77,8 @@ pub struct CallContext<'a> {
     pub server: &'a Server,
     /// Who calls.
     pub user: &'a Arc<User>,
+    /// The client's address.
+    pub peer: Option<SocketAddr>,
     /// The address that the client has connected to.
     pub local: Option<SocketAddr>,
     /// The turn's time, Unix milliseconds.

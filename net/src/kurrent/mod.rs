@@ -8,6 +8,7 @@
 //! | [`table`] | all methods, and how one is found |
 //! | `streams` | append, read, subscribe, delete |
 //! | `streams_v2` | appends to several streams together |
+//! | `users` | users, their passwords and groups |
 //! | `server` | the server's features, its cluster, its figures, its operations |
 //! | `event` | what a record is to a client |
 //! | `wire` | messages that are written by hand, for they are many |
@@ -25,6 +26,7 @@ mod server;
 mod streams;
 mod streams_v2;
 pub mod table;
+mod users;
 mod wire;
 
 pub use error::access_denied;

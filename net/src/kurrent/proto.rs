@@ -15,3 +15,7 @@ pub mod server {
 pub mod streams_v2 {
     include!(concat!(env!("OUT_DIR"), "/kurrentdb.protocol.v2.streams.rs"));
 }
+
+pub mod users {
+    include!(concat!(env!("OUT_DIR"), "/event_store.client.users.rs"));
+}

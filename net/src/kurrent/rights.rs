@@ -6,7 +6,7 @@ use crate::grpc::{CallContext, Status};
 use keytide_engine::interest::Source;
 use keytide_engine::stream_name::{is_read_only, is_system};
 
-/// What is done with a stream.
+/// What is done, most of it with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Its events are read.
@@ -15,6 +15,10 @@ pub enum Use {
     Append,
     /// It is deleted.
     Delete,
+    /// No stream: what operators do.
+    Operate,
+    /// No stream: users are created, changed and deleted.
+    ManageUsers,
 }
 
 impl Use {
@@ -23,6 +27,8 @@ impl Use {
         match self {
             Use::Read => b"cdc.subscribe",
             Use::Append | Use::Delete => b"cdc.append",
+            Use::Operate => b"bgsave",
+            Use::ManageUsers => b"acl|setuser",
         }
     }
 
@@ -30,6 +36,7 @@ impl Use {
         match self {
             Use::Read => Need::READ,
             Use::Append | Use::Delete => Need::WRITE,
+            Use::Operate | Use::ManageUsers => Need::NOTHING,
         }
     }
 }
@@ -66,10 +73,19 @@ pub fn check_all(context: &CallContext<'_>) -> Result<(), Status> {
     check(context, Use::Read, Object::AllKeys(Need::READ))
 }
 
-fn check(context: &CallContext<'_>, what: Use, object: Object<'_>) -> Result<(), Status> {
+/// Refuses a call whose user may not do what is done with no stream.
+///
+/// # Errors
+/// It may not.
+pub fn check_command(context: &CallContext<'_>, what: Use) -> Result<(), Status> {
+    check(context, what, None)
+}
+
+fn check<'o>(context: &CallContext<'_>, what: Use, object: impl Into<Option<Object<'o>>>) -> Result<(), Status> {
     if context.user.is_unlimited() {
         return Ok(());
     }
     let command = context.server.users.catalogue().find(what.command()).ok_or_else(access_denied)?;
-    context.user.check(command, || None, || std::iter::once(object)).map_err(|_| access_denied())
+    let object = object.into();
+    context.user.check(command, || None, || object.into_iter()).map_err(|_| access_denied())
 }

@@ -1,5 +1,9 @@
 """Users: each call's own, else the connection's. TLS, PLAIN and ASKED are ports, CA the file of the authority."""
 
+import base64
+
+import grpc
+import redis
 from kurrentdbclient import CaughtUp, KurrentDBClient, NewEvent, StreamState
 from kurrentdbclient.exceptions import KurrentDBClientError
 
@@ -50,5 +54,111 @@ refused("Unauthenticated", lambda: connect("nobody:see", TLS, True).get_stream("
 # This client keeps its credentials to itself without TLS, so it is nobody there.
 refused("Unauthenticated", lambda: connect("reader:see", PLAIN, False).get_stream("seen-1"))
 refused("Unauthenticated", lambda: connect("reader:see", ASKED, False).get_stream("seen-1"))
-everybody.close()
-reader.close()
+# The service Users, by the bytes of its messages.
+root = open(CA, "rb").read()
+channel = grpc.secure_channel(f"localhost:{TLS}", grpc.ssl_channel_credentials(root))
+
+
+def field(number, value):
+    value = value if isinstance(value, bytes) else value.encode()
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def fields(message):
+    found, at = {}, 0
+    while at < len(message):
+        number, kind = message[at] >> 3, message[at] & 7
+        length = message[at + 1] if kind == 2 else 0
+        found.setdefault(number, []).append(message[at + 2 : at + 2 + length] if kind == 2 else message[at + 1])
+        at += 2 + length
+    return found
+
+
+def users(method, by, *parts):
+    request = field(1, b"".join(field(number, value) for number, value in parts))
+    login = "Basic " + base64.b64encode(by.encode()).decode()
+    call = channel.unary_stream(f"/event_store.client.users.Users/{method}")
+    return list(call(request, metadata=[("authorization", login)], timeout=20))
+
+
+def status(method, by, *parts):
+    try:
+        users(method, by, *parts)
+    except grpc.RpcError as error:
+        trailers = dict(error.trailing_metadata())
+        return error.code().name, error.details(), trailers.get("exception"), trailers.get("login-name")
+    return None
+
+
+def details(by, *parts):
+    # login name, full name, groups, whether it is off
+    text = lambda found: [value.decode() for value in found]
+    of = lambda found: (text(found[1])[0], text(found.get(2, [b""]))[0], text(found.get(3, [])), bool(found.get(5)))
+    return [of(fields(fields(message)[1][0])) for message in users("Details", by, *parts)]
+
+
+admin, denied = "default:all", ("PERMISSION_DENIED", "Access Denied", "access-denied", None)
+anna = [(1, "anna"), (2, "secret one"), (3, "Anna (B) 100 %"), (4, "accounting")]
+assert users("Create", admin, *anna) == [b""]
+assert status("Create", admin, *anna) == ("FAILED_PRECONDITION", "Conflict.", "user-conflict", "anna")
+assert details("anna:secret one", (1, "anna")) == [("anna", "Anna (B) 100 %", ["accounting"], False)]
+assert [found[0] for found in details(admin)] == ["anna", "default", "reader"]
+assert [found[2] for found in details(admin)] == [["accounting"], ["$admins"], []]
+by_anna = connect("anna:secret one", TLS, True)
+append(by_anna, "hidden-1")
+assert len(by_anna.get_stream("hidden-1")) == 2
+refused(denied[1], lambda: list(by_anna.read_all()))
+refused(denied[1], lambda: by_anna.get_stream("$ce-seen"))
+for method, parts in [("Create", anna), ("Update", anna), ("Delete", anna[:1]), ("Details", []), ("Details", [(1, "reader")]), ("ResetPassword", anna[:1])]:
+    assert status(method, "anna:secret one", *parts) == denied, method
+assert status("Delete", admin, (1, "default")) == denied and status("Disable", admin, (1, "default")) == denied
+missing = ("NOT_FOUND", "User 'nobody' is not found.", "user-not-found", "nobody")
+for method in ("Update", "Delete", "Enable", "Disable", "Details", "ResetPassword", "ChangePassword"):
+    assert status(method, admin, (1, "nobody")) == missing, method
+
+# A password is changed by who knows it.
+change = lambda old, new: [(1, "anna"), (2, old), (3, new)]
+assert status("ChangePassword", "anna:secret one", *change("wrong", "x")) == denied
+users("Create", admin, (1, "bob"), (2, "b"))
+assert status("ChangePassword", "bob:b", *change("secret one", "x")) == denied
+users("Delete", admin, (1, "bob"))
+assert users("ChangePassword", "anna:secret one", *change("secret one", "two")) == [b""]
+assert status("Details", "anna:secret one", (1, "anna"))[0] == "UNAUTHENTICATED"
+assert users("ResetPassword", admin, (1, "anna"), (2, "three")) == [b""] and len(details("anna:three", (1, "anna"))) == 1
+
+# What somebody may do is made of the groups.
+assert status("Update", "anna:three", (1, "anna"), (4, "$admins")) == denied
+users("Update", admin, (1, "anna"), (3, "Anna"), (4, "$admins"))
+assert details("anna:three", (1, "anna")) == [("anna", "Anna", ["$admins"], False)]
+again = connect("anna:three", TLS, True)
+assert len(list(again.read_all())) > 2
+scavenge = channel.unary_unary("/event_store.client.operations.Operations/StartScavenge")
+as_anna = [("authorization", "Basic " + base64.b64encode(b"anna:three").decode())]
+users("Update", admin, (1, "anna"), (3, "Anna"), (4, "$ops"))
+refused(denied[1], lambda: list(again.read_all()))
+assert scavenge(b"", metadata=as_anna)
+users("Update", admin, (1, "anna"), (3, "Anna"))
+try:
+    scavenge(b"", metadata=as_anna)
+    raise AssertionError("only operators may")
+except grpc.RpcError as error:
+    assert error.code() == grpc.StatusCode.PERMISSION_DENIED
+
+# One that is off cannot log in; rights that were given otherwise stay.
+users("Disable", admin, (1, "anna"))
+assert status("Details", "anna:three", (1, "anna"))[0] == "UNAUTHENTICATED" and details(admin, (1, "anna"))[0][3]
+users("Enable", admin, (1, "anna"))
+assert len(details("anna:three", (1, "anna"))) == 1
+users("Update", admin, (1, "reader"), (3, "A reader"))
+assert len(reader.get_stream("seen-1")) == 2
+refused(denied[1], lambda: reader.get_stream("hidden-1"))
+
+# Users and their changes are the same for Redis clients.
+cache = redis.Redis(port=RESP, protocol=2, password="all")
+assert b"full-name=A%20reader" in cache.execute_command("ACL", "LIST")[2], cache.execute_command("ACL", "LIST")
+users("Delete", admin, (1, "anna"))
+assert cache.execute_command("ACL", "USERS") == [b"default", b"reader"]
+assert status("Details", "anna:three", (1, "anna"))[0] == "UNAUTHENTICATED"
+for client in (by_anna, again, everybody, reader):
+    client.close()
+channel.close()

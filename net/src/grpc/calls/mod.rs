@@ -272,6 +272,7 @@ impl Calls {
         let mut context = CallContext {
             server: around.server,
             user: &call.user,
+            peer: around.peer,
             local: around.local,
             now_ms: around.now_ms,
             has_message: call.has_message,

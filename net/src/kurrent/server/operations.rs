@@ -3,7 +3,7 @@
 
 use super::super::proto::Empty;
 use super::super::proto::server::ScavengeResp;
-use super::super::rights::check_all;
+use super::super::rights::{Use, check_command};
 use crate::grpc::{CallContext, Handler, Method, Status};
 use bytes::Bytes;
 use prost::Message;
@@ -32,7 +32,7 @@ struct Scavenge;
 
 impl Handler for Scavenge {
     fn message(&mut self, context: &mut CallContext<'_>, _: Bytes) -> Result<(), Status> {
-        check_all(context)?;
+        check_command(context, Use::Operate)?;
         let answer = ScavengeResp { scavenge_id: super::super::id::random(), scavenge_result: STOPPED };
         context.send(|out| answer.encode_raw(out));
         context.finish();
@@ -45,7 +45,7 @@ struct Nothing;
 
 impl Handler for Nothing {
     fn message(&mut self, context: &mut CallContext<'_>, _: Bytes) -> Result<(), Status> {
-        check_all(context)?;
+        check_command(context, Use::Operate)?;
         context.send(|out| Empty {}.encode_raw(out));
         context.finish();
         Ok(())
