@@ -370,6 +370,15 @@ pub const AUTH_FAILURE_ADDRESSES: usize = 4096;
 /// A core takes this part of what a user may run in a second, for the commands that come next: an eighth of its share.
 pub const USER_COMMANDS_TAKEN_PART: u64 = 8;
 
+/// How long a client of gRPC may be silent before it is asked for a sign of life, `--grpc-keepalive`, in milliseconds.
+pub const GRPC_KEEPALIVE_MS_DEFAULT: u64 = 10_000;
+
+/// How often the calls of a core are looked at for deadlines at the most, in milliseconds.
+pub const CALL_LOOKS_MS: u64 = 20;
+
+/// The longest deadline that is kept, in milliseconds: three years. A call with a longer one has none.
+pub const CALL_DEADLINE_MS_MAX: u64 = 3 * 365 * 24 * 60 * 60 * 1_000;
+
 /// The port of gRPC and HTTP, `--grpc-port`: that of KurrentDB.
 pub const GRPC_PORT_DEFAULT: u16 = 2113;
 

@@ -14,6 +14,8 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -32,6 +34,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The headers of a call, each as a literal that is not kept.
 fn headers(path: &str) -> Vec<u8> {
+    headers_with(path, &[])
+}
+
+/// The same with more of them.
+fn headers_with(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let all = [
         (":method", "POST"),
         (":scheme", "http"),
@@ -43,7 +50,7 @@ fn headers(path: &str) -> Vec<u8> {
     let literal = |(name, value): (&str, &str)| {
         [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
     };
-    all.into_iter().flat_map(literal).collect()
+    all.into_iter().chain(more.iter().copied()).flat_map(literal).collect()
 }
 
 /// A message with what precedes it.
@@ -60,7 +67,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// The first byte of a frame of this kind, among what comes until then.
-fn has_frame(stream: &mut TcpStream, wanted: impl Fn(u8, u32) -> bool) -> bool {
+fn has_frame(stream: &mut TcpStream, mut wanted: impl FnMut(u8, u32) -> bool) -> bool {
     let (mut received, mut at, end) = (Vec::new(), 0, Instant::now() + PATIENCE);
     let mut buffer = [0; 1 << 14];
     while Instant::now() < end {
@@ -92,6 +99,96 @@ fn is_alive(server: &Server, address: SocketAddr) {
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("it answers");
     assert_eq!(&answer, b"HTTP/1.1 204");
+}
+
+/// A subscription to everything: options { all { start }, subscription, no_filter, uuid_option { string } }
+fn subscription() -> Vec<u8> {
+    let options = [0x12, 2, 0x12, 0, 0x32, 0, 0x42, 0, 0x4a, 2, 0x12, 0];
+    message(&[&[0x0a, options.len() as u8][..], &options].concat())
+}
+
+/// Whether the server ends the connection, whatever comes before.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    !has_frame(stream, |_, _| false) && matches!(stream.read(&mut [0]), Ok(0) | Err(_))
+}
+
+/// Whatever a call waits for: the rest of its request, or events.
+#[test]
+fn a_call_ends_at_its_deadline() {
+    let (_server, address) = server();
+    let append = "/event_store.client.streams.Streams/Append";
+    let mut stream = connect(address);
+    let late = headers_with(append, &[("grpc-timeout", "100m")]);
+    stream.write_all(&frame(HEADERS, END_HEADERS, 1, &late)).expect("it is connected");
+    let live = headers_with(READ, &[("grpc-timeout", "200000u")]);
+    let call = [frame(HEADERS, END_HEADERS, 3, &live), frame(DATA, END_STREAM, 3, &subscription())];
+    stream.write_all(&call.concat()).expect("it is connected");
+    let mut ended = [false; 2];
+    // The head of the second comes before, the first one has nothing but an end.
+    assert!(has_frame(&mut stream, |kind, stream| {
+        ended[0] |= (kind, stream) == (HEADERS, 1);
+        ended[0] && (kind, stream) == (HEADERS, 3)
+    }));
+    for wrong in ["1", "0n", "123456789S", "x"] {
+        let mut stream = connect(address);
+        let begun = headers_with(append, &[("grpc-timeout", wrong)]);
+        stream.write_all(&frame(HEADERS, END_HEADERS, 1, &begun)).expect("it is connected");
+        assert!(has_frame(&mut stream, |kind, stream| (kind, stream) == (HEADERS, 1)), "{wrong}");
+    }
+}
+
+#[test]
+fn a_client_that_gives_no_sign_of_life_is_closed() {
+    let server = Server::start(&["--grpc-port", "any", "--grpc-keepalive", "1s"]);
+    let address = server.grpc.expect("it serves gRPC");
+    let (mut silent, mut alive) = (connect(address), connect(address));
+    assert!(has_frame(&mut silent, |kind, _| kind == PING), "it is asked");
+    let end = Instant::now() + PATIENCE;
+    let (mut received, mut at, mut answered, mut is_over) = (Vec::new(), 0, 0, false);
+    while !is_over && Instant::now() < end {
+        let mut buffer = [0; 1 << 12];
+        if let Ok(count) = alive.read(&mut buffer) {
+            assert!(count > 0, "the one that answers stays");
+            received.extend_from_slice(&buffer[..count]);
+        }
+        while let Some(head) = received.get(at..at + 9) {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let Some(payload) = received.get(at + 9..at + 9 + length) else { break };
+            if head[3] == PING && head[4] == 0 {
+                alive.write_all(&frame(PING, 1, 0, payload)).expect("it is connected");
+                answered += 1;
+            }
+            at += 9 + length;
+        }
+        is_over = matches!(silent.read(&mut buffer), Ok(0));
+    }
+    assert!(is_over && answered > 0, "{answered}");
+    assert_eq!(alive.read(&mut [0; 1 << 12]).ok().filter(|count| *count == 0), None);
+}
+
+#[test]
+fn a_server_that_stops_says_so_and_ends_calls() {
+    let (server, address) = server();
+    let (mut stream, mut quiet) = (connect(address), connect(address));
+    let call = [frame(HEADERS, END_HEADERS, 1, &headers(READ)), frame(DATA, END_STREAM, 1, &subscription())];
+    stream.write_all(&call.concat()).expect("it is connected");
+    assert!(has_frame(&mut stream, |kind, stream| (kind, stream) == (DATA, 1)), "it is live");
+    // An append that is begun and not ended.
+    let begun = frame(HEADERS, END_HEADERS, 3, &headers("/event_store.client.streams.Streams/BatchAppend"));
+    stream.write_all(&begun).expect("it is connected");
+    is_alive(&server, address);
+    server.signal(15);
+    let mut seen = [false; 3];
+    let found = has_frame(&mut stream, |kind, stream| {
+        for (is_seen, wanted) in seen.iter_mut().zip([(GOAWAY, 0), (HEADERS, 1), (HEADERS, 3)]) {
+            *is_seen |= (kind, stream) == wanted;
+        }
+        seen == [true; 3]
+    });
+    assert!(found, "{seen:?}");
+    assert!(has_frame(&mut quiet, |kind, _| kind == GOAWAY));
+    assert!(is_closed(&mut quiet));
+    assert!(server.wait().success());
 }
 
 /// Frames and messages of any kind, most of them nearly right.
@@ -197,9 +294,7 @@ fn who_never_reads_its_subscriptions_costs_a_bounded_amount() {
     let before = server.resident_bytes();
     let mut stream = connect(address);
     let window = |id| frame(WINDOW_UPDATE, 0, id, &0x7fff_0000u32.to_be_bytes());
-    // options { all { start }, subscription, no_filter, uuid_option { string } }
-    let options = [0x12, 2, 0x12, 0, 0x32, 0, 0x42, 0, 0x4a, 2, 0x12, 0];
-    let request = message(&[&[0x0a, options.len() as u8][..], &options].concat());
+    let request = subscription();
     stream.write_all(&window(0)).expect("it is connected");
     for n in 0..200u32 {
         let id = 2 * n + 1;

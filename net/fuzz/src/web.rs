@@ -87,11 +87,13 @@ impl Small {
         for piece in pieces.iter().cycle() {
             let around = Surroundings {
                 server: &self.server,
+                client: 1,
                 user: Some(&user),
                 takes_credentials: true,
                 peer: None,
                 local: None,
                 now_ms: 5,
+                steady_ms: 5,
             };
             let (packet, later) = rest.split_at(rest.len().min(*piece));
             rest = later;

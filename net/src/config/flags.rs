@@ -42,6 +42,10 @@ pub struct Flags {
     /// Takes the passwords of gRPC calls without TLS too
     #[arg(long, env = "KEYTIDE_GRPC_PLAIN_CREDENTIALS", num_args = 0..=1, default_missing_value = "true")]
     pub(super) grpc_plain_credentials: Option<bool>,
+    /// How long clients of gRPC may be silent before they are asked for a sign of life; those that give none in twice that time
+    /// are closed; as 10s or 1m, 0 = they are not asked [default: 10s]
+    #[arg(long, env = "KEYTIDE_GRPC_KEEPALIVE", value_name = "SPAN")]
+    pub(super) grpc_keepalive: Option<String>,
     /// Number of shards; more shards than cores share the cores, which costs time [default: one per core]
     #[arg(long, env = "KEYTIDE_SHARDS", value_name = "N")]
     pub(super) shards: Option<u16>,
@@ -195,7 +199,7 @@ impl Flags {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
-        fill!(bind port grpc_port grpc_plain_credentials shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
+        fill!(bind port grpc_port grpc_plain_credentials grpc_keepalive shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
         fill!(insecure log_level unauthenticated_clients auth_timeout);
         fill!(waiting_keys_per_client client_output_bytes clients_output_bytes output_stall_seconds);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);

@@ -22,8 +22,8 @@ pub use values::{parse_bytes, parse_span_ms};
 
 use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
-    HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN, OUTPUT_STALL_SECONDS_DEFAULT,
-    PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, WAITING_KEYS_PER_CLIENT_DEFAULT,
+    GRPC_KEEPALIVE_MS_DEFAULT, HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN,
+    OUTPUT_STALL_SECONDS_DEFAULT, PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, WAITING_KEYS_PER_CLIENT_DEFAULT,
 };
 use crate::memory::MemoryLimit;
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
@@ -45,6 +45,8 @@ pub struct Config {
     pub grpc_port: Option<u16>,
     /// Whether passwords of gRPC calls are taken without TLS.
     pub grpc_plain_credentials: bool,
+    /// How long a client of gRPC may be silent before it is asked for a sign of life, in milliseconds; `None` = for ever.
+    pub grpc_keepalive_ms: Option<u64>,
     /// Where and how TLS is served; `None` if it is not.
     pub tls: Option<Tls>,
     /// The number of shards.
@@ -248,6 +250,11 @@ impl Flags {
             port: Some(self.port.unwrap_or(6379)).filter(|port| *port != 0 || tls.is_none()),
             tls,
             grpc_port: grpc_port(self.grpc_port.as_deref())?,
+            grpc_keepalive_ms: patience_ms(
+                "grpc-keepalive",
+                self.grpc_keepalive.as_deref(),
+                GRPC_KEEPALIVE_MS_DEFAULT,
+            )?,
             grpc_plain_credentials: self.grpc_plain_credentials == Some(true),
             shards,
             cores,

@@ -224,6 +224,11 @@ impl Connection {
             || self.session.closing != Closing::No
     }
 
+    /// Whether shards work for any of its calls.
+    pub fn has_jobs(&mut self) -> bool {
+        self.protocol.calls().is_some_and(|calls| calls.has_jobs())
+    }
+
     /// Whether it can be closed: at once where something broke; else once all that was asked for is answered and sent.
     pub fn is_finished(&self) -> bool {
         if self.session.closing != Closing::Now && self.transport.stage() == Stage::Failed {

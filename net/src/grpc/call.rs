@@ -34,6 +34,8 @@ pub(super) struct Call {
     pub is_reading: bool,
     /// Whether its subscription, or its reading, waits for room.
     pub wants_room: bool,
+    /// When it ends if it has not ended before, steady milliseconds.
+    pub deadline_ms: Option<u64>,
     /// Its parts of what is counted for all calls.
     pub counted_out: usize,
     pub counted_held: usize,
@@ -58,6 +60,7 @@ impl Call {
             subscriber: None,
             is_reading: false,
             wants_room: false,
+            deadline_ms: None,
             counted_out: 0,
             counted_held: 0,
             counted_partial: false,

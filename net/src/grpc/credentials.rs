@@ -1,8 +1,9 @@
 //! Who a call is from: what its `authorization` says.
 
 use super::calls::Surroundings;
+use super::denied::note_denied;
 use super::status::{Code, Status};
-use crate::access::{LoginRefused, User};
+use crate::access::{LoginRefused, Reason, User};
 use crate::server::Server;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,11 +11,11 @@ use keytide_engine::account::Limit;
 use keytide_engine::clock::steady_millis;
 use std::sync::Arc;
 
-/// The user of a call: the one that its credentials name, else the connection's.
+/// The user of a call to the method of this path: the one that its credentials name, else the connection's.
 ///
 /// # Errors
 /// The credentials are wrong, or of a kind that nobody can check here.
-pub fn user_of(around: &Surroundings<'_>, authorization: Option<&[u8]>) -> Result<Arc<User>, Status> {
+pub fn user_of(around: &Surroundings<'_>, path: &[u8], authorization: Option<&[u8]>) -> Result<Arc<User>, Status> {
     let wrong = || Status::new(Code::Unauthenticated, "Unauthenticated");
     let Some(given) = authorization else { return around.user.cloned().ok_or_else(wrong) };
     // Where everybody may do everything it does not matter who somebody says to be.
@@ -35,8 +36,12 @@ pub fn user_of(around: &Surroundings<'_>, authorization: Option<&[u8]>) -> Resul
     let decoded = BASE64_STANDARD.decode(value.trim_ascii()).map_err(|_| wrong())?;
     let colon = decoded.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
     let address = around.peer.map(|peer| peer.ip());
-    around.server.users.log_in(address, &decoded[..colon], &decoded[colon + 1..]).map_err(|refused| match refused {
-        LoginRefused::Wrong => wrong(),
+    let (name, password) = (&decoded[..colon], &decoded[colon + 1..]);
+    around.server.users.log_in(address, name, password).map_err(|refused| match refused {
+        LoginRefused::Wrong => {
+            note_denied(&around.server.users.denials, around.caller(), name, (Reason::Auth, path));
+            wrong()
+        }
         LoginRefused::TooMany { .. } => Status::new(Code::ResourceExhausted, refused.to_string()),
     })
 }

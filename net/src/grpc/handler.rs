@@ -1,5 +1,6 @@
 //! What a method of a service is to the calls of a connection: how it is found, and how it is told what happens.
 
+use super::denied::Caller;
 use super::message::append;
 use super::status::Status;
 use crate::access::User;
@@ -77,8 +78,8 @@ pub struct CallContext<'a> {
     pub server: &'a Server,
     /// Who calls.
     pub user: &'a Arc<User>,
-    /// The client's address.
-    pub peer: Option<SocketAddr>,
+    /// Its client.
+    pub caller: Caller,
     /// The address that the client has connected to.
     pub local: Option<SocketAddr>,
     /// The turn's time, Unix milliseconds.

@@ -10,16 +10,21 @@
 //! | [`message`] | messages within the data of a call |
 //! | [`status`] | how a call ends |
 //! | `credentials` | who a call is from |
+//! | `deadline` | until when a call may take |
+//! | `denied` | what calls are denied, for ACL LOG |
 
 pub mod asked;
 mod call;
 pub mod calls;
 mod credentials;
+mod deadline;
+mod denied;
 pub mod handler;
 pub mod message;
 pub mod status;
 
 pub use asked::CallId;
-pub use calls::{Calls, Surroundings};
+pub use calls::{Calls, Life, Surroundings};
+pub use denied::note_denied;
 pub use handler::{CallContext, Handler, Method, Outbox};
 pub use status::{Code, Status};

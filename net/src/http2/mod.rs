@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use bytes::Bytes;
 use h2::server::{Builder, Connection, Handshake};
+use h2::{Ping, PingPong};
 use pipe::{PipeEnd, PipeHandle};
 use std::future::Future;
 use std::pin::Pin;
@@ -38,6 +39,8 @@ const RESET_MEMORY: Duration = Duration::from_secs(10);
 pub struct Http2 {
     pipe: PipeHandle,
     state: State,
+    /// None until the client's preface has come.
+    pings: Option<PingPong>,
     woken: Woken,
 }
 
@@ -74,7 +77,7 @@ impl Http2 {
             .data_frame_budget(HTTP2_DATA_FRAME_BUDGET)
             .reset_stream_duration(RESET_MEMORY)
             .handshake(pipe.end());
-        Http2 { pipe, state: State::Opening(Box::new(handshake)), woken: Woken::default() }
+        Http2 { pipe, state: State::Opening(Box::new(handshake)), pings: None, woken: Woken::default() }
     }
 
     /// What wakes the stream of this number.
@@ -105,7 +108,10 @@ impl Http2 {
         let mut context = Context::from_waker(Waker::noop());
         if let State::Opening(handshake) = &mut self.state {
             self.state = match Pin::new(&mut **handshake).poll(&mut context) {
-                Poll::Ready(Ok(connection)) => State::Open(Box::new(connection)),
+                Poll::Ready(Ok(mut connection)) => {
+                    self.pings = connection.ping_pong();
+                    State::Open(Box::new(connection))
+                }
                 Poll::Ready(Err(_)) => State::Over,
                 Poll::Pending => std::mem::replace(&mut self.state, State::Over),
             };
@@ -130,6 +136,14 @@ impl Http2 {
         let (unread, is_full) = self.pipe.end_use(frames);
         let is_over = matches!(self.state, State::Over);
         Polled { consumed: received.len() - unread.min(received.len()), is_full, is_over }
+    }
+
+    /// Sends a ping with the next poll, unless one is not answered yet.
+    pub fn ping(&mut self) {
+        let Some(pings) = &mut self.pings else { return };
+        // The answer to the last one is taken here: that it has come is seen by its bytes.
+        let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+        let _ = pings.send_ping(Ping::opaque());
     }
 
     /// Ends it in order: no new request is taken, those under way are answered.

@@ -1,8 +1,8 @@
 //! What a user needs for what a call does: the rights of the commands of the Redis protocol that do the same.
 
 use super::error::access_denied;
-use crate::access::{Need, Object};
-use crate::grpc::{CallContext, Status};
+use crate::access::{Need, Object, Reason};
+use crate::grpc::{CallContext, Status, note_denied};
 use keytide_engine::interest::Source;
 use keytide_engine::stream_name::{is_read_only, is_system};
 
@@ -87,5 +87,13 @@ fn check<'o>(context: &CallContext<'_>, what: Use, object: impl Into<Option<Obje
     }
     let command = context.server.users.catalogue().find(what.command()).ok_or_else(access_denied)?;
     let object = object.into();
-    context.user.check(command, || None, || object.into_iter()).map_err(|_| access_denied())
+    context.user.check(command, || None, || object.into_iter()).map_err(|denial| {
+        let denied = match (denial.reason, object) {
+            (Reason::Key, Some(Object::Key(key, _))) => (Reason::Key, key),
+            (Reason::Key, _) => (Reason::Key, keytide_engine::stream_name::ALL),
+            (reason, _) => (reason, what.command()),
+        };
+        note_denied(&context.server.users.denials, context.caller, context.user.name(), denied);
+        access_denied()
+    })
 }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::Core;
+use super::call_timers::Due;
 use super::hold::{HoldRequest, HoldWork};
 use crate::access::User;
 use crate::command::cdc::may_subscribe;
@@ -36,6 +37,8 @@ pub(super) struct CallWork {
     goes_on: bool,
     /// Calls that read the history, and the position that has to be published before; none before that is known.
     reads: VecDeque<(ConnectionId, CallId, Option<Position>)>,
+    /// When calls and their connections have to be looked at, for deadlines and signs of life, steady milliseconds.
+    pub due: Due,
 }
 
 impl CallWork {
@@ -47,6 +50,11 @@ impl CallWork {
     /// Whether calls have asked for something that the next turn may do; asked once.
     pub fn take_goes_on(&mut self) -> bool {
         std::mem::take(&mut self.goes_on)
+    }
+
+    /// Has calls looked at by then, steady milliseconds.
+    pub fn note_due(&mut self, at_ms: u64) {
+        self.due.0 = self.due.0.min(at_ms);
     }
 
     /// Whether jobs wait.
@@ -64,10 +72,12 @@ impl Core {
         }
         let out_max = web_room(connection);
         let user = user_of(connection);
-        let around = around(&self.server, connection, user.as_ref(), self.now_ms);
+        let around = around(&self.server, connection, user.as_ref(), (self.now_ms, self.steady_ms));
         let ProtocolState::Web(web) = &mut connection.protocol else { return received.len() };
         let polled = web.receive(received, connection.output.ready(), out_max, &around);
         self.note_polled(connection, polled);
+        let keepalive_ms = self.server.config.grpc_keepalive_ms;
+        self.calls.note_due(keepalive_ms.map_or(u64::MAX, |span| self.steady_ms.saturating_add(span)));
         self.look_at_stranger(connection);
         self.take_asked(connection);
         polled.consumed
@@ -94,7 +104,7 @@ impl Core {
         }
         let out_max = web_room(connection);
         let user = user_of(connection);
-        let around = around(&self.server, connection, user.as_ref(), self.now_ms);
+        let around = around(&self.server, connection, user.as_ref(), (self.now_ms, self.steady_ms));
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls() else { return };
         let polled = calls.flush(connection.output.ready(), out_max, &around);
@@ -105,6 +115,7 @@ impl Core {
     fn note_polled(&mut self, connection: &mut Connection, polled: Polled) {
         // The end of a send makes room for more.
         connection.output.wants_room |= polled.is_full;
+        self.calls.note_due(connection.protocol.calls().map_or(u64::MAX, |calls| calls.next_deadline_ms()));
         if polled.is_over && connection.session.closing == Closing::No {
             connection.session.closing = Closing::AfterReplies;
         }
@@ -202,7 +213,7 @@ impl Core {
         let JobFor { connection, call, number } = to;
         let Some(mut connection) = self.connections.take(connection) else { return };
         let user = user_of(&connection);
-        let around = around(&self.server, &connection, user.as_ref(), self.now_ms);
+        let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms));
         if let ProtocolState::Web(web) = &mut connection.protocol
             && let Some(calls) = web.calls()
         {
@@ -230,7 +241,7 @@ impl Core {
             } else if let Some(mut connection) = self.connections.take(id) {
                 let has_room = connection.output.has_room(WEB_OUTPUT_BYTES);
                 let user = user_of(&connection);
-                let around = around(&self.server, &connection, user.as_ref(), self.now_ms);
+                let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms));
                 if let ProtocolState::Web(web) = &mut connection.protocol
                     && let Some(calls) = web.calls()
                 {
@@ -283,11 +294,11 @@ fn around<'a>(
     server: &'a Server,
     connection: &Connection,
     user: Option<&'a Arc<User>>,
-    now_ms: u64,
+    (now_ms, steady_ms): (u64, u64),
 ) -> Surroundings<'a> {
     let takes_credentials = server.config.grpc_plain_credentials || matches!(connection.transport, Transport::Tls(_));
-    let Session { peer, local, .. } = connection.session;
-    Surroundings { server, user, takes_credentials, peer, local, now_ms }
+    let Session { client, peer, local, .. } = connection.session;
+    Surroundings { server, client, user, takes_credentials, peer, local, now_ms, steady_ms }
 }
 
 /// How long the output may become that frames are appended to, in bytes.

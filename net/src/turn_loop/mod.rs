@@ -14,6 +14,7 @@
 
 mod admission;
 mod budget;
+mod call_timers;
 mod calls;
 mod deferred;
 mod dispatch;
@@ -225,6 +226,7 @@ impl Core {
         work |= self.run_left();
         self.serve_ready();
         work |= self.run_jobs();
+        self.run_call_timers();
         self.look_at_rights();
         self.end_slow_strangers(started);
         again |= self.expire();
@@ -249,6 +251,7 @@ impl Core {
         self.server.set_waits(self.id, self.waits_for_publication());
         self.warn_of_retention();
         self.drop_subscriptions();
+        self.end_calls();
         again |= self.send_all(net.ops());
         again |= self.calls.take_goes_on();
         self.adapt_output_level(net.ops(), started);
@@ -315,7 +318,10 @@ impl Core {
             self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
         let expiry_in = expiry.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::unix_millis()));
         let snapshot = self.snapshots.next_timer_ms(self.steady_ms);
-        let timer = [self.deferred.next_due_ms(), snapshot, self.stopping.at_ms].into_iter().flatten().min();
+        let timer = [self.deferred.next_due_ms(), snapshot, self.stopping.at_ms, self.calls.due.at_ms()]
+            .into_iter()
+            .flatten()
+            .min();
         let timer_in = timer.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::steady_millis()));
         expiry_in.into_iter().chain(timer_in).min()
     }

@@ -305,7 +305,7 @@ impl Core {
             && self
                 .connections
                 .iter()
-                .all(|c| !c.output.is_sending() && (c.replies.waiting() == 0 || c.stall.is_some()));
+                .all(|c| !c.output.is_sending() && (c.replies.waiting() == 0 || c.stall.is_some()) && !c.has_jobs());
         if is_done && !self.stopping.is_complete {
             self.stopping.is_complete = true;
             self.server.note_through();

@@ -58,8 +58,16 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn new(server: &'a Server, user: &'a Arc<crate::access::User>) -> Client<'a> {
-        let around =
-            Surroundings { server, user: Some(user), takes_credentials: true, peer: None, local: None, now_ms: 0 };
+        let around = Surroundings {
+            server,
+            client: 1,
+            user: Some(user),
+            takes_credentials: true,
+            peer: None,
+            local: None,
+            now_ms: 0,
+            steady_ms: 0,
+        };
         let mut client = Client { web: Web::default(), around };
         assert!(!client.sends(&[PREFACE, &frame(4, 0, 0, &[])].concat()));
         client

@@ -54,6 +54,15 @@ refused("Unauthenticated", lambda: connect("nobody:see", TLS, True).get_stream("
 # This client keeps its credentials to itself without TLS, so it is nobody there.
 refused("Unauthenticated", lambda: connect("reader:see", PLAIN, False).get_stream("seen-1"))
 refused("Unauthenticated", lambda: connect("reader:see", ASKED, False).get_stream("seen-1"))
+# What was denied is in the log of Redis clients.
+cache = redis.Redis(port=RESP, protocol=2, password="all")
+rows = [dict(zip(row[::2], row[1::2])) for row in cache.execute_command("ACL", "LOG")]
+denials = {(row[b"reason"], row[b"object"], row[b"username"]) for row in rows}
+read = b"/event_store.client.streams.Streams/Read"
+for denial in [(b"key", b"hidden-1", b"reader"), (b"key", b"$all", b"reader"), (b"auth", read, b"reader"), (b"auth", read, b"nobody")]:
+    assert denial in denials, (denial, denials)
+assert all(b"proto=grpc" in row[b"client-info"] for row in rows)
+
 # The service Users, by the bytes of its messages.
 root = open(CA, "rb").read()
 channel = grpc.secure_channel(f"localhost:{TLS}", grpc.ssl_channel_credentials(root))
@@ -154,7 +163,6 @@ assert len(reader.get_stream("seen-1")) == 2
 refused(denied[1], lambda: reader.get_stream("hidden-1"))
 
 # Users and their changes are the same for Redis clients.
-cache = redis.Redis(port=RESP, protocol=2, password="all")
 assert b"full-name=A%20reader" in cache.execute_command("ACL", "LIST")[2], cache.execute_command("ACL", "LIST")
 users("Delete", admin, (1, "anna"))
 assert cache.execute_command("ACL", "USERS") == [b"default", b"reader"]

@@ -10,11 +10,15 @@
 //! frames as it fits into, and nothing leaves before the commit.
 
 mod room;
+mod timers;
+
+pub use timers::Life;
 
 use crate::access::User;
 use crate::grpc::asked::{Asked, CallId};
 use crate::grpc::call::{Call, head, head_and};
 use crate::grpc::credentials::{check_pace, user_of};
+use crate::grpc::deadline;
 use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
 use crate::grpc::message::Messages;
 use crate::grpc::status::{Code, Status};
@@ -33,6 +37,8 @@ use std::sync::Arc;
 pub struct Surroundings<'a> {
     /// The server.
     pub server: &'a Server,
+    /// The client's number.
+    pub client: u64,
     /// Who the connection is; none where it has to log in.
     pub user: Option<&'a Arc<User>>,
     /// Whether the connection's calls may bring passwords.
@@ -43,6 +49,8 @@ pub struct Surroundings<'a> {
     pub local: Option<SocketAddr>,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
+    /// The same on the clock for durations.
+    pub steady_ms: u64,
 }
 
 /// The calls of one connection.
@@ -66,6 +74,12 @@ pub struct Calls {
     held_bytes: usize,
     /// How many calls wait for the rest of their requests.
     partial: usize,
+    /// No call's deadline is earlier, steady milliseconds; `u64::MAX` where none has one.
+    next_deadline_ms: u64,
+    /// When the client was asked for a sign of life that has not come, steady milliseconds.
+    asked_ms: Option<u64>,
+    /// Whether the client was told to begin no more calls.
+    is_ending: bool,
 }
 
 struct Slot {
@@ -89,6 +103,9 @@ impl Calls {
             out_bytes: 0,
             held_bytes: 0,
             partial: 0,
+            next_deadline_ms: u64::MAX,
+            asked_ms: None,
+            is_ending: false,
         }
     }
 
@@ -146,11 +163,6 @@ impl Calls {
         }
     }
 
-    /// Ends the connection in order.
-    pub fn go_away(&mut self) {
-        self.http2.go_away();
-    }
-
     fn poll(&mut self, received: &[u8], frames: &mut Vec<u8>, frames_max: usize, around: &Surroundings<'_>) -> Polled {
         let mut requests = Vec::new();
         let polled = self.http2.poll(received, frames, frames_max, |request| requests.push(request));
@@ -170,10 +182,11 @@ impl Calls {
             head.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             return stream.send_error(if is_grpc { 405 } else { 415 }, head);
         }
+        let deadline = deadline::of(text("grpc-timeout"), around.steady_ms);
         let begun = (self.find)(&path)
             .ok_or_else(|| Status::new(Code::Unimplemented, "Service is unimplemented."))
             .and_then(|method| {
-                let user = match user_of(around, text("authorization")) {
+                let user = match user_of(around, path.as_bytes(), text("authorization")) {
                     Err(_) if method.is_open => around.server.users.table().0.default_user().clone(),
                     user => {
                         self.has_known |= user.is_ok();
@@ -181,9 +194,9 @@ impl Calls {
                     }
                 };
                 check_pace(around.server, &user)?;
-                Ok((method, user, Messages::new(text("grpc-encoding"))?))
+                Ok((method, user, Messages::new(text("grpc-encoding"))?, deadline?))
             });
-        let (method, user, messages) = match begun {
+        let (method, user, messages, deadline_ms) = match begun {
             Ok(begun) => begun,
             Err(status) => return stream.send_head(head_and(&status), true),
         };
@@ -192,7 +205,9 @@ impl Calls {
             self.slots.len() as u32 - 1
         });
         stream.set_waker(self.http2.waker(index));
-        self.slots[index as usize].call = Some(Box::new(Call::new((stream, messages), (method.begin)(), user)));
+        let call = Call { deadline_ms, ..Call::new((stream, messages), (method.begin)(), user) };
+        self.next_deadline_ms = self.next_deadline_ms.min(deadline_ms.unwrap_or(u64::MAX));
+        self.slots[index as usize].call = Some(Box::new(call));
         self.open += 1;
         self.http2.wake(index);
     }
@@ -272,7 +287,7 @@ impl Calls {
         let mut context = CallContext {
             server: around.server,
             user: &call.user,
-            peer: around.peer,
+            caller: around.caller(),
             local: around.local,
             now_ms: around.now_ms,
             has_message: call.has_message,

@@ -34,7 +34,7 @@ impl Handler for ChangePassword {
             check_manager(context)?;
         }
         // Attempts count as logins do: nobody guesses passwords here.
-        let (address, current) = (context.peer.map(|peer| peer.ip()), options.current_password.as_bytes());
+        let (address, current) = (context.caller.peer.map(|peer| peer.ip()), options.current_password.as_bytes());
         let users = &context.server.users;
         users.table().0.get(name.as_bytes()).ok_or_else(|| not_found(name))?;
         users.log_in(address, name.as_bytes(), current).map_err(|refused| match refused {
