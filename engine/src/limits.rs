@@ -50,12 +50,47 @@ pub const RECENT_IDS: usize = 128;
 /// 4.3 MiB. Of others the events are read.
 pub const RECENT_IDS_STREAMS: usize = 16_384;
 
+/// A collection of up to this many allocations is freed at once, a larger one in slices.
+pub const FREE_AT_ONCE: usize = 256;
+
+/// The allocations that one slice of freeing large collections frees: about a quarter of a millisecond.
+pub const FREE_SLICE: usize = 4096;
+
+/// If more than this times [`FREE_SLICE`] is left, one part in so many is freed: then what is left is at most what is
+/// removed in as many turns.
+pub const FREE_PART: usize = 256;
+
 /// The most keys that one slice of active expiry removes, so that a turn stays short when many expire at once.
 pub const EXPIRE_SLICE: usize = 512;
 
 /// Collections up to this size are returned whole by one step of HSCAN or SSCAN, as Redis does for its compact
 /// encodings.
 pub const SCAN_WHOLE_MAX: usize = 128;
+
+/// The most fields of a packed hash, `hash-max-listpack-entries`: more are found sooner with an index.
+pub const HASH_PACKED_ENTRIES: u32 = 64;
+
+/// The longest field and value of a packed hash in bytes, `hash-max-listpack-value`.
+pub const HASH_PACKED_VALUE: u32 = 64;
+
+/// The most members of a set that is stored as integers, `set-max-intset-entries`.
+pub const SET_INTEGERS: u32 = 512;
+
+/// The most members of a packed set, `set-max-listpack-entries`.
+pub const SET_PACKED_ENTRIES: u32 = 32;
+
+/// The longest member of a packed set in bytes, `set-max-listpack-value`.
+pub const SET_PACKED_VALUE: u32 = 64;
+
+/// The most elements of a packed list and of a chunk of a long one, `list-max-listpack-size`.
+pub const LIST_PACKED_SIZE: i32 = 128;
+
+/// The most bytes of a packed list and of a chunk of a long one, if the size is one in elements: an insertion moves half
+/// of them.
+pub const LIST_CHUNK_BYTES: usize = 512;
+
+/// The most elements of a packed collection, whatever is configured: their number has 16 bits.
+pub const PACKED_ENTRIES_MAX: usize = u16::MAX as usize;
 
 /// The work of one call of a scan, whatever its COUNT, in bytes of names and values: some milliseconds. A key or an
 /// element that the call has started is completed, and counts [`SCAN_ELEMENT_BYTES`] more than its size.

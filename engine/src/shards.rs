@@ -139,7 +139,7 @@ impl Shards<'_> {
     pub fn move_element(&mut self, source: &[u8], from: End, target: &[u8], to: End) -> Result<Option<Bytes>, Refusal> {
         let element = match self.of(source).find(source) {
             None => return Ok(None),
-            Some(entry) => entry.view().elements()?.and_then(|list| list.from_end(from, 0)).map(Bytes::from_slice),
+            Some(entry) => entry.view().elements()?.and_then(|list| list.at_from(from, 0)).map(Bytes::from_slice),
         };
         let Some(element) = element else { return Ok(None) };
         self.of(target).check_kind(target, Kind::List)?;

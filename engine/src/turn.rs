@@ -3,6 +3,7 @@
 
 mod look_back;
 
+use crate::collection::{Garbage, Thresholds};
 use crate::error::Refusal;
 use crate::event::{CustomType, EventType};
 use crate::keyspace::Expiries;
@@ -57,6 +58,10 @@ pub struct Turn {
     /// Entries without a value, by hash, with a ring offset at or before their last record; oldest first.
     pub(crate) absent: VecDeque<(u64, RingOffset)>,
     pub(crate) live_keys: usize,
+    /// Large collections that are not freed yet.
+    pub(crate) garbage: Garbage,
+    /// Up to which size collections are stored compactly.
+    pub(crate) thresholds: Thresholds,
     /// The commands that wait for keys of the shard.
     pub(crate) waiters: Waiters,
     recent_ids: RecentIds,
@@ -81,6 +86,8 @@ impl Turn {
             expiries: Expiries::default(),
             absent: VecDeque::new(),
             live_keys: 0,
+            garbage: Garbage::default(),
+            thresholds: Thresholds::default(),
             waiters: Waiters::default(),
             recent_ids: RecentIds::new(RECENT_IDS_STREAMS),
             db_stream: (0, RingOffset::NONE),

@@ -1,67 +1,131 @@
-//! A hash: fields with their values.
+//! A hash: fields with their values. A small one is packed, a large one has an index.
 
-use super::Bytes;
-use crate::limits::SCAN_WHOLE_MAX;
-use indexmap::IndexMap;
+use super::dense::{Dense, Fields};
+use super::packed;
+use super::thin::ThinBytes;
+use super::thresholds::{Thresholds, is_few, may_shrink};
 
 /// The fields of a hash and their values.
 #[derive(Clone, Debug, Default)]
-pub struct HashValue {
-    map: Box<IndexMap<Bytes, Bytes, foldhash::fast::RandomState>>,
+pub struct HashValue(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Packed(ThinBytes),
+    Dense(Box<Dense<Fields>>),
+}
+
+impl Default for Form {
+    fn default() -> Form {
+        Form::Packed(ThinBytes::new())
+    }
 }
 
 impl HashValue {
     /// The hash, for reading.
     #[inline]
     pub fn view(&self) -> HashRef<'_> {
-        HashRef { map: &self.map }
+        HashRef(match &self.0 {
+            Form::Packed(bytes) => View::Packed(bytes),
+            Form::Dense(dense) => View::Dense(dense),
+        })
     }
 
     /// Sets a field; returns whether it is new.
-    pub(crate) fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
-        match self.map.get_mut(field) {
-            Some(old) => {
-                overwrite(old, value);
+    pub(crate) fn set(&mut self, field: &[u8], value: &[u8], thresholds: &Thresholds) -> bool {
+        if let Form::Packed(bytes) = &mut self.0 {
+            let is_short = field.len().max(value.len()) <= thresholds.hash_value as usize;
+            if is_short {
+                if let Some(edit) = packed::hash::overwrite(bytes, field, value) {
+                    edit.apply(bytes);
+                    return false;
+                }
+                if is_few(packed::count(bytes) + 1, thresholds.hash_entries) {
+                    packed::hash::add(bytes, field, value).apply(bytes);
+                    return true;
+                }
+            }
+            self.unpack();
+        }
+        let Form::Dense(dense) = &mut self.0 else { unreachable!("it has just been unpacked") };
+        match dense.find(field) {
+            Some(place) => {
+                dense.at_mut(place).into_iter().for_each(|element| Fields::overwrite(element, value));
                 false
             }
-            None => self.map.insert(Bytes::from_slice(field), Bytes::from_slice(value)).is_none(),
+            None => {
+                dense.push(Fields::element(field, value));
+                true
+            }
         }
     }
 
-    /// Removes a field; returns whether it existed.
-    ///
-    /// Small hashes preserve the insertion order of their fields, as Redis's do; in large ones the last field moves to
-    /// the place of the deleted one. Neither moves a field to a higher place, which HSCAN relies on.
-    pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
-        if self.map.len() <= SCAN_WHOLE_MAX {
-            self.map.shift_remove(field).is_some()
-        } else {
-            self.map.swap_remove(field).is_some()
+    /// Removes a field; returns whether it existed. In a small hash the others stay in order; in none does one move to a
+    /// higher place.
+    pub(crate) fn remove(&mut self, field: &[u8], thresholds: &Thresholds) -> bool {
+        match &mut self.0 {
+            Form::Packed(bytes) => packed::hash::remove(bytes, field).map(|edit| edit.apply(bytes)).is_some(),
+            Form::Dense(dense) => {
+                let Some(place) = dense.find(field) else { return false };
+                dense.remove_at(place);
+                if may_shrink(dense.len(), thresholds.hash_entries) {
+                    self.pack(thresholds.hash_value as usize);
+                }
+                true
+            }
         }
     }
-}
 
-/// Replaces a value in place, reusing its memory unless that is far too large.
-fn overwrite(old: &mut Bytes, value: &[u8]) {
-    if old.capacity() <= 2 * value.len() + 64 {
-        old.clear();
-        old.extend_from_slice(value);
-    } else {
-        *old = Bytes::from_slice(value);
+    fn unpack(&mut self) {
+        let mut dense = Dense::new();
+        self.view().iter().for_each(|(field, value)| dense.push(Fields::element(field, value)));
+        self.0 = Form::Dense(Box::new(dense));
+    }
+
+    /// Packs the hash if no field and no value is longer than `longest`.
+    fn pack(&mut self, longest: usize) {
+        let view = self.view();
+        if view.iter().all(|(field, value)| field.len().max(value.len()) <= longest) {
+            let words = view.iter().flat_map(|(field, value)| [field, value]);
+            self.0 = Form::Packed(packed::build(view.len(), words));
+        }
+    }
+
+    /// The number of its allocations, about: of those of its fields.
+    pub(crate) fn allocations(&self) -> usize {
+        match &self.0 {
+            Form::Packed(_) => 1,
+            Form::Dense(dense) => dense.len(),
+        }
+    }
+
+    /// Frees up to `most` fields of a hash that nobody uses any more; returns how many, 0 if what is left takes no time.
+    pub(crate) fn free_some(&mut self, most: usize) -> usize {
+        match &mut self.0 {
+            Form::Packed(_) => 0,
+            Form::Dense(dense) => dense.free_some(most),
+        }
     }
 }
 
 /// A hash, for reading.
 #[derive(Clone, Copy, Debug)]
-pub struct HashRef<'a> {
-    map: &'a IndexMap<Bytes, Bytes, foldhash::fast::RandomState>,
+pub struct HashRef<'a>(View<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum View<'a> {
+    Packed(&'a [u8]),
+    Dense(&'a Dense<Fields>),
 }
 
 impl<'a> HashRef<'a> {
     /// The number of fields.
     #[inline]
     pub fn len(self) -> usize {
-        self.map.len()
+        match self.0 {
+            View::Packed(bytes) => packed::count(bytes),
+            View::Dense(dense) => dense.len(),
+        }
     }
 
     /// Whether there are none, as in no hash that a key holds.
@@ -72,7 +136,10 @@ impl<'a> HashRef<'a> {
     /// The value of a field.
     #[inline]
     pub fn get(self, field: &[u8]) -> Option<&'a [u8]> {
-        self.map.get(field).map(|value| value.as_slice())
+        match self.0 {
+            View::Packed(bytes) => packed::hash::get(bytes, field),
+            View::Dense(dense) => Some(Fields::pair(dense.at(dense.find(field)?)?).1),
+        }
     }
 
     /// Whether there is a field of this name.
@@ -80,19 +147,41 @@ impl<'a> HashRef<'a> {
         self.get(field).is_some()
     }
 
-    /// The field at a place of the hash's own order, and its value.
+    /// The field at a place of the hash's own order, and its value. If the hash is compact, all before it are read.
     pub fn at(self, place: usize) -> Option<(&'a [u8], &'a [u8])> {
-        self.map.get_index(place).map(|(field, value)| (field.as_slice(), value.as_slice()))
+        match self.0 {
+            View::Packed(_) => self.iter().nth(place),
+            View::Dense(dense) => dense.at(place).map(|element| Fields::pair(element)),
+        }
     }
 
     /// All fields and their values, in the hash's own order.
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.map.iter().map(|(field, value)| (field.as_slice(), value.as_slice()))
+        let (packed, dense) = match self.0 {
+            View::Packed(bytes) => (Some(packed::elements(bytes)), None),
+            View::Dense(dense) => (None, Some(dense.iter().map(|element| Fields::pair(element)))),
+        };
+        let packed =
+            packed.into_iter().flat_map(|mut words| std::iter::from_fn(move || Some((words.next()?, words.next()?))));
+        packed.chain(dense.into_iter().flatten())
+    }
+
+    /// Whether it is stored compactly: then it is small, and a place is found by reading those before it.
+    pub fn is_compact(self) -> bool {
+        matches!(self.0, View::Packed(_))
+    }
+
+    /// Redis's word for the form in which it is stored.
+    pub fn encoding(self) -> &'static str {
+        if self.is_compact() { "listpack" } else { "hashtable" }
     }
 
     /// The memory that a look-up reads first.
     #[inline]
     pub(crate) fn first_line(self) -> *const u8 {
-        std::ptr::from_ref(self.map).cast()
+        match self.0 {
+            View::Packed(bytes) => bytes.as_ptr(),
+            View::Dense(dense) => std::ptr::from_ref(dense).cast(),
+        }
     }
 }

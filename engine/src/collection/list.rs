@@ -1,7 +1,10 @@
-//! A list: elements in order.
+//! A list: elements in order. A short one is packed, a long one is a deque of packed chunks.
 
-use super::Bytes;
-use std::collections::VecDeque;
+use super::chunks::{ChunkSize, Chunks};
+use super::rows::row_bytes;
+use super::thin::ThinBytes;
+use super::thresholds::Thresholds;
+use super::{Bytes, packed};
 use std::ops::Range;
 
 /// One end of a list.
@@ -15,83 +18,204 @@ pub enum End {
 
 /// The elements of a list.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::box_collection, reason = "a value is small, whatever kind it is of")]
-pub struct ListValue {
-    list: Box<VecDeque<Bytes>>,
+pub struct ListValue(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Packed(ThinBytes),
+    Chunks(Box<Chunks>),
+}
+
+impl Default for Form {
+    fn default() -> Form {
+        Form::Packed(ThinBytes::new())
+    }
 }
 
 impl ListValue {
     /// The list, for reading.
     #[inline]
     pub fn view(&self) -> ListRef<'_> {
-        ListRef { list: &self.list }
+        ListRef(match &self.0 {
+            Form::Packed(bytes) => View::Packed(bytes),
+            Form::Chunks(chunks) => View::Chunks(chunks),
+        })
     }
 
     /// Adds an element at an end.
-    pub(crate) fn push(&mut self, end: End, element: &[u8]) {
-        match end {
-            End::Head => self.list.push_front(Bytes::from_slice(element)),
-            End::Tail => self.list.push_back(Bytes::from_slice(element)),
+    pub(crate) fn push(&mut self, end: End, element: &[u8], thresholds: &Thresholds) {
+        let size = thresholds.chunk_size();
+        if let Form::Packed(bytes) = &mut self.0
+            && has_room(bytes, element, size)
+        {
+            let index = if end == End::Head { 0 } else { packed::count(bytes) };
+            return packed::list::insert(bytes, index, element).apply(bytes);
         }
+        self.chunks(size).push(end, element, size);
     }
 
     /// Removes the element at an end.
-    pub(crate) fn pop(&mut self, end: End) -> Option<Bytes> {
-        match end {
-            End::Head => self.list.pop_front(),
-            End::Tail => self.list.pop_back(),
+    pub(crate) fn pop(&mut self, end: End, thresholds: &Thresholds) -> Option<Bytes> {
+        let element = Bytes::from_slice(self.view().at_from(end, 0)?);
+        match &mut self.0 {
+            Form::Packed(bytes) => {
+                let index = if end == End::Head { 0 } else { packed::count(bytes) - 1 };
+                if let Some(edit) = packed::list::remove(bytes, index) {
+                    edit.apply(bytes);
+                }
+            }
+            Form::Chunks(chunks) => {
+                chunks.pop(end);
+                self.pack_if_short(thresholds.chunk_size());
+            }
         }
+        Some(element)
     }
 
     /// Overwrites the element at an index; returns whether there is one.
-    pub(crate) fn set(&mut self, index: usize, element: &[u8]) -> bool {
-        self.list.get_mut(index).map(|old| *old = Bytes::from_slice(element)).is_some()
+    pub(crate) fn set(&mut self, index: usize, element: &[u8], thresholds: &Thresholds) -> bool {
+        if index >= self.view().len() {
+            return false;
+        }
+        let size = thresholds.chunk_size();
+        if let Form::Packed(bytes) = &mut self.0
+            && let Some(old) = packed::list::at(bytes, index)
+            && bytes.len() - old.len() + row_bytes(element, false) <= size.bytes
+        {
+            if let Some(edit) = packed::list::overwrite(bytes, index, element) {
+                edit.apply(bytes);
+            }
+            return true;
+        }
+        self.chunks(size).overwrite(index, element, size);
+        self.pack_if_short(size);
+        true
     }
 
     /// Inserts an element at an index; returns whether that is at most the length.
-    pub(crate) fn insert(&mut self, index: usize, element: &[u8]) -> bool {
-        let fits = index <= self.list.len();
-        if fits {
-            self.list.insert(index, Bytes::from_slice(element));
+    pub(crate) fn insert(&mut self, index: usize, element: &[u8], thresholds: &Thresholds) -> bool {
+        let (length, size) = (self.view().len(), thresholds.chunk_size());
+        if index >= length {
+            if index == length {
+                self.push(End::Tail, element, thresholds);
+            }
+            return index == length;
         }
-        fits
+        if let Form::Packed(bytes) = &mut self.0
+            && has_room(bytes, element, size)
+        {
+            packed::list::insert(bytes, index, element).apply(bytes);
+            return true;
+        }
+        self.chunks(size).insert(index, element, size);
+        true
     }
 
     /// Removes the first `most` elements that equal `element`, counted from an end; returns how many.
-    pub(crate) fn remove(&mut self, from: End, most: usize, element: &[u8]) -> usize {
-        let equal = self.list.iter().filter(|each| each.as_slice() == element).count();
-        let removed = equal.min(most);
-        // In the order from the head.
-        let kept_first = if from == End::Head { 0 } else { equal - removed };
-        let mut seen = 0;
-        self.list.retain(|each| {
-            if each.as_slice() != element {
-                return true;
+    pub(crate) fn remove(&mut self, from: End, most: usize, element: &[u8], thresholds: &Thresholds) -> usize {
+        match &mut self.0 {
+            Form::Packed(bytes) => {
+                let equal = packed::elements(bytes).filter(|each| *each == element).count();
+                let removed = equal.min(most);
+                if removed == 0 {
+                    return 0;
+                }
+                // In the order from the head.
+                let kept_first = if from == End::Head { 0 } else { equal - removed };
+                let mut seen = 0;
+                let kept = packed::elements(bytes).filter(|each| {
+                    let is_equal = *each == element;
+                    seen += usize::from(is_equal);
+                    !is_equal || seen <= kept_first || seen > kept_first + removed
+                });
+                *bytes = packed::build(packed::count(bytes) - removed, kept);
+                removed
             }
-            seen += 1;
-            seen <= kept_first || seen > kept_first + removed
-        });
-        removed
+            Form::Chunks(chunks) => {
+                let removed = chunks.remove(from, most, element, thresholds.chunk_size());
+                self.pack_if_short(thresholds.chunk_size());
+                removed
+            }
+        }
     }
 
     /// Keeps the elements in a range of indexes within the list.
-    pub(crate) fn keep(&mut self, kept: Range<usize>) {
-        self.list.truncate(kept.end);
-        self.list.drain(..kept.start);
+    pub(crate) fn keep(&mut self, kept: Range<usize>, thresholds: &Thresholds) {
+        match &mut self.0 {
+            Form::Packed(bytes) => {
+                *bytes = packed::build(kept.len(), packed::elements(bytes).skip(kept.start).take(kept.len()));
+            }
+            Form::Chunks(chunks) => {
+                chunks.keep(kept);
+                self.pack_if_short(thresholds.chunk_size());
+            }
+        }
     }
+
+    /// The chunks; a packed list becomes some first.
+    fn chunks(&mut self, size: ChunkSize) -> &mut Chunks {
+        if let Form::Packed(bytes) = &self.0 {
+            let mut chunks = Chunks::default();
+            packed::elements(bytes).for_each(|element| chunks.push(End::Tail, element, size));
+            self.0 = Form::Chunks(Box::new(chunks));
+        }
+        match &mut self.0 {
+            Form::Chunks(chunks) => chunks,
+            Form::Packed(_) => unreachable!("it has just become chunks"),
+        }
+    }
+
+    /// Packs a list whose rest is half of a packed one at most: not more, so that one which grows and shrinks by turns is not
+    /// made anew each time.
+    fn pack_if_short(&mut self, size: ChunkSize) {
+        let Form::Chunks(chunks) = &self.0 else { return };
+        let is_short = chunks.only().is_none_or(|(count, bytes)| count <= size.elements / 2 && bytes <= size.bytes / 2);
+        if chunks.chunk_count() <= 1 && is_short {
+            self.0 = Form::Packed(packed::build(chunks.len(), chunks.iter_from(0)));
+        }
+    }
+
+    /// The number of its allocations, about: of those of its chunks.
+    pub(crate) fn allocations(&self) -> usize {
+        match &self.0 {
+            Form::Packed(_) => 1,
+            Form::Chunks(chunks) => chunks.chunk_count(),
+        }
+    }
+
+    /// Frees up to `most` chunks of a list that nobody uses any more; returns how many, 0 if what is left takes no time.
+    pub(crate) fn free_some(&mut self, most: usize) -> usize {
+        match &mut self.0 {
+            Form::Packed(_) => 0,
+            Form::Chunks(chunks) => chunks.free_some(most),
+        }
+    }
+}
+
+/// Whether an element fits into a packed list beside those that it has.
+#[inline]
+fn has_room(bytes: &[u8], element: &[u8], size: ChunkSize) -> bool {
+    packed::count(bytes) < size.elements && bytes.len() + row_bytes(element, false) <= size.bytes
 }
 
 /// A list, for reading.
 #[derive(Clone, Copy, Debug)]
-pub struct ListRef<'a> {
-    list: &'a VecDeque<Bytes>,
+pub struct ListRef<'a>(View<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum View<'a> {
+    Packed(&'a [u8]),
+    Chunks(&'a Chunks),
 }
 
 impl<'a> ListRef<'a> {
     /// The number of elements.
     #[inline]
     pub fn len(self) -> usize {
-        self.list.len()
+        match self.0 {
+            View::Packed(bytes) => packed::count(bytes),
+            View::Chunks(chunks) => chunks.len(),
+        }
     }
 
     /// Whether there are none, as in no list that a key holds.
@@ -101,40 +225,59 @@ impl<'a> ListRef<'a> {
 
     /// The element at an index.
     pub fn at(self, index: usize) -> Option<&'a [u8]> {
-        self.list.get(index).map(|element| element.as_slice())
+        match self.0 {
+            View::Packed(bytes) => packed::list::at(bytes, index),
+            View::Chunks(chunks) => chunks.at(index),
+        }
     }
 
     /// The element `place` places from an end.
     #[inline]
-    pub fn from_end(self, end: End, place: usize) -> Option<&'a [u8]> {
-        match end {
-            End::Head => self.at(place),
-            End::Tail => self.at(self.len().checked_sub(place + 1)?),
+    pub fn at_from(self, end: End, place: usize) -> Option<&'a [u8]> {
+        match (self.0, end) {
+            (View::Packed(bytes), End::Head) => packed::list::at(bytes, place),
+            (View::Packed(bytes), End::Tail) => packed::list::at(bytes, packed::count(bytes).checked_sub(place + 1)?),
+            (View::Chunks(chunks), _) => chunks.at_from(end, place),
         }
     }
 
     /// All elements from an end on.
     pub fn iter_from(self, end: End) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        let elements = self.list.iter().map(|element| element.as_slice());
-        match end {
-            End::Head => Box::new(elements),
-            End::Tail => Box::new(elements.rev()),
+        match (self.0, end) {
+            (_, End::Head) => Box::new(self.iter()),
+            (View::Packed(bytes), End::Tail) => Box::new(packed::elements(bytes).collect::<Vec<_>>().into_iter().rev()),
+            (View::Chunks(chunks), End::Tail) => Box::new(chunks.iter_back()),
         }
     }
 
     /// All elements, head first.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        self.list.iter().map(|element| element.as_slice())
+        self.range(0..self.len())
     }
 
     /// The elements in a range of indexes within the list.
     pub fn range(self, range: Range<usize>) -> impl Iterator<Item = &'a [u8]> {
-        self.list.range(range).map(|element| element.as_slice())
+        let (packed, chunks) = match self.0 {
+            View::Packed(bytes) => (Some(packed::elements(bytes).skip(range.start)), None),
+            View::Chunks(chunks) => (None, Some(chunks.iter_from(range.start))),
+        };
+        packed.into_iter().flatten().chain(chunks.into_iter().flatten()).take(range.len())
+    }
+
+    /// Redis's word for the form in which it is stored.
+    pub fn encoding(self) -> &'static str {
+        match self.0 {
+            View::Packed(_) => "listpack",
+            View::Chunks(_) => "quicklist",
+        }
     }
 
     /// The memory that a look-up reads first.
     #[inline]
     pub(crate) fn first_line(self) -> *const u8 {
-        std::ptr::from_ref(self.list).cast()
+        match self.0 {
+            View::Packed(bytes) => bytes.as_ptr(),
+            View::Chunks(chunks) => std::ptr::from_ref(chunks).cast(),
+        }
     }
 }

@@ -28,7 +28,6 @@ impl<'a> Member<'a> {
     }
 
     /// A member that the set has as a number.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the compact form of integers comes next"))]
     pub(crate) fn of_integer(number: i64) -> Member<'a> {
         let mut buffer = itoa::Buffer::new();
         let text = buffer.format(number).as_bytes();

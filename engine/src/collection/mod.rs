@@ -1,15 +1,34 @@
 //! The values with elements: hashes, sets and lists. Nothing outside knows how one is stored: a `…Value` owns the
 //! elements, a `…Ref` reads them.
+//!
+//! | | small | large |
+//! |---|---|---|
+//! | hash, set | [`packed`]; sets of integers [`ints`] | [`dense`]: elements of one pointer at places, with an index |
+//! | list | [`packed`] | [`chunks`]: a deque of packed bytes |
+//!
+//! The [`Thresholds`] say what is small. A large collection becomes compact again at half of them.
 
+mod chunks;
+mod dense;
+mod garbage;
 mod hash;
+mod ints;
 mod list;
 mod member;
+#[cfg(all(test, not(loom)))]
+mod model;
+mod packed;
+mod rows;
 mod set;
+mod thin;
+mod thresholds;
 
+pub(crate) use garbage::{Garbage, Unused};
 pub use hash::{HashRef, HashValue};
 pub use list::{End, ListRef, ListValue};
 pub use member::Member;
 pub use set::{SetRef, SetValue};
+pub use thresholds::Thresholds;
 
 use smallvec::SmallVec;
 

@@ -1,55 +1,174 @@
-//! A set: members.
+//! A set: members. A small one of integers is an ascending array of numbers, another small one is packed, a large one has an
+//! index.
+//!
+//! A set that was large never becomes an array of numbers: that would change the order of its members, and a walk that
+//! began while it was large could miss some.
 
-use super::{Bytes, Member};
-use crate::limits::SCAN_WHOLE_MAX;
-use indexmap::IndexSet;
+use super::dense::{Dense, Members};
+use super::thin::ThinBytes;
+use super::thresholds::{Thresholds, is_few, may_shrink};
+use super::{Bytes, Member, ints, packed};
+use crate::number::parse_i64;
 
 /// The members of a set.
 #[derive(Clone, Debug, Default)]
-pub struct SetValue {
-    set: Box<IndexSet<Bytes, foldhash::fast::RandomState>>,
+pub struct SetValue(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Integers(ThinBytes),
+    Packed(ThinBytes),
+    Dense(Box<Dense<Members>>),
+}
+
+impl Default for Form {
+    fn default() -> Form {
+        Form::Integers(ThinBytes::new())
+    }
 }
 
 impl SetValue {
     /// The set, for reading.
     #[inline]
     pub fn view(&self) -> SetRef<'_> {
-        SetRef { set: &self.set }
+        SetRef(match &self.0 {
+            Form::Integers(bytes) => View::Integers(bytes),
+            Form::Packed(bytes) => View::Packed(bytes),
+            Form::Dense(dense) => View::Dense(dense),
+        })
     }
 
     /// Adds a member; returns whether it is new.
-    pub(crate) fn insert(&mut self, member: &[u8]) -> bool {
-        !self.set.contains(member) && self.set.insert(Bytes::from_slice(member))
+    pub(crate) fn insert(&mut self, member: &[u8], thresholds: &Thresholds) -> bool {
+        if let Form::Integers(bytes) = &mut self.0 {
+            let place = parse_i64(member).map(|number| (number, ints::find(bytes, number)));
+            match place {
+                Some((_, Ok(_))) => return false,
+                Some((number, Err(place))) if is_few(ints::count(bytes) + 1, thresholds.set_integers) => {
+                    ints::insert(bytes, place, number);
+                    return true;
+                }
+                Some(_) if !bytes.is_empty() => self.unpack(),
+                // A member that is no integer; or there may be no set of integers at all.
+                _ => {
+                    let count = ints::count(bytes);
+                    let is_short = ints::members(bytes)
+                        .map(|number| Member::of_integer(number).len())
+                        .chain([member.len()])
+                        .all(|length| length <= thresholds.set_value as usize);
+                    if is_short && is_few(count + 1, thresholds.set_entries) {
+                        self.pack();
+                    } else {
+                        self.unpack();
+                    }
+                }
+            }
+        }
+        if let Form::Packed(bytes) = &mut self.0 {
+            if packed::set::contains(bytes, member) {
+                return false;
+            }
+            let is_short = member.len() <= thresholds.set_value as usize;
+            if is_short && is_few(packed::count(bytes) + 1, thresholds.set_entries) {
+                packed::set::add(bytes, member).apply(bytes);
+                return true;
+            }
+            self.unpack();
+        }
+        let Form::Dense(dense) = &mut self.0 else { unreachable!("it has just been unpacked") };
+        let is_new = dense.find(member).is_none();
+        if is_new {
+            dense.push(ThinBytes::of(&[member]));
+        }
+        is_new
     }
 
     /// Removes a member; returns whether it existed.
-    pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
-        self.set.get_index_of(member).is_some_and(|place| self.remove_at(place).is_some())
+    pub(crate) fn remove(&mut self, member: &[u8], thresholds: &Thresholds) -> bool {
+        let place = match &self.0 {
+            Form::Integers(bytes) => parse_i64(member).and_then(|number| ints::find(bytes, number).ok()),
+            Form::Packed(bytes) => packed::set::place_of(bytes, member),
+            Form::Dense(dense) => dense.find(member),
+        };
+        place.map(|place| self.cut(place, thresholds)).is_some()
     }
 
     /// Removes the member at a place of the set's own order.
-    ///
-    /// As in a hash: small sets preserve their order, and no member moves to a higher place.
-    pub(crate) fn remove_at(&mut self, place: usize) -> Option<Bytes> {
-        if self.set.len() <= SCAN_WHOLE_MAX {
-            self.set.shift_remove_index(place)
-        } else {
-            self.set.swap_remove_index(place)
+    pub(crate) fn remove_at(&mut self, place: usize, thresholds: &Thresholds) -> Option<Bytes> {
+        let member = self.view().at(place)?.to_bytes();
+        self.cut(place, thresholds);
+        Some(member)
+    }
+
+    /// Removes the member at a place that has one. In a small set the others stay in order; in none does one move to a higher
+    /// place.
+    fn cut(&mut self, place: usize, thresholds: &Thresholds) {
+        match &mut self.0 {
+            Form::Integers(bytes) => ints::remove_at(bytes, place),
+            Form::Packed(bytes) => {
+                if let Some(edit) = packed::set::remove_at(bytes, place) {
+                    edit.apply(bytes);
+                }
+            }
+            Form::Dense(dense) => {
+                dense.remove_at(place);
+                let longest = thresholds.set_value as usize;
+                if may_shrink(dense.len(), thresholds.set_entries) && dense.iter().all(|member| member.len() <= longest)
+                {
+                    self.pack();
+                }
+            }
+        }
+    }
+
+    fn pack(&mut self) {
+        let members: Vec<Member<'_>> = self.view().iter().collect();
+        self.0 = Form::Packed(packed::build(members.len(), members.iter().map(|member| member.as_ref())));
+    }
+
+    fn unpack(&mut self) {
+        let mut dense = Dense::new();
+        self.view().iter().for_each(|member| dense.push(ThinBytes::of(&[&member])));
+        self.0 = Form::Dense(Box::new(dense));
+    }
+
+    /// The number of its allocations, about: of those of its members.
+    pub(crate) fn allocations(&self) -> usize {
+        match &self.0 {
+            Form::Integers(_) | Form::Packed(_) => 1,
+            Form::Dense(dense) => dense.len(),
+        }
+    }
+
+    /// Frees up to `most` members of a set that nobody uses any more; returns how many, 0 if what is left takes no time.
+    pub(crate) fn free_some(&mut self, most: usize) -> usize {
+        match &mut self.0 {
+            Form::Integers(_) | Form::Packed(_) => 0,
+            Form::Dense(dense) => dense.free_some(most),
         }
     }
 }
 
 /// A set, for reading.
 #[derive(Clone, Copy, Debug)]
-pub struct SetRef<'a> {
-    set: &'a IndexSet<Bytes, foldhash::fast::RandomState>,
+pub struct SetRef<'a>(View<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum View<'a> {
+    Integers(&'a [u8]),
+    Packed(&'a [u8]),
+    Dense(&'a Dense<Members>),
 }
 
 impl<'a> SetRef<'a> {
     /// The number of members.
     #[inline]
     pub fn len(self) -> usize {
-        self.set.len()
+        match self.0 {
+            View::Integers(bytes) => ints::count(bytes),
+            View::Packed(bytes) => packed::count(bytes),
+            View::Dense(dense) => dense.len(),
+        }
     }
 
     /// Whether there are none, as in no set that a key holds.
@@ -60,22 +179,54 @@ impl<'a> SetRef<'a> {
     /// Whether the set has a member.
     #[inline]
     pub fn contains(self, member: &[u8]) -> bool {
-        self.set.contains(member)
+        match self.0 {
+            View::Integers(bytes) => parse_i64(member).is_some_and(|number| ints::find(bytes, number).is_ok()),
+            View::Packed(bytes) => packed::set::contains(bytes, member),
+            View::Dense(dense) => dense.find(member).is_some(),
+        }
     }
 
-    /// The member at a place of the set's own order.
+    /// The member at a place of the set's own order. If the set is packed, all before it are read.
     pub fn at(self, place: usize) -> Option<Member<'a>> {
-        self.set.get_index(place).map(|member| Member::of(member))
+        match self.0 {
+            View::Integers(bytes) => ints::at(bytes, place).map(Member::of_integer),
+            View::Packed(bytes) => packed::elements(bytes).nth(place).map(Member::of),
+            View::Dense(dense) => dense.at(place).map(|member| Member::of(member)),
+        }
     }
 
     /// All members, in the set's own order.
     pub fn iter(self) -> impl Iterator<Item = Member<'a>> {
-        self.set.iter().map(|member| Member::of(member))
+        let (integers, packed, dense) = match self.0 {
+            View::Integers(bytes) => (Some(ints::members(bytes)), None, None),
+            View::Packed(bytes) => (None, Some(packed::elements(bytes)), None),
+            View::Dense(dense) => (None, None, Some(dense.iter())),
+        };
+        let integers = integers.into_iter().flatten().map(Member::of_integer);
+        let packed = packed.into_iter().flatten().map(Member::of);
+        integers.chain(packed).chain(dense.into_iter().flatten().map(|member| Member::of(member)))
+    }
+
+    /// Whether it is stored compactly: then it is small.
+    pub fn is_compact(self) -> bool {
+        !matches!(self.0, View::Dense(_))
+    }
+
+    /// Redis's word for the form in which it is stored.
+    pub fn encoding(self) -> &'static str {
+        match self.0 {
+            View::Integers(_) => "intset",
+            View::Packed(_) => "listpack",
+            View::Dense(_) => "hashtable",
+        }
     }
 
     /// The memory that a look-up reads first.
     #[inline]
     pub(crate) fn first_line(self) -> *const u8 {
-        std::ptr::from_ref(self.set).cast()
+        match self.0 {
+            View::Integers(bytes) | View::Packed(bytes) => bytes.as_ptr(),
+            View::Dense(dense) => std::ptr::from_ref(dense).cast(),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! every change goes through [`EntryMut`], which records it: a change without a record does not compile. Only
 //! [`replay`] applies changes that are recorded or stored already.
 
+mod discard;
 mod hash;
 mod list;
 mod parts;
@@ -319,10 +320,10 @@ impl<'a> EntryMut<'a> {
     }
 
     /// Removes the value and its TTL, recorded as `event_type`. Does nothing without a value.
-    pub fn remove(&mut self, event_type: EventType) -> Option<Value> {
-        let value = self.take_value()?;
+    pub fn remove(&mut self, event_type: EventType) -> Option<()> {
+        self.take_value()?.discard(&mut self.turn.garbage);
         self.record(event_type, Data::None);
-        Some(value)
+        Some(())
     }
 
     /// Moves the value out, for another key, and leaves an empty string in its place. The caller deletes this key next.
@@ -378,7 +379,9 @@ impl<'a> EntryMut<'a> {
             // Commands may wait for its elements.
             self.turn.waiters.signal(&self.entry.key);
         }
-        self.entry.value = Some(value);
+        if let Some(old) = self.entry.value.replace(value) {
+            old.discard(&mut self.turn.garbage);
+        }
     }
 
     /// Removes the value without a record: for changes whose own record implies that nothing is left.

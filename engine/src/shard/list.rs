@@ -85,7 +85,7 @@ impl Shard {
     /// Pops the element at an end.
     pub fn pop(&mut self, key: &[u8], end: End) -> Result<Option<Bytes>, Refusal> {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
-        let element = entry.view().elements()?.and_then(|list| list.from_end(end, 0));
+        let element = entry.view().elements()?.and_then(|list| list.at_from(end, 0));
         let bytes = record_bytes(key.len(), element.map_or(0, |element| element.len()));
         entry.admit(bytes)?;
         entry.list_pop(end)
@@ -96,7 +96,7 @@ impl Shard {
         let Some(mut entry) = self.find(key) else { return Ok(None) };
         let Some(list) = entry.view().elements()? else { return Ok(None) };
         let count = count.min(list.len());
-        let popped = (0..count).filter_map(|place| list.from_end(end, place));
+        let popped = (0..count).filter_map(|place| list.at_from(end, place));
         let bytes = popped.map(|element| record_bytes(key.len(), element.len())).sum();
         entry.admit(bytes)?;
         let mut elements = Vec::with_capacity(count);

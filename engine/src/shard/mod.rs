@@ -32,6 +32,7 @@ pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{ScanBudget, Walk, Walked, walk};
 
+use crate::collection::Thresholds;
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::{Entry, EntryMut, Kind, Table, ValueRef};
@@ -116,6 +117,11 @@ impl Shard {
     /// shard also learns then that a log has failed elsewhere.
     pub fn set_now_ms(&mut self, now_ms: u64) {
         self.turn.set_now_ms(now_ms);
+    }
+
+    /// Sets up to which size collections are stored compactly, for what is changed from now on.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.turn.thresholds = thresholds;
     }
 
     /// The open turn.
@@ -251,6 +257,17 @@ impl Shard {
             }
         }
         true
+    }
+
+    /// Frees a part of the large collections that were removed; returns whether anything is left. To be called in each turn.
+    #[inline]
+    pub fn free_some(&mut self) -> bool {
+        self.turn.garbage.free_some()
+    }
+
+    /// The number of large collections that were removed and are not freed yet.
+    pub fn garbage_count(&self) -> usize {
+        self.turn.garbage.len()
     }
 
     /// Forgets streams of absent keys whose last event has left the ring, and the oldest ones beyond the bound.

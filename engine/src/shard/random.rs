@@ -248,13 +248,22 @@ pub(crate) struct Written {
     pub(crate) db_stream: (u64, RingOffset),
 }
 
+/// The parts of a value; members in no order of the set's own, which depends on the forms that it had.
+fn parts(value: ValueRef<'_>) -> Vec<Vec<u8>> {
+    let mut parts: Vec<Vec<u8>> = value.parts().iter().map(|part| part.to_vec()).collect();
+    if value.kind() == Kind::Set {
+        parts.sort_unstable();
+    }
+    parts
+}
+
 pub(crate) fn written(shard: &Shard) -> Written {
     let mut by_hash = HashMap::new();
     let mut rows = BTreeMap::new();
     for entry in shard.table.iter() {
         by_hash.insert(shard.table.hash(entry.key()), entry.key().to_vec());
         let row = Row {
-            value: entry.value().map(|value| (value.kind(), value.parts().iter().map(|part| part.to_vec()).collect())),
+            value: entry.value().map(|value| (value.kind(), parts(value))),
             expire_at_ms: entry.expire_at_ms(),
             revision: entry.revision().map(|revision| revision.0),
             last: entry.last(),

@@ -149,6 +149,45 @@ fn publish(shard: &mut Shard) -> (Vec<EventType>, u64) {
 }
 
 #[test]
+fn a_large_collection_is_gone_at_once_and_freed_by_and_by() {
+    let mut shard = shard(100);
+    let members: Vec<String> = (0..30_000).map(|n| format!("member:{n}")).collect();
+    let fill = |shard: &mut Shard| {
+        shard.begin_command();
+        for some in members.chunks(500) {
+            shard.begin_command();
+            shard.add_members(b"s", some.iter().map(|member| member.as_bytes())).unwrap();
+        }
+    };
+    fill(&mut shard);
+    assert!(shard.delete(b"s") && shard.value(b"s").is_none());
+    fill(&mut shard);
+    assert_eq!(shard.members(b"s").unwrap().map(|set| set.len()), Some(30_000));
+    shard.set(b"s", b"a string").unwrap();
+    fill_other_and_expire(&mut shard);
+    assert_eq!(shard.garbage_count(), 3);
+    let mut slices = 1;
+    while shard.free_some() {
+        slices += 1;
+    }
+    assert!(slices > 15, "{slices}");
+    assert_eq!(shard.garbage_count(), 0);
+    assert!(!shard.free_some());
+
+    fn fill_other_and_expire(shard: &mut Shard) {
+        build(shard, b"h", 1);
+        for n in 0..30_000 {
+            shard.begin_command();
+            shard.set_fields(b"h", [(n.to_string().as_bytes(), &b""[..])].into_iter()).unwrap();
+        }
+        shard.expire_at(b"h", 2_000, ExpireCondition::default()).unwrap();
+        shard.set_now_ms(2_000);
+        assert!(!shard.expire_due());
+        assert!(shard.value(b"h").is_none());
+    }
+}
+
+#[test]
 fn a_large_value_is_renamed_in_one_turn_whatever_the_turn_holds() {
     let expected = [EventType::Expire, EventType::Rename, EventType::TtlSet, EventType::Del];
     for filled in [0, DUE / 2, DUE - record_bytes(4, 0)] {

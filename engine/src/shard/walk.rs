@@ -46,11 +46,11 @@ pub struct Walk {
 }
 
 /// The step at a cursor over a collection of `length` elements: about `count` of them (at least 1), or all if the
-/// collection is small. Cursor 0 is the start, any other is the number of places that are left. The places of a large
+/// collection is small, or stored compactly. Cursor 0 is the start, any other is the number of places that are left. The places of a large
 /// collection may be visited from the last one down, and a call may end before the first: the cursor of the next step
 /// is then the place at which it ended.
-pub fn walk(cursor: u64, count: usize, length: usize) -> Walk {
-    if length <= SCAN_WHOLE_MAX {
+pub fn walk(cursor: u64, count: usize, length: usize, is_compact: bool) -> Walk {
+    if is_compact || length <= SCAN_WHOLE_MAX {
         return Walk { places: 0..length, next: 0, is_whole: true };
     }
     let end = if cursor == 0 { length } else { usize::try_from(cursor).unwrap_or(length).min(length) };
@@ -66,6 +66,9 @@ pub trait Walked: Copy {
     /// The number of elements.
     fn length(self) -> usize;
 
+    /// Whether it is stored compactly.
+    fn is_compact(self) -> bool;
+
     /// All elements.
     fn all(self) -> impl Iterator<Item = Self::Words>;
 
@@ -78,6 +81,10 @@ impl<'a> Walked for HashRef<'a> {
 
     fn length(self) -> usize {
         self.len()
+    }
+
+    fn is_compact(self) -> bool {
+        HashRef::is_compact(self)
     }
 
     fn all(self) -> impl Iterator<Item = [&'a [u8]; 2]> {
@@ -96,6 +103,10 @@ impl<'a> Walked for SetRef<'a> {
         self.len()
     }
 
+    fn is_compact(self) -> bool {
+        SetRef::is_compact(self)
+    }
+
     fn all(self) -> impl Iterator<Item = [Member<'a>; 1]> {
         self.iter().map(|member| [member])
     }
@@ -108,24 +119,25 @@ impl<'a> Walked for SetRef<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use indexmap::IndexSet;
+    use crate::collection::{SetValue, Thresholds};
     use std::collections::HashSet;
 
     #[test]
     fn a_small_collection_is_one_step_whatever_the_cursor() {
         let whole = |places| Walk { places, next: 0, is_whole: true };
-        assert_eq!(walk(0, 1, SCAN_WHOLE_MAX), whole(0..SCAN_WHOLE_MAX));
-        assert_eq!(walk(77, 10, 3), whole(0..3));
-        assert_eq!(walk(0, 10, 0), whole(0..0));
+        assert_eq!(walk(0, 1, SCAN_WHOLE_MAX, false), whole(0..SCAN_WHOLE_MAX));
+        assert_eq!(walk(77, 10, 3, false), whole(0..3));
+        assert_eq!(walk(0, 10, 0, false), whole(0..0));
+        assert_eq!(walk(0, 10, 9_999, true), whole(0..9_999));
     }
 
     #[test]
     fn steps_go_down_and_end_at_0() {
         let part = |places: Range<usize>| Walk { next: places.start as u64, places, is_whole: false };
-        assert_eq!(walk(0, 10, 1000), part(990..1000));
-        assert_eq!(walk(990, 10, 1000), part(980..990));
-        assert_eq!(walk(4, 10, 1000), part(0..4));
-        assert_eq!(walk(u64::MAX, usize::MAX, 1000), part(0..1000));
+        assert_eq!(walk(0, 10, 1000, false), part(990..1000));
+        assert_eq!(walk(990, 10, 1000, false), part(980..990));
+        assert_eq!(walk(4, 10, 1000, false), part(0..4));
+        assert_eq!(walk(u64::MAX, usize::MAX, 1000, false), part(0..1000));
     }
 
     #[test]
@@ -146,34 +158,41 @@ mod tests {
     #[test]
     fn an_element_that_stays_is_visited_whatever_else_is_added_or_removed() {
         let mut rng = fastrand::Rng::with_seed(3);
-        for round in 0..50 {
-            let mut set: IndexSet<usize> = (0..600).collect();
+        for round in 0..200 {
+            // Some sets become compact on the way, and large again; in some rounds all that stay are integers.
+            let (most, kept) = ([0, 32, 400][round % 3], [20, 600][rng.usize(..2)]);
+            let thresholds = Thresholds { set_integers: most, set_entries: most, ..Thresholds::default() };
+            let name = |n: usize| if round % 2 == 0 { format!("{n}") } else { format!("m{n}") };
+            let mut set = SetValue::default();
+            (0..600).for_each(|n| assert!(set.insert(name(n).as_bytes(), &thresholds)));
             let (mut seen, mut cursor) = (HashSet::new(), 0);
             let mut fresh = 10_000;
             loop {
-                let step = walk(cursor, 7, set.len());
-                seen.extend(step.places.map(|place| set[place]));
+                let view = set.view();
+                let step = walk(cursor, 7, view.len(), view.is_compact());
+                seen.extend(step.places.filter_map(|place| view.at(place)).map(|member| member.to_vec()));
                 if step.next == 0 {
                     break;
                 }
                 cursor = step.next;
-                for _ in 0..rng.usize(..20) {
-                    // Multiples of three stay; all others may be removed, in the ways in which members are removed.
-                    let victim = set[rng.usize(..set.len())];
-                    if !victim.is_multiple_of(3) || victim >= 10_000 {
-                        if set.len() <= SCAN_WHOLE_MAX {
-                            set.shift_remove(&victim)
-                        } else {
-                            set.swap_remove(&victim)
-                        };
+                // Grows by a few, or a lot; or shrinks.
+                for _ in 0..[20, 800][rng.usize(..2)] {
+                    // Those below `kept` stay if they are multiples of three; all others may be removed.
+                    let victim = set.view().at(rng.usize(..set.view().len())).expect("it is one of them").to_bytes();
+                    let number: usize = name(0)
+                        .len()
+                        .checked_sub(1)
+                        .map_or(0, |prefix| String::from_utf8_lossy(&victim[prefix..]).parse().expect("a number"));
+                    if !number.is_multiple_of(3) || number >= kept {
+                        assert!(set.remove(&victim, &thresholds));
                     }
-                    if rng.bool() {
-                        set.insert(fresh);
+                    if rng.u8(..4) == 0 {
+                        assert!(set.insert(name(fresh).as_bytes(), &thresholds));
                         fresh += 1;
                     }
                 }
             }
-            assert!((0..600).step_by(3).all(|member| seen.contains(&member)), "round {round}");
+            assert!((0..kept).step_by(3).all(|n| seen.contains(name(n).as_bytes())), "round {round}");
         }
     }
 }

@@ -43,11 +43,11 @@ pub fn difference<'s>(sets: &[Option<SetRef<'s>>]) -> Vec<Member<'s>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collection::SetValue;
+    use crate::collection::{SetValue, Thresholds};
 
     fn set(members: &[&str]) -> SetValue {
         let mut set = SetValue::default();
-        members.iter().for_each(|member| assert!(set.insert(member.as_bytes())));
+        members.iter().for_each(|member| assert!(set.insert(member.as_bytes(), &Thresholds::default())));
         set
     }
 

@@ -75,7 +75,7 @@ pub fn answer_step<B: AsRef<[u8]>, const N: usize>(
         Ok(options) => options,
         Err(text) => return reply.error(text),
     };
-    let step = walk(from, options.count, collection.length());
+    let step = walk(from, options.count, collection.length(), collection.is_compact());
     let mut budget = options.budget();
     let mut next = step.next;
     let mut wanted: Vec<[B; N]> = Vec::new();

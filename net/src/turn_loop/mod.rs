@@ -259,6 +259,7 @@ impl Core {
         self.figures.cut_turns += u64::from(work && has_left);
         again |= has_left || net.has_left() || !self.own_requests.is_empty() || !self.listed.is_empty();
         again |= self.reclaim.free_some();
+        again |= self.shard.as_mut().is_some_and(|shard| shard.free_some());
         let takes_snapshot = self.take_snapshot(net, started, work)?;
         again |= takes_snapshot;
         if work || takes_snapshot {

@@ -17,11 +17,12 @@ impl EntryMut<'_> {
 
     /// Pushes one element at an end and returns the new length. Creates the list if there is no value.
     pub fn list_push(&mut self, end: End, element: &[u8]) -> Result<usize, Refusal> {
+        let thresholds = self.turn.thresholds;
         if !self.view().has_value() {
             self.put_value(Value::List(ListValue::default()));
         }
         let Some(ValueMut::List(list)) = self.value_mut() else { return Err(Refusal::WrongType) };
-        list.push(end, element);
+        list.push(end, element, &thresholds);
         let length = list.view().len();
         let event_type = match end {
             End::Head => EventType::LPush,
@@ -33,8 +34,9 @@ impl EntryMut<'_> {
 
     /// Pops the element at an end. Popping the last element removes the list, without a `Del`.
     pub fn list_pop(&mut self, end: End) -> Result<Option<Bytes>, Refusal> {
+        let thresholds = self.turn.thresholds;
         let Some(list) = self.list()? else { return Ok(None) };
-        let Some(element) = list.pop(end) else { return Ok(None) };
+        let Some(element) = list.pop(end, &thresholds) else { return Ok(None) };
         let event_type = match end {
             End::Head => EventType::LPop,
             End::Tail => EventType::RPop,
@@ -48,8 +50,9 @@ impl EntryMut<'_> {
 
     /// Overwrites the element at an index from the head; refused outside the list.
     pub fn list_set(&mut self, index: usize, element: &[u8]) -> Result<(), Refusal> {
+        let thresholds = self.turn.thresholds;
         let list = self.list()?.ok_or(Refusal::NoSuchKey)?;
-        if !list.set(index, element) {
+        if !list.set(index, element, &thresholds) {
             return Err(Refusal::IndexOutOfRange);
         }
         let mut digits = itoa::Buffer::new();
@@ -59,8 +62,9 @@ impl EntryMut<'_> {
 
     /// Inserts an element at `index` (at most the length); returns the new length.
     pub fn list_insert(&mut self, index: usize, element: &[u8]) -> Result<usize, Refusal> {
+        let thresholds = self.turn.thresholds;
         let list = self.list()?.ok_or(Refusal::NoSuchKey)?;
-        if !list.insert(index, element) {
+        if !list.insert(index, element, &thresholds) {
             return Err(Refusal::IndexOutOfRange);
         }
         let length = list.view().len();
@@ -71,8 +75,9 @@ impl EntryMut<'_> {
 
     /// Removes up to `count` elements equal to `element` (0 = all), starting at `from`; returns how many.
     pub fn list_remove(&mut self, from: End, count: usize, element: &[u8]) -> Result<usize, Refusal> {
+        let thresholds = self.turn.thresholds;
         let Some(list) = self.list()? else { return Ok(0) };
-        let removed = list.remove(from, if count == 0 { usize::MAX } else { count }, element);
+        let removed = list.remove(from, if count == 0 { usize::MAX } else { count }, element, &thresholds);
         if removed == 0 {
             return Ok(0);
         }
@@ -88,15 +93,16 @@ impl EntryMut<'_> {
     /// Keeps the elements from index `first` to `last`, both included, and removes the others; all of them if `first`
     /// is beyond `last`. Records nothing if nothing is removed.
     pub fn list_trim(&mut self, first: usize, last: usize) -> Result<(), Refusal> {
+        let thresholds = self.turn.thresholds;
         let Some(list) = self.list()? else { return Ok(()) };
         let length = list.view().len();
         if first == 0 && last + 1 >= length {
             return Ok(());
         }
         if first > last || first >= length {
-            list.keep(0..0);
+            list.keep(0..0, &thresholds);
         } else {
-            list.keep(first..length.min(last + 1));
+            list.keep(first..length.min(last + 1), &thresholds);
         }
         if list.view().is_empty() {
             self.take_value();

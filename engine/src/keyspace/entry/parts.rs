@@ -1,7 +1,7 @@
 //! A value composed of its parts, as contained in `Rename` events and rows of snapshots.
 
 use super::{Kind, Value};
-use crate::collection::{End, HashValue, ListValue, SetValue};
+use crate::collection::{End, HashValue, ListValue, SetValue, Thresholds};
 
 impl Kind {
     /// The kind with this name; see [`Kind::name`].
@@ -24,18 +24,19 @@ impl Value {
     /// Appends parts: bytes; field, value, …; elements; members. Returns whether they were valid: no field without a
     /// value, no duplicate field or member.
     pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]>) -> bool {
+        let thresholds = Thresholds::default();
         match self {
             Value::Str(bytes) => parts.for_each(|part| bytes.extend_from_slice(part)),
             Value::Hash(hash) => {
                 while let Some(field) = parts.next() {
                     let Some(value) = parts.next() else { return false };
-                    if !hash.set(field, value) {
+                    if !hash.set(field, value, &thresholds) {
                         return false;
                     }
                 }
             }
-            Value::List(list) => parts.for_each(|element| list.push(End::Tail, element)),
-            Value::Set(set) => return parts.all(|member| set.insert(member)),
+            Value::List(list) => parts.for_each(|element| list.push(End::Tail, element, &thresholds)),
+            Value::Set(set) => return parts.all(|member| set.insert(member, &thresholds)),
         }
         true
     }

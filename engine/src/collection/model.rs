@@ -1,0 +1,204 @@
+//! Every form of a collection beside a plain model of it: whatever is done, both hold the same.
+
+use super::*;
+use crate::limits::SCAN_WHOLE_MAX;
+use indexmap::{IndexMap, IndexSet};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+/// Small bounds, so that a few steps cross them; in some the whole test stays on one side.
+fn thresholds() -> impl Strategy<Value = Thresholds> {
+    let most = || prop_oneof![Just(0u32), 1..12u32, Just(100_000)];
+    let long = || prop_oneof![Just(0u32), Just(4), Just(64), Just(100_000)];
+    let list = prop_oneof![-5..1i32, 1..10i32, Just(i32::MAX)];
+    (most(), long(), most(), most(), long(), list).prop_map(
+        |(hash_entries, hash_value, set_integers, set_entries, set_value, list_size)| Thresholds {
+            hash_entries,
+            hash_value,
+            set_integers,
+            set_entries,
+            set_value,
+            list_size,
+        },
+    )
+}
+
+/// Bytes of which few differ, so that they recur; of lengths around those at which a row's length takes more bytes.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![4 => 0..6usize, 1 => 250..258usize, 1 => 500..520usize];
+    let long = (length, 0..3u8).prop_map(|(length, byte)| vec![byte; length]);
+    prop_oneof![3 => (0..30u8).prop_map(|n| n.to_string().into_bytes()), 1 => long]
+}
+
+proptest! {
+    #[test]
+    fn a_hash_is_the_ordered_map_of_its_fields(
+        steps in vec((0..5u8, bytes(), bytes(), thresholds()), 1..150),
+        fixed in proptest::option::of(thresholds()),
+    ) {
+        let (mut hash, mut model) = (HashValue::default(), IndexMap::<Vec<u8>, Vec<u8>>::new());
+        for (what, field, value, drawn) in steps {
+            let thresholds = &fixed.unwrap_or(drawn);
+            match what {
+                0..3 => prop_assert_eq!(hash.set(&field, &value, thresholds), model.insert(field, value).is_none()),
+                3 => prop_assert_eq!(hash.remove(&field, thresholds), model.shift_remove(&field).is_some()),
+                _ => prop_assert_eq!(hash.view().get(&field), model.get(&field).map(Vec::as_slice)),
+            }
+            let view = hash.view();
+            prop_assert_eq!(view.len(), model.len());
+            // Never so many that a removal changes the order.
+            prop_assert!(model.len() <= SCAN_WHOLE_MAX);
+            prop_assert!(view.iter().eq(model.iter().map(|(field, value)| (&field[..], &value[..]))));
+            prop_assert!(model.keys().all(|field| view.contains(field)));
+            prop_assert_eq!(view.at(model.len()), None);
+            let last = model.last().map(|(field, value)| (&field[..], &value[..]));
+            prop_assert_eq!(view.at(model.len().wrapping_sub(1)), last);
+        }
+    }
+
+    #[test]
+    fn a_set_is_the_set_of_its_members(
+        steps in vec((0..5u8, bytes(), any::<usize>(), thresholds()), 1..150),
+        fixed in proptest::option::of(thresholds()),
+    ) {
+        let (mut set, mut model) = (SetValue::default(), IndexSet::<Vec<u8>>::new());
+        for (what, member, random, drawn) in steps {
+            let thresholds = &fixed.unwrap_or(drawn);
+            match what {
+                0..3 => prop_assert_eq!(set.insert(&member, thresholds), model.insert(member)),
+                3 => prop_assert_eq!(set.remove(&member, thresholds), model.shift_remove(&member)),
+                _ => {
+                    let removed = set.remove_at(random % (model.len() + 1), thresholds);
+                    prop_assert!(removed.is_none_or(|member| model.shift_remove(&member[..])));
+                }
+            }
+            let view = set.view();
+            prop_assert_eq!(view.len(), model.len());
+            let members: IndexSet<Vec<u8>> = view.iter().map(|member| member.to_vec()).collect();
+            prop_assert_eq!(members.len(), view.len());
+            // Without their order.
+            prop_assert_eq!(&members, &model);
+            prop_assert!(model.iter().all(|member| view.contains(member)));
+            prop_assert!(members.iter().enumerate().all(|(place, member)| *view.at(place).unwrap() == member[..]));
+            prop_assert!(view.at(model.len()).is_none() && !view.contains(b"+1"));
+        }
+    }
+
+    #[test]
+    fn a_list_is_the_sequence_of_its_elements(
+        steps in vec((0..16u8, bytes(), any::<usize>(), any::<usize>(), thresholds()), 1..150),
+        fixed in proptest::option::of(thresholds()),
+    ) {
+        let (mut list, mut model) = (ListValue::default(), VecDeque::<Vec<u8>>::new());
+        for (what, element, random, more, drawn) in steps {
+            let thresholds = &fixed.unwrap_or(drawn);
+            let index = random % (model.len() + 2);
+            match what {
+                0..4 => {
+                    list.push(End::Tail, &element, thresholds);
+                    model.push_back(element);
+                }
+                4..7 => {
+                    list.push(End::Head, &element, thresholds);
+                    model.push_front(element);
+                }
+                7 => prop_assert_eq!(list.pop(End::Tail, thresholds).map(|e| e.to_vec()), model.pop_back()),
+                8 => prop_assert_eq!(list.pop(End::Head, thresholds).map(|e| e.to_vec()), model.pop_front()),
+                9..11 => {
+                    prop_assert_eq!(list.set(index, &element, thresholds), index < model.len());
+                    model.get_mut(index).into_iter().for_each(|old| *old = element.clone());
+                }
+                11..14 => {
+                    prop_assert_eq!(list.insert(index, &element, thresholds), index <= model.len());
+                    if index <= model.len() {
+                        model.insert(index, element);
+                    }
+                }
+                14 => {
+                    let (from, most) = (if more % 2 == 0 { End::Head } else { End::Tail }, 1 + more % 3);
+                    let mut places: Vec<usize> = (0..model.len()).filter(|&at| model[at] == element).collect();
+                    if from == End::Tail {
+                        places.reverse();
+                    }
+                    places.truncate(most);
+                    places.sort_unstable();
+                    prop_assert_eq!(list.remove(from, most, &element, thresholds), places.len());
+                    places.into_iter().rev().for_each(|at| _ = model.remove(at));
+                }
+                _ => {
+                    let start = random % (model.len() + 1);
+                    let end = start + more % (model.len() - start + 1);
+                    list.keep(start..end, thresholds);
+                    model = model.drain(start..end).collect();
+                }
+            }
+            let view = list.view();
+            prop_assert_eq!(view.len(), model.len());
+            prop_assert!(view.iter().eq(model.iter().map(Vec::as_slice)));
+            prop_assert!(view.iter_from(End::Tail).eq(model.iter().rev().map(Vec::as_slice)));
+            prop_assert!((0..=model.len()).all(|at| view.at(at) == model.get(at).map(Vec::as_slice)));
+            prop_assert_eq!(view.at_from(End::Tail, 0), model.back().map(Vec::as_slice));
+            prop_assert_eq!(view.at_from(End::Head, 0), model.front().map(Vec::as_slice));
+            prop_assert_eq!(view.at_from(End::Tail, model.len()), None);
+            let start = random % (model.len() + 1);
+            prop_assert!(view.range(start..model.len()).eq(model.range(start..).map(Vec::as_slice)));
+        }
+    }
+}
+
+/// So many steps that every form is reached and left again.
+#[test]
+fn a_large_collection_that_shrinks_becomes_compact_again_and_its_order_stays() {
+    let thresholds = &Thresholds::default();
+    let (mut hash, mut set, mut list) = (HashValue::default(), SetValue::default(), ListValue::default());
+    assert_eq!(
+        (hash.view().encoding(), set.view().encoding(), list.view().encoding()),
+        ("listpack", "intset", "listpack")
+    );
+    for n in 0..3_000 {
+        let name = format!("name:{n}").into_bytes();
+        assert!(hash.set(&name, b"v", thresholds) && set.insert(&name, thresholds));
+        list.push(End::Tail, &name, thresholds);
+    }
+    let forms = (hash.view().encoding(), set.view().encoding(), list.view().encoding());
+    assert_eq!(forms, ("hashtable", "hashtable", "quicklist"));
+    for n in 10..3_000 {
+        let name = format!("name:{n}").into_bytes();
+        assert!(hash.remove(&name, thresholds) && set.remove(&name, thresholds));
+        assert_eq!(list.pop(End::Tail, thresholds).unwrap()[..], format!("name:{}", 3_009 - n).as_bytes()[..]);
+    }
+    let forms = (hash.view().encoding(), set.view().encoding(), list.view().encoding());
+    assert_eq!(forms, ("listpack", "listpack", "listpack"));
+    let names: Vec<String> = (0..10).map(|n| format!("name:{n}")).collect();
+    assert!(list.view().iter().eq(names.iter().map(|name| name.as_bytes())));
+    let mut fields: Vec<&[u8]> = hash.view().iter().map(|(field, _)| field).collect();
+    fields.sort_unstable();
+    assert!(fields.into_iter().eq(names.iter().map(|name| name.as_bytes())));
+}
+
+#[test]
+fn the_words_for_the_forms_are_those_of_redis_at_its_bounds() {
+    let thresholds = Thresholds::default();
+    let mut set = SetValue::default();
+    for n in 0..thresholds.set_integers {
+        assert!(set.insert(n.to_string().as_bytes(), &thresholds));
+    }
+    assert_eq!(set.view().encoding(), "intset");
+    assert!(set.insert(b"-1", &thresholds));
+    assert_eq!(set.view().encoding(), "hashtable");
+    let mut set = SetValue::default();
+    assert!(set.insert(b"1", &thresholds) && set.insert(b"a", &thresholds));
+    assert_eq!(set.view().encoding(), "listpack");
+    assert!(set.insert(&vec![b'x'; thresholds.set_value as usize + 1], &thresholds));
+    assert_eq!(set.view().encoding(), "hashtable");
+    let mut hash = HashValue::default();
+    for n in 0..thresholds.hash_entries {
+        assert!(hash.set(n.to_string().as_bytes(), b"v", &thresholds));
+    }
+    assert_eq!(hash.view().encoding(), "listpack");
+    assert!(!hash.set(b"0", &vec![b'x'; thresholds.hash_value as usize], &thresholds));
+    assert_eq!(hash.view().encoding(), "listpack");
+    assert!(!hash.set(b"0", &vec![b'x'; thresholds.hash_value as usize + 1], &thresholds));
+    assert_eq!(hash.view().encoding(), "hashtable");
+}
