@@ -376,6 +376,9 @@ pub const GRPC_KEEPALIVE_MS_DEFAULT: u64 = 10_000;
 /// How often the calls of a core are looked at for deadlines at the most, in milliseconds.
 pub const CALL_LOOKS_MS: u64 = 20;
 
+/// How long a call waits before it asks again for what is being made, such as its regular expression, in milliseconds.
+pub const CALL_RETRY_MS: u64 = 1;
+
 /// The longest deadline that is kept, in milliseconds: three years. A call with a longer one has none.
 pub const CALL_DEADLINE_MS_MAX: u64 = 3 * 365 * 24 * 60 * 60 * 1_000;
 
@@ -401,7 +404,7 @@ pub const HTTP2_HEADER_BYTES_MAX: u32 = 16 << 10;
 pub const HTTP2_SEND_BYTES_MAX: usize = 256 << 10;
 
 /// How many requests a client may have given up before they were looked at; with more the connection ends.
-pub const HTTP2_RESETS_PENDING_MAX: usize = 100;
+pub const HTTP2_RESETS_PENDING_MAX: usize = 4_096;
 
 /// What short frames of data may cost until they are read, in bytes. They are read at once; but appends and
 /// acknowledgements are short, and many come together.
@@ -409,6 +412,13 @@ pub const HTTP2_DATA_FRAME_BUDGET: usize = 4 << 20;
 
 /// The longest message of a call, in bytes.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = 17 << 20;
+
+/// How many bytes a message of a method may have that anybody may call, before any login.
+pub const GRPC_OPEN_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// After how many bytes of messages that were compressed a connection's others wait for the next turn: a millisecond or two.
+/// A small message may become a large one.
+pub const GRPC_UNZIPPED_BYTES_TURN: usize = 1 << 20;
 
 /// How many bytes of messages are handed to HTTP/2 together.
 pub const GRPC_DATA_BYTES: usize = 64 << 10;

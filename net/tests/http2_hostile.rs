@@ -255,6 +255,21 @@ fn calls_that_are_given_up_at_once_take_no_memory() {
     assert!(grown < 64 * MIB, "{grown} bytes");
 }
 
+/// As a program does that gives up what it waits for, all at once.
+#[test]
+fn a_client_that_gives_up_a_thousand_calls_goes_on() {
+    let (_server, address) = server();
+    let mut stream = connect(address);
+    let mut sent = Vec::new();
+    for n in 0..1_000u32 {
+        sent.extend(frame(HEADERS, END_HEADERS, 2 * n + 1, &headers(READ)));
+        sent.extend(frame(RST_STREAM, 0, 2 * n + 1, &8u32.to_be_bytes()));
+    }
+    sent.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2_001, &headers(READ)));
+    stream.write_all(&sent).expect("it is connected");
+    assert!(has_frame(&mut stream, |kind, stream| (kind, stream) == (HEADERS, 2_001)));
+}
+
 /// Whatever the method: a call whose request is over is answered.
 #[test]
 fn a_request_without_a_message_is_answered() {

@@ -45,6 +45,14 @@ fn events_for_several_streams_are_appended_together() {
 }
 
 #[test]
+fn each_append_of_a_batch_is_one() {
+    let server = Server::start(&["--grpc-port", "any", "--ring-bytes", "64m"]);
+    let paced = Server::start(&["--grpc-port", "any", "--user-commands", "10"]);
+    let port = paced.grpc.expect("it serves gRPC").port();
+    run_with(&format!("PACED = {port}\n"), &server, "batches.py", "any");
+}
+
+#[test]
 fn each_call_has_its_own_user_and_passwords_need_tls() {
     let authority = Authority::new("kurrentdb");
     authority.sign("server");

@@ -11,7 +11,8 @@ pub(super) struct KeyPattern {
     glob: Glob,
     /// Where the literal bytes are with which every matching key begins, among the first eight as a word; and they.
     start: (u64, u64),
-    /// Keys of so many bytes that begin with these match, whatever follows; none where more has to be looked at.
+    /// The length of these literal bytes, where every key matches that begins with them; none where the rest of a key has to be
+    /// looked at too.
     prefix_bytes: Option<usize>,
     /// What it permits.
     pub permits: Need,

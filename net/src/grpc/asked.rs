@@ -17,6 +17,10 @@ pub struct Asked {
     pub jobs: Vec<(CallId, u32, Job)>,
     /// Calls that read the history.
     pub reads: Vec<CallId>,
+    /// Calls that read it a moment later.
+    pub later: Vec<CallId>,
+    /// Whether calls have messages that the turn had no time for.
+    pub goes_on: bool,
     /// Calls that subscribe.
     pub subscriptions: Vec<(CallId, Box<Subscribe>)>,
     /// Subscribers whose calls have ended.

@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub has_message: bool,
     /// Jobs whose outcome has not come.
     pub jobs: usize,
+    /// Their numbers, with the memory that each takes, in bytes.
+    pub job_bytes: Vec<(u32, usize)>,
     /// Its subscriber, since it has subscribed.
     pub subscriber: Option<ClientId>,
     /// Whether it reads the history.
@@ -57,6 +59,7 @@ impl Call {
             is_receiving: true,
             has_message: false,
             jobs: 0,
+            job_bytes: Vec::new(),
             subscriber: None,
             is_reading: false,
             wants_room: false,

@@ -1,5 +1,6 @@
 //! What a method of a service is to the calls of a connection: how it is found, and how it is told what happens.
 
+use super::credentials::check_pace;
 use super::denied::Caller;
 use super::message::append;
 use super::status::Status;
@@ -95,6 +96,7 @@ pub struct CallContext<'a> {
 pub(super) struct Wants {
     pub jobs: Vec<(u32, Job)>,
     pub read: bool,
+    pub read_later: bool,
     pub subscribe: Option<Box<Subscribe>>,
     pub status: Option<Status>,
 }
@@ -123,6 +125,19 @@ impl CallContext<'_> {
     /// Makes the call's subscription.
     pub fn subscribe(&mut self, subscribe: Subscribe) {
         self.wants.subscribe = Some(Box::new(subscribe));
+    }
+
+    /// The same, a moment later: what it needs is being made.
+    pub fn read_history_later(&mut self) {
+        self.wants.read_later = true;
+    }
+
+    /// Counts one more of what the user may do in a second, in a call that does several.
+    ///
+    /// # Errors
+    /// There were as many already.
+    pub fn check_pace(&self) -> Result<(), Status> {
+        check_pace(self.server, self.user)
     }
 
     /// Ends the call, behind what it has sent.

@@ -1,7 +1,6 @@
 //! Messages within a call: five bytes before each say whether it is compressed, and how long it is.
 
 use super::status::{Code, Status};
-use crate::limits::GRPC_MESSAGE_BYTES_MAX;
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use std::io::Read;
@@ -10,19 +9,22 @@ use std::io::Read;
 const HEAD_BYTES: usize = 5;
 
 /// Makes messages of the bytes of a request.
-#[derive(Default)]
 pub struct Messages {
     bytes: BytesMut,
     /// How messages are compressed that say that they are.
     is_gzip: bool,
+    /// How long a message may be, in bytes.
+    bytes_max: usize,
+    /// The bytes of messages that were compressed, since they were last asked for.
+    unzipped: usize,
 }
 
 impl Messages {
-    /// For a request with this `grpc-encoding`.
+    /// For a request with this `grpc-encoding`, of messages of up to `bytes_max` bytes.
     ///
     /// # Errors
     /// The encoding is not supported.
-    pub fn new(encoding: Option<&[u8]>) -> Result<Messages, Status> {
+    pub fn new(encoding: Option<&[u8]>, bytes_max: usize) -> Result<Messages, Status> {
         let is_gzip = match encoding {
             None | Some(b"identity") => false,
             Some(b"gzip") => true,
@@ -30,7 +32,7 @@ impl Messages {
                 return Err(Status::new(Code::Unimplemented, "grpc-encoding is not supported: gzip and identity are"));
             }
         };
-        Ok(Messages { bytes: BytesMut::new(), is_gzip })
+        Ok(Messages { bytes: BytesMut::new(), is_gzip, bytes_max, unzipped: 0 })
     }
 
     /// Adds bytes.
@@ -52,6 +54,11 @@ impl Messages {
         !self.bytes.is_empty()
     }
 
+    /// The bytes of messages that were compressed, since this was last asked.
+    pub fn take_unzipped(&mut self) -> usize {
+        std::mem::take(&mut self.unzipped)
+    }
+
     /// The next whole message.
     ///
     /// # Errors
@@ -59,8 +66,8 @@ impl Messages {
     pub fn take(&mut self) -> Result<Option<Bytes>, Status> {
         let Some(&[flag, a, b, c, d]) = self.bytes.first_chunk::<HEAD_BYTES>() else { return Ok(None) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        if length > GRPC_MESSAGE_BYTES_MAX {
-            return Err(too_large(length));
+        if length > self.bytes_max {
+            return Err(too_large(length, self.bytes_max));
         }
         if self.bytes.len() < HEAD_BYTES + length {
             return Ok(None);
@@ -69,25 +76,28 @@ impl Messages {
         let message = self.bytes.split_to(length).freeze();
         match flag {
             0 => Ok(Some(message)),
-            1 if self.is_gzip => unzip(&message).map(Some),
+            1 if self.is_gzip => {
+                let message = unzip(&message, self.bytes_max)?;
+                self.unzipped += message.len();
+                Ok(Some(message))
+            }
             _ => Err(Status::new(Code::Internal, "a message is compressed, and the request says nothing of it")),
         }
     }
 }
 
-fn too_large(length: usize) -> Status {
-    let message = format!(
-        "Received message exceeds the maximum configured message size: {length} of {GRPC_MESSAGE_BYTES_MAX} bytes"
-    );
+fn too_large(length: usize, bytes_max: usize) -> Status {
+    let message =
+        format!("Received message exceeds the maximum configured message size: {length} of {bytes_max} bytes");
     Status::new(Code::ResourceExhausted, message)
 }
 
 /// A message as it was before it was compressed. A small one may be very large then.
-fn unzip(message: &[u8]) -> Result<Bytes, Status> {
+fn unzip(message: &[u8], bytes_max: usize) -> Result<Bytes, Status> {
     let mut out = Vec::new();
-    let read = GzDecoder::new(message).take(GRPC_MESSAGE_BYTES_MAX as u64 + 1).read_to_end(&mut out);
+    let read = GzDecoder::new(message).take(bytes_max as u64 + 1).read_to_end(&mut out);
     match read {
-        Ok(length) if length > GRPC_MESSAGE_BYTES_MAX => Err(too_large(length)),
+        Ok(length) if length > bytes_max => Err(too_large(length, bytes_max)),
         Ok(_) => Ok(out.into()),
         Err(_) => Err(Status::new(Code::Internal, "a message is not compressed as the request says")),
     }
@@ -105,6 +115,7 @@ pub fn append(out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::GRPC_MESSAGE_BYTES_MAX;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use std::io::Write;
@@ -120,7 +131,7 @@ mod tests {
             append(&mut out, |out| out.extend_from_slice(message.as_bytes()));
         }
         for cut in 1..out.len() {
-            let mut messages = Messages::new(None).unwrap();
+            let mut messages = Messages::new(None, GRPC_MESSAGE_BYTES_MAX).unwrap();
             let mut found = Vec::new();
             for part in out.chunks(cut) {
                 messages.add(Bytes::copy_from_slice(part));
@@ -137,22 +148,22 @@ mod tests {
     fn what_is_compressed_is_unpacked_and_bounded() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(b"hello").unwrap();
-        let mut messages = Messages::new(Some(b"gzip")).unwrap();
+        let mut messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
         messages.add(framed(1, &encoder.finish().unwrap()).into());
         assert_eq!(messages.take().unwrap().unwrap(), "hello");
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&vec![0; GRPC_MESSAGE_BYTES_MAX + 1]).unwrap();
         messages.add(framed(1, &encoder.finish().unwrap()).into());
         assert_eq!(messages.take().unwrap_err().code, Code::ResourceExhausted);
-        let mut messages = Messages::new(None).unwrap();
+        let mut messages = Messages::new(None, GRPC_MESSAGE_BYTES_MAX).unwrap();
         messages.add(framed(1, b"hello").into());
         assert_eq!(messages.take().unwrap_err().code, Code::Internal);
-        assert_eq!(Messages::new(Some(b"br")).err().unwrap().code, Code::Unimplemented);
+        assert_eq!(Messages::new(Some(b"br"), GRPC_MESSAGE_BYTES_MAX).err().unwrap().code, Code::Unimplemented);
     }
 
     #[test]
     fn a_message_that_is_too_large_is_refused_by_its_head() {
-        let mut messages = Messages::new(None).unwrap();
+        let mut messages = Messages::new(None, GRPC_MESSAGE_BYTES_MAX).unwrap();
         messages.add(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]));
         assert_eq!(messages.take().unwrap_err().code, Code::ResourceExhausted);
     }

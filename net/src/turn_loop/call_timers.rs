@@ -30,6 +30,7 @@ impl Core {
         if now_ms < self.calls.due.0 {
             return;
         }
+        self.calls.retry();
         let keepalive_ms = self.server.config.grpc_keepalive_ms;
         let mut next_ms = u64::MAX;
         for connection in self.connections.iter() {
@@ -40,6 +41,9 @@ impl Core {
             let is_quiet = connection.stall.is_none() && connection.output.unsent_bytes() == 0;
             let heard_ms = if is_quiet { connection.session.active_ms } else { now_ms };
             let Some(calls) = connection.protocol.calls() else { continue };
+            if !is_quiet {
+                calls.forget_question();
+            }
             let mut has_news = calls.end_late(now_ms);
             next_ms = next_ms.min(calls.next_deadline_ms());
             if let Some(span) = keepalive_ms {

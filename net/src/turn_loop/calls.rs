@@ -15,7 +15,7 @@ use crate::grpc::asked::Asked;
 use crate::grpc::{CallId, Code, Status, Surroundings};
 use crate::http2::Polled;
 use crate::kurrent::access_denied;
-use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, WEB_OUTPUT_BYTES};
+use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, CALL_RETRY_MS, WEB_OUTPUT_BYTES};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
 use crate::resp::error_text;
@@ -37,6 +37,10 @@ pub(super) struct CallWork {
     goes_on: bool,
     /// Calls that read the history, and the position that has to be published before; none before that is known.
     reads: VecDeque<(ConnectionId, CallId, Option<Position>)>,
+    /// Calls that read the history a moment later.
+    later: Vec<(ConnectionId, CallId)>,
+    /// The frontier at which some were found to wait for another core's publication.
+    pub waits_at: Option<Position>,
     /// When calls and their connections have to be looked at, for deadlines and signs of life, steady milliseconds.
     pub due: Due,
 }
@@ -50,6 +54,11 @@ impl CallWork {
     /// Whether calls have asked for something that the next turn may do; asked once.
     pub fn take_goes_on(&mut self) -> bool {
         std::mem::take(&mut self.goes_on)
+    }
+
+    /// Lets calls read the history that have waited a moment.
+    pub fn retry(&mut self) {
+        self.reads.extend(self.later.drain(..).map(|(connection, call)| (connection, call, None)));
     }
 
     /// Has calls looked at by then, steady milliseconds.
@@ -135,9 +144,14 @@ impl Core {
     fn take_asked(&mut self, connection: &mut Connection) {
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls().filter(|calls| calls.has_asked()) else { return };
-        let Asked { jobs, reads, subscriptions, ended, has_room } = calls.take_asked();
+        let Asked { jobs, reads, later, goes_on, subscriptions, ended, has_room } = calls.take_asked();
         // What is asked for at the end of a turn is for the next one, which nobody else would ask for.
         self.calls.goes_on |= !(reads.is_empty() && has_room.is_empty() && subscriptions.is_empty() && jobs.is_empty());
+        self.calls.goes_on |= goes_on;
+        if !later.is_empty() {
+            self.calls.note_due(self.steady_ms + CALL_RETRY_MS);
+            self.calls.later.extend(later.into_iter().map(|call| (connection.id, call)));
+        }
         for (call, number, job) in jobs {
             let to = JobFor { connection: connection.id, call, number };
             let shard = job.shard(self.server.shards());
@@ -165,7 +179,7 @@ impl Core {
                 }
             }
         }
-        if !refused.is_empty() {
+        if goes_on || !refused.is_empty() {
             refused.into_iter().for_each(|(call, status)| calls.end(call, status));
             connection.list(&mut self.listed);
         }
@@ -220,6 +234,8 @@ impl Core {
             calls.outcome(call, number, outcome, &around);
         }
         self.take_asked(&mut connection);
+        // What a shard has worked on is not held any more.
+        connection.count_input();
         connection.list(&mut self.listed);
         self.connections.put(connection);
     }
@@ -227,6 +243,7 @@ impl Core {
     /// Lets calls read the history, after the commit, as far as the turn has time for it. Returns whether there is more to do
     /// at once.
     pub(super) fn run_reads(&mut self) -> bool {
+        self.calls.waits_at = None;
         if self.calls.reads.is_empty() {
             return false;
         }
@@ -256,8 +273,13 @@ impl Core {
                 break;
             }
         }
-        self.calls.reads.extend(later);
-        !self.calls.reads.is_empty()
+        let has_more = !self.calls.reads.is_empty();
+        if !later.is_empty() {
+            // That core wakes this one: it is told that somebody waits here.
+            self.calls.waits_at = Some(frontier);
+            self.calls.reads.extend(later);
+        }
+        has_more
     }
 
     /// Looks at the calls of a connection after users were changed: those whose users may not have them any more end.

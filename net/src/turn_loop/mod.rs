@@ -332,7 +332,8 @@ impl Core {
     fn is_idle(&self) -> bool {
         self.lanes.inbound.iter().all(Inbound::is_empty)
             && self.server.users.version() == self.users_version
-            && (!self.waits_for_publication() || self.history.frontier() == self.live.tried_frontier)
+            && (!self.live.hub.waits_for_publication() || self.history.frontier() == self.live.tried_frontier)
+            && self.calls.waits_at.is_none_or(|tried| self.history.frontier() == tried)
             && (self.shard.is_none() || self.snapshots.is_idle(&self.server))
             && !(self.server.is_stopping() && (self.stopping.at_ms.is_none() || self.server.all_are_through()))
     }

@@ -91,6 +91,6 @@ impl Core {
 
     /// Whether something here waits for other shards to publish, and no batch of theirs will tell.
     pub(super) fn waits_for_publication(&self) -> bool {
-        self.live.hub.waits_for_publication()
+        self.live.hub.waits_for_publication() || self.calls.waits_at.is_some()
     }
 }

@@ -6,7 +6,9 @@ use crate::config::Flags;
 use crate::grpc::Surroundings;
 use crate::http2::PREFACE;
 use crate::server::{Kept, Server};
+use crate::streams::JobRefused;
 use clap::Parser;
+use keytide_engine::history::ShardHistory;
 use keytide_engine::position::Position;
 use keytide_engine::sequencer::Sequencer;
 use std::sync::Arc;
@@ -19,11 +21,15 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 fn server() -> Server {
+    server_with(Vec::new())
+}
+
+fn server_with(histories: Vec<ShardHistory>) -> Server {
     let config = Flags::parse_from(["keytide", "--shards", "1"]).decide().unwrap();
     let users = Users::new(Box::leak(Box::new(Catalogue::new(Vec::new()))), None, 0);
     let kept = Kept {
         sequencer: Arc::new(Sequencer::new(Position(1), 1)),
-        histories: Vec::new(),
+        histories,
         older: Vec::new(),
         log_failure: None,
         history_id: "0".repeat(40),
@@ -100,6 +106,35 @@ fn the_rest_of_a_request_is_waited_for_wherever_it_is_cut() {
     let [head, data] = [head(5, FEATURES), frame(DATA, END_STREAM, 5, &[0; 5])];
     assert!(client.sends(&[&head[..], &data[..10]].concat()));
     assert!(!client.sends(&data[10..]));
+}
+
+/// Whatever a shard waits for: its work is counted with what its client has sent.
+#[test]
+fn what_shards_have_to_work_on_is_held_until_they_have() {
+    let (_writer, ring) = keytide_engine::ring::create(1 << 16).unwrap();
+    let server = server_with(vec![ring.into()]);
+    let user = server.users.table().0.default_user().clone();
+    let mut client = Client::new(&server, &user);
+    let append = "/event_store.client.streams.Streams/Append";
+    let bytes = |field: u8, bytes: &[u8]| {
+        [&[field << 3 | 2][..], &[bytes.len() as u8 | 0x80, (bytes.len() >> 7) as u8], bytes].concat()
+    };
+    let message = |content: Vec<u8>| [&[0][..], &(content.len() as u32).to_be_bytes(), &content].concat();
+    let stream = bytes(1, &bytes(3, b"s"));
+    let options = bytes(1, &[stream, bytes(4, b"")].concat());
+    let property = |name: &[u8], value: &[u8]| bytes(2, &[bytes(1, name), bytes(2, value)].concat());
+    let id = bytes(1, &bytes(2, b"01020304-0506-0708-090a-0b0c0d0e0f10"));
+    let properties = [property(b"type", b"T"), property(b"content-type", b"x")].concat();
+    let event = bytes(2, &[id, properties, bytes(4, &[7; 10_000])].concat());
+    assert!(client.sends(&head(1, append)));
+    assert!(client.sends(&frame(DATA, 0, 1, &message(options))));
+    assert!(!client.sends(&frame(DATA, END_STREAM, 1, &message(event))));
+    let calls = client.web.calls().unwrap();
+    let (call, number, job) = calls.take_asked().jobs.pop().expect("an append");
+    assert!(calls.held_bytes() >= 10_000, "{}", calls.held_bytes());
+    let refused = job.refused(JobRefused::NoRoom("no room".to_owned()));
+    calls.outcome(call, number, refused, &client.around);
+    assert_eq!(calls.held_bytes(), 0);
 }
 
 #[test]

@@ -63,6 +63,21 @@ for denial in [(b"key", b"hidden-1", b"reader"), (b"key", b"$all", b"reader"), (
     assert denial in denials, (denial, denials)
 assert all(b"proto=grpc" in row[b"client-info"] for row in rows)
 
+# A read ends where its user may not go on.
+for _ in range(3):
+    events = [NewEvent(type="Large", data=b"x" * 100_000) for _ in range(150)]
+    everybody.append_events("seen-large", current_version=StreamState.ANY, events=events)
+cache.execute_command("ACL", "SETUSER", "passing", "on", ">p", "~*", "+@all")
+passing = connect("passing:p", TLS, True)
+for read in (lambda: passing.read_stream("seen-large"), lambda: passing.read_all(), lambda: passing.read_all(backwards=True)):
+    cache.execute_command("ACL", "SETUSER", "passing", "~*")
+    events = iter(read())
+    next(events)
+    cache.execute_command("ACL", "SETUSER", "passing", "resetkeys")
+    refused(denied, lambda: list(events))
+passing.close()
+cache.execute_command("ACL", "DELUSER", "passing")
+
 # The service Users, by the bytes of its messages.
 root = open(CA, "rb").read()
 channel = grpc.secure_channel(f"localhost:{TLS}", grpc.ssl_channel_credentials(root))

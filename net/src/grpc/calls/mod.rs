@@ -23,7 +23,9 @@ use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
 use crate::grpc::message::Messages;
 use crate::grpc::status::{Code, Status};
 use crate::http2::{Body, Http2, Polled, Request};
-use crate::limits::{CALL_JOBS_MAX, GRPC_DATA_BYTES};
+use crate::limits::{
+    CALL_JOBS_MAX, GRPC_DATA_BYTES, GRPC_MESSAGE_BYTES_MAX, GRPC_OPEN_MESSAGE_BYTES_MAX, GRPC_UNZIPPED_BYTES_TURN,
+};
 use crate::server::Server;
 use crate::streams::Outcome;
 use bytes::Bytes;
@@ -78,6 +80,10 @@ pub struct Calls {
     next_deadline_ms: u64,
     /// When the client was asked for a sign of life that has not come, steady milliseconds.
     asked_ms: Option<u64>,
+    /// The bytes of messages that were compressed, of this step.
+    unzipped: usize,
+    /// Calls that want room, each once or more often.
+    wanting: Vec<u32>,
     /// Whether the client was told to begin no more calls.
     is_ending: bool,
 }
@@ -105,6 +111,8 @@ impl Calls {
             partial: 0,
             next_deadline_ms: u64::MAX,
             asked_ms: None,
+            unzipped: 0,
+            wanting: Vec::new(),
             is_ending: false,
         }
     }
@@ -116,8 +124,9 @@ impl Calls {
 
     /// Whether its calls want anything.
     pub fn has_asked(&self) -> bool {
-        let Asked { jobs, reads, subscriptions, ended, has_room } = &self.asked;
-        !(jobs.is_empty() && reads.is_empty() && subscriptions.is_empty() && ended.is_empty() && has_room.is_empty())
+        let Asked { jobs, reads, later, goes_on, subscriptions, ended, has_room } = &self.asked;
+        let wants_now = !(jobs.is_empty() && reads.is_empty() && subscriptions.is_empty());
+        wants_now || *goes_on || !(later.is_empty() && ended.is_empty() && has_room.is_empty())
     }
 
     /// How many calls there are.
@@ -143,6 +152,9 @@ impl Calls {
         frames_max: usize,
         around: &Surroundings<'_>,
     ) -> Polled {
+        // Whatever comes is a sign of life.
+        self.asked_ms = None;
+        self.unzipped = 0;
         let polled = self.poll(received, frames, frames_max, around);
         self.run_woken(around);
         polled
@@ -150,6 +162,7 @@ impl Calls {
 
     /// Makes frames of everything that calls have sent. To be called at the end of a turn.
     pub fn flush(&mut self, frames: &mut Vec<u8>, frames_max: usize, around: &Surroundings<'_>) -> Polled {
+        self.unzipped = 0;
         loop {
             let mut dirty = std::mem::take(&mut self.dirty);
             for index in dirty.drain(..) {
@@ -194,7 +207,8 @@ impl Calls {
                     }
                 };
                 check_pace(around.server, &user)?;
-                Ok((method, user, Messages::new(text("grpc-encoding"))?, deadline?))
+                let bytes_max = if method.is_open { GRPC_OPEN_MESSAGE_BYTES_MAX } else { GRPC_MESSAGE_BYTES_MAX };
+                Ok((method, user, Messages::new(text("grpc-encoding"), bytes_max)?, deadline?))
             });
         let (method, user, messages, deadline_ms) = match begun {
             Ok(begun) => begun,
@@ -224,14 +238,23 @@ impl Calls {
 
     fn run_one(&mut self, index: u32, around: &Surroundings<'_>) {
         self.run_messages(index, around);
+        self.count_held(index);
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         if let Some(call) = &mut slot.call {
-            let held = call.messages.held_bytes() + call.handler.held_bytes();
-            self.held_bytes = self.held_bytes + held - call.counted_held;
-            call.counted_held = held;
             let is_partial = call.is_partial();
             self.partial = self.partial + usize::from(is_partial) - usize::from(call.counted_partial);
             call.counted_partial = is_partial;
+        }
+    }
+
+    /// Counts what a call holds of messages that are not whole, that its handler keeps, and that shards have to work on.
+    fn count_held(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if let Some(call) = &mut slot.call {
+            let jobs = call.job_bytes.iter().map(|(_, bytes)| bytes).sum::<usize>();
+            let held = call.messages.held_bytes() + call.handler.held_bytes() + jobs;
+            self.held_bytes = self.held_bytes + held - call.counted_held;
+            call.counted_held = held;
         }
     }
 
@@ -240,8 +263,19 @@ impl Calls {
         if call.stream.is_reset() {
             return self.remove(index);
         }
-        while let Some(call) = self.call(index).filter(|call| call.is_receiving && call.jobs < CALL_JOBS_MAX) {
-            match call.messages.take() {
+        while self.call(index).is_some_and(|call| call.is_receiving && call.jobs < CALL_JOBS_MAX) {
+            if self.unzipped >= GRPC_UNZIPPED_BYTES_TURN {
+                // The others have their turn first.
+                self.http2.wake(index);
+                self.asked.goes_on = true;
+                break;
+            }
+            let Some(call) = self.call(index) else { return };
+            let taken = call.messages.take();
+            let unzipped = call.messages.take_unzipped();
+            self.unzipped += unzipped;
+            let Some(call) = self.call(index) else { return };
+            match taken {
                 Err(status) => {
                     call.refuse(status);
                     self.dirty.push(index);
@@ -296,10 +330,11 @@ impl Calls {
         };
         let result = told(&mut *call.handler, &mut context);
         call.jobs += wants.jobs.len();
+        call.job_bytes.extend(wants.jobs.iter().map(|(number, job)| (*number, job.memory_bytes())));
         self.asked.jobs.extend(wants.jobs.into_iter().map(|(number, job)| (id, number, job)));
-        if wants.read && !call.is_reading {
+        if (wants.read || wants.read_later) && !call.is_reading {
             call.is_reading = true;
-            self.asked.reads.push(id);
+            if wants.read { &mut self.asked.reads } else { &mut self.asked.later }.push(id);
         }
         self.asked.subscriptions.extend(wants.subscribe.map(|subscribe| (id, subscribe)));
         match (result, wants.status) {
@@ -377,10 +412,14 @@ impl Calls {
     pub fn outcome(&mut self, id: CallId, number: u32, outcome: Outcome, around: &Surroundings<'_>) {
         let Some(call) = self.call_of(id) else { return };
         call.jobs -= 1;
+        if let Some(place) = call.job_bytes.iter().position(|job| job.0 == number) {
+            call.job_bytes.swap_remove(place);
+        }
         if call.jobs + 1 == CALL_JOBS_MAX {
             self.http2.wake(id.index);
         }
         self.tell(id.index, around, |handler, context| handler.outcome(context, number, outcome));
+        self.count_held(id.index);
     }
 
     /// Lets a call read the history, if it has room for what it finds. Whether it wants to read on is among what it

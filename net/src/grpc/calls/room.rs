@@ -1,7 +1,7 @@
 //! Room for messages: of one call, and of all calls of a connection together. A call that was refused some is told once there
 //! is room again, whatever it has waited for.
 
-use super::{CallId, Calls, Slot};
+use super::{CallId, Calls};
 use crate::limits::CALLS_OUT_BYTES_MAX;
 
 impl Calls {
@@ -10,9 +10,24 @@ impl Calls {
         let all_bytes = self.out_bytes;
         let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return false };
         let has_room = call.unsent_bytes() < out_max && all_bytes < CALLS_OUT_BYTES_MAX;
+        let wants_more = !has_room && !call.wants_room;
         call.wants_room |= !has_room;
+        if wants_more {
+            self.note_wanting(id.index);
+        }
         self.waits_for_others |= all_bytes >= CALLS_OUT_BYTES_MAX;
         has_room
+    }
+
+    /// Lists a call that wants room. Those that have got some since, or have ended, are taken out once they are many.
+    fn note_wanting(&mut self, index: u32) {
+        if self.wanting.len() > 2 * self.slots.len() {
+            let slots = &self.slots;
+            self.wanting.retain(|index| slots[*index as usize].call.as_ref().is_some_and(|call| call.wants_room));
+            self.wanting.sort_unstable();
+            self.wanting.dedup();
+        }
+        self.wanting.push(index);
     }
 
     /// Counts what waits to be sent.
@@ -50,12 +65,12 @@ impl Calls {
 
     /// Notes that there is room in the output of the connection again.
     pub fn note_output_room(&mut self) {
-        let waiting = |(index, slot): (usize, &Slot)| {
-            slot.call.as_ref().is_some_and(|call| call.wants_room).then_some(index as u32)
-        };
-        let waiting: Vec<u32> = self.slots.iter().enumerate().filter_map(waiting).collect();
-        for index in waiting {
+        for index in std::mem::take(&mut self.wanting) {
             self.note_room(index);
+            // What it has sent before has to leave first.
+            if self.call(index).is_some_and(|call| call.wants_room) {
+                self.wanting.push(index);
+            }
         }
     }
 }

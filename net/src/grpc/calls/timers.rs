@@ -46,13 +46,12 @@ impl Calls {
     /// Looks whether the client gives signs of life; `heard_ms` is when its last bytes came. One that was silent for
     /// `keepalive_ms` is asked for one, and is gone where none comes in twice that time.
     pub fn look_at_life(&mut self, (heard_ms, now_ms): (u64, u64), keepalive_ms: u64) -> Life {
-        match self.asked_ms.filter(|asked_ms| heard_ms <= *asked_ms) {
+        match self.asked_ms {
             Some(asked_ms) => {
                 let end_ms = asked_ms.saturating_add(keepalive_ms.saturating_mul(2));
                 if now_ms < end_ms { Life::Until(end_ms) } else { Life::Over }
             }
             None if now_ms < heard_ms.saturating_add(keepalive_ms) => {
-                self.asked_ms = None;
                 Life::Until(heard_ms.saturating_add(keepalive_ms))
             }
             None => {
@@ -61,6 +60,11 @@ impl Calls {
                 Life::Asked(now_ms.saturating_add(keepalive_ms.saturating_mul(2)))
             }
         }
+    }
+
+    /// Forgets that the client was asked for a sign of life: it may not be able to give one.
+    pub fn forget_question(&mut self) {
+        self.asked_ms = None;
     }
 
     /// The server stops: the client is told to begin no more calls, and those end that no shard works on. To be called again

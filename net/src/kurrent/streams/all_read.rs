@@ -126,7 +126,7 @@ impl Handler for AllRead {
             };
         }
         let Some(filter) = &self.filter else {
-            context.read_history();
+            context.read_history_later();
             return Ok(());
         };
         let filter = filter.clone();
@@ -163,7 +163,7 @@ impl Handler for AllRead {
                 self.left == 0 || page.next >= *end
             }
             State::Backwards(backwards) => {
-                backwards.send(context, history, ((source, &filter), form), &mut self.left, |_| true)
+                backwards.send(context, history, ((source, &filter), form), &mut self.left, |_| true)?
             }
         };
         if is_over {

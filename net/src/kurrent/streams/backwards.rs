@@ -1,8 +1,8 @@
 //! Reading backwards in the order of all events: the history is read forwards in windows, the last one first.
 
-use super::all_read::{EventForm, write};
-use crate::grpc::CallContext;
+use super::all_read::{EventForm, unreadable, write};
 use crate::grpc::message::append;
+use crate::grpc::{CallContext, Status};
 use crate::limits::{READ_SLICE_BYTES, READ_SLICE_EVENTS};
 use keytide_engine::filter::Filter;
 use keytide_engine::history::{History, Scan};
@@ -31,6 +31,9 @@ impl Backwards {
 
     /// Sends the wanted events of one window, the latest first, and at most `left` of them, which it counts down. Returns
     /// whether there is nothing more to send.
+    ///
+    /// # Errors
+    /// The history cannot be read on.
     pub fn send(
         &mut self,
         context: &mut CallContext<'_>,
@@ -38,10 +41,10 @@ impl Backwards {
         ((source, filter), form): ((&Source, &Filter), EventForm),
         left: &mut u64,
         is_wanted: impl Fn(&Record<'_>) -> bool,
-    ) -> bool {
+    ) -> Result<bool, Status> {
         let first = history.first_available_in(source);
         if self.end <= first {
-            return true;
+            return Ok(true);
         }
         let begin = Position(self.end.0.saturating_sub(self.width)).max(first);
         let mut found = Vec::new();
@@ -62,10 +65,13 @@ impl Backwards {
             }
             record.bytes().len() as u64
         });
-        if page.next < self.end && self.width > 1 && !page.is_damaged && !page.is_too_long {
+        if page.next < self.end && self.width > 1 {
             // The window holds more than a step may read: its later part is first.
             self.width = (self.width / 4).max(1);
-            return false;
+            return Ok(false);
+        }
+        if page.is_damaged || page.is_too_long {
+            return Err(unreadable());
         }
         if page.next >= self.end {
             // Fewer and fewer windows where there is little in them.
@@ -74,6 +80,6 @@ impl Backwards {
         self.end = begin;
         found.iter().rev().take(*left as usize).for_each(|message| context.send_framed(message));
         *left = left.saturating_sub(found.len() as u64);
-        begin <= first || page.is_damaged || page.is_too_long || *left == 0
+        Ok(begin <= first || *left == 0)
     }
 }

@@ -86,9 +86,9 @@ impl Handler for BatchAppend {
         if append.is_late {
             append.error.get_or_insert(detailed(Code::DeadlineExceeded, "Timeout", &proto::Timeout {}));
         }
-        // The rights may have changed since.
+        // The rights may have changed since. Each append counts, and not the call alone.
         if append.error.is_none()
-            && let Err(status) = check_stream(context, Use::Append, &append.stream)
+            && let Err(status) = check_stream(context, Use::Append, &append.stream).and_then(|()| context.check_pace())
         {
             append.error = Some(failed(&status));
         }

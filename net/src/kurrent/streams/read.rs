@@ -19,12 +19,14 @@ pub static METHOD: Method = Method {
     path: "/event_store.client.streams.Streams/Read",
     features: &["position", "events"],
     is_open: false,
-    begin: || Box::new(Read { inner: None }),
+    begin: || Box::new(Read { inner: None, of: None }),
 };
 
 /// A call, once it is known what it is for.
 struct Read {
     inner: Option<Box<dyn Handler>>,
+    /// What is read, and whether with a filter.
+    of: Option<(Source, bool)>,
 }
 
 impl Handler for Read {
@@ -37,7 +39,9 @@ impl Handler for Read {
         }
         let request = ReadReq::decode(message).map_err(|error| Status::invalid(error.to_string()))?;
         let request = Request::read(request)?;
-        check_source(context, &request.source, request.filter.is_some())?;
+        let of = (request.source.clone(), request.filter.is_some());
+        check_source(context, &of.0, of.1)?;
+        self.of = Some(of);
         let inner: Box<dyn Handler> = match (request.direction, &request.source) {
             (Direction::Subscription, _) => Box::new(Subscription::begin(context, request)),
             (_, Source::Stream(_)) => Box::new(StreamRead::begin(context, request)),
@@ -52,6 +56,10 @@ impl Handler for Read {
     }
 
     fn read(&mut self, context: &mut CallContext<'_>, history: &mut History) -> Result<(), Status> {
+        // The rights may have changed since.
+        if let Some((source, is_filtered)) = &self.of {
+            check_source(context, source, *is_filtered)?;
+        }
         self.inner.as_mut().map_or(Ok(()), |inner| inner.read(context, history))
     }
 

@@ -166,12 +166,15 @@ impl StreamRead {
                 let (source, form, name) = (&self.source, self.form, &self.name);
                 let highest = self.stream.last.map_or(0, |last| self.last_wanted(last));
                 let lowest = self.first_readable();
+                let (metadata, now_ms) = (self.stream.metadata, context.now_ms);
                 let is_wanted = |record: &Record<'_>| {
-                    record.key() == &name[..] && (lowest..=highest).contains(&record.revision().0)
+                    record.key() == &name[..]
+                        && (lowest..=highest).contains(&record.revision().0)
+                        && !metadata.is_too_old(record.timestamp_ms(), now_ms)
                 };
                 let left = self.left;
                 let what = ((source, &Filter::default()), form);
-                let is_over = backwards.send(context, history, what, &mut self.left, is_wanted);
+                let is_over = backwards.send(context, history, what, &mut self.left, is_wanted)?;
                 self.has_sent |= self.left < left;
                 self.stage = Stage::Backwards(backwards);
                 Ok(is_over)

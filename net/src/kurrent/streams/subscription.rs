@@ -3,7 +3,6 @@
 use super::super::error::{access_denied, position_evicted, stream_deleted};
 use super::super::event;
 use super::super::id;
-use super::super::rights::check_source;
 use super::super::wire::{self, Progress};
 use super::all_read::EventForm;
 use super::filter::FilterRequest;
@@ -32,6 +31,8 @@ pub struct Subscription {
     last_sent: Option<Revision>,
     /// Events up to this revision, or position, are not wanted although they happen later: it starts behind the end.
     skip_through: Option<u64>,
+    /// Everything before this was recorded before the stream was described.
+    began: Position,
 }
 
 impl Subscription {
@@ -49,6 +50,7 @@ impl Subscription {
             stream: StreamState::default(),
             last_sent: None,
             skip_through: None,
+            began: context.server.sequencer.next(),
         }
     }
 
@@ -68,11 +70,14 @@ impl Subscription {
                 }
                 Start::Position(position)
             }
-            // A deleted stream reads as if it had never existed.
-            From::Start | From::Revision(_) if is_stream && self.stream.metadata.is_deleted() => Start::End,
+            // A deleted stream reads as if it had never existed. Events may have come since it was described.
+            From::Start | From::Revision(_) if is_stream && self.stream.metadata.is_deleted() => {
+                self.skip_through = self.stream.last.map(|last| last.0);
+                Start::Position(Position(self.began.0.saturating_sub(1)))
+            }
             From::Revision(revision) if self.stream.last.is_none_or(|last| revision > last.0) => {
                 self.skip_through = Some(revision);
-                Start::End
+                Start::Position(Position(self.began.0.saturating_sub(1)))
             }
             From::Revision(revision) => Start::Revision(Revision(revision.max(first_readable.saturating_sub(1)))),
             From::Start if first_readable > 0 => Start::Revision(Revision(first_readable - 1)),
@@ -153,13 +158,11 @@ impl Handler for Subscription {
             Some(request) => match request.poll(context.server)? {
                 Some(filter) => (filter, Some(request.checkpoint_events)),
                 None => {
-                    context.read_history();
+                    context.read_history_later();
                     return Ok(());
                 }
             },
         };
-        // The rights may have changed since.
-        check_source(context, &self.source, self.filter.is_some())?;
         let start = self.start(history)?;
         context.send(|out| wire::confirmation(out, &id::random()));
         context.subscribe(Subscribe {
