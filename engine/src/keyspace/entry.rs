@@ -3,6 +3,7 @@
 //! [`replay`] applies changes that are recorded or stored already.
 
 mod discard;
+mod encoding;
 mod hash;
 mod list;
 mod parts;

@@ -2,8 +2,10 @@
 //! either never changed after the start or an atomic that is documented beside it.
 
 mod figures;
+mod thresholds;
 
 pub use figures::{STATS, Stat};
+pub use thresholds::SharedThresholds;
 
 use crate::access::Users;
 use crate::accounts::Accounts;
@@ -60,6 +62,8 @@ pub struct Server {
     pub on_disk: Option<OnDisk>,
     /// Whether there is memory for commands that may use more.
     pub memory: Arc<MemoryWatch>,
+    /// Up to which size collections are stored compactly.
+    pub thresholds: SharedThresholds,
     /// The figures that each core publishes, on cache lines of its own.
     pub cores: Vec<CachePadded<CoreShared>>,
     /// The number that the next client gets.
@@ -143,6 +147,7 @@ impl Server {
             commands_base: Mutex::default(),
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
+            thresholds: SharedThresholds::default(),
             users,
             accounts: Accounts::new(&config.memory),
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),

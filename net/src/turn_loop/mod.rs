@@ -120,6 +120,8 @@ pub struct Core {
     /// The commands that users may run in a second.
     paces: Paces,
     pace_told: Paced,
+    /// The version of the bounds of compact collections that the shard has.
+    thresholds_version: u64,
     /// The version of the table of users that all clients were looked at by.
     users_version: u64,
     /// Clients that have logged in as others since.
@@ -193,6 +195,7 @@ impl Core {
             rejection_told: Paced::default(),
             paces: Paces::new(server.shards()),
             pace_told: Paced::default(),
+            thresholds_version: 0,
             users_version: server.users.version(),
             renewed: Vec::new(),
             now_ms: 0,
@@ -213,6 +216,10 @@ impl Core {
         self.now_ms = keytide_engine::clock::unix_millis();
         if let Some(shard) = &mut self.shard {
             shard.set_now_ms(self.now_ms);
+            if self.thresholds_version != self.server.thresholds.version() {
+                self.thresholds_version = self.server.thresholds.version();
+                shard.set_thresholds(self.server.thresholds.get());
+            }
         }
         let started = Instant::now();
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);

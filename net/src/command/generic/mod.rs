@@ -3,6 +3,7 @@
 mod delete;
 mod expire;
 mod inspect;
+mod object;
 mod rename;
 mod scan;
 
@@ -15,6 +16,7 @@ pub const COMMANDS: &[&Command] = &[
     &inspect::EXISTS,
     &inspect::TOUCH,
     &inspect::TYPE,
+    &object::OBJECT,
     &expire::EXPIRE,
     &expire::PEXPIRE,
     &expire::EXPIREAT,

@@ -1,6 +1,6 @@
 //! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
-use super::output_limit;
+use super::{output_limit, threshold};
 use crate::access::{RuleError, UserLimits};
 use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
@@ -92,6 +92,27 @@ macro_rules! limit {
     };
 }
 
+/// The row of a bound of compact collections.
+macro_rules! threshold {
+    ($name:literal $field:ident) => {
+        row(
+            $name,
+            Change::Free {
+                check: threshold::check,
+                apply: |server, value| threshold::apply(server, value, |all, number| all.$field = number),
+            },
+            |server| server.thresholds.get().$field.to_string(),
+        )
+    };
+}
+
+/// The row of the size of lists, which has two names.
+const fn list_size(name: &'static str) -> Row {
+    row(name, Change::Free { check: threshold::check_list, apply: threshold::apply_list }, |server| {
+        server.thresholds.get().list_size.to_string()
+    })
+}
+
 const ROWS: &[Row] = &[
     row("absent-streams", Change::Never, |server| server.config.absent_streams.to_string()),
     row("acl-pubsub-default", Change::Same, |_| "resetchannels".to_owned()),
@@ -132,9 +153,15 @@ const ROWS: &[Row] = &[
     row("dir", Change::Same, |server| of_durability(server, |kept| kept.dir.display().to_string())),
     row("fsync", Change::Never, |server| of_durability(server, |kept| kept.fsync_name().to_owned())),
     row("groups-bytes", Change::Never, |server| server.config.memory.groups.to_string()),
+    threshold!("hash-max-listpack-entries" hash_entries),
+    threshold!("hash-max-listpack-value" hash_value),
+    threshold!("hash-max-ziplist-entries" hash_entries),
+    threshold!("hash-max-ziplist-value" hash_value),
     row("heap-bytes", Change::Never, |server| server.config.heap_bytes.to_string()),
     row("input-bytes", Change::Never, |server| server.config.memory.input.to_string()),
     row("io-threads", Change::Never, |_| "1".to_owned()),
+    list_size("list-max-listpack-size"),
+    list_size("list-max-ziplist-size"),
     row("maxclients", Change::Free { check: check_maxclients, apply: set_maxclients }, |server| {
         server.maxclients().to_string()
     }),
@@ -155,6 +182,9 @@ const ROWS: &[Row] = &[
     row("ring-bytes", Change::Never, |server| server.config.ring_bytes.to_string()),
     row("save", Change::Same, |_| String::new()),
     row("segment-bytes", Change::Never, |server| of_durability(server, |kept| kept.segment_bytes.to_string())),
+    threshold!("set-max-intset-entries" set_integers),
+    threshold!("set-max-listpack-entries" set_entries),
+    threshold!("set-max-listpack-value" set_value),
     row("shards", Change::Never, |server| server.shards().to_string()),
     row("snapshot-bytes", Change::Never, |server| of_durability(server, |kept| kept.snapshot_bytes.to_string())),
     row("snapshots", Change::Never, |server| of_durability(server, |kept| kept.snapshots.to_string())),

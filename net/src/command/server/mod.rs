@@ -12,6 +12,7 @@ mod output_limit;
 mod save;
 mod scripting;
 mod shutdown;
+mod threshold;
 mod time;
 
 use super::Command;
