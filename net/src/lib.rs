@@ -27,6 +27,7 @@
 //! | [`check`] | `keytide check`: examines a directory without serving it |
 //! | [`hash_password`] | `keytide hash-password`: the hash of a password |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
+//! | [`channels`] | publish/subscribe: who is subscribed to which channel |
 //! | [`delivery`] | messages of subscriptions, put into the output of their subscribers |
 //! | [`rate`] | commands per second |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
@@ -39,6 +40,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod channels;
 pub mod check;
 pub mod command;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The protocols that connections speak, for the rooms that know none of them.
 
+use crate::channels::{Finished, Message};
 use crate::resp;
 use keytide_engine::subscription::Push;
 
@@ -16,6 +17,21 @@ impl Encoding {
     pub fn push(self, out: &mut Vec<u8>, id: u64, push: Push<'_>) {
         match self {
             Encoding::Resp(version) => resp::push::push(out, version, id, push),
+        }
+    }
+
+    /// Appends what a client is told of a change of its channels.
+    pub fn channels(self, out: &mut Vec<u8>, finished: &Finished) {
+        match self {
+            Encoding::Resp(version) => resp::channels::changed(out, version, finished),
+        }
+    }
+
+    /// Appends a published message, for a subscriber of its channel or of this pattern.
+    #[inline]
+    pub fn published(self, out: &mut Vec<u8>, message: Message<'_>, pattern: Option<&[u8]>) {
+        match self {
+            Encoding::Resp(version) => resp::channels::published(out, version, message, pattern),
         }
     }
 }

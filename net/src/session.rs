@@ -1,6 +1,7 @@
 //! The session of a connection, for any protocol: the client's number, its names, its user and rights.
 
 use crate::access::{User, UserTable};
+use crate::channels::Counts;
 use keytide_engine::account::{OverLimit, Share};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Session {
     pub stranger_since: Option<Instant>,
     /// The number of its subscriptions.
     pub subscriptions: usize,
+    /// The numbers of channels that it is subscribed to.
+    pub channels: Counts,
     /// The name set by CLIENT SETNAME.
     pub name: Vec<u8>,
     /// The client library's name and version, set by CLIENT SETINFO.
@@ -96,6 +99,7 @@ impl Session {
             is_opening: false,
             stranger_since: None,
             subscriptions: 0,
+            channels: Counts::default(),
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             peer: addresses.0,
@@ -112,6 +116,12 @@ impl Session {
     #[inline]
     pub fn user(&self) -> &Arc<User> {
         &self.user
+    }
+
+    /// Whether it is subscribed to streams or channels.
+    #[inline]
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions + self.channels.total() > 0
     }
 
     /// Whether the limits of strangers apply: the client must authenticate, or the transport is still being opened.
@@ -187,6 +197,7 @@ impl Session {
         self.has_logged_in = self.user.is_open();
         self.refresh(users, version);
         self.subscriptions = 0;
+        self.channels = Counts::default();
         self.name.clear();
     }
 }

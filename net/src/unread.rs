@@ -5,6 +5,7 @@
 //! stalled. So the clients with the most unread output are stalled first, without sorting clients.
 
 use crate::limits::OUTPUT_BYTES_MIN;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The unread output of one core's clients, and their level.
@@ -82,6 +83,43 @@ impl CoreOutput {
         }
         self.level = self.level.min(client_bytes);
         if self.level > before { Level::Risen } else { Level::NotRisen }
+    }
+}
+
+/// How much a client that is subscribed to channels may leave unread before it is closed. 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriberLimit {
+    /// Never more than this, in bytes.
+    pub hard_bytes: u64,
+    /// Not more than this, in bytes, for `soft_seconds`.
+    pub soft_bytes: u64,
+    /// See `soft_bytes`.
+    pub soft_seconds: u64,
+}
+
+/// That limit, as all cores see it.
+#[derive(Debug)]
+pub struct SharedSubscriberLimit([AtomicU64; 3]);
+
+impl SharedSubscriberLimit {
+    /// This limit at first.
+    pub fn new(limit: SubscriberLimit) -> SharedSubscriberLimit {
+        SharedSubscriberLimit([limit.hard_bytes, limit.soft_bytes, limit.soft_seconds].map(AtomicU64::new))
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> SubscriberLimit {
+        // Relaxed: three numbers; a core that sees one of them a turn later than another does no harm.
+        let [hard_bytes, soft_bytes, soft_seconds] = self.0.each_ref().map(|number| number.load(Ordering::Relaxed));
+        SubscriberLimit { hard_bytes, soft_bytes, soft_seconds }
+    }
+
+    /// Changes the limit.
+    pub fn set(&self, limit: SubscriberLimit) {
+        for (number, value) in self.0.iter().zip([limit.hard_bytes, limit.soft_bytes, limit.soft_seconds]) {
+            // Relaxed: as above.
+            number.store(value, Ordering::Relaxed);
+        }
     }
 }
 

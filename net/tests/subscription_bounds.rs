@@ -250,8 +250,8 @@ fn a_resp2_subscriber_may_do_little_else_and_a_resp3_one_anything() {
         for (line, name) in [("GET k", "get"), ("client id", "client|id"), ("COMMAND", "command"), ("HELLO 3", "hello")]
         {
             let text = format!(
-                "ERR Can't execute '{name}': only CDC.SUBSCRIBE / CDC.UNSUBSCRIBE / CDC.CREDIT / PING / QUIT / RESET \
-                 are allowed in this context"
+                "ERR Can't execute '{name}': only CDC.SUBSCRIBE / CDC.UNSUBSCRIBE / CDC.CREDIT / (P|S)SUBSCRIBE / \
+                 (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
             );
             assert_eq!(subscriber.call(line).error(), text);
         }

@@ -16,6 +16,7 @@
 //! | [`memo_use`] | whether to probe the memo first |
 //! | [`recent`] | a sample of recent names |
 //! | [`governor`] | the bounds on matching time |
+//! | [`names`] | patterns on names of channels |
 //!
 //! An interest is filed under its source first, because that is one look-up, then under whether it excludes system
 //! events, then under its pattern. So no rule that is reached needs a further check, and unwanted records cost nothing,
@@ -28,6 +29,7 @@ mod grams;
 mod group;
 mod memo;
 mod memo_use;
+mod names;
 mod pattern;
 mod pattern_set;
 mod prefix_bloom;
@@ -41,6 +43,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use builder::BuilderThread;
+pub use names::NamePatterns;
 
 use automata::Automata;
 use foldhash::fast::RandomState;

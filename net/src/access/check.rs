@@ -106,6 +106,16 @@ impl User {
         self.root().may_run(command) && self.root().may_use(key, need)
     }
 
+    /// Whether one of its selectors permits a channel.
+    pub fn may_use_channel(&self, channel: &[u8]) -> bool {
+        std::iter::once(self.root()).chain(self.selectors()).any(|selector| selector.may_use_channel(channel))
+    }
+
+    /// Whether one of its selectors permits a pattern of channels.
+    pub fn may_use_channel_pattern(&self, pattern: &[u8]) -> bool {
+        std::iter::once(self.root()).chain(self.selectors()).any(|selector| selector.may_use_channel_pattern(pattern))
+    }
+
     /// Whether this user may run a command, given by its index in the catalogue, with these objects. `word` is the
     /// command's first argument, behind the word of a subcommand. One selector has to permit all of it.
     ///

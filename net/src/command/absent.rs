@@ -3,7 +3,7 @@
 //! gets is no matter here: its own row counts.
 
 use crate::access::Category::{
-    self, Admin, Bitmap, Blocking, Connection, Dangerous, Fast, Geo, Hash, HyperLogLog, Keyspace, List, PubSub, Read,
+    self, Admin, Bitmap, Blocking, Connection, Dangerous, Fast, Geo, Hash, HyperLogLog, Keyspace, List, Read,
     Scripting, Set, Slow, SortedSet, Stream, String, Transaction, Write,
 };
 
@@ -88,12 +88,6 @@ pub const ABSENT: &[(&[Category], &str)] = &[
     (&[Write, Slow, Scripting], "function|delete function|flush function|load function|restore"),
     (&[HyperLogLog, Admin, Slow, Dangerous], "pfselftest"),
     (&[Stream, Slow], "xgroup|help xinfo|help"),
-    (&[PubSub, Fast], "publish spublish"),
-    (
-        &[PubSub, Slow],
-        "psubscribe pubsub|channels pubsub|numpat pubsub|numsub pubsub|shardchannels pubsub|shardnumsub \
-         punsubscribe ssubscribe subscribe sunsubscribe unsubscribe",
-    ),
     (&[Admin, Fast, Dangerous], "role"),
     (
         &[Admin, Slow, Dangerous],
@@ -106,7 +100,7 @@ pub const ABSENT: &[(&[Category], &str)] = &[
     (
         &[Slow],
         "cluster|myshardid cluster|slot-stats latency latency|help memory memory|doctor memory|help \
-         memory|malloc-stats memory|purge memory|stats object pubsub pubsub|help slowlog slowlog|help xgroup \
+         memory|malloc-stats memory|purge memory|stats object slowlog slowlog|help xgroup \
          xinfo",
     ),
     (&[Slow, Blocking, Connection], "wait waitaof"),

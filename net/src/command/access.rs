@@ -25,8 +25,23 @@ pub struct Access {
     use_of: Option<fn(Args<'_>) -> KeyUse>,
     /// The streams that it reads, where these are not its keys.
     streams: Option<fn(Args<'_>) -> StreamsRead>,
+    /// The channels that it uses.
+    channels: ChannelArgs,
     /// Categories that follow neither from its flags nor from its family.
     categories: Categories,
+}
+
+/// The arguments of a command that are channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelArgs {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All of them.
+    All,
+    /// All of them, and they are patterns.
+    Patterns,
 }
 
 /// Streams that a command reads, changes the groups of, or subscribes to.
@@ -66,7 +81,13 @@ impl Access {
 
     /// These uses of its keys.
     pub const fn keys(uses: &'static [KeyUse]) -> Access {
-        Access { uses, use_of: None, streams: None, categories: Categories::of(&[]) }
+        let channels = ChannelArgs::None;
+        Access { uses, use_of: None, streams: None, channels, categories: Categories::of(&[]) }
+    }
+
+    /// The use of these channels.
+    pub const fn channels(channels: ChannelArgs) -> Access {
+        Access { channels, ..Access::keys(&[]) }
     }
 
     /// A use of its keys that depends on its arguments; `shown` is the one that COMMAND shows.
@@ -111,6 +132,7 @@ impl Command {
             "transactions" => Some(Category::Transaction),
             "scripting" => Some(Category::Scripting),
             "cdc" => Some(Category::Cdc),
+            "pubsub" => Some(Category::PubSub),
             _ => None,
         };
         by_family.map_or(categories, |category| categories.with(category))
@@ -129,7 +151,7 @@ impl Command {
 
     /// What it uses with these arguments, in the order of [`Denial::place`].
     fn objects<'a>(&'a self, args: Args<'a>) -> impl Iterator<Item = Object<'a>> {
-        let Access { uses, use_of, streams, .. } = self.access;
+        let Access { uses, use_of, streams, channels, .. } = self.access;
         let dynamic = use_of.map(|use_of| use_of(args));
         let use_at = move |n: usize| dynamic.or(uses.get(n).or(uses.last()).copied());
         let keys = self.keys.places(args).enumerate().map(move |(n, place)| {
@@ -140,7 +162,16 @@ impl Command {
             StreamsRead::Of(place) => Object::Key(args.get(place), Need::READ),
             StreamsRead::All => Object::AllKeys(Need::READ),
         });
-        keys.chain(streams)
+        let (first, end) = match channels {
+            ChannelArgs::None => (0, 0),
+            ChannelArgs::First => (1, args.len().min(2)),
+            ChannelArgs::All | ChannelArgs::Patterns => (1, args.len()),
+        };
+        let channels = (first..end).map(move |place| match channels {
+            ChannelArgs::Patterns => Object::ChannelPattern(args.get(place)),
+            ChannelArgs::None | ChannelArgs::First | ChannelArgs::All => Object::Channel(args.get(place)),
+        });
+        keys.chain(streams).chain(channels)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The contexts in which commands run.
 
 use crate::access::Usage;
+use crate::channels::Channels;
 use crate::connection::{Connection, Connections, ProtocolState, RespSession};
 use crate::delivery::Recipients;
 use crate::groups::Groups;
@@ -20,6 +21,8 @@ use std::sync::mpsc::Receiver;
 pub struct KeysContext<'a> {
     /// The shards of the command's keys.
     pub shards: Shards<'a>,
+    /// The channels of publish/subscribe.
+    pub channels: &'a Channels,
     /// State shared by the whole server.
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.

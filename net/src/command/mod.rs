@@ -13,6 +13,7 @@ mod help;
 pub mod keys;
 pub mod list;
 pub mod options;
+pub mod pubsub;
 mod refusal;
 pub mod server;
 pub mod set;
@@ -22,7 +23,7 @@ pub mod table;
 pub mod transaction;
 mod walk;
 
-pub use access::{Access, StreamsRead};
+pub use access::{Access, ChannelArgs, StreamsRead};
 pub use context::{
     CoreContext, DeferredState, GroupContext, HistoryContext, KeysContext, Progress, RespClient, SessionContext,
     SubscriptionContext, WaitContext, WaitFor, Waits,
@@ -30,6 +31,7 @@ pub use context::{
 pub use keys::{KeyUse, Keys, Places};
 pub use refusal::{Answer, refusal_text, refuse};
 
+use crate::channels::Step as ChannelStep;
 use crate::gather::Merge;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
@@ -87,6 +89,8 @@ pub enum Flag {
     Blocking,
     /// A RESP2 connection with subscriptions may send it.
     WhileSubscribed,
+    /// It has to do with publish/subscribe.
+    PubSub,
     /// Its keys cannot be derived from argument positions alone.
     MovableKeys,
 }
@@ -105,6 +109,7 @@ impl Flag {
             Flag::NoMulti => "no_multi",
             Flag::Blocking => "blocking",
             Flag::WhileSubscribed => "while_subscribed",
+            Flag::PubSub => "pubsub",
             Flag::MovableKeys => "movablekeys",
         }
     }
@@ -200,6 +205,10 @@ pub enum Run {
         /// Whether it creates the group, which then counts for the client's user.
         creates: bool,
     },
+    /// On the client's core: it publishes a message. It waits while many messages wait to be delivered.
+    Publish(RunKeys),
+    /// On the client's core: it changes the channels that the client is subscribed to, and all cores learn of it.
+    Channels(ChannelStep),
     /// It starts, runs or discards the transaction of its connection: MULTI, EXEC, DISCARD.
     Transaction(transaction::Step),
 }

@@ -1,6 +1,6 @@
 //! All commands by name.
 
-use super::{Command, Flag, Run, acl, cdc, connection, generic, hash, list, server, set, string, transaction};
+use super::{Command, Flag, Run, acl, cdc, connection, generic, hash, list, pubsub, server, set, string, transaction};
 use crate::resp::{Args, CommandIndex, error_text};
 use std::sync::LazyLock;
 
@@ -15,6 +15,7 @@ const FAMILIES: &[&[&Command]] = &[
     list::COMMANDS,
     set::COMMANDS,
     transaction::COMMANDS,
+    pubsub::COMMANDS,
     cdc::COMMANDS,
 ];
 
@@ -215,11 +216,18 @@ impl Table {
 
     /// The error for a command that a RESP2 connection with subscriptions may not send: Redis's text with the commands
     /// that are allowed here, those on subscriptions first.
-    pub fn not_while_subscribed(&self, command: &Command) -> String {
-        let mut allowed: Vec<&Command> =
-            self.commands().iter().copied().filter(|command| command.is(Flag::WhileSubscribed)).collect();
-        allowed.sort_by_key(|command| !matches!(command.run, Run::Subscription(_)));
-        let names: Vec<String> = allowed.iter().map(|command| command.name.to_uppercase()).collect();
+    pub fn not_while_subscribed(&self, command: &Command, has_streams: bool) -> String {
+        let allowed = |is_wanted: fn(&Run) -> bool| {
+            let all = self
+                .commands()
+                .iter()
+                .filter(move |command| command.is(Flag::WhileSubscribed) && is_wanted(&command.run));
+            all.map(|command| command.name.to_uppercase())
+        };
+        let streams = allowed(|run| matches!(run, Run::Subscription(_))).filter(|_| has_streams);
+        let others = allowed(|run| matches!(run, Run::Session(_)));
+        let channels = std::iter::once(error_text::CHANNEL_COMMANDS.to_owned());
+        let names: Vec<String> = streams.chain(channels).chain(others).collect();
         let (name, names) = (command.name.trim_end_matches('|'), names.join(" / "));
         format!("ERR Can't execute '{name}': only {names} are allowed in this context")
     }
@@ -291,9 +299,9 @@ mod tests {
     #[test]
     fn the_error_for_a_resp2_subscriber_lists_the_allowed_commands() {
         let get = TABLE.by_name(b"get").unwrap();
-        let text = "ERR Can't execute 'get': only CDC.SUBSCRIBE / CDC.UNSUBSCRIBE / CDC.CREDIT / PING / QUIT / RESET \
-                    are allowed in this context";
-        assert_eq!(TABLE.not_while_subscribed(get), text);
+        let text = "ERR Can't execute 'get': only CDC.SUBSCRIBE / CDC.UNSUBSCRIBE / CDC.CREDIT / (P|S)SUBSCRIBE / \
+                    (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+        assert_eq!(TABLE.not_while_subscribed(get, true), text);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::durability::DurabilityFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
+use super::pubsub::PubsubFlags;
 use super::tls::TlsFlags;
 use super::user_limits::UserLimitFlags;
 use super::users::UserFlags;
@@ -117,6 +118,9 @@ pub struct Flags {
     pub(super) memory: MemoryFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) pubsub: PubsubFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(super) users: UserFlags,
     #[command(flatten)]
     #[serde(flatten)]
@@ -208,6 +212,7 @@ impl Flags {
         }
         self.durability.fill_from(file.durability);
         self.memory.fill_from(file.memory);
+        self.pubsub.fill_from(file.pubsub);
         self.users.fill_from(file.users);
         self.user_limits.fill_from(file.user_limits);
         self.tls.fill_from(file.tls);

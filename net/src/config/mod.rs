@@ -6,6 +6,7 @@ mod file;
 mod flags;
 mod memory;
 mod origin;
+mod pubsub;
 mod tls;
 mod user_limits;
 mod users;
@@ -26,6 +27,7 @@ use crate::limits::{
     OUTPUT_STALL_SECONDS_DEFAULT, PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, WAITING_KEYS_PER_CLIENT_DEFAULT,
 };
 use crate::memory::MemoryLimit;
+use crate::unread::SubscriberLimit;
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
 use origin::Origins;
 use std::net::IpAddr;
@@ -71,6 +73,8 @@ pub struct Config {
     pub waiting_keys_per_client: usize,
     /// The limits of subscriptions.
     pub subscriptions: SubscriptionLimits,
+    /// How much subscribers to channels may leave unread.
+    pub pubsub_output: SubscriberLimit,
     /// The memory that the server may hold for all clients together.
     pub memory: MemoryLimits,
     /// A subscriber gets events while its unsent output is below this, in bytes.
@@ -279,6 +283,7 @@ impl Flags {
                 )?,
                 ..limits
             },
+            pubsub_output: self.pubsub.decide()?,
             memory: self.memory.decide()?,
             push_buffer_bytes: bytes_from(
                 "push-buffer-bytes",

@@ -30,6 +30,8 @@ pub struct Output {
     pub wants_room: bool,
     /// The unread output as the core has counted it.
     pub unread: ClientOutput,
+    /// Since when, steady milliseconds, a subscriber to channels has had more unread output than the soft limit.
+    pub soft_since_ms: Option<u64>,
     /// Large replies of other cores that those cores have counted and this one has not acknowledged, by core, in bytes.
     pub unacknowledged: Vec<(ShardId, usize)>,
 }

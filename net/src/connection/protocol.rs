@@ -40,7 +40,7 @@ impl RespSession {
     /// cannot be told from a reply.
     #[inline]
     pub fn is_only_subscriber(&self, session: &Session) -> bool {
-        session.subscriptions > 0 && self.version == resp::Protocol::Resp2
+        session.is_subscriber() && self.version == resp::Protocol::Resp2
     }
 }
 

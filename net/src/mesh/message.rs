@@ -1,6 +1,7 @@
 //! Messages between cores: one batch per turn and pair of cores, its messages with their bytes in one arena.
 
 use crate::access::{Usage, User};
+use crate::channels::{self, Kind as ChannelKind, Step as ChannelStep};
 use crate::grpc::CallId;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
@@ -159,6 +160,24 @@ pub enum Message {
     Ask(Ask),
     /// The sender's shard's events for this core's subscriptions.
     Fanned(Box<Fanned>),
+    /// Clients of the sender have begun or ended subscriptions to channels.
+    Channels {
+        /// The change.
+        step: ChannelStep,
+        /// The connection that waits until this core knows; `None` if none does.
+        waits: Option<ConnectionId>,
+        /// The names, as a range of the batch's spans.
+        names: Range<u32>,
+    },
+    /// This core's connection waits no more for the sender to know of its change of channels.
+    ChannelsKnown(ConnectionId),
+    /// A message was published for which this core has subscribers.
+    Published {
+        /// Whether the channel is a sharded one.
+        kind: ChannelKind,
+        /// The channel and the payload, as a range of the batch's spans.
+        message: Range<u32>,
+    },
 }
 
 /// The messages of one turn from one core to another.
@@ -187,15 +206,37 @@ impl Batch {
         self.messages.push(message);
     }
 
-    /// Adds a command with these arguments.
-    pub fn run<'a>(&mut self, command: CommandIndex, asker: Asker, to: ReplyTo, args: impl Iterator<Item = &'a [u8]>) {
+    fn copy<'a>(&mut self, words: impl Iterator<Item = &'a [u8]>) -> Range<u32> {
         let first = self.spans.len() as u32;
-        for argument in args {
+        for word in words {
             let start = self.bytes.len();
-            self.bytes.extend_from_slice(argument);
+            self.bytes.extend_from_slice(word);
             self.spans.push(Span::new(start, self.bytes.len()));
         }
-        let args = first..self.spans.len() as u32;
+        first..self.spans.len() as u32
+    }
+
+    /// Adds a change of clients' channels, for which `waits` waits.
+    pub fn channels<'a>(
+        &mut self,
+        step: ChannelStep,
+        waits: Option<ConnectionId>,
+        names: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let names = self.copy(names);
+        self.messages.push(Message::Channels { step, waits, names });
+    }
+
+    /// Adds a published message.
+    pub fn published(&mut self, message: channels::Message<'_>) {
+        let kind = message.kind;
+        let message = self.copy([message.channel, message.payload].into_iter());
+        self.messages.push(Message::Published { kind, message });
+    }
+
+    /// Adds a command with these arguments.
+    pub fn run<'a>(&mut self, command: CommandIndex, asker: Asker, to: ReplyTo, args: impl Iterator<Item = &'a [u8]>) {
+        let args = self.copy(args);
         let Asker { form, client, weight } = asker;
         self.messages.push(Message::Run { command, weight, form, client, to, args });
     }

@@ -12,6 +12,9 @@ macro_rules! texts {
     };
 }
 
+/// Redis's words for the commands on channels, in the error for a client in RESP2 that has subscriptions.
+pub const CHANNEL_COMMANDS: &str = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE";
+
 texts! {
     /// The key holds another type.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -9,12 +9,14 @@
 //! | [`lookahead`] | the next commands of a connection, parsed before the first of them runs |
 //! | [`inline`] | inline commands: words, quotes, escapes |
 //! | [`push`] | the messages of subscriptions |
+//! | [`channels`] | the messages of publish/subscribe |
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
 //! | [`transaction`] | the commands of a connection since MULTI |
 //! | `short` | the short lengths of nearly all commands |
 
 pub mod args;
+pub mod channels;
 pub mod command_index;
 pub mod error_text;
 pub mod inline;

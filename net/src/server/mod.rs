@@ -17,6 +17,7 @@ use crate::memory::MemoryWatch;
 use crate::port::{Port, ProtocolKind, TransportKind};
 use crate::snapshots::{Board, Order};
 use crate::tls::TlsIdentity;
+use crate::unread::SharedSubscriberLimit;
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
 use figures::Figures;
@@ -76,6 +77,8 @@ pub struct Server {
     client_output_bytes: AtomicU64,
     /// How long, in seconds, a client may take nothing of more.
     output_stall_seconds: AtomicU64,
+    /// How much subscribers to channels may leave unread.
+    pub pubsub_output: SharedSubscriberLimit,
     /// How many of them have not given the password.
     pub(crate) strangers: AtomicU64,
     /// How open files are divided; none where nobody has divided them.
@@ -142,6 +145,7 @@ impl Server {
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
+            pubsub_output: SharedSubscriberLimit::new(config.pubsub_output),
             output_stall_seconds: AtomicU64::new(config.output_stall_seconds),
             stats_base: Default::default(),
             commands_base: Mutex::default(),

@@ -342,6 +342,8 @@ impl Core {
             | Run::EachShard { .. }
             | Run::AllShards(_)
             | Run::EachCore { .. }
+            | Run::Publish(_)
+            | Run::Channels(_)
             | Run::Transaction(_) => unreachable!("only what waits, or runs after the commit, is deferred"),
         }
     }

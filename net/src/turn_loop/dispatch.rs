@@ -43,7 +43,7 @@ impl Core {
                 let Client { session, resp, replies, output, subscriber, .. } = client;
                 let version = resp.version;
                 let mut context = SessionContext { session, resp, server: &self.server, now_ms: self.now_ms };
-                let subscriptions = context.session.subscriptions;
+                let (subscriptions, channels) = (context.session.subscriptions, context.session.channels.total());
                 let mut reply = Reply::new(replies.here(output.ready()), version);
                 let statistics = self.server.statistics(self.id);
                 statistics.run(index, &mut reply, |reply| run(&mut context, args, reply));
@@ -51,6 +51,9 @@ impl Core {
                     && let Some(subscriber) = *subscriber
                 {
                     self.live.hub.close_client(subscriber);
+                }
+                if client.session.channels.total() < channels {
+                    self.end_channels(client.id);
                 }
                 true
             }
@@ -87,6 +90,13 @@ impl Core {
                 true
             }
             Run::Waiting { .. } => self.run_or_wait(client, (index, command), args, first_shard),
+            // As many messages wait as may: it is tried again in the next turn.
+            Run::Publish(_) if self.publishes_too_much() => {
+                *client.stall = Some(Stall::Turn);
+                false
+            }
+            Run::Publish(run) => self.run_here(client, (index, run), args),
+            Run::Channels(step) => self.change_channels(client, step, args),
             Run::Group { names, creates, .. } => self.ask_group(client, index, (names, creates), args),
             Run::Transaction(step) => {
                 let from = client.reply().len();

@@ -23,6 +23,8 @@ pub(super) struct Figures {
     pub cut_turns: u64,
     /// Clients closed for their output.
     pub output_closed: u64,
+    /// Published messages given to subscribers.
+    pub published: u64,
 }
 
 impl Core {
@@ -52,6 +54,7 @@ impl Core {
             (Stat::CutTurns, self.figures.cut_turns),
             (Stat::LongCommands, self.budget.long_commands()),
             (Stat::OutputClosed, self.figures.output_closed),
+            (Stat::PublishedDelivered, self.figures.published),
             (Stat::TlsHandshakes, self.records.handshakes),
             (Stat::TlsFailures, self.records.failures),
             (Stat::Parks, counters.parks),

@@ -185,7 +185,7 @@ impl Core {
     fn run_resp_hold(&mut self, work: &RespWork, (to, form): (ReplyTo, ReplyForm), shards: Shards<'_>) -> Done {
         let mut out = Vec::new();
         let mut connection = self.connections.take(to.connection);
-        let runner = Runner::new(&self.server, self.id, self.now_ms);
+        let runner = Runner::new(&self.server, &self.channels, self.id, self.now_ms);
         let has_replied = match work {
             RespWork::Command(index, args) => {
                 runner.run_over(shards, *index, args.as_args(), &mut form.reply(&mut out));

@@ -254,7 +254,10 @@ impl Core {
             | Message::Ask(_)
             | Message::Job(..)
             | Message::JobDone(..)
-            | Message::Fanned(_) => None,
+            | Message::Fanned(_)
+            | Message::Channels { .. }
+            | Message::ChannelsKnown(_)
+            | Message::Published { .. } => None,
         };
         if let Some(shard) = self.shard.as_deref() {
             shard.prefetch(messages.iter().take(COMMANDS_AHEAD).filter_map(key));
@@ -293,6 +296,9 @@ impl Core {
             Message::JobDone(to, outcome) => self.take_outcome(to, *outcome),
             Message::Ask(ask) => self.live.fanout.ask(from, ask),
             Message::Fanned(batch) => self.take_fanned(from, batch),
+            Message::Channels { step, waits, names } => self.learn_channels(from, (step, waits), arena.args(&names)),
+            Message::ChannelsKnown(connection) => self.note_known(connection),
+            Message::Published { kind, message } => self.take_published(kind, arena.args(&message)),
         }
     }
 
@@ -388,6 +394,8 @@ impl Core {
                 | Run::History(_)
                 | Run::Subscription(_)
                 | Run::Transaction(_)
+                | Run::Publish(_)
+                | Run::Channels(_)
                 | Run::Waiting { .. }
                 | Run::Group { .. },
                 _,

@@ -16,6 +16,7 @@ mod admission;
 mod budget;
 mod call_timers;
 mod calls;
+mod channels;
 mod deferred;
 mod dispatch;
 mod figures;
@@ -42,6 +43,8 @@ mod write_admission;
 
 pub use run::{CoreError, run};
 
+use crate::channels::Channels;
+use crate::channels::messages::Messages;
 use crate::connection::Connections;
 use crate::delivery::Delivery;
 use crate::groups::Groups;
@@ -114,6 +117,10 @@ pub struct Core {
     deferred: DeferredCommands,
     /// What calls of gRPC wait for on this core.
     calls: CallWork,
+    /// Publish/subscribe.
+    channels: Channels,
+    /// Published messages that are still to be given to this core's subscribers.
+    published: Messages,
     /// Clients that have not given the password.
     strangers: Strangers,
     rejection_told: Paced,
@@ -191,6 +198,8 @@ impl Core {
             own_requests: Vec::new(),
             deferred: DeferredCommands::default(),
             calls: CallWork::default(),
+            channels: Channels::new(id),
+            published: Messages::default(),
             strangers: Strangers::default(),
             rejection_told: Paced::default(),
             paces: Paces::new(server.shards()),
@@ -250,6 +259,7 @@ impl Core {
         again |= self.run_deferred();
         again |= self.run_reads();
         again |= self.fan_out();
+        again |= self.deliver_published();
         // Before subscriptions that wait for publications read on: what is published later is news.
         if !self.live.hub.is_idle() {
             self.live.tried_frontier = self.history.frontier();

@@ -1,6 +1,7 @@
 //! What leaves at the turn's end: replies to clients, batches to cores; and connections that may go on.
 
 use super::Core;
+use crate::channels::Counts;
 use crate::connection::{Connection, Stall};
 use crate::net_ring::NetOps;
 use crate::session::Closing;
@@ -102,6 +103,8 @@ impl Core {
     /// Ends all subscriptions of a connection that is being closed.
     pub(super) fn end_subscriptions(&mut self, connection: &mut Connection) {
         connection.session.subscriptions = 0;
+        connection.session.channels = Counts::default();
+        self.end_channels(connection.id);
         if let Some(subscriber) = connection.subscriber.take() {
             self.live.hub.close_client(subscriber);
             self.live.delivery.subscribers.remove(subscriber);

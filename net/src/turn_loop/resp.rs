@@ -262,7 +262,8 @@ impl Core {
             return true;
         }
         if client.resp.is_only_subscriber(client.session) && !command.is(Flag::WhileSubscribed) {
-            self.reject(client, args, TABLE.not_while_subscribed(command).as_bytes());
+            let text = TABLE.not_while_subscribed(command, client.session.subscriptions > 0);
+            self.reject(client, args, text.as_bytes());
             return true;
         }
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.

@@ -87,6 +87,11 @@ impl Core {
         if is_closing {
             connection.list(&mut self.listed);
         }
+        if has_new_rights && !self.channels.are_permitted(id, &user) && connection.session.closing == Closing::No {
+            // As Redis does it: the client would take the silence for a channel without messages.
+            connection.session.closing = Closing::Now;
+            connection.list(&mut self.listed);
+        }
         let subscriber = connection.subscriber;
         let waits = connection.replies.waiting() > 0;
         self.connections.put(connection);

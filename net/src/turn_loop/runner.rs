@@ -5,6 +5,7 @@ use super::Core;
 use super::lanes::Lanes;
 use super::write_admission::{are_refused, is_refused};
 use crate::access::User;
+use crate::channels::Channels;
 use crate::command::access::{check, note_denied};
 use crate::command::table::TABLE;
 use crate::command::{
@@ -25,9 +26,9 @@ impl Core {
     /// `None` while the shard is lent.
     #[inline]
     pub(super) fn on_shard<R>(&mut self, run: impl FnOnce(Runner<'_>, &mut Shard, &mut Lanes) -> R) -> Option<R> {
-        let Core { server, id, now_ms, shard, lanes, .. } = self;
+        let Core { server, id, now_ms, shard, lanes, channels, .. } = self;
         let shard = shard.as_deref_mut()?;
-        let done = run(Runner::new(server, *id, *now_ms), shard, lanes);
+        let done = run(Runner::new(server, channels, *id, *now_ms), shard, lanes);
         if shard.waiters().has_ready() {
             self.serve_waiters();
         }
@@ -39,6 +40,8 @@ impl Core {
 #[derive(Clone, Copy)]
 pub(super) struct Runner<'a> {
     server: &'a Server,
+    /// The channels that commands publish on.
+    channels: &'a Channels,
     /// The core that runs them, which counts them.
     core: ShardId,
     /// The turn's time, Unix milliseconds.
@@ -48,8 +51,8 @@ pub(super) struct Runner<'a> {
 impl<'a> Runner<'a> {
     /// Takes the core's fields one by one, because its caller has borrowed the core's shards.
     #[inline]
-    pub fn new(server: &'a Server, core: ShardId, now_ms: u64) -> Runner<'a> {
-        Runner { server, core, now_ms }
+    pub fn new(server: &'a Server, channels: &'a Channels, core: ShardId, now_ms: u64) -> Runner<'a> {
+        Runner { server, channels, core, now_ms }
     }
 
     /// Runs a command on one shard, for its reply or for a part of it.
@@ -163,7 +166,7 @@ impl<'a> Runner<'a> {
     }
 
     fn context<'s>(&'s self, shards: Shards<'s>) -> KeysContext<'s> {
-        KeysContext { shards, server: self.server, now_ms: self.now_ms }
+        KeysContext { shards, channels: self.channels, server: self.server, now_ms: self.now_ms }
     }
 }
 
@@ -176,7 +179,7 @@ fn run_one(
     reply: &mut Reply<'_>,
 ) {
     match command.run {
-        Run::Keys { run, .. } | Run::AllShards(run) => run(context, args, reply),
+        Run::Keys { run, .. } | Run::AllShards(run) | Run::Publish(run) => run(context, args, reply),
         Run::Waiting { run, .. } => {
             // It never waits here.
             run(&mut WaitContext { shards: context.shards.reborrow(), waiter: None, state: None }, args, reply);
@@ -200,6 +203,7 @@ fn run_one(
         | Run::History(_)
         | Run::Subscription(_)
         | Run::Group { .. }
+        | Run::Channels(_)
         | Run::Transaction(_) => {
             reply.error(error_text::NOT_IN_MULTI);
         }
@@ -215,14 +219,14 @@ fn gather(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) {
-    let KeysContext { shards, server, now_ms } = context;
-    let (server, now_ms) = (*server, *now_ms);
+    let KeysContext { shards, channels, server, now_ms } = context;
+    let (channels, server, now_ms) = (*channels, *server, *now_ms);
     let mut parts = Vec::new();
     shards.each(|shard| {
         // Parts are merged in ascending order of shards, so they end before the first shard that is not at hand.
         if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
             let mut part = Vec::new();
-            let mut context = KeysContext { shards: Shards::One(shard), server, now_ms };
+            let mut context = KeysContext { shards: Shards::One(shard), channels, server, now_ms };
             run(&mut context, args, &mut PartWriter::new(&mut part));
             parts.push(part);
         }

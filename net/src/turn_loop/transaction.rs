@@ -93,6 +93,8 @@ impl Core {
                 | Run::History(_)
                 | Run::Subscription(_)
                 | Run::Group { .. }
+                | Run::Publish(_)
+                | Run::Channels(_)
                 | Run::Transaction(_) => {}
             }
             shards.sort_unstable();

@@ -140,7 +140,7 @@ const ROWS: &[Row] = &[
     row(
         "client-output-buffer-limit",
         Change::Free { check: |_, value| output_limit::check(value), apply: output_limit::apply },
-        |server| output_limit::show(server.client_output_bytes(), server.output_stall_seconds()),
+        output_limit::show,
     ),
     row("client-output-bytes", Change::Never, |server| server.client_output_bytes().to_string()),
     row("clients-output-bytes", Change::Never, |server| server.config.clients_output_bytes.to_string()),

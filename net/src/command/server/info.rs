@@ -9,6 +9,7 @@ use crate::config::Spin;
 use crate::process::{Usage, total_memory_bytes};
 use crate::resp::{Args, Reply};
 use crate::server::Stat;
+use keytide_engine::position::ShardId;
 use std::fmt::{Display, Write};
 
 /// The version of Redis whose protocol and texts are implemented: clients choose their commands by it.
@@ -229,7 +230,15 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         let now_s = (context.now_ms / 1000) as i64;
         text.row("tls_certificate_expires_in_seconds", tls.expires_s() - now_s);
     }
-    for name in ["evicted_keys", "pubsub_channels", "pubsub_patterns", "latest_fork_usec"] {
+    // Every core knows all of them.
+    for (name, stat) in [
+        ("pubsub_channels", Stat::Channels),
+        ("pubsub_patterns", Stat::ChannelPatterns),
+        ("pubsubshard_channels", Stat::ShardChannels),
+    ] {
+        text.row(name, server.stat(ShardId(0), stat));
+    }
+    for name in ["evicted_keys", "latest_fork_usec"] {
         text.row(name, 0);
     }
 }

@@ -72,10 +72,10 @@ type IsType = fn(&Connection) -> bool;
 /// The predicate for a type by Redis's name: normal ones, or those with subscriptions.
 fn is_type(name: &[u8]) -> Result<IsType, Vec<u8>> {
     if is(name, "normal") {
-        return Ok(|connection| connection.session.subscriptions == 0);
+        return Ok(|connection| !connection.session.is_subscriber());
     }
     if is(name, "pubsub") {
-        return Ok(|connection| connection.session.subscriptions > 0);
+        return Ok(|connection| connection.session.is_subscriber());
     }
     match ["master", "slave", "replica"].iter().any(|other| is(name, other)) {
         true => Ok(|_| false),

@@ -54,7 +54,7 @@ fn is_blocked(connection: &Connection) -> bool {
 
 /// Redis's letters for what a client does: `P` has subscriptions, `x` is in a transaction, `b` waits, `N` none of these.
 fn flags(session: &Session, resp: &RespSession, sizes: &Sizes) -> String {
-    let all = [('P', session.subscriptions > 0), ('x', resp.transaction.is_some()), ('b', sizes.is_blocked)];
+    let all = [('P', session.is_subscriber()), ('x', resp.transaction.is_some()), ('b', sizes.is_blocked)];
     let flags: String = all.iter().filter(|(_, is_so)| *is_so).map(|(letter, _)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }
@@ -69,7 +69,7 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         None => (-1, 0),
     };
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub=0 ssub=0 multi={queued} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} multi={queued} \
          qbuf={} qbuf-free={} argv-mem=0 multi-mem={queued_bytes} rbs={buffer} rbp={buffer} obl={} oll=0 omem={held} \
          tot-mem={} events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         session.client,
@@ -80,7 +80,9 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         seconds(session.connected_ms),
         seconds(session.active_ms),
         flags(session, resp, sizes),
-        session.subscriptions,
+        session.subscriptions + session.channels.channels,
+        session.channels.patterns,
+        session.channels.shards,
         sizes.pending_input,
         sizes.spare_input,
         sizes.ready,
