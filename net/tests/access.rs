@@ -19,8 +19,29 @@ const KEYS: &[(&str, &str)] = &[("app:1", "app:2"), ("x:1", "x:2"), ("app:1", "x
 /// Commands that are not run where they are permitted: they would end the server, the connection, the login or the
 /// transaction of the test, or all users.
 const NOT_RUN: &[&str] = &[
-    "acl", "auth", "bgsave", "client", "cluster", "config", "debug", "discard", "exec", "flushall", "flushdb", "hello",
-    "host:", "module", "multi", "post", "quit", "reset", "save", "shutdown",
+    "acl",
+    "auth",
+    "bgsave",
+    "client",
+    "cluster",
+    "config",
+    "debug",
+    "discard",
+    "exec",
+    "flushall",
+    "flushdb",
+    "hello",
+    "host:",
+    "module",
+    "multi",
+    "post",
+    "psubscribe",
+    "quit",
+    "reset",
+    "save",
+    "shutdown",
+    "ssubscribe",
+    "subscribe",
 ];
 
 fn set_users(client: &mut Client) {

@@ -37,6 +37,8 @@ fn add(commands: &Value, rows: &mut BTreeMap<String, Row>) {
             (uses, vec![field("begin_search").clone(), field("find_keys").clone()])
         });
         let has_subcommands = !fields[9].values().is_empty();
+        // The names of sharded channels, which only a cluster routes by.
+        let keys = keys.filter(|(uses, _)| !uses.contains("not_key"));
         let row = Row { has_subcommands, categories: words(&fields[6]), keys: keys.collect() };
         rows.insert(fields[0].text(), row);
         add(&fields[9], rows);

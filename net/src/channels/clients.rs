@@ -207,7 +207,7 @@ impl Clients {
     }
 
     /// How many clients are subscribed to anything, or about to be.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 }

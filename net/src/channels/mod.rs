@@ -239,7 +239,7 @@ impl Channels {
     /// How many channels, sharded channels, and patterns have subscribers on any core, and how many clients of this core are
     /// subscribed to any.
     pub fn sizes(&self) -> [usize; 4] {
-        [self.channels.len(), self.shards.len(), self.patterns.borrow().len(), self.clients.len()]
+        [self.channels.count(), self.shards.count(), self.patterns.borrow().count(), self.clients.count()]
     }
 }
 

@@ -97,7 +97,7 @@ impl Names {
     }
 
     /// How many channels have subscribers.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_name.len()
     }
 }
@@ -194,7 +194,7 @@ impl Patterns {
     }
 
     /// How many patterns have subscribers.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.numbers.len()
     }
 }

@@ -114,6 +114,7 @@ impl Command {
             (Flag::Readonly, &[Category::Read]),
             (Flag::Admin, &[Category::Admin, Category::Dangerous]),
             (Flag::Blocking, &[Category::Blocking]),
+            (Flag::PubSub, &[Category::PubSub]),
         ];
         let mut categories = self.access.categories;
         for (_, implied) in by_flag.iter().filter(|(flag, _)| self.is(*flag)) {
@@ -132,7 +133,6 @@ impl Command {
             "transactions" => Some(Category::Transaction),
             "scripting" => Some(Category::Scripting),
             "cdc" => Some(Category::Cdc),
-            "pubsub" => Some(Category::PubSub),
             _ => None,
         };
         by_family.map_or(categories, |category| categories.with(category))
