@@ -31,6 +31,11 @@ pub(super) enum Tag {
     Replayed = 11,
     Released = 12,
     Lost = 13,
+    Waiting = 14,
+    /// What the selected group is made of.
+    Spec = 15,
+    /// A consumer of the selected group is attached.
+    Attached = 16,
 }
 
 impl Tag {
@@ -50,6 +55,9 @@ impl Tag {
             Replayed,
             Released,
             Lost,
+            Waiting,
+            Spec,
+            Attached,
         ];
         all.into_iter().find(|tag| *tag as u8 == byte)
     }
@@ -71,6 +79,14 @@ pub(super) enum Fate {
     Released,
     /// Removed because its record is gone.
     Lost,
+    /// Pending before its first delivery: it waits for its consumer.
+    Waiting,
+}
+
+/// Encodes that a consumer is attached.
+pub(super) fn put_attached(out: &mut Vec<u8>, id: ConsumerId) {
+    out.push(Tag::Attached as u8);
+    put_number(out, id.0);
 }
 
 /// How soon changes must be safe from a crash.
@@ -139,6 +155,7 @@ impl Changes {
             Fate::Replayed => (Tag::Replayed, None),
             Fate::Released => (Tag::Released, None),
             Fate::Lost => (Tag::Lost, None),
+            Fate::Waiting => (Tag::Waiting, None),
         };
         self.bytes.push(tag as u8);
         if let Some((consumer, at_ms)) = delivery {
@@ -187,6 +204,19 @@ impl Changes {
             put_bytes(&mut self.bytes, name);
             put_number(&mut self.bytes, seen_ms);
         }
+    }
+
+    /// Notes that a consumer is attached.
+    pub(super) fn attached(&mut self, id: ConsumerId) {
+        if self.is_on {
+            self.end_run();
+            put_attached(&mut self.bytes, id);
+        }
+    }
+
+    /// Forgets what was noted: the complete state is written again, with this cursor.
+    pub(super) fn restart(&mut self, cursor: Position) {
+        *self = Changes { is_on: self.is_on, cursor, ..Changes::default() };
     }
 
     /// Notes that a consumer was removed and its entries were released.

@@ -1,9 +1,12 @@
 //! Checks the changes of a frame before the first of them is applied, so that either all are applied or none.
 
 use super::Group;
+use super::by_keys;
 use super::codec::{Damaged, Input};
 use super::decode::{Change, GroupChange, Whole};
+use super::spec::GroupSpec;
 use super::table::GroupTable;
+use crate::interest::Interest;
 use std::collections::{BTreeMap, HashMap};
 
 /// A change that can be applied, whatever the table has.
@@ -12,6 +15,8 @@ pub(super) enum Checked<'a> {
     Group(Box<(Group, Whole<'a>)>),
     /// The group of a number was destroyed.
     Destroyed(u64),
+    /// What the group of a number, which exists, is made of, and which events it has.
+    Spec(u64, Box<(GroupSpec, Interest)>),
     /// A change of the group of a number, which exists.
     OfGroup(u64, GroupChange<'a>),
 }
@@ -39,11 +44,25 @@ impl GroupTable {
                 Change::OfGroup(change) => {
                     // It may have been selected before it was destroyed or replaced, also by this frame.
                     let number = selected.filter(|number| names.of(*number).is_some()).ok_or(Damaged)?;
-                    checked.push(Checked::OfGroup(number, change));
+                    checked.push(match change {
+                        GroupChange::Spec(spec) => {
+                            let interest = interest_of(names.of(number), &spec)?;
+                            Checked::Spec(number, Box::new((*spec, interest)))
+                        }
+                        change => Checked::OfGroup(number, change),
+                    });
                 }
             }
         }
         Ok(checked)
+    }
+}
+
+/// The events of a group that is made so.
+fn interest_of(names: Option<NamePair<'_>>, spec: &GroupSpec) -> Result<Interest, Damaged> {
+    match &spec.selection {
+        Some(selection) => selection.interest().map_err(|_| Damaged),
+        None => by_keys(names.ok_or(Damaged)?.0).map_err(|_| Damaged),
     }
 }
 

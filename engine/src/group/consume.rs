@@ -2,11 +2,14 @@
 
 use super::changes::Fate;
 use super::consumer::ConsumerId;
+use super::distribute::is_before;
 use super::pending::Entry;
 use super::{GROUP_FRUITLESS_MAX, GROUP_PARKED_MAX, Group, GroupError, add};
-use crate::history::{History, Request};
+use crate::history::{Gap, History, Page, ReadError, Scan};
+use crate::interest::Interest;
+use crate::limits::SCAN_RECORDS_MAX;
 use crate::log::SegmentError;
-use crate::position::Position;
+use crate::position::{Position, ShardId};
 use crate::ring::Record;
 
 /// A row of the answer to a read or claim.
@@ -39,6 +42,28 @@ impl GroupRead {
     /// Whether no row was delivered.
     pub fn is_empty(&self) -> bool {
         self.events == 0 && self.gaps == 0
+    }
+}
+
+/// Visits the events of a group from a cursor on: at most `count`, and none once they have cost `bytes`. Each event is
+/// visited with the gap before the first.
+///
+/// # Errors
+/// Where the cursor is beyond the head, or the log cannot be read there.
+pub(super) fn scan_new(
+    history: &mut History,
+    interest: &Interest,
+    cursor: Position,
+    (count, bytes): (usize, u64),
+    visit: impl FnMut(Option<Gap>, ShardId, &Record<'_>) -> u64,
+) -> Result<Page, ReadError> {
+    history.check_cursor(cursor)?;
+    let Interest { source, filter } = interest;
+    let page =
+        history.scan(&Scan { cursor, until: None, count, bytes, records: SCAN_RECORDS_MAX, source, filter }, visit);
+    match history.damage() {
+        Some(damage) if page.is_damaged => Err(damage.clone().into()),
+        _ => Ok(page),
     }
 }
 
@@ -144,7 +169,7 @@ impl Group {
     }
 
     /// The consumer of this name, added if it is new, and noted as seen now.
-    fn seen_consumer(&mut self, name: &[u8], now_ms: u64) -> Result<ConsumerId, GroupError> {
+    pub(super) fn seen_consumer(&mut self, name: &[u8], now_ms: u64) -> Result<ConsumerId, GroupError> {
         if let Some(over) = self.over_limit.filter(|_| self.consumers.id(name).is_none()) {
             return Err(over.into());
         }
@@ -216,16 +241,17 @@ impl Group {
     }
 
     /// Makes a pending entry due again only after the idle time.
-    fn postpone(&mut self, position: Position, entry: Entry, now_ms: u64) {
+    pub(super) fn postpone(&mut self, position: Position, entry: Entry, now_ms: u64) {
         let due_ms = now_ms.saturating_add(self.options.idle_ms.max(1));
         self.pending.put(position, entry, Some(due_ms));
     }
 
     pub(super) fn note_redelivered(&mut self, position: Position, entry: Entry, consumer: ConsumerId, now_ms: u64) {
         let deliveries = entry.deliveries.saturating_add(1);
-        let entry = Entry { consumer: Some(consumer), deliveries, delivered_ms: now_ms, ..entry };
-        self.pending.put(position, entry, Some(now_ms.saturating_add(self.options.idle_ms)));
-        add(&mut self.counts.redelivered, 1);
+        let given = Entry { consumer: Some(consumer), deliveries, delivered_ms: now_ms, ..entry };
+        self.pending.put(position, given, Some(now_ms.saturating_add(self.options.idle_ms)));
+        let total = if entry.is_new() { &mut self.counts.delivered } else { &mut self.counts.redelivered };
+        add(total, 1);
     }
 
     pub(super) fn note_lost(&mut self, position: Position) {
@@ -247,25 +273,24 @@ impl Group {
             delivery.read.held_back = true;
             return Ok(());
         }
-        let Group { interest, pending, parked, options, counts, changes, .. } = self;
+        let first_revision = self.first_revision();
+        let Group { interest, pending, parked, options, counts, changes, last_seen, .. } = self;
         let read_before = delivery.read;
         let due_ms = Some(delivery.now_ms.saturating_add(options.idle_ms));
-        let request = Request {
-            cursor: self.cursor,
-            count: room.min(count - delivery.read.events),
-            bytes: delivery.bytes.saturating_sub(delivery.cost),
-            filter: &interest.filter,
-        };
+        let count = room.min(count - delivery.read.events);
+        let bytes = delivery.bytes.saturating_sub(delivery.cost);
         let mut is_gap_pushed = false;
         let older_end = history.older_end();
-        let page = history.read_after_gap(&request, |gap, shard, record| {
+        let page = scan_new(history, interest, self.cursor, (count, bytes), |gap, shard, record| {
             let cost = delivery.cost;
             if let Some(gap) = gap.filter(|_| !std::mem::replace(&mut is_gap_pushed, true)) {
                 delivery.push_gap(gap.last, gap.lost);
             }
             let position = record.position();
             // After the cursor was set back, pending and parked entries are not delivered as new events.
-            if pending.get(position).is_none() && !parked.contains_key(&position) {
+            let is_open = pending.get(position).is_some() || parked.contains_key(&position);
+            if !is_open && !is_before(first_revision, record) {
+                *last_seen = Some((position, record.revision()));
                 delivery.push_event(record);
                 add(&mut counts.delivered, 1);
                 let entry = Entry {
@@ -273,6 +298,7 @@ impl Group {
                     consumer: Some(delivery.consumer),
                     deliveries: 1,
                     delivered_ms: delivery.now_ms,
+                    pin: None,
                 };
                 pending.put(position, entry, due_ms);
                 changes.entry(Fate::Delivered(delivery.consumer, delivery.now_ms), position);
@@ -291,12 +317,12 @@ impl Group {
     }
 
     /// Whether an entry has reached the maximum of deliveries.
-    fn is_exhausted(&self, entry: &Entry) -> bool {
+    pub(super) fn is_exhausted(&self, entry: &Entry) -> bool {
         self.options.max_deliveries != 0 && entry.deliveries >= self.options.max_deliveries
     }
 
     /// Parks a pending entry. False where it is not pending, or there is no room among the parked ones.
-    fn park(&mut self, position: Position) -> bool {
+    pub(super) fn park(&mut self, position: Position) -> bool {
         let parked = self.parked.len() < GROUP_PARKED_MAX && self.note_parked(position);
         if parked {
             self.changes.entry(Fate::Parked, position);

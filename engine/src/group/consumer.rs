@@ -5,8 +5,8 @@ use super::error::{GROUP_CONSUMERS_MAX, GroupError, check_name};
 use std::collections::BTreeMap;
 
 /// A consumer's number within its group, never used for another consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ConsumerId(pub(super) u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerId(pub(super) u64);
 
 /// The memory of a consumer besides its names, in bytes.
 const CONSUMER_BYTES: usize = 128;
@@ -88,6 +88,11 @@ impl Consumers {
     /// The name of an entry's consumer; empty where no consumer holds the entry.
     pub(super) fn name(&self, id: Option<ConsumerId>) -> &[u8] {
         id.and_then(|id| self.by_id.get(&id)).map_or(b"", |consumer| &consumer.name)
+    }
+
+    /// The consumer of a number.
+    pub(super) fn get(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.by_id.get(&id)
     }
 
     /// All consumers, by name.

@@ -5,6 +5,7 @@ use super::changes::{Fate, Tag};
 use super::codec::{Damaged, Input, at_distance};
 use super::consumer::ConsumerId;
 use super::pending::Entry;
+use super::spec::GroupSpec;
 use super::{GroupCounts, GroupOptions};
 use crate::position::Position;
 
@@ -43,6 +44,10 @@ pub(super) enum GroupChange<'a> {
     Consumer(NewConsumer<'a>),
     /// A consumer was removed, and its entries were released.
     ConsumerRemoved(ConsumerId),
+    /// A consumer is attached.
+    Attached(ConsumerId),
+    /// What the group is made of.
+    Spec(Box<GroupSpec>),
     /// The same happened to the entries at these positions.
     Run(Fate, List<'a, Run>),
 }
@@ -71,6 +76,9 @@ impl<'a> Change<'a> {
             Tag::Acknowledged => Fate::Acknowledged,
             Tag::Parked => Fate::Parked,
             Tag::Replayed => Fate::Replayed,
+            Tag::Attached => return Ok(Change::OfGroup(GroupChange::Attached(ConsumerId(input.id()?)))),
+            Tag::Spec => return Ok(Change::OfGroup(GroupChange::Spec(Box::new(GroupSpec::read(input)?)))),
+            Tag::Waiting => Fate::Waiting,
             Tag::Released => Fate::Released,
             Tag::Lost => Fate::Lost,
         };
@@ -174,7 +182,8 @@ impl<'a> Rows<'a> for EntryRows {
         let consumer = input.number()?.checked_sub(1).map(ConsumerId);
         let deliveries = u32::try_from(input.number()?).map_err(|_| Damaged)?;
         self.last_ms = at_distance(self.last_ms, input.number()?);
-        Ok(Some((Position(self.last), Entry { place: None, consumer, deliveries, delivered_ms: self.last_ms })))
+        let entry = Entry { place: None, consumer, deliveries, delivered_ms: self.last_ms, pin: None };
+        Ok(Some((Position(self.last), entry)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The errors of group commands, and the limits of names and numbers.
 
+use super::spec::GROUP_NOTES_BYTES_MAX;
 use crate::account::OverLimit;
 use crate::filter::FilterError;
 use crate::history::{BeyondHead, ReadError};
@@ -39,6 +40,21 @@ pub enum GroupError {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// What the maker of the group keeps with it is longer than `GROUP_NOTES_BYTES_MAX`.
+    #[error("notes of {bytes} bytes exceed {GROUP_NOTES_BYTES_MAX}")]
+    NotesTooLong {
+        /// Their length in bytes.
+        bytes: usize,
+    },
+    /// As many consumers are attached as the group permits.
+    #[error("the group has {max} attached consumers already")]
+    TooManySeats {
+        /// The number.
+        max: usize,
+    },
+    /// A consumer of this name is attached.
+    #[error("a consumer of this name is attached already")]
+    Attached,
     /// There are [`GROUPS_MAX`] groups.
     #[error("there are {GROUPS_MAX} consumer groups already")]
     TooManyGroups,

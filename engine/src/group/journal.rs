@@ -1,9 +1,10 @@
 //! The changes of a table besides those that its groups note themselves, and the complete state of a group as bytes.
 
 use super::Group;
-use super::changes::Tag;
+use super::changes::{Tag, put_attached};
 use super::codec::{distance, put_bytes, put_number};
 use super::pending::Entry;
+use super::spec::GroupSpec;
 use crate::position::Position;
 
 /// The changes that a table notes itself, and the groups that may have noted changes.
@@ -61,6 +62,14 @@ pub(super) fn put_group(out: &mut Vec<u8>, number: u64, (key_pattern, name): (&[
     }
     put_entries(out, group.pending.len(), group.pending.iter());
     put_entries(out, group.parked.len(), group.parked.iter().map(|(position, entry)| (*position, entry)));
+    if group.spec == GroupSpec::default() && group.attached.is_empty() {
+        return;
+    }
+    out.push(Tag::Select as u8);
+    put_number(out, number);
+    out.push(Tag::Spec as u8);
+    group.spec.put(out);
+    group.attached.iter().for_each(|consumer| put_attached(out, *consumer));
 }
 
 fn put_entries<'a>(out: &mut Vec<u8>, count: usize, entries: impl Iterator<Item = (Position, &'a Entry)>) {

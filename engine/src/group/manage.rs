@@ -1,11 +1,13 @@
 //! The operations of administrators on a group: inspect it, set its cursor, replay parked entries, remove consumers.
 
 use super::changes::Fate;
+use super::consume::Nack;
 use super::consumer::ConsumerId;
 use super::pending::Entry;
+use super::spec::GroupSpec;
 use super::{Group, GroupCounts, GroupError, GroupOptions, Start};
 use crate::history::History;
-use crate::position::Position;
+use crate::position::{Position, Revision};
 use std::collections::BTreeMap;
 
 /// A pending or parked entry in a listing.
@@ -38,6 +40,14 @@ pub struct GroupInfo {
     pub options: GroupOptions,
     /// Its totals.
     pub counts: GroupCounts,
+    /// The number of pending entries that consumers hold and that are not due again.
+    pub in_flight: usize,
+    /// The number of pending entries that are to be delivered.
+    pub due: usize,
+    /// The number of attached consumers.
+    pub attached: usize,
+    /// Position and revision of the last event that the group has got since the start of the server.
+    pub last_seen: Option<(Position, Revision)>,
 }
 
 /// The state of a consumer.
@@ -62,7 +72,16 @@ impl Group {
             consumers: self.consumers.len(),
             options: self.options,
             counts: self.counts,
+            in_flight: self.pending.all_in_flight(),
+            due: self.pending.due(),
+            attached: self.seats.len(),
+            last_seen: self.last_seen,
         }
+    }
+
+    /// What the group is made of.
+    pub fn spec(&self) -> &GroupSpec {
+        &self.spec
     }
 
     /// The consumers, by name. Scans all pending entries.
@@ -132,6 +151,7 @@ impl Group {
     /// Where the start is beyond the head of the history.
     pub fn set_cursor(&mut self, start: Start, history: &History) -> Result<(), GroupError> {
         self.cursor = start.cursor(history)?;
+        self.last_seen = None;
         self.changes.set_to(self.cursor);
         Ok(())
     }
@@ -139,18 +159,27 @@ impl Group {
     /// Removes a consumer and releases its entries. Returns their number; none where there is no such consumer.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let id = self.consumers.id(name)?;
+        if self.attached.contains(&id) {
+            // It stays, and its events go to whoever is next, which may be itself.
+            let held = self.held_by(id);
+            return Some(self.nack(Nack::Retry, held));
+        }
         self.changes.consumer_removed(id);
         Some(self.note_consumer_removed(id))
     }
 
     pub(super) fn note_consumer_removed(&mut self, id: ConsumerId) -> usize {
         self.consumers.remove(id);
-        let held: Vec<Position> =
-            self.pending.iter().filter(|(_, entry)| entry.consumer == Some(id)).map(|(position, _)| position).collect();
+        self.attached.remove(&id);
+        let held = self.held_by(id);
         for position in &held {
             self.release(*position);
         }
         held.len()
+    }
+
+    fn held_by(&self, id: ConsumerId) -> Vec<Position> {
+        self.pending.iter().filter(|(_, entry)| entry.consumer == Some(id)).map(|(position, _)| position).collect()
     }
 
     /// Whether events that the group has not read or not acknowledged are lost or soon will be: the history is discarding

@@ -18,6 +18,8 @@
 //! | `consumer` | the consumers of a group, by name and number |
 //! | `pending` | the pending entries by position, and which of them are due |
 //! | `consume` | operations of consumers: read, acknowledge, release, claim |
+//! | `spec` | which events a group has, if not those of its key pattern, and how they are given to attached consumers |
+//! | `seats`, `distribute` | consumers that are attached, and are given events as long as they have room |
 //! | `manage` | operations of administrators: inspect, set the cursor, replay, remove |
 //! | `table` | all groups, by key pattern and name |
 //! | `persist` | writes the groups' journal, and restores groups from it |
@@ -33,6 +35,7 @@ mod codec;
 mod consume;
 mod consumer;
 mod decode;
+mod distribute;
 mod error;
 mod frame;
 mod journal;
@@ -43,29 +46,41 @@ mod manage;
 mod model;
 mod pending;
 mod persist;
+#[cfg(test)]
+mod push_model;
 mod restore;
+mod seats;
+mod spec;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use changes::Urgency;
 pub use consume::{GroupRead, Nack, Row};
+pub use consumer::ConsumerId;
+pub use distribute::{Distributed, GROUP_PUSH_IDLE_MS_MIN, Given};
 pub use error::{GROUP_CONSUMERS_MAX, GROUP_NAME_BYTES_MAX, GROUPS_MAX, GroupError};
 pub use frame::{first_frame, place_frames, write_end};
 pub use manage::{ConsumerInfo, GroupInfo, PendingRow};
 pub use persist::Replayed;
+pub use seats::GROUP_SEATS_MAX;
+pub use spec::{
+    Dispatch, FilterText, GROUP_AHEAD_DEFAULT, GROUP_AHEAD_MAX, GROUP_NOTES_BYTES_MAX, GroupSpec, PatternText,
+    PushOptions, Selection,
+};
 pub use table::GroupTable;
 
 use crate::account::OverLimit;
 use crate::filter::{Filter, FilterError, Pattern, Target};
 use crate::history::{BeyondHead, History};
 use crate::interest::{Interest, Source};
-use crate::position::Position;
+use crate::position::{Position, Revision};
 use changes::Changes;
 use codec::COUNT_MAX;
 use consumer::Consumers;
 use pending::{Entry, PendingEntries};
-use std::collections::BTreeMap;
+use seats::Seats;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -83,6 +98,9 @@ const GROUP_PENDING_BYTES: usize = 128;
 
 /// The approximate memory of a parked entry, in bytes.
 const GROUP_PARKED_BYTES: usize = 96;
+
+/// The approximate memory of an attached consumer besides that of every consumer, in bytes.
+const GROUP_SEAT_BYTES: usize = 64;
 
 /// The maximum number of parked entries of a group. Beyond it, an entry that should be parked stays pending.
 pub const GROUP_PARKED_MAX: usize = 65_536;
@@ -146,6 +164,14 @@ pub struct Group {
     over_limit: Option<OverLimit>,
     /// Whether the last check of retention has warned: see [`Group::retention_warning`].
     was_warned: bool,
+    /// What it is made of.
+    spec: GroupSpec,
+    /// The consumers that are given events.
+    seats: Seats,
+    /// The consumers that were attached, also by an earlier run.
+    attached: BTreeSet<ConsumerId>,
+    /// Position and revision of the last event that it has got.
+    last_seen: Option<(Position, Revision)>,
 }
 
 /// The totals of a group since it was created.
@@ -161,6 +187,12 @@ pub struct GroupCounts {
     pub lost: u64,
     /// Entries parked; an entry that is parked again counts again.
     pub parked: u64,
+}
+
+/// The events whose key matches a pattern.
+fn by_keys(key_pattern: &[u8]) -> Result<Interest, FilterError> {
+    let filter = Filter::new(Target::Stream, Pattern::keys(key_pattern)?, false);
+    Ok(Interest { source: Source::All, filter })
 }
 
 /// Adds to a total, which stops at its maximum.
@@ -184,6 +216,11 @@ impl Group {
         Ok(group)
     }
 
+    /// Sets what the group is made of, and the events that it has by that.
+    fn set_spec(&mut self, spec: GroupSpec, interest: Interest) {
+        (self.spec, self.interest) = (spec, Arc::new(interest));
+    }
+
     /// The events that the group distributes.
     pub fn interest(&self) -> &Arc<Interest> {
         &self.interest
@@ -204,9 +241,8 @@ impl Group {
     }
 
     fn empty(key_pattern: &[u8], options: GroupOptions) -> Result<Group, FilterError> {
-        let filter = Filter::new(Target::Stream, Pattern::keys(key_pattern)?, false);
         Ok(Group {
-            interest: Arc::new(Interest { source: Source::All, filter }),
+            interest: Arc::new(by_keys(key_pattern)?),
             options,
             cursor: Position(0),
             consumers: Consumers::default(),
@@ -216,12 +252,21 @@ impl Group {
             changes: Changes::default(),
             over_limit: None,
             was_warned: false,
+            spec: GroupSpec::default(),
+            seats: Seats::default(),
+            attached: BTreeSet::new(),
+            last_seen: None,
         })
     }
 
     /// The approximate memory of the group, in bytes.
     fn memory_bytes(&self) -> usize {
         let entries = self.pending.len() * GROUP_PENDING_BYTES + self.parked.len() * GROUP_PARKED_BYTES;
-        size_of::<Group>() + self.interest.memory_bytes() as usize + self.consumers.memory_bytes() + entries
+        size_of::<Group>()
+            + self.spec.memory_bytes()
+            + self.seats.len() * GROUP_SEAT_BYTES
+            + self.interest.memory_bytes() as usize
+            + self.consumers.memory_bytes()
+            + entries
     }
 }

@@ -97,8 +97,12 @@ fn seen(row: Row<'_>) -> Seen {
 }
 
 pub(super) fn history_and_shards(shards: usize) -> (Vec<Box<Shard>>, History) {
+    history_and_shards_of(shards, RING_BYTES)
+}
+
+pub(super) fn history_and_shards_of(shards: usize, ring_bytes: u64) -> (Vec<Box<Shard>>, History) {
     let sequencer = Arc::new(Sequencer::new(Position(1000), shards));
-    let (writers, rings): (Vec<_>, Vec<_>) = (0..shards).map(|_| ring::create(RING_BYTES).unwrap()).unzip();
+    let (writers, rings): (Vec<_>, Vec<_>) = (0..shards).map(|_| ring::create(ring_bytes).unwrap()).unzip();
     let shard = |(id, writer)| Box::new(Shard::new(ShardId(id as u16), sequencer.clone(), Some(writer), 16));
     (writers.into_iter().enumerate().map(shard).collect(), History::new(sequencer.clone(), &rings))
 }

@@ -1,27 +1,39 @@
 //! The pending entries of a group, by position. So that a read need not scan all of them, entries that are not due yet are
-//! also ordered by the time at which they will be, and due entries by position.
+//! also ordered by the time at which they will be, and due entries by position. An entry that a consumer holds and that is
+//! not due is *in flight*: these are counted for each consumer, and for each pin.
 
 use super::consumer::ConsumerId;
 use crate::position::{Position, RingOffset, ShardId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// An event that was delivered and is not acknowledged.
+/// Which events have to go to the same consumer: a hash of what they have in common, such as their stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pin(pub(super) u16);
+
+/// An event that was delivered, or is about to be, and is not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     /// The place of its record; none where the entry was restored from a journal and its record not found yet.
     pub(super) place: Option<(ShardId, RingOffset)>,
     /// The consumer that holds it; none where it was released.
     pub(super) consumer: Option<ConsumerId>,
-    /// The number of its deliveries.
+    /// The number of its deliveries; 0 where it waits for its first one.
     pub(super) deliveries: u32,
-    /// The time of its last delivery, Unix milliseconds.
+    /// The time of its last delivery, Unix milliseconds; 0 before the first one.
     pub(super) delivered_ms: u64,
+    /// Its pin; none where the group has none, or it was not looked at since a start.
+    pub(super) pin: Option<Pin>,
 }
 
 impl Entry {
-    /// The time since its last delivery, in milliseconds.
+    /// The time since its last delivery, in milliseconds; 0 before the first one.
     pub(super) fn idle_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_sub(self.delivered_ms)
+        if self.is_new() { 0 } else { now_ms.saturating_sub(self.delivered_ms) }
+    }
+
+    /// Whether it waits for its first delivery.
+    pub(super) fn is_new(&self) -> bool {
+        self.deliveries == 0 && self.delivered_ms == 0
     }
 }
 
@@ -32,6 +44,10 @@ pub(super) struct PendingEntries {
     waiting: BTreeSet<(u64, Position)>,
     /// The entries that are to be delivered again.
     due: BTreeSet<Position>,
+    /// How many entries are in flight to each consumer.
+    in_flight: HashMap<ConsumerId, usize>,
+    /// The consumer to which the entries of a pin are in flight, and their number.
+    pinned: HashMap<Pin, (ConsumerId, usize)>,
 }
 
 struct Pending {
@@ -61,25 +77,83 @@ impl PendingEntries {
     /// Inserts or replaces an entry, which is due at `due_ms`, or at once where that is none.
     pub(super) fn put(&mut self, position: Position, entry: Entry, due_ms: Option<u64>) {
         if let Some(before) = self.entries.insert(position, Pending { entry, due_ms }) {
-            self.unqueue(position, before.due_ms);
+            self.unqueue(position, &before);
         }
         match due_ms {
-            Some(due_ms) => self.waiting.insert((due_ms, position)),
-            None => self.due.insert(position),
-        };
+            Some(due_ms) => {
+                self.waiting.insert((due_ms, position));
+                self.count_in(&entry);
+            }
+            None => _ = self.due.insert(position),
+        }
     }
 
     pub(super) fn remove(&mut self, position: Position) -> Option<Entry> {
         let pending = self.entries.remove(&position)?;
-        self.unqueue(position, pending.due_ms);
+        self.unqueue(position, &pending);
         Some(pending.entry)
     }
 
-    fn unqueue(&mut self, position: Position, due_ms: Option<u64>) {
-        match due_ms {
-            Some(due_ms) => self.waiting.remove(&(due_ms, position)),
-            None => self.due.remove(&position),
-        };
+    fn unqueue(&mut self, position: Position, pending: &Pending) {
+        match pending.due_ms {
+            Some(due_ms) => {
+                self.waiting.remove(&(due_ms, position));
+                self.count_out(&pending.entry);
+            }
+            None => _ = self.due.remove(&position),
+        }
+    }
+
+    /// Counts an entry that is in flight from now on.
+    fn count_in(&mut self, entry: &Entry) {
+        let Some(consumer) = entry.consumer else { return };
+        *self.in_flight.entry(consumer).or_insert(0) += 1;
+        if let Some(pin) = entry.pin {
+            let (holder, count) = self.pinned.entry(pin).or_insert((consumer, 0));
+            // A read or a claim may take entries of a pin whose others are in flight to another consumer.
+            if *holder == consumer {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Counts an entry that is in flight no more.
+    fn count_out(&mut self, entry: &Entry) {
+        let Some(consumer) = entry.consumer else { return };
+        if let Some(count) = self.in_flight.get_mut(&consumer) {
+            *count -= 1;
+            if *count == 0 {
+                self.in_flight.remove(&consumer);
+            }
+        }
+        if let Some(pin) = entry.pin
+            && let Some((_, count)) = self.pinned.get_mut(&pin).filter(|(holder, _)| *holder == consumer)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.pinned.remove(&pin);
+            }
+        }
+    }
+
+    /// The number of entries that are in flight to a consumer.
+    pub(super) fn in_flight(&self, consumer: ConsumerId) -> usize {
+        self.in_flight.get(&consumer).copied().unwrap_or(0)
+    }
+
+    /// The number of entries that are in flight.
+    pub(super) fn all_in_flight(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The number of entries that are due.
+    pub(super) fn due(&self) -> usize {
+        self.due.len()
+    }
+
+    /// The consumer to which entries of a pin are in flight.
+    pub(super) fn holder(&self, pin: Pin) -> Option<ConsumerId> {
+        self.pinned.get(&pin).map(|(holder, _)| *holder)
     }
 
     /// Makes the entries due whose time has come at `now_ms`. The cost is proportional to their number.
@@ -95,6 +169,8 @@ impl PendingEntries {
         for &(_, position) in &now_due {
             if let Some(pending) = self.entries.get_mut(&position) {
                 pending.due_ms = None;
+                let entry = pending.entry;
+                self.count_out(&entry);
             }
         }
         let mut now_due: BTreeSet<Position> = now_due.into_iter().map(|(_, position)| position).collect();
@@ -104,6 +180,11 @@ impl PendingEntries {
     /// The first entry that is due.
     pub(super) fn first_due(&self) -> Option<Position> {
         self.due.first().copied()
+    }
+
+    /// The first entry that is due from this position on.
+    pub(super) fn due_from(&self, position: Position) -> Option<Position> {
+        self.due.range(position..).next().copied()
     }
 
     /// The time at which the next entry is due, Unix milliseconds; 0 where one is due now.
@@ -119,5 +200,14 @@ impl PendingEntries {
         let waiting: BTreeSet<(u64, Position)> =
             queued(false).filter_map(|(position, pending)| Some((pending.due_ms?, *position))).collect();
         assert_eq!(waiting, self.waiting);
+        let mut in_flight = HashMap::new();
+        for consumer in queued(false).filter_map(|(_, pending)| pending.entry.consumer) {
+            *in_flight.entry(consumer).or_insert(0) += 1;
+        }
+        assert_eq!(in_flight, self.in_flight);
+        for (pin, (holder, count)) in &self.pinned {
+            let of = |entry: &Entry| entry.pin == Some(*pin) && entry.consumer == Some(*holder);
+            assert!(*count <= queued(false).filter(|(_, pending)| of(&pending.entry)).count(), "{pin:?}");
+        }
     }
 }

@@ -133,6 +133,11 @@ impl GroupTable {
         self.groups.values_mut().for_each(|named| named.group.forget_positions());
     }
 
+    /// Removes the consumers that were attached in an earlier run, and releases what they had.
+    pub fn detach_all(&mut self) {
+        self.groups.values_mut().for_each(|named| named.group.detach_all());
+    }
+
     /// Sets cursors back that are beyond the position of the next event.
     pub fn cap_cursors(&mut self, next: Position) {
         self.groups.values_mut().for_each(|named| named.group.cursor = named.group.cursor.min(next));

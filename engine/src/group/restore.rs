@@ -21,6 +21,10 @@ impl GroupTable {
                     self.put(number, key_pattern, name, group);
                 }
                 Checked::Destroyed(number) => self.remove_numbered(number),
+                Checked::Spec(number, made) => match self.groups.get_mut(&number) {
+                    Some(named) => named.group.set_spec(made.0, made.1),
+                    None => debug_assert!(false, "the check has found that group {number} exists"),
+                },
                 Checked::OfGroup(number, change) => match self.groups.get_mut(&number) {
                     Some(named) => named.group.apply(change),
                     None => debug_assert!(false, "the check has found that group {number} exists"),
@@ -49,6 +53,9 @@ impl GroupTable {
     }
 }
 
+/// An entry before its first delivery, whose record is not found yet.
+const NEW: Entry = Entry { place: None, consumer: None, deliveries: 0, delivered_ms: 0, pin: None };
+
 impl Group {
     /// Gives an empty group its state.
     fn fill(&mut self, whole: Whole<'_>) {
@@ -71,6 +78,13 @@ impl Group {
             GroupChange::Cursor(position) => self.cursor = position,
             GroupChange::Consumer(NewConsumer { id, name, seen_ms }) => self.consumers.put(id, name, seen_ms),
             GroupChange::ConsumerRemoved(id) => drop(self.note_consumer_removed(id)),
+            GroupChange::Attached(id) => {
+                // One that is gone holds nothing.
+                if self.consumers.get(id).is_some() {
+                    self.attached.insert(id);
+                }
+            }
+            GroupChange::Spec(_) => debug_assert!(false, "the check makes an interest of it"),
             GroupChange::Run(fate, positions) => {
                 if let Fate::Delivered(consumer, at_ms) | Fate::Redelivered(consumer, at_ms) = fate {
                     self.consumers.set_seen(consumer, at_ms);
@@ -83,7 +97,7 @@ impl Group {
     fn apply_entry(&mut self, fate: Fate, position: Position) {
         match fate {
             Fate::Delivered(consumer, at_ms) => {
-                let entry = Entry { place: None, consumer: Some(consumer), deliveries: 1, delivered_ms: at_ms };
+                let entry = Entry { consumer: Some(consumer), deliveries: 1, delivered_ms: at_ms, ..NEW };
                 self.pending.put(position, entry, Some(at_ms.saturating_add(self.options.idle_ms)));
                 add(&mut self.counts.delivered, 1);
             }
@@ -107,6 +121,7 @@ impl Group {
                 self.release(position);
             }
             Fate::Lost => self.note_lost(position),
+            Fate::Waiting => self.pending.put(position, NEW, None),
         }
     }
 
@@ -115,6 +130,7 @@ impl Group {
         add(&mut self.counts.lost, (self.pending.len() + self.parked.len()) as u64);
         self.pending = Default::default();
         self.parked.clear();
+        self.last_seen = None;
         self.cursor = self.cursor.min(Position(1));
     }
 }

@@ -3,6 +3,7 @@
 use super::codec::ID_MAX;
 use super::error::{GROUPS_MAX, GroupError, check_name};
 use super::journal::Journal;
+use super::spec::GroupSpec;
 use super::{Group, GroupOptions, Start};
 use crate::account::{Account, Owned, Owner, Share};
 use crate::history::History;
@@ -86,6 +87,23 @@ impl GroupTable {
         options: GroupOptions,
         history: &History,
     ) -> Result<(), GroupError> {
+        self.create_made(user, (key_pattern, name), start, options, None, history)
+    }
+
+    /// As [`GroupTable::create_for`], made as a specification says, with the events of this interest, which is that of the
+    /// specification.
+    ///
+    /// # Errors
+    /// As there, and where its notes are too long.
+    pub fn create_made(
+        &mut self,
+        user: Option<&Owner>,
+        (key_pattern, name): (&[u8], &[u8]),
+        start: Start,
+        options: GroupOptions,
+        made: Option<(GroupSpec, Interest)>,
+        history: &History,
+    ) -> Result<(), GroupError> {
         check_name(name)?;
         if self.number(key_pattern, name).is_some() {
             return Err(GroupError::Exists);
@@ -94,7 +112,11 @@ impl GroupTable {
             return Err(GroupError::TooManyGroups);
         }
         self.count_last_used();
-        let group = Group::new(key_pattern, start, options, history)?;
+        let mut group = Group::new(key_pattern, start, options, history)?;
+        if let Some((spec, interest)) = made {
+            spec.check()?;
+            group.set_spec(spec, interest);
+        }
         let bytes = NAMED_BYTES + key_pattern.len() + name.len() + group.memory_bytes();
         if self.account.over(bytes as u64).is_some() {
             return Err(self.account.refuse(false).into());
@@ -109,6 +131,37 @@ impl GroupTable {
             journal.created(number, (&created.key_pattern, &created.name), &mut created.group);
         }
         Ok(())
+    }
+
+    /// Changes the options of a group, and what it is made of but its events. Its attached consumers are removed, and what was
+    /// delivered and not acknowledged is delivered again. A group that has got no event starts at `start`.
+    ///
+    /// # Errors
+    /// There is no such group, the notes are too long, or the start is beyond the head of the history.
+    pub fn update(
+        &mut self,
+        (key_pattern, name): (&[u8], &[u8]),
+        start: Start,
+        options: GroupOptions,
+        spec: GroupSpec,
+        history: &History,
+    ) -> Result<(), GroupError> {
+        let number = self.number(key_pattern, name).ok_or(GroupError::NoGroup)?;
+        self.get_mut(key_pattern, name)?.update(start, options, spec, history)?;
+        let GroupTable { groups, journal, .. } = self;
+        if let (Some(journal), Some(named)) = (journal, groups.get_mut(&number)) {
+            // The complete state comes before all other changes of the frame, and has those that were not written.
+            named.group.changes.restart(named.group.cursor);
+            journal.created(number, (&named.key_pattern, &named.name), &mut named.group);
+        }
+        Ok(())
+    }
+
+    /// The group of a number, to change it.
+    pub fn numbered(&mut self, number: u64) -> Option<&mut Group> {
+        let NamedGroup { key_pattern, name, .. } = self.groups.get(&number)?;
+        let (key_pattern, name) = (key_pattern.clone(), name.clone());
+        self.get_mut(&key_pattern, &name).ok()
     }
 
     /// Adds a group with this number. Replaces groups that had the number or the names.

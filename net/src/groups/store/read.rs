@@ -105,6 +105,8 @@ pub(super) fn read_run(run: &Path, history_id: Option<&str>, trust: Trust) -> Re
         (found, cores) = (found + 1, header.cores);
         all.torn.extend(torn.map(|torn| (path, torn)));
         // A group is in one journal of a run.
+        // Consumers that were attached have ended with the run.
+        table.detach_all();
         all.groups.take_matching(table, |_, _| true);
     }
     if found != usize::from(cores) || found == 0 {
