@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/server.proto",
         "proto/streams_v2.proto",
         "proto/users.proto",
+        "proto/persistent.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;

@@ -459,6 +459,15 @@ pub const CALLS_OUT_BYTES_MAX: usize = 4 << 20;
 /// How long calls read the history in a turn.
 pub const CALL_READS_TURN: Duration = Duration::from_micros(500);
 
+/// How long a core does what calls ask of its consumer groups in a turn; the readers of groups may take as long again.
+pub const GROUP_ASKS_TURN: Duration = Duration::from_micros(500);
+
+/// How many bytes of events a consumer group gives to its readers at once.
+pub const GROUP_ROUND_BYTES: u64 = 256 << 10;
+
+/// The most events that are in flight to one reader of a persistent subscription, whatever it asks for.
+pub const GROUP_WINDOW_MAX: usize = 10_000;
+
 /// How long the head of a request of HTTP/1.1 may be, in bytes.
 pub const HTTP1_HEAD_BYTES_MAX: usize = 16 << 10;
 

@@ -66,6 +66,11 @@ fn each_call_has_its_own_user_and_passwords_need_tls() {
 }
 
 #[test]
+fn persistent_subscriptions_are_the_consumer_groups_of_redis_clients() {
+    common::numbers_of_shards().iter().for_each(|shards| run("persistent.py", shards));
+}
+
+#[test]
 fn subscriptions_get_what_there_is_and_what_happens() {
     common::numbers_of_shards().iter().for_each(|shards| run("subscriptions.py", shards));
 }

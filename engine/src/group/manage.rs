@@ -7,6 +7,7 @@ use super::pending::Entry;
 use super::spec::GroupSpec;
 use super::{Group, GroupCounts, GroupError, GroupOptions, Start};
 use crate::history::History;
+use crate::log::SegmentError;
 use crate::position::{Position, Revision};
 use std::collections::BTreeMap;
 
@@ -79,6 +80,35 @@ impl Group {
         }
     }
 
+    /// The last event before the first one that is not processed, as far as that is known: its position, and its revision in
+    /// the stream of the first one that is not processed. None where nothing was processed.
+    ///
+    /// # Errors
+    /// Where the record of that event cannot be read.
+    pub fn checkpoint(&self, history: &mut History) -> Result<Option<(Position, Option<Revision>)>, SegmentError> {
+        let GroupCounts { acknowledged, lost, parked, .. } = self.counts;
+        if acknowledged == 0 && lost == 0 && parked == 0 {
+            return Ok(None);
+        }
+        let Some((position, entry)) = self.pending.iter().next().filter(|(position, _)| *position < self.cursor) else {
+            let seen = self.last_seen.map(|(position, revision)| (position, Some(revision)));
+            return Ok(seen.or(self.cursor.0.checked_sub(1).map(|before| (Position(before), None))));
+        };
+        let before = position.0.checked_sub(1).map(Position);
+        let place = match entry.place {
+            Some(place) => Some(place),
+            None if history.is_older(position) => None,
+            None => history.find(position)?,
+        };
+        let Some((shard, offset)) = place else { return Ok(before.map(|before| (before, None))) };
+        let revision = history.record_at(shard, offset, |record| record.revision())?;
+        Ok(match revision.map(|revision| revision.0.checked_sub(1)) {
+            Some(None) => None,
+            Some(revision) => before.map(|before| (before, revision.map(Revision))),
+            None => before.map(|before| (before, None)),
+        })
+    }
+
     /// What the group is made of.
     pub fn spec(&self) -> &GroupSpec {
         &self.spec
@@ -121,6 +151,11 @@ impl Group {
     /// events must try again then.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.pending.next_due_ms()
+    }
+
+    /// The time at which the next entry that is in flight is due again, Unix milliseconds.
+    pub fn next_timeout_ms(&self) -> Option<u64> {
+        self.pending.next_timeout_ms()
     }
 
     /// Makes the parked entries at `positions`, or all where that is none, pending again: to be delivered at once, with

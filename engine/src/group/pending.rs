@@ -192,6 +192,11 @@ impl PendingEntries {
         if self.due.is_empty() { self.waiting.first().map(|&(due_ms, _)| due_ms) } else { Some(0) }
     }
 
+    /// The time at which the next entry that is in flight is due, Unix milliseconds.
+    pub(super) fn next_timeout_ms(&self) -> Option<u64> {
+        self.waiting.first().map(|&(due_ms, _)| due_ms)
+    }
+
     /// Checks that the orders agree.
     #[cfg(test)]
     pub(super) fn assert_consistent(&self) {

@@ -11,7 +11,7 @@ use crate::position::Revision;
 pub const GROUP_AHEAD_DEFAULT: usize = 500;
 
 /// The highest value of [`PushOptions::ahead`].
-pub const GROUP_AHEAD_MAX: usize = 65_536;
+pub const GROUP_AHEAD_MAX: usize = 8_192;
 
 /// The longest notes of a group, in bytes.
 pub const GROUP_NOTES_BYTES_MAX: usize = 4 << 10;

@@ -1,6 +1,7 @@
 //! The consumer groups of a core, and their journal on disk. Also notes which groups have changed, so that commands that
 //! wait for their events try again although nothing was published.
 
+pub mod ask;
 pub mod store;
 
 use keytide_engine::group::GroupTable;

@@ -1,6 +1,8 @@
 //! What the calls of a connection want of their core.
 
+use crate::groups::ask::GroupAsk;
 use crate::streams::Job;
+use keytide_engine::position::ShardId;
 use keytide_engine::subscription::{ClientId, Subscribe};
 
 /// A call of a connection: its place, and how often that was used before.
@@ -21,6 +23,8 @@ pub struct Asked {
     pub later: Vec<CallId>,
     /// Whether calls have messages that the turn had no time for.
     pub goes_on: bool,
+    /// What calls ask of consumer groups, with the cores that keep them and the numbers in their calls.
+    pub groups: Vec<(CallId, ShardId, u32, GroupAsk)>,
     /// Calls that subscribe.
     pub subscriptions: Vec<(CallId, Box<Subscribe>)>,
     /// Subscribers whose calls have ended.

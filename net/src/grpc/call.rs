@@ -7,6 +7,8 @@ use crate::access::User;
 use crate::http2::Stream;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use keytide_engine::interest::Interest;
+use keytide_engine::position::ShardId;
 use keytide_engine::subscription::ClientId;
 use std::sync::Arc;
 
@@ -32,6 +34,12 @@ pub(super) struct Call {
     pub job_bytes: Vec<(u32, usize)>,
     /// Its subscriber, since it has subscribed.
     pub subscriber: Option<ClientId>,
+    /// The core that keeps the group that it reads, since it has asked for that; and which events it reads, once it does.
+    pub reads_group: Option<(ShardId, Option<Arc<Interest>>)>,
+    /// Whether that group waits to be told that it has room for more events.
+    pub owes_room: bool,
+    /// What its client calls the connection.
+    pub connection_name: Box<str>,
     /// Whether it reads the history.
     pub is_reading: bool,
     /// Whether its subscription, or its reading, waits for room.
@@ -61,6 +69,9 @@ impl Call {
             jobs: 0,
             job_bytes: Vec::new(),
             subscriber: None,
+            reads_group: None,
+            owes_room: false,
+            connection_name: "".into(),
             is_reading: false,
             wants_room: false,
             deadline_ms: None,

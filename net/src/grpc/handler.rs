@@ -5,10 +5,12 @@ use super::denied::Caller;
 use super::message::append;
 use super::status::Status;
 use crate::access::User;
+use crate::groups::ask::{GroupAnswer, GroupAsk};
 use crate::server::Server;
 use crate::streams::{Job, Outcome};
 use bytes::Bytes;
 use keytide_engine::history::History;
+use keytide_engine::position::ShardId;
 use keytide_engine::subscription::{Push, Subscribe};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +46,18 @@ pub trait Handler {
     /// Reads the history, as it has asked for. Called after a commit, where the client has room for more messages. Reads a
     /// bounded part, and asks again for the next.
     fn read(&mut self, _context: &mut CallContext<'_>, _history: &mut History) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// The answer to what it has asked of a consumer group, by its number in this call, or what it gets of the group that it
+    /// reads.
+    fn group(
+        &mut self,
+        _context: &mut CallContext<'_>,
+        _number: u32,
+        _answer: GroupAnswer,
+        _history: &mut History,
+    ) -> Result<(), Status> {
         Ok(())
     }
 
@@ -83,6 +97,10 @@ pub struct CallContext<'a> {
     pub caller: Caller,
     /// The address that the client has connected to.
     pub local: Option<SocketAddr>,
+    /// The client's address.
+    pub peer: Option<SocketAddr>,
+    /// What the client calls its connection.
+    pub connection_name: &'a str,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
     /// Whether any message has come.
@@ -97,6 +115,7 @@ pub(super) struct Wants {
     pub jobs: Vec<(u32, Job)>,
     pub read: bool,
     pub read_later: bool,
+    pub groups: Vec<(ShardId, u32, GroupAsk)>,
     pub subscribe: Option<Box<Subscribe>>,
     pub status: Option<Status>,
 }
@@ -120,6 +139,11 @@ impl CallContext<'_> {
     /// Reads the history, once all that was acknowledged before is in it.
     pub fn read_history(&mut self) {
         self.wants.read = true;
+    }
+
+    /// Asks something of a consumer group on the core that keeps it. The answer is told with this number.
+    pub fn ask_group(&mut self, core: ShardId, number: u32, ask: GroupAsk) {
+        self.wants.groups.push((core, number, ask));
     }
 
     /// Makes the call's subscription.

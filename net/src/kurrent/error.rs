@@ -7,9 +7,9 @@ use keytide_engine::position::{Position, Revision};
 use keytide_engine::shard::Expected;
 
 /// The name of the trailer that says what has happened.
-const EXCEPTION: &str = "exception";
+pub(super) const EXCEPTION: &str = "exception";
 /// The name of the trailer that says of which stream.
-const STREAM: &str = "stream-name";
+pub(super) const STREAM: &str = "stream-name";
 
 fn shown(stream: &[u8]) -> String {
     String::from_utf8_lossy(stream).into_owned()
@@ -20,6 +20,11 @@ pub fn stream_deleted(stream: &[u8]) -> Status {
     Status::new(Code::FailedPrecondition, format!("Event stream '{}' is deleted.", shown(stream)))
         .with(EXCEPTION, "stream-deleted")
         .with(STREAM, shown(stream))
+}
+
+/// The server stops.
+pub fn shutting_down() -> Status {
+    Status::new(Code::Unavailable, "Server is shutting down")
 }
 
 /// The user may not do it.

@@ -9,6 +9,7 @@
 //! | `streams` | append, read, subscribe, delete |
 //! | `streams_v2` | appends to several streams together |
 //! | `users` | users, their passwords and groups |
+//! | `persistent` | persistent subscriptions: create, read, inspect |
 //! | `server` | the server's features, its cluster, its figures, its operations |
 //! | `event` | what a record is to a client |
 //! | `wire` | messages that are written by hand, for they are many |
@@ -20,6 +21,7 @@
 mod error;
 mod event;
 mod id;
+mod persistent;
 mod proto;
 mod rights;
 mod server;
@@ -29,5 +31,6 @@ pub mod table;
 mod users;
 mod wire;
 
-pub use error::access_denied;
+pub use error::{access_denied, shutting_down};
+pub use rights::may_read_group;
 pub use server::{figures, instance_id};

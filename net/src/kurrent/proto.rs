@@ -19,3 +19,7 @@ pub mod streams_v2 {
 pub mod users {
     include!(concat!(env!("OUT_DIR"), "/event_store.client.users.rs"));
 }
+
+pub mod persistent_subscriptions {
+    include!(concat!(env!("OUT_DIR"), "/event_store.client.persistent_subscriptions.rs"));
+}

@@ -1,9 +1,11 @@
 //! What a user needs for what a call does: the rights of the commands of the Redis protocol that do the same.
 
 use super::error::access_denied;
-use crate::access::{Need, Object, Reason};
+use crate::access::{Need, Object, Reason, User};
 use crate::grpc::{CallContext, Status, note_denied};
-use keytide_engine::interest::Source;
+use crate::server::Server;
+use keytide_engine::filter::{Pattern, Target};
+use keytide_engine::interest::{Interest, Source};
 use keytide_engine::stream_name::{is_read_only, is_system};
 
 /// What is done, most of it with a stream.
@@ -19,6 +21,12 @@ pub enum Use {
     Operate,
     /// No stream: users are created, changed and deleted.
     ManageUsers,
+    /// Consumer groups on it are created, changed or deleted.
+    ManageGroup,
+    /// One of these is read.
+    ReadGroup,
+    /// Their figures are read.
+    InspectGroup,
 }
 
 impl Use {
@@ -29,12 +37,15 @@ impl Use {
             Use::Append | Use::Delete => b"cdc.append",
             Use::Operate => b"bgsave",
             Use::ManageUsers => b"acl|setuser",
+            Use::ManageGroup => b"cdc.group|create",
+            Use::ReadGroup => b"cdc.group|read",
+            Use::InspectGroup => b"cdc.group|info",
         }
     }
 
     fn need(self) -> Need {
         match self {
-            Use::Read => Need::READ,
+            Use::Read | Use::ManageGroup | Use::ReadGroup | Use::InspectGroup => Need::READ,
             Use::Append | Use::Delete => Need::WRITE,
             Use::Operate | Use::ManageUsers => Need::NOTHING,
         }
@@ -46,7 +57,7 @@ impl Use {
 /// # Errors
 /// It may not; nobody may write to a system stream.
 pub fn check_stream(context: &CallContext<'_>, what: Use, stream: &[u8]) -> Result<(), Status> {
-    if what != Use::Read && is_read_only(stream) {
+    if matches!(what, Use::Append | Use::Delete) && is_read_only(stream) {
         return Err(access_denied());
     }
     // Streams of the system are for those who may use all keys.
@@ -71,6 +82,22 @@ pub fn check_source(context: &CallContext<'_>, source: &Source, is_filtered: boo
 /// It may not.
 pub fn check_all(context: &CallContext<'_>) -> Result<(), Status> {
     check(context, Use::Read, Object::AllKeys(Need::READ))
+}
+
+/// Whether a user may read a group with these events.
+pub fn may_read_group(server: &Server, user: &User, interest: &Interest) -> bool {
+    let need = Need::READ;
+    let object = match (&interest.source, interest.filter.pattern()) {
+        (Source::Stream(name), Pattern::All) if !is_system(name) => Object::Key(name, need),
+        (Source::All, Pattern::Glob(glob)) if interest.filter.on() == Target::Stream => match glob.exact() {
+            Some(key) if !is_system(key) => Object::Key(key, need),
+            _ => Object::AllKeys(need),
+        },
+        _ => Object::AllKeys(need),
+    };
+    let command = server.users.catalogue().find(Use::ReadGroup.command());
+    user.is_unlimited()
+        || command.is_some_and(|command| user.check(command, || None, || std::iter::once(object)).is_ok())
 }
 
 /// Refuses a call whose user may not do what is done with no stream.

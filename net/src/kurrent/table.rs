@@ -1,6 +1,6 @@
 //! All methods of all services.
 
-use super::{server, streams, streams_v2, users};
+use super::{persistent, server, streams, streams_v2, users};
 use crate::grpc::Method;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -11,7 +11,8 @@ static TABLE: LazyLock<HashMap<&'static str, &'static Method>> =
 
 /// Every method.
 pub fn all() -> impl Iterator<Item = &'static Method> {
-    [streams::METHODS, streams_v2::METHODS, users::METHODS, server::METHODS].into_iter().flatten().copied()
+    let services = [streams::METHODS, streams_v2::METHODS, persistent::METHODS, users::METHODS, server::METHODS];
+    services.into_iter().flatten().copied()
 }
 
 /// The method of this path.

@@ -153,6 +153,19 @@ pub fn event(out: &mut Vec<u8>, event: (Option<&Recorded<'_>>, Option<&Recorded<
     message(out, 1, |out| read_event(out, event, form));
 }
 
+/// An event of a consumer group, which was delivered again so many times.
+pub fn group_event(
+    out: &mut Vec<u8>,
+    event: (Option<&Recorded<'_>>, Option<&Recorded<'_>>),
+    retries: u32,
+    form: IdForm,
+) {
+    message(out, 1, |out| {
+        read_event(out, event, form);
+        number(out, 5, u64::from(retries));
+    });
+}
+
 /// A subscription begins.
 pub fn confirmation(out: &mut Vec<u8>, subscription: &str) {
     message(out, 2, |out| bytes(out, 1, subscription.as_bytes()));

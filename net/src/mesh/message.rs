@@ -2,6 +2,7 @@
 
 use crate::access::{Usage, User};
 use crate::channels::{self, Kind as ChannelKind, Step as ChannelStep};
+use crate::groups::ask::{GroupAnswer, GroupAsk};
 use crate::grpc::CallId;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
@@ -156,6 +157,10 @@ pub enum Message {
     Job(JobFor, Box<Job>),
     /// What has come of a job.
     JobDone(JobFor, Box<Outcome>),
+    /// What a call asks of a consumer group of this core.
+    Group(JobFor, Box<GroupAsk>),
+    /// What a consumer group answers a call, or gives it.
+    GroupAnswer(JobFor, Box<GroupAnswer>),
     /// A request of the sender's subscriptions to this core's shard.
     Ask(Ask),
     /// The sender's shard's events for this core's subscriptions.

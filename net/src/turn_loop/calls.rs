@@ -11,10 +11,11 @@ use super::hold::{HoldRequest, HoldWork};
 use crate::access::User;
 use crate::command::cdc::may_subscribe;
 use crate::connection::{Connection, ProtocolState, Transport};
+use crate::groups::ask::{GroupAnswer, GroupAsk};
 use crate::grpc::asked::Asked;
 use crate::grpc::{CallId, Code, Status, Surroundings};
 use crate::http2::Polled;
-use crate::kurrent::access_denied;
+use crate::kurrent::{access_denied, may_read_group, shutting_down};
 use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, CALL_RETRY_MS, WEB_OUTPUT_BYTES};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
@@ -144,13 +145,22 @@ impl Core {
     fn take_asked(&mut self, connection: &mut Connection) {
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls().filter(|calls| calls.has_asked()) else { return };
-        let Asked { jobs, reads, later, goes_on, subscriptions, ended, has_room } = calls.take_asked();
+        let Asked { jobs, reads, later, groups, goes_on, subscriptions, ended, has_room } = calls.take_asked();
         // What is asked for at the end of a turn is for the next one, which nobody else would ask for.
         self.calls.goes_on |= !(reads.is_empty() && has_room.is_empty() && subscriptions.is_empty() && jobs.is_empty());
         self.calls.goes_on |= goes_on;
         if !later.is_empty() {
             self.calls.note_due(self.steady_ms + CALL_RETRY_MS);
             self.calls.later.extend(later.into_iter().map(|call| (connection.id, call)));
+        }
+        self.calls.goes_on |= !groups.is_empty();
+        for (call, core, number, ask) in groups {
+            let to = JobFor { connection: connection.id, call, number };
+            if core == self.id {
+                self.group_readers.ask(self.id, to, ask);
+            } else {
+                self.lanes.to(core).push(Message::Group(to, Box::new(ask)));
+            }
         }
         for (call, number, job) in jobs {
             let to = JobFor { connection: connection.id, call, number };
@@ -240,6 +250,52 @@ impl Core {
         self.connections.put(connection);
     }
 
+    /// Tells a call what a consumer group answers, or gives it.
+    pub(super) fn take_group_answer(&mut self, to: JobFor, answer: GroupAnswer) {
+        let JobFor { connection, call, number } = to;
+        let Some(mut connection) = self.connections.take(connection) else { return };
+        let has_room = connection.output.has_room(WEB_OUTPUT_BYTES);
+        let user = user_of(&connection);
+        let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms));
+        if let ProtocolState::Web(web) = &mut connection.protocol
+            && let Some(calls) = web.calls()
+        {
+            let out_max = if has_room { CALL_OUT_BYTES } else { 0 };
+            calls.group(call, (number, answer), &mut self.history, out_max, &around);
+        }
+        connection.output.wants_room |= !has_room;
+        self.take_asked(&mut connection);
+        connection.list(&mut self.listed);
+        self.connections.put(connection);
+    }
+
+    /// Tells the groups that calls of a connection read that these are gone.
+    pub(super) fn leave_groups(&mut self, connection: &mut Connection) {
+        let Some(calls) = connection.protocol.calls() else { return };
+        for (call, core) in calls.take_group_reads() {
+            let to = JobFor { connection: connection.id, call, number: 0 };
+            if core == self.id {
+                self.group_readers.ask(self.id, to, GroupAsk::Leave);
+                self.calls.goes_on = true;
+            } else {
+                self.lanes.to(core).push(Message::Group(to, Box::new(GroupAsk::Leave)));
+            }
+        }
+    }
+
+    /// Ends the calls that read groups because the server stops.
+    pub(super) fn end_group_reads(&mut self) {
+        let status = shutting_down();
+        let ids: Vec<ConnectionId> = self.connections.iter().map(|connection| connection.id).collect();
+        for id in ids {
+            let Some(connection) = self.connections.get(id) else { continue };
+            if let Some(calls) = connection.protocol.calls() {
+                calls.end_group_reads(&status);
+                connection.list(&mut self.listed);
+            }
+        }
+    }
+
     /// Lets calls read the history, after the commit, as far as the turn has time for it. Returns whether there is more to do
     /// at once.
     pub(super) fn run_reads(&mut self) -> bool {
@@ -296,6 +352,9 @@ impl Core {
                 continue;
             }
             calls.set_user(call, user.clone());
+            if calls.group_interest(call).is_some_and(|interest| !may_read_group(&self.server, user, &interest)) {
+                calls.end(call, access_denied());
+            }
             if let Some(subscriber) = subscriber
                 && !self.live.hub.may_keep(subscriber, |interest| may_subscribe(user, interest))
             {

@@ -151,6 +151,11 @@ impl DeferredCommands {
         self.of_client.remove(&client);
     }
 
+    /// Whether commands wait for a group.
+    pub fn has_waits_for(&self, group: u64) -> bool {
+        self.waits.has_group(group)
+    }
+
     /// The number of commands that wait, and how often one of them has run again.
     pub fn figures(&self) -> [(Stat, u64); 2] {
         [(Stat::Blocked, self.waiting), (Stat::BlockedLooks, self.looks)]
@@ -363,6 +368,7 @@ impl Core {
                 let watcher = Watcher::Group(number).id();
                 match (reads_from, self.groups.table.interest(number)) {
                     (Some(from), Some(interest)) => _ = self.live.hub.watch(watcher, interest.clone(), from),
+                    _ if self.group_readers.has_readers(number) => {}
                     _ => self.live.hub.unwatch(watcher),
                 }
             }
@@ -389,7 +395,8 @@ impl Core {
     }
 
     /// Runs the command again that has waited longest for a group.
-    fn wake_group(&mut self, group: u64) {
+    pub(super) fn wake_group(&mut self, group: u64) {
+        self.group_readers.wake(group);
         if !self.deferred.waits.has_group(group) {
             return;
         }
@@ -400,6 +407,7 @@ impl Core {
                     deferred.looks_for = Some(group);
                 }
             }
+            None if self.group_readers.has_readers(group) => {}
             None => self.live.hub.unwatch(Watcher::Group(group).id()),
         }
     }

@@ -254,6 +254,8 @@ impl Core {
             | Message::Ask(_)
             | Message::Job(..)
             | Message::JobDone(..)
+            | Message::Group(..)
+            | Message::GroupAnswer(..)
             | Message::Fanned(_)
             | Message::Channels { .. }
             | Message::ChannelsKnown(_)
@@ -294,6 +296,8 @@ impl Core {
             Message::Acknowledged { connection, bytes } => self.lanes.credit.acknowledge((from, connection), bytes),
             Message::Job(to, job) => self.calls.add_job(from, to, *job),
             Message::JobDone(to, outcome) => self.take_outcome(to, *outcome),
+            Message::Group(to, ask) => self.group_readers.ask(from, to, *ask),
+            Message::GroupAnswer(to, answer) => self.take_group_answer(to, *answer),
             Message::Ask(ask) => self.live.fanout.ask(from, ask),
             Message::Fanned(batch) => self.take_fanned(from, batch),
             Message::Channels { step, waits, names } => self.learn_channels(from, (step, waits), arena.args(&names)),

@@ -20,6 +20,7 @@ mod channels;
 mod deferred;
 mod dispatch;
 mod figures;
+mod group_readers;
 mod hold;
 mod inbox;
 mod key_waits;
@@ -63,6 +64,7 @@ use budget::Budget;
 use calls::CallWork;
 use deferred::DeferredCommands;
 use figures::Figures;
+use group_readers::GroupReaders;
 use hold::Lending;
 use inbox::Inbound;
 use keytide_engine::fanout::Fanout;
@@ -121,6 +123,8 @@ pub struct Core {
     channels: Channels,
     /// Published messages that are still to be given to this core's subscribers.
     published: Messages,
+    /// What calls ask of this core's consumer groups, and the calls that read these.
+    group_readers: GroupReaders,
     /// Clients that have not given the password.
     strangers: Strangers,
     rejection_told: Paced,
@@ -200,6 +204,7 @@ impl Core {
             calls: CallWork::default(),
             channels: Channels::new(id),
             published: Messages::default(),
+            group_readers: GroupReaders::default(),
             strangers: Strangers::default(),
             rejection_told: Paced::default(),
             paces: Paces::new(server.shards()),
@@ -257,6 +262,7 @@ impl Core {
             self.publish_figures(net.ops());
         }
         again |= self.run_deferred();
+        again |= self.serve_groups();
         again |= self.run_reads();
         again |= self.fan_out();
         again |= self.deliver_published();
@@ -336,10 +342,9 @@ impl Core {
             self.shard.as_ref().filter(|shard| !shard.turn().is_full()).and_then(|shard| shard.next_expiry_ms());
         let expiry_in = expiry.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::unix_millis()));
         let snapshot = self.snapshots.next_timer_ms(self.steady_ms);
-        let timer = [self.deferred.next_due_ms(), snapshot, self.stopping.at_ms, self.calls.due.at_ms()]
-            .into_iter()
-            .flatten()
-            .min();
+        let (deferred, groups) = (self.deferred.next_due_ms(), self.group_readers.next_due_ms());
+        let timer = [deferred, groups, snapshot, self.stopping.at_ms, self.calls.due.at_ms()];
+        let timer = timer.into_iter().flatten().min();
         let timer_in = timer.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::steady_millis()));
         expiry_in.into_iter().chain(timer_in).min()
     }

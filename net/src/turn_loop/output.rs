@@ -109,6 +109,7 @@ impl Core {
             self.live.hub.close_client(subscriber);
             self.live.delivery.subscribers.remove(subscriber);
         }
+        self.leave_groups(connection);
         let Some(calls) = connection.protocol.calls() else { return };
         for subscriber in calls.take_subscribers() {
             self.live.hub.close_client(subscriber);
@@ -120,6 +121,7 @@ impl Core {
     pub(super) fn drop_subscriptions(&mut self) {
         if self.server.is_stopping() {
             self.live.hub.shut_down(&mut self.live.delivery.to(&mut self.connections, &mut self.listed));
+            self.end_group_reads();
         }
     }
 }

@@ -69,6 +69,9 @@ impl CdcError {
             GroupError::Pattern(error) => error.into(),
             GroupError::Damaged(_)
             | GroupError::NameTooLong { .. }
+            | GroupError::NotesTooLong { .. }
+            | GroupError::TooManySeats { .. }
+            | GroupError::Attached
             | GroupError::TooManyGroups
             | GroupError::TooManyConsumers
             | GroupError::OverLimit(_) => CdcError(format!("ERR {error}").into()),

@@ -9,12 +9,14 @@
 //! What a handler sends is kept until the end of the turn, so everything that a turn has for a call leaves in as few
 //! frames as it fits into, and nothing leaves before the commit.
 
+mod group_reads;
 mod room;
 mod timers;
 
 pub use timers::Life;
 
 use crate::access::User;
+use crate::groups::ask::GroupAsk;
 use crate::grpc::asked::{Asked, CallId};
 use crate::grpc::call::{Call, head, head_and};
 use crate::grpc::credentials::{check_pace, user_of};
@@ -124,8 +126,8 @@ impl Calls {
 
     /// Whether its calls want anything.
     pub fn has_asked(&self) -> bool {
-        let Asked { jobs, reads, later, goes_on, subscriptions, ended, has_room } = &self.asked;
-        let wants_now = !(jobs.is_empty() && reads.is_empty() && subscriptions.is_empty());
+        let Asked { jobs, reads, later, groups, goes_on, subscriptions, ended, has_room } = &self.asked;
+        let wants_now = !(jobs.is_empty() && reads.is_empty() && groups.is_empty() && subscriptions.is_empty());
         wants_now || *goes_on || !(later.is_empty() && ended.is_empty() && has_room.is_empty())
     }
 
@@ -219,7 +221,8 @@ impl Calls {
             self.slots.len() as u32 - 1
         });
         stream.set_waker(self.http2.waker(index));
-        let call = Call { deadline_ms, ..Call::new((stream, messages), (method.begin)(), user) };
+        let mut call = Call { deadline_ms, ..Call::new((stream, messages), (method.begin)(), user) };
+        call.connection_name = headers.get("connection-name").and_then(|name| name.to_str().ok()).unwrap_or("").into();
         self.next_deadline_ms = self.next_deadline_ms.min(deadline_ms.unwrap_or(u64::MAX));
         self.slots[index as usize].call = Some(Box::new(call));
         self.open += 1;
@@ -323,6 +326,8 @@ impl Calls {
             user: &call.user,
             caller: around.caller(),
             local: around.local,
+            peer: around.peer,
+            connection_name: &call.connection_name,
             now_ms: around.now_ms,
             has_message: call.has_message,
             out: &mut call.out,
@@ -332,6 +337,12 @@ impl Calls {
         call.jobs += wants.jobs.len();
         call.job_bytes.extend(wants.jobs.iter().map(|(number, job)| (*number, job.memory_bytes())));
         self.asked.jobs.extend(wants.jobs.into_iter().map(|(number, job)| (id, number, job)));
+        for (core, number, ask) in wants.groups {
+            if matches!(ask, GroupAsk::Read(..)) {
+                call.reads_group = Some((core, None));
+            }
+            self.asked.groups.push((id, core, number, ask));
+        }
         if (wants.read || wants.read_later) && !call.is_reading {
             call.is_reading = true;
             if wants.read { &mut self.asked.reads } else { &mut self.asked.later }.push(id);
@@ -389,6 +400,10 @@ impl Calls {
     fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let Some(call) = slot.call.take() else { return };
+        if let Some((core, _)) = call.reads_group {
+            let id = CallId { index, generation: slot.generation };
+            self.asked.groups.push((id, core, 0, GroupAsk::Leave));
+        }
         slot.generation = slot.generation.wrapping_add(1);
         self.asked.ended.extend(call.subscriber);
         self.out_bytes -= call.counted_out;

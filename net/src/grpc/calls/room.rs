@@ -2,6 +2,7 @@
 //! is room again, whatever it has waited for.
 
 use super::{CallId, Calls};
+use crate::groups::ask::GroupAsk;
 use crate::limits::CALLS_OUT_BYTES_MAX;
 
 impl Calls {
@@ -61,6 +62,9 @@ impl Calls {
             self.asked.reads.push(id);
         }
         self.asked.has_room.extend(call.subscriber);
+        if let Some((core, _)) = call.reads_group.as_ref().filter(|_| std::mem::take(&mut call.owes_room)) {
+            self.asked.groups.push((id, *core, 0, GroupAsk::Room));
+        }
     }
 
     /// Notes that there is room in the output of the connection again.

@@ -1,6 +1,7 @@
 //! Operations: what operators of KurrentDB ask for. The server does by itself what these are for there, so all of it is
 //! done at once.
 
+use super::super::persistent;
 use super::super::proto::Empty;
 use super::super::proto::server::ScavengeResp;
 use super::super::rights::{Use, check_command};
@@ -25,7 +26,7 @@ pub static MERGE_INDEXES: Method =
     method("/event_store.client.operations.Operations/MergeIndexes", || Box::new(Nothing));
 
 pub static RESTART_PERSISTENT_SUBSCRIPTIONS: Method =
-    method("/event_store.client.operations.Operations/RestartPersistentSubscriptions", || Box::new(Nothing));
+    method("/event_store.client.operations.Operations/RestartPersistentSubscriptions", persistent::restart);
 
 /// Removing old versions of events: there are none but those that retention removes.
 struct Scavenge;

@@ -5,6 +5,7 @@ use super::super::proto::streams::read_req::filter_options::{Filter as Wanted, W
 use crate::grpc::{Code, Status};
 use crate::server::Server;
 use keytide_engine::filter::{Filter, FilterError, Pattern, Target};
+use keytide_engine::group::{FilterText, PatternText};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 /// How many events the window `count` has.
@@ -91,6 +92,20 @@ impl FilterRequest {
         };
         let pattern = compiled.map_err(|error| Status::new(Code::InvalidArgument, format!("the filter: {error}")))?;
         Ok(Some(Filter::new(self.target, pattern, false)))
+    }
+}
+
+impl FilterRequest {
+    /// The filter as it is kept, to be compiled again after a start.
+    pub fn text(&self) -> FilterText {
+        let pattern = match &self.expression {
+            Expression::Regex(regex) => PatternText::Regex(regex.as_bytes().into()),
+            Expression::Prefixes(prefixes) => {
+                PatternText::Prefixes(prefixes.iter().map(|prefix| prefix.as_bytes().into()).collect())
+            }
+            Expression::Type(name) => PatternText::Glob(escaped(name.as_bytes()).into()),
+        };
+        FilterText { on: self.target, pattern }
     }
 }
 

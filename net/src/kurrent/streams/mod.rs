@@ -27,6 +27,7 @@ mod stream_read;
 mod subscription;
 
 use crate::grpc::Method;
+pub use filter::FilterRequest;
 
 /// The methods.
 pub static METHODS: &[&Method] =

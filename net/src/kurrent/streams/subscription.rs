@@ -1,6 +1,6 @@
 //! A subscription: the events behind a start, then each as it happens.
 
-use super::super::error::{access_denied, position_evicted, stream_deleted};
+use super::super::error::{access_denied, position_evicted, shutting_down, stream_deleted};
 use super::super::event;
 use super::super::id;
 use super::super::wire::{self, Progress};
@@ -199,7 +199,7 @@ impl Handler for Subscription {
                 return Err(match reason {
                     Reason::PositionEvicted => position_evicted(position),
                     Reason::AccessRevoked => access_denied(),
-                    Reason::ShuttingDown => Status::new(Code::Unavailable, "Server is shutting down"),
+                    Reason::ShuttingDown => shutting_down(),
                     Reason::PositionAhead | Reason::RevisionAhead => {
                         Status::new(Code::Aborted, "The stream was begun anew since")
                     }

@@ -1,0 +1,227 @@
+//! Read: a reader of a group. The group gives it events as long as it has room, and it says of each what has become of it.
+
+use super::super::event;
+use super::super::id::{self, IdForm};
+use super::super::proto::Uuid;
+use super::super::proto::persistent_subscriptions::ReadReq;
+use super::super::proto::persistent_subscriptions::read_req::nack::Action;
+use super::super::proto::persistent_subscriptions::read_req::options::{StreamOption, UuidOption, uuid_option};
+use super::super::proto::persistent_subscriptions::read_req::{Content, Options};
+use super::super::rights::{Use, may_read_group};
+use super::super::wire;
+use super::error::{dropped, refused};
+use super::in_flight::InFlight;
+use super::names::GroupName;
+use super::settings::Settings;
+use crate::groups::ask::{GroupAnswer, GroupAsk, ReaderInfo, Reading};
+use crate::grpc::{CallContext, Code, Handler, Status};
+use crate::kurrent::access_denied;
+use crate::limits::GROUP_WINDOW_MAX;
+use bytes::Bytes;
+use keytide_engine::account::Owned;
+use keytide_engine::event::EventType;
+use keytide_engine::group::{Given, Nack};
+use keytide_engine::history::History;
+use keytide_engine::interest::Interest;
+use keytide_engine::position::{Position, ShardId};
+use keytide_engine::ring::Record;
+use prost::Message;
+use std::sync::Arc;
+
+/// About the memory of a reader without what is in flight to it, in bytes.
+const READER_BYTES: u64 = 1_024;
+
+/// A call of Read.
+#[derive(Default)]
+pub struct Reader {
+    open: Option<Open>,
+}
+
+/// A reader, once it has said what it reads.
+struct Open {
+    name: GroupName,
+    core: ShardId,
+    ids: IdForm,
+    in_flight: InFlight,
+    /// Which events it reads, once the group has said so.
+    reads: Option<Reads>,
+    /// It counts among the subscriptions of its user.
+    _owned: Owned,
+}
+
+struct Reads {
+    interest: Arc<Interest>,
+    /// The name of its stream, for links in it.
+    stream: Vec<u8>,
+    resolve_links: bool,
+}
+
+impl Reader {
+    pub fn begin() -> Box<dyn Handler> {
+        Box::<Reader>::default()
+    }
+
+    fn open(context: &mut CallContext<'_>, options: Options) -> Result<Open, Status> {
+        let (stream, is_all) = match options.stream_option {
+            Some(StreamOption::StreamIdentifier(stream)) => (Some(stream), false),
+            Some(StreamOption::All(_)) => (None, true),
+            None => (None, false),
+        };
+        let name = GroupName::read(stream, is_all, options.group_name)?;
+        let ids = match options.uuid_option {
+            Some(UuidOption { content: Some(uuid_option::Content::String(_)) }) => IdForm::Text,
+            Some(UuidOption { content: Some(uuid_option::Content::Structured(_)) | None }) => IdForm::Structured,
+            None => return Err(Status::invalid("uuid_option is missing")),
+        };
+        let window = match usize::try_from(options.buffer_size) {
+            Ok(window) if window > 0 => window.min(GROUP_WINDOW_MAX),
+            _ => return Err(Status::invalid("buffer_size must be positive")),
+        };
+        name.check(context, Use::ReadGroup)?;
+        let owned = context.user.usage().subscriptions.take(READER_BYTES);
+        let owned = owned.map_err(|over| Status::new(Code::ResourceExhausted, over.to_string()))?;
+        let info = ReaderInfo {
+            peer: context.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            user: String::from_utf8_lossy(context.user.name()).into_owned(),
+            connection: context.connection_name.to_owned(),
+        };
+        let names = name.names();
+        let core = names.core(context.server.shards());
+        context.ask_group(core, 0, GroupAsk::Read(names, window, Box::new(info)));
+        Ok(Open { name, core, ids, in_flight: InFlight::new(window), reads: None, _owned: owned })
+    }
+}
+
+impl Open {
+    /// The positions of events with these ids. Unknown ids are no events of this reader, or not any more.
+    fn take(&mut self, ids: &[Uuid]) -> Result<Vec<Position>, Status> {
+        let mut positions = Vec::new();
+        for event in ids {
+            positions.extend(self.in_flight.take(id::read(Some(event))?));
+        }
+        Ok(positions)
+    }
+
+    fn begin(&mut self, context: &mut CallContext<'_>, reading: Reading) -> Result<(), Status> {
+        // The group may have more events than its name says, and the rights may have changed since.
+        if !may_read_group(context.server, context.user, &reading.interest) {
+            return Err(access_denied());
+        }
+        let settings: Option<Settings> = serde_json::from_slice(&reading.notes).ok();
+        self.reads = Some(Reads {
+            stream: reading.interest.source.name(),
+            resolve_links: settings.is_some_and(|settings| settings.resolve_links),
+            interest: reading.interest,
+        });
+        let subscription = format!("{}::{}", self.name.stream(), self.name.group);
+        context.send(|out| wire::confirmation(out, &subscription));
+        Ok(())
+    }
+
+    fn send(&mut self, context: &mut CallContext<'_>, given: Vec<Given>, history: &mut History) {
+        let mut gone = Vec::new();
+        for Given { position, place, deliveries } in given {
+            let sent = match place {
+                Some((shard, offset)) => history.record_at(shard, offset, |record| {
+                    let is_it = record.position() == position;
+                    if is_it {
+                        self.send_event(context, record, deliveries);
+                    }
+                    is_it
+                }),
+                None => history.visit_older(position, |record| {
+                    self.send_event(context, record, deliveries);
+                    true
+                }),
+            };
+            if !matches!(sent, Ok(Some(true))) {
+                gone.push(position);
+            }
+        }
+        if !gone.is_empty() {
+            // Retention has taken them since they were given. The group finds that when it looks at them again.
+            context.ask_group(self.core, 0, GroupAsk::Nack(Nack::Retry, gone));
+        }
+    }
+
+    fn send_event(&mut self, context: &mut CallContext<'_>, record: &Record<'_>, deliveries: u32) {
+        let Some(Reads { interest, stream, resolve_links }) = &self.reads else { return };
+        let retries = deliveries.saturating_sub(1);
+        let is_link = interest.source.is_links() && record.event_type() != EventType::FlushDb;
+        let recorded = event::recorded(record);
+        let ids = self.ids;
+        let original = match is_link {
+            true => {
+                let link = event::link(record, stream);
+                let parts = if *resolve_links { (Some(&recorded), Some(&link)) } else { (Some(&link), None) };
+                context.send(|out| wire::group_event(out, parts, retries, ids));
+                link.id
+            }
+            false => {
+                context.send(|out| wire::group_event(out, (Some(&recorded), None), retries, ids));
+                recorded.id
+            }
+        };
+        self.in_flight.add(original, record.position());
+    }
+}
+
+impl Handler for Reader {
+    fn message(&mut self, context: &mut CallContext<'_>, message: Bytes) -> Result<(), Status> {
+        let request = ReadReq::decode(message).map_err(|error| Status::invalid(error.to_string()))?;
+        let content = request.content.ok_or_else(|| Status::invalid("the request is empty"))?;
+        let Some(open) = &mut self.open else {
+            let Content::Options(options) = content else {
+                return Err(Status::invalid("the first request must have options"));
+            };
+            self.open = Some(Reader::open(context, options)?);
+            return Ok(());
+        };
+        let ask = match content {
+            Content::Options(_) => return Err(Status::invalid("options come once")),
+            Content::Ack(ack) => GroupAsk::Ack(open.take(&ack.ids)?),
+            Content::Nack(nack) => {
+                let positions = open.take(&nack.ids)?;
+                let kind = match Action::try_from(nack.action) {
+                    Ok(Action::Park) => Nack::Park,
+                    Ok(Action::Skip | Action::Stop) => Nack::Skip,
+                    Ok(Action::Retry | Action::Unknown) | Err(_) => Nack::Retry,
+                };
+                GroupAsk::Nack(kind, positions)
+            }
+        };
+        if !matches!(&ask, GroupAsk::Ack(none) | GroupAsk::Nack(_, none) if none.is_empty()) {
+            context.ask_group(open.core, 0, ask);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, context: &mut CallContext<'_>) -> Result<(), Status> {
+        // A client that has nothing more to say still gets events.
+        if context.has_message { Ok(()) } else { Err(Status::invalid("the request has no message")) }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.in_flight.memory_bytes())
+    }
+
+    fn group(
+        &mut self,
+        context: &mut CallContext<'_>,
+        _: u32,
+        answer: GroupAnswer,
+        history: &mut History,
+    ) -> Result<(), Status> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        match answer {
+            GroupAnswer::Reads(Ok(reading)) => open.begin(context, *reading),
+            GroupAnswer::Reads(Err(error)) => Err(refused(&open.name, error)),
+            GroupAnswer::Given(given) => {
+                open.send(context, given, history);
+                Ok(())
+            }
+            GroupAnswer::Dropped(why) => Err(dropped(&open.name, &why)),
+            GroupAnswer::Done(_) | GroupAnswer::Described(_) | GroupAnswer::Listed(_) => Ok(()),
+        }
+    }
+}
