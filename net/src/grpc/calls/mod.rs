@@ -12,6 +12,7 @@
 mod group_reads;
 mod room;
 mod timers;
+mod users;
 
 pub use timers::Life;
 
@@ -448,11 +449,6 @@ impl Calls {
         self.tell(id.index, around, |handler, context| handler.read(context, history));
     }
 
-    /// The user of a call; none where it is over.
-    pub fn user(&mut self, id: CallId) -> Option<&Arc<User>> {
-        self.call_of(id).map(|call| &call.user)
-    }
-
     /// Notes the subscriber of a call.
     pub fn set_subscriber(&mut self, id: CallId, subscriber: ClientId) {
         if let Some(call) = self.call_of(id) {
@@ -479,24 +475,6 @@ impl Calls {
             self.dirty.push(id.index);
         }
         self.count_out(id.index);
-    }
-
-    /// The user of each call, with the call's subscriber.
-    pub fn users(&self) -> Vec<(CallId, Option<ClientId>, Arc<User>)> {
-        let slots = self.slots.iter().enumerate();
-        let of = |(index, slot): (usize, &Slot)| {
-            let call = slot.call.as_ref()?;
-            let id = CallId { index: index as u32, generation: slot.generation };
-            Some((id, call.subscriber, call.user.clone()))
-        };
-        slots.filter_map(of).collect()
-    }
-
-    /// Sets the user of a call, whose rights were changed.
-    pub fn set_user(&mut self, id: CallId, user: Arc<User>) {
-        if let Some(call) = self.call_of(id) {
-            call.user = user;
-        }
     }
 
     /// Takes the subscribers of all calls, whose connection is over.
