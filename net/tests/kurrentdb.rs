@@ -6,7 +6,7 @@ mod common;
 
 use authority::Authority;
 use common::Server;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Runs a script of `net/tests/kurrentdb` against a server with so many shards.
 fn run(script: &str, shards: &str) {
@@ -50,6 +50,32 @@ fn each_append_of_a_batch_is_one() {
     let paced = Server::start(&["--grpc-port", "any", "--user-commands", "10"]);
     let port = paced.grpc.expect("it serves gRPC").port();
     run_with(&format!("PACED = {port}\n"), &server, "batches.py", "any");
+}
+
+/// Sixteen writers that expect revisions of one stream, and writers that repeat what a killed server has not answered: nothing is
+/// lost, nothing comes twice.
+#[test]
+fn writers_lose_and_double_nothing() {
+    let server = Server::start(&["--grpc-port", "any"]);
+    let directory = std::env::temp_dir().join(format!("keytide-races-{}", std::process::id()));
+    let (binary, shards) = (common::BINARY, common::shards());
+    let _removed = Removed(directory.clone());
+    run_with(
+        &format!("BINARY, DIRECTORY, SHARDS = {binary:?}, {:?}, {shards:?}\n", directory.display().to_string()),
+        &server,
+        "races.py",
+        &shards,
+    );
+}
+
+/// A directory that goes with the test.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // It is not there where no client for Python is installed.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 #[test]
