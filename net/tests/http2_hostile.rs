@@ -191,6 +191,30 @@ fn a_server_that_stops_says_so_and_ends_calls() {
     assert!(server.wait().success());
 }
 
+/// What a client has not read it loses where the server resets a stream, though the answer is whole.
+#[test]
+fn a_call_that_is_answered_ends_when_its_request_does() {
+    let (_server, address) = server();
+    let mut stream = connect(address);
+    let features = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods";
+    let begun = [frame(HEADERS, END_HEADERS, 1, &headers(features)), frame(DATA, 0, 1, &message(&[]))];
+    stream.write_all(&begun.concat()).expect("it is connected");
+    let mut seen = Vec::new();
+    let mut until = |stream: &mut TcpStream, wanted: u8| {
+        has_frame(stream, |kind, id| {
+            seen.extend((id == 1).then_some(kind));
+            (kind, id) == (wanted, 1) && seen.len() > 1 || kind == RST_STREAM
+        })
+    };
+    assert!(until(&mut stream, DATA), "it is answered at once");
+    // What else came on the stream would come before the answer to this.
+    stream.write_all(&frame(PING, 0, 0, &[7; 8])).expect("it is connected");
+    assert!(has_frame(&mut stream, |kind, id| kind == PING || (kind, id) == (RST_STREAM, 1) && panic!("it is reset")));
+    stream.write_all(&frame(DATA, END_STREAM, 1, &[])).expect("it is connected");
+    assert!(until(&mut stream, HEADERS), "it ends");
+    assert_eq!(seen, [HEADERS, DATA, HEADERS]);
+}
+
 /// Frames and messages of any kind, most of them nearly right.
 #[test]
 fn random_frames_harm_nobody_else() {

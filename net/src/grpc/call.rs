@@ -2,15 +2,24 @@
 
 use super::handler::Handler;
 use super::message::Messages;
-use super::status::Status;
+use super::status::{Code, Status};
 use crate::access::User;
-use crate::http2::Stream;
+use crate::http2::{Body, Stream};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use keytide_engine::interest::Interest;
 use keytide_engine::position::ShardId;
 use keytide_engine::subscription::ClientId;
 use std::sync::Arc;
+
+/// Whether the end of a call may be sent.
+pub(super) enum MayEnd {
+    Now,
+    /// Once the client has sent all.
+    Later,
+    /// The client has given the call up.
+    Reset,
+}
 
 /// A call.
 pub(super) struct Call {
@@ -26,6 +35,8 @@ pub(super) struct Call {
     pub status: Option<Status>,
     /// Whether the client may still send messages.
     pub is_receiving: bool,
+    /// Whether the client has said that it sends no more.
+    pub has_all: bool,
     /// Whether it has sent any.
     pub has_message: bool,
     /// Jobs whose outcome has not come.
@@ -65,6 +76,7 @@ impl Call {
             has_head: false,
             status: None,
             is_receiving: true,
+            has_all: false,
             has_message: false,
             jobs: 0,
             job_bytes: Vec::new(),
@@ -79,6 +91,21 @@ impl Call {
             counted_held: 0,
             counted_partial: false,
         }
+    }
+
+    /// Whether its end may be sent: an end in order waits until the client has sent all. What is sent before that makes HTTP/2
+    /// reset the stream, and some clients lose then what they have not read of the answer.
+    pub fn may_end(&mut self) -> MayEnd {
+        while !self.has_all && self.status.as_ref().is_some_and(|status| status.code == Code::Ok) {
+            match self.stream.read() {
+                // It was not asked for.
+                Body::Data(_) => {}
+                Body::Wait => return MayEnd::Later,
+                Body::End => self.has_all = true,
+                Body::Reset => return MayEnd::Reset,
+            }
+        }
+        MayEnd::Now
     }
 
     /// Ends it behind what it has sent; the first end counts.

@@ -125,7 +125,12 @@ impl Http2 {
                         let path = head.uri.path().to_owned();
                         accept(Request { path, method: head.method, headers: head.headers, stream });
                     }
-                    Poll::Ready(Some(Err(_)) | None) => {
+                    Poll::Ready(Some(Err(error))) => {
+                        tracing::debug!("a connection of HTTP/2 ends: {error}");
+                        self.state = State::Over;
+                        break;
+                    }
+                    Poll::Ready(None) => {
                         self.state = State::Over;
                         break;
                     }

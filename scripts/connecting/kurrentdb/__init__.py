@@ -1,5 +1,5 @@
-"""Clients of KurrentDB, each at a server where everybody may do everything and at one with users. Both are new for
-each client: what it counts is its own. All over plaintext."""
+"""Clients of KurrentDB, each at a server where everybody may do everything, at one with users, and at one with users over TLS,
+whose certificate they check. All are new for each client: what it counts is its own."""
 
 import hashlib
 import os
@@ -15,21 +15,30 @@ TESTS = ("streams.py", "subscriptions.py")
 CLIENT_NODE = "@kurrent/kurrentdb-client@1.3.1"
 
 
-class Pair:
-    """The two servers, and what their client is told."""
+class Three:
+    """The servers, and what their client is told."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, directory):
         words = ["--port", "0", "--grpc-port", "any", "--shards", "2", "--ring-bytes", "8m", "--heap-bytes", "0"]
         user = f"anna on #{hashlib.sha256(b'pw').hexdigest()} ~app:* &* +@all -@dangerous"
         self.open = Process([binary, *words], {})
         self.closed = Process([binary, *words, "--grpc-plain-credentials", "--user", user], {"KEYTIDE_REQUIREPASS": "secret"})
+        self.authorities = [os.path.join(directory, name) for name in ("ca.crt", "other-ca.crt")]
+        signed = [os.path.join(directory, name) for name in ("server.crt", "server.key")]
+        tls = ["--tls-port", "0", "--tls-cert", signed[0], "--tls-key", signed[1], "--user", user]
+        self.tls = Process([binary, *words, *tls], {"KEYTIDE_REQUIREPASS": "secret"})
+        self.processes = (self.open, self.closed, self.tls)
 
     def environment(self):
         grpc, users, resp = self.open.ready["grpc"], self.closed.ready["grpc"], self.open.ready["resp"]
+        # The name is what the certificate says.
+        tls = f"kurrentdb://anna:pw@localhost:{self.tls.ready['grpc'].rpartition(':')[2]}?tls=true&tlsCaFile="
         return {
             **os.environ,
             "CLIENT_KURRENTDB": f"kurrentdb://{grpc}?tls=false",
             "CLIENT_KURRENTDB_USERS": f"kurrentdb://anna:pw@{users}?tls=false",
+            "CLIENT_KURRENTDB_TLS": tls + self.authorities[0],
+            "CLIENT_KURRENTDB_OTHER": tls + self.authorities[1],
             "CLIENT_PORT": resp.rpartition(":")[2],
         }
 
@@ -37,15 +46,15 @@ class Pair:
         return self
 
     def __exit__(self, *_):
-        self.open.end()
-        self.closed.end()
+        for process in self.processes:
+            process.end()
 
 
 def run(servers, words, **more):
-    with Pair(servers.binary) as pair:
-        done = subprocess.run(words, env=pair.environment(), capture_output=True, text=True, timeout=SECONDS, **more)
-        pair.open.check()
-        pair.closed.check()
+    with Three(servers.binary, servers.directory) as three:
+        done = subprocess.run(words, env=three.environment(), capture_output=True, text=True, timeout=SECONDS, **more)
+        for process in three.processes:
+            process.check()
         return done
 
 

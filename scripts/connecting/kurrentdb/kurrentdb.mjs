@@ -1,4 +1,5 @@
-// The client of KurrentDB for Node. CLIENT_KURRENTDB and CLIENT_KURRENTDB_USERS are connection strings.
+// The client of KurrentDB for Node. CLIENT_KURRENTDB, and with _USERS, _TLS and _OTHER, are connection strings: the last has
+// the authority of another server.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import * as k from "@kurrent/kurrentdb-client";
@@ -239,7 +240,42 @@ const steps = {
       client.createPersistentSubscriptionToStream("s", "g", k.persistentSubscriptionToStreamSettingsFromDefaults()),
       /UNIMPLEMENTED/,
     );
-    await assert.rejects(client.multiStreamAppend([]), k.UnsupportedError);
+  },
+
+  async together() {
+    const [a, b, c] = [1, 2, 3].map(() => `node-${randomUUID()}`);
+    const text = (n) => k.jsonEvent({ type: "Together", data: { n }, metadata: { of: "node" } });
+    const part = (streamName, expectedState, count) =>
+      ({ streamName, expectedState, events: Array.from({ length: count }, (_, n) => text(n)) });
+    const done = await client.multiStreamAppend([part(a, k.NO_STREAM, 2), part(b, k.ANY, 1)]);
+    assert.deepEqual(done.responses.map((one) => Number(one.revision)), [1, 0]);
+    await assert.rejects(client.multiStreamAppend([part(a, 1n, 1), part(b, 7n, 1)]), k.WrongExpectedVersionError);
+    assert.deepEqual(numbers(await all(client.readStream(a))), [0, 1]);
+    const record = (streamName) => ({ streamName, record: text(9) });
+    const check = (streamName, expectedState) => ({ type: k.STREAM_STATE, streamName, expectedState });
+    await client.appendRecords([record(a), record(b), record(a)], [check(c, k.NO_STREAM), check(a, 1n)]);
+    assert.deepEqual(numbers(await all(client.readStream(a))), [0, 1, 2, 3]);
+    await assert.rejects(client.appendRecords([record(a)], [check(c, k.STREAM_EXISTS)]), k.AppendConsistencyViolationError);
+    assert.equal((await all(client.readStream(a))).length, 4);
+  },
+
+  async tls() {
+    const tls = k.KurrentDBClient.connectionString(process.env.CLIENT_KURRENTDB_TLS);
+    const [mine, others] = [`app:${randomUUID()}`, `other-${randomUUID()}`];
+    await tls.appendToStream(mine, event("Mine", 0));
+    assert.equal((await all(tls.readStream(mine))).length, 1);
+    await assert.rejects(tls.appendToStream(others, event("Mine", 0)), k.AccessDeniedError);
+    // The credentials of a call go before those of the connection.
+    const credentials = { username: "default", password: "secret" };
+    await tls.appendToStream(others, event("Mine", 0), { credentials });
+    assert.equal((await all(tls.readStream(others, { credentials }))).length, 1);
+    await assert.rejects(all(tls.readStream(others)), k.AccessDeniedError);
+    const wrong = { username: "anna", password: "wrong" };
+    await assert.rejects(tls.appendToStream(mine, event("Mine", 1), { credentials: wrong }), /Unauthenticated|Access ?Denied/i);
+    await tls.dispose();
+    const stranger = k.KurrentDBClient.connectionString(process.env.CLIENT_KURRENTDB_OTHER);
+    await assert.rejects(stranger.appendToStream(mine, event("Mine", 2)));
+    await stranger.dispose();
   },
 
   async users() {

@@ -19,7 +19,7 @@ pub use timers::Life;
 use crate::access::User;
 use crate::groups::ask::GroupAsk;
 use crate::grpc::asked::{Asked, CallId};
-use crate::grpc::call::{Call, head, head_and};
+use crate::grpc::call::{Call, MayEnd, head, head_and};
 use crate::grpc::credentials::{check_pace, user_of};
 use crate::grpc::deadline;
 use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
@@ -294,7 +294,7 @@ impl Calls {
                     Body::Wait => break,
                     Body::Reset => return self.remove(index),
                     Body::End => {
-                        call.is_receiving = false;
+                        (call.is_receiving, call.has_all) = (false, true);
                         if call.messages.is_cut() {
                             call.refuse(Status::new(Code::Internal, "the request ends within a message"));
                             self.dirty.push(index);
@@ -387,11 +387,15 @@ impl Calls {
             let data = call.sending.split_to(room);
             call.stream.send_data(data);
         }
-        if call.unsent_bytes() == 0
-            && let Some(status) = call.status.take()
-        {
-            call.stream.send_trailers(status.trailers());
-            return self.remove(index);
+        if call.unsent_bytes() == 0 && call.status.is_some() {
+            match (call.may_end(), call.status.take()) {
+                (MayEnd::Later, status) => call.status = status,
+                (MayEnd::Reset, _) => return self.remove(index),
+                (MayEnd::Now, status) => {
+                    call.stream.send_trailers(status.unwrap_or(Status::OK).trailers());
+                    return self.remove(index);
+                }
+            }
         }
         self.count_out(index);
         self.note_room(index);

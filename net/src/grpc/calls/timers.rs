@@ -30,10 +30,12 @@ impl Calls {
         let before = self.dirty.len();
         self.next_deadline_ms = u64::MAX;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            let Some(call) = slot.call.as_deref_mut().filter(|call| call.status.is_none()) else { continue };
+            let Some(call) = slot.call.as_deref_mut() else { continue };
             match call.deadline_ms {
                 Some(at_ms) if at_ms <= now_ms => {
                     call.refuse(deadline::exceeded());
+                    // One that has been answered waits no more for its client.
+                    call.has_all = true;
                     self.dirty.push(index as u32);
                 }
                 Some(at_ms) => self.next_deadline_ms = self.next_deadline_ms.min(at_ms),
@@ -77,7 +79,8 @@ impl Calls {
         let before = self.dirty.len();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(call) = slot.call.as_deref_mut() else { continue };
-            if call.status.is_none() && call.jobs == 0 && !call.is_reading {
+            if call.jobs == 0 && !call.is_reading && !(call.has_all && call.status.is_some()) {
+                call.has_all = true;
                 call.refuse(Status::new(Code::Unavailable, "Server is shutting down"));
                 self.dirty.push(index as u32);
             }

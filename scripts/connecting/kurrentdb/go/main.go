@@ -1,4 +1,5 @@
-// The client of KurrentDB for Go. CLIENT_KURRENTDB and CLIENT_KURRENTDB_USERS are connection strings.
+// The client of KurrentDB for Go. CLIENT_KURRENTDB, and with _USERS, _TLS and _OTHER, are connection strings: the last has
+// the authority of another server.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -316,6 +318,46 @@ func unsupported(c client) {
 	check(code(err) == k.ErrorCodeUnsupportedFeature, err)
 }
 
+func together(c client) {
+	a, b, missing := named("go"), named("go"), named("go")
+	part := func(stream string, state k.StreamState, count int) k.AppendStreamRequest {
+		return k.AppendStreamRequest{StreamName: stream, Events: slices.Values(events("Together", count)), ExpectedStreamState: state}
+	}
+	done := must(c.MultiStreamAppend(ctx, slices.Values([]k.AppendStreamRequest{part(a, k.NoStream{}, 2), part(b, k.Any{}, 1)})))
+	check(len(done.Responses) == 2 && done.Responses[0].StreamRevision == 1 && done.Position > 0, done)
+	_, err := c.MultiStreamAppend(ctx, slices.Values([]k.AppendStreamRequest{part(a, k.Revision(1), 1), part(b, k.Revision(7), 1)}))
+	check(code(err) == k.ErrorCodeStreamRevisionConflict, err)
+	record := func(stream string) k.AppendRecord { return k.AppendRecord{Stream: stream, Record: event("Together", 9)} }
+	must(c.AppendRecords(ctx, []k.AppendRecord{record(a), record(b), record(a)}, k.StreamStateCheck{Stream: missing, ExpectedState: k.NoStream{}}))
+	check(numbers(must(c.read(a, k.ReadStreamOptions{}, 9))) == "[0 1 2 3]")
+	_, err = c.AppendRecords(ctx, []k.AppendRecord{record(a)}, k.StreamStateCheck{Stream: missing, ExpectedState: k.StreamExists{}})
+	check(code(err) == k.ErrorCodeAppendConsistencyViolation, err)
+	var violated *k.AppendConsistencyViolationError
+	check(errors.As(err, &violated) && violated.Violations[0].Stream == missing, err)
+	check(len(must(c.read(a, k.ReadStreamOptions{}, 9))) == 4)
+}
+
+func overTLS(client) {
+	c := client{connect(os.Getenv("CLIENT_KURRENTDB_TLS"))}
+	mine, others := named("app:go"), named("other")
+	must(c.append(mine, k.Any{}, event("Mine", 0)))
+	check(len(must(c.read(mine, k.ReadStreamOptions{}, 9))) == 1)
+	_, err := c.append(others, k.Any{}, event("Mine", 0))
+	check(code(err) == k.ErrorCodeAccessDenied, err)
+	// The credentials of a call go before those of the connection.
+	all := &k.Credentials{Login: "default", Password: "secret"}
+	must(c.AppendToStream(ctx, others, k.AppendToStreamOptions{Authenticated: all}, event("Mine", 0)))
+	check(len(must(c.read(others, k.ReadStreamOptions{Authenticated: all}, 9))) == 1)
+	wrong := &k.Credentials{Login: "anna", Password: "wrong"}
+	_, err = c.read(mine, k.ReadStreamOptions{Authenticated: wrong}, 9)
+	check(code(err) == k.ErrorCodeUnauthenticated || code(err) == k.ErrorCodeAccessDenied, err)
+	c.Close()
+	stranger := client{connect(os.Getenv("CLIENT_KURRENTDB_OTHER"))}
+	_, err = stranger.append(mine, k.Any{}, event("Mine", 1))
+	check(err != nil)
+	stranger.Close()
+}
+
 func users(client) {
 	// Over plaintext this client sends no credentials.
 	c := client{connect(os.Getenv("CLIENT_KURRENTDB_USERS"))}
@@ -332,7 +374,7 @@ func main() {
 	for _, step := range []struct {
 		name string
 		run  func(client)
-	}{{"append", appends}, {"read", reads}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"unsupported", unsupported}, {"users", users}} {
+	}{{"append", appends}, {"read", reads}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"unsupported", unsupported}, {"together", together}, {"users", users}, {"tls", overTLS}} {
 		func() {
 			defer func() {
 				if what := recover(); what != nil {

@@ -6,7 +6,7 @@ import java.util.*;
 import java.util.concurrent.*;
 import java.util.stream.*;
 
-/** The client of KurrentDB for Java. CLIENT_KURRENTDB and CLIENT_KURRENTDB_USERS are connection strings. */
+/** The client of KurrentDB for Java. CLIENT_KURRENTDB, and with _USERS, _TLS and _OTHER, are connection strings. */
 class KurrentDB {
     static final int SECONDS = 60;
     static KurrentDBClient client = connect("CLIENT_KURRENTDB");
@@ -291,8 +291,37 @@ class KurrentDB {
         check(Arrays.equals(newest.getEventData(), data));
     }
 
-    static void unsupported() throws Exception {
-        fails(UnsupportedOperationException.class, client.multiStreamAppend(List.<AppendStreamRequest>of().iterator()));
+    static AppendStreamRequest part(String stream, StreamState state, int count) {
+        List<EventData> made = new ArrayList<>();
+        for (int n = 0; n < count; n++) made.add(event("Together", n));
+        return new AppendStreamRequest(stream, made.iterator(), state);
+    }
+
+    static void together() throws Exception {
+        String a = named("java"), b = named("java");
+        var done = get(client.multiStreamAppend(List.of(part(a, StreamState.noStream(), 2), part(b, StreamState.any(), 1)).iterator()));
+        check(done.getResults().size() == 2 && done.getPosition() > 0, done);
+        Throwable error = failure(client.multiStreamAppend(List.of(part(a, StreamState.streamRevision(1), 1), part(b, StreamState.streamRevision(7), 1)).iterator()));
+        check(error.toString().contains("ersion") || error.toString().contains("conflict"), error);
+        check(get(client.readStream(a, ReadStreamOptions.get())).getEvents().size() == 2);
+    }
+
+    static void tls() throws Exception {
+        KurrentDBClient tls = connect("CLIENT_KURRENTDB_TLS");
+        String mine = named("app:java"), others = named("other");
+        get(tls.appendToStream(mine, event("Mine", 0)));
+        check(get(tls.readStream(mine, ReadStreamOptions.get())).getEvents().size() == 1);
+        Throwable error = failure(tls.appendToStream(others, event("Mine", 0)));
+        check(error.toString().contains("PERMISSION_DENIED"), error);
+        // The credentials of a call go before those of the connection.
+        get(tls.appendToStream(others, AppendToStreamOptions.get().authenticated("default", "secret"), event("Mine", 0)));
+        check(get(tls.readStream(others, ReadStreamOptions.get().authenticated("default", "secret"))).getEvents().size() == 1);
+        error = failure(tls.readStream(mine, ReadStreamOptions.get().authenticated("anna", "wrong")));
+        check(error.toString().contains("UNAUTHENTICATED"), error);
+        get(tls.shutdown());
+        KurrentDBClient stranger = connect("CLIENT_KURRENTDB_OTHER");
+        failure(stranger.appendToStream(mine, event("Mine", 1)));
+        stranger.shutdown();
     }
 
     static void users() throws Exception {
@@ -324,8 +353,9 @@ class KurrentDB {
         steps.put("metadata", KurrentDB::metadata);
         steps.put("subscriptions", KurrentDB::subscriptions);
         steps.put("many", KurrentDB::many);
-        steps.put("unsupported", KurrentDB::unsupported);
+        steps.put("together", KurrentDB::together);
         steps.put("users", KurrentDB::users);
+        steps.put("tls", KurrentDB::tls);
         for (Map.Entry<String, Step> step : steps.entrySet()) {
             if (args.length > 0 && !Arrays.asList(args).contains(step.getKey())) continue;
             try {

@@ -1,7 +1,8 @@
-//! The client of KurrentDB for Rust. CLIENT_KURRENTDB and CLIENT_KURRENTDB_USERS are connection strings.
+//! The client of KurrentDB for Rust. CLIENT_KURRENTDB, and with _USERS, _TLS and _OTHER, are connection strings: the last has
+//! the authority of another server.
 
 use kurrentdb::{
-    AppendToStreamOptions, BatchAppendOptions, Client, CurrentRevision, DeleteStreamOptions, Error, EventData, Position,
+    AppendToStreamOptions, BatchAppendOptions, Client, Credentials, CurrentRevision, DeleteStreamOptions, Error, EventData, Position,
     ReadAllOptions, ReadStream, ReadStreamOptions, ResolvedEvent, RetryOptions, StreamMetadataBuilder,
     StreamMetadataResult, StreamPosition, StreamState, SubscribeToAllOptions, SubscribeToStreamOptions, Subscription,
     SubscriptionEvent, SubscriptionFilter, TombstoneStreamOptions,
@@ -252,6 +253,26 @@ async fn users(_: &Client) -> Outcome {
     Ok(())
 }
 
+async fn tls(_: &Client) -> Outcome {
+    let tls = connect("CLIENT_KURRENTDB_TLS");
+    let (mine, others) = (named("app:rust"), named("other"));
+    tls.append_to_stream(mine.as_str(), &Default::default(), event("Mine", 0)).await?;
+    assert_eq!(all(tls.read_stream(mine.as_str(), &Default::default()).await).await?.len(), 1);
+    let refused = tls.append_to_stream(others.as_str(), &Default::default(), event("Mine", 0)).await;
+    assert!(matches!(refused, Err(Error::AccessDenied)), "{refused:?}");
+    // The credentials of a call go before those of the connection.
+    let options = AppendToStreamOptions::default().authenticated(Credentials::new("default", "secret"));
+    tls.append_to_stream(others.as_str(), &options, event("Mine", 0)).await?;
+    let options = ReadStreamOptions::default().authenticated(Credentials::new("default", "secret"));
+    assert_eq!(all(tls.read_stream(others.as_str(), &options).await).await?.len(), 1);
+    let options = AppendToStreamOptions::default().authenticated(Credentials::new("anna", "wrong"));
+    let refused = tls.append_to_stream(mine.as_str(), &options, event("Mine", 1)).await;
+    assert!(matches!(refused, Err(Error::AccessDenied)), "{refused:?}");
+    let stranger = connect("CLIENT_KURRENTDB_OTHER");
+    assert!(stranger.append_to_stream(mine.as_str(), &Default::default(), event("Mine", 2)).await.is_err());
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Outcome {
     let client = connect("CLIENT_KURRENTDB");
@@ -276,7 +297,7 @@ async fn main() -> Outcome {
             }
         )*};
     }
-    steps!(appends reads deletes metadata subscriptions many users);
-    println!("kurrentdb for Rust: append, read, delete, metadata, subscriptions, many, users");
+    steps!(appends reads deletes metadata subscriptions many users tls);
+    println!("kurrentdb for Rust: append, read, delete, metadata, subscriptions, many, users, tls");
     Ok(())
 }
