@@ -17,6 +17,7 @@
 //! | [`snapshot`] | all keys of a shard in a file, so that a restart replays only later records |
 //! | [`history`] | all rings read as one, in the order of positions, up to the frontier |
 //! | [`fanout`] | new records matched for the cores with subscribers |
+//! | [`stream_acl`] | who may use a stream, as its metadata says |
 //! | [`stream_metadata`] | what limits the events that can be read of a stream |
 //! | [`stream_name`] | the names of streams, and which of them are the system's |
 //! | [`filter`] | patterns that select events |
@@ -59,6 +60,7 @@ pub mod shards;
 pub mod slot;
 pub mod snapshot;
 pub mod store;
+pub mod stream_acl;
 pub mod stream_metadata;
 pub mod stream_name;
 pub mod subscription;

@@ -232,6 +232,7 @@ const HOUSES: &[House] = &[
             "position",
             "stream_name",
             "stream_metadata",
+            "stream_acl",
             "error",
             "sequencer",
             "slot",

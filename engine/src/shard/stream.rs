@@ -9,6 +9,7 @@ use super::Shard;
 use crate::error::Refusal;
 use crate::event::CustomType;
 use crate::position::{Position, Revision, RingOffset};
+use crate::stream_acl::{StreamUse, Who, permits};
 use crate::stream_metadata::{
     DELETED_TYPE, METADATA_TYPE, StreamMetadata, deleted_after, described_stream, metadata_stream, with_truncate_before,
 };
@@ -331,6 +332,13 @@ impl Shard {
             metadata.max_count = Some(1);
         }
         StreamState { last, place, is_ended, metadata: metadata.at(last) }
+    }
+
+    /// Whether the metadata of a stream permits somebody to use it; for a stream with metadata, what that says of itself.
+    pub fn permits(&mut self, key: &[u8], what: StreamUse, who: &Who) -> bool {
+        let of_metadata = described_stream(key).is_some();
+        let name = if of_metadata { key.to_vec() } else { metadata_stream(key) };
+        self.metadata_json(&name).is_none_or(|json| permits(&json, what, of_metadata, who))
     }
 
     /// The data of the last event of a stream with metadata, where that is still there.

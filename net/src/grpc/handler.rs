@@ -11,6 +11,7 @@ use crate::streams::{Job, Outcome};
 use bytes::Bytes;
 use keytide_engine::history::History;
 use keytide_engine::position::ShardId;
+use keytide_engine::stream_acl::Who;
 use keytide_engine::subscription::{Push, Subscribe};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -109,6 +110,11 @@ pub struct CallContext<'a> {
     pub(super) wants: &'a mut Wants,
 }
 
+/// A user as the metadata of streams names it.
+fn who(user: &User) -> Who {
+    Who { name: String::from_utf8_lossy(user.name()).into_owned(), groups: user.about().groups.clone() }
+}
+
 /// What a call wants of its core.
 #[derive(Default)]
 pub(super) struct Wants {
@@ -133,6 +139,8 @@ impl CallContext<'_> {
 
     /// Has the shard of its stream do a job, before the turn is committed. What comes of it is told with this number.
     pub fn run(&mut self, number: u32, job: Job) {
+        // Who may do everything is not asked for what the metadata of streams permits.
+        let job = if self.user.is_unlimited() { job } else { Job::As(Arc::new(who(self.user)), Box::new(job)) };
         self.wants.jobs.push((number, job));
     }
 

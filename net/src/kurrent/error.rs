@@ -100,6 +100,7 @@ pub fn refused(stream: &[u8], refused: &JobRefused) -> Status {
         JobRefused::Shard(refusal) => Status::new(Code::ResourceExhausted, refusal.to_string()),
         JobRefused::Type(error) => Status::invalid(error.to_string()),
         JobRefused::NoRoom(text) => Status::new(Code::ResourceExhausted, text.clone()),
+        JobRefused::Denied(_) => access_denied(),
         JobRefused::Unexpected(_) => unreachable!("there is one stream"),
     }
 }

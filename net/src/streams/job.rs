@@ -7,7 +7,9 @@ use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::{Appended, Expected, StreamState};
 use keytide_engine::shards::{AppendedMany, EventsRefused, Shards, Unexpected, Wanted};
 use keytide_engine::slot::shard_of;
+use keytide_engine::stream_acl::{StreamUse, Who};
 use keytide_engine::turn::ClientEvent;
+use std::sync::Arc;
 
 /// An event to be appended. Its bytes are parts of the message that has brought it.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub enum Job {
         /// What the client expects of it.
         expected: Expected,
     },
+    /// Do this, if what the metadata of its streams says permits it to somebody.
+    As(Arc<Who>, Box<Job>),
     /// Say what there is to know of the stream.
     Describe {
         /// The stream.
@@ -75,6 +79,8 @@ pub enum JobRefused {
     NoRoom(String),
     /// Of several streams these are not as the client wants them.
     Unexpected(Vec<Unexpected>),
+    /// By the metadata of this stream.
+    Denied(Bytes),
 }
 
 /// What has come of an operation.
@@ -87,13 +93,30 @@ pub enum Outcome {
     /// Of [`Job::Delete`] and [`Job::End`]: the position of the event that says so.
     Deleted(Result<Position, JobRefused>),
     /// Of [`Job::Describe`].
-    Described(StreamState),
+    Described(Result<StreamState, JobRefused>),
+}
+
+impl Outcome {
+    /// The stream whose metadata does not permit it.
+    pub fn denied(&self) -> Option<&[u8]> {
+        let refused = match self {
+            Outcome::Appended(result) => result.as_ref().err(),
+            Outcome::AppendedMany(result) => result.as_ref().err(),
+            Outcome::Deleted(result) => result.as_ref().err(),
+            Outcome::Described(result) => result.as_ref().err(),
+        };
+        match refused {
+            Some(JobRefused::Denied(stream)) => Some(stream),
+            _ => None,
+        }
+    }
 }
 
 impl Job {
     /// Its stream; of several the first.
     pub fn stream(&self) -> &[u8] {
         match self {
+            Job::As(_, job) => job.stream(),
             Job::AppendMany { streams, .. } => streams.first().map_or(&b""[..], |(stream, _)| stream),
             Job::Append { stream, .. }
             | Job::Delete { stream, .. }
@@ -109,7 +132,11 @@ impl Job {
 
     /// The shards that do it together, in ascending order; none where one does it.
     pub fn several_shards(&self, total: u16) -> Option<Vec<ShardId>> {
-        let Job::AppendMany { streams, .. } = self else { return None };
+        let streams = match self {
+            Job::AppendMany { streams, .. } => streams,
+            Job::As(_, job) => return job.several_shards(total),
+            Job::Append { .. } | Job::Delete { .. } | Job::End { .. } | Job::Describe { .. } => return None,
+        };
         let mut shards: Vec<ShardId> = streams.iter().map(|(stream, _)| shard_of(stream, total)).collect();
         shards.sort_unstable();
         shards.dedup();
@@ -120,6 +147,7 @@ impl Job {
     pub fn memory_bytes(&self) -> usize {
         let of = |event: &Event| size_of::<Event>() + event.data.len() + event.meta.as_ref().map_or(0, Bytes::len);
         let parts = match self {
+            Job::As(who, job) => return size_of::<Who>() + who.name.len() + job.memory_bytes(),
             Job::Append { events, .. } => events.iter().map(of).sum::<usize>(),
             Job::AppendMany { streams, events } => {
                 let names = streams.iter().map(|(stream, _)| size_of::<(Bytes, Wanted)>() + stream.len());
@@ -132,21 +160,33 @@ impl Job {
 
     /// Whether it changes anything.
     pub fn writes(&self) -> bool {
-        !matches!(self, Job::Describe { .. })
+        match self {
+            Job::As(_, job) => job.writes(),
+            Job::Describe { .. } => false,
+            Job::Append { .. } | Job::AppendMany { .. } | Job::Delete { .. } | Job::End { .. } => true,
+        }
     }
 
     /// What comes of it where it may not be done.
     pub fn refused(&self, refused: JobRefused) -> Outcome {
         match self {
+            Job::As(_, job) => job.refused(refused),
             Job::Append { .. } => Outcome::Appended(Err(refused)),
             Job::AppendMany { .. } => Outcome::AppendedMany(Err(refused)),
             Job::Delete { .. } | Job::End { .. } => Outcome::Deleted(Err(refused)),
-            Job::Describe { .. } => Outcome::Described(StreamState::default()),
+            Job::Describe { .. } => Outcome::Described(Err(refused)),
         }
     }
 
     /// Does it, on its shard or its shards.
     pub fn run(&self, mut shards: Shards<'_>) -> Outcome {
+        if let Job::As(who, job) = self {
+            let denied = job.uses().into_iter().find(|(stream, what)| !shards.of(stream).permits(stream, *what, who));
+            return match denied {
+                Some((stream, _)) => job.refused(JobRefused::Denied(Bytes::copy_from_slice(stream))),
+                None => job.run(shards),
+            };
+        }
         if self.writes() {
             let mut full = None;
             shards.each(|shard| {
@@ -175,7 +215,24 @@ impl Job {
             Job::End { stream, expected } => {
                 Outcome::Deleted(shards.of(stream).end_stream(stream, *expected).map_err(JobRefused::Shard))
             }
-            Job::Describe { stream } => Outcome::Described(shards.of(stream).stream_state(stream)),
+            Job::Describe { stream } => Outcome::Described(Ok(shards.of(stream).stream_state(stream))),
+            Job::As(..) => unreachable!("it was taken apart above"),
+        }
+    }
+
+    /// Its streams, with what is done with each.
+    fn uses(&self) -> Vec<(&[u8], StreamUse)> {
+        match self {
+            Job::As(_, job) => job.uses(),
+            Job::Append { stream, .. } => vec![(stream, StreamUse::Append)],
+            Job::Delete { stream, .. } | Job::End { stream, .. } => vec![(stream, StreamUse::Delete)],
+            Job::Describe { stream } => vec![(stream, StreamUse::Read)],
+            Job::AppendMany { streams, events } => {
+                let mut uses: Vec<(&[u8], StreamUse)> =
+                    streams.iter().map(|(stream, _)| (&stream[..], StreamUse::Read)).collect();
+                events.iter().for_each(|(index, _)| uses[*index].1 = StreamUse::Append);
+                uses
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ import base64
 import grpc
 import redis
 from kurrentdbclient import CaughtUp, KurrentDBClient, NewEvent, StreamState
+from kurrentdbclient.events import NewEvents
 from kurrentdbclient.exceptions import KurrentDBClientError
 
 
@@ -139,6 +140,33 @@ assert status("Delete", admin, (1, "default")) == denied and status("Disable", a
 missing = ("NOT_FOUND", "User 'nobody' is not found.", "user-not-found", "nobody")
 for method in ("Update", "Delete", "Enable", "Disable", "Details", "ResetPassword", "ChangePassword"):
     assert status(method, admin, (1, "nobody")) == missing, method
+
+# What the metadata of a stream says of who may use it holds for all but those who may do everything.
+users("Create", admin, (1, "bob"), (2, "b"))
+by_bob = connect("bob:b", TLS, True)
+append(by_bob, "ledger")
+rights = {"$r": "anna", "$w": ["accounting", "carla"], "$d": [], "$mr": "$all", "$mw": "$admins"}
+everybody.set_stream_metadata("ledger", metadata={"$acl": rights})
+append(by_anna, "ledger")
+assert len(by_anna.get_stream("ledger")) == 2
+# What describes streams is for those who may use all keys, whatever it says itself.
+refused(denied[1], lambda: by_anna.get_stream_metadata("ledger"))
+refused(denied[1], lambda: by_anna.set_stream_metadata("ledger", metadata={}))
+with by_anna.subscribe_to_stream("ledger") as subscription:
+    assert next(subscription).type == "Happened"
+refused(denied[1], lambda: by_anna.delete_stream("ledger", current_version=StreamState.ANY))
+refused(denied[1], lambda: by_anna.tombstone_stream("ledger", current_version=StreamState.ANY))
+refused(denied[1], lambda: by_bob.get_stream("ledger"))
+refused(denied[1], lambda: append(by_bob, "ledger"))
+refused(denied[1], lambda: next(by_bob.subscribe_to_stream("ledger")))
+together = [NewEvents(name, [NewEvent(type="Happened", data=b"")], StreamState.ANY) for name in ("of-bob", "ledger")]
+refused("Insufficient permissions", lambda: by_bob.multi_append_to_stream(together))
+assert status("Details", "bob:b", (1, "bob")) is None
+everybody.delete_stream("ledger", current_version=1)
+rows = [dict(zip(row[::2], row[1::2])) for row in cache.execute_command("ACL", "LOG")]
+assert (b"key", b"ledger", b"bob") in {(row[b"reason"], row[b"object"], row[b"username"]) for row in rows}
+by_bob.close()
+users("Delete", admin, (1, "bob"))
 
 # A password is changed by who knows it.
 change = lambda old, new: [(1, "anna"), (2, old), (3, new)]

@@ -16,12 +16,13 @@ mod users;
 
 pub use timers::Life;
 
-use crate::access::User;
+use crate::access::{Reason, User};
 use crate::groups::ask::GroupAsk;
 use crate::grpc::asked::{Asked, CallId};
 use crate::grpc::call::{Call, MayEnd, head, head_and};
 use crate::grpc::credentials::{check_pace, user_of};
 use crate::grpc::deadline;
+use crate::grpc::denied::note_denied;
 use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
 use crate::grpc::message::Messages;
 use crate::grpc::status::{Code, Status};
@@ -437,6 +438,9 @@ impl Calls {
         }
         if call.jobs + 1 == CALL_JOBS_MAX {
             self.http2.wake(id.index);
+        }
+        if let (Some(stream), Some(user)) = (outcome.denied(), self.user(id)) {
+            note_denied(&around.server.users.denials, around.caller(), user.name(), (Reason::Key, stream));
         }
         self.tell(id.index, around, |handler, context| handler.outcome(context, number, outcome));
         self.count_held(id.index);

@@ -1,5 +1,6 @@
 //! Create and Update: a group is made as a client says, or is from now on.
 
+use super::super::error::refused as stream_refused;
 use super::super::proto::persistent_subscriptions::CreateReq;
 use super::super::proto::persistent_subscriptions::create_req::all_options::{AllOption, FilterOption};
 use super::super::proto::persistent_subscriptions::create_req::options::StreamOption;
@@ -191,14 +192,15 @@ impl Handler for Make {
     }
 
     fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
-        if let (Outcome::Described(stream), Some(wanted)) = (outcome, &mut self.wanted)
-            && let Some(last) = stream.last
-        {
-            let first = match stream.metadata.is_deleted() {
-                true => Revision(last.0.saturating_add(1)),
-                false => stream.metadata.first_readable(last),
-            };
-            wanted.first_revision = wanted.first_revision.max(first);
+        if let (Outcome::Described(stream), Some(wanted)) = (outcome, &mut self.wanted) {
+            let stream = stream.map_err(|error| stream_refused(&wanted.name.source, &error))?;
+            if let Some(last) = stream.last {
+                let first = match stream.metadata.is_deleted() {
+                    true => Revision(last.0.saturating_add(1)),
+                    false => stream.metadata.first_readable(last),
+                };
+                wanted.first_revision = wanted.first_revision.max(first);
+            }
         }
         self.ask(context)
     }

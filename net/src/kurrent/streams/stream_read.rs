@@ -4,7 +4,7 @@
 //! from the end to where it begins, and then sends what it has passed. Where that would be very far, or leads into what
 //! shards of another number have recorded, it reads the history in order instead.
 
-use super::super::error::{position_evicted, stream_deleted};
+use super::super::error::{position_evicted, refused, stream_deleted};
 use super::super::wire;
 use super::all_read::{EventForm, unreadable, write};
 use super::backwards::Backwards;
@@ -351,6 +351,7 @@ impl Handler for StreamRead {
 
     fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
         let Outcome::Described(stream) = outcome else { return Ok(()) };
+        let stream = stream.map_err(|error| refused(&self.name, &error))?;
         self.stream = stream;
         if stream.is_ended {
             return Err(stream_deleted(&self.name));

@@ -1,6 +1,6 @@
 //! A subscription: the events behind a start, then each as it happens.
 
-use super::super::error::{access_denied, position_evicted, shutting_down, stream_deleted};
+use super::super::error::{access_denied, position_evicted, refused, shutting_down, stream_deleted};
 use super::super::event;
 use super::super::id;
 use super::super::wire::{self, Progress};
@@ -144,6 +144,7 @@ impl Handler for Subscription {
 
     fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
         let (Outcome::Described(stream), Source::Stream(name)) = (outcome, &self.source) else { return Ok(()) };
+        let stream = stream.map_err(|error| refused(name, &error))?;
         if stream.is_ended {
             return Err(stream_deleted(name));
         }

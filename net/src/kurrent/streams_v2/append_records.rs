@@ -102,7 +102,7 @@ impl Handler for AppendRecords {
         let Outcome::AppendedMany(appended) = outcome else { return Ok(()) };
         let appended = appended.map_err(|error| match error {
             JobRefused::Unexpected(streams) => self.unexpected(&streams),
-            other => refused(&other, self.events),
+            other => refused(&other, OPERATION, self.events),
         })?;
         let revisions = appended.revisions.iter().enumerate().filter_map(|(index, revision)| {
             Some(StreamRevision { stream: self.name(index).to_owned(), revision: revision.as_ref()?.0 as i64 })

@@ -68,7 +68,7 @@ impl Handler for AppendSession {
                 let first = streams[0];
                 conflict(&name(first.index), self.records.streams[first.index].1, first.now)
             }
-            other => refused(&other, self.records.streams.len()),
+            other => refused(&other, OPERATION, self.records.streams.len()),
         })?;
         let output = appended.revisions.iter().enumerate().map(|(index, revision)| AppendResponse {
             stream: name(index),

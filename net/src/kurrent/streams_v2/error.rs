@@ -179,8 +179,9 @@ pub fn violations(found: Vec<(usize, &str, Wanted, StreamNow)>) -> Status {
 }
 
 /// Nothing was appended, for a reason that is no stream's.
-pub fn refused(refused: &JobRefused, records: usize) -> Status {
+pub fn refused(refused: &JobRefused, operation: &str, records: usize) -> Status {
     match refused {
+        JobRefused::Denied(_) => access_denied(operation),
         JobRefused::Shard(Refusal::ChangeTooLarge { bytes, max }) => {
             transaction_above(records, *bytes as usize, *max as usize)
         }

@@ -313,11 +313,6 @@ func many(c client) {
 	check(bytes.Equal(newest[0].Event.Data, data))
 }
 
-func unsupported(c client) {
-	err := c.CreatePersistentSubscription(ctx, "s", "g", k.PersistentStreamSubscriptionOptions{})
-	check(code(err) == k.ErrorCodeUnsupportedFeature, err)
-}
-
 func together(c client) {
 	a, b, missing := named("go"), named("go"), named("go")
 	part := func(stream string, state k.StreamState, count int) k.AppendStreamRequest {
@@ -374,7 +369,7 @@ func main() {
 	for _, step := range []struct {
 		name string
 		run  func(client)
-	}{{"append", appends}, {"read", reads}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"unsupported", unsupported}, {"together", together}, {"users", users}, {"tls", overTLS}} {
+	}{{"append", appends}, {"read", reads}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"together", together}, {"users", users}, {"tls", overTLS}} {
 		func() {
 			defer func() {
 				if what := recover(); what != nil {
