@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// The server's: values are made and freed in what is measured.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Allocator;
 
 const KEYS: usize = 100_000;
 const COLD_KEYS: usize = 1_000_000;

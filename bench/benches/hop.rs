@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Allocator;
 
 /// Messages that go together.
 const COUNTS: [usize; 3] = [1, 16, 64];

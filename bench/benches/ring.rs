@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// system's: `--features system-allocator`.
 #[cfg(not(feature = "system-allocator"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Allocator;
 
 /// Records per turn, as pipelining makes them.
 const TURN: usize = 64;

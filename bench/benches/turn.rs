@@ -7,7 +7,7 @@ use keytide_engine::limits::RING_BYTES_DEFAULT;
 use std::hint::black_box;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Allocator;
 
 /// Few enough that they stay in the cache: what is measured is the turn.
 const KEYS: usize = 256;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 /// The server's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Allocator;
 
 const RING_BYTES: u64 = 64 << 10;
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Allocator;
 
 const KEYS: usize = 100_000;
 

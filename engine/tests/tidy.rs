@@ -13,6 +13,10 @@ const LINES_MAX: usize = 500;
 const UNSAFE_FILES: &[&str] = &[
     "engine/src/clock.rs",
     "engine/src/collection/thin.rs",
+    "engine/src/keyspace/block.rs",
+    "engine/src/keyspace/block/tests.rs",
+    "engine/src/keyspace/table/line.rs",
+    "engine/src/keyspace/table/word.rs",
     "engine/src/log/map.rs",
     "engine/src/log/map/tests.rs",
     "engine/src/prefetch.rs",
@@ -20,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/ring/words.rs",
     "engine/src/ring/writer.rs",
     "engine/src/shard/mod.rs",
+    "net/src/allocator.rs",
     "net/src/connection/input.rs",
     "net/src/heap.rs",
     "net/src/mesh/lane.rs",
@@ -264,6 +269,7 @@ const HOUSES: &[House] = &[
         package: "net",
         rooms: &[
             "limits",
+            "allocator",
             "process",
             "value",
             "sync",

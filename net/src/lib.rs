@@ -33,13 +33,14 @@
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | `descriptors` | open files: for clients, and for everything else |
 //! | `strangers` | clients that have not given the password |
-//! | `heap` | heap memory prefaulted at the start |
+//! | [`allocator`], `heap` | the process's allocator; heap memory prefaulted at the start |
 //! | [`memory`], `process` | how much memory there is, and whether writes are still taken; the process as the system sees it |
 //! | `paced` | log lines that clients can cause |
 //! | [`limits`] | every bound that is no flag |
 
 pub mod access;
 pub mod accounts;
+pub mod allocator;
 pub mod channels;
 pub mod check;
 pub mod command;

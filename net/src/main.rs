@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Allocator;
 
 /// The status of a process whose server could not start, or had to stop.
 const FAILED: u8 = 1;

@@ -14,12 +14,12 @@ mod string;
 pub use crate::collection::End;
 pub use replay::Precondition;
 
-use super::Bytes;
+use super::block::{Block, BlockRef};
+use super::table::Word;
 use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
-use crate::prefetch::{prefetch_bytes, prefetch_line};
 use crate::ring::Data;
 use crate::turn::Turn;
 
@@ -116,126 +116,85 @@ impl<'a> ValueRef<'a> {
 
 /// A value, for changing it in place.
 pub(crate) enum ValueMut<'a> {
-    Str(&'a mut Vec<u8>),
+    /// A string, which the entry changes as a whole.
+    Str,
     Hash(&'a mut HashValue),
     List(&'a mut ListValue),
     Set(&'a mut SetValue),
 }
 
-/// What the table has of a key. It remains, without a value, while events of its stream may still be read: it contains
-/// the stream's revision counter.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    key: Bytes,
-    value: Option<Value>,
-    /// The value's expiry, Unix time in milliseconds; 0 = never.
-    expire_at_ms: u64,
-    /// The revision of the stream's next event.
-    next_revision: u64,
-    /// The stream's latest record.
-    last: RingOffset,
-    /// Whether a row of the turn's queue of absent keys refers to this entry.
-    queued: bool,
-}
-
-impl Stored {
-    /// An entry without a value and without history.
-    pub(crate) fn absent(key: &[u8]) -> Stored {
-        Stored {
-            key: Bytes::from_slice(key),
-            value: None,
-            expire_at_ms: 0,
-            next_revision: 0,
-            last: RingOffset::NONE,
-            queued: false,
-        }
-    }
-
-    /// A view of it, for reading.
-    #[inline]
-    pub(crate) fn view(&self) -> Entry<'_> {
-        Entry(self)
-    }
-
-    /// Drops value and TTL without a record: for a flush, whose single event stands for all keys.
-    pub(crate) fn drop_value(&mut self) {
-        self.value = None;
-        self.expire_at_ms = 0;
-    }
-
-    pub(crate) fn set_queued(&mut self, queued: bool) {
-        self.queued = queued;
-    }
-}
-
-/// One key of a shard, for reading.
+/// One key of a shard, for reading. It remains, without a value, while events of its stream may still be read: it
+/// contains the stream's revision counter.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a>(&'a Stored);
+pub struct Entry<'a>(BlockRef<'a>);
 
 impl<'a> Entry<'a> {
+    #[inline]
+    pub(super) fn of(block: BlockRef<'a>) -> Entry<'a> {
+        Entry(block)
+    }
+
     /// The key.
     #[inline]
     pub fn key(self) -> &'a [u8] {
-        &self.0.key
+        self.0.key()
     }
 
     /// The value; `None` if the key does not exist and only its stream is known.
     #[inline]
     pub fn value(self) -> Option<ValueRef<'a>> {
-        self.0.value.as_ref().map(Value::view)
+        self.0.value()
     }
 
     /// Whether there is a value, even an expired one.
     #[inline]
     pub(crate) fn has_value(self) -> bool {
-        self.0.value.is_some()
+        self.0.has_value()
     }
 
-    /// Prefetches the beginning of the value.
+    /// Prefetches the entry itself, with a short value.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        self.0.prefetch();
+    }
+
+    /// Prefetches the beginning of a value that is not short. Reads the entry.
     #[inline]
     pub(crate) fn prefetch_value(self) {
-        /// Enough for a short value; the hardware prefetcher fetches the rest of a longer one, since it is read in
-        /// order.
-        const LINES_MAX: usize = 4;
-        match &self.0.value {
-            None => {}
-            Some(Value::Str(bytes)) => prefetch_bytes(bytes, LINES_MAX),
-            Some(Value::Hash(hash)) => prefetch_line(hash.view().first_line()),
-            Some(Value::List(list)) => prefetch_line(list.view().first_line()),
-            Some(Value::Set(set)) => prefetch_line(set.view().first_line()),
-        }
+        self.0.prefetch_value();
     }
 
     /// The value's expiry, Unix time in milliseconds.
+    #[inline]
     pub fn expire_at_ms(self) -> Option<u64> {
-        (self.0.expire_at_ms != 0).then_some(self.0.expire_at_ms)
+        Some(self.0.expire_at_ms()).filter(|&at_ms| at_ms != 0)
     }
 
     /// Whether the value has expired at `now_ms`.
     #[inline]
     pub fn is_expired(self, now_ms: u64) -> bool {
-        self.0.expire_at_ms != 0 && self.0.expire_at_ms <= now_ms
+        self.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
     }
 
     /// Whether the key exists at `now_ms`.
     #[inline]
     pub fn is_live(self, now_ms: u64) -> bool {
-        self.0.value.is_some() && !self.is_expired(now_ms)
+        self.has_value() && !self.is_expired(now_ms)
     }
 
     /// The revision of the stream's latest event.
     pub fn revision(self) -> Option<Revision> {
-        self.0.next_revision.checked_sub(1).map(Revision)
+        self.next_revision().checked_sub(1).map(Revision)
     }
 
     /// The revision of the stream's next event.
     pub(crate) fn next_revision(self) -> u64 {
-        self.0.next_revision
+        self.0.next_revision()
     }
 
     /// The stream's latest record.
     pub(crate) fn last(self) -> RingOffset {
-        self.0.last
+        self.0.last()
     }
 
     /// Whether an event of its stream may still be read, if the history of its shard begins at `head`. Without a record
@@ -260,13 +219,13 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn is_queued(self) -> bool {
-        self.0.queued
+        self.0.is_queued()
     }
 }
 
 /// An entry and the open turn: the only way to change a key. Each method that changes anything records it.
 pub struct EntryMut<'a> {
-    entry: &'a mut Stored,
+    word: &'a mut Word<Block>,
     turn: &'a mut Turn,
     hash: u64,
 }
@@ -274,8 +233,8 @@ pub struct EntryMut<'a> {
 impl<'a> EntryMut<'a> {
     /// Opens an entry for this turn; an expired value is removed first, with its record.
     #[inline]
-    pub(crate) fn new(entry: &'a mut Stored, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
-        let mut this = EntryMut { entry, turn, hash };
+    pub(crate) fn new(word: &'a mut Word<Block>, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
+        let mut this = EntryMut { word, turn, hash };
         if this.view().is_expired(this.turn.now_ms()) {
             this.remove(EventType::Expire);
         }
@@ -285,51 +244,57 @@ impl<'a> EntryMut<'a> {
     /// A view of it, for reading.
     #[inline]
     pub fn view(&self) -> Entry<'_> {
-        self.entry.view()
+        self.word.get()
     }
 
     /// The value, for changing it in place; the caller records the change.
     #[inline]
     fn value_mut(&mut self) -> Option<ValueMut<'_>> {
-        Some(match self.entry.value.as_mut()? {
-            Value::Str(bytes) => ValueMut::Str(bytes),
-            Value::Hash(hash) => ValueMut::Hash(hash),
-            Value::List(list) => ValueMut::List(list),
-            Value::Set(set) => ValueMut::Set(set),
-        })
+        self.word.edit()
     }
 
     /// Refuses a change of this entry whose records would be too large; see [`Turn::admit`].
     #[inline]
     pub(crate) fn admit(&mut self, bytes: u64) -> Result<(), Refusal> {
-        self.turn.admit(bytes, self.entry.key.len())
+        self.turn.admit(bytes, self.word.get().key().len())
     }
 
     /// Records one event of this entry's stream and advances the stream's head.
     #[inline]
     fn record(&mut self, event_type: EventType, data: Data<'_>) {
-        self.turn.record(&self.entry.key, event_type, data, &mut self.entry.next_revision, &mut self.entry.last);
+        let view = self.word.get();
+        let (mut next_revision, mut last) = (view.next_revision(), view.last());
+        self.turn.record(view.key(), event_type, data, &mut next_revision, &mut last);
+        self.word.lend().set_head(next_revision, last);
     }
 
     /// Appends a client's own event to the stream; the key's value is unchanged.
     pub(crate) fn append(&mut self, event: crate::turn::ClientEvent<'_>) -> Revision {
-        let revision = self.turn.append(&self.entry.key, event, &mut self.entry.next_revision, &mut self.entry.last);
+        let view = self.word.get();
+        let (mut next_revision, mut last) = (view.next_revision(), view.last());
+        let revision = self.turn.append(view.key(), event, &mut next_revision, &mut last);
+        self.word.lend().set_head(next_revision, last);
         if !self.view().has_value() {
             self.queue();
         }
         revision
     }
 
-    /// Removes the value and its TTL, recorded as `event_type`. Does nothing without a value.
-    pub fn remove(&mut self, event_type: EventType) -> Option<()> {
-        self.take_value()?.discard(&mut self.turn.garbage);
-        self.record(event_type, Data::None);
-        Some(())
+    /// Removes the value and its TTL, recorded as `event_type`; returns whether there was a value.
+    pub fn remove(&mut self, event_type: EventType) -> bool {
+        let had_one = self.drop_value();
+        if had_one {
+            self.record(event_type, Data::None);
+        }
+        had_one
     }
 
     /// Moves the value out, for another key, and leaves an empty string in its place. The caller deletes this key next.
     pub(crate) fn move_out(&mut self) -> Option<Value> {
-        self.entry.value.as_mut().map(|value| std::mem::replace(value, Value::Str(Vec::new())))
+        let mut block = self.word.lend();
+        let value = block.take()?;
+        block.set_string(b"");
+        Some(value)
     }
 
     /// Replaces the value, recorded as a `Rename` of `source`; removes the TTL.
@@ -346,9 +311,7 @@ impl<'a> EntryMut<'a> {
     /// Sets the TTL to end at `at_ms` (Unix time in milliseconds, not 0).
     pub fn set_ttl(&mut self, at_ms: u64) {
         debug_assert!(self.view().has_value() && at_ms != 0);
-        self.drop_ttl();
-        self.entry.expire_at_ms = at_ms;
-        self.turn.expiries.insert(at_ms, self.hash);
+        self.put_ttl(at_ms);
         let mut digits = itoa::Buffer::new();
         self.record(EventType::TtlSet, Data::One(digits.format(at_ms).as_bytes()));
     }
@@ -362,54 +325,63 @@ impl<'a> EntryMut<'a> {
         had_one
     }
 
+    fn put_ttl(&mut self, at_ms: u64) {
+        if self.view().expire_at_ms().is_none() {
+            self.turn.expiries.count += 1;
+        }
+        self.word.lend().set_expiry(at_ms);
+        self.turn.expiries.note(at_ms, self.hash);
+    }
+
+    #[inline]
     fn drop_ttl(&mut self) -> bool {
-        let had_one = self.entry.expire_at_ms != 0;
+        let had_one = self.view().expire_at_ms().is_some();
         if had_one {
-            self.turn.expiries.remove(self.entry.expire_at_ms, self.hash);
-            self.entry.expire_at_ms = 0;
+            self.turn.expiries.count -= 1;
+            self.word.lend().set_expiry(0);
         }
         had_one
     }
 
-    #[inline]
     fn put_value(&mut self, value: Value) {
-        if !self.view().has_value() {
-            self.turn.live_keys += 1;
-        }
+        self.count_value();
         if matches!(value, Value::List(_)) {
             // Commands may wait for its elements.
-            self.turn.waiters.signal(&self.entry.key);
+            self.turn.waiters.signal(self.word.get().key());
         }
-        if let Some(old) = self.entry.value.replace(value) {
+        if let Some(old) = self.word.lend().put(value) {
             old.discard(&mut self.turn.garbage);
         }
     }
 
-    /// Removes the value without a record: for changes whose own record implies that nothing is left.
-    fn take_value(&mut self) -> Option<Value> {
-        let value = self.entry.value.take()?;
+    /// Counts the value that the key is about to get.
+    #[inline]
+    fn count_value(&mut self) {
+        if !self.view().has_value() {
+            self.turn.live_keys += 1;
+        }
+    }
+
+    /// Removes value and TTL without a record: for changes whose own record implies that nothing is left. Returns
+    /// whether there was a value.
+    fn drop_value(&mut self) -> bool {
+        if !self.view().has_value() {
+            return false;
+        }
+        if let Some(old) = self.word.lend().clear() {
+            old.discard(&mut self.turn.garbage);
+        }
         self.turn.live_keys -= 1;
         self.drop_ttl();
         self.queue();
-        Some(value)
+        true
     }
 
     /// Queues the entry to be forgotten once its last event has left the ring.
     fn queue(&mut self) {
-        if !self.entry.queued {
-            self.entry.queued = true;
+        if !self.view().is_queued() {
+            self.word.lend().set_queued(true);
             self.turn.absent.push_back((self.hash, self.turn.ring_end()));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_stays_small() {
-        // Key 24, value 24, three words, one flag: a larger entry means more cache misses in the table.
-        assert!(size_of::<Stored>() <= 80, "{}", size_of::<Stored>());
     }
 }

@@ -1,42 +1,42 @@
-//! An ordered set of expiry times, so that keys expire in order and the next expiry is known.
+//! The TTLs that a turn has set, until the table knows of them.
 
-use std::collections::BTreeSet;
-
-/// The TTLs of a shard's keys, by the millisecond in which each ends.
-///
-/// A key is identified by its hash. Two keys with one hash and one millisecond share a row: the one that is left over
-/// is removed when it is next accessed.
+/// The number of a shard's keys with a TTL, and what the table does not know of yet: an entry cannot reach the table that
+/// it is in. The table knows for each of its lines when the first key expires, see `table/expire.rs`.
 #[derive(Debug, Default)]
 pub(crate) struct Expiries {
-    rows: BTreeSet<(u64, u64)>,
+    /// The number of keys with a TTL.
+    pub(crate) count: usize,
+    /// When they end, Unix time in milliseconds, and the keys' hashes.
+    noted: Vec<(u64, u64)>,
 }
 
+/// So many are noted before a command that the table gets to know them first.
+const NOTED_MAX: usize = 1024;
+
 impl Expiries {
-    pub(crate) fn insert(&mut self, at_ms: u64, hash: u64) {
-        self.rows.insert((at_ms, hash));
+    pub(crate) fn note(&mut self, at_ms: u64, hash: u64) {
+        self.noted.push((at_ms, hash));
     }
 
-    pub(crate) fn remove(&mut self, at_ms: u64, hash: u64) {
-        self.rows.remove(&(at_ms, hash));
+    /// Whether the table has to know of those that were noted before more are.
+    #[inline]
+    pub(crate) fn has_many(&self) -> bool {
+        self.noted.len() >= NOTED_MAX
     }
 
-    /// Removes and returns the earliest row that is due.
-    pub(crate) fn pop_due(&mut self, now_ms: u64) -> Option<(u64, u64)> {
-        let due = *self.rows.first().filter(|row| row.0 <= now_ms)?;
-        self.rows.remove(&due);
-        Some(due)
-    }
-
-    /// The next expiry, Unix time in milliseconds.
+    /// The earliest of those that the table does not know of.
     pub(crate) fn next_ms(&self) -> Option<u64> {
-        self.rows.first().map(|row| row.0)
+        self.noted.iter().map(|row| row.0).min()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+    /// Hands out those that were noted.
+    #[inline]
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (u64, u64)> {
+        self.noted.drain(..)
     }
 
     pub(crate) fn clear(&mut self) {
-        self.rows.clear();
+        self.count = 0;
+        self.noted.clear();
     }
 }

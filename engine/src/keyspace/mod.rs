@@ -1,12 +1,16 @@
-//! The keys of one shard. [`table`] finds an entry, [`entry`] is the only place where one changes, and each change
-//! includes its record in the open [`turn`](crate::turn).
+//! The keys of one shard. [`table`] finds an entry, which is a [`block`] of memory, [`entry`] is the only place where one
+//! changes, and each change includes its record in the open [`turn`](crate::turn).
 
+mod block;
 pub mod entry;
 mod expiries;
+mod size_class;
 mod table;
 
 pub use crate::collection::Bytes;
-pub(crate) use entry::Stored;
+pub(crate) use block::Block;
 pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};
 pub(crate) use expiries::Expiries;
-pub(crate) use table::Table;
+
+/// The entries of a shard, by key.
+pub(crate) type Keys = table::Table<Block>;

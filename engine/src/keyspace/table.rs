@@ -1,331 +1,293 @@
-//! The hash table of a shard's entries: extendible hashing over small tables.
+//! The hash table of a shard's entries, and of what else has names: one word for each, which has some bits of the name's
+//! hash and the address of the rest.
 //!
 //! ```text
-//!   hash ── its top `depth` bits ──► directory ──► segment: a swiss table of at most SEGMENT_MAX entries
+//!   hash ──► directory ──► segment ──► line of eight words ──► block
 //! ```
 //!
-//! A full segment is split in two by the next bit of the hash, and the directory doubles if that bit is beyond its
-//! depth. So no insertion ever moves more than one segment's entries, however many keys there are; a table that doubles
-//! as a whole would stall its core while it moves them all. The entries are in the order of their hashes, segment by
-//! segment, which lets [`Table::scan`] keep SCAN's guarantee with a plain number as cursor: an entry's hash never
-//! changes, so an entry that is present throughout is visited whatever is split meanwhile.
+//! A [`segment`] that is full grows by some lines, and beyond 63 lines it is split in two by the next bit of the hash;
+//! segments that have become empty shrink, and are merged again. So no change of a name ever moves more than one
+//! segment's words, however many names there are; a table that doubles as a whole would stall its core while it moves
+//! them all.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `word` | a word: hash bits and address |
+//! | `line` | eight words |
+//! | `segment` | lines: look-up, insertion, removal, growth |
+//! | `directory` | finds a segment |
+//! | `scan` | visits entries in the order of their hashes |
+//! | `expire` | finds what has expired |
 
-use super::{Entry, Stored};
-use crate::prefetch::{LINE_BYTES, prefetch_line};
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Place;
+mod directory;
+mod expire;
+mod line;
+mod scan;
+mod segment;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod word;
+
+pub(crate) use word::{Pointed, Word};
+
+use directory::Directory;
+use segment::{LINES_MAX, NEVER, Segment, Spot, names_max};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 
-/// The number of entries at which a segment is split: the capacity of a swiss table of 1,024 buckets.
-const SEGMENT_MAX: usize = 896;
-
-/// How many entries ahead of the visited one a scan prefetches the value.
-const SCAN_AHEAD: usize = 8;
-
-/// The directory never has more than 2^20 places, enough for 900 million entries; beyond that, segments grow.
+/// Segments at this depth grow instead of being split: 2^20 of them have more than 400 million names.
 const DEPTH_MAX: u32 = 20;
 
-struct TableSegment {
-    entries: HashTable<Stored>,
-    /// The number of leading hash bits that all its entries share.
-    depth: u32,
+/// Two segments that were one are merged if they have no more names than this together.
+const MERGED_NAMES_MAX: usize = names_max(LINES_MAX) * 5 / 8;
+
+/// The segments are kept in parts of this many, so that no list of all is ever copied.
+const PART: usize = 256;
+
+/// Entries by name.
+pub(crate) struct Table<P: Pointed> {
+    directory: Directory,
+    /// By number, [`PART`] in each.
+    segments: Vec<Vec<Segment<P>>>,
+    /// Numbers of segments that were merged into others.
+    unused: Vec<u32>,
+    /// The greatest depth that a segment has had.
+    deepest: u32,
+    names: usize,
+    /// The segments with names that expire: when the first does, or later than this, and the segment's number.
+    due: BTreeSet<(u64, u32)>,
+    hasher: foldhash::quality::RandomState,
 }
 
-/// The entries of one shard, by key.
-pub(crate) struct Table {
-    segments: Vec<TableSegment>,
-    /// Indexed by the top `depth` bits of a hash.
-    directory: Vec<u32>,
-    depth: u32,
-    hasher: foldhash::fast::RandomState,
+/// Where a name is looked up; the memory there may still be on its way.
+pub(crate) struct Ahead<'a, P: Pointed> {
+    segment: &'a Segment<P>,
+    tag: u32,
 }
 
-/// The hash within a segment: its table uses the bits below those of the directory, or else all tags in it would be
-/// equal.
-#[inline]
-fn within(hash: u64) -> u64 {
-    hash.rotate_left(32)
+impl<'a, P: Pointed> Ahead<'a, P> {
+    /// Prefetches what the table has with the name's tag there, nearly always its entry or nothing; returns it.
+    #[inline]
+    pub(crate) fn prefetch(&self) -> Option<P::View<'a>> {
+        let spot = self.segment.position(self.tag, |_| true)?;
+        let view = self.segment.word(spot).view()?;
+        P::prefetch(view);
+        Some(view)
+    }
 }
 
-impl Table {
-    pub(crate) fn new() -> Table {
+impl<P: Pointed> Table<P> {
+    pub(crate) fn new() -> Table<P> {
+        Table::with_hasher(Default::default())
+    }
+
+    fn with_hasher(hasher: foldhash::quality::RandomState) -> Table<P> {
         Table {
-            segments: vec![TableSegment { entries: HashTable::new(), depth: 0 }],
-            directory: vec![0],
-            depth: 0,
-            hasher: Default::default(),
+            directory: Directory::new(0),
+            segments: vec![vec![Segment::new(0, 0)]],
+            unused: Vec::new(),
+            deepest: 0,
+            names: 0,
+            due: BTreeSet::new(),
+            hasher,
         }
     }
 
     #[inline]
-    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        hash_with(&self.hasher, key)
+    pub(crate) fn hash(&self, name: &[u8]) -> u64 {
+        hash_with(&self.hasher, name)
+    }
+
+    /// The number of entries.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.names
     }
 
     #[inline]
-    fn segment_index(&self, hash: u64) -> usize {
-        // In Rust a shift by 64 overflows; with depth 0 there is one segment.
-        let place = hash.checked_shr(64 - self.depth).unwrap_or(0);
-        self.directory[place as usize] as usize
+    fn segment_at(&self, number: u32) -> &Segment<P> {
+        &self.segments[number as usize / PART][number as usize % PART]
     }
 
     #[inline]
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Entry<'_>> {
-        self.segments[self.segment_index(hash)]
-            .entries
-            .find(within(hash), |entry| entry.view().key() == key)
-            .map(Stored::view)
+    fn segment_at_mut(&mut self, number: u32) -> &mut Segment<P> {
+        &mut self.segments[number as usize / PART][number as usize % PART]
     }
 
     #[inline]
-    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Stored> {
-        let index = self.segment_index(hash);
-        self.segments[index].entries.find_mut(within(hash), |entry| entry.view().key() == key)
+    fn segment(&self, hash: u64) -> &Segment<P> {
+        self.segment_at(self.directory.get(hash))
     }
 
-    /// Prefetches the entry with this hash, if there is one, and returns it: a look-up of its key will soon follow.
-    /// Reads only the segment's tags, which are small enough to stay in a cache near the core. Sometimes it is another
-    /// entry with the same tag.
     #[inline]
-    pub(crate) fn prefetch(&self, hash: u64) -> Option<Entry<'_>> {
-        let entry = self.segments[self.segment_index(hash)].entries.iter_hash(within(hash)).next()?;
-        let start = std::ptr::from_ref(entry);
-        prefetch_line(start);
-        prefetch_line(start.wrapping_byte_add(size_of::<Stored>().min(LINE_BYTES)));
-        Some(entry.view())
+    fn segment_mut(&mut self, hash: u64) -> &mut Segment<P> {
+        self.segment_at_mut(self.directory.get(hash))
     }
 
-    /// The entry of a key, inserted without a value if missing.
+    fn segments(&self) -> impl Iterator<Item = &Segment<P>> {
+        self.segments.iter().flatten()
+    }
+
+    /// The entry of a name.
     #[inline]
-    pub(crate) fn find_or_insert(&mut self, hash: u64, key: &[u8]) -> &mut Stored {
-        let mut index = self.segment_index(hash);
-        // Only if an insertion would overflow the segment, its presence has to be known beforehand.
-        if self.segments[index].entries.len() >= SEGMENT_MAX
-            && self.segments[index].entries.find(within(hash), |entry| entry.view().key() == key).is_none()
-        {
-            index = self.split_until_room(hash);
+    pub(crate) fn find(&self, hash: u64, name: &[u8]) -> Option<P::View<'_>> {
+        let segment = self.segment(hash);
+        let spot = segment.position(segment.tag(hash), |view| P::name(view) == name)?;
+        segment.word(spot).view()
+    }
+
+    /// The word of a name.
+    #[inline]
+    pub(crate) fn find_mut(&mut self, hash: u64, name: &[u8]) -> Option<&mut Word<P>> {
+        let segment = self.segment_mut(hash);
+        let spot = segment.position(segment.tag(hash), |view| P::name(view) == name)?;
+        Some(segment.word_mut(spot))
+    }
+
+    /// Prefetches the line in which a name with this hash is looked up first.
+    #[inline]
+    pub(crate) fn ahead(&self, hash: u64) -> Ahead<'_, P> {
+        let segment = self.segment(hash);
+        let tag = segment.tag(hash);
+        segment.home_line(tag).prefetch();
+        Ahead { segment, tag }
+    }
+
+    /// The word of a name; what `new` makes is inserted if the name is missing.
+    #[inline]
+    pub(crate) fn find_or_insert(&mut self, hash: u64, name: &[u8], new: impl FnOnce() -> P) -> &mut Word<P> {
+        let number = self.directory.get(hash);
+        let segment = self.segment_at(number);
+        match segment.position(segment.tag(hash), |view| P::name(view) == name) {
+            Some(spot) => self.segment_at_mut(number).word_mut(spot),
+            None => self.insert(hash, new()),
         }
+    }
+
+    /// Inserts an entry whose name is missing.
+    pub(crate) fn insert(&mut self, hash: u64, item: P) -> &mut Word<P> {
+        if self.segment(hash).is_full() {
+            self.make_room(hash);
+        }
+        self.names += 1;
+        let segment = self.segment_mut(hash);
+        let spot = segment.insert(segment.tag(hash), item);
+        segment.word_mut(spot)
+    }
+
+    #[cold]
+    fn make_room(&mut self, hash: u64) {
+        loop {
+            let segment = self.segment_mut(hash);
+            if !segment.is_full() {
+                return;
+            }
+            if segment.line_count() < LINES_MAX || segment.depth() == DEPTH_MAX {
+                segment.grow();
+            } else {
+                self.split(hash);
+            }
+        }
+    }
+
+    /// Splits the segment of this hash.
+    fn split(&mut self, hash: u64) {
+        let lower = self.directory.get(hash);
         let hasher = &self.hasher;
-        let place = self.segments[index].entries.entry(
-            within(hash),
-            |entry| entry.view().key() == key,
-            |entry| within(hash_with(hasher, entry.view().key())),
-        );
-        match place {
-            Place::Occupied(found) => found.into_mut(),
-            Place::Vacant(free) => free.insert(Stored::absent(key)).into_mut(),
+        let segment = &mut self.segments[lower as usize / PART][lower as usize % PART];
+        let upper = segment.split(|name| hash_with(hasher, name));
+        let depth = segment.depth();
+        self.deepest = self.deepest.max(depth);
+        let number = self.add_segment(upper);
+        self.directory.assign(hash | 1 << (64 - depth), depth, number);
+        self.update_due(lower);
+        self.update_due(number);
+    }
+
+    fn add_segment(&mut self, segment: Segment<P>) -> u32 {
+        if let Some(number) = self.unused.pop() {
+            *self.segment_at_mut(number) = segment;
+            return number;
         }
+        if self.segments.last().is_none_or(|part| part.len() == PART) {
+            self.segments.push(Vec::with_capacity(PART));
+        }
+        let part = self.segments.len() - 1;
+        self.segments[part].push(segment);
+        (part * PART + self.segments[part].len() - 1) as u32
     }
 
     /// The first entry with this hash that `wanted` accepts.
-    pub(crate) fn find_by_hash(&mut self, hash: u64, wanted: impl Fn(Entry<'_>) -> bool) -> Option<&mut Stored> {
-        let index = self.segment_index(hash);
-        let Table { segments, hasher, .. } = self;
-        segments[index]
-            .entries
-            .find_mut(within(hash), |entry| wanted(entry.view()) && hash_with(hasher, entry.view().key()) == hash)
+    pub(crate) fn find_by_hash(&mut self, hash: u64, wanted: impl Fn(P::View<'_>) -> bool) -> Option<&mut Word<P>> {
+        let spot = self.spot_by_hash(hash, wanted)?;
+        Some(self.segment_mut(hash).word_mut(spot))
     }
 
     /// Removes the first entry with this hash that `wanted` accepts.
-    pub(crate) fn remove_by_hash(&mut self, hash: u64, wanted: impl Fn(Entry<'_>) -> bool) -> bool {
-        let index = self.segment_index(hash);
-        let Table { segments, hasher, .. } = self;
-        let found = segments[index]
-            .entries
-            .find_entry(within(hash), |entry| wanted(entry.view()) && hash_with(hasher, entry.view().key()) == hash);
-        found.map(|entry| entry.remove()).is_ok()
+    pub(crate) fn remove_by_hash(&mut self, hash: u64, wanted: impl Fn(P::View<'_>) -> bool) -> Option<P> {
+        let spot = self.spot_by_hash(hash, wanted)?;
+        self.remove(hash, spot)
     }
 
-    fn split_until_room(&mut self, hash: u64) -> usize {
-        loop {
-            let index = self.segment_index(hash);
-            let depth = self.segments[index].depth;
-            if self.segments[index].entries.len() < SEGMENT_MAX || depth == DEPTH_MAX {
-                return index;
-            }
-            if depth == self.depth {
-                self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
-                self.depth += 1;
-            }
-            self.split(index, hash);
+    fn spot_by_hash(&self, hash: u64, wanted: impl Fn(P::View<'_>) -> bool) -> Option<Spot> {
+        let segment = self.segment(hash);
+        segment.position(segment.tag(hash), |view| wanted(view) && hash_with(&self.hasher, P::name(view)) == hash)
+    }
+
+    fn remove(&mut self, hash: u64, spot: Spot) -> Option<P> {
+        let segment = self.segment_mut(hash);
+        let item = segment.remove(spot)?;
+        segment.shrink();
+        let is_small = segment.names() < MERGED_NAMES_MAX / 2 && segment.depth() > 0;
+        self.names -= 1;
+        if is_small {
+            self.merge(hash);
         }
+        Some(item)
     }
 
-    /// Splits one segment by the next bit of its entries' hashes; `hash` is that of a key in it.
-    fn split(&mut self, index: usize, hash: u64) {
-        let depth = self.segments[index].depth + 1;
-        let bit = 1u64 << (64 - depth);
+    /// Merges the segment of this hash with the one that it was split from, if both are small.
+    fn merge(&mut self, hash: u64) {
+        let depth = self.segment(hash).depth();
+        let bit = 1 << (64 - depth);
+        let (lower, upper) = (self.directory.get(hash & !bit), self.directory.get(hash | bit));
+        let (below, above) = (self.segment_at(lower), self.segment_at(upper));
+        if below.depth() != above.depth() || below.names() + above.names() > MERGED_NAMES_MAX {
+            return;
+        }
+        let above = std::mem::replace(self.segment_at_mut(upper), Segment::new(0, 0));
+        self.due.remove(&(above.due, upper));
         let hasher = &self.hasher;
-        let mut upper = HashTable::with_capacity(SEGMENT_MAX);
-        let moving: Vec<Stored> =
-            self.segments[index].entries.extract_if(|entry| hash_with(hasher, entry.view().key()) & bit != 0).collect();
-        for entry in moving {
-            let hash = hash_with(hasher, entry.view().key());
-            upper.insert_unique(within(hash), entry, |entry| within(hash_with(hasher, entry.view().key())));
+        let below = &mut self.segments[lower as usize / PART][lower as usize % PART];
+        below.merge(above, |name| hash_with(hasher, name));
+        self.directory.assign(hash, depth - 1, lower);
+        self.unused.push(upper);
+        self.update_due(lower);
+    }
+
+    /// Keeps the entries for which `keep` returns true; it gets each one's hash. All TTLs are forgotten. If the table
+    /// becomes empty, its memory is freed.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &mut Word<P>) -> bool) {
+        let hasher = self.hasher.clone();
+        for number in 0..self.segments.len() * PART {
+            let Some(segment) = self.segments[number / PART].get_mut(number % PART) else { break };
+            segment.retain(|word| {
+                let hash = word.view().map_or(0, |view| hash_with(&hasher, P::name(view)));
+                keep(hash, word)
+            });
         }
-        self.segments[index].depth = depth;
-        let sibling = self.segments.len() as u32;
-        self.segments.push(TableSegment { entries: upper, depth });
-        // The directory places of the upper half: those with the new, longer prefix.
-        let prefix = (hash >> (64 - depth)) | 1;
-        let places_each = 1usize << (self.depth - depth);
-        let first = (prefix as usize) * places_each;
-        self.directory[first..first + places_each].fill(sibling);
-    }
-
-    /// The rank of a hash in the order of [`Table::scan`]: a scan with a greater cursor has visited it.
-    pub(crate) fn order(hash: u64) -> u64 {
-        hash >> ORDER_SHIFT
-    }
-
-    /// Visits entries from `from` on in the order of their hashes, until `visit` returns false: entries with the same
-    /// hash as the last one are visited too. Returns where to continue, `None` at the end. The ranks have 48 bits.
-    pub(crate) fn scan(&self, from: u64, mut visit: impl FnMut(Entry<'_>) -> bool) -> Option<u64> {
-        let mut from = from;
-        let mut goes_on = true;
-        let mut found: Vec<(u64, Entry<'_>)> = Vec::new();
-        loop {
-            let hash = from << ORDER_SHIFT;
-            let segment = &self.segments[self.segment_index(hash)];
-            found.clear();
-            let entries = segment.entries.iter().map(Stored::view);
-            let ordered = entries.map(|entry| (Table::order(hash_with(&self.hasher, entry.key())), entry));
-            found.extend(ordered.filter(|row| row.0 >= from));
-            found.sort_unstable_by_key(|row| row.0);
-            let mut last = None;
-            for (n, &(order, entry)) in found.iter().enumerate() {
-                if let Some((_, ahead)) = found.get(n + SCAN_AHEAD) {
-                    ahead.prefetch_value();
-                }
-                if !goes_on && last != Some(order) {
-                    return Some(order);
-                }
-                goes_on = visit(entry) && goes_on;
-                last = Some(order);
-            }
-            // The segment is done: continue with the first rank behind its prefix.
-            let span = (1u64 << ORDER_BITS).checked_shr(segment.depth).unwrap_or(1);
-            from = (from / span + 1) * span;
-            if from >= 1 << ORDER_BITS {
-                return None;
-            }
-            if !goes_on {
-                return Some(from);
-            }
-        }
-    }
-
-    /// A segment chosen by a random number, or the one `step` segments after it: for a random entry.
-    pub(crate) fn segment_from(&self, random: u64, step: usize) -> Option<impl Iterator<Item = Entry<'_>>> {
-        if step >= self.directory.len() {
-            return None;
-        }
-        let place = (random as usize).wrapping_add(step) % self.directory.len();
-        Some(self.segments[self.directory[place] as usize].entries.iter().map(Stored::view))
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.segments.iter().flat_map(|segment| segment.entries.iter().map(Stored::view))
-    }
-
-    /// Keeps the entries for which `keep` returns true; it gets each one's hash. If the table becomes empty, its memory
-    /// is freed.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &mut Stored) -> bool) {
-        let hasher = &self.hasher;
-        for segment in &mut self.segments {
-            segment.entries.retain(|entry| keep(hash_with(hasher, entry.view().key()), entry));
-        }
-        if self.segments.iter().all(|segment| segment.entries.is_empty()) {
-            *self = Table { hasher: self.hasher.clone(), ..Table::new() };
+        self.names = self.segments().map(Segment::names).sum();
+        self.segments.iter_mut().flatten().for_each(|segment| segment.due = NEVER);
+        self.due.clear();
+        if self.names == 0 {
+            *self = Table::with_hasher(hasher);
         }
     }
 }
-
-/// A scan's rank is the hash without its lowest bits, so that a cursor has room for a shard's number.
-const ORDER_BITS: u32 = 48;
-const ORDER_SHIFT: u32 = 64 - ORDER_BITS;
 
 #[inline]
-fn hash_with(hasher: &foldhash::fast::RandomState, key: &[u8]) -> u64 {
+fn hash_with(hasher: &foldhash::quality::RandomState, name: &[u8]) -> u64 {
     let mut state = hasher.build_hasher();
-    state.write(key);
+    state.write(name);
     state.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    fn filled(count: usize) -> Table {
-        let mut table = Table::new();
-        for n in 0..count {
-            let key = format!("key:{n}");
-            let hash = table.hash(key.as_bytes());
-            table.find_or_insert(hash, key.as_bytes());
-        }
-        table
-    }
-
-    #[test]
-    fn every_key_is_found_again_after_many_splits() {
-        let mut table = filled(50_000);
-        assert!(table.segments.len() > 50);
-        for n in 0..50_000 {
-            let key = format!("key:{n}");
-            let hash = table.hash(key.as_bytes());
-            assert_eq!(table.find(hash, key.as_bytes()).expect("it was inserted").key(), key.as_bytes());
-            assert!(table.find_mut(hash, key.as_bytes()).is_some());
-        }
-        assert_eq!(table.iter().count(), 50_000);
-        let hash = table.hash(b"other");
-        assert!(table.find(hash, b"other").is_none());
-    }
-
-    #[test]
-    fn no_segment_holds_more_than_it_may() {
-        let table = filled(30_000);
-        assert!(table.segments.iter().all(|segment| segment.entries.len() <= SEGMENT_MAX));
-    }
-
-    #[test]
-    fn a_scan_visits_every_entry_that_stays_while_the_table_grows() {
-        let mut table = filled(5_000);
-        let mut seen = HashSet::new();
-        let mut from = Some(0);
-        let mut added = 0;
-        while let Some(cursor) = from {
-            let mut left = 10;
-            from = table.scan(cursor, |entry| {
-                seen.insert(entry.key().to_vec());
-                left -= 1;
-                left > 0
-            });
-            for _ in 0..20 {
-                let key = format!("new:{added}");
-                let hash = table.hash(key.as_bytes());
-                table.find_or_insert(hash, key.as_bytes());
-                added += 1;
-            }
-        }
-        assert!(added > 5_000);
-        assert!((0..5_000).all(|n| seen.contains(format!("key:{n}").as_bytes())));
-    }
-
-    #[test]
-    fn a_scan_without_changes_sees_each_entry_once() {
-        let table = filled(3_000);
-        let (mut seen, mut from, mut steps) = (Vec::new(), Some(0), 0);
-        while let Some(cursor) = from {
-            let until = seen.len() + 7;
-            from = table.scan(cursor, |entry| {
-                seen.push(entry.key().to_vec());
-                seen.len() < until
-            });
-            steps += 1;
-        }
-        assert_eq!(seen.len(), 3_000);
-        assert_eq!(seen.iter().collect::<HashSet<_>>().len(), 3_000);
-        assert!(steps > 100);
-    }
 }

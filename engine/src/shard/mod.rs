@@ -35,7 +35,7 @@ pub use walk::{ScanBudget, Walk, Walked, walk};
 use crate::collection::Thresholds;
 use crate::error::Refusal;
 use crate::event::EventType;
-use crate::keyspace::{Entry, EntryMut, Kind, Table, ValueRef};
+use crate::keyspace::{Block, Entry, EntryMut, Keys, Kind, ValueRef};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, RingOffset, ShardId};
@@ -51,7 +51,7 @@ use std::sync::Arc;
 /// One core's share of the keys. There is one per core, which owns it: not `Send`, except as a [`LentShard`].
 pub struct Shard {
     id: ShardId,
-    table: Table,
+    table: Keys,
     turn: Turn,
     absent_max: usize,
     /// The length of the queue of absent keys after it was last processed.
@@ -89,7 +89,7 @@ impl Shard {
     pub fn new(id: ShardId, sequencer: Arc<Sequencer>, writer: Option<RingWriter>, absent_max: usize) -> Shard {
         Shard {
             id,
-            table: Table::new(),
+            table: Keys::new(),
             turn: Turn::new(id, sequencer, writer),
             absent_max,
             absent_before: 0,
@@ -190,6 +190,9 @@ impl Shard {
         if self.turn.is_due() {
             self.turn.commit();
         }
+        if self.turn.expiries.has_many() {
+            self.note_expiries();
+        }
     }
 
     /// Ends the turn: publishes its records. See [`Turn::commit`]. Returns whether anything was published since the end
@@ -197,6 +200,7 @@ impl Shard {
     #[inline]
     pub fn commit(&mut self) -> bool {
         self.turn.commit();
+        self.note_expiries();
         let published = self.turn.take_published();
         if published || !self.turn.is_recording() {
             self.forget_absent();
@@ -232,31 +236,40 @@ impl Shard {
 
     /// The number of keys with a TTL.
     pub fn volatile_count(&self) -> usize {
-        self.turn.expiries.len()
+        self.turn.expiries.count
     }
 
-    /// The next expiry, Unix milliseconds.
+    /// A time before which no key expires, Unix milliseconds; `None` if none ever does. [`Shard::expire_due`] finds a
+    /// later one if nothing expires then.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        self.turn.expiries.next_ms()
+        [self.table.next_expiry_ms(), self.turn.expiries.next_ms()].into_iter().flatten().min()
     }
 
-    /// Removes expired keys in the order of their expiry, at most [`EXPIRE_SLICE`]; returns whether there may be more.
+    /// Lets the table know of the TTLs that were set.
+    #[inline]
+    fn note_expiries(&mut self) {
+        let Shard { table, turn, .. } = self;
+        turn.expiries.drain().for_each(|(at_ms, hash)| table.note_expiry(hash, at_ms));
+    }
+
+    /// Removes expired keys, at most [`EXPIRE_SLICE`]; returns whether there may be more.
     pub fn expire_due(&mut self) -> bool {
-        for _ in 0..EXPIRE_SLICE {
+        self.note_expiries();
+        let Shard { table, turn, counts, .. } = self;
+        let mut left = EXPIRE_SLICE;
+        table.expire(turn.now_ms(), |hash, word| {
             // Before each, the first included: commands may have filled the turn.
-            if self.turn.is_full() {
-                return true;
+            if left == 0 || turn.is_full() {
+                return false;
             }
+            left -= 1;
             // One key's expiry is not chained to another's.
-            self.turn.begin_command();
-            let Some((at_ms, hash)) = self.turn.expiries.pop_due(self.turn.now_ms()) else { return false };
-            if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.expire_at_ms() == Some(at_ms)) {
-                // Opening the entry removes the value.
-                EntryMut::new(entry, &mut self.turn, hash);
-                self.counts.expired += 1;
-            }
-        }
-        true
+            turn.begin_command();
+            // Opening the entry removes the value.
+            EntryMut::new(word, turn, hash);
+            counts.expired += 1;
+            true
+        })
     }
 
     /// Frees a part of the large collections that were removed; returns whether anything is left. To be called in each turn.
@@ -288,30 +301,38 @@ impl Shard {
                 return;
             }
             self.turn.absent.pop_front();
-            let Some(entry) = self.table.find_by_hash(hash, |entry| entry.is_queued()) else { continue };
-            let gone = !entry.view().may_have_history(head);
-            if entry.view().has_value() {
-                entry.set_queued(false);
-            } else if gone || too_many {
+            let Some(word) = self.table.find_by_hash(hash, |entry| entry.is_queued()) else { continue };
+            let entry = word.get();
+            if entry.has_value() {
+                word.lend().set_queued(false);
+            } else if too_many || !entry.may_have_history(head) {
                 if let Some(taking) = &mut self.taking {
-                    taking.forget(hash, entry.view());
+                    taking.forget(hash, entry);
                 }
                 self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
             } else {
-                self.turn.absent.push_back((hash, entry.view().age()));
+                self.turn.absent.push_back((hash, entry.age()));
             }
         }
     }
 
-    /// Prefetches the memory that commands on these keys will touch: first all entries, then all values, whose
-    /// addresses are in the entries. At most [`COMMANDS_AHEAD`] keys.
+    /// Prefetches the memory that commands on these keys will touch: first the table's lines, then the entries, whose
+    /// addresses are in the lines, then what the entries refer to. At most [`COMMANDS_AHEAD`] keys.
     #[inline]
     pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        let mut entries = [None; COMMANDS_AHEAD];
-        for (key, entry) in keys.zip(&mut entries) {
-            *entry = self.table.prefetch(self.table.hash(key));
+        let mut lines = [const { None }; COMMANDS_AHEAD];
+        let mut count = 0;
+        for (key, line) in keys.zip(&mut lines) {
+            *line = Some(self.table.ahead(self.table.hash(key)));
+            count += 1;
         }
-        entries.into_iter().flatten().for_each(Entry::prefetch_value);
+        let mut entries = [const { None }; COMMANDS_AHEAD];
+        let mut found = 0;
+        for line in lines[..count].iter().flatten() {
+            entries[found] = line.prefetch();
+            found += usize::from(entries[found].is_some());
+        }
+        entries[..found].iter().flatten().for_each(|entry| entry.prefetch_value());
     }
 
     /// The entry of an existing key, for reading.
@@ -320,14 +341,14 @@ impl Shard {
         let hash = self.table.hash(key);
         let now_ms = self.turn.now_ms();
         match self.table.find_mut(hash, key) {
-            Some(entry) if entry.view().is_live(now_ms) => {
+            Some(word) if word.get().is_live(now_ms) => {
                 self.counts.hits += 1;
-                Some(entry.view())
+                Some(word.get())
             }
-            Some(entry) => {
+            Some(word) => {
                 // A read of very many such keys leaves some of them to the sweep, if the turn has no room.
-                if entry.view().has_value() && !self.turn.is_full() {
-                    EntryMut::new(entry, &mut self.turn, hash);
+                if word.get().has_value() && !self.turn.is_full() {
+                    EntryMut::new(word, &mut self.turn, hash);
                     self.counts.expired += 1;
                 }
                 self.counts.misses += 1;
@@ -359,7 +380,7 @@ impl Shard {
     #[inline]
     pub(crate) fn write(&mut self, key: &[u8]) -> EntryMut<'_> {
         let hash = self.table.hash(key);
-        EntryMut::new(self.table.find_or_insert(hash, key), &mut self.turn, hash)
+        EntryMut::new(self.table.find_or_insert(hash, key, || Block::absent(key)), &mut self.turn, hash)
     }
 
     /// Whether a key has a value, even an expired one: deleting it takes a record.
@@ -378,7 +399,7 @@ impl Shard {
 
     /// Deletes a key; returns whether it existed.
     pub fn delete(&mut self, key: &[u8]) -> bool {
-        self.find(key).is_some_and(|mut entry| entry.remove(EventType::Del).is_some())
+        self.find(key).is_some_and(|mut entry| entry.remove(EventType::Del))
     }
 
     /// Deletes every key once more, at the position of a flush that only this shard has not recorded: nothing was
@@ -392,14 +413,19 @@ impl Shard {
         let head = self.turn.history_head();
         self.turn.clear_keys();
         let Shard { table, turn, taking, .. } = self;
-        table.retain(|hash, entry| {
-            entry.drop_value();
-            let readable = entry.view().may_have_history(head);
-            entry.set_queued(readable);
+        table.retain(|hash, word| {
+            let readable = word.get().may_have_history(head);
+            if let Some(value) = word.lend().drop_value() {
+                value.discard(&mut turn.garbage);
+            }
             if readable {
-                turn.absent.push_back((hash, entry.view().age()));
+                word.lend().set_queued(true);
+            }
+            let entry = word.get();
+            if readable {
+                turn.absent.push_back((hash, entry.age()));
             } else if let Some(taking) = taking {
-                taking.forget(hash, entry.view());
+                taking.forget(hash, entry);
             }
             readable
         });

@@ -271,12 +271,15 @@ pub(crate) fn written(shard: &Shard) -> Written {
         };
         assert!(rows.insert(entry.key().to_vec(), row).is_none());
     }
+    let next_expiry_ms = rows.values().filter_map(|row| row.expire_at_ms).min();
+    // No key expires earlier than the shard knows.
+    assert!(next_expiry_ms.is_none_or(|at_ms| shard.next_expiry_ms().is_some_and(|known| known <= at_ms)));
     Written {
         rows,
         absent: shard.turn.absent.iter().map(|(hash, offset)| (by_hash.get(hash).cloned(), *offset)).collect(),
         key_count: shard.key_count(),
         volatile_count: shard.volatile_count(),
-        next_expiry_ms: shard.next_expiry_ms(),
+        next_expiry_ms,
         db_stream: shard.turn.db_stream(),
     }
 }

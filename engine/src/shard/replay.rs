@@ -2,8 +2,8 @@
 
 use super::Shard;
 use crate::event::EventType;
-use crate::keyspace::EntryMut;
 use crate::keyspace::entry::Precondition;
+use crate::keyspace::{Block, EntryMut};
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use thiserror::Error;
@@ -43,13 +43,17 @@ impl Shard {
             return Ok(());
         }
         let hash = self.table.hash(record.key());
-        let entry = self.table.find_or_insert(hash, record.key());
-        if entry.view().last() != RingOffset::NONE && record.offset() <= entry.view().last() {
+        let word = self.table.find_or_insert(hash, record.key(), || Block::absent(record.key()));
+        let last = word.get().last();
+        if last != RingOffset::NONE && record.offset() <= last {
             return Ok(());
         }
         let writer = self.turn.detach_writer();
-        let applied = EntryMut::replay(entry, &mut self.turn, hash, record);
+        let applied = EntryMut::replay(word, &mut self.turn, hash, record);
         self.turn.restore_writer(writer);
+        if self.turn.expiries.has_many() {
+            self.note_expiries();
+        }
         if self.turn.absent.len() > self.absent_max {
             self.forget_passed(record.offset());
         }
@@ -79,23 +83,27 @@ impl Shard {
         }
         self.turn.clear_keys();
         let Shard { table, turn, .. } = self;
-        table.retain(|hash, entry| {
-            let last = entry.view().last();
+        table.retain(|hash, word| {
+            let last = word.get().last();
             let is_later = last != RingOffset::NONE && last > record.offset();
-            if !is_later {
-                entry.drop_value();
+            if !is_later && let Some(value) = word.lend().drop_value() {
+                value.discard(&mut turn.garbage);
             }
-            entry.set_queued(false);
-            if entry.view().has_value() {
+            word.lend().set_queued(false);
+            let entry = word.get();
+            if entry.has_value() {
                 turn.live_keys += 1;
-                entry.view().expire_at_ms().into_iter().for_each(|at_ms| turn.expiries.insert(at_ms, hash));
+                if let Some(at_ms) = entry.expire_at_ms() {
+                    turn.expiries.count += 1;
+                    turn.expiries.note(at_ms, hash);
+                }
                 return true;
             }
             // Whether its events are gone by now is found when the shard continues.
-            let has_history = !entry.view().is_blank();
+            let has_history = !entry.is_blank();
             if has_history {
-                entry.set_queued(true);
-                turn.absent.push_back((hash, entry.view().age()));
+                turn.absent.push_back((hash, entry.age()));
+                word.lend().set_queued(true);
             }
             has_history
         });
@@ -109,10 +117,11 @@ impl Shard {
     fn forget_passed(&mut self, offset: RingOffset) {
         while self.turn.absent.len() > self.absent_max {
             let Some(&(hash, _)) = self.turn.absent.front() else { return };
-            if let Some(entry) = self.table.find_by_hash(hash, |entry| entry.is_queued()) {
-                if entry.view().has_value() {
-                    entry.set_queued(false);
-                } else if entry.view().last() == RingOffset::NONE || entry.view().last() <= offset {
+            if let Some(word) = self.table.find_by_hash(hash, |entry| entry.is_queued()) {
+                let entry = word.get();
+                if entry.has_value() {
+                    word.lend().set_queued(false);
+                } else if entry.last() == RingOffset::NONE || entry.last() <= offset {
                     self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
                 } else {
                     return;

@@ -1,7 +1,7 @@
 //! Fills a shard with stored entries: from a snapshot of its own, or of shards of another number.
 
 use super::Shard;
-use crate::keyspace::{EntryMut, Value};
+use crate::keyspace::{Block, EntryMut, Value};
 use crate::position::RingOffset;
 
 /// A stored entry.
@@ -30,7 +30,11 @@ impl Shard {
     /// recorded. After all entries, call [`Shard::end_restore`].
     pub fn restore(&mut self, stored: StoredEntry<'_>) {
         let hash = self.table.hash(stored.key);
-        EntryMut::restore(self.table.find_or_insert(hash, stored.key), &mut self.turn, hash, stored);
+        let word = self.table.find_or_insert(hash, stored.key, || Block::absent(stored.key));
+        EntryMut::restore(word, &mut self.turn, hash, stored);
+        if self.turn.expiries.has_many() {
+            self.note_expiries();
+        }
     }
 
     /// Completes the restoring. `db_next_revision` and `db_last` are the state of the stream of flushes.
@@ -38,6 +42,7 @@ impl Shard {
     /// All counters of absent keys are kept, even beyond the shard's bound: they may include records that are replayed
     /// next. The replay forgets those that it has passed.
     pub fn end_restore(&mut self, db_next_revision: u64, db_last: RingOffset) {
+        self.note_expiries();
         self.turn.set_db_stream(db_next_revision, db_last);
         // The oldest in front, as in the stored shard.
         self.turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
@@ -50,8 +55,16 @@ impl Shard {
     /// If a snapshot is followed by a log, shards of the old number have to be built first, each from its own: a flush
     /// in a shard's log covers that shard's keys only.
     pub fn into_entries(mut self, mut visit: impl FnMut(StoredEntry<'_>)) {
-        self.table.retain(|_, entry| {
-            visit(entry.take_stored());
+        self.table.retain(|_, word| {
+            let value = word.lend().take();
+            let entry = word.get();
+            visit(StoredEntry {
+                key: entry.key(),
+                value,
+                expire_at_ms: entry.expire_at_ms().unwrap_or(0),
+                next_revision: entry.next_revision(),
+                last: entry.last(),
+            });
             false
         });
     }

@@ -2,7 +2,7 @@
 
 use super::row::{Head, RowWriter};
 use super::{SnapshotInfo, format};
-use crate::keyspace::{Bytes, Entry, Table};
+use crate::keyspace::{Bytes, Entry, Keys};
 use crate::position::{Position, RingOffset};
 
 pub(crate) struct Taking {
@@ -27,14 +27,14 @@ impl Taking {
     /// Notes that an entry without a value is about to be forgotten. It needs no further row if it has one already, which
     /// later records find, or if its last record is older than the snapshot, so that none will be replayed.
     pub(crate) fn forget(&mut self, hash: u64, entry: Entry<'_>) {
-        let is_taken = self.cursor.is_none_or(|cursor| Table::order(hash) < cursor);
+        let is_taken = self.cursor.is_none_or(|cursor| Keys::order(hash) < cursor);
         if !is_taken && entry.last() != RingOffset::NONE && entry.last() >= self.info.start {
             self.forgotten.push((Bytes::from_slice(entry.key()), entry.next_revision(), entry.last()));
         }
     }
 
     /// Appends rows of about `max_bytes` to `out`.
-    pub(crate) fn slice(&mut self, table: &Table, out: &mut Vec<u8>, max_bytes: usize) {
+    pub(crate) fn slice(&mut self, table: &Keys, out: &mut Vec<u8>, max_bytes: usize) {
         let end = out.len().saturating_add(max_bytes);
         self.put_forgotten(out);
         let Taking { rows, cursor, .. } = self;

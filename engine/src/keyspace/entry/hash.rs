@@ -31,7 +31,7 @@ impl EntryMut<'_> {
             return Ok(false);
         }
         if hash.view().is_empty() {
-            self.take_value();
+            self.drop_value();
         }
         self.record(EventType::HDel, Data::One(field));
         Ok(true)

@@ -42,7 +42,7 @@ impl EntryMut<'_> {
             End::Tail => EventType::RPop,
         };
         if list.view().is_empty() {
-            self.take_value();
+            self.drop_value();
         }
         self.record(event_type, Data::One(&element));
         Ok(Some(element))
@@ -82,7 +82,7 @@ impl EntryMut<'_> {
             return Ok(0);
         }
         if list.view().is_empty() {
-            self.take_value();
+            self.drop_value();
         }
         let mut digits = itoa::Buffer::new();
         let signed = if from == End::Head { removed as i64 } else { -(removed as i64) };
@@ -105,7 +105,7 @@ impl EntryMut<'_> {
             list.keep(first..length.min(last + 1), &thresholds);
         }
         if list.view().is_empty() {
-            self.take_value();
+            self.drop_value();
         }
         let mut digits = (itoa::Buffer::new(), itoa::Buffer::new());
         let parts = [digits.0.format(first).as_bytes(), digits.1.format(last).as_bytes()];

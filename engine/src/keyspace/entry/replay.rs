@@ -1,8 +1,10 @@
 //! Applies recorded or stored changes to an entry without recording them: a shard's log and its snapshots. A replay
 //! uses the same changes as the commands, so that collections end up in the same order.
 
-use super::{End, EntryMut, Kind, Stored, Value, ValueRef};
+use super::{End, EntryMut, Kind, Value, ValueRef};
 use crate::event::EventType;
+use crate::keyspace::block::Block;
+use crate::keyspace::table::Word;
 use crate::number::{parse_i64, parse_u64};
 use crate::position::RingOffset;
 use crate::ring::{Record, RecordData};
@@ -42,35 +44,21 @@ pub enum Precondition {
     Type,
 }
 
-impl Stored {
-    /// Everything to store of it; the value is moved out. For a shard that is dissolved.
-    pub(crate) fn take_stored(&mut self) -> StoredEntry<'_> {
-        StoredEntry {
-            key: &self.key,
-            value: self.value.take(),
-            expire_at_ms: self.expire_at_ms,
-            next_revision: self.next_revision,
-            last: self.last,
-        }
-    }
-}
-
 impl<'a> EntryMut<'a> {
     /// Applies a record that is later than [`Entry::last`](super::Entry::last), in a turn that does not record. TTLs do not expire by the
     /// clock: an expiry has a record of its own.
     pub(crate) fn replay(
-        entry: &'a mut Stored,
+        word: &'a mut Word<Block>,
         turn: &'a mut Turn,
         hash: u64,
         record: &Record<'_>,
     ) -> Result<(), Precondition> {
         debug_assert!(!turn.is_recording());
         let rows = turn.absent.len();
-        let mut this = EntryMut { entry, turn, hash };
+        let mut this = EntryMut { word, turn, hash };
         this.expect_successor(record)?;
         this.apply(record)?;
-        this.entry.next_revision = record.revision().0.saturating_add(1);
-        this.entry.last = record.offset();
+        this.word.lend().set_head(record.revision().0.saturating_add(1), record.offset());
         if this.turn.absent.len() > rows
             && let Some(row) = this.turn.absent.back_mut()
         {
@@ -81,28 +69,27 @@ impl<'a> EntryMut<'a> {
     }
 
     /// Restores an entry as it was stored, unless the entry is later than that.
-    pub(crate) fn restore(entry: &'a mut Stored, turn: &'a mut Turn, hash: u64, stored: StoredEntry<'_>) {
-        if entry.last != RingOffset::NONE && (stored.last == RingOffset::NONE || stored.last < entry.last) {
+    pub(crate) fn restore(word: &'a mut Word<Block>, turn: &'a mut Turn, hash: u64, stored: StoredEntry<'_>) {
+        let last = word.get().last();
+        if last != RingOffset::NONE && (stored.last == RingOffset::NONE || stored.last < last) {
             return;
         }
         let rows = turn.absent.len();
-        let mut this = EntryMut { entry, turn, hash };
+        let mut this = EntryMut { word, turn, hash };
         this.drop_ttl();
         match stored.value {
             Some(value) => {
                 this.put_value(value);
                 if stored.expire_at_ms != 0 {
-                    this.entry.expire_at_ms = stored.expire_at_ms;
-                    this.turn.expiries.insert(stored.expire_at_ms, hash);
+                    this.put_ttl(stored.expire_at_ms);
                 }
             }
             None => {
-                this.take_value();
+                this.drop_value();
                 this.queue();
             }
         }
-        this.entry.next_revision = stored.next_revision;
-        this.entry.last = stored.last;
+        this.word.lend().set_head(stored.next_revision, stored.last);
         let age = this.view().age();
         if this.turn.absent.len() > rows
             && let Some(row) = this.turn.absent.back_mut()
@@ -114,7 +101,7 @@ impl<'a> EntryMut<'a> {
     /// A record must follow its stream's latest one; it follows none if that was forgotten, which only happens to
     /// absent keys.
     fn expect_successor(&self, record: &Record<'_>) -> Result<(), Precondition> {
-        let (last, link) = (self.entry.last, record.back_link());
+        let (last, link) = (self.view().last(), record.back_link());
         let follows = last == RingOffset::NONE || link == last || link == RingOffset::NONE && !self.view().has_value();
         if follows { Ok(()) } else { Err(Precondition::Successor(last)) }
     }
@@ -126,7 +113,7 @@ impl<'a> EntryMut<'a> {
         match record.event_type() {
             EventType::Set => self.set_string(one(record)?),
             event_type @ (EventType::Del | EventType::Expire | EventType::Evict) => {
-                self.remove(event_type).ok_or(Precondition::Key)?;
+                expect(self.remove(event_type), Precondition::Key)?;
             }
             EventType::HSet => {
                 let [field, value] = two(record)?;

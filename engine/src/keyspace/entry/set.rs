@@ -29,7 +29,7 @@ impl EntryMut<'_> {
             return Ok(false);
         }
         if set.view().is_empty() {
-            self.take_value();
+            self.drop_value();
         }
         self.record(EventType::SRem, Data::One(member));
         Ok(true)
@@ -41,7 +41,7 @@ impl EntryMut<'_> {
         let Some(set) = self.set()? else { return Ok(None) };
         let Some(member) = set.remove_at(place, &thresholds) else { return Ok(None) };
         if set.view().is_empty() {
-            self.take_value();
+            self.drop_value();
         }
         self.record(EventType::SRem, Data::One(&member));
         Ok(Some(member))
