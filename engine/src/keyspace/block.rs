@@ -338,29 +338,30 @@ impl Block {
         self.bytes_mut(2).copy_from_slice(&flags.to_le_bytes());
     }
 
-    /// Sets the value to a string, in place if it has the length of the one before.
+    /// Sets the value to a string, in place if it has the length of the one before. Returns a value that was more than
+    /// bytes.
     #[inline]
-    pub(crate) fn set_string(&mut self, string: &[u8]) {
+    pub(crate) fn set_string(&mut self, string: &[u8]) -> Option<Value> {
         let (shape, _) = self.view().all();
         if shape.encoding() == Encoding::Raw && shape.value_length() == string.len() {
             self.bytes_mut(shape.total())[shape.value_at()..].copy_from_slice(string);
-            return;
+            return None;
         }
-        self.set_other_string(string);
+        self.set_other_string(string)
     }
 
-    fn set_other_string(&mut self, string: &[u8]) {
+    fn set_other_string(&mut self, string: &[u8]) -> Option<Value> {
         if string.len() <= STRING_INLINE_MAX {
-            drop(self.replace(Encoding::Raw, string));
-            return;
+            return self.replace(Encoding::Raw, string);
         }
         // Overwritten in place, unless that would keep far more memory than the new one needs.
         match self.string_value() {
             Some(old) if old.capacity() <= 2 * string.len() + 64 => {
                 old.clear();
                 old.extend_from_slice(string);
+                None
             }
-            _ => drop(self.put(Value::Str(string.to_vec()))),
+            _ => self.put(Value::Str(string.to_vec())),
         }
     }
 
@@ -390,7 +391,7 @@ impl Block {
             // It stays outside until it is far below the bound, since it may grow again.
             if string.len() <= STRING_INLINE_MAX / 2 {
                 let short = std::mem::take(string);
-                self.set_other_string(&short);
+                drop(self.set_other_string(&short));
             }
             return;
         }

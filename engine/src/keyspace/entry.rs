@@ -293,7 +293,7 @@ impl<'a> EntryMut<'a> {
     pub(crate) fn move_out(&mut self) -> Option<Value> {
         let mut block = self.word.lend();
         let value = block.take()?;
-        block.set_string(b"");
+        drop(block.set_string(b""));
         Some(value)
     }
 

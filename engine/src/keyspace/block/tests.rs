@@ -79,14 +79,14 @@ fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: 
     match rng.u8(..16) {
         0..3 => {
             let string = bytes(rng);
-            block.set_string(&string);
+            drop(block.set_string(&string));
             *value = Model::Str(string);
         }
         3 => {
             // The same length: overwritten where it is.
             if let Model::Str(string) = value {
                 string.iter_mut().for_each(|byte| *byte = rng.u8(..));
-                block.set_string(string);
+                drop(block.set_string(string));
             }
         }
         4..6 => {
@@ -223,10 +223,10 @@ fn every_width_of_every_field_is_read_as_it_was_written() {
                             break;
                         }
                     }
-                    block.set_string(&value);
+                    drop(block.set_string(&value));
                     assert!(matches!(block.view().value(), Some(ValueRef::Str(bytes)) if bytes == value));
                     assert_eq!(block.view().key(), key);
-                    block.clear();
+                    drop(block.clear());
                 }
             }
         }
@@ -237,7 +237,7 @@ fn every_width_of_every_field_is_read_as_it_was_written() {
 fn a_short_string_costs_as_little_as_was_promised() {
     let allocated = |value: &[u8], expire_at_ms| {
         let mut block = Block::absent(b"key:000000123");
-        block.set_string(value);
+        drop(block.set_string(value));
         block.set_head(1, RingOffset(64));
         block.set_expiry(expire_at_ms);
         block.view().allocated_bytes()

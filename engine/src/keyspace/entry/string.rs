@@ -10,7 +10,9 @@ impl EntryMut<'_> {
     #[inline]
     pub fn set_string(&mut self, bytes: &[u8]) {
         self.count_value();
-        self.word.lend().set_string(bytes);
+        if let Some(old) = self.word.lend().set_string(bytes) {
+            old.discard(&mut self.turn.garbage);
+        }
         self.record(EventType::Set, Data::One(bytes));
     }
 
@@ -18,7 +20,7 @@ impl EntryMut<'_> {
     pub fn edit_string(&mut self, edit: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refusal> {
         if !self.view().has_value() {
             self.count_value();
-            self.word.lend().set_string(b"");
+            drop(self.word.lend().set_string(b""));
         }
         if !matches!(self.view().value(), Some(ValueRef::Str(_))) {
             return Err(Refusal::WrongType);

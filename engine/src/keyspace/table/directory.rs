@@ -25,7 +25,7 @@ struct Part {
 #[inline]
 fn first_bits(hash: u64, bits: u32) -> usize {
     // In Rust a shift by 64 overflows.
-    ((hash >> 1) >> (63 - bits & 63)) as usize
+    ((hash >> 1) >> ((63 - bits) & 63)) as usize
 }
 
 impl Directory {

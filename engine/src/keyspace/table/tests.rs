@@ -86,7 +86,7 @@ fn a_table_has_what_a_map_has() {
                         let length = rng.usize(..600);
                         let hash = table.hash(&name);
                         if let Some(word) = table.find_mut(hash, &name) {
-                            word.lend().set_string(&vec![1; length]);
+                            drop(word.lend().set_string(&vec![1; length]));
                         }
                     }
                     _ => {
