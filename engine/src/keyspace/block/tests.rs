@@ -3,6 +3,8 @@
 use super::*;
 use crate::collection::{End, Thresholds};
 use crate::keyspace::Kind;
+use crate::keyspace::entry::ValueMut;
+use crate::keyspace::table::Pointed;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Model {

@@ -1,0 +1,68 @@
+//! A block as what a table has words of.
+
+use super::{Block, BlockRef, Encoding};
+use crate::keyspace::entry::{Entry, ValueMut};
+use crate::keyspace::table::Pointed;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+// SAFETY: a block's memory is aligned to 16 and not null, and from the allocator.
+unsafe impl Pointed for Block {
+    type View<'a> = Entry<'a>;
+    type Edit<'a> = Option<ValueMut<'a>>;
+
+    #[inline]
+    fn into_raw(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).start
+    }
+
+    #[inline]
+    unsafe fn from_raw(address: NonNull<u8>) -> Block {
+        Block { start: address }
+    }
+
+    #[inline]
+    fn as_view(&self) -> Entry<'_> {
+        Entry::of(self.view())
+    }
+
+    #[inline]
+    unsafe fn view<'a>(address: NonNull<u8>) -> Entry<'a> {
+        Entry::of(BlockRef { start: address, block: PhantomData })
+    }
+
+    /// The value.
+    #[inline]
+    unsafe fn edit<'a>(address: NonNull<u8>) -> Option<ValueMut<'a>> {
+        let block: BlockRef<'a> = BlockRef { start: address, block: PhantomData };
+        // SAFETY: the encoding says which value is there; it is the block's, and for 'a only the caller uses the block.
+        unsafe {
+            Some(match block.key_shape().encoding() {
+                Encoding::None => return None,
+                Encoding::Raw | Encoding::String => ValueMut::Str,
+                Encoding::Hash => ValueMut::Hash(&mut *block.value_at()),
+                Encoding::List => ValueMut::List(&mut *block.value_at()),
+                Encoding::Set => ValueMut::Set(&mut *block.value_at()),
+            })
+        }
+    }
+
+    #[inline]
+    fn name<'a>(view: Entry<'a>) -> &'a [u8]
+    where
+        Self: 'a,
+    {
+        view.key()
+    }
+
+    #[inline]
+    fn expire_at_ms(view: Entry<'_>) -> u64 {
+        view.expire_at_ms().unwrap_or(0)
+    }
+
+    #[inline]
+    fn prefetch(view: Entry<'_>) {
+        view.prefetch();
+    }
+}
