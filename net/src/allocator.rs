@@ -86,14 +86,19 @@ mod tests {
                 // SAFETY: the layout has bytes; the memory is written within its size, and freed below with its layout.
                 unsafe {
                     let zeroed = Allocator.alloc_zeroed(layout);
-                    assert!(!zeroed.is_null() && zeroed.addr() % align == 0, "{layout:?}");
+                    assert!(!zeroed.is_null() && zeroed.addr().is_multiple_of(align), "{layout:?}");
                     assert!((0..size).all(|at| *zeroed.add(at) == 0));
                     zeroed.write_bytes(7, size);
                     let grown = Allocator.realloc(zeroed, layout, size + 9);
-                    assert!(!grown.is_null() && grown.addr() % align == 0 && *grown == 7 && *grown.add(size - 1) == 7);
+                    assert!(
+                        !grown.is_null()
+                            && grown.addr().is_multiple_of(align)
+                            && *grown == 7
+                            && *grown.add(size - 1) == 7
+                    );
                     held.push((grown, Layout::from_size_align(size + 9, align).expect("a power of two")));
                     let plain = Allocator.alloc(layout);
-                    assert!(!plain.is_null() && plain.addr() % align == 0, "{layout:?}");
+                    assert!(!plain.is_null() && plain.addr().is_multiple_of(align), "{layout:?}");
                     held.push((plain, layout));
                 }
             }
