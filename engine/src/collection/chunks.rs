@@ -322,12 +322,9 @@ impl Chunks {
         })
     }
 
-    /// The bytes of the only chunk, with its rows as such; `None` if there are more.
-    pub fn only(&self) -> Option<(usize, usize)> {
-        match self.chunks.len() {
-            1 => Some((self.chunks[0].count as usize, self.chunks[0].bytes.len())),
-            _ => None,
-        }
+    /// The bytes of all rows, if there are so few chunks that the list may be packed.
+    pub fn few_bytes(&self) -> Option<usize> {
+        (self.chunks.len() <= 2).then(|| self.chunks.iter().map(|chunk| chunk.bytes.len()).sum())
     }
 
     /// Frees up to `most` chunks, of a list that nobody uses any more. Returns how many there were.

@@ -1,9 +1,9 @@
 //! A hash: fields with their values. A small one is packed, a large one has an index.
 
 use super::dense::{Dense, Fields};
-use super::packed;
 use super::thin::ThinBytes;
-use super::thresholds::{Thresholds, is_few, may_shrink};
+use super::thresholds::{Thresholds, may_shrink};
+use super::{packed, small};
 
 /// The fields of a hash and their values.
 #[derive(Clone, Debug, Default)]
@@ -31,19 +31,24 @@ impl HashValue {
         })
     }
 
+    /// A hash that is packed in these bytes.
+    pub(crate) fn of_packed(bytes: &[u8]) -> HashValue {
+        HashValue(Form::Packed(ThinBytes::of(&[bytes])))
+    }
+
+    /// The bytes in which it is packed; `None` if it is not.
+    pub(crate) fn packed(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Form::Packed(bytes) => Some(bytes),
+            Form::Dense(_) => None,
+        }
+    }
+
     /// Sets a field; returns whether it is new.
     pub(crate) fn set(&mut self, field: &[u8], value: &[u8], thresholds: &Thresholds) -> bool {
         if let Form::Packed(bytes) = &mut self.0 {
-            let is_short = field.len().max(value.len()) <= thresholds.hash_value as usize;
-            if is_short {
-                if let Some(edit) = packed::hash::overwrite(bytes, field, value) {
-                    edit.apply(bytes);
-                    return false;
-                }
-                if is_few(packed::count(bytes) + 1, thresholds.hash_entries) {
-                    packed::hash::add(bytes, field, value).apply(bytes);
-                    return true;
-                }
+            if let Some(is_new) = small::hash_set(bytes, field, value, thresholds) {
+                return is_new;
             }
             self.unpack();
         }
@@ -64,7 +69,7 @@ impl HashValue {
     /// higher place.
     pub(crate) fn remove(&mut self, field: &[u8], thresholds: &Thresholds) -> bool {
         match &mut self.0 {
-            Form::Packed(bytes) => packed::hash::remove(bytes, field).map(|edit| edit.apply(bytes)).is_some(),
+            Form::Packed(bytes) => small::hash_remove(bytes, field),
             Form::Dense(dense) => {
                 let Some(place) = dense.find(field) else { return false };
                 dense.remove_at(place);
@@ -86,8 +91,7 @@ impl HashValue {
     fn pack(&mut self, longest: usize) {
         let view = self.view();
         if view.iter().all(|(field, value)| field.len().max(value.len()) <= longest) {
-            let words = view.iter().flat_map(|(field, value)| [field, value]);
-            self.0 = Form::Packed(packed::build(view.len(), words));
+            self.0 = Form::Packed(ThinBytes::of(&[&packed::hash::build(view.len(), view.iter())]));
         }
     }
 
@@ -119,6 +123,12 @@ enum View<'a> {
 }
 
 impl<'a> HashRef<'a> {
+    /// The hash that is packed in these bytes.
+    #[inline]
+    pub(crate) fn of_packed(bytes: &'a [u8]) -> HashRef<'a> {
+        HashRef(View::Packed(bytes))
+    }
+
     /// The number of fields.
     #[inline]
     pub fn len(self) -> usize {
@@ -158,17 +168,23 @@ impl<'a> HashRef<'a> {
     /// All fields and their values, in the hash's own order.
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let (packed, dense) = match self.0 {
-            View::Packed(bytes) => (Some(packed::elements(bytes)), None),
+            View::Packed(bytes) => (Some(packed::hash::pairs(bytes)), None),
             View::Dense(dense) => (None, Some(dense.iter().map(|element| Fields::pair(element)))),
         };
-        let packed =
-            packed.into_iter().flat_map(|mut words| std::iter::from_fn(move || Some((words.next()?, words.next()?))));
-        packed.chain(dense.into_iter().flatten())
+        packed.into_iter().flatten().chain(dense.into_iter().flatten())
     }
 
     /// Whether it is stored compactly: then it is small, and a place is found by reading those before it.
     pub fn is_compact(self) -> bool {
         matches!(self.0, View::Packed(_))
+    }
+
+    /// Its bytes if it is stored compactly.
+    pub(crate) fn compact_bytes(self) -> Option<usize> {
+        match self.0 {
+            View::Packed(bytes) => Some(bytes.len()),
+            View::Dense(_) => None,
+        }
     }
 
     /// Redis's word for the form in which it is stored.

@@ -7,7 +7,7 @@
 //!
 //! An empty set has no bytes at all. The width only grows.
 
-use super::thin::ThinBytes;
+use super::packed::SmallBytes;
 
 /// The bytes of the width.
 const WIDTH_BYTES: usize = 1;
@@ -73,37 +73,45 @@ pub(super) fn find(bytes: &[u8], member: i64) -> Result<usize, usize> {
     Err(from)
 }
 
-/// Inserts a member that is not there, at the place that [`find`] returned.
-pub(super) fn insert(bytes: &mut ThinBytes, place: usize, member: i64) {
-    let (old, needed) = (width(bytes), width_of(member));
-    if bytes.is_empty() {
-        *bytes = ThinBytes::of(&[&[needed as u8], &member.to_le_bytes()[..needed]]);
+/// Inserts a member that is not there, at the place that [`find`] returned, if there is room for it; returns whether it did.
+pub(super) fn insert(set: &mut impl SmallBytes, place: usize, member: i64) -> bool {
+    let bytes = set.get();
+    let (old, needed, count) = (width(bytes), width_of(member), count(bytes));
+    if WIDTH_BYTES + (count + 1) * old.max(needed) > set.room() {
+        return false;
+    }
+    if count == 0 {
+        set.splice(0..0, &[&[needed as u8], &member.to_le_bytes()[..needed]]);
     } else if needed <= old {
         let at = WIDTH_BYTES + place * old;
-        bytes.splice(at..at, &[&member.to_le_bytes()[..old]]);
+        set.splice(at..at, &[&member.to_le_bytes()[..old]]);
     } else {
         let mut wider = vec![needed as u8];
         for each in members(bytes).take(place).chain([member]).chain(members(bytes).skip(place)) {
             wider.extend_from_slice(&each.to_le_bytes()[..needed]);
         }
-        *bytes = ThinBytes::of(&[&wider]);
+        let length = bytes.len();
+        set.splice(0..length, &[&wider]);
     }
+    true
 }
 
 /// Removes the member at a place that has one.
-pub(super) fn remove_at(bytes: &mut ThinBytes, place: usize) {
-    let (width, count) = (width(bytes), count(bytes));
+pub(super) fn remove_at(set: &mut impl SmallBytes, place: usize) {
+    let bytes = set.get();
+    let (width, length) = (width(bytes), bytes.len());
     let at = WIDTH_BYTES + place * width;
-    if count == 1 {
-        *bytes = ThinBytes::new();
+    if count(bytes) == 1 {
+        set.splice(0..length, &[]);
     } else {
-        bytes.splice(at..at + width, &[]);
+        set.splice(at..at + width, &[]);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collection::thin::ThinBytes;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -149,7 +157,7 @@ mod tests {
                         model.remove(&member);
                     }
                     Err(place) if !is_removal => {
-                        insert(&mut bytes, place, member);
+                        prop_assert!(insert(&mut bytes, place, member));
                         model.insert(member);
                     }
                     _ => {}
@@ -168,7 +176,7 @@ mod tests {
         for (n, width) in [(5, 1), (300, 2), (70_000, 4), (i64::MAX, 8)] {
             let place = find(&bytes, n).expect_err("it is new");
             let count = count(&bytes) + 1;
-            insert(&mut bytes, place, n);
+            assert!(insert(&mut bytes, place, n));
             assert_eq!(bytes.len(), 1 + count * width);
         }
     }

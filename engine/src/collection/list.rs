@@ -1,10 +1,9 @@
 //! A list: elements in order. A short one is packed, a long one is a deque of packed chunks.
 
 use super::chunks::{ChunkSize, Chunks};
-use super::rows::row_bytes;
 use super::thin::ThinBytes;
 use super::thresholds::Thresholds;
-use super::{Bytes, packed};
+use super::{Bytes, packed, small};
 use std::ops::Range;
 
 /// One end of a list.
@@ -42,34 +41,41 @@ impl ListValue {
         })
     }
 
+    /// A list that is packed in these bytes.
+    pub(crate) fn of_packed(bytes: &[u8]) -> ListValue {
+        ListValue(Form::Packed(ThinBytes::of(&[bytes])))
+    }
+
+    /// The bytes in which it is packed; `None` if it is not.
+    pub(crate) fn packed(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Form::Packed(bytes) => Some(bytes),
+            Form::Chunks(_) => None,
+        }
+    }
+
     /// Adds an element at an end.
     pub(crate) fn push(&mut self, end: End, element: &[u8], thresholds: &Thresholds) {
-        let size = thresholds.chunk_size();
         if let Form::Packed(bytes) = &mut self.0
-            && has_room(bytes, element, size)
+            && small::list_push(bytes, end, element, thresholds)
         {
-            let index = if end == End::Head { 0 } else { packed::count(bytes) };
-            return packed::list::insert(bytes, index, element).apply(bytes);
+            return;
         }
+        let size = thresholds.chunk_size();
         self.chunks(size).push(end, element, size);
     }
 
     /// Removes the element at an end.
     pub(crate) fn pop(&mut self, end: End, thresholds: &Thresholds) -> Option<Bytes> {
-        let element = Bytes::from_slice(self.view().at_from(end, 0)?);
         match &mut self.0 {
-            Form::Packed(bytes) => {
-                let index = if end == End::Head { 0 } else { packed::count(bytes) - 1 };
-                if let Some(edit) = packed::list::remove(bytes, index) {
-                    edit.apply(bytes);
-                }
-            }
+            Form::Packed(bytes) => small::list_pop(bytes, end),
             Form::Chunks(chunks) => {
+                let element = Bytes::from_slice(chunks.at_from(end, 0)?);
                 chunks.pop(end);
                 self.pack_if_short(thresholds.chunk_size());
+                Some(element)
             }
         }
-        Some(element)
     }
 
     /// Overwrites the element at an index; returns whether there is one.
@@ -77,16 +83,12 @@ impl ListValue {
         if index >= self.view().len() {
             return false;
         }
-        let size = thresholds.chunk_size();
         if let Form::Packed(bytes) = &mut self.0
-            && let Some(old) = packed::list::at(bytes, index)
-            && bytes.len() - old.len() + row_bytes(element, false) <= size.bytes
+            && small::list_set(bytes, index, element, thresholds)
         {
-            if let Some(edit) = packed::list::overwrite(bytes, index, element) {
-                edit.apply(bytes);
-            }
             return true;
         }
+        let size = thresholds.chunk_size();
         self.chunks(size).overwrite(index, element, size);
         self.pack_if_short(size);
         true
@@ -94,7 +96,7 @@ impl ListValue {
 
     /// Inserts an element at an index; returns whether that is at most the length.
     pub(crate) fn insert(&mut self, index: usize, element: &[u8], thresholds: &Thresholds) -> bool {
-        let (length, size) = (self.view().len(), thresholds.chunk_size());
+        let length = self.view().len();
         if index >= length {
             if index == length {
                 self.push(End::Tail, element, thresholds);
@@ -102,11 +104,11 @@ impl ListValue {
             return index == length;
         }
         if let Form::Packed(bytes) = &mut self.0
-            && has_room(bytes, element, size)
+            && small::list_insert(bytes, index, element, thresholds)
         {
-            packed::list::insert(bytes, index, element).apply(bytes);
             return true;
         }
+        let size = thresholds.chunk_size();
         self.chunks(size).insert(index, element, size);
         true
     }
@@ -114,23 +116,7 @@ impl ListValue {
     /// Removes the first `most` elements that equal `element`, counted from an end; returns how many.
     pub(crate) fn remove(&mut self, from: End, most: usize, element: &[u8], thresholds: &Thresholds) -> usize {
         match &mut self.0 {
-            Form::Packed(bytes) => {
-                let equal = packed::elements(bytes).filter(|each| *each == element).count();
-                let removed = equal.min(most);
-                if removed == 0 {
-                    return 0;
-                }
-                // In the order from the head.
-                let kept_first = if from == End::Head { 0 } else { equal - removed };
-                let mut seen = 0;
-                let kept = packed::elements(bytes).filter(|each| {
-                    let is_equal = *each == element;
-                    seen += usize::from(is_equal);
-                    !is_equal || seen <= kept_first || seen > kept_first + removed
-                });
-                *bytes = packed::build(packed::count(bytes) - removed, kept);
-                removed
-            }
+            Form::Packed(bytes) => small::list_remove(bytes, from, most, element),
             Form::Chunks(chunks) => {
                 let removed = chunks.remove(from, most, element, thresholds.chunk_size());
                 self.pack_if_short(thresholds.chunk_size());
@@ -142,9 +128,7 @@ impl ListValue {
     /// Keeps the elements in a range of indexes within the list.
     pub(crate) fn keep(&mut self, kept: Range<usize>, thresholds: &Thresholds) {
         match &mut self.0 {
-            Form::Packed(bytes) => {
-                *bytes = packed::build(kept.len(), packed::elements(bytes).skip(kept.start).take(kept.len()));
-            }
+            Form::Packed(bytes) => small::list_keep(bytes, kept),
             Form::Chunks(chunks) => {
                 chunks.keep(kept);
                 self.pack_if_short(thresholds.chunk_size());
@@ -169,9 +153,9 @@ impl ListValue {
     /// made anew each time.
     fn pack_if_short(&mut self, size: ChunkSize) {
         let Form::Chunks(chunks) = &self.0 else { return };
-        let is_short = chunks.only().is_none_or(|(count, bytes)| count <= size.elements / 2 && bytes <= size.bytes / 2);
-        if chunks.chunk_count() <= 1 && is_short {
-            self.0 = Form::Packed(packed::build(chunks.len(), chunks.iter_from(0)));
+        let is_short = chunks.few_bytes().is_some_and(|bytes| bytes <= size.bytes / 2);
+        if is_short && chunks.len() <= size.elements / 2 {
+            self.0 = Form::Packed(ThinBytes::of(&[&packed::build(chunks.len(), chunks.iter_from(0))]));
         }
     }
 
@@ -192,12 +176,6 @@ impl ListValue {
     }
 }
 
-/// Whether an element fits into a packed list beside those that it has.
-#[inline]
-fn has_room(bytes: &[u8], element: &[u8], size: ChunkSize) -> bool {
-    packed::count(bytes) < size.elements && bytes.len() + row_bytes(element, false) <= size.bytes
-}
-
 /// A list, for reading.
 #[derive(Clone, Copy, Debug)]
 pub struct ListRef<'a>(View<'a>);
@@ -209,6 +187,12 @@ enum View<'a> {
 }
 
 impl<'a> ListRef<'a> {
+    /// The list that is packed in these bytes.
+    #[inline]
+    pub(crate) fn of_packed(bytes: &'a [u8]) -> ListRef<'a> {
+        ListRef(View::Packed(bytes))
+    }
+
     /// The number of elements.
     #[inline]
     pub fn len(self) -> usize {
@@ -262,6 +246,14 @@ impl<'a> ListRef<'a> {
             View::Chunks(chunks) => (None, Some(chunks.iter_from(range.start))),
         };
         packed.into_iter().flatten().chain(chunks.into_iter().flatten()).take(range.len())
+    }
+
+    /// Its bytes if it is stored compactly.
+    pub(crate) fn compact_bytes(self) -> Option<usize> {
+        match self.0 {
+            View::Packed(bytes) => Some(bytes.len()),
+            View::Chunks(_) => None,
+        }
     }
 
     /// Redis's word for the form in which it is stored.

@@ -20,6 +20,7 @@ mod model;
 mod packed;
 mod rows;
 mod set;
+pub(crate) mod small;
 mod thin;
 mod thresholds;
 
@@ -27,6 +28,7 @@ pub(crate) use garbage::{Garbage, Unused};
 pub use hash::{HashRef, HashValue};
 pub use list::{End, ListRef, ListValue};
 pub use member::Member;
+pub(crate) use packed::SmallBytes;
 pub use set::{SetRef, SetValue};
 pub use thresholds::Thresholds;
 

@@ -44,16 +44,22 @@ impl Row {
     }
 }
 
+/// The length that starts at `at`, and where it ends.
+#[inline]
+pub(super) fn length(bytes: &[u8], at: usize) -> (usize, usize) {
+    match bytes[at] {
+        FOUR => (u32::from_le_bytes(array(&bytes[at + 1..at + 5])) as usize, at + 5),
+        TWO => (usize::from(u16::from_le_bytes(array(&bytes[at + 1..at + 3]))), at + 3),
+        short => (usize::from(short), at + 1),
+    }
+}
+
 /// The row that starts at `at`.
 #[inline]
 pub(super) fn row(bytes: &[u8], at: usize, is_doubled: bool) -> Row {
-    let (length, width) = match bytes[at] {
-        FOUR => (u32::from_le_bytes(array(&bytes[at + 1..at + 5])) as usize, 5),
-        TWO => (usize::from(u16::from_le_bytes(array(&bytes[at + 1..at + 3]))), 3),
-        short => (usize::from(short), 1),
-    };
-    let to = at + width + length;
-    Row { start: at, from: at + width, to, next: if is_doubled { to + width } else { to } }
+    let (length, from) = length(bytes, at);
+    let to = from + length;
+    Row { start: at, from, to, next: if is_doubled { to + from - at } else { to } }
 }
 
 /// The row that ends at `end`, of rows whose length follows the element too.

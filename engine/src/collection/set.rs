@@ -5,9 +5,10 @@
 //! began while it was large could miss some.
 
 use super::dense::{Dense, Members};
+use super::small::{Inserted, SmallSet};
 use super::thin::ThinBytes;
-use super::thresholds::{Thresholds, is_few, may_shrink};
-use super::{Bytes, Member, ints, packed};
+use super::thresholds::{Thresholds, may_shrink};
+use super::{Bytes, Member, ints, packed, small};
 use crate::number::parse_i64;
 
 /// The members of a set.
@@ -38,42 +39,44 @@ impl SetValue {
         })
     }
 
+    /// A small set in these bytes.
+    pub(crate) fn of_small(form: SmallSet, bytes: &[u8]) -> SetValue {
+        let bytes = ThinBytes::of(&[bytes]);
+        SetValue(match form {
+            SmallSet::Integers => Form::Integers(bytes),
+            SmallSet::Packed => Form::Packed(bytes),
+        })
+    }
+
+    /// The form and the bytes of a small set; `None` if it is large.
+    pub(crate) fn small(&self) -> Option<(SmallSet, &[u8])> {
+        match &self.0 {
+            Form::Integers(bytes) => Some((SmallSet::Integers, bytes)),
+            Form::Packed(bytes) => Some((SmallSet::Packed, bytes)),
+            Form::Dense(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    fn small_mut(&mut self) -> Option<(SmallSet, &mut ThinBytes)> {
+        match &mut self.0 {
+            Form::Integers(bytes) => Some((SmallSet::Integers, bytes)),
+            Form::Packed(bytes) => Some((SmallSet::Packed, bytes)),
+            Form::Dense(_) => None,
+        }
+    }
+
     /// Adds a member; returns whether it is new.
     pub(crate) fn insert(&mut self, member: &[u8], thresholds: &Thresholds) -> bool {
-        if let Form::Integers(bytes) = &mut self.0 {
-            let place = parse_i64(member).map(|number| (number, ints::find(bytes, number)));
-            match place {
-                Some((_, Ok(_))) => return false,
-                Some((number, Err(place))) if is_few(ints::count(bytes) + 1, thresholds.set_integers) => {
-                    ints::insert(bytes, place, number);
+        if let Some((form, bytes)) = self.small_mut() {
+            match small::set_insert(form, bytes, member, thresholds) {
+                Inserted::Done(is_new) => return is_new,
+                Inserted::Repacked => {
+                    self.0 = Form::Packed(std::mem::take(bytes));
                     return true;
                 }
-                Some(_) if !bytes.is_empty() => self.unpack(),
-                // A member that is no integer; or there may be no set of integers at all.
-                _ => {
-                    let count = ints::count(bytes);
-                    let is_short = ints::members(bytes)
-                        .map(|number| Member::of_integer(number).len())
-                        .chain([member.len()])
-                        .all(|length| length <= thresholds.set_value as usize);
-                    if is_short && is_few(count + 1, thresholds.set_entries) {
-                        self.pack();
-                    } else {
-                        self.unpack();
-                    }
-                }
+                Inserted::TooLarge => self.unpack(),
             }
-        }
-        if let Form::Packed(bytes) = &mut self.0 {
-            if packed::set::contains(bytes, member) {
-                return false;
-            }
-            let is_short = member.len() <= thresholds.set_value as usize;
-            if is_short && is_few(packed::count(bytes) + 1, thresholds.set_entries) {
-                packed::set::add(bytes, member).apply(bytes);
-                return true;
-            }
-            self.unpack();
         }
         let Form::Dense(dense) = &mut self.0 else { unreachable!("it has just been unpacked") };
         let is_new = dense.find(member).is_none();
@@ -85,10 +88,10 @@ impl SetValue {
 
     /// Removes a member; returns whether it existed.
     pub(crate) fn remove(&mut self, member: &[u8], thresholds: &Thresholds) -> bool {
-        let place = match &self.0 {
-            Form::Integers(bytes) => parse_i64(member).and_then(|number| ints::find(bytes, number).ok()),
-            Form::Packed(bytes) => packed::set::place_of(bytes, member),
-            Form::Dense(dense) => dense.find(member),
+        let place = match (self.small(), &self.0) {
+            (Some((form, bytes)), _) => small::set_place(form, bytes, member),
+            (None, Form::Dense(dense)) => dense.find(member),
+            (None, _) => None,
         };
         place.map(|place| self.cut(place, thresholds)).is_some()
     }
@@ -103,27 +106,21 @@ impl SetValue {
     /// Removes the member at a place that has one. In a small set the others stay in order; in none does one move to a higher
     /// place.
     fn cut(&mut self, place: usize, thresholds: &Thresholds) {
-        match &mut self.0 {
-            Form::Integers(bytes) => ints::remove_at(bytes, place),
-            Form::Packed(bytes) => {
-                if let Some(edit) = packed::set::remove_at(bytes, place) {
-                    edit.apply(bytes);
-                }
-            }
-            Form::Dense(dense) => {
-                dense.remove_at(place);
-                let longest = thresholds.set_value as usize;
-                if may_shrink(dense.len(), thresholds.set_entries) && dense.iter().all(|member| member.len() <= longest)
-                {
-                    self.pack();
-                }
-            }
+        if let Some((form, bytes)) = self.small_mut() {
+            return small::set_remove_at(form, bytes, place);
+        }
+        let Form::Dense(dense) = &mut self.0 else { return };
+        dense.remove_at(place);
+        let longest = thresholds.set_value as usize;
+        if may_shrink(dense.len(), thresholds.set_entries) && dense.iter().all(|member| member.len() <= longest) {
+            self.pack();
         }
     }
 
     fn pack(&mut self) {
         let members: Vec<Member<'_>> = self.view().iter().collect();
-        self.0 = Form::Packed(packed::build(members.len(), members.iter().map(|member| member.as_ref())));
+        let bytes = packed::build(members.len(), members.iter().map(|member| member.as_ref()));
+        self.0 = Form::Packed(ThinBytes::of(&[&bytes]));
     }
 
     fn unpack(&mut self) {
@@ -161,6 +158,15 @@ enum View<'a> {
 }
 
 impl<'a> SetRef<'a> {
+    /// The small set in these bytes.
+    #[inline]
+    pub(crate) fn of_small(form: SmallSet, bytes: &'a [u8]) -> SetRef<'a> {
+        SetRef(match form {
+            SmallSet::Integers => View::Integers(bytes),
+            SmallSet::Packed => View::Packed(bytes),
+        })
+    }
+
     /// The number of members.
     #[inline]
     pub fn len(self) -> usize {
@@ -210,6 +216,14 @@ impl<'a> SetRef<'a> {
     /// Whether it is stored compactly: then it is small.
     pub fn is_compact(self) -> bool {
         !matches!(self.0, View::Dense(_))
+    }
+
+    /// Its bytes if it is stored compactly.
+    pub(crate) fn compact_bytes(self) -> Option<usize> {
+        match self.0 {
+            View::Integers(bytes) | View::Packed(bytes) => Some(bytes.len()),
+            View::Dense(_) => None,
+        }
     }
 
     /// Redis's word for the form in which it is stored.

@@ -12,6 +12,7 @@
 
 mod pointed;
 mod shape;
+mod small;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -152,14 +153,19 @@ impl<'a> BlockRef<'a> {
 
     #[inline(never)]
     fn other_value(self) -> Option<ValueRef<'a>> {
+        if self.key_shape().encoding().is_small() {
+            let (shape, bytes) = self.all();
+            return small::view(shape.encoding(), &bytes[shape.value_at()..]);
+        }
         // SAFETY: the encoding says which value is there; it is the block's, and nobody changes it for 'a.
         unsafe {
             Some(match self.key_shape().encoding() {
-                Encoding::None | Encoding::Raw => return None,
                 Encoding::String => ValueRef::Str(&*self.value_at::<Vec<u8>>()),
                 Encoding::Hash => ValueRef::Hash((*self.value_at::<HashValue>()).view()),
                 Encoding::List => ValueRef::List((*self.value_at::<ListValue>()).view()),
                 Encoding::Set => ValueRef::Set((*self.value_at::<SetValue>()).view()),
+                // Nothing, or only bytes.
+                _ => return None,
             })
         }
     }
@@ -179,11 +185,12 @@ impl<'a> BlockRef<'a> {
         // SAFETY: the encoding says which value is there, and the block, whose value it is, gives it away.
         unsafe {
             Some(match self.key_shape().encoding() {
-                Encoding::None | Encoding::Raw => return None,
                 Encoding::String => Value::Str(self.value_at::<Vec<u8>>().read()),
                 Encoding::Hash => Value::Hash(self.value_at::<HashValue>().read()),
                 Encoding::List => Value::List(self.value_at::<ListValue>().read()),
                 Encoding::Set => Value::Set(self.value_at::<SetValue>().read()),
+                // Nothing, or only bytes.
+                _ => return None,
             })
         }
     }
@@ -411,6 +418,9 @@ impl Block {
 
     /// Replaces the value; returns one that was more than bytes.
     pub(crate) fn put(&mut self, value: Value) -> Option<Value> {
+        if let Some((encoding, bytes)) = small::bytes_of(&value) {
+            return self.replace(encoding, bytes);
+        }
         match value {
             Value::Str(bytes) if bytes.len() <= STRING_INLINE_MAX => self.replace(Encoding::Raw, &bytes),
             Value::Str(bytes) => self.replace_with(Encoding::String, bytes),
@@ -422,8 +432,13 @@ impl Block {
 
     /// Takes the value out.
     pub(crate) fn take(&mut self) -> Option<Value> {
-        let string = self.view().inline_string().map(|bytes| Value::Str(bytes.to_vec()));
-        self.clear().or(string)
+        let (shape, bytes) = self.view().all();
+        let bytes = &bytes[shape.value_at()..];
+        let inside = match shape.encoding() {
+            Encoding::Raw => Some(Value::Str(bytes.to_vec())),
+            encoding => small::value(encoding, bytes),
+        };
+        self.clear().or(inside)
     }
 
     /// Removes the value, and returns it if it is more than bytes.

@@ -14,7 +14,7 @@ mod string;
 pub use crate::collection::End;
 pub use replay::Precondition;
 
-use super::block::{Block, BlockRef};
+use super::block::{Block, BlockRef, Encoding};
 use super::table::Word;
 use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue};
 use crate::error::Refusal;
@@ -121,6 +121,8 @@ pub(crate) enum ValueMut<'a> {
     Hash(&'a mut HashValue),
     List(&'a mut ListValue),
     Set(&'a mut SetValue),
+    /// A small collection of this form, whose bytes are changed through the block.
+    Small(Encoding),
 }
 
 /// One key of a shard, for reading. It remains, without a value, while events of its stream may still be read: it
@@ -352,6 +354,32 @@ impl<'a> EntryMut<'a> {
         if let Some(old) = self.word.lend().put(value) {
             old.discard(&mut self.turn.garbage);
         }
+    }
+
+    /// Gives a key without a value an empty collection, which the caller fills.
+    #[inline]
+    fn begin_small(&mut self, encoding: Encoding) {
+        self.count_value();
+        drop(self.word.lend().begin(encoding));
+    }
+
+    /// Removes a value that has become empty; else takes it into the block, if it has become small.
+    fn settle(&mut self) {
+        if self.view().value().is_some_and(ValueRef::is_empty_collection) {
+            self.drop_value();
+        } else {
+            self.word.lend().settle();
+        }
+    }
+
+    /// Changes a collection that is too large for the block, or for its form there.
+    fn outside<T>(&mut self, change: impl FnOnce(&mut Value) -> T) -> Option<T> {
+        let mut block = self.word.lend();
+        let mut value = block.take()?;
+        let result = change(&mut value);
+        // The block has no value now.
+        drop(block.put(value));
+        Some(result)
     }
 
     /// Counts the value that the key is about to get.

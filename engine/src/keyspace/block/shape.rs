@@ -54,6 +54,14 @@ pub(crate) enum Encoding {
     List = 4,
     /// A `SetValue`.
     Set = 5,
+    /// A packed hash.
+    PackedHash = 6,
+    /// A packed list.
+    PackedList = 7,
+    /// A packed set.
+    PackedSet = 8,
+    /// A set of integers.
+    Integers = 9,
 }
 
 impl Encoding {
@@ -65,8 +73,24 @@ impl Encoding {
             3 => Encoding::Hash,
             4 => Encoding::List,
             5 => Encoding::Set,
+            6 => Encoding::PackedHash,
+            7 => Encoding::PackedList,
+            8 => Encoding::PackedSet,
+            9 => Encoding::Integers,
             _ => Encoding::None,
         }
+    }
+
+    /// Whether it is a collection whose bytes are in the block.
+    #[inline]
+    pub(crate) fn is_small(self) -> bool {
+        self as u8 >= Encoding::PackedHash as u8
+    }
+
+    /// Whether it is a collection that is not.
+    #[inline]
+    pub(super) fn is_collection_outside(self) -> bool {
+        matches!(self, Encoding::Hash | Encoding::List | Encoding::Set)
     }
 
     /// The length of the value's bytes where it is always the same; `None` if the block says it.
@@ -74,7 +98,9 @@ impl Encoding {
     pub(super) fn fixed_length(self) -> Option<usize> {
         match self {
             Encoding::None => Some(0),
-            Encoding::Raw => None,
+            Encoding::Raw | Encoding::PackedHash | Encoding::PackedList | Encoding::PackedSet | Encoding::Integers => {
+                None
+            }
             Encoding::String => Some(size_of::<Vec<u8>>()),
             Encoding::Hash => Some(size_of::<HashValue>()),
             Encoding::List => Some(size_of::<ListValue>()),
@@ -236,8 +262,10 @@ impl Shape {
     #[inline]
     pub(super) fn value_at(self) -> usize {
         match self.encoding() {
-            Encoding::None | Encoding::Raw => self.fields_end(),
-            _ => self.fields_end().next_multiple_of(VALUE_ALIGN),
+            Encoding::String | Encoding::Hash | Encoding::List | Encoding::Set => {
+                self.fields_end().next_multiple_of(VALUE_ALIGN)
+            }
+            _ => self.fields_end(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A block beside a plain value of each of its fields, through random changes of all of them.
 
 use super::*;
+use crate::collection::small::{self, Inserted, SmallSet};
 use crate::collection::{End, Thresholds};
 use crate::keyspace::Kind;
 use crate::keyspace::entry::ValueMut;
@@ -147,6 +148,28 @@ fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: 
                 (Some(ValueMut::Hash(hash)), Model::Hash(model)) => {
                     hash.set(b"more", b"", &Thresholds::default());
                     *model = hash.view().iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+                }
+                (Some(ValueMut::Small(Encoding::PackedList)), Model::List(model)) => {
+                    if small::list_push(&mut block.small(), End::Tail, b"more", &Thresholds::default()) {
+                        model.push(b"more".to_vec());
+                    }
+                }
+                (Some(ValueMut::Small(Encoding::PackedHash)), Model::Hash(model)) => {
+                    let is_new = small::hash_set(&mut block.small(), b"more", b"", &Thresholds::default());
+                    if is_new == Some(true) {
+                        model.push((b"more".to_vec(), Vec::new()));
+                    }
+                }
+                (Some(ValueMut::Small(form)), Model::Set(model)) => {
+                    let form = if form == Encoding::Integers { SmallSet::Integers } else { SmallSet::Packed };
+                    match small::set_insert(form, &mut block.small(), b"more", &Thresholds::default()) {
+                        Inserted::Done(true) => model.push(b"more".to_vec()),
+                        Inserted::Done(false) | Inserted::TooLarge => {}
+                        Inserted::Repacked => {
+                            block.set_small_encoding(Encoding::PackedSet);
+                            model.push(b"more".to_vec());
+                        }
+                    }
                 }
                 (None, Model::None) | (Some(ValueMut::Str), Model::Str(_)) => {}
                 (edited, model) => panic!("another kind than {model:?}: {}", edited.is_some()),

@@ -1,9 +1,10 @@
 //! Changes of a hash.
 
 use super::{EntryMut, Value, ValueMut};
-use crate::collection::HashValue;
+use crate::collection::small;
 use crate::error::Refusal;
 use crate::event::EventType;
+use crate::keyspace::block::Encoding;
 use crate::ring::Data;
 
 impl EntryMut<'_> {
@@ -11,29 +12,39 @@ impl EntryMut<'_> {
     pub fn hash_set(&mut self, field: &[u8], value: &[u8]) -> Result<bool, Refusal> {
         let thresholds = self.turn.thresholds;
         if !self.view().has_value() {
-            self.put_value(Value::Hash(HashValue::default()));
+            self.begin_small(Encoding::PackedHash);
         }
-        let Some(ValueMut::Hash(hash)) = self.value_mut() else { return Err(Refusal::WrongType) };
-        let is_new = hash.set(field, value, &thresholds);
+        let is_new = match self.value_mut() {
+            Some(ValueMut::Hash(hash)) => hash.set(field, value, &thresholds),
+            Some(ValueMut::Small(Encoding::PackedHash)) => {
+                let set = small::hash_set(&mut self.word.lend().small(), field, value, &thresholds);
+                set.or_else(|| self.set_outside(field, value)).ok_or(Refusal::WrongType)?
+            }
+            _ => return Err(Refusal::WrongType),
+        };
         self.record(EventType::HSet, Data::Parts(&[field, value]));
         Ok(is_new)
+    }
+
+    #[cold]
+    fn set_outside(&mut self, field: &[u8], value: &[u8]) -> Option<bool> {
+        let thresholds = self.turn.thresholds;
+        self.outside(|all| if let Value::Hash(hash) = all { Some(hash.set(field, value, &thresholds)) } else { None })?
     }
 
     /// Deletes one field; returns whether it existed. Deleting the last field removes the hash, without a `Del`.
     pub fn hash_delete(&mut self, field: &[u8]) -> Result<bool, Refusal> {
         let thresholds = self.turn.thresholds;
-        let hash = match self.value_mut() {
+        let existed = match self.value_mut() {
             None => return Ok(false),
-            Some(ValueMut::Hash(hash)) => hash,
+            Some(ValueMut::Hash(hash)) => hash.remove(field, &thresholds),
+            Some(ValueMut::Small(Encoding::PackedHash)) => small::hash_remove(&mut self.word.lend().small(), field),
             Some(_) => return Err(Refusal::WrongType),
         };
-        if !hash.remove(field, &thresholds) {
-            return Ok(false);
+        if existed {
+            self.settle();
+            self.record(EventType::HDel, Data::One(field));
         }
-        if hash.view().is_empty() {
-            self.drop_value();
-        }
-        self.record(EventType::HDel, Data::One(field));
-        Ok(true)
+        Ok(existed)
     }
 }

@@ -1,29 +1,50 @@
 //! Changes of a list.
 
-use super::{EntryMut, Value, ValueMut};
-use crate::collection::{Bytes, End, ListValue};
+use super::{EntryMut, Value, ValueMut, ValueRef};
+use crate::collection::{Bytes, End, ListValue, small};
 use crate::error::Refusal;
 use crate::event::EventType;
+use crate::keyspace::block::Encoding;
 use crate::ring::Data;
 
 impl EntryMut<'_> {
-    fn list(&mut self) -> Result<Option<&mut ListValue>, Refusal> {
-        match self.value_mut() {
+    /// The number of elements; `None` if there is no value.
+    fn length(&self) -> Result<Option<usize>, Refusal> {
+        match self.view().value() {
             None => Ok(None),
-            Some(ValueMut::List(list)) => Ok(Some(list)),
+            Some(ValueRef::List(list)) => Ok(Some(list.len())),
             Some(_) => Err(Refusal::WrongType),
         }
+    }
+
+    /// Changes a list that is too large for the block.
+    #[cold]
+    fn list_outside(&mut self, change: impl FnOnce(&mut ListValue)) {
+        self.outside(|all| {
+            if let Value::List(list) = all {
+                change(list);
+            }
+        });
     }
 
     /// Pushes one element at an end and returns the new length. Creates the list if there is no value.
     pub fn list_push(&mut self, end: End, element: &[u8]) -> Result<usize, Refusal> {
         let thresholds = self.turn.thresholds;
         if !self.view().has_value() {
-            self.put_value(Value::List(ListValue::default()));
+            self.begin_small(Encoding::PackedList);
+            // Commands may wait for its elements.
+            self.turn.waiters.signal(self.word.get().key());
         }
-        let Some(ValueMut::List(list)) = self.value_mut() else { return Err(Refusal::WrongType) };
-        list.push(end, element, &thresholds);
-        let length = list.view().len();
+        match self.value_mut() {
+            Some(ValueMut::List(list)) => list.push(end, element, &thresholds),
+            Some(ValueMut::Small(Encoding::PackedList)) => {
+                if !small::list_push(&mut self.word.lend().small(), end, element, &thresholds) {
+                    self.list_outside(|list| list.push(end, element, &thresholds));
+                }
+            }
+            _ => return Err(Refusal::WrongType),
+        }
+        let length = self.length()?.unwrap_or(0);
         let event_type = match end {
             End::Head => EventType::LPush,
             End::Tail => EventType::RPush,
@@ -35,15 +56,18 @@ impl EntryMut<'_> {
     /// Pops the element at an end. Popping the last element removes the list, without a `Del`.
     pub fn list_pop(&mut self, end: End) -> Result<Option<Bytes>, Refusal> {
         let thresholds = self.turn.thresholds;
-        let Some(list) = self.list()? else { return Ok(None) };
-        let Some(element) = list.pop(end, &thresholds) else { return Ok(None) };
+        let popped = match self.value_mut() {
+            None => None,
+            Some(ValueMut::List(list)) => list.pop(end, &thresholds),
+            Some(ValueMut::Small(Encoding::PackedList)) => small::list_pop(&mut self.word.lend().small(), end),
+            Some(_) => return Err(Refusal::WrongType),
+        };
+        let Some(element) = popped else { return Ok(None) };
         let event_type = match end {
             End::Head => EventType::LPop,
             End::Tail => EventType::RPop,
         };
-        if list.view().is_empty() {
-            self.drop_value();
-        }
+        self.settle();
         self.record(event_type, Data::One(&element));
         Ok(Some(element))
     }
@@ -51,10 +75,18 @@ impl EntryMut<'_> {
     /// Overwrites the element at an index from the head; refused outside the list.
     pub fn list_set(&mut self, index: usize, element: &[u8]) -> Result<(), Refusal> {
         let thresholds = self.turn.thresholds;
-        let list = self.list()?.ok_or(Refusal::NoSuchKey)?;
-        if !list.set(index, element, &thresholds) {
+        if index >= self.length()?.ok_or(Refusal::NoSuchKey)? {
             return Err(Refusal::IndexOutOfRange);
         }
+        let is_done = match self.value_mut() {
+            Some(ValueMut::List(list)) => list.set(index, element, &thresholds),
+            Some(ValueMut::Small(_)) => small::list_set(&mut self.word.lend().small(), index, element, &thresholds),
+            _ => true,
+        };
+        if !is_done {
+            self.list_outside(|list| _ = list.set(index, element, &thresholds));
+        }
+        self.settle();
         let mut digits = itoa::Buffer::new();
         self.record(EventType::LSet, Data::Parts(&[digits.format(index).as_bytes(), element]));
         Ok(())
@@ -63,27 +95,39 @@ impl EntryMut<'_> {
     /// Inserts an element at `index` (at most the length); returns the new length.
     pub fn list_insert(&mut self, index: usize, element: &[u8]) -> Result<usize, Refusal> {
         let thresholds = self.turn.thresholds;
-        let list = self.list()?.ok_or(Refusal::NoSuchKey)?;
-        if !list.insert(index, element, &thresholds) {
+        let length = self.length()?.ok_or(Refusal::NoSuchKey)?;
+        if index > length {
             return Err(Refusal::IndexOutOfRange);
         }
-        let length = list.view().len();
+        let is_done = match self.value_mut() {
+            Some(ValueMut::List(list)) => list.insert(index, element, &thresholds),
+            Some(ValueMut::Small(_)) => small::list_insert(&mut self.word.lend().small(), index, element, &thresholds),
+            _ => true,
+        };
+        if !is_done {
+            self.list_outside(|list| _ = list.insert(index, element, &thresholds));
+        }
         let mut digits = itoa::Buffer::new();
         self.record(EventType::LInsert, Data::Parts(&[digits.format(index).as_bytes(), element]));
-        Ok(length)
+        Ok(length + 1)
     }
 
     /// Removes up to `count` elements equal to `element` (0 = all), starting at `from`; returns how many.
     pub fn list_remove(&mut self, from: End, count: usize, element: &[u8]) -> Result<usize, Refusal> {
         let thresholds = self.turn.thresholds;
-        let Some(list) = self.list()? else { return Ok(0) };
-        let removed = list.remove(from, if count == 0 { usize::MAX } else { count }, element, &thresholds);
+        let most = if count == 0 { usize::MAX } else { count };
+        let removed = match self.value_mut() {
+            None => 0,
+            Some(ValueMut::List(list)) => list.remove(from, most, element, &thresholds),
+            Some(ValueMut::Small(Encoding::PackedList)) => {
+                small::list_remove(&mut self.word.lend().small(), from, most, element)
+            }
+            Some(_) => return Err(Refusal::WrongType),
+        };
         if removed == 0 {
             return Ok(0);
         }
-        if list.view().is_empty() {
-            self.drop_value();
-        }
+        self.settle();
         let mut digits = itoa::Buffer::new();
         let signed = if from == End::Head { removed as i64 } else { -(removed as i64) };
         self.record(EventType::LRem, Data::Parts(&[digits.format(signed).as_bytes(), element]));
@@ -94,19 +138,17 @@ impl EntryMut<'_> {
     /// is beyond `last`. Records nothing if nothing is removed.
     pub fn list_trim(&mut self, first: usize, last: usize) -> Result<(), Refusal> {
         let thresholds = self.turn.thresholds;
-        let Some(list) = self.list()? else { return Ok(()) };
-        let length = list.view().len();
+        let Some(length) = self.length()? else { return Ok(()) };
         if first == 0 && last + 1 >= length {
             return Ok(());
         }
-        if first > last || first >= length {
-            list.keep(0..0, &thresholds);
-        } else {
-            list.keep(first..length.min(last + 1), &thresholds);
+        let kept = if first > last || first >= length { 0..0 } else { first..length.min(last + 1) };
+        match self.value_mut() {
+            Some(ValueMut::List(list)) => list.keep(kept, &thresholds),
+            Some(ValueMut::Small(_)) => small::list_keep(&mut self.word.lend().small(), kept),
+            _ => {}
         }
-        if list.view().is_empty() {
-            self.drop_value();
-        }
+        self.settle();
         let mut digits = (itoa::Buffer::new(), itoa::Buffer::new());
         let parts = [digits.0.format(first).as_bytes(), digits.1.format(last).as_bytes()];
         self.record(EventType::LTrim, Data::Parts(&parts));

@@ -1,6 +1,6 @@
 //! A value composed of its parts, as contained in `Rename` events and rows of snapshots.
 
-use super::{Kind, Value};
+use super::{Kind, Value, ValueRef};
 use crate::collection::{End, HashValue, ListValue, SetValue, Thresholds};
 
 impl Kind {
@@ -43,11 +43,18 @@ impl Value {
 
     /// Whether it is a collection without elements, which no key may hold.
     pub(crate) fn is_empty_collection(&self) -> bool {
+        self.view().is_empty_collection()
+    }
+}
+
+impl ValueRef<'_> {
+    /// Whether it is a collection without elements, which no key may hold.
+    pub(crate) fn is_empty_collection(self) -> bool {
         match self {
-            Value::Str(_) => false,
-            Value::Hash(hash) => hash.view().is_empty(),
-            Value::List(list) => list.view().is_empty(),
-            Value::Set(set) => set.view().is_empty(),
+            ValueRef::Str(_) => false,
+            ValueRef::Hash(hash) => hash.is_empty(),
+            ValueRef::List(list) => list.is_empty(),
+            ValueRef::Set(set) => set.is_empty(),
         }
     }
 }
