@@ -483,6 +483,9 @@ pub const APPEND_BYTES_MAX: usize = 64 << 20;
 /// How many events an append may have: their ids are looked for together, in one turn.
 pub const APPEND_EVENTS_MAX: usize = 65_536;
 
+/// How many streams an append may have, with those that are only checked: all are looked at in one turn.
+pub const APPEND_STREAMS_MAX: usize = 4_096;
+
 /// How many levels the properties of an event may have, of objects and lists within each other.
 pub const PROPERTY_LEVELS_MAX: usize = 64;
 

@@ -102,6 +102,11 @@ assert len(client.get_stream(a)) == 2
 assert client.append_records(records((a, 6)), checks[:1]).stream_positions[0].stream_position == 2
 assert "more than one check" in str(refused(KurrentDBClientError, lambda: client.append_records(records((a, 6)), checks[:1] * 2)))
 
+# Very many streams would take long.
+too_many = [StreamStateCheck(f"{a}-{n}", NONE) for n in range(5_000)]
+assert "more than 4096 streams" in str(refused(KurrentDBClientError, lambda: client.append_records(records((a, 6)), too_many)))
+assert len(client.get_stream(a)) == 3
+
 # Deleted streams go on, ended ones do not.
 client.delete_stream(a, current_version=2)
 assert client.append_records(records((a, 7)), [StreamStateCheck(a, NONE)]).stream_positions[0].stream_position == 3

@@ -5,7 +5,9 @@ use super::super::proto::streams_v2::value::Kind;
 use super::super::proto::streams_v2::{AppendRecord, SchemaInfo, Value};
 use super::error::{bad_request, record_too_large, transaction_too_large};
 use crate::grpc::Status;
-use crate::limits::{APPEND_BYTES_MAX, APPEND_EVENT_BYTES_MAX, APPEND_EVENTS_MAX, PROPERTY_LEVELS_MAX};
+use crate::limits::{
+    APPEND_BYTES_MAX, APPEND_EVENT_BYTES_MAX, APPEND_EVENTS_MAX, APPEND_STREAMS_MAX, PROPERTY_LEVELS_MAX,
+};
 use crate::streams::Event;
 use bytes::Bytes;
 use keytide_engine::position::Revision;
@@ -46,8 +48,8 @@ impl Records {
             return Err(bad_request(kind, "Stream name cannot be empty."));
         }
         self.count(stream.len() + 2 * size_of::<Bytes>())?;
-        if self.streams.len() >= APPEND_EVENTS_MAX {
-            return Err(bad_request(kind, &format!("more than {APPEND_EVENTS_MAX} streams")));
+        if self.streams.len() >= APPEND_STREAMS_MAX {
+            return Err(bad_request(kind, &format!("It has more than {APPEND_STREAMS_MAX} streams.")));
         }
         let (place, name) = (self.streams.len(), Bytes::copy_from_slice(stream.as_bytes()));
         self.streams.push((name.clone(), Wanted::State(Expected::Any)));
