@@ -483,6 +483,9 @@ pub const APPEND_BYTES_MAX: usize = 64 << 20;
 /// How many events an append may have: their ids are looked for together, in one turn.
 pub const APPEND_EVENTS_MAX: usize = 65_536;
 
+/// How often a user may change its own password, in milliseconds: each time the file of users is written, within a turn.
+pub const PASSWORD_CHANGE_MS: u64 = 1_000;
+
 /// How many streams an append may have, with those that are only checked: all are looked at in one turn.
 pub const APPEND_STREAMS_MAX: usize = 4_096;
 

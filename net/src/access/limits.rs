@@ -1,6 +1,7 @@
 //! The limits of users: what one user may have and do, and how often one address may try passwords. Each limit has the name
 //! of its flag, may be changed while the server runs, and counts what it has refused.
 
+use crate::limits::PASSWORD_CHANGE_MS;
 use keytide_engine::account::{Account, Limit, OverLimit, Owner, Share, Whose};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,6 +73,8 @@ pub struct Usage {
     /// The groups that it has created.
     pub groups: Owner,
     commands: CommandsOfSecond,
+    /// When it changed its own password last, steady milliseconds.
+    password_changed_ms: AtomicU64,
 }
 
 impl Usage {
@@ -83,7 +86,19 @@ impl Usage {
             subscriptions: owner(&limits.subscriptions, &limits.subscriptions_bytes),
             groups: owner(&limits.groups, &limits.groups_bytes),
             commands: CommandsOfSecond::default(),
+            password_changed_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Notes that it changes its own password, unless it has just done so: the file of users is written each time.
+    pub fn note_password_change(&self, now_ms: u64) -> bool {
+        // Relaxed, both: a figure by itself. Two at one moment may both be taken.
+        let last_ms = self.password_changed_ms.load(Ordering::Relaxed);
+        let may = last_ms == 0 || now_ms.saturating_sub(last_ms) >= PASSWORD_CHANGE_MS;
+        if may {
+            self.password_changed_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+        may
     }
 
     /// A share of its connections, of none yet.
@@ -134,6 +149,13 @@ mod tests {
         assert_eq!((usage.take_commands(8, 4, 3), usage.take_commands(8, 4, 6)), (0, 2));
         assert_eq!(usage.take_commands(9, u32::MAX, u64::MAX), u32::MAX);
         assert_eq!(usage.take_commands(9, 1, u64::MAX), 0, "a second ends at the number's end");
+    }
+
+    #[test]
+    fn a_password_changes_once_in_a_second() {
+        let usage = Usage::default();
+        let changes = [5, 900, 1_004, 1_005, 1_500, 2_005].map(|now_ms| usage.note_password_change(now_ms));
+        assert_eq!(changes, [true, false, false, true, false, true]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{check_manager, is_own, not_found, save, tell, wrong};
 use crate::access::{LoginRefused, User};
 use crate::grpc::{CallContext, Code, Handler, Method, Status};
 use bytes::Bytes;
+use keytide_engine::clock::steady_millis;
 use prost::Message;
 
 pub static CHANGE: Method = Method {
@@ -41,6 +42,12 @@ impl Handler for ChangePassword {
             LoginRefused::Wrong => access_denied(),
             LoginRefused::TooMany { .. } => Status::new(Code::ResourceExhausted, refused.to_string()),
         })?;
+        if !context.user.usage().note_password_change(steady_millis()) {
+            return Err(Status::new(
+                Code::ResourceExhausted,
+                "The password was changed a moment ago: try again in a second",
+            ));
+        }
         set(context, name, &options.new_password, |user| user.accepts(current))
     }
 }
