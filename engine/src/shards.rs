@@ -48,6 +48,14 @@ impl Shards<'_> {
         }
     }
 
+    /// Whether a shard is at hand.
+    pub fn has(&self, shard: ShardId) -> bool {
+        match self {
+            Shards::One(own) => own.id() == shard,
+            Shards::Several { shards, .. } => shards.iter().any(|own| own.id() == shard),
+        }
+    }
+
     /// The shard of a key.
     #[inline]
     pub fn of(&mut self, key: &[u8]) -> &mut Shard {

@@ -15,6 +15,8 @@ pub struct Accounts {
     pub waits: Account,
     /// Input that has not run yet.
     pub input: Account,
+    /// The texts of scripts.
+    pub scripts: Account,
 }
 
 impl Accounts {
@@ -26,11 +28,12 @@ impl Accounts {
             transactions: Account::new("transactions-bytes", limits.transactions),
             waits: Account::new("waits-bytes", limits.waits),
             input: Account::new("input-bytes", limits.input),
+            scripts: Account::new("scripts-bytes", limits.scripts),
         }
     }
 
     /// All accounts.
-    pub fn all(&self) -> [&Account; 5] {
-        [&self.groups, &self.subscriptions, &self.transactions, &self.waits, &self.input]
+    pub fn all(&self) -> [&Account; 6] {
+        [&self.groups, &self.subscriptions, &self.transactions, &self.waits, &self.input, &self.scripts]
     }
 }

@@ -21,6 +21,7 @@
 //! | [`http2`], [`grpc`] | frames; calls and their messages |
 //! | [`kurrent`] | KurrentDB's services, a table of their methods |
 //! | [`streams`] | operations on streams, for the shards that do them |
+//! | [`scripting`] | scripts in Lua, and what they see of this server |
 //! | [`value`], [`gather`] | the values of a reply, whatever its protocol; one reply made of several cores' parts |
 //! | [`access`] | who may do what: users, their passwords and permissions |
 //! | [`groups`] | the consumer groups that a core keeps, and those on disk |
@@ -66,6 +67,7 @@ pub mod protocol;
 pub mod rate;
 pub mod reading_time;
 pub mod resp;
+pub mod scripting;
 pub mod server;
 pub mod session;
 pub mod snapshots;

@@ -5,6 +5,7 @@ use crate::channels::Channels;
 use crate::connection::{Connection, Connections, ProtocolState, RespSession};
 use crate::delivery::Recipients;
 use crate::groups::Groups;
+use crate::scripting::Scripts;
 use crate::server::Server;
 use crate::session::{Closing, Rights, Session};
 use keytide_engine::filter::{FilterError, Pattern};
@@ -14,6 +15,7 @@ use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shards::Shards;
 use keytide_engine::subscription::{ClientId, Hub};
 use keytide_engine::waiters::WaiterId;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -23,6 +25,8 @@ pub struct KeysContext<'a> {
     pub shards: Shards<'a>,
     /// The channels of publish/subscribe.
     pub channels: &'a Channels,
+    /// The scripts of the core.
+    pub scripts: &'a RefCell<Scripts>,
     /// State shared by the whole server.
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.

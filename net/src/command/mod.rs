@@ -15,6 +15,7 @@ pub mod list;
 pub mod options;
 pub mod pubsub;
 mod refusal;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod statistics;
@@ -85,6 +86,8 @@ pub enum Flag {
     Immediate,
     /// It is not for MULTI.
     NoMulti,
+    /// It is not for scripts.
+    NoScript,
     /// It may wait.
     Blocking,
     /// A RESP2 connection with subscriptions may send it.
@@ -107,6 +110,7 @@ impl Flag {
             Flag::NoAuth => "no_auth",
             Flag::Immediate => "immediate",
             Flag::NoMulti => "no_multi",
+            Flag::NoScript => "noscript",
             Flag::Blocking => "blocking",
             Flag::WhileSubscribed => "while_subscribed",
             Flag::PubSub => "pubsub",
@@ -205,6 +209,8 @@ pub enum Run {
         /// Whether it creates the group, which then counts for the client's user.
         creates: bool,
     },
+    /// A script, on the shards of its keys, or on all where it may use others.
+    Script(scripting::ScriptCall),
     /// On the client's core: it publishes a message. It waits while many messages wait to be delivered.
     Publish(RunKeys),
     /// On the client's core: it changes the channels that the client is subscribed to, and all cores learn of it.

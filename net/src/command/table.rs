@@ -1,6 +1,8 @@
 //! All commands by name.
 
-use super::{Command, Flag, Run, acl, cdc, connection, generic, hash, list, pubsub, server, set, string, transaction};
+use super::{
+    Command, Flag, Run, acl, cdc, connection, generic, hash, list, pubsub, scripting, server, set, string, transaction,
+};
 use crate::resp::{Args, CommandIndex, error_text};
 use std::sync::LazyLock;
 
@@ -16,6 +18,7 @@ const FAMILIES: &[&[&Command]] = &[
     set::COMMANDS,
     transaction::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     cdc::COMMANDS,
 ];
 

@@ -5,6 +5,7 @@ use super::durability::DurabilityFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
 use super::pubsub::PubsubFlags;
+use super::scripts::ScriptFlags;
 use super::tls::TlsFlags;
 use super::user_limits::UserLimitFlags;
 use super::users::UserFlags;
@@ -121,6 +122,9 @@ pub struct Flags {
     pub(super) pubsub: PubsubFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) scripts: ScriptFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(super) users: UserFlags,
     #[command(flatten)]
     #[serde(flatten)]
@@ -213,6 +217,7 @@ impl Flags {
         self.durability.fill_from(file.durability);
         self.memory.fill_from(file.memory);
         self.pubsub.fill_from(file.pubsub);
+        self.scripts.fill_from(file.scripts);
         self.users.fill_from(file.users);
         self.user_limits.fill_from(file.user_limits);
         self.tls.fill_from(file.tls);

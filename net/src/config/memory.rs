@@ -3,7 +3,7 @@
 use super::ConfigError;
 use super::values::bytes_from;
 use crate::limits::{
-    ACCOUNT_BYTES_MIN, GROUPS_BYTES_DEFAULT, INPUT_BYTES_DEFAULT, SUBSCRIPTIONS_BYTES_DEFAULT,
+    ACCOUNT_BYTES_MIN, GROUPS_BYTES_DEFAULT, INPUT_BYTES_DEFAULT, SCRIPTS_BYTES_DEFAULT, SUBSCRIPTIONS_BYTES_DEFAULT,
     TRANSACTIONS_BYTES_DEFAULT, WAITS_BYTES_DEFAULT,
 };
 use clap::Parser;
@@ -32,6 +32,9 @@ pub(super) struct MemoryFlags {
     /// k, m, g [default: 1g]
     #[arg(long, env = "KEYTIDE_INPUT_BYTES", value_name = "BYTES")]
     input_bytes: Option<String>,
+    /// Bytes of the texts of scripts; those that were only run make place for others; suffixes k, m, g [default: 32m]
+    #[arg(long, env = "KEYTIDE_SCRIPTS_BYTES", value_name = "BYTES")]
+    scripts_bytes: Option<String>,
 }
 
 /// The bytes that the server may hold for clients, all of them together.
@@ -47,6 +50,8 @@ pub struct MemoryLimits {
     pub waits: u64,
     /// Of input that has not been executed.
     pub input: u64,
+    /// Of the texts of scripts.
+    pub scripts: u64,
 }
 
 impl MemoryFlags {
@@ -55,7 +60,7 @@ impl MemoryFlags {
         macro_rules! fill {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
-        fill!(groups_bytes subscriptions_bytes transactions_bytes waits_bytes input_bytes);
+        fill!(groups_bytes subscriptions_bytes transactions_bytes waits_bytes input_bytes scripts_bytes);
     }
 
     /// The limits.
@@ -68,6 +73,7 @@ impl MemoryFlags {
             transactions: bytes("transactions-bytes", &self.transactions_bytes, TRANSACTIONS_BYTES_DEFAULT)?,
             waits: bytes("waits-bytes", &self.waits_bytes, WAITS_BYTES_DEFAULT)?,
             input: bytes("input-bytes", &self.input_bytes, INPUT_BYTES_DEFAULT)?,
+            scripts: bytes("scripts-bytes", &self.scripts_bytes, SCRIPTS_BYTES_DEFAULT)?,
         })
     }
 }

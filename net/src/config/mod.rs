@@ -7,6 +7,7 @@ mod flags;
 mod memory;
 mod origin;
 mod pubsub;
+mod scripts;
 mod tls;
 mod user_limits;
 mod users;
@@ -16,6 +17,7 @@ pub use durability::Durability;
 pub use flags::{BinaryCommand, Flags};
 pub use memory::MemoryLimits;
 pub use origin::Origin;
+pub use scripts::ScriptLimits;
 pub use tls::Tls;
 pub use user_limits::UserLimitValues;
 pub use users::UserSources;
@@ -75,6 +77,8 @@ pub struct Config {
     pub subscriptions: SubscriptionLimits,
     /// How much subscribers to channels may leave unread.
     pub pubsub_output: SubscriberLimit,
+    /// The limits of scripts.
+    pub scripts: ScriptLimits,
     /// The memory that the server may hold for all clients together.
     pub memory: MemoryLimits,
     /// A subscriber gets events while its unsent output is below this, in bytes.
@@ -284,6 +288,7 @@ impl Flags {
                 ..limits
             },
             pubsub_output: self.pubsub.decide()?,
+            scripts: self.scripts.decide()?,
             memory: self.memory.decide()?,
             push_buffer_bytes: bytes_from(
                 "push-buffer-bytes",

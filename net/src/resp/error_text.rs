@@ -16,6 +16,10 @@ macro_rules! texts {
 pub const CHANNEL_COMMANDS: &str = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE";
 
 texts! {
+    /// A script in a transaction that needs shards which the transaction does not have.
+    SCRIPT_ELSEWHERE = "ERR the script uses keys of shards that the transaction does not have";
+    /// A script that nobody knows.
+    NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
     /// The key holds another type.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
     /// An unknown option, or one without its value.

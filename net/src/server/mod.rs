@@ -15,6 +15,7 @@ use crate::descriptors::Descriptors;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::MemoryWatch;
 use crate::port::{Port, ProtocolKind, TransportKind};
+use crate::scripting::ScriptTexts;
 use crate::snapshots::{Board, Order};
 use crate::tls::TlsIdentity;
 use crate::unread::SharedSubscriberLimit;
@@ -77,6 +78,8 @@ pub struct Server {
     client_output_bytes: AtomicU64,
     /// How long, in seconds, a client may take nothing of more.
     output_stall_seconds: AtomicU64,
+    /// The texts of all scripts.
+    pub scripts: ScriptTexts,
     /// How much subscribers to channels may leave unread.
     pub pubsub_output: SharedSubscriberLimit,
     /// How many of them have not given the password.
@@ -142,6 +145,7 @@ impl Server {
     /// A server about to start.
     pub fn new(config: Config, users: Users, kept: Kept, ports: Vec<Port>) -> Server {
         let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
+        let accounts = Accounts::new(&config.memory);
         Server {
             maxclients: AtomicU64::new(config.maxclients),
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
@@ -153,7 +157,8 @@ impl Server {
             memory: Arc::default(),
             thresholds: SharedThresholds::default(),
             users,
-            accounts: Accounts::new(&config.memory),
+            scripts: ScriptTexts::new(accounts.scripts.clone()),
+            accounts,
             cores: (0..config.shards).map(|_| CachePadded::default()).collect(),
             config,
             sequencer,

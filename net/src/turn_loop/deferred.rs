@@ -348,6 +348,7 @@ impl Core {
             | Run::AllShards(_)
             | Run::EachCore { .. }
             | Run::Publish(_)
+            | Run::Script(_)
             | Run::Channels(_)
             | Run::Transaction(_) => unreachable!("only what waits, or runs after the commit, is deferred"),
         }

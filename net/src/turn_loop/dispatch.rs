@@ -96,6 +96,7 @@ impl Core {
                 false
             }
             Run::Publish(run) => self.run_here(client, (index, run), args),
+            Run::Script(call) => self.run_script(client, (index, call), args),
             Run::Channels(step) => self.change_channels(client, step, args),
             Run::Group { names, creates, .. } => self.ask_group(client, index, (names, creates), args),
             Run::Transaction(step) => {

@@ -15,6 +15,7 @@ use crate::connection::{Connection, Stall};
 use crate::mesh::message::{JobFor, Message, ReplyForm, ReplyTo};
 use crate::net_ring::ConnectionId;
 use crate::resp::{CommandIndex, OwnedArgs, Transaction};
+use crate::scripting::Ended;
 use crate::streams::{Job, Outcome};
 use crate::weight::Weight;
 use keytide_engine::position::ShardId;
@@ -185,11 +186,19 @@ impl Core {
     fn run_resp_hold(&mut self, work: &RespWork, (to, form): (ReplyTo, ReplyForm), shards: Shards<'_>) -> Done {
         let mut out = Vec::new();
         let mut connection = self.connections.take(to.connection);
-        let runner = Runner::new(&self.server, &self.channels, self.id, self.now_ms);
+        let runner = Runner::new(&self.server, &self.channels, &self.scripts, self.id, self.now_ms);
         let has_replied = match work {
             RespWork::Command(index, args) => {
-                runner.run_over(shards, *index, args.as_args(), &mut form.reply(&mut out));
-                true
+                let user = connection.as_ref().map(|connection| connection.session.user().clone());
+                let reply = &mut form.reply(&mut out);
+                let ended = runner.run_over(shards, user.as_deref(), *index, args.as_args(), reply);
+                if ended == Ended::Elsewhere {
+                    let needed = (0..self.server.shards()).map(ShardId).collect();
+                    let work = RespWork::Command(*index, args.clone());
+                    let work = HoldWork::Resp(work, to, form);
+                    self.lending.queue.push_front(HoldRequest { work, needed });
+                }
+                ended == Ended::Replied
             }
             // Of a user that was deleted meanwhile nothing runs; its connections are closed.
             RespWork::Transaction(transaction, user) => {

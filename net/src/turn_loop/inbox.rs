@@ -399,6 +399,7 @@ impl Core {
                 | Run::Subscription(_)
                 | Run::Transaction(_)
                 | Run::Publish(_)
+                | Run::Script(_)
                 | Run::Channels(_)
                 | Run::Waiting { .. }
                 | Run::Group { .. },

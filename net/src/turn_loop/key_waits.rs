@@ -189,7 +189,7 @@ impl Core {
         deferred.state.steady_ms = self.steady_ms;
         let Deferred { request, state, .. } = &mut deferred;
         let mut out = Vec::new();
-        let runner = Runner::new(&self.server, &self.channels, self.id, self.now_ms);
+        let runner = Runner::new(&self.server, &self.channels, &self.scripts, self.id, self.now_ms);
         let (args, reply) = (request.args.as_args(), &mut request.form.reply(&mut out));
         let progress = runner.run_waiting(Shards::One(shard), request.command, (Some(waiter), state), args, reply);
         if let Progress::Wait(wait) = progress {
@@ -238,7 +238,7 @@ impl Core {
         }
         let waiter = waiter(self.id, id);
         let Deferred { request, state, .. } = &mut deferred;
-        let runner = Runner::new(&self.server, &self.channels, self.id, self.now_ms);
+        let runner = Runner::new(&self.server, &self.channels, &self.scripts, self.id, self.now_ms);
         let (args, reply) = (request.args.as_args(), &mut request.form.reply(out));
         let progress = runner.run_waiting(shards.reborrow(), request.command, (Some(waiter), state), args, reply);
         if let Progress::Wait(wait) = progress {

@@ -35,6 +35,7 @@ mod resp;
 mod rights;
 mod run;
 mod runner;
+mod scripts;
 mod snapshot;
 mod subscriptions;
 mod transaction;
@@ -56,6 +57,7 @@ use crate::net_ring::{ConnectionId, NetRing};
 use crate::paced::Paced;
 use crate::reading_time::ReadingTime;
 use crate::resp::Lookahead;
+use crate::scripting::Scripts;
 use crate::server::Server;
 use crate::strangers::Strangers;
 use crate::unread::CoreOutput;
@@ -78,6 +80,7 @@ use reclaim::Reclaim;
 use records::Records;
 use run::Stopping;
 use snapshot::Snapshots;
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -121,6 +124,8 @@ pub struct Core {
     calls: CallWork,
     /// Publish/subscribe.
     channels: Channels,
+    /// Scripts.
+    scripts: RefCell<Scripts>,
     /// Published messages that are still to be given to this core's subscribers.
     published: Messages,
     /// What calls ask of this core's consumer groups, and the calls that read these.
@@ -203,6 +208,7 @@ impl Core {
             deferred: DeferredCommands::default(),
             calls: CallWork::default(),
             channels: Channels::new(id),
+            scripts: RefCell::default(),
             published: Messages::default(),
             group_readers: GroupReaders::default(),
             strangers: Strangers::default(),

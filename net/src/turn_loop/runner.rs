@@ -13,12 +13,14 @@ use crate::command::{
 };
 use crate::gather::Merge;
 use crate::resp::{Args, CommandIndex, Reply, Transaction, error_text};
+use crate::scripting::{Ended, Scripts};
 use crate::server::Server;
 use crate::value::{PartWriter, ValueWriter};
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
 use keytide_engine::waiters::WaiterId;
+use std::cell::RefCell;
 use std::ops::Range;
 
 impl Core {
@@ -26,9 +28,9 @@ impl Core {
     /// `None` while the shard is lent.
     #[inline]
     pub(super) fn on_shard<R>(&mut self, run: impl FnOnce(Runner<'_>, &mut Shard, &mut Lanes) -> R) -> Option<R> {
-        let Core { server, id, now_ms, shard, lanes, channels, .. } = self;
+        let Core { server, id, now_ms, shard, lanes, channels, scripts, .. } = self;
         let shard = shard.as_deref_mut()?;
-        let done = run(Runner::new(server, channels, *id, *now_ms), shard, lanes);
+        let done = run(Runner::new(server, channels, scripts, *id, *now_ms), shard, lanes);
         if shard.waiters().has_ready() {
             self.serve_waiters();
         }
@@ -39,20 +41,28 @@ impl Core {
 /// Runs commands for a core, on shards that its caller has at hand.
 #[derive(Clone, Copy)]
 pub(super) struct Runner<'a> {
-    server: &'a Server,
+    pub(super) server: &'a Server,
+    /// The scripts of the core.
+    pub(super) scripts: &'a RefCell<Scripts>,
     /// The channels that commands publish on.
     channels: &'a Channels,
     /// The core that runs them, which counts them.
-    core: ShardId,
+    pub(super) core: ShardId,
     /// The turn's time, Unix milliseconds.
-    now_ms: u64,
+    pub(super) now_ms: u64,
 }
 
 impl<'a> Runner<'a> {
     /// Takes the core's fields one by one, because its caller has borrowed the core's shards.
     #[inline]
-    pub fn new(server: &'a Server, channels: &'a Channels, core: ShardId, now_ms: u64) -> Runner<'a> {
-        Runner { server, channels, core, now_ms }
+    pub fn new(
+        server: &'a Server,
+        channels: &'a Channels,
+        scripts: &'a RefCell<Scripts>,
+        core: ShardId,
+        now_ms: u64,
+    ) -> Runner<'a> {
+        Runner { server, scripts, channels, core, now_ms }
     }
 
     /// Runs a command on one shard, for its reply or for a part of it.
@@ -93,10 +103,18 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs a command over all shards that it needs.
-    pub fn run_over(self, shards: Shards<'_>, index: CommandIndex, args: Args<'_>, reply: &mut Reply<'_>) {
+    /// A script runs with the rights of `user`.
+    pub fn run_over(
+        self,
+        shards: Shards<'_>,
+        user: Option<&User>,
+        index: CommandIndex,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Ended {
         let mut context = self.context(shards);
         context.shards.each(Shard::begin_command);
-        self.run_within(&mut context, None, index, args, reply);
+        self.run_within(&mut context, (user, None), index, args, reply)
     }
 
     /// Runs a transaction of a user, its commands for `client` too if that is still there. False where the reply is larger
@@ -140,7 +158,10 @@ impl<'a> Runner<'a> {
                 continue;
             }
             self.server.statistics(self.core).call(index);
-            self.run_within(&mut context, client.as_mut().map(RespClient::reborrow), index, args, &mut reply);
+            let own = client.as_mut().map(RespClient::reborrow);
+            if self.run_within(&mut context, (Some(user), own), index, args, &mut reply) == Ended::Elsewhere {
+                reply.error(error_text::SCRIPT_ELSEWHERE);
+            }
             if reply.len() - start > bytes_max {
                 is_within = false;
                 reply.truncate(start);
@@ -149,24 +170,31 @@ impl<'a> Runner<'a> {
         is_within
     }
 
-    fn run_within(
+    /// Runs one command where all shards that it needs are at hand; only a script may turn out to need others.
+    pub(super) fn run_within(
         self,
         context: &mut KeysContext<'_>,
-        client: Option<RespClient<'_>>,
+        (user, client): (Option<&User>, Option<RespClient<'_>>),
         index: CommandIndex,
         args: Args<'_>,
         reply: &mut Reply<'_>,
-    ) {
+    ) -> Ended {
         let command = TABLE.get(index);
+        if let Run::Script(call) = command.run {
+            // Its client has left, and its rights with it.
+            let Some(user) = user else { return Ended::Replied };
+            return self.run_script(context, user, (index, call), args, reply);
+        }
         self.server.statistics(self.core).run(index, reply, |reply| {
             if !are_refused(&mut context.shards, std::iter::once(command), reply) {
                 run_one(context, client, command, args, reply);
             }
         });
+        Ended::Replied
     }
 
     fn context<'s>(&'s self, shards: Shards<'s>) -> KeysContext<'s> {
-        KeysContext { shards, channels: self.channels, server: self.server, now_ms: self.now_ms }
+        KeysContext { shards, channels: self.channels, scripts: self.scripts, server: self.server, now_ms: self.now_ms }
     }
 }
 
@@ -204,6 +232,7 @@ fn run_one(
         | Run::Subscription(_)
         | Run::Group { .. }
         | Run::Channels(_)
+        | Run::Script(_)
         | Run::Transaction(_) => {
             reply.error(error_text::NOT_IN_MULTI);
         }
@@ -219,14 +248,14 @@ fn gather(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) {
-    let KeysContext { shards, channels, server, now_ms } = context;
-    let (channels, server, now_ms) = (*channels, *server, *now_ms);
+    let KeysContext { shards, channels, scripts, server, now_ms } = context;
+    let (channels, scripts, server, now_ms) = (*channels, *scripts, *server, *now_ms);
     let mut parts = Vec::new();
     shards.each(|shard| {
         // Parts are merged in ascending order of shards, so they end before the first shard that is not at hand.
         if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
             let mut part = Vec::new();
-            let mut context = KeysContext { shards: Shards::One(shard), channels, server, now_ms };
+            let mut context = KeysContext { shards: Shards::One(shard), channels, scripts, server, now_ms };
             run(&mut context, args, &mut PartWriter::new(&mut part));
             parts.push(part);
         }

@@ -82,7 +82,8 @@ impl Core {
         for (index, args) in transaction.commands() {
             let command = TABLE.get(index);
             match command.run {
-                Run::EachShard { .. } | Run::AllShards(_) => shards.extend((0..total).map(ShardId)),
+                // A script may use keys that it is not given.
+                Run::EachShard { .. } | Run::AllShards(_) | Run::Script(_) => shards.extend((0..total).map(ShardId)),
                 Run::Shards { shards: named, .. } => shards.extend(named(args, &self.server).map(ShardId)),
                 Run::Keys { .. } | Run::Waiting { .. } => {
                     shards.extend(command.keys.of(args).map(|key| shard_of(key, total)))

@@ -13,7 +13,7 @@ use keytide_engine::position::ShardId;
 use std::fmt::{Display, Write};
 
 /// The version of Redis whose protocol and texts are implemented: clients choose their commands by it.
-pub const REDIS_VERSION: &str = "7.0.15";
+pub const REDIS_VERSION: &str = crate::limits::REDIS_VERSION.0;
 
 pub static INFO: Command = Command {
     name: "info",

@@ -10,7 +10,6 @@ mod info;
 mod module;
 mod output_limit;
 mod save;
-mod scripting;
 mod shutdown;
 mod threshold;
 mod time;
@@ -33,14 +32,6 @@ pub const COMMANDS: &[&Command] = &[
     &save::BGSAVE,
     &save::LASTSAVE,
     &save::SAVE,
-    &scripting::EVAL,
-    &scripting::EVAL_RO,
-    &scripting::EVALSHA,
-    &scripting::EVALSHA_RO,
-    &scripting::SCRIPT,
-    &scripting::FCALL,
-    &scripting::FCALL_RO,
-    &scripting::FUNCTION,
     &shutdown::SHUTDOWN,
     &time::TIME,
 ];

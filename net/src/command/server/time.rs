@@ -1,6 +1,6 @@
 //! TIME.
 
-use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
+use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 use keytide_engine::clock;
 
@@ -12,10 +12,11 @@ pub static TIME: Command = Command {
     access: Access::NONE,
     summary: "Returns the server's time: Unix seconds, and microseconds within the second.",
     group: "server",
-    run: Run::Session(time),
+    // Scripts call it too.
+    run: Run::Keys { run: time, spread: Spread::Hold },
 };
 
-fn time(_context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+fn time(_context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
     let micros = clock::unix_micros();
     reply.array(2);
     reply.integer_bulk((micros / 1_000_000) as i64);

@@ -1,0 +1,265 @@
+//! Scripts: on which shards they run, and how the commands that they call run.
+//!
+//! A script may use keys that it was not given, of any shard. So a script that has not run yet on this core runs over all
+//! shards, which are held. One that has only used keys that it was given runs on the shards of these from then on. Where it
+//! meets another shard all the same it begins anew over all shards, unless it has written already: then that command is an
+//! error, and its next run is over all shards.
+
+use super::Core;
+use super::hold::RespWork;
+use super::resp::Client;
+use super::runner::Runner;
+use crate::access::User;
+use crate::command::access::check;
+use crate::command::scripting::{ScriptCall, keys_and_args, reply_no_script};
+use crate::command::table::TABLE;
+use crate::command::{Command, Flag, KeysContext, Run};
+use crate::resp::{Args, CommandIndex, OwnedArgs, Protocol, Reply, error_text};
+use crate::scripting::{Called, Caller, Ended, NoScript, Reach, Script};
+use crate::session::Session;
+use keytide_engine::position::ShardId;
+use keytide_engine::shard::Shard;
+use keytide_engine::slot::shard_of;
+
+impl Core {
+    /// Runs a script for a client, here or over several shards. False where it has to wait first.
+    pub(super) fn run_script(
+        &mut self,
+        client: &mut Client<'_>,
+        (index, call): (CommandIndex, ScriptCall),
+        args: Args<'_>,
+    ) -> bool {
+        if !self.has_all_replies(client) {
+            return false;
+        }
+        let Some(needed) = self.shards_of_script(client, index, call, args) else { return true };
+        if *needed != [self.id] {
+            self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), needed);
+            return true;
+        }
+        let (protocol, user) = (client.resp.version, client.session.user().clone());
+        let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
+        let ended = self.on_shard(|runner, shard, _| {
+            runner.run_over(keytide_engine::shards::Shards::One(shard), Some(&user), index, args, &mut reply)
+        });
+        match ended {
+            None => self.wait_for_shard(client),
+            Some(Ended::Replied) => true,
+            Some(Ended::Elsewhere) => {
+                let all = (0..self.server.shards()).map(ShardId).collect();
+                self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), all);
+                true
+            }
+        }
+    }
+
+    /// The shards on which a script runs, in ascending order; none where its client has its error already.
+    fn shards_of_script(
+        &mut self,
+        client: &mut Client<'_>,
+        index: CommandIndex,
+        call: ScriptCall,
+        args: Args<'_>,
+    ) -> Option<Vec<ShardId>> {
+        let total = self.server.shards();
+        if total == 1 {
+            return Some(vec![self.id]);
+        }
+        let script = Runner::new(&self.server, &self.channels, &self.scripts, self.id, self.now_ms).script(call, args);
+        let script = match script {
+            Ok(script) => script,
+            Err(error) => {
+                let from = client.reply().len();
+                reply_no_script(&mut client.reply(), error);
+                self.server.statistics(self.id).note_reply(index, &client.reply(), from);
+                return None;
+            }
+        };
+        if script.reach.get() != Reach::Given {
+            return Some((0..total).map(ShardId).collect());
+        }
+        let keys = TABLE.get(index).keys;
+        let mut shards: Vec<ShardId> = keys.of(args).map(|key| shard_of(key, total)).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        Some(if shards.is_empty() { vec![self.id] } else { shards })
+    }
+}
+
+impl Runner<'_> {
+    /// The script of a call, compiled.
+    fn script(self, call: ScriptCall, args: Args<'_>) -> Result<Script, NoScript> {
+        let (texts, memory_max) = (&self.server.scripts, self.server.config.scripts.memory_bytes);
+        let mut scripts = self.scripts.borrow_mut();
+        match call.by_name {
+            true => scripts.by_name(texts, memory_max, args.get(1)),
+            false => scripts.by_text(texts, memory_max, args.get(1), false),
+        }
+    }
+
+    /// Runs a script on the shards at hand.
+    pub(super) fn run_script(
+        self,
+        context: &mut KeysContext<'_>,
+        user: &User,
+        (index, call): (CommandIndex, ScriptCall),
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Ended {
+        let mut ended = Ended::Replied;
+        self.server.statistics(self.core).run(index, reply, |reply| {
+            let (keys, own) = match keys_and_args(args) {
+                Ok(both) => both,
+                Err(text) => return reply.error(text),
+            };
+            let script = match self.script(call, args) {
+                Ok(script) => script,
+                Err(error) => return reply_no_script(reply, error),
+            };
+            let total = self.server.shards();
+            let mut caller = ScriptCaller {
+                runner: self,
+                user,
+                given: keys.iter().map(|key| shard_of(key, total)).collect(),
+                reads_only: call.reads_only || script.has_no_writes,
+                has_written: false,
+                has_used_others: false,
+                context,
+            };
+            let time = self.server.config.scripts.time;
+            ended = self.scripts.borrow().run(&script, (keys.iter(), own.iter()), time, &mut caller, reply);
+            let has_used_others = caller.has_used_others || ended == Ended::Elsewhere;
+            if has_used_others {
+                script.reach.set(Reach::Others);
+            } else if script.reach.get() == Reach::Unknown {
+                script.reach.set(Reach::Given);
+            }
+        });
+        ended
+    }
+}
+
+/// Runs the commands of one run of a script.
+struct ScriptCaller<'a, 'c> {
+    runner: Runner<'a>,
+    user: &'a User,
+    context: &'a mut KeysContext<'c>,
+    /// The shards of the keys that it was given.
+    given: Vec<ShardId>,
+    reads_only: bool,
+    has_written: bool,
+    /// Whether it has used keys of other shards.
+    has_used_others: bool,
+}
+
+/// The shards that a command needs.
+enum Needed {
+    All,
+    These(Vec<ShardId>),
+}
+
+impl ScriptCaller<'_, '_> {
+    fn refusal(&self, index: CommandIndex, command: &Command, args: Args<'_>) -> Option<String> {
+        let may_run = match command.run {
+            Run::Keys { .. } | Run::Waiting { .. } | Run::Shards { .. } | Run::EachShard { .. } => true,
+            Run::AllShards(_) | Run::Publish(_) => true,
+            Run::Session(_) => command.is(Flag::Fast) && !command.is(Flag::NoAuth),
+            _ => false,
+        };
+        if !may_run || command.is(Flag::NoScript) {
+            return Some("ERR This Redis command is not allowed from script".to_owned());
+        }
+        if !self.user.is_unlimited()
+            && let Err(refused) = check(self.user, index, args)
+        {
+            return Some(refused.text().into_owned());
+        }
+        if self.reads_only && command.is(Flag::Write) {
+            return Some("ERR Write commands are not allowed from read-only scripts.".to_owned());
+        }
+        if command.is(Flag::Denyoom) && self.runner.server.memory.is_short() {
+            return Some(error_text::OUT_OF_MEMORY.to_owned());
+        }
+        let name = command.keys.of(args).find(|key| keytide_engine::stream_name::is_read_only(key));
+        name.filter(|_| command.is(Flag::Write))
+            .map(|name| format!("ERR '{}' is a system stream", String::from_utf8_lossy(name)))
+    }
+
+    fn needed(&self, command: &Command, args: Args<'_>) -> Needed {
+        let total = self.runner.server.shards();
+        match command.run {
+            Run::AllShards(_) | Run::EachShard { .. } => Needed::All,
+            Run::Shards { shards, .. } => Needed::These(shards(args, self.runner.server).map(ShardId).collect()),
+            _ => Needed::These(command.keys.of(args).map(|key| shard_of(key, total)).collect()),
+        }
+    }
+}
+
+impl Caller for ScriptCaller<'_, '_> {
+    fn call(&mut self, words: &[Vec<u8>], protocol: Protocol, out: &mut Vec<u8>) -> Called {
+        let owned: OwnedArgs = words.iter().collect();
+        let args = owned.as_args();
+        let mut reply = Reply::new(out, protocol);
+        let index = match TABLE.resolve(args) {
+            Ok(index) => index,
+            Err(text) => {
+                let is_known = TABLE.index_of(args.get(0)).is_some();
+                reply.error(match is_known {
+                    true if text.starts_with(b"ERR wrong number") => {
+                        &b"ERR Wrong number of args calling Redis command from script"[..]
+                    }
+                    true => &text,
+                    false => b"ERR Unknown Redis command called from script",
+                });
+                return Called::Replied;
+            }
+        };
+        let command = TABLE.get(index);
+        if let Some(text) = self.refusal(index, command, args) {
+            reply.error(text);
+            return Called::Replied;
+        }
+        let total = self.runner.server.shards();
+        let needed = match self.needed(command, args) {
+            Needed::All => (0..total).map(ShardId).collect(),
+            Needed::These(shards) => shards,
+        };
+        self.has_used_others |= needed.iter().any(|shard| !self.given.contains(shard));
+        if !needed.iter().all(|shard| self.context.shards.has(*shard)) {
+            if !self.has_written {
+                return Called::Elsewhere;
+            }
+            reply.error(
+                "ERR Script has written, and then uses a key of another shard that is not among its KEYS. Run it again",
+            );
+            return Called::Replied;
+        }
+        self.has_written |= command.is(Flag::Write);
+        // The log has room for one turn; a script may take several.
+        self.context.shards.each(Shard::make_room);
+        self.runner.server.statistics(self.runner.core).call(index);
+        self.runner.run_in_script(self.context, index, args, &mut reply);
+        Called::Replied
+    }
+}
+
+impl Runner<'_> {
+    /// Runs one command of a script.
+    fn run_in_script(self, context: &mut KeysContext<'_>, index: CommandIndex, args: Args<'_>, reply: &mut Reply<'_>) {
+        let Run::Session(run) = TABLE.get(index).run else {
+            self.run_within(context, (None, None), index, args, reply);
+            return;
+        };
+        // PING and the like: of a session that nobody has.
+        let (users, version) = self.server.users.table();
+        let mut session = Session::new(0, (&users, version), (None, None), 0);
+        let mut resp = crate::connection::RespSession { version: reply.protocol(), ..Default::default() };
+        let mut context = crate::command::SessionContext {
+            session: &mut session,
+            resp: &mut resp,
+            server: self.server,
+            now_ms: self.now_ms,
+        };
+        run(&mut context, args, reply);
+    }
+}
