@@ -2,7 +2,7 @@
 //! counts, from the nearer end.
 
 use super::End;
-use super::rows::{self, Elements, Length, Row, put, row, row_before, row_bytes};
+use super::rows::{self, Elements, Length, Row, row, row_before, row_bytes};
 use super::thin::ThinBytes;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,45 +14,142 @@ pub(super) struct ChunkSize {
     pub bytes: usize,
 }
 
+/// The bytes of a new chunk, if its element is short: it grows by doubling.
+const CHUNK_BYTES_FIRST: usize = 64;
+
+/// Rows within some memory, with room in front of them and behind them: so an element is added and removed at an end of the
+/// list without moving others.
 #[derive(Clone, Debug)]
 struct Chunk {
-    /// Rows whose length follows the element too.
-    bytes: ThinBytes,
-    count: u32,
+    /// The memory. Rows have their length behind the element too.
+    memory: ThinBytes,
+    /// The end of the rows.
+    end: u32,
+    /// The start of the rows. Memory of more than 64 KiB has one element, and no room in front.
+    start: u16,
+    count: u16,
 }
 
 impl Chunk {
-    /// A chunk of these rows.
+    /// A chunk of one element, with room on the side of this end of the list.
+    fn new(end: End, element: &[u8], size: ChunkSize) -> Chunk {
+        let mut chunk = Chunk { memory: ThinBytes::new(), end: 0, start: 0, count: 0 };
+        let needed = row_bytes(element, true);
+        chunk.make_room(if end == End::Head { 0..0 } else { 0..needed }, needed, size);
+        if end == End::Head && chunk.memory.len() <= usize::from(u16::MAX) {
+            // All of the room is in front.
+            let start = chunk.memory.len() - needed;
+            (chunk.start, chunk.end) = (start as u16, (start + needed) as u32);
+        } else {
+            chunk.end = needed as u32;
+        }
+        chunk.write(chunk.start.into(), element);
+        chunk.count = 1;
+        chunk
+    }
+
+    /// A chunk of these rows, without further room.
     fn of(rows: &[u8], count: usize) -> Chunk {
-        Chunk { bytes: ThinBytes::of(&[rows]), count: count as u32 }
+        Chunk { memory: ThinBytes::of(&[rows]), end: rows.len() as u32, start: 0, count: count as u16 }
+    }
+
+    /// The rows.
+    #[inline]
+    fn rows(&self) -> &[u8] {
+        &self.memory[usize::from(self.start)..self.end as usize]
+    }
+
+    #[inline]
+    fn count(&self) -> usize {
+        usize::from(self.count)
     }
 
     /// Whether an element fits beside those that it has.
     fn has_room(&self, element: &[u8], size: ChunkSize) -> bool {
-        (self.count as usize) < size.elements && self.bytes.len() + row_bytes(element, true) <= size.bytes
+        self.count() < size.elements && self.rows().len() + row_bytes(element, true) <= size.bytes
     }
 
-    /// Replaces a range by the row of an element.
-    fn put(&mut self, range: Range<usize>, element: &[u8]) {
+    /// Writes the row of an element at a place of the memory.
+    fn write(&mut self, at: usize, element: &[u8]) {
         let length = Length::of(element);
-        self.count += u32::from(range.is_empty());
-        self.bytes.splice(range, &[length.before(), element, length.behind()]);
+        let mut at = at;
+        for part in [length.before(), element, length.behind()] {
+            self.memory[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
     }
 
-    /// Removes a row, and returns a copy of its element.
+    /// Makes memory for `needed` more bytes: twice as much as there are, within the size of a chunk. The rows come to its
+    /// beginning, or, if the bytes are needed in front of them (an empty range at 0), to its end.
+    fn make_room(&mut self, range: Range<usize>, needed: usize, size: ChunkSize) {
+        let length = self.rows().len();
+        let wanted = (2 * (length + needed)).max(CHUNK_BYTES_FIRST).min(size.bytes).max(length + needed);
+        let is_in_front = range.end == 0 && range.start == 0 && wanted <= usize::from(u16::MAX);
+        let start = if is_in_front { wanted - length } else { 0 };
+        let mut memory = vec![0; wanted];
+        memory[start..start + length].copy_from_slice(self.rows());
+        self.memory = ThinBytes::of(&[&memory]);
+        (self.start, self.end) = (start as u16, (start + length) as u32);
+    }
+
+    /// Replaces a range of the rows by the row of an element.
+    fn put(&mut self, range: Range<usize>, element: &[u8], size: ChunkSize) {
+        let (needed, length) = (row_bytes(element, true), self.rows().len());
+        self.count += u16::from(range.is_empty());
+        if range.is_empty() && range.end == 0 && length > 0 {
+            if usize::from(self.start) < needed {
+                self.make_room(0..0, needed, size);
+            }
+            if usize::from(self.start) >= needed {
+                self.start -= needed as u16;
+                return self.write(self.start.into(), element);
+            }
+        }
+        let more = needed.saturating_sub(range.len());
+        if self.memory.len() - (self.end as usize) < more {
+            self.make_room(range.start..length, more, size);
+        }
+        let (start, end) = (usize::from(self.start), self.end as usize);
+        self.memory.copy_within(start + range.end..end, start + range.start + needed);
+        self.end = (end - range.len() + needed) as u32;
+        self.write(start + range.start, element);
+        self.shrink();
+    }
+
+    /// Removes a row.
     fn take(&mut self, row: Row) {
-        self.bytes.splice(row.range(), &[]);
+        self.cut(row.range());
         self.count -= 1;
+    }
+
+    /// Removes a range of the rows, and memory if most of it is unused.
+    fn cut(&mut self, range: Range<usize>) {
+        let (start, end) = (usize::from(self.start), self.end as usize);
+        if range.start == 0 && start + range.end <= usize::from(u16::MAX) {
+            self.start = (start + range.end) as u16;
+        } else {
+            self.memory.copy_within(start + range.end..end, start + range.start);
+            self.end = (end - range.len()) as u32;
+        }
+        self.shrink();
+    }
+
+    /// Gives memory back if most of it is unused.
+    #[inline]
+    fn shrink(&mut self) {
+        if self.memory.len() > CHUNK_BYTES_FIRST && self.rows().len() < self.memory.len() / 4 {
+            *self = Chunk::of(self.rows(), self.count());
+        }
     }
 
     /// The row of the element at a place, of those in the chunk.
     fn row_at(&self, place: usize) -> Row {
-        let count = self.count as usize;
+        let (rows, count) = (self.rows(), self.count());
         if place < count / 2 {
-            (0..place).fold(row(&self.bytes, 0, true), |found, _| row(&self.bytes, found.next, true))
+            (0..place).fold(row(rows, 0, true), |found, _| row(rows, found.next, true))
         } else {
-            let last = row_before(&self.bytes, self.bytes.len());
-            (place + 1..count).fold(last, |found, _| row_before(&self.bytes, found.start))
+            let last = row_before(rows, rows.len());
+            (place + 1..count).fold(last, |found, _| row_before(rows, found.start))
         }
     }
 }
@@ -77,15 +174,15 @@ impl Chunks {
         if index < self.length / 2 {
             let mut left = index;
             for (at, chunk) in self.chunks.iter().enumerate() {
-                if left < chunk.count as usize {
+                if left < chunk.count() {
                     return (at, left);
                 }
-                left -= chunk.count as usize;
+                left -= chunk.count();
             }
         } else {
             let mut left = self.length - index;
             for (at, chunk) in self.chunks.iter().enumerate().rev() {
-                let count = chunk.count as usize;
+                let count = chunk.count();
                 if left <= count {
                     return (at, count - left);
                 }
@@ -101,16 +198,16 @@ impl Chunks {
             return None;
         }
         let (at, place) = self.locate(index);
-        Some(self.chunks[at].row_at(place).of(&self.chunks[at].bytes))
+        Some(self.chunks[at].row_at(place).of(self.chunks[at].rows()))
     }
 
     /// The element `place` places from an end.
     #[inline]
     pub fn at_from(&self, end: End, place: usize) -> Option<&[u8]> {
         match (end, place) {
-            (End::Head, 0) => self.chunks.front().map(|chunk| row(&chunk.bytes, 0, true).of(&chunk.bytes)),
+            (End::Head, 0) => self.chunks.front().map(|chunk| row(chunk.rows(), 0, true).of(chunk.rows())),
             (End::Tail, 0) => {
-                self.chunks.back().map(|chunk| row_before(&chunk.bytes, chunk.bytes.len()).of(&chunk.bytes))
+                self.chunks.back().map(|chunk| row_before(chunk.rows(), chunk.rows().len()).of(chunk.rows()))
             }
             (End::Head, _) => self.at(place),
             (End::Tail, _) => self.at(self.length.checked_sub(place + 1)?),
@@ -127,12 +224,10 @@ impl Chunks {
         if let Some(chunk) = outermost
             && chunk.has_room(element, size)
         {
-            let at = if end == End::Head { 0 } else { chunk.bytes.len() };
-            return chunk.put(at..at, element);
+            let at = if end == End::Head { 0 } else { chunk.rows().len() };
+            return chunk.put(at..at, element, size);
         }
-        let mut bytes = Vec::with_capacity(row_bytes(element, true));
-        put(&mut bytes, element, true);
-        let chunk = Chunk::of(&bytes, 1);
+        let chunk = Chunk::new(end, element, size);
         match end {
             End::Head => self.chunks.push_front(chunk),
             End::Tail => self.chunks.push_back(chunk),
@@ -149,8 +244,8 @@ impl Chunks {
         self.length -= 1;
         if chunk.count > 1 {
             let row = match end {
-                End::Head => row(&chunk.bytes, 0, true),
-                End::Tail => row_before(&chunk.bytes, chunk.bytes.len()),
+                End::Head => row(chunk.rows(), 0, true),
+                End::Tail => row_before(chunk.rows(), chunk.rows().len()),
             };
             return chunk.take(row);
         }
@@ -165,7 +260,7 @@ impl Chunks {
         let (at, place) = self.locate(index);
         let chunk = &mut self.chunks[at];
         let row = chunk.row_at(place);
-        chunk.put(row.range(), element);
+        chunk.put(row.range(), element, size);
         self.split_if_large(at, size);
     }
 
@@ -174,7 +269,7 @@ impl Chunks {
         let (at, place) = self.locate(index);
         let chunk = &mut self.chunks[at];
         let start = chunk.row_at(place).start;
-        chunk.put(start..start, element);
+        chunk.put(start..start, element, size);
         self.length += 1;
         self.split_if_large(at, size);
     }
@@ -182,7 +277,7 @@ impl Chunks {
     /// Splits a chunk that has become too large, in halves, and around an element that is too large itself.
     fn split_if_large(&mut self, at: usize, size: ChunkSize) {
         let chunk = &self.chunks[at];
-        let (count, bytes) = (chunk.count as usize, &chunk.bytes);
+        let (count, bytes) = (chunk.count(), chunk.rows());
         if count == 1 || count <= size.elements && bytes.len() <= size.bytes {
             return;
         }
@@ -207,9 +302,9 @@ impl Chunks {
     pub fn remove(&mut self, from: End, most: usize, element: &[u8], size: ChunkSize) -> usize {
         let mut removed = 0;
         let mut visit = |chunk: &mut Chunk| {
-            let mut kept = Vec::with_capacity(chunk.bytes.len());
+            let mut kept = Vec::with_capacity(chunk.rows().len());
             let rows: Vec<Row> = Rows { chunk, at: 0 }.collect();
-            let is_wanted = |row: &Row| row.of(&chunk.bytes) == element;
+            let is_wanted = |row: &Row| row.of(chunk.rows()) == element;
             let equal = rows.iter().filter(|row| is_wanted(row)).count();
             let going = equal.min(most - removed);
             if going == 0 {
@@ -225,7 +320,7 @@ impl Chunks {
                         continue;
                     }
                 }
-                kept.extend_from_slice(&chunk.bytes[row.range()]);
+                kept.extend_from_slice(&chunk.rows()[row.range()]);
             }
             removed += going;
             *chunk = Chunk::of(&kept, rows.len() - going);
@@ -247,12 +342,11 @@ impl Chunks {
         for chunk in self.chunks.drain(..).filter(|chunk| chunk.count > 0) {
             match merged.back_mut() {
                 Some(last)
-                    if last.bytes.len() + chunk.bytes.len() <= size.bytes / 2
-                        && (last.count + chunk.count) as usize <= size.elements / 2 =>
+                    if last.rows().len() + chunk.rows().len() <= size.bytes / 2
+                        && last.count() + chunk.count() <= size.elements / 2 =>
                 {
-                    let end = last.bytes.len();
-                    last.bytes.splice(end..end, &[&chunk.bytes]);
-                    last.count += chunk.count;
+                    let count = last.count() + chunk.count();
+                    *last = Chunk::of(&[last.rows(), chunk.rows()].concat(), count);
                 }
                 _ => merged.push_back(chunk),
             }
@@ -266,12 +360,12 @@ impl Chunks {
         let (mut behind, mut before) = (self.length - kept.end, kept.start);
         self.length = kept.len();
         while let Some(chunk) = self.chunks.back_mut() {
-            let count = chunk.count as usize;
+            let count = chunk.count();
             if behind < count {
                 if behind > 0 {
-                    let (end, cut) = (chunk.bytes.len(), chunk.row_at(count - behind).start);
-                    chunk.bytes.splice(cut..end, &[]);
-                    chunk.count -= behind as u32;
+                    let (end, cut) = (chunk.rows().len(), chunk.row_at(count - behind).start);
+                    chunk.count -= behind as u16;
+                    chunk.cut(cut..end);
                 }
                 break;
             }
@@ -279,12 +373,12 @@ impl Chunks {
             self.chunks.pop_back();
         }
         while let Some(chunk) = self.chunks.front_mut() {
-            let count = chunk.count as usize;
+            let count = chunk.count();
             if before < count {
                 if before > 0 {
                     let cut = chunk.row_at(before).start;
-                    chunk.bytes.splice(0..cut, &[]);
-                    chunk.count -= before as u32;
+                    chunk.count -= before as u16;
+                    chunk.cut(0..cut);
                 }
                 break;
             }
@@ -302,7 +396,7 @@ impl Chunks {
             Some((at, place)) => (at, self.chunks[at].row_at(place).start),
             None => (self.chunks.len(), 0),
         };
-        let bytes: &[u8] = self.chunks.get(at).map_or(&[], |chunk| &chunk.bytes);
+        let bytes: &[u8] = self.chunks.get(at).map_or(&[], |chunk| chunk.rows());
         ChunkElements { chunks: self, at, current: Elements::new(bytes, from, true) }
     }
 
@@ -313,18 +407,18 @@ impl Chunks {
     /// The elements from the tail to the head.
     pub fn iter_back(&self) -> impl Iterator<Item = &[u8]> {
         self.chunks.iter().rev().flat_map(|chunk| {
-            let mut end = chunk.bytes.len();
+            let mut end = chunk.rows().len();
             std::iter::from_fn(move || {
-                let row = (end > 0).then(|| row_before(&chunk.bytes, end))?;
+                let row = (end > 0).then(|| row_before(chunk.rows(), end))?;
                 end = row.start;
-                Some(row.of(&chunk.bytes))
+                Some(row.of(chunk.rows()))
             })
         })
     }
 
     /// The bytes of all rows, if there are so few chunks that the list may be packed.
     pub fn few_bytes(&self) -> Option<usize> {
-        (self.chunks.len() <= 2).then(|| self.chunks.iter().map(|chunk| chunk.bytes.len()).sum())
+        (self.chunks.len() <= 2).then(|| self.chunks.iter().map(|chunk| chunk.rows().len()).sum())
     }
 
     /// Frees up to `most` chunks, of a list that nobody uses any more. Returns how many there were.
@@ -347,7 +441,7 @@ struct Rows<'a> {
 impl Iterator for Rows<'_> {
     type Item = Row;
     fn next(&mut self) -> Option<Row> {
-        let row = (self.at < self.chunk.bytes.len()).then(|| rows::row(&self.chunk.bytes, self.at, true))?;
+        let row = (self.at < self.chunk.rows().len()).then(|| rows::row(self.chunk.rows(), self.at, true))?;
         self.at = row.next;
         Some(row)
     }
@@ -370,7 +464,7 @@ impl<'a> Iterator for ChunkElements<'a> {
                 return Some(element);
             }
             self.at += 1;
-            self.current = Elements::new(&self.chunks.chunks.get(self.at)?.bytes, 0, true);
+            self.current = Elements::new(self.chunks.chunks.get(self.at)?.rows(), 0, true);
         }
     }
 }
