@@ -97,6 +97,36 @@ fn persistent_subscriptions_are_the_consumer_groups_of_redis_clients() {
 }
 
 #[test]
+fn persistent_subscriptions_outlive_a_server_that_is_killed() {
+    let dir = common::scratch("persistent-durable");
+    let flags = |shards| {
+        ["--grpc-port", "any", "--ring-bytes", "4m", "--dir", dir.to_str().expect("UTF-8"), "--shards", shards]
+    };
+    for (phase, shards) in [(1, "2"), (2, "3")] {
+        // Dropping it kills it.
+        let server = Server::start(&flags(shards));
+        run_with(&format!("PHASE = {phase}\n"), &server, "persistent_durable.py", shards);
+    }
+    std::fs::remove_dir_all(dir).expect("nobody uses it any more");
+}
+
+#[test]
+fn persistent_subscriptions_are_for_who_may_read_their_streams() {
+    let authority = Authority::new("kurrentdb-persistent");
+    authority.sign("server");
+    let users = ["--requirepass", "all", "--user", "reader on >see ~seen* +@all", "--grpc-port", "any"];
+    let (server, _) = authority.serve(&users);
+    let port = server.grpc.expect("it serves gRPC").port();
+    let variables = format!("TLS, CA = {port}, {:?}\n", authority.path("ca.crt"));
+    run_with(&variables, &server, "persistent_users.py", "any");
+}
+
+#[test]
+fn hostile_readers_of_persistent_subscriptions_are_bounded_and_others_are_served() {
+    common::numbers_of_shards().iter().for_each(|shards| run("persistent_hostile.py", shards));
+}
+
+#[test]
 fn subscriptions_get_what_there_is_and_what_happens() {
     common::numbers_of_shards().iter().for_each(|shards| run("subscriptions.py", shards));
 }

@@ -6,7 +6,7 @@ use super::changes::Fate;
 use super::consume::scan_new;
 use super::consumer::ConsumerId;
 use super::pending::{Entry, Pin};
-use super::seats::{GROUP_SEATS_MAX, Round, pin_of};
+use super::seats::{GROUP_SEATS_MAX, Round, Seats, pin_of};
 use super::spec::GroupSpec;
 use super::{GROUP_FRUITLESS_MAX, Group, GroupError, GroupOptions, Start, add};
 use crate::event::EventType;
@@ -48,7 +48,7 @@ struct Hand<'h, F> {
     bytes: u64,
     cost: u64,
     done: Distributed,
-    given: Vec<ConsumerId>,
+    given: Vec<(ConsumerId, Position)>,
     history: &'h mut History,
     give: F,
 }
@@ -61,7 +61,7 @@ impl<F: FnMut(ConsumerId, Given)> Hand<'_, F> {
     fn give(&mut self, consumer: ConsumerId, given: Given, cost: u64) {
         self.cost += cost;
         self.done.given += 1;
-        self.given.push(consumer);
+        self.given.push((consumer, given.position));
         (self.give)(consumer, given);
     }
 }
@@ -97,19 +97,34 @@ impl Group {
 
     /// Removes an attached consumer and releases its entries. Returns their number.
     pub fn detach(&mut self, consumer: ConsumerId) -> usize {
-        self.seats.remove(consumer);
-        self.attached.remove(&consumer);
-        if self.consumers.get(consumer).is_none() {
-            return 0;
-        }
+        let Some(mut given) = self.seats.remove(consumer) else { return 0 };
+        given.sort_unstable();
+        given.dedup();
+        given.retain(|position| self.pending.get(*position).is_some_and(|entry| entry.consumer == Some(consumer)));
+        self.release_all(&given);
         self.changes.consumer_removed(consumer);
-        self.note_consumer_removed(consumer)
+        self.note_consumer_removed(consumer);
+        given.len()
     }
 
-    /// Removes all attached consumers.
+    /// Removes all attached consumers, also those of an earlier run.
     pub fn detach_all(&mut self) {
+        let is_theirs = |entry: &Entry| entry.consumer.is_some_and(|consumer| self.attached.contains(&consumer));
+        let held = self.pending.iter().filter(|(_, entry)| is_theirs(entry));
+        let held: Vec<Position> = held.map(|(position, _)| position).collect();
+        self.release_all(&held);
+        self.seats = Seats::default();
         for consumer in self.attached.clone() {
-            self.detach(consumer);
+            self.changes.consumer_removed(consumer);
+            self.note_consumer_removed(consumer);
+        }
+    }
+
+    fn release_all(&mut self, positions: &[Position]) {
+        for position in positions {
+            if self.release(*position) {
+                self.changes.entry(Fate::Released, *position);
+            }
         }
     }
 
@@ -152,9 +167,10 @@ impl Group {
             false => Ok(()),
         };
         self.seats.end(&hand.round);
-        hand.given.sort_unstable();
-        hand.given.dedup();
-        hand.given.iter().for_each(|consumer| self.seats.set_open(*consumer, false));
+        for (consumer, position) in &hand.given {
+            self.seats.set_open(*consumer, false);
+            self.seats.note_given(*consumer, *position, &self.pending);
+        }
         outcome.map(|()| hand.done)
     }
 
@@ -238,6 +254,7 @@ impl Group {
 
     fn give_new<F: FnMut(ConsumerId, Given)>(&mut self, hand: &mut Hand<'_, F>) -> Result<(), GroupError> {
         if hand.is_over() || self.over_limit.is_some() {
+            hand.done.more |= hand.round.left() > 0 && self.over_limit.is_none();
             return Ok(());
         }
         let due_ms = Some(hand.now_ms.saturating_add(self.push_idle_ms()));
@@ -282,7 +299,7 @@ impl Group {
             changes.entry(Fate::Delivered(consumer, *now_ms), position);
             add(&mut counts.delivered, 1);
             done.given += 1;
-            given.push(consumer);
+            given.push((consumer, position));
             give(consumer, Given { position, place, deliveries: 1 });
             let cost = record.bytes().len() as u64;
             *all_cost += cost;

@@ -205,7 +205,10 @@ impl Group {
 
     pub(super) fn note_consumer_removed(&mut self, id: ConsumerId) -> usize {
         self.consumers.remove(id);
-        self.attached.remove(&id);
+        if self.attached.remove(&id) {
+            // What it had was released before.
+            return 0;
+        }
         let held = self.held_by(id);
         for position in &held {
             self.release(*position);

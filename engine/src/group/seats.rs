@@ -4,12 +4,16 @@
 use super::consumer::ConsumerId;
 use super::pending::{PendingEntries, Pin};
 use super::spec::Dispatch;
+use crate::position::Position;
 use crate::ring::Record;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// How many consumers may be attached to one group.
 pub const GROUP_SEATS_MAX: usize = 10_000;
+
+/// What a consumer was given is looked through once it is so many entries more than twice its window.
+const SEAT_GIVEN_SPARE: usize = 64;
 
 /// How many pins there are.
 const PINS: u64 = 1024;
@@ -21,21 +25,22 @@ const CORRELATION: &str = "$correlationId";
 const LINK_TYPE: &[u8] = b"$>";
 
 /// An attached consumer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Seat {
-    consumer: ConsumerId,
     /// The number of entries that may be in flight to it.
     window: usize,
     /// Whether it takes more at the moment.
     is_open: bool,
+    /// What it was given; some of it is processed, or another's, since.
+    given: Vec<Position>,
 }
 
-/// The attached consumers of a group.
+/// The attached consumers of a group, in the order in which they were attached.
 #[derive(Default)]
 pub(super) struct Seats {
-    seats: Vec<Seat>,
-    /// The one whose turn it is.
-    next: usize,
+    seats: BTreeMap<ConsumerId, Seat>,
+    /// The one that was given something last, in turn.
+    last: Option<ConsumerId>,
 }
 
 impl Seats {
@@ -44,45 +49,58 @@ impl Seats {
     }
 
     pub(super) fn add(&mut self, consumer: ConsumerId, window: usize) {
-        self.seats.push(Seat { consumer, window, is_open: true });
+        self.seats.insert(consumer, Seat { window, is_open: true, given: Vec::new() });
     }
 
-    /// Removes a consumer; whether it was attached.
-    pub(super) fn remove(&mut self, consumer: ConsumerId) -> bool {
-        let before = self.seats.len();
-        self.seats.retain(|seat| seat.consumer != consumer);
-        self.seats.len() < before
+    /// Removes a consumer. Returns what it was given, if it was attached.
+    pub(super) fn remove(&mut self, consumer: ConsumerId) -> Option<Vec<Position>> {
+        self.seats.remove(&consumer).map(|seat| seat.given)
     }
 
     pub(super) fn window(&self, consumer: ConsumerId) -> Option<usize> {
-        self.seats.iter().find(|seat| seat.consumer == consumer).map(|seat| seat.window)
+        self.seats.get(&consumer).map(|seat| seat.window)
     }
 
     pub(super) fn set_open(&mut self, consumer: ConsumerId, is_open: bool) {
-        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.consumer == consumer) {
+        if let Some(seat) = self.seats.get_mut(&consumer) {
             seat.is_open = is_open;
         }
     }
 
+    /// Notes what a consumer was given, so that it is found without a search when the consumer leaves.
+    pub(super) fn note_given(&mut self, consumer: ConsumerId, position: Position, pending: &PendingEntries) {
+        let Some(seat) = self.seats.get_mut(&consumer) else { return };
+        // Each entry that is dropped here was noted once: a constant cost for each.
+        if seat.given.len() > 2 * seat.window + SEAT_GIVEN_SPARE {
+            seat.given.retain(|given| pending.get(*given).is_some_and(|entry| entry.consumer == Some(consumer)));
+            seat.given.sort_unstable();
+            seat.given.dedup();
+        }
+        seat.given.push(position);
+    }
+
     /// Begins to give events out.
     pub(super) fn begin(&self, dispatch: Dispatch, pending: &PendingEntries) -> Round {
-        let room = |seat: &Seat| {
-            let free = seat.window.saturating_sub(pending.in_flight(seat.consumer));
-            (seat.consumer, if seat.is_open { free } else { 0 })
+        let room = |(consumer, seat): (&ConsumerId, &Seat)| {
+            let free = seat.window.saturating_sub(pending.in_flight(*consumer));
+            (*consumer, if seat.is_open { free } else { 0 })
         };
         let free: Vec<(ConsumerId, usize)> = self.seats.iter().map(room).collect();
-        let first = if dispatch == Dispatch::RoundRobin { self.next.min(free.len()) } else { 0 };
+        let first = match self.last.filter(|_| dispatch == Dispatch::RoundRobin) {
+            Some(last) => free.partition_point(|(consumer, _)| *consumer <= last),
+            None => 0,
+        };
         let turns: VecDeque<usize> = (first..free.len()).chain(0..first).filter(|at| free[*at].1 > 0).collect();
         let places = match dispatch.is_pinned() {
             true => free.iter().enumerate().map(|(at, (consumer, _))| (*consumer, at)).collect(),
             false => HashMap::new(),
         };
-        Round { dispatch, left: free.iter().map(|(_, free)| free).sum(), free, turns, places, next: None }
+        Round { dispatch, left: free.iter().map(|(_, free)| free).sum(), free, turns, places, last: self.last }
     }
 
     /// Ends it.
     pub(super) fn end(&mut self, round: &Round) {
-        self.next = round.next.unwrap_or(self.next);
+        self.last = round.last;
     }
 }
 
@@ -97,8 +115,8 @@ pub(super) struct Round {
     turns: VecDeque<usize>,
     /// Their places, where events are pinned.
     places: HashMap<ConsumerId, usize>,
-    /// The one whose turn it is after this.
-    next: Option<usize>,
+    /// The one that was given something last, in turn.
+    last: Option<ConsumerId>,
 }
 
 impl Round {
@@ -123,7 +141,7 @@ impl Round {
             }
             _ => {
                 let at = self.turns.pop_front()?;
-                self.next = Some((at + 1) % self.free.len());
+                self.last = Some(self.free[at].0);
                 if self.free[at].1 > 1 {
                     self.turns.push_back(at);
                 }

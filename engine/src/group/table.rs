@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::interest::Interest;
 use crate::position::Position;
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 /// By key pattern, or by name.
@@ -313,6 +313,25 @@ impl GroupTable {
         numbered
             .filter_map(|number| self.groups.get(number))
             .map(|named| (&*named.key_pattern, &*named.name, &named.group))
+    }
+
+    /// At most `count` groups from the one with these names on, or behind it, in the same order.
+    pub fn iter_from<'t>(
+        &'t self,
+        (key_pattern, name): (&[u8], &[u8]),
+        is_behind: bool,
+        count: usize,
+    ) -> impl Iterator<Item = (&'t [u8], &'t [u8], &'t Group)> {
+        let first = if is_behind { Bound::Excluded(name) } else { Bound::Included(name) };
+        let of_key =
+            self.numbers.get_key_value(key_pattern).into_iter().flat_map(move |(_, groups)| {
+                groups.range::<[u8], _>((first, Bound::Unbounded)).map(|(_, number)| number)
+            });
+        let rest = self.numbers.range::<[u8], _>((Bound::Excluded(key_pattern), Bound::Unbounded));
+        let numbers: Vec<u64> =
+            of_key.chain(rest.flat_map(|(_, groups)| groups.values())).take(count).copied().collect();
+        let named = numbers.into_iter().filter_map(|number| self.groups.get(&number));
+        named.map(|named| (&*named.key_pattern, &*named.name, &named.group))
     }
 
     /// The number of groups.

@@ -60,8 +60,9 @@ pub enum GroupAsk {
     Destroy(Names),
     /// Say what there is to know of it.
     Describe(Names),
-    /// The same for all groups of the core, or for those of this key pattern.
-    List(Option<Bytes>),
+    /// The same for groups of the core, or for those of this key pattern, behind the group with these names: not more than one
+    /// turn has time for.
+    List(Option<Bytes>, Option<Names>),
     /// Make parked events deliverable again: all, or those before this one in the order in which they were parked, where the
     /// first event that was ever parked is 0.
     Replay(Names, Option<u64>),
@@ -90,7 +91,7 @@ impl GroupAsk {
             | GroupAsk::Read(..)
             | GroupAsk::Ack(_)
             | GroupAsk::Nack(..) => true,
-            GroupAsk::Describe(_) | GroupAsk::List(_) | GroupAsk::Room | GroupAsk::Leave | GroupAsk::DropReaders => {
+            GroupAsk::Describe(_) | GroupAsk::List(..) | GroupAsk::Room | GroupAsk::Leave | GroupAsk::DropReaders => {
                 false
             }
         }
@@ -98,7 +99,7 @@ impl GroupAsk {
 
     /// Whether it has to come behind everything that was acknowledged before it.
     pub fn waits_for_frontier(&self) -> bool {
-        matches!(self, GroupAsk::Create(..) | GroupAsk::Update(_) | GroupAsk::Describe(_) | GroupAsk::List(_))
+        matches!(self, GroupAsk::Create(..) | GroupAsk::Update(_) | GroupAsk::Describe(_) | GroupAsk::List(..))
     }
 }
 
@@ -176,8 +177,8 @@ pub enum GroupAnswer {
     Done(Result<(), GroupRefused>),
     /// Of [`GroupAsk::Describe`].
     Described(Result<Box<GroupState>, GroupRefused>),
-    /// Of [`GroupAsk::List`].
-    Listed(Vec<GroupState>),
+    /// Of [`GroupAsk::List`], and whether there may be more.
+    Listed(Vec<GroupState>, bool),
     /// Of [`GroupAsk::Read`].
     Reads(Result<Box<Reading>, GroupRefused>),
     /// Events for a reader.

@@ -11,7 +11,7 @@ use crate::groups::ask::{
     Dropped, GroupAnswer, GroupAsk, GroupRefused, GroupState, Made, Names, ReaderInfo, ReaderState, Reading,
 };
 use crate::grpc::CallId;
-use crate::limits::{GROUP_ASKS_TURN, GROUP_ROUND_BYTES};
+use crate::limits::{GROUP_ASKS_TURN, GROUP_ROUND_BYTES, GROUPS_LISTED_TURN};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
 use bytes::Bytes;
@@ -242,7 +242,10 @@ impl Core {
                 let state = state.map(Box::new).ok_or(GroupRefused::Group(GroupError::NoGroup));
                 GroupAnswer::Described(state)
             }
-            GroupAsk::List(key) => GroupAnswer::Listed(self.list_groups(key.as_ref())),
+            GroupAsk::List(key, behind) => {
+                let (states, has_more) = self.list_groups(key.as_ref(), behind);
+                GroupAnswer::Listed(states, has_more)
+            }
             GroupAsk::Replay(names, before) => GroupAnswer::Done(match refusal {
                 Some(refusal) => Err(refusal),
                 None => self.replay_parked(&names, before),
@@ -395,17 +398,22 @@ impl Core {
         }
     }
 
-    fn list_groups(&mut self, key: Option<&Bytes>) -> Vec<GroupState> {
-        let wanted = self.groups.table.iter().filter(|(pattern, ..)| key.is_none_or(|key| key[..] == **pattern));
-        let names = wanted.map(|(key, group, _)| (key, group));
-        let names: Vec<Names> = names
-            .map(|(key, group)| Names { key: Bytes::copy_from_slice(key), group: Bytes::copy_from_slice(group) })
+    /// The next groups behind the one with these names, and whether there may be more.
+    fn list_groups(&mut self, key: Option<&Bytes>, behind: Option<Names>) -> (Vec<GroupState>, bool) {
+        let is_behind = behind.is_some();
+        let first = || Names { key: key.cloned().unwrap_or_default(), group: Bytes::new() };
+        let Names { key: pattern, group } = behind.unwrap_or_else(first);
+        let listed = self.groups.table.iter_from((&pattern, &group), is_behind, GROUPS_LISTED_TURN);
+        let names: Vec<Names> = listed
+            .take_while(|(pattern, ..)| key.is_none_or(|key| key[..] == **pattern))
+            .map(|(key, group, _)| Names { key: Bytes::copy_from_slice(key), group: Bytes::copy_from_slice(group) })
             .collect();
+        let has_more = names.len() == GROUPS_LISTED_TURN;
         let states = names.iter().filter_map(|names| {
             let number = self.groups.table.number(&names.key, &names.group)?;
             self.group_state(number, names)
         });
-        states.collect()
+        (states.collect(), has_more)
     }
 
     fn group_state(&mut self, number: u64, names: &Names) -> Option<GroupState> {
@@ -444,7 +452,7 @@ fn refuse(answer: &mut GroupAnswer, why: &str) {
     match answer {
         GroupAnswer::Done(done) => *done = Err(refusal()),
         GroupAnswer::Reads(reads) => *reads = Err(refusal()),
-        GroupAnswer::Described(_) | GroupAnswer::Listed(_) | GroupAnswer::Dropped(_) => {}
+        GroupAnswer::Described(_) | GroupAnswer::Listed(..) | GroupAnswer::Dropped(_) => {}
         GroupAnswer::Given(_) => *answer = GroupAnswer::Dropped(Dropped::Failed(why.to_owned())),
     }
 }

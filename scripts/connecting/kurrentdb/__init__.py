@@ -11,7 +11,7 @@ from connecting.servers import Process
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Of the tests for the client for Python, those that need a plain server only.
-TESTS = ("streams.py", "subscriptions.py")
+TESTS = ("streams.py", "subscriptions.py", "persistent.py")
 CLIENT_NODE = "@kurrent/kurrentdb-client@1.3.1"
 
 

@@ -235,6 +235,82 @@ const steps = {
     assert(Buffer.from(large.event.data).equals(data));
   },
 
+  async persistent() {
+    const stream = `node-${randomUUID()}`;
+    const settings = k.persistentSubscriptionToStreamSettingsFromDefaults({ startFrom: k.START, maxRetryCount: 2 });
+    await client.createPersistentSubscriptionToStream(stream, "g", settings);
+    await assert.rejects(
+      client.createPersistentSubscriptionToStream(stream, "g", settings),
+      k.PersistentSubscriptionExistsError,
+    );
+    await client.appendToStream(stream, events("Made", 4));
+    const reader = client.subscribeToPersistentSubscriptionToStream(stream, "g", { bufferSize: 2 });
+    const got = [];
+    for await (const item of reader) {
+      got.push([item.event.data.n, item.retryCount]);
+      if (item.event.data.n === 1 && item.retryCount === 0) await reader.nack(k.RETRY, "once more", item);
+      else if (item.event.data.n === 2) await reader.nack(k.PARK, "not now", item);
+      else await reader.ack(item);
+      if (got.length === 5) break;
+    }
+    assert.deepEqual(got.sort(), [[0, 0], [1, 0], [1, 1], [2, 0], [3, 0]]);
+    await reader.unsubscribe().catch(() => {});
+    let info;
+    do info = await client.getPersistentSubscriptionToStreamInfo(stream, "g");
+    while (info.connections.length > 0 || info.stats.parkedMessageCount < 1n);
+    assert.equal(info.stats.parkedMessageCount, 1n);
+    assert.equal(info.settings.maxRetryCount, 2);
+    assert.equal(info.eventSource, stream);
+    await client.replayParkedMessagesToStream(stream, "g");
+    const again = client.subscribeToPersistentSubscriptionToStream(stream, "g");
+    for await (const item of again) {
+      assert.equal(item.event.data.n, 2);
+      await again.ack(item);
+      break;
+    }
+    await again.unsubscribe().catch(() => {});
+    // To all events of a type; links of a category, resolved.
+    const type = `Kind${randomUUID().replaceAll("-", "")}`, category = `node${randomUUID().replaceAll("-", "")}`;
+    await client.createPersistentSubscriptionToAll(
+      category,
+      k.persistentSubscriptionToAllSettingsFromDefaults({ startFrom: k.END }),
+      { filter: k.eventTypeFilter({ prefixes: [type] }) },
+    );
+    await client.createPersistentSubscriptionToStream(
+      `$ce-${category}`,
+      "g",
+      k.persistentSubscriptionToStreamSettingsFromDefaults({ startFrom: k.START, resolveLinkTos: true }),
+    );
+    await client.appendToStream(`${category}-1`, [...events("Other", 1), ...events(type, 2)]);
+    for (const [reader, count] of [
+      [client.subscribeToPersistentSubscriptionToAll(category), 2],
+      [client.subscribeToPersistentSubscriptionToStream(`$ce-${category}`, "g"), 3],
+    ]) {
+      let seen = 0;
+      for await (const item of reader) {
+        assert.equal(item.event.streamId, `${category}-1`);
+        assert.equal(Boolean(item.link), count === 3);
+        await reader.ack(item);
+        if (++seen === count) break;
+      }
+      await reader.unsubscribe().catch(() => {});
+    }
+    const listed = await client.listAllPersistentSubscriptions();
+    assert(listed.some((one) => one.eventSource === "$all" && one.groupName === category));
+    await client.updatePersistentSubscriptionToStream(
+      stream,
+      "g",
+      k.persistentSubscriptionToStreamSettingsFromDefaults({ maxRetryCount: 7 }),
+    );
+    assert.equal((await client.getPersistentSubscriptionToStreamInfo(stream, "g")).settings.maxRetryCount, 7);
+    await client.restartPersistentSubscriptionSubsystem();
+    await client.deletePersistentSubscriptionToStream(stream, "g");
+    await assert.rejects(
+      client.getPersistentSubscriptionToStreamInfo(stream, "g"),
+      k.PersistentSubscriptionDoesNotExistError,
+    );
+  },
+
   async unsupported() {
     await assert.rejects(client.listProjections(), /UNIMPLEMENTED/);
   },

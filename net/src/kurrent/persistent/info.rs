@@ -9,7 +9,7 @@ use super::super::rights::{Use, check_all};
 use super::error::{does_not_exist, refused};
 use super::names::{GroupName, key_of, source, source_of};
 use super::settings::Settings;
-use crate::groups::ask::{GroupAnswer, GroupAsk, GroupState, ReaderState};
+use crate::groups::ask::{GroupAnswer, GroupAsk, GroupState, Names, ReaderState};
 use crate::grpc::{CallContext, Handler, Status};
 use bytes::Bytes;
 use keytide_engine::filter::{Pattern, Target};
@@ -76,6 +76,11 @@ impl List {
     pub fn begin() -> Box<dyn Handler> {
         Box::new(List::default())
     }
+
+    /// The key pattern whose groups are wanted; all where none.
+    fn key(&self) -> Option<Bytes> {
+        self.source.as_ref().map(|source| key_of(source))
+    }
 }
 
 impl Handler for List {
@@ -96,21 +101,28 @@ impl Handler for List {
                 GroupName { source: source.clone(), group: String::new() }.check(context, Use::InspectGroup)?;
             }
         }
-        let key = self.source.as_ref().map(|source| key_of(source));
         self.waits_for = context.server.shards();
-        (0..self.waits_for).for_each(|core| context.ask_group(ShardId(core), 0, GroupAsk::List(key.clone())));
+        for core in 0..self.waits_for {
+            // A number tells which core has answered.
+            context.ask_group(ShardId(core), core.into(), GroupAsk::List(self.key(), None));
+        }
         Ok(())
     }
 
     fn group(
         &mut self,
         context: &mut CallContext<'_>,
-        _: u32,
+        core: u32,
         answer: GroupAnswer,
         _: &mut History,
     ) -> Result<(), Status> {
-        let GroupAnswer::Listed(found) = answer else { return Ok(()) };
+        let GroupAnswer::Listed(found, has_more) = answer else { return Ok(()) };
+        let last = found.last().map(|last| Names { key: last.key.clone(), group: last.group.clone() });
         self.found.extend(found);
+        if has_more && let Some(last) = last {
+            context.ask_group(ShardId(core as u16), core, GroupAsk::List(self.key(), Some(last)));
+            return Ok(());
+        }
         self.waits_for = self.waits_for.saturating_sub(1);
         if self.waits_for > 0 {
             return Ok(());

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::groups::ask::{GroupAnswer, GroupAsk, ReaderInfo, Reading};
 use crate::grpc::{CallContext, Code, Handler, Status};
 use crate::kurrent::access_denied;
-use crate::limits::GROUP_WINDOW_MAX;
+use crate::limits::{GROUP_ACK_BYTES_MAX, GROUP_WINDOW_MAX};
 use bytes::Bytes;
 use keytide_engine::account::Owned;
 use keytide_engine::event::EventType;
@@ -168,6 +168,10 @@ impl Open {
 
 impl Handler for Reader {
     fn message(&mut self, context: &mut CallContext<'_>, message: Bytes) -> Result<(), Status> {
+        if message.len() > GROUP_ACK_BYTES_MAX {
+            let text = format!("a request of {} bytes exceeds {GROUP_ACK_BYTES_MAX}", message.len());
+            return Err(Status::new(Code::ResourceExhausted, text));
+        }
         let request = ReadReq::decode(message).map_err(|error| Status::invalid(error.to_string()))?;
         let content = request.content.ok_or_else(|| Status::invalid("the request is empty"))?;
         let Some(open) = &mut self.open else {
@@ -221,7 +225,7 @@ impl Handler for Reader {
                 Ok(())
             }
             GroupAnswer::Dropped(why) => Err(dropped(&open.name, &why)),
-            GroupAnswer::Done(_) | GroupAnswer::Described(_) | GroupAnswer::Listed(_) => Ok(()),
+            GroupAnswer::Done(_) | GroupAnswer::Described(_) | GroupAnswer::Listed(..) => Ok(()),
         }
     }
 }

@@ -313,6 +313,64 @@ func many(c client) {
 	check(bytes.Equal(newest[0].Event.Data, data))
 }
 
+func persistent(c client) {
+	stream := named("go")
+	settings := k.SubscriptionSettingsDefault()
+	settings.MaxRetryCount = 2
+	options := k.PersistentStreamSubscriptionOptions{Settings: &settings, StartFrom: k.Start{}}
+	check(c.CreatePersistentSubscription(ctx, stream, "g", options) == nil)
+	check(code(c.CreatePersistentSubscription(ctx, stream, "g", options)) == k.ErrorCodeResourceAlreadyExists)
+	must(c.append(stream, k.Any{}, events("Made", 4)...))
+	reader := must(c.SubscribeToPersistentSubscription(ctx, stream, "g", k.SubscribeToPersistentSubscriptionOptions{BufferSize: 2}))
+	next := func(reader *k.PersistentSubscription) *k.EventAppeared {
+		for {
+			told := reader.Recv()
+			check(told.SubscriptionDropped == nil, told.SubscriptionDropped)
+			if told.EventAppeared != nil {
+				return told.EventAppeared
+			}
+		}
+	}
+	got := map[string]int{}
+	for range 5 {
+		told := next(reader)
+		data := string(told.Event.Event.Data)
+		got[fmt.Sprint(data, "/", told.RetryCount)]++
+		switch {
+		case data == "1" && told.RetryCount == 0:
+			check(reader.Nack("once more", k.NackActionRetry, told.Event) == nil)
+		case data == "2":
+			check(reader.Nack("not now", k.NackActionPark, told.Event) == nil)
+		default:
+			check(reader.Ack(told.Event) == nil)
+		}
+	}
+	check(fmt.Sprint(got) == "map[0/0:1 1/0:1 1/1:1 2/0:1 3/0:1]", got)
+	for must(c.GetPersistentSubscriptionInfo(ctx, stream, "g", k.GetPersistentSubscriptionOptions{})).Stats.ParkedMessagesCount != 1 {
+	}
+	check(c.ReplayParkedMessages(ctx, stream, "g", k.ReplayParkedMessagesOptions{}) == nil)
+	told := next(reader)
+	check(string(told.Event.Event.Data) == "2" && reader.Ack(told.Event) == nil)
+	reader.Close()
+	// To all events of a type.
+	kind := "Kind" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	filter := &k.SubscriptionFilter{Type: k.EventFilterType, Prefixes: []string{kind}}
+	check(c.CreatePersistentSubscriptionToAll(ctx, kind, k.PersistentAllSubscriptionOptions{StartFrom: k.End{}, Filter: filter}) == nil)
+	must(c.append(stream, k.Any{}, event("Other", 0), event(kind, 1), event(kind, 2)))
+	reader = must(c.SubscribeToPersistentSubscriptionToAll(ctx, kind, k.SubscribeToPersistentSubscriptionOptions{}))
+	for n := 1; n <= 2; n++ {
+		told := next(reader)
+		check(told.Event.Event.EventType == kind && string(told.Event.Event.Data) == fmt.Sprint(n))
+		check(reader.Ack(told.Event) == nil)
+	}
+	check(c.DeletePersistentSubscriptionToAll(ctx, kind, k.DeletePersistentSubscriptionOptions{}) == nil)
+	check(reader.Recv().SubscriptionDropped != nil)
+	check(len(must(c.ListAllPersistentSubscriptions(ctx, k.ListPersistentSubscriptionsOptions{}))) > 0)
+	check(c.RestartPersistentSubscriptionSubsystem(ctx, k.RestartPersistentSubscriptionSubsystemOptions{}) == nil)
+	_, err := c.GetPersistentSubscriptionInfo(ctx, stream, "nobodys", k.GetPersistentSubscriptionOptions{})
+	check(code(err) == k.ErrorCodeResourceNotFound, err)
+}
+
 func together(c client) {
 	a, b, missing := named("go"), named("go"), named("go")
 	part := func(stream string, state k.StreamState, count int) k.AppendStreamRequest {
@@ -369,7 +427,7 @@ func main() {
 	for _, step := range []struct {
 		name string
 		run  func(client)
-	}{{"append", appends}, {"read", reads}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"together", together}, {"users", users}, {"tls", overTLS}} {
+	}{{"append", appends}, {"read", reads}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"persistent", persistent}, {"together", together}, {"users", users}, {"tls", overTLS}} {
 		func() {
 			defer func() {
 				if what := recover(); what != nil {

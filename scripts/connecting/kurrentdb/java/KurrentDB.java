@@ -291,6 +291,70 @@ class KurrentDB {
         check(Arrays.equals(newest.getEventData(), data));
     }
 
+    /** What a reader of a persistent subscription is told. */
+    static class Read extends PersistentSubscriptionListener {
+        final BlockingQueue<Object> items = new LinkedBlockingQueue<>();
+        PersistentSubscription reader;
+        int retries;
+
+        public void onEvent(PersistentSubscription reader, int retries, ResolvedEvent event) {
+            this.reader = reader;
+            items.add(Map.entry(retries, event));
+        }
+
+        public void onCancelled(PersistentSubscription reader, Throwable error) {
+            items.add(error == null ? "ended" : error);
+        }
+
+        ResolvedEvent next() throws Exception {
+            Object item = items.poll(SECONDS, TimeUnit.SECONDS);
+            if (item instanceof Throwable) throw new AssertionError("it was dropped", (Throwable) item);
+            Map.Entry<?, ?> told = (Map.Entry<?, ?>) item;
+            retries = (Integer) told.getKey();
+            return (ResolvedEvent) told.getValue();
+        }
+    }
+
+    static void persistent() throws Exception {
+        KurrentDBPersistentSubscriptionsClient groups = KurrentDBPersistentSubscriptionsClient.from(client);
+        String stream = named("java");
+        CreatePersistentSubscriptionToStreamOptions settings = CreatePersistentSubscriptionToStreamOptions.get().fromStart().maxRetryCount(2);
+        get(groups.createToStream(stream, "g", settings));
+        failure(groups.createToStream(stream, "g", settings));
+        append(stream, StreamState.any(), events("Made", 4));
+        Read read = new Read();
+        PersistentSubscription reader = get(groups.subscribeToStream(stream, "g", read));
+        Set<String> got = new TreeSet<>();
+        for (int n = 0; n < 5; n++) {
+            ResolvedEvent event = read.next();
+            long revision = event.getOriginalEvent().getRevision();
+            got.add(revision + "/" + read.retries);
+            if (revision == 1 && read.retries == 0) read.reader.nack(NackAction.Retry, "once more", event);
+            else if (revision == 2) read.reader.nack(NackAction.Park, "not now", event);
+            else read.reader.ack(event);
+        }
+        check(got.toString().equals("[0/0, 1/0, 1/1, 2/0, 3/0]"), got);
+        while (get(groups.getInfoToStream(stream, "g")).get().getStats().getParkedMessageCount() != 1) Thread.sleep(20);
+        get(groups.replayParkedMessagesToStream(stream, "g"));
+        check(read.next().getOriginalEvent().getRevision() == 2);
+        reader.stop();
+        // To all events of a type.
+        String kind = "Kind" + UUID.randomUUID().toString().replace("-", "");
+        SubscriptionFilter filter = SubscriptionFilter.newBuilder().addEventTypePrefix(kind).build();
+        get(groups.createToAll(kind, CreatePersistentSubscriptionToAllOptions.get().fromEnd().filter(filter)));
+        append(stream, StreamState.any(), event("Other", 0), event(kind, 1));
+        Read all = new Read();
+        get(groups.subscribeToAll(kind, all));
+        ResolvedEvent event = all.next();
+        check(event.getOriginalEvent().getEventType().equals(kind));
+        all.reader.ack(event);
+        get(groups.deleteToAll(kind));
+        check(!(all.items.poll(SECONDS, TimeUnit.SECONDS) instanceof Map.Entry));
+        check(get(groups.listAll()).size() > 0);
+        get(groups.restartSubsystem());
+        check(get(groups.getInfoToStream(stream, "nobodys")).isEmpty());
+    }
+
     static AppendStreamRequest part(String stream, StreamState state, int count) {
         List<EventData> made = new ArrayList<>();
         for (int n = 0; n < count; n++) made.add(event("Together", n));
@@ -353,6 +417,7 @@ class KurrentDB {
         steps.put("metadata", KurrentDB::metadata);
         steps.put("subscriptions", KurrentDB::subscriptions);
         steps.put("many", KurrentDB::many);
+        steps.put("persistent", KurrentDB::persistent);
         steps.put("together", KurrentDB::together);
         steps.put("users", KurrentDB::users);
         steps.put("tls", KurrentDB::tls);

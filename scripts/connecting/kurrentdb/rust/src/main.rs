@@ -2,9 +2,10 @@
 //! the authority of another server.
 
 use kurrentdb::{
-    AppendToStreamOptions, BatchAppendOptions, Client, Credentials, CurrentRevision, DeleteStreamOptions, Error, EventData, Position,
+    AppendToStreamOptions, BatchAppendOptions, Client, Credentials, CurrentRevision, DeleteStreamOptions, Error, EventData, NakAction,
+    PersistentSubscriptionEvent, PersistentSubscriptionOptions, PersistentSubscriptionToAllOptions, Position,
     ReadAllOptions, ReadStream, ReadStreamOptions, ResolvedEvent, RetryOptions, StreamMetadataBuilder,
-    StreamMetadataResult, StreamPosition, StreamState, SubscribeToAllOptions, SubscribeToStreamOptions, Subscription,
+    StreamMetadataResult, StreamPosition, StreamState, SubscribeToAllOptions, SubscribeToPersistentSubscriptionOptions, SubscribeToStreamOptions, Subscription,
     SubscriptionEvent, SubscriptionFilter, TombstoneStreamOptions,
 };
 use serde_json::json;
@@ -240,6 +241,61 @@ async fn many(client: &Client) -> Outcome {
     Ok(())
 }
 
+async fn persistent(client: &Client) -> Outcome {
+    let stream = named("rust");
+    let options = PersistentSubscriptionOptions::default().start_from(StreamPosition::Start).max_retry_count(2);
+    client.create_persistent_subscription(stream.as_str(), "g", &options).await?;
+    let again = client.create_persistent_subscription(stream.as_str(), "g", &options).await;
+    assert!(matches!(again, Err(Error::ResourceAlreadyExists)), "{again:?}");
+    client.append_to_stream(stream.as_str(), &Default::default(), events("Made", 4)).await?;
+    let small = SubscribeToPersistentSubscriptionOptions::default().buffer_size(2);
+    let mut reader = client.subscribe_to_persistent_subscription(stream.as_str(), "g", &small).await?;
+    let mut got = Vec::new();
+    while got.len() < 5 {
+        let PersistentSubscriptionEvent::EventAppeared { retry_count, event } = reader.next_subscription_event().await?
+        else {
+            continue;
+        };
+        let revision = event.get_original_event().revision;
+        got.push((revision, retry_count));
+        match (revision, retry_count) {
+            (1, 0) => reader.nack(&event, NakAction::Retry, "once more").await?,
+            (2, _) => reader.nack(&event, NakAction::Park, "not now").await?,
+            _ => reader.ack(&event).await?,
+        }
+    }
+    got.sort_unstable();
+    assert_eq!(got, [(0, 0), (1, 0), (1, 1), (2, 0), (3, 0)]);
+    let info = || client.get_persistent_subscription_info(stream.as_str(), "g", &Default::default());
+    while info().await?.stats.parked_message_count != 1 {}
+    assert_eq!(info().await?.settings.map(|settings| settings.max_retry_count), Some(2));
+    client.replay_parked_messages(stream.as_str(), "g", &Default::default()).await?;
+    let event = reader.next().await?;
+    assert_eq!(event.get_original_event().revision, 2);
+    reader.ack(&event).await?;
+    // To all events of a type.
+    let kind = format!("Kind{}", Uuid::new_v4().simple());
+    let filter = SubscriptionFilter::on_event_type().add_prefix(&kind);
+    let options = PersistentSubscriptionToAllOptions::default().start_from(StreamPosition::End).filter(filter);
+    client.create_persistent_subscription_to_all(&kind, &options).await?;
+    client.append_to_stream(stream.as_str(), &Default::default(), vec![event_of("Other"), event_of(&kind)]).await?;
+    let mut all = client.subscribe_to_persistent_subscription_to_all(&kind, &Default::default()).await?;
+    let event = all.next().await?;
+    assert_eq!(event.get_original_event().event_type, kind);
+    all.ack(&event).await?;
+    assert!(client.list_all_persistent_subscriptions(&Default::default()).await?.len() >= 2);
+    client.delete_persistent_subscription_to_all(&kind, &Default::default()).await?;
+    assert!(matches!(all.next().await, Err(Error::IllegalStateError(_))));
+    client.restart_persistent_subscription_subsystem(&Default::default()).await?;
+    client.delete_persistent_subscription(stream.as_str(), "g", &Default::default()).await?;
+    assert!(matches!(info().await, Err(Error::ResourceNotFound)));
+    Ok(())
+}
+
+fn event_of(name: &str) -> EventData {
+    event(name, 0)
+}
+
 async fn users(_: &Client) -> Outcome {
     let users = connect("CLIENT_KURRENTDB_USERS");
     let stream = named("app:rust");
@@ -297,7 +353,7 @@ async fn main() -> Outcome {
             }
         )*};
     }
-    steps!(appends reads deletes metadata subscriptions many users tls);
-    println!("kurrentdb for Rust: append, read, delete, metadata, subscriptions, many, users, tls");
+    steps!(appends reads deletes metadata subscriptions many persistent users tls);
+    println!("kurrentdb for Rust: append, read, delete, metadata, subscriptions, many, persistent, users, tls");
     Ok(())
 }
