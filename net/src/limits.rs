@@ -390,6 +390,9 @@ pub const GROUP_ASKS_TURN: Duration = Duration::from_micros(500);
 /// How many bytes of events a consumer group gives to its readers at once.
 pub const GROUP_ROUND_BYTES: u64 = 256 << 10;
 
+/// After so long a group looks again whether there is memory for new events, in milliseconds.
+pub const GROUP_HELD_BACK_MS: u64 = 1_000;
+
 /// How many groups a core lists in a turn.
 pub const GROUPS_LISTED_TURN: usize = 256;
 

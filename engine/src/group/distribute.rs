@@ -37,6 +37,10 @@ pub struct Distributed {
     pub given: usize,
     /// Whether it stopped at a limit: there is more to give at once.
     pub more: bool,
+    /// Whether it has given everything there is, and consumers have room for what comes.
+    pub is_waiting: bool,
+    /// Whether new events were held back for want of memory.
+    pub held_back: bool,
     /// The last position that was lost before any consumer had processed it, if one was found.
     pub lost: Option<Position>,
 }
@@ -254,7 +258,9 @@ impl Group {
 
     fn give_new<F: FnMut(ConsumerId, Given)>(&mut self, hand: &mut Hand<'_, F>) -> Result<(), GroupError> {
         if hand.is_over() || self.over_limit.is_some() {
-            hand.done.more |= hand.round.left() > 0 && self.over_limit.is_none();
+            let has_room = hand.round.left() > 0;
+            hand.done.held_back = has_room && self.over_limit.is_some();
+            hand.done.more |= has_room && !hand.done.held_back;
             return Ok(());
         }
         let due_ms = Some(hand.now_ms.saturating_add(self.push_idle_ms()));
@@ -314,7 +320,9 @@ impl Group {
         self.cursor = page.next;
         self.changes.read_to(page.next, has_changed);
         let is_ahead = dispatch.is_pinned() && self.pending.due() >= self.spec.push.ahead;
-        hand.done.more |= !page.at_end && hand.round.left() > 0 && !is_ahead;
+        let goes_on = hand.round.left() > 0 && !is_ahead;
+        hand.done.more |= !page.at_end && goes_on;
+        hand.done.is_waiting = page.at_end && goes_on;
         Ok(())
     }
 

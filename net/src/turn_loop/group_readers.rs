@@ -11,7 +11,7 @@ use crate::groups::ask::{
     Dropped, GroupAnswer, GroupAsk, GroupRefused, GroupState, Made, Names, ReaderInfo, ReaderState, Reading,
 };
 use crate::grpc::CallId;
-use crate::limits::{GROUP_ASKS_TURN, GROUP_ROUND_BYTES, GROUPS_LISTED_TURN};
+use crate::limits::{GROUP_ASKS_TURN, GROUP_HELD_BACK_MS, GROUP_ROUND_BYTES, GROUPS_LISTED_TURN};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
 use bytes::Bytes;
@@ -382,11 +382,13 @@ impl Core {
             // Nothing is skipped in silence: the clients are told, and go on from there if they read again.
             return self.drop_readers(number, &Dropped::Lost(lost.next()), sent);
         }
-        // Entries that are due now wait for room, which is told.
-        group_readers.set_due(number, due_ms);
+        // Entries that are due now wait for room, which is told. Nobody tells of memory.
+        let retry_ms = done.held_back.then_some(*steady_ms + GROUP_HELD_BACK_MS);
+        group_readers.set_due(number, due_ms.into_iter().chain(retry_ms).min());
         if done.more {
             group_readers.ready.insert(number);
-        } else if let Some(from) = reads_from {
+        } else if let Some(from) = reads_from.filter(|_| done.is_waiting) {
+            // Without room nothing is waited for: what there is already would wake it at once, again and again.
             self.live.hub.watch(Watcher::Group(number).id(), interest, from);
         }
     }
