@@ -136,7 +136,7 @@ stuck.end()
 
 # Many groups are listed a few at a time.
 for n in range(700):
-    cache.execute_command("CDC.GROUP", "CREATE", stream, f"one-of-{n}", "0")
+    cache.execute_command("CDC.GROUP", "CREATE", stream, f"one-of-{n}", "$")
 assert len(client.list_subscriptions_to_stream(stream)) == 701
 assert len(client.list_subscriptions()) >= 702
 client.close()

@@ -380,7 +380,9 @@ func together(c client) {
 	check(len(done.Responses) == 2 && done.Responses[0].StreamRevision == 1 && done.Position > 0, done)
 	_, err := c.MultiStreamAppend(ctx, slices.Values([]k.AppendStreamRequest{part(a, k.Revision(1), 1), part(b, k.Revision(7), 1)}))
 	check(code(err) == k.ErrorCodeStreamRevisionConflict, err)
-	record := func(stream string) k.AppendRecord { return k.AppendRecord{Stream: stream, Record: event("Together", 9)} }
+	record := func(stream string) k.AppendRecord {
+		return k.AppendRecord{Stream: stream, Record: event("Together", 9)}
+	}
 	must(c.AppendRecords(ctx, []k.AppendRecord{record(a), record(b), record(a)}, k.StreamStateCheck{Stream: missing, ExpectedState: k.NoStream{}}))
 	check(numbers(must(c.read(a, k.ReadStreamOptions{}, 9))) == "[0 1 2 3]")
 	_, err = c.AppendRecords(ctx, []k.AppendRecord{record(a)}, k.StreamStateCheck{Stream: missing, ExpectedState: k.StreamExists{}})
