@@ -1,8 +1,10 @@
 //! Every bound of the server around the engine, with its name, its value and its reason; of bounds that are flags, the
-//! default. Those of gRPC and HTTP are in a file of their own.
+//! default. Those of gRPC and HTTP, and of groups that calls read, are in files of their own.
 
+mod groups;
 mod grpc;
 
+pub use groups::*;
 pub use grpc::*;
 
 mod channels;
@@ -383,24 +385,6 @@ pub const AUTH_FAILURE_ADDRESSES: usize = 4096;
 
 /// A core takes this part of what a user may run in a second, for the commands that come next: an eighth of its share.
 pub const USER_COMMANDS_TAKEN_PART: u64 = 8;
-
-/// How long a core does what calls ask of its consumer groups in a turn; the readers of groups may take as long again.
-pub const GROUP_ASKS_TURN: Duration = Duration::from_micros(500);
-
-/// How many bytes of events a consumer group gives to its readers at once.
-pub const GROUP_ROUND_BYTES: u64 = 256 << 10;
-
-/// After so long a group looks again whether there is memory for new events, in milliseconds.
-pub const GROUP_HELD_BACK_MS: u64 = 1_000;
-
-/// How many groups a core lists in a turn.
-pub const GROUPS_LISTED_TURN: usize = 256;
-
-/// The longest message of a reader of a persistent subscription, in bytes: more ids than may be in flight to it.
-pub const GROUP_ACK_BYTES_MAX: usize = 1 << 20;
-
-/// The most events that are in flight to one reader of a persistent subscription, whatever it asks for.
-pub const GROUP_WINDOW_MAX: usize = 10_000;
 
 /// How often a user may change its own password, in milliseconds: each time the file of users is written, within a turn.
 pub const PASSWORD_CHANGE_MS: u64 = 1_000;

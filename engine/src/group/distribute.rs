@@ -277,12 +277,12 @@ impl Group {
         let first_revision = self.first_revision();
         let (cursor, bytes) = (self.cursor, hand.bytes - hand.cost);
         let Hand { round, now_ms, cost: all_cost, done, given, history, give, .. } = hand;
-        let Group { interest, pending, parked, counts, changes, last_seen, .. } = self;
+        let Group { interest, pending, parked, counts, changes, last_seen, suspected, .. } = self;
         let older_end = history.older_end();
         let mut lost = None;
         let mut has_changed = false;
+        let is_stream = matches!(interest.source, Source::Stream(_));
         let page = scan_new(history, interest, cursor, (count, bytes), |gap, shard, record| {
-            lost = lost.max(gap.map(|gap| gap.last));
             let position = record.position();
             if pending.get(position).is_some() || parked.contains_key(&position) {
                 return 0;
@@ -291,6 +291,16 @@ impl Group {
                 return 0;
             }
             has_changed = true;
+            // Other streams' events may be all that was lost: the revisions of this one tell.
+            let gap = gap.map(|gap| gap.last).filter(|last| is_stream && cursor.0 > 0 && *last >= cursor);
+            if let Some(gap) = suspected.take().max(gap).filter(|_| record.event_type() != EventType::FlushDb) {
+                // Without one that came before, nobody knows how many.
+                let missing = last_seen.map(|(_, before)| record.revision().0.saturating_sub(before.0 + 1));
+                if missing != Some(0) && record.revision().0 > 0 {
+                    lost = Some(gap);
+                    add(&mut counts.lost, missing.unwrap_or(0));
+                }
+            }
             *last_seen = Some((position, record.revision()));
             let pin = pin_of(dispatch, record);
             let place = (position >= older_end).then(|| (shard, record.offset()));
@@ -311,11 +321,15 @@ impl Group {
             *all_cost += cost;
             cost
         })?;
-        let gap = lost.max(page.gap.map(|gap| gap.last));
+        done.lost = done.lost.max(lost);
         // One that begins at the first event there is has lost nothing.
-        done.lost = done.lost.max(gap.filter(|last| cursor.0 > 0 && *last >= cursor));
         if let Some(gap) = page.gap.filter(|gap| cursor.0 > 0 && gap.last >= cursor) {
-            add(&mut counts.lost, gap.lost.unwrap_or(0));
+            if !is_stream {
+                done.lost = done.lost.max(Some(gap.last));
+                add(&mut counts.lost, gap.lost.unwrap_or(0));
+            } else if !has_changed {
+                self.suspected = Some(gap.last);
+            }
         }
         self.cursor = page.next;
         self.changes.read_to(page.next, has_changed);

@@ -172,6 +172,8 @@ pub struct Group {
     attached: BTreeSet<ConsumerId>,
     /// Position and revision of the last event that it has got.
     last_seen: Option<(Position, Revision)>,
+    /// Up to here events were lost that may have been some of its stream: the revision of the next one tells.
+    suspected: Option<Position>,
 }
 
 /// The totals of a group since it was created.
@@ -256,6 +258,7 @@ impl Group {
             seats: Seats::default(),
             attached: BTreeSet::new(),
             last_seen: None,
+            suspected: None,
         })
     }
 

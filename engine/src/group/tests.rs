@@ -1,6 +1,6 @@
 //! The guarantees of a group, one case each.
 
-use super::model::{IDLE_MS, Seen, World, history_and_shards};
+use super::model::{IDLE_MS, Seen, World, history_and_shards, history_and_shards_of};
 use super::*;
 
 fn world() -> World {
@@ -159,4 +159,45 @@ fn with_the_maximum_pending_no_new_event_is_waited_for() {
     assert_eq!(world.group.reads_from(), None);
     world.group.ack([Position(1000)]);
     assert_eq!(world.group.reads_from(), Some(Position(1001)));
+}
+
+/// What a group gives to its only attached consumer: the positions, and what is lost.
+fn given(group: &mut Group, history: &mut History, consumer: ConsumerId) -> (Vec<u64>, Option<Position>) {
+    let mut given = Vec::new();
+    group.set_open(consumer, true);
+    let done = group.distribute(u64::MAX, 1_000, history, |_, event| given.push(event.position.0)).unwrap();
+    assert_eq!(group.ack(given.iter().map(|position| Position(*position))), given.len());
+    (given, done.lost)
+}
+
+#[test]
+fn a_group_of_a_stream_has_lost_events_only_where_its_revisions_say_so() {
+    let (mut shards, mut history) = history_and_shards_of(1, 1024);
+    let selection =
+        Selection { source: b"rare".as_slice().into(), filter: None, first_revision: crate::position::Revision(0) };
+    let spec = GroupSpec { selection: Some(selection.clone()), ..GroupSpec::default() };
+    let mut group = Group::new(b"rare", Start::At(Position(0)), GroupOptions::default(), &history).unwrap();
+    group.set_spec(spec, selection.interest().unwrap());
+    let consumer = group.attach(b"reader", 10, 0).unwrap();
+    let mut write = |key: &[u8], count: usize| {
+        for _ in 0..count {
+            shards[0].set(key, b"0123456789").unwrap();
+            shards[0].commit();
+        }
+    };
+    write(b"rare", 1);
+    assert_eq!(given(&mut group, &mut history, consumer).0.len(), 1);
+    // Others' events pass the ring by.
+    write(b"other", 100);
+    assert_eq!(given(&mut group, &mut history, consumer), (vec![], None));
+    write(b"rare", 1);
+    let (again, lost) = given(&mut group, &mut history, consumer);
+    assert_eq!((again.len(), lost, group.info().counts.lost), (1, None, 0));
+    // Now one of its own is among them.
+    write(b"rare", 1);
+    write(b"other", 100);
+    assert_eq!(given(&mut group, &mut history, consumer), (vec![], None));
+    write(b"rare", 1);
+    let (again, lost) = given(&mut group, &mut history, consumer);
+    assert_eq!((again.len(), lost.is_some(), group.info().counts.lost), (1, true, 1));
 }

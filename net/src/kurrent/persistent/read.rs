@@ -1,5 +1,6 @@
 //! Read: a reader of a group. The group gives it events as long as it has room, and it says of each what has become of it.
 
+use super::super::error::refused as stream_refused;
 use super::super::event;
 use super::super::id::{self, IdForm};
 use super::super::proto::Uuid;
@@ -17,12 +18,13 @@ use crate::groups::ask::{GroupAnswer, GroupAsk, ReaderInfo, Reading};
 use crate::grpc::{CallContext, Code, Handler, Status};
 use crate::kurrent::access_denied;
 use crate::limits::{GROUP_ACK_BYTES_MAX, GROUP_WINDOW_MAX};
+use crate::streams::{Job, Outcome};
 use bytes::Bytes;
 use keytide_engine::account::Owned;
 use keytide_engine::event::EventType;
 use keytide_engine::group::{Given, Nack};
 use keytide_engine::history::History;
-use keytide_engine::interest::Interest;
+use keytide_engine::interest::{Interest, Source};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring::Record;
 use prost::Message;
@@ -43,6 +45,8 @@ struct Open {
     core: ShardId,
     ids: IdForm,
     in_flight: InFlight,
+    /// What it asks of the group, until it has.
+    asks: Option<(usize, ReaderInfo)>,
     /// Which events it reads, once the group has said so.
     reads: Option<Reads>,
     /// It counts among the subscriptions of its user.
@@ -85,14 +89,26 @@ impl Reader {
             user: String::from_utf8_lossy(context.user.name()).into_owned(),
             connection: context.connection_name.to_owned(),
         };
-        let names = name.names();
-        let core = names.core(context.server.shards());
-        context.ask_group(core, 0, GroupAsk::Read(names, window, Box::new(info)));
-        Ok(Open { name, core, ids, in_flight: InFlight::new(window), reads: None, _owned: owned })
+        let core = name.names().core(context.server.shards());
+        let in_flight = InFlight::new(window);
+        let mut open = Open { name, core, ids, in_flight, asks: Some((window, info)), reads: None, _owned: owned };
+        match Source::of(&open.name.source) {
+            // Its metadata may say who reads it.
+            Source::Stream(_) => context.run(0, Job::Describe { stream: open.name.source.clone() }),
+            _ => open.ask(context),
+        }
+        Ok(open)
     }
 }
 
 impl Open {
+    /// Asks the group for its events.
+    fn ask(&mut self, context: &mut CallContext<'_>) {
+        if let Some((window, info)) = self.asks.take() {
+            context.ask_group(self.core, 0, GroupAsk::Read(self.name.names(), window, Box::new(info)));
+        }
+    }
+
     /// The positions of events with these ids. Unknown ids are no events of this reader, or not any more.
     fn take(&mut self, ids: &[Uuid]) -> Result<Vec<Position>, Status> {
         let mut positions = Vec::new();
@@ -203,6 +219,13 @@ impl Handler for Reader {
     fn end(&mut self, context: &mut CallContext<'_>) -> Result<(), Status> {
         // A client that has nothing more to say still gets events.
         if context.has_message { Ok(()) } else { Err(Status::invalid("the request has no message")) }
+    }
+
+    fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
+        let (Outcome::Described(stream), Some(open)) = (outcome, &mut self.open) else { return Ok(()) };
+        stream.map_err(|error| stream_refused(&open.name.source, &error))?;
+        open.ask(context);
+        Ok(())
     }
 
     fn held_bytes(&self) -> usize {
