@@ -316,6 +316,16 @@ impl Block {
         new.write(bytes, facts);
     }
 
+    /// Moves the block to memory that the allocator hands out now, so that blocks which are far apart come together.
+    pub(crate) fn renew(&mut self) {
+        let (shape, bytes) = self.view().all();
+        let parts = [&bytes[shape.value_at()..], &[], &[]];
+        let moved = Block::of(self.view().key(), &self.view().facts(), shape.encoding(), parts);
+        let before = ManuallyDrop::new(std::mem::replace(self, moved));
+        // SAFETY: as in `relayout`: allocated with this layout, and its value belongs to the new block.
+        unsafe { dealloc(before.start.as_ptr(), layout(size_class(shape.total()))) };
+    }
+
     /// Sets the stream's head: the next revision and the latest record.
     #[inline]
     pub(crate) fn set_head(&mut self, next_revision: u64, last: RingOffset) {

@@ -396,11 +396,15 @@ impl<'a> EntryMut<'a> {
         if !self.view().has_value() {
             return false;
         }
-        if let Some(old) = self.word.lend().clear() {
+        self.drop_ttl();
+        let mut block = self.word.lend();
+        let before = block.view().allocated_bytes();
+        if let Some(old) = block.clear() {
             old.discard(&mut self.turn.garbage);
         }
+        self.turn.dropped.note(before - block.view().allocated_bytes());
+        drop(block);
         self.turn.live_keys -= 1;
-        self.drop_ttl();
         self.queue();
         true
     }

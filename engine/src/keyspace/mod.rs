@@ -2,6 +2,7 @@
 //! changes, and each change includes its record in the open [`turn`](crate::turn).
 
 mod block;
+mod dropped;
 pub mod entry;
 mod expiries;
 mod size_class;
@@ -9,6 +10,7 @@ mod table;
 
 pub use crate::collection::Bytes;
 pub(crate) use block::Block;
+pub(crate) use dropped::Dropped;
 pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};
 pub(crate) use expiries::Expiries;
 

@@ -62,6 +62,7 @@ pub(crate) struct Table<P: Pointed> {
 /// Where a name is looked up; the memory there may still be on its way.
 pub(crate) struct Ahead<'a, P: Pointed> {
     segment: &'a Segment<P>,
+    home: u32,
     tag: u32,
 }
 
@@ -69,7 +70,7 @@ impl<'a, P: Pointed> Ahead<'a, P> {
     /// Prefetches what the table has with the name's tag there, nearly always its entry or nothing; returns it.
     #[inline]
     pub(crate) fn prefetch(&self) -> Option<P::View<'a>> {
-        let spot = self.segment.position(self.tag, |_| true)?;
+        let spot = self.segment.position_from(self.home as usize, self.tag, |_| true)?;
         let view = self.segment.word(spot).view()?;
         P::prefetch(view);
         Some(view)
@@ -99,7 +100,7 @@ impl<P: Pointed> Table<P> {
     }
 
     /// The number of entries.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.names
     }
@@ -132,7 +133,7 @@ impl<P: Pointed> Table<P> {
     #[inline]
     pub(crate) fn find(&self, hash: u64, name: &[u8]) -> Option<P::View<'_>> {
         let segment = self.segment(hash);
-        let spot = segment.position(segment.tag(hash), |view| P::name(view) == name)?;
+        let spot = segment.position(hash, |view| P::name(view) == name)?;
         segment.word(spot).view()
     }
 
@@ -140,7 +141,7 @@ impl<P: Pointed> Table<P> {
     #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, name: &[u8]) -> Option<&mut Word<P>> {
         let segment = self.segment_mut(hash);
-        let spot = segment.position(segment.tag(hash), |view| P::name(view) == name)?;
+        let spot = segment.position(hash, |view| P::name(view) == name)?;
         Some(segment.word_mut(spot))
     }
 
@@ -148,9 +149,9 @@ impl<P: Pointed> Table<P> {
     #[inline]
     pub(crate) fn ahead(&self, hash: u64) -> Ahead<'_, P> {
         let segment = self.segment(hash);
-        let tag = segment.tag(hash);
-        segment.home_line(tag).prefetch();
-        Ahead { segment, tag }
+        let home = segment.home_of_hash(hash);
+        segment.prefetch_line(home);
+        Ahead { segment, home: home as u32, tag: segment.tag(hash) }
     }
 
     /// The word of a name; what `new` makes is inserted if the name is missing.
@@ -158,7 +159,7 @@ impl<P: Pointed> Table<P> {
     pub(crate) fn find_or_insert(&mut self, hash: u64, name: &[u8], new: impl FnOnce() -> P) -> &mut Word<P> {
         let number = self.directory.get(hash);
         let segment = self.segment_at(number);
-        match segment.position(segment.tag(hash), |view| P::name(view) == name) {
+        match segment.position(hash, |view| P::name(view) == name) {
             Some(spot) => self.segment_at_mut(number).word_mut(spot),
             None => self.insert(hash, new()),
         }
@@ -231,7 +232,7 @@ impl<P: Pointed> Table<P> {
 
     fn spot_by_hash(&self, hash: u64, wanted: impl Fn(P::View<'_>) -> bool) -> Option<Spot> {
         let segment = self.segment(hash);
-        segment.position(segment.tag(hash), |view| wanted(view) && hash_with(&self.hasher, P::name(view)) == hash)
+        segment.position(hash, |view| wanted(view) && hash_with(&self.hasher, P::name(view)) == hash)
     }
 
     fn remove(&mut self, hash: u64, spot: Spot) -> Option<P> {
@@ -263,6 +264,14 @@ impl<P: Pointed> Table<P> {
         self.directory.assign(hash, depth - 1, lower);
         self.unused.push(upper);
         self.update_due(lower);
+    }
+
+    /// Visits the words of the segment with a number, from 0 on; returns whether there is one with the next number.
+    pub(crate) fn visit_segment(&mut self, number: usize, visit: impl FnMut(&mut Word<P>)) -> bool {
+        if let Some(segment) = self.segments.get_mut(number / PART).and_then(|part| part.get_mut(number % PART)) {
+            segment.visit(visit);
+        }
+        (number + 1) / PART < self.segments.len() && self.segments[(number + 1) / PART].len() > (number + 1) % PART
     }
 
     /// Keeps the entries for which `keep` returns true; it gets each one's hash. All TTLs are forgotten. If the table

@@ -272,10 +272,24 @@ impl Shard {
         })
     }
 
-    /// Frees a part of the large collections that were removed; returns whether anything is left. To be called in each turn.
+    /// Frees a part of the large collections that were removed, or moves some entries together after many were; returns
+    /// whether anything is left to do. To be called in each turn.
     #[inline]
     pub fn free_some(&mut self) -> bool {
-        self.turn.garbage.free_some()
+        let Shard { table, turn, .. } = self;
+        let mut has_more = turn.garbage.free_some();
+        if let Some(segment) = turn.dropped.next_segment(table.len()) {
+            let has_next = table.visit_segment(segment, |word| word.lend().renew());
+            turn.dropped.moved(segment, has_next);
+            has_more = true;
+        }
+        has_more
+    }
+
+    /// The bytes of keys and values that were freed since the last call, as far as they are counted.
+    #[inline]
+    pub fn take_freed_bytes(&mut self) -> u64 {
+        self.turn.dropped.take_bytes()
     }
 
     /// The number of large collections that were removed and are not freed yet.
@@ -415,9 +429,12 @@ impl Shard {
         let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, word| {
             let readable = word.get().may_have_history(head);
-            if let Some(value) = word.lend().drop_value() {
+            let mut block = word.lend();
+            turn.dropped.note_freed(block.view().allocated_bytes());
+            if let Some(value) = block.drop_value() {
                 value.discard(&mut turn.garbage);
             }
+            drop(block);
             if readable {
                 word.lend().set_queued(true);
             }

@@ -1,5 +1,6 @@
 //! A shard's guarantees besides its values: room in the ring, reports of publications, state of absent keys.
 
+use super::random::shard_without_ring;
 use super::*;
 use crate::error::Refusal;
 use crate::event::CustomType;
@@ -146,6 +147,37 @@ fn publish(shard: &mut Shard) -> (Vec<EventType>, u64) {
     shard.commit();
     let tail = shard.published().expect("it records").tail;
     (shard.published_from(from).expect("it records").map(|record| record.event_type()).collect(), tail.0 - from.0)
+}
+
+#[test]
+fn after_many_removals_what_is_left_is_moved_and_stays_as_it_is() {
+    let mut shard = shard_without_ring(10);
+    let key = |n: usize| format!("key:{n}").into_bytes();
+    for n in 0..40_000 {
+        shard.set(&key(n), format!("value:{n}").as_bytes()).unwrap();
+        if n % 100 == 0 {
+            shard.add_members(format!("set:{n}").as_bytes(), [&b"a"[..], b"b"].into_iter()).unwrap();
+        }
+    }
+    shard.commit();
+    assert!(!shard.free_some() && shard.take_freed_bytes() == 0);
+    for n in (0..40_000).filter(|n| n % 10 != 0) {
+        assert!(shard.delete(&key(n)));
+        shard.commit();
+    }
+    assert!(shard.take_freed_bytes() >= 36_000 * 16 && shard.take_freed_bytes() == 0);
+    let mut slices = 0;
+    while shard.free_some() {
+        slices += 1;
+    }
+    assert!(slices > 5, "{slices}");
+    for n in (0..40_000).step_by(10) {
+        assert_eq!(shard.get(&key(n)), Ok(Some(format!("value:{n}").as_bytes())));
+    }
+    for n in (0..40_000).step_by(100) {
+        assert_eq!(shard.members(format!("set:{n}").as_bytes()).unwrap().map(|set| set.len()), Some(2));
+    }
+    assert!(!shard.free_some(), "once is enough");
 }
 
 #[test]

@@ -288,7 +288,10 @@ impl Core {
         self.figures.cut_turns += u64::from(work && has_left);
         again |= has_left || net.has_left() || !self.own_requests.is_empty() || !self.listed.is_empty();
         again |= self.reclaim.free_some();
-        again |= self.shard.as_mut().is_some_and(|shard| shard.free_some());
+        if let Some(shard) = &mut self.shard {
+            again |= shard.free_some();
+            self.reclaim.note_freed(shard.take_freed_bytes() as usize);
+        }
         let takes_snapshot = self.take_snapshot(net, started, work)?;
         again |= takes_snapshot;
         if work || takes_snapshot {

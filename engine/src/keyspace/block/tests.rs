@@ -79,7 +79,7 @@ fn collection_or_string(rng: &mut fastrand::Rng) -> Value {
 
 /// One random change of a block and of what it should be.
 fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: &mut Model) {
-    match rng.u8(..16) {
+    match rng.u8(..17) {
         0..3 => {
             let string = bytes(rng);
             drop(block.set_string(&string));
@@ -175,6 +175,7 @@ fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: 
                 (edited, model) => panic!("another kind than {model:?}: {}", edited.is_some()),
             }
         }
+        15 => block.renew(),
         _ => {
             let raw = std::mem::replace(block, Block::absent(b"")).into_raw();
             // SAFETY: it was given away just now.

@@ -125,9 +125,16 @@ impl<P: Pointed> Segment<P> {
         ((line << HOME_BITS).div_ceil(self.lines.len())) as u64
     }
 
+    /// The same, of a hash.
     #[inline]
-    pub(super) fn home_line(&self, tag: u32) -> &Line<P> {
-        &self.lines[self.home(tag)]
+    pub(super) fn home_of_hash(&self, hash: u64) -> usize {
+        (((hash << (self.depth & 63)) >> (64 - HOME_BITS)) as usize * self.lines.len()) >> HOME_BITS
+    }
+
+    /// Prefetches a line.
+    #[inline]
+    pub(super) fn prefetch_line(&self, line: usize) {
+        self.lines[line].prefetch();
     }
 
     #[inline]
@@ -135,10 +142,20 @@ impl<P: Pointed> Segment<P> {
         if line + 1 == self.lines.len() { 0 } else { line + 1 }
     }
 
-    /// The place of the first name with this tag that `is_it` accepts.
+    /// The place of the first name with the tag of this hash that `is_it` accepts.
     #[inline]
-    pub(super) fn position<'a>(&'a self, tag: u32, is_it: impl Fn(P::View<'a>) -> bool) -> Option<Spot> {
-        let home = self.home(tag);
+    pub(super) fn position<'a>(&'a self, hash: u64, is_it: impl Fn(P::View<'a>) -> bool) -> Option<Spot> {
+        self.position_from(self.home_of_hash(hash), self.tag(hash), is_it)
+    }
+
+    /// The place of the first name with this tag and home that `is_it` accepts.
+    #[inline]
+    pub(super) fn position_from<'a>(
+        &'a self,
+        home: usize,
+        tag: u32,
+        is_it: impl Fn(P::View<'a>) -> bool,
+    ) -> Option<Spot> {
         let line = &self.lines[home];
         if let Some(slot) = line.position(tag, &is_it) {
             return Some(Spot { line: home, slot });
@@ -257,6 +274,15 @@ impl<P: Pointed> Segment<P> {
                 move |(slot, word): (usize, &Word<P>)| (self.home(word.tag()) == home).then_some(Spot { line, slot });
             self.lines[line].filled().enumerate().filter_map(at_home)
         })
+    }
+
+    /// Visits each word that has something.
+    pub(super) fn visit(&mut self, mut visit: impl FnMut(&mut Word<P>)) {
+        for line in &mut self.lines {
+            for slot in 0..line.length() {
+                visit(line.word_mut(slot));
+            }
+        }
     }
 
     /// Prefetches what has its home in a line.
