@@ -186,7 +186,7 @@ impl Group {
     /// Where the start is beyond the head of the history.
     pub fn set_cursor(&mut self, start: Start, history: &History) -> Result<(), GroupError> {
         self.cursor = start.cursor(history)?;
-        self.last_seen = None;
+        (self.last_seen, self.suspected) = (None, None);
         self.changes.set_to(self.cursor);
         Ok(())
     }

@@ -2,7 +2,8 @@
 //! the authority of another server.
 
 use kurrentdb::{
-    AppendToStreamOptions, BatchAppendOptions, Client, Credentials, CurrentRevision, DeleteStreamOptions, Error, EventData, NakAction,
+    AppendToStreamOptions, BatchAppendOptions, Client, Credentials, CurrentRevision, DeleteStreamOptions, Error, EventData,
+    GetPersistentSubscriptionInfoOptions, NakAction,
     PersistentSubscriptionEvent, PersistentSubscriptionOptions, PersistentSubscriptionToAllOptions, Position,
     ReadAllOptions, ReadStream, ReadStreamOptions, ResolvedEvent, RetryOptions, StreamMetadataBuilder,
     StreamMetadataResult, StreamPosition, StreamState, SubscribeToAllOptions, SubscribeToPersistentSubscriptionOptions, SubscribeToStreamOptions, Subscription,
@@ -266,7 +267,8 @@ async fn persistent(client: &Client) -> Outcome {
     }
     got.sort_unstable();
     assert_eq!(got, [(0, 0), (1, 0), (1, 1), (2, 0), (3, 0)]);
-    let info = || client.get_persistent_subscription_info(stream.as_str(), "g", &Default::default());
+    let none = GetPersistentSubscriptionInfoOptions::default();
+    let info = || client.get_persistent_subscription_info(stream.as_str(), "g", &none);
     while info().await?.stats.parked_message_count != 1 {}
     assert_eq!(info().await?.settings.map(|settings| settings.max_retry_count), Some(2));
     client.replay_parked_messages(stream.as_str(), "g", &Default::default()).await?;
