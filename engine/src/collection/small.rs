@@ -26,6 +26,12 @@ pub(crate) enum Inserted {
     TooLarge,
 }
 
+/// The number of fields, members or elements of a packed collection.
+#[inline]
+pub(crate) fn count(bytes: &[u8]) -> usize {
+    packed::count(bytes)
+}
+
 /// Sets a field of a packed hash; returns whether it is new, `None` if the hash is too large for this.
 pub(crate) fn hash_set(
     hash: &mut impl SmallBytes,

@@ -125,6 +125,35 @@ pub(crate) enum ValueMut<'a> {
     Small(Encoding),
 }
 
+/// What is left of a collection after a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// No element.
+    Nothing,
+    /// Some, compactly, though not in the block.
+    Compact,
+    /// Some, where they belong.
+    Other,
+}
+
+impl Rest {
+    /// The rest of a collection that is not in the block.
+    #[inline]
+    fn outside(is_empty: bool, compact_bytes: Option<usize>) -> Rest {
+        match (is_empty, compact_bytes) {
+            (true, _) => Rest::Nothing,
+            (false, Some(_)) => Rest::Compact,
+            (false, None) => Rest::Other,
+        }
+    }
+
+    /// The rest of a collection in the block, which are these bytes.
+    #[inline]
+    fn inside(bytes: &[u8]) -> Rest {
+        if bytes.is_empty() { Rest::Nothing } else { Rest::Other }
+    }
+}
+
 /// One key of a shard, for reading. It remains, without a value, while events of its stream may still be read: it
 /// contains the stream's revision counter.
 #[derive(Clone, Copy, Debug)]
@@ -361,6 +390,16 @@ impl<'a> EntryMut<'a> {
     fn begin_small(&mut self, encoding: Encoding) {
         self.count_value();
         drop(self.word.lend().begin(encoding));
+    }
+
+    /// As [`EntryMut::settle`], for a caller that knows what is left of the value.
+    #[inline]
+    fn settle_rest(&mut self, rest: Rest) {
+        match rest {
+            Rest::Nothing => _ = self.drop_value(),
+            Rest::Compact => self.word.lend().settle(),
+            Rest::Other => {}
+        }
     }
 
     /// Removes a value that has become empty; else takes it into the block, if it has become small.

@@ -1,7 +1,7 @@
 //! Changes of a hash.
 
-use super::{EntryMut, Value, ValueMut};
-use crate::collection::small;
+use super::{EntryMut, Rest, Value, ValueMut};
+use crate::collection::{SmallBytes, small};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::block::Encoding;
@@ -35,14 +35,21 @@ impl EntryMut<'_> {
     /// Deletes one field; returns whether it existed. Deleting the last field removes the hash, without a `Del`.
     pub fn hash_delete(&mut self, field: &[u8]) -> Result<bool, Refusal> {
         let thresholds = self.turn.thresholds;
-        let existed = match self.value_mut() {
+        let (existed, rest) = match self.value_mut() {
             None => return Ok(false),
-            Some(ValueMut::Hash(hash)) => hash.remove(field, &thresholds),
-            Some(ValueMut::Small(Encoding::PackedHash)) => small::hash_remove(&mut self.word.lend().small(), field),
+            Some(ValueMut::Hash(hash)) => {
+                let existed = hash.remove(field, &thresholds);
+                (existed, Rest::outside(hash.view().is_empty(), hash.view().compact_bytes()))
+            }
+            Some(ValueMut::Small(Encoding::PackedHash)) => {
+                let mut block = self.word.lend();
+                let mut hash = block.small();
+                (small::hash_remove(&mut hash, field), Rest::inside(hash.get()))
+            }
             Some(_) => return Err(Refusal::WrongType),
         };
         if existed {
-            self.settle();
+            self.settle_rest(rest);
             self.record(EventType::HDel, Data::One(field));
         }
         Ok(existed)

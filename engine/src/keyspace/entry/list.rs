@@ -1,7 +1,7 @@
 //! Changes of a list.
 
-use super::{EntryMut, Value, ValueMut, ValueRef};
-use crate::collection::{Bytes, End, ListValue, small};
+use super::{EntryMut, Rest, Value, ValueMut, ValueRef};
+use crate::collection::{Bytes, End, ListValue, SmallBytes, small};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::block::Encoding;
@@ -35,16 +35,24 @@ impl EntryMut<'_> {
             // Commands may wait for its elements.
             self.turn.waiters.signal(self.word.get().key());
         }
-        match self.value_mut() {
-            Some(ValueMut::List(list)) => list.push(end, element, &thresholds),
+        let length = match self.value_mut() {
+            Some(ValueMut::List(list)) => {
+                list.push(end, element, &thresholds);
+                list.view().len()
+            }
             Some(ValueMut::Small(Encoding::PackedList)) => {
-                if !small::list_push(&mut self.word.lend().small(), end, element, &thresholds) {
+                let mut block = self.word.lend();
+                let mut list = block.small();
+                if small::list_push(&mut list, end, element, &thresholds) {
+                    small::count(list.get())
+                } else {
+                    drop(block);
                     self.list_outside(|list| list.push(end, element, &thresholds));
+                    self.length()?.unwrap_or(0)
                 }
             }
             _ => return Err(Refusal::WrongType),
-        }
-        let length = self.length()?.unwrap_or(0);
+        };
         let event_type = match end {
             End::Head => EventType::LPush,
             End::Tail => EventType::RPush,
@@ -56,10 +64,17 @@ impl EntryMut<'_> {
     /// Pops the element at an end. Popping the last element removes the list, without a `Del`.
     pub fn list_pop(&mut self, end: End) -> Result<Option<Bytes>, Refusal> {
         let thresholds = self.turn.thresholds;
-        let popped = match self.value_mut() {
-            None => None,
-            Some(ValueMut::List(list)) => list.pop(end, &thresholds),
-            Some(ValueMut::Small(Encoding::PackedList)) => small::list_pop(&mut self.word.lend().small(), end),
+        let (popped, rest) = match self.value_mut() {
+            None => return Ok(None),
+            Some(ValueMut::List(list)) => {
+                let popped = list.pop(end, &thresholds);
+                (popped, Rest::outside(list.view().is_empty(), list.view().compact_bytes()))
+            }
+            Some(ValueMut::Small(Encoding::PackedList)) => {
+                let mut block = self.word.lend();
+                let mut list = block.small();
+                (small::list_pop(&mut list, end), Rest::inside(list.get()))
+            }
             Some(_) => return Err(Refusal::WrongType),
         };
         let Some(element) = popped else { return Ok(None) };
@@ -67,7 +82,7 @@ impl EntryMut<'_> {
             End::Head => EventType::LPop,
             End::Tail => EventType::RPop,
         };
-        self.settle();
+        self.settle_rest(rest);
         self.record(event_type, Data::One(&element));
         Ok(Some(element))
     }

@@ -1,6 +1,6 @@
 //! Changes of a set.
 
-use super::{EntryMut, Value, ValueMut, ValueRef};
+use super::{EntryMut, Rest, Value, ValueMut, ValueRef};
 use crate::collection::small::{self, Inserted, SmallSet};
 use crate::collection::{Bytes, SetRef, SmallBytes};
 use crate::error::Refusal;
@@ -58,20 +58,24 @@ impl EntryMut<'_> {
     /// Removes one member; returns whether it existed. Removing the last member removes the set, without a `Del`.
     pub fn set_remove(&mut self, member: &[u8]) -> Result<bool, Refusal> {
         let thresholds = self.turn.thresholds;
-        let existed = match self.value_mut() {
+        let (existed, rest) = match self.value_mut() {
             None => return Ok(false),
-            Some(ValueMut::Set(set)) => set.remove(member, &thresholds),
+            Some(ValueMut::Set(set)) => {
+                let existed = set.remove(member, &thresholds);
+                (existed, Rest::outside(set.view().is_empty(), set.view().compact_bytes()))
+            }
             Some(ValueMut::Small(encoding)) => {
                 let form = form(encoding).ok_or(Refusal::WrongType)?;
                 let mut block = self.word.lend();
                 let mut set = block.small();
                 let place = small::set_place(form, set.get(), member);
-                place.map(|place| small::set_remove_at(form, &mut set, place)).is_some()
+                let existed = place.map(|place| small::set_remove_at(form, &mut set, place)).is_some();
+                (existed, Rest::inside(set.get()))
             }
             Some(_) => return Err(Refusal::WrongType),
         };
         if existed {
-            self.settle();
+            self.settle_rest(rest);
             self.record(EventType::SRem, Data::One(member));
         }
         Ok(existed)
