@@ -175,15 +175,22 @@ impl Core {
             let Some(connection) = self.connections.get(id) else { continue };
             let gets_messages = !connection.is_closed && connection.session.closing == Closing::No;
             let Some(encoding) = connection.protocol.encoding().filter(|_| gets_messages) else { continue };
-            match encoded.iter().find(|(known, _)| *known == encoding) {
-                Some((_, bytes)) => connection.output.send_shared(bytes),
-                None if subscribers.len() == 1 => encoding.published(connection.output.ready(), message, pattern),
-                None => {
+            if subscribers.len() == 1 {
+                encoding.published(connection.output.ready(), message, pattern);
+            } else {
+                let known = encoded.iter().position(|(known, _)| *known == encoding);
+                let place = known.unwrap_or_else(|| {
                     let mut bytes = Vec::with_capacity(message.channel.len() + message.payload.len() + 64);
                     encoding.published(&mut bytes, message, pattern);
-                    let bytes = Rc::new(SharedBytes::from(bytes));
-                    connection.output.send_shared(&bytes);
-                    encoded.push((encoding, bytes));
+                    encoded.push((encoding, Rc::new(SharedBytes::from(bytes))));
+                    encoded.len() - 1
+                });
+                let bytes = &encoded[place].1;
+                if bytes.len() < SHARED_APART_BYTES {
+                    // All that a turn has for a client leaves in one send.
+                    connection.output.ready().extend_from_slice(bytes);
+                } else {
+                    connection.output.send_shared(bytes);
                 }
             }
             connection.list(&mut self.listed);
