@@ -251,12 +251,15 @@ fn the_limits_are_shown_and_set_by_the_name_that_redis_has_for_them() {
     let mut client = server.client();
     let mut get = |name: &str| client.call(&["config", "get", name]).values()[1].text();
     let name = "client-output-buffer-limit";
-    assert_eq!(get(name), "normal 1048576 1048576 7 slave 0 0 0 pubsub 0 0 0");
+    let pubsub = "pubsub 33554432 8388608 60";
+    assert_eq!(get(name), format!("normal 1048576 1048576 7 slave 0 0 0 {pubsub}"));
     assert_eq!(server.cli(&["config", "set", name, "normal 0 2mb 5"]), "OK");
-    assert_eq!(get(name), "normal 2097152 2097152 5 slave 0 0 0 pubsub 0 0 0");
+    assert_eq!(get(name), format!("normal 2097152 2097152 5 slave 0 0 0 {pubsub}"));
     assert_eq!((get("client-output-bytes"), get("output-stall-seconds")), ("2097152".into(), "5".into()));
     assert_eq!(server.cli(&["config", "set", name, "normal 0 0 0"]), "OK");
-    assert_eq!(get(name), "normal 0 0 0 slave 0 0 0 pubsub 0 0 0");
+    assert_eq!(get(name), format!("normal 0 0 0 slave 0 0 0 {pubsub}"));
+    assert_eq!(server.cli(&["config", "set", name, "pubsub 1mb 64kb 5"]), "OK");
+    assert_eq!(get(name), "normal 0 0 0 slave 0 0 0 pubsub 1048576 65536 5");
     let refused = server.client().call(&["config", "set", name, "master 0 0 0"]);
     assert!(refused.error().ends_with("Invalid client class specified in buffer limit configuration."));
 }
