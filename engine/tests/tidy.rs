@@ -29,6 +29,7 @@ const UNSAFE_FILES: &[&str] = &[
     "net/src/connection/input.rs",
     "net/src/heap.rs",
     "net/src/mesh/lane.rs",
+    "net/src/main.rs",
     "net/src/net_ring/",
     "net/src/process.rs",
     "net/src/scripting/interpreter.rs",

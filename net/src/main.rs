@@ -14,7 +14,14 @@ const FAILED: u8 = 1;
 /// The status of a process whose command line, environment or file is not right: the one that clap ends with.
 const MISUSED: u8 = 2;
 
+/// The stack of each thread, in bytes: scripts may nest functions of Lua, of C and of this server. The system commits what is
+/// used.
+const STACK_BYTES: &str = "16777216";
+
 fn main() -> ExitCode {
+    // SAFETY: there is one thread so far, so nobody reads the environment meanwhile. The standard library takes the size of
+    // stacks from there when the first thread starts; glommio, which starts those of the shards, leaves it at that.
+    unsafe { std::env::set_var("RUST_MIN_STACK", STACK_BYTES) };
     let mut flags = match Flags::read(std::env::args_os()) {
         Ok(flags) => flags,
         Err(ConfigError::Usage(usage)) => usage.exit(),

@@ -294,3 +294,24 @@ fn subscriptions_are_counted_and_bounded() {
         Value::Push(vec![bulk("subscribe"), bulk("one"), Value::Integer(1)])
     );
 }
+
+#[test]
+fn a_pattern_that_cannot_be_matched_is_refused() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    assert!(client.call(&["PSUBSCRIBE", &format!("*{}*", "a?".repeat(40_000))]).error().starts_with("ERR "));
+    assert_eq!(client.call(&["PSUBSCRIBE", "a*"]), told("psubscribe", "a*", 1));
+}
+
+#[test]
+fn many_names_at_once_are_subscribed_and_ended() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let names: Vec<String> = (0..20_000).map(|n| format!("c{n}")).collect();
+    for word in ["SUBSCRIBE", "UNSUBSCRIBE"] {
+        let words: Vec<&str> = std::iter::once(word).chain(names.iter().map(String::as_str)).collect();
+        client.send(&words);
+        names.iter().for_each(|_| assert_eq!(client.read().values().len(), 3));
+    }
+    assert_eq!(client.call(&["PUBSUB", "CHANNELS"]).values().len(), 0);
+}

@@ -102,6 +102,15 @@ const SCRIPTS: &[(&str, &[&str], &[&str])] = &[
     ("return coroutine.wrap(function() coroutine.yield(7) end)()", &[], &[]),
     ("return redis.log(redis.LOG_DEBUG, 'x')", &[], &[]),
     ("return tostring(redis.replicate_commands())", &[], &[]),
+    ("return cmsgpack.pack({})", &[], &[]),
+    ("KEYS = 1", &[], &[]),
+    ("_G = 1", &[], &[]),
+    ("return redis.call('set', KEYS[1], 1e17)", &["n"], &[]),
+    ("return {redis.call('get', KEYS[1]), cjson.encode(1e15), tostring(1e15)}", &["n"], &[]),
+    ("return redis.call('blpop', KEYS[1], 0)", &["b"], &[]),
+    ("return {big_number = '123'}", &[], &[]),
+    ("return {xpcall(function() error('x') end, function(e) return 'handled' end)}", &[], &[]),
+    ("return {type(collectgarbage('count')), collectgarbage()}", &[], &[]),
     ("#!lua flags=no-writes\nreturn redis.call('set', KEYS[1], 'x')", &["k"], &[]),
     ("#!lua flags=nosuch\nreturn 1", &[], &[]),
     ("#!js\nreturn 1", &[], &[]),
@@ -298,4 +307,79 @@ fn what_a_script_writes_is_recorded_in_order() {
     let ops: Vec<String> =
         rows.iter().map(|row| format!("{} {}", row.values()[1].text(), row.values()[2].text())).collect();
     assert_eq!(ops, ["{t}n SET", "{t}n SET", "{t}l RPUSH", "{t}l RPUSH"]);
+}
+
+#[test]
+fn many_scripts_and_large_values_have_room() {
+    let server = Server::start(&["--shards", "1"]);
+    let mut client = server.client();
+    for number in 0..10_500 {
+        client.send(&["EVAL", &format!("return {number}"), "0"]);
+        if number % 100 == 99 {
+            (0..100).for_each(|_| assert!(matches!(client.read(), Value::Integer(_))));
+        }
+    }
+    assert_eq!(eval(&mut client, "EVAL", "return 1", &[], &[]), Value::Integer(1));
+    let many = "for i = 1, 20000 do redis.call('rpush', KEYS[1], i) end\nreturn #redis.call('lrange', KEYS[1], 0, -1)";
+    assert_eq!(eval(&mut client, "EVAL", many, &["l"], &[]), Value::Integer(20_000));
+    for (script, count) in [
+        ("return redis.call('lrange', KEYS[1], 0, -1)", 20_000),
+        ("local t = {} for i = 1, 15000 do t[i] = {'x' .. i} end return t", 15_000),
+        ("local t = {} for i = 1, 15000 do t[i] = 'x' .. i end return {#cmsgpack.pack(t) > 15000 and 1}", 1),
+    ] {
+        assert_eq!(eval(&mut client, "EVAL", script, &["l"], &[]).values().len(), count, "{script}");
+    }
+    let args: Vec<String> = (0..12_000).map(|n| n.to_string()).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    assert_eq!(eval(&mut client, "EVAL", "return ARGV", &[], &args).values().len(), args.len());
+}
+
+#[test]
+fn what_would_not_end_or_fill_memory_is_an_error() {
+    let server = Server::start(&["--script-time-limit-ms", "200", "--shards", "1"]);
+    let mut client = server.client();
+    for (script, text) in [
+        (
+            "local h = function(e) while true do end end\nxpcall(function() while true do end end, h)\nwhile true do end",
+            "script-time-limit-ms",
+        ),
+        (
+            "while true do xpcall(function() error('x') end, function(e) while true do end end) end",
+            "script-time-limit-ms",
+        ),
+        ("while true do redis.call('ping') end", "script-time-limit-ms"),
+        ("local a = {('x'):rep(50)}\nfor d = 1, 60 do a = {a, a} end\nreturn cjson.encode(a)", "too long"),
+        ("local a = {('x'):rep(50)}\nfor d = 1, 60 do a = {a, a} end\nreturn a", "too large"),
+        (
+            "local a = {}\nfor i = 1, 100 do a[i] = ('x'):rep(50) end\nfor d = 1, 12 do a = {a, a, a, a, a, a} end\nreturn cmsgpack.pack(a)",
+            "too large",
+        ),
+        ("return string.find(('a'):rep(300000), ('a?'):rep(300000))", "pattern too long"),
+    ] {
+        let error = eval(&mut client, "EVAL", script, &[], &[]);
+        assert!(error.error().contains(text), "{script}: {error:?}");
+    }
+    let mut subscriber = server.client();
+    subscriber.call(&["SUBSCRIBE", "c"]);
+    let publish = "local p = ('x'):rep(100000)\nfor i = 1, 1e9 do redis.call('publish', 'c', p) end";
+    assert!(eval(&mut client, "EVAL", publish, &[], &[]).error().contains("too many messages"));
+    assert_eq!(eval(&mut client, "EVAL", "return 1", &[], &[]), Value::Integer(1));
+}
+
+#[test]
+fn a_script_that_begins_anew_publishes_once() {
+    let server = Server::start(&["--shards", "3"]);
+    let (mut client, mut subscriber) = (server.client(), server.client());
+    subscriber.call(&["SUBSCRIBE", "c"]);
+    let script = "redis.call('publish', 'c', ARGV[1])\nif ARGV[2] then redis.call('get', ARGV[2]) end";
+    for round in 0..12 {
+        // Given keys only at first; then another one, of whichever shard.
+        eval(&mut client, "EVAL", script, &["k"], &[&format!("a{round}")]);
+        eval(&mut client, "EVAL", script, &["k"], &[&format!("b{round}"), &format!("other{round}")]);
+        for letter in ["a", "b"] {
+            let message = subscriber.read();
+            assert_eq!(message.values()[2], bulk(&format!("{letter}{round}")));
+        }
+        client.call(&["SCRIPT", "FLUSH"]);
+    }
 }

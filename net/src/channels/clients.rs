@@ -5,7 +5,7 @@ use crate::access::User;
 use crate::limits::CHANNEL_BYTES;
 use crate::net_ring::ConnectionId;
 use keytide_engine::account::{OverLimit, Owned, Share};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a client is told of a change: a name, or none where there was nothing to unsubscribe from, and its count after it.
 pub type Row = (Option<Box<[u8]>>, usize);
@@ -98,9 +98,9 @@ impl Clients {
             place: None,
         };
         let owner = &user.usage().subscriptions;
+        let mut told = HashSet::new();
         for name in names {
-            let is_known =
-                client.of(kind).contains_key(name) == subscribes || change.told.iter().any(|told| **told == *name);
+            let is_known = client.of(kind).contains_key(name) == subscribes || told.contains(name);
             if !is_known && subscribes {
                 let taken = client.share.take(bytes_of(name)).and_then(|()| {
                     owner.take(bytes_of(name)).inspect_err(|_| client.share.set(client.share.bytes() - bytes_of(name)))
@@ -114,6 +114,7 @@ impl Clients {
                 }
             }
             if !is_known {
+                told.insert(name);
                 change.told.push(name.into());
             }
             change.names.push(name.into());

@@ -50,6 +50,18 @@ impl Messages {
         self.bytes.len() - self.start + self.heads.len() * size_of::<Head>()
     }
 
+    /// How many there are: a mark for [`Messages::truncate`].
+    pub fn mark(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Drops what was added since the mark was taken.
+    pub fn truncate(&mut self, mark: usize) {
+        for head in self.heads.drain(mark.min(self.heads.len())..) {
+            self.bytes.truncate(self.bytes.len() - head.channel_bytes - head.payload_bytes);
+        }
+    }
+
     /// Adds a message for these cores.
     pub fn push(&mut self, kind: Kind, channel: &[u8], payload: &[u8], cores: Cores) {
         self.bytes.extend_from_slice(channel);

@@ -23,6 +23,7 @@ pub use messages::Message;
 use messages::{Cores, Messages};
 use registry::{Names, Patterns};
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use crate::access::User;
 use crate::net_ring::ConnectionId;
@@ -118,6 +119,21 @@ impl Channels {
         receivers
     }
 
+    /// The bytes of the messages that wait to leave.
+    pub fn published_bytes(&self) -> usize {
+        self.outbox.borrow().bytes()
+    }
+
+    /// A mark for [`Channels::unpublish`].
+    pub fn published_mark(&self) -> usize {
+        self.outbox.borrow().mark()
+    }
+
+    /// Drops the messages that were published since the mark was taken: by a script that begins anew.
+    pub fn unpublish(&self, mark: usize) {
+        self.outbox.borrow_mut().truncate(mark);
+    }
+
     /// Whether messages wait to leave.
     #[inline]
     pub fn has_published(&self) -> bool {
@@ -198,6 +214,7 @@ impl Channels {
     pub fn end(&mut self, connection: ConnectionId, mut told: impl FnMut(Step, &[Box<[u8]>])) {
         let Some(ended) = self.clients.end(connection) else { return };
         let tells = |kind| Step { kind, subscribes: false };
+        let known: HashSet<&Box<[u8]>> = ended.change.iter().flat_map(|change| &change.told).collect();
         for (kind, names) in ended.subscribed {
             for name in &names {
                 self.note(self.core, tells(kind), name);
@@ -210,7 +227,7 @@ impl Channels {
             // What the others have been told already is not told twice.
             let untold: Vec<Box<[u8]>> = match &ended.change {
                 Some(change) if change.step == tells(kind) => {
-                    names.into_iter().filter(|name| !change.told.contains(name)).collect()
+                    names.into_iter().filter(|name| !known.contains(name)).collect()
                 }
                 Some(_) | None => names,
             };

@@ -3,6 +3,12 @@
 /// How many instructions a script runs between two looks at the clock.
 pub const SCRIPT_HOOK_INSTRUCTIONS: u32 = 10_000;
 
+/// The bytes that a script may make at once, of a reply or of a text by `cjson` and `cmsgpack`.
+pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// The longest pattern of `string.find` and the like, in bytes: matching takes a part of the stack for each.
+pub const SCRIPT_PATTERN_BYTES_MAX: usize = 1_000;
+
 /// The scripts that a core keeps compiled; when there are more, it begins anew.
 pub const SCRIPTS_COMPILED_MAX: usize = 10_000;
 

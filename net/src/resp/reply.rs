@@ -189,6 +189,11 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// A number of any size, of RESP3. Line ends in it become spaces.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        self.line(b'(', digits);
+    }
+
     /// A boolean; in RESP2 1 or 0.
     pub fn boolean(&mut self, value: bool) {
         match (self.protocol, value) {

@@ -1,6 +1,7 @@
 //! `cjson`: JSON, as lua-cjson has it with its defaults.
 
 use super::library::{Outcome, done, failed, format_g14, string, text};
+use crate::limits::SCRIPT_OUTPUT_BYTES_MAX;
 use mlua::{LightUserData, Lua, MultiValue, Table, Value};
 
 /// How deep values may lie within each other.
@@ -65,11 +66,15 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
 }
 
 fn encode(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), String> {
+    // A table may be in it many times.
+    if out.len() > SCRIPT_OUTPUT_BYTES_MAX {
+        return Err("Cannot serialise: the text is too long".into());
+    }
     match value {
         Value::Nil => out.extend_from_slice(b"null"),
         Value::LightUserData(pointer) if pointer.0.is_null() => out.extend_from_slice(b"null"),
         Value::Boolean(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
-        Value::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Value::Integer(number) => out.extend_from_slice(format_g14(*number as f64).as_bytes()),
         Value::Number(number) if number.is_finite() => out.extend_from_slice(format_g14(*number).as_bytes()),
         Value::Number(_) => return Err("Cannot serialise number: must not be NaN or Inf".into()),
         Value::String(text) => encode_string(&text.as_bytes(), out),

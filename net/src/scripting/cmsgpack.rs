@@ -1,6 +1,7 @@
 //! `cmsgpack`: MessagePack, as Redis's library of that name has it.
 
 use super::library::{Outcome, done, failed, number, string, text};
+use crate::limits::SCRIPT_OUTPUT_BYTES_MAX;
 use mlua::{Lua, MultiValue, Table, Value};
 
 /// How deep values may lie within each other: what is deeper is packed as nil.
@@ -114,33 +115,38 @@ fn pack_integer(number: i64, out: &mut Vec<u8>) {
 }
 
 fn pack_table(table: &Table, out: &mut Vec<u8>, depth: usize) -> mlua::Result<()> {
-    let pairs: Vec<(Value, Value)> = table.pairs().collect::<mlua::Result<_>>()?;
-    let is_index = |key: &Value| matches!(number(Some(key)), Some(index) if index >= 1.0 && index.fract() == 0.0 && index <= pairs.len() as f64);
-    let is_array = !pairs.is_empty() && pairs.iter().all(|(key, _)| !matches!(key, Value::String(_)) && is_index(key));
-    let head = |out: &mut Vec<u8>, fixed: u8, short: u8, long: u8| match pairs.len() {
-        count @ 0..16 => out.push(fixed | count as u8),
-        count @ 16..65_536 => {
+    // A table may be in it many times.
+    if out.len() > SCRIPT_OUTPUT_BYTES_MAX {
+        return Err(mlua::Error::runtime("the packed value is too large"));
+    }
+    let count = table.pairs::<Value, Value>().count();
+    let is_index = |key: &Value| match key {
+        Value::Integer(index) => *index >= 1 && *index <= count as i64,
+        Value::Number(index) => *index >= 1.0 && index.fract() == 0.0 && *index <= count as f64,
+        _ => false,
+    };
+    let is_array = table.pairs::<Value, Value>().all(|pair| pair.is_ok_and(|(key, _)| is_index(&key)));
+    let head = |out: &mut Vec<u8>, fixed: u8, short: u8, long: u8| match count {
+        0..16 => out.push(fixed | count as u8),
+        16..65_536 => {
             out.push(short);
             out.extend_from_slice(&(count as u16).to_be_bytes());
         }
-        count => {
+        _ => {
             out.push(long);
             out.extend_from_slice(&(count as u32).to_be_bytes());
         }
     };
     if is_array {
         head(out, 0x90, 0xDC, 0xDD);
-        for place in 1..=pairs.len() {
-            pack(&table.raw_get(place)?, out, depth + 1)?;
-        }
-    } else {
-        head(out, 0x80, 0xDE, 0xDF);
-        for (key, value) in &pairs {
-            pack(key, out, depth + 1)?;
-            pack(value, out, depth + 1)?;
-        }
+        return (1..=count).try_for_each(|place| pack(&table.raw_get(place)?, out, depth + 1));
     }
-    Ok(())
+    head(out, 0x80, 0xDE, 0xDF);
+    table.pairs::<Value, Value>().try_for_each(|pair| {
+        let (key, value) = pair?;
+        pack(&key, out, depth + 1)?;
+        pack(&value, out, depth + 1)
+    })
 }
 
 /// Unpacks so many values from `offset` on. With an offset, the place of the next value comes first, -1 at the end.

@@ -1,5 +1,6 @@
 //! Between replies of the Redis protocol and values of Lua, as Redis converts them.
 
+use crate::limits::SCRIPT_OUTPUT_BYTES_MAX;
 use crate::resp::{Protocol, Reply};
 use keytide_engine::number::{parse_f64, parse_i64};
 use mlua::{Lua, Table, Value};
@@ -100,6 +101,10 @@ pub fn to_reply(value: &Value, resp3: bool, reply: &mut Reply<'_>) -> mlua::Resu
 }
 
 fn write(value: &Value, resp3: bool, reply: &mut Reply<'_>, depth: usize) -> mlua::Result<()> {
+    // A table may be in it many times.
+    if reply.len() > SCRIPT_OUTPUT_BYTES_MAX {
+        return Err(mlua::Error::runtime("the reply of the script is too large"));
+    }
     match value {
         Value::String(text) => reply.bulk(&text.as_bytes()),
         Value::Integer(number) => reply.integer(*number),
@@ -134,30 +139,40 @@ fn write_table(table: &Table, resp3: bool, reply: &mut Reply<'_>, depth: usize) 
         _ => {}
     }
     if let Value::Table(map) = table.raw_get("map")? {
-        let pairs: Vec<(Value, Value)> = map.pairs().collect::<mlua::Result<_>>()?;
-        reply.map(pairs.len());
-        for (key, value) in pairs {
+        reply.map(map.pairs::<Value, Value>().count());
+        return map.pairs::<Value, Value>().try_for_each(|pair| {
+            let (key, value) = pair?;
             write(&key, resp3, reply, depth + 1)?;
-            write(&value, resp3, reply, depth + 1)?;
-        }
-        return Ok(());
+            write(&value, resp3, reply, depth + 1)
+        });
     }
     if let Value::Table(set) = table.raw_get("set")? {
-        let members: Vec<(Value, Value)> = set.pairs().collect::<mlua::Result<_>>()?;
-        reply.set(members.len());
-        for (member, _) in members {
-            write(&member, resp3, reply, depth + 1)?;
+        reply.set(set.pairs::<Value, Value>().count());
+        return set.pairs::<Value, Value>().try_for_each(|pair| write(&pair?.0, resp3, reply, depth + 1));
+    }
+    if let Value::String(number) = table.raw_get("big_number")? {
+        match reply.protocol() {
+            Protocol::Resp2 => reply.bulk(&number.as_bytes()),
+            Protocol::Resp3 => reply.big_number(&number.as_bytes()),
         }
         return Ok(());
     }
-    // Up to the first hole, as Redis does it.
-    let mut elements = Vec::with_capacity(table.raw_len());
-    for place in 1.. {
-        match table.raw_get(place)? {
-            Value::Nil => break,
-            element => elements.push(element),
-        }
+    if let Value::Table(verbatim) = table.raw_get("verbatim_string")?
+        && let Value::String(text) = verbatim.raw_get("string")?
+    {
+        let format = match verbatim.raw_get("format")? {
+            Value::String(format) => format.to_string_lossy(),
+            _ => String::new(),
+        };
+        let format = if format.len() == 3 { &format } else { "txt" };
+        reply.verbatim(format, &text.to_string_lossy());
+        return Ok(());
     }
-    reply.array(elements.len());
-    elements.iter().try_for_each(|element| write(element, resp3, reply, depth + 1))
+    // Up to the first hole, as Redis does it. Elements are taken one by one: each at hand takes one of few places.
+    let mut count = 0;
+    while table.raw_get::<Value>(count + 1)? != Value::Nil {
+        count += 1;
+    }
+    reply.array(count);
+    (1..=count).try_for_each(|place| write(&table.raw_get(place)?, resp3, reply, depth + 1))
 }

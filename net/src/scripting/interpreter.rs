@@ -51,7 +51,8 @@ pub enum NoScript {
 #[derive(Clone)]
 pub struct Script {
     sha: Sha,
-    function: Function,
+    /// Its place in the interpreter's table of functions: a handle of each would take one of few places.
+    place: i64,
     /// How many lines it has.
     lines: usize,
     /// Whether its head says that it writes nothing.
@@ -83,9 +84,29 @@ pub(super) struct State {
     pub random: library::Random,
 }
 
+impl State {
+    /// Whether the time of the run at hand is over. Then each further instruction raises the error: a loop around `pcall`
+    /// would catch a single one.
+    pub fn look_at_time(&self, lua: &Lua) -> mlua::Result<bool> {
+        let is_over = self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline);
+        if is_over && !self.is_over.replace(true) {
+            let end = |_: &Lua, _: &mlua::debug::Debug<'_>| Err(mlua::Error::runtime(OVER));
+            lua.set_global_hook(HookTriggers::new().every_nth_instruction(1), end)?;
+        }
+        Ok(is_over)
+    }
+
+    /// Whether it was over when it was last looked at.
+    pub fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+}
+
 struct Interpreter {
     lua: Lua,
     run: Function,
+    /// The scripts that are compiled.
+    functions: Table,
     state: Rc<State>,
     /// The memory that it may use, in bytes.
     memory_max: usize,
@@ -143,20 +164,30 @@ impl Scripts {
         let generation = texts.generation();
         if generation != self.generation {
             self.generation = generation;
-            self.compiled.clear();
+            self.forget_compiled();
+        }
+    }
+
+    /// Forgets what is compiled: it is compiled again when it runs.
+    fn forget_compiled(&mut self) {
+        self.compiled.clear();
+        if let Some(interpreter) = &mut self.interpreter
+            && let Ok(none) = interpreter.lua.create_table()
+        {
+            interpreter.functions = none;
         }
     }
 
     fn compile(&mut self, memory_max: usize, sha: Sha, text: &[u8]) -> Result<Script, NoScript> {
+        if self.compiled.len() >= SCRIPTS_COMPILED_MAX {
+            self.forget_compiled();
+        }
+        let place = self.compiled.len() as i64 + 1;
         let interpreter = self.interpreter(memory_max)?;
         let (code, has_no_writes) = head(text)?;
-        let function = interpreter
-            .lua
-            .load(&*code)
-            .set_name("@user_script")
-            .set_mode(mlua::chunk::ChunkMode::Text)
-            .into_function();
-        let function = function.map_err(|error| {
+        let chunk = interpreter.lua.load(&*code).set_name("@user_script").set_mode(mlua::chunk::ChunkMode::Text);
+        let kept = chunk.into_function().and_then(|function| interpreter.functions.raw_set(place, function));
+        kept.map_err(|error| {
             let text = match &error {
                 mlua::Error::SyntaxError { message, .. } => message.clone(),
                 other => other.to_string(),
@@ -165,10 +196,7 @@ impl Scripts {
         })?;
         let lines = 1 + text.trim_ascii_end().iter().filter(|byte| **byte == b'\n').count();
         let reach = Rc::new(Cell::new(Reach::Unknown));
-        let script = Script { sha, function, lines, has_no_writes, reach };
-        if self.compiled.len() >= SCRIPTS_COMPILED_MAX {
-            self.compiled.clear();
-        }
+        let script = Script { sha, place, lines, has_no_writes, reach };
         self.compiled.insert(sha, script.clone());
         Ok(script)
     }
@@ -253,7 +281,8 @@ impl Interpreter {
         let native = library::natives(&lua, &state)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude");
         let run: Function = prelude.call(native)?;
-        let interpreter = Interpreter { lua, run, state, memory_max };
+        let functions = lua.create_table()?;
+        let interpreter = Interpreter { lua, run, functions, state, memory_max };
         interpreter.watch_time()?;
         Ok(interpreter)
     }
@@ -266,7 +295,7 @@ impl Interpreter {
         caller: &mut dyn Caller,
         reply: &mut Reply<'_>,
     ) -> mlua::Result<Ended> {
-        let Interpreter { lua, run, state, .. } = self;
+        let Interpreter { lua, run, functions, state, .. } = self;
         state.resp3.set(false);
         state.deadline.set(time_max.map(|time| Instant::now() + time));
         let (keys, args) = (strings(lua, keys)?, strings(lua, args)?);
@@ -276,6 +305,9 @@ impl Interpreter {
                 // Once a command was for another place nothing more runs, whatever the script makes of the error.
                 if elsewhere.get() {
                     return Ok((false, Value::Nil));
+                }
+                if state.look_at_time(lua)? {
+                    return Ok((false, Value::String(lua.create_string(OVER)?)));
                 }
                 let words = match library::words(&words) {
                     Ok(words) => words,
@@ -292,7 +324,8 @@ impl Interpreter {
                     Replied::Error(text) => Ok((false, Value::String(lua.create_string(text)?))),
                 }
             })?;
-            run.call::<(bool, Value, Option<i64>)>((&script.function, keys, args, call, script.lines))
+            let function: Function = functions.raw_get(script.place)?;
+            run.call::<(bool, Value, Option<i64>)>((function, keys, args, call, script.lines))
         });
         state.deadline.set(None);
         // Lua collects by itself only when as much again has been allocated, and not where memory ends.
@@ -316,16 +349,9 @@ impl Interpreter {
     fn watch_time(&self) -> mlua::Result<()> {
         let state = self.state.clone();
         let triggers = HookTriggers::new().every_nth_instruction(SCRIPT_HOOK_INSTRUCTIONS);
-        self.lua.set_global_hook(triggers, move |lua, _| {
-            if state.deadline.get().is_none_or(|deadline| Instant::now() < deadline) {
-                return Ok(VmState::Continue);
-            }
-            if !state.is_over.replace(true) {
-                // A loop around `pcall` catches this error as well: from now on each instruction raises it.
-                let end = |_: &Lua, _: &mlua::debug::Debug<'_>| Err(mlua::Error::runtime(OVER));
-                lua.set_global_hook(HookTriggers::new().every_nth_instruction(1), end)?;
-            }
-            Err(mlua::Error::runtime(OVER))
+        self.lua.set_global_hook(triggers, move |lua, _| match state.look_at_time(lua)? {
+            true => Err(mlua::Error::runtime(OVER)),
+            false => Ok(VmState::Continue),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::interpreter::State;
 use super::{Sha, bit, cjson, cmsgpack, structs};
+use crate::limits::SCRIPT_PATTERN_BYTES_MAX;
 use keytide_engine::number::format_g17;
 use mlua::{Lua, MultiValue, Table, Value};
 use std::cell::Cell;
@@ -30,7 +31,7 @@ pub(super) fn string(lua: &Lua, bytes: impl AsRef<[u8]>) -> Outcome {
 pub(super) fn text(value: Option<&Value>) -> Option<Vec<u8>> {
     match value? {
         Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(number.to_string().into_bytes()),
+        Value::Integer(number) => Some(format_g14(*number as f64).into_bytes()),
         Value::Number(number) => Some(format_g14(*number).into_bytes()),
         _ => None,
     }
@@ -78,7 +79,7 @@ pub(super) fn words(values: &MultiValue) -> Result<Vec<Vec<u8>>, &'static str> {
     }
     let word = |value: &Value| match value {
         Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(number.to_string().into_bytes()),
+        Value::Integer(number) => Some(format_g17(*number as f64).into_bytes()),
         Value::Number(number) => Some(format_g17(*number).into_bytes()),
         _ => None,
     };
@@ -120,6 +121,11 @@ pub(super) fn natives(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     native.set("cjson", cjson::library(lua)?)?;
     native.set("cmsgpack", cmsgpack::library(lua)?)?;
     native.set("struct", structs::library(lua)?)?;
+    let of_run = state.clone();
+    native.set("look_at_time", lua.create_function(move |lua, ()| of_run.look_at_time(lua))?)?;
+    let of_run = state.clone();
+    native.set("is_over", lua.create_function(move |_, ()| Ok(of_run.is_over()))?)?;
+    native.set("pattern_max", SCRIPT_PATTERN_BYTES_MAX)?;
     let of_run = state.clone();
     native.set(
         "setresp",

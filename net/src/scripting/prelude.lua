@@ -125,6 +125,44 @@ for name, f in pairs(string) do
     strings[name] = f
 end
 strings.dump = nil
+for _, name in ipairs({ "find", "match", "gmatch", "gsub" }) do
+    local f = strings[name]
+    strings[name] = function(text, pattern, ...)
+        if type(pattern) == "string" and #pattern > native.pattern_max then
+            error("pattern too long", 2)
+        end
+        return f(text, pattern, ...)
+    end
+end
+-- It may take long for one instruction.
+local rep = strings.rep
+function strings.rep(...)
+    if native.look_at_time() then
+        error("", 0)
+    end
+    return rep(...)
+end
+
+-- Of Lua's collector a script may not change anything that outlasts it.
+local collect = collectgarbage
+local function collect_some(option, ...)
+    if option == nil or option == "collect" or option == "count" or option == "step" then
+        return collect(option or "collect", ...)
+    end
+    return 0
+end
+
+-- A handler runs without hooks: one that does not end would go on for ever.
+local real_xpcall = xpcall
+local function xpcall_within_time(f, handler)
+    return real_xpcall(f, function(e)
+        if native.is_over() or native.look_at_time() then
+            return e
+        end
+        local ok, value = pcall(handler, e)
+        return value
+    end)
+end
 
 local function in_this_run(f, e)
     if f then
@@ -135,9 +173,9 @@ end
 
 local base = {
     _VERSION = _VERSION,
-    assert = assert, collectgarbage = collectgarbage, error = error, gcinfo = gcinfo, getmetatable = getmetatable,
+    assert = assert, collectgarbage = collect_some, error = error, gcinfo = gcinfo, getmetatable = getmetatable,
     ipairs = ipairs, next = next, pairs = pairs, pcall = pcall, rawequal = rawequal, rawget = rawget, select = select,
-    setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack, xpcall = xpcall,
+    setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack, xpcall = xpcall_within_time,
     coroutine = protect(coroutine), math = protect(maths), string = protect(strings), table = protect(tables),
     bit = protect(library(native.bit)),
     cjson = protect(library(native.cjson)),
@@ -184,13 +222,13 @@ setmetatable(base, {
 getmetatable("").__index = base.string
 getmetatable("").__metatable = false
 
-local of_globals = { __index = base, __newindex = refuse, __metatable = false }
+local of_base = { __index = base }
 
 -- Runs a script. Returns whether it has succeeded; its value, or the error; and the line of the error, where it is known.
 return function(f, keys, args, call, lines)
-    local globals = { KEYS = keys, ARGV = args }
-    globals._G = globals
-    setmetatable(globals, of_globals)
+    local given = setmetatable({ KEYS = keys, ARGV = args }, of_base)
+    local globals = setmetatable({}, { __index = given, __newindex = refuse, __metatable = false })
+    given._G = globals
     is_protected[globals] = true
     current, raw_call, last_line, raised, raised_line = globals, call, lines, nil, nil
     setfenv(f, globals)

@@ -17,6 +17,7 @@ use crate::protocol::Encoding;
 use crate::resp::Args;
 use crate::server::Stat;
 use crate::session::Closing;
+use keytide_engine::filter::Pattern;
 use keytide_engine::position::ShardId;
 use smallvec::SmallVec;
 use std::rc::Rc;
@@ -29,6 +30,12 @@ impl Core {
             return false;
         }
         let names = args.rest(1);
+        if step == (Step { kind: Kind::Pattern, subscribes: true })
+            && let Some(error) = names.iter().find_map(|pattern| Pattern::glob(pattern).err())
+        {
+            client.reply().error(format!("ERR {error}"));
+            return true;
+        }
         let all = if names.is_empty() { self.channels.names_of(client.id, step.kind) } else { Vec::new() };
         let names = names.iter().chain(all.iter().map(|name| &**name));
         let (account, user) = (&self.server.accounts.subscriptions, client.session.user());

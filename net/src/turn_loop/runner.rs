@@ -45,7 +45,7 @@ pub(super) struct Runner<'a> {
     /// The scripts of the core.
     pub(super) scripts: &'a RefCell<Scripts>,
     /// The channels that commands publish on.
-    channels: &'a Channels,
+    pub(super) channels: &'a Channels,
     /// The core that runs them, which counts them.
     pub(super) core: ShardId,
     /// The turn's time, Unix milliseconds.

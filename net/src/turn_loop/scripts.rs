@@ -127,7 +127,11 @@ impl Runner<'_> {
                 context,
             };
             let time = self.server.config.scripts.time;
+            let mark = self.channels.published_mark();
             ended = self.scripts.borrow().run(&script, (keys.iter(), own.iter()), time, &mut caller, reply);
+            if ended == Ended::Elsewhere {
+                self.channels.unpublish(mark);
+            }
             let has_used_others = caller.has_used_others || ended == Ended::Elsewhere;
             if has_used_others {
                 script.reach.set(Reach::Others);
@@ -166,7 +170,7 @@ impl ScriptCaller<'_, '_> {
             Run::Session(_) => command.is(Flag::Fast) && !command.is(Flag::NoAuth),
             _ => false,
         };
-        if !may_run || command.is(Flag::NoScript) {
+        if !may_run || command.is(Flag::NoScript) || command.is(Flag::Blocking) {
             return Some("ERR This Redis command is not allowed from script".to_owned());
         }
         if !self.user.is_unlimited()
@@ -174,7 +178,7 @@ impl ScriptCaller<'_, '_> {
         {
             return Some(refused.text().into_owned());
         }
-        if self.reads_only && command.is(Flag::Write) {
+        if self.reads_only && (command.is(Flag::Write) || matches!(command.run, Run::Publish(_))) {
             return Some("ERR Write commands are not allowed from read-only scripts.".to_owned());
         }
         if command.is(Flag::Denyoom) && self.runner.server.memory.is_short() {

@@ -1,7 +1,9 @@
 //! PUBLISH, SPUBLISH.
 
 use crate::channels::Kind;
-use crate::command::{Access, ChannelArgs, Command, Flag, Keys, Run, RunKeys};
+use crate::command::{Access, ChannelArgs, Command, Flag, Keys, KeysContext, Run, RunKeys};
+use crate::limits::PUBLISHED_BYTES_MAX;
+use crate::resp::{Args, Reply};
 
 const fn publish(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
     Command {
@@ -17,10 +19,18 @@ const fn publish(name: &'static str, summary: &'static str, run: RunKeys) -> Com
 }
 
 pub static PUBLISH: Command = publish("publish", "Publishes a message on a channel.", |context, args, reply| {
-    reply.unsigned(context.channels.publish(Kind::Channel, args.get(1), args.get(2)));
+    run(Kind::Channel, context, args, reply)
 });
 
 pub static SPUBLISH: Command =
     publish("spublish", "Publishes a message on a sharded channel.", |context, args, reply| {
-        reply.unsigned(context.channels.publish(Kind::Shard, args.get(1), args.get(2)));
+        run(Kind::Shard, context, args, reply)
     });
+
+fn run(kind: Kind, context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    // A transaction or a script cannot wait until messages have left.
+    if context.channels.published_bytes() as u64 > PUBLISHED_BYTES_MAX {
+        return reply.error("ERR too many messages are published at once: publish fewer in one transaction or script");
+    }
+    reply.unsigned(context.channels.publish(kind, args.get(1), args.get(2)));
+}
