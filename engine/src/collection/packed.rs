@@ -1,5 +1,5 @@
-//! The compact form of a small collection: a count, and rows. Look-ups and edits are functions of the bytes: an edit says
-//! what to replace by what, and whoever owns the bytes does it.
+//! The compact form of a small collection: a count, and rows. Look-ups and edits are functions of the bytes: an edit names
+//! the bytes to replace and their replacement, and the owner of the bytes applies it.
 //!
 //! ```text
 //!   hash   count u16 │ field length, value length, field, value │ …

@@ -178,7 +178,7 @@ impl Group {
         outcome.map(|()| hand.done)
     }
 
-    /// Gives entries that are due. Returns whether all of them were looked at, so that new events may follow.
+    /// Delivers the entries that are due. Returns whether it reached the last of them, so that new events may follow.
     fn give_due<F: FnMut(ConsumerId, Given)>(&mut self, hand: &mut Hand<'_, F>) -> bool {
         let mut from = Position(0);
         for _ in 0..GROUP_FRUITLESS_MAX {

@@ -195,7 +195,7 @@ impl Group {
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let id = self.consumers.id(name)?;
         if self.attached.contains(&id) {
-            // It stays, and its events go to whoever is next, which may be itself.
+            // The consumer stays. Its events are delivered to the next consumer that has room, which may be this one.
             let held = self.held_by(id);
             return Some(self.nack(Nack::Retry, held));
         }

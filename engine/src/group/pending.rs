@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub(super) deliveries: u32,
     /// The time of its last delivery, Unix milliseconds; 0 before the first one.
     pub(super) delivered_ms: u64,
-    /// Its pin; none where the group has none, or it was not looked at since a start.
+    /// Its pin. `None` if the group does not pin, or if the group has not examined the entry since the server started.
     pub(super) pin: Option<Pin>,
 }
 

@@ -175,17 +175,8 @@ impl Channels {
     /// Ends a change that all cores know of. Returns what its client is told, in order, and its counts.
     pub fn finish(&mut self, connection: ConnectionId) -> Option<Finished> {
         let (change, rows) = self.clients.finish(connection)?;
-        let Step { kind, subscribes } = change.step;
         for name in &change.told {
-            self.note(self.core, Step { kind, subscribes }, name);
-            match (kind, subscribes) {
-                (Kind::Pattern, true) => self.patterns.get_mut().insert(name, connection),
-                (Kind::Pattern, false) => self.patterns.get_mut().remove(name, connection),
-                (Kind::Channel, true) => self.channels.insert(name, connection),
-                (Kind::Channel, false) => self.channels.remove(name, connection),
-                (Kind::Shard, true) => self.shards.insert(name, connection),
-                (Kind::Shard, false) => self.shards.remove(name, connection),
-            }
+            self.apply(connection, change.step, name);
         }
         let counts = self.clients.counts(connection);
         Some(Finished { step: change.step, rows, counts, refused: change.refused, place: change.place })
@@ -210,6 +201,19 @@ impl Channels {
         }
     }
 
+    /// Makes a change of one name for a client of this core.
+    fn apply(&mut self, connection: ConnectionId, step: Step, name: &[u8]) {
+        self.note(self.core, step, name);
+        match (step.kind, step.subscribes) {
+            (Kind::Pattern, true) => self.patterns.get_mut().insert(name, connection),
+            (Kind::Pattern, false) => self.patterns.get_mut().remove(name, connection),
+            (Kind::Channel, true) => self.channels.insert(name, connection),
+            (Kind::Channel, false) => self.channels.remove(name, connection),
+            (Kind::Shard, true) => self.shards.insert(name, connection),
+            (Kind::Shard, false) => self.shards.remove(name, connection),
+        }
+    }
+
     /// Ends everything of a client, which was closed or has begun anew. Calls `told` with what the other cores have to know.
     pub fn end(&mut self, connection: ConnectionId, mut told: impl FnMut(Step, &[Box<[u8]>])) {
         let Some(ended) = self.clients.end(connection) else { return };
@@ -217,12 +221,7 @@ impl Channels {
         let known: HashSet<&Box<[u8]>> = ended.change.iter().flat_map(|change| &change.told).collect();
         for (kind, names) in ended.subscribed {
             for name in &names {
-                self.note(self.core, tells(kind), name);
-                match kind {
-                    Kind::Pattern => self.patterns.get_mut().remove(name, connection),
-                    Kind::Channel => self.channels.remove(name, connection),
-                    Kind::Shard => self.shards.remove(name, connection),
-                }
+                self.apply(connection, tells(kind), name);
             }
             // What the others have been told already is not told twice.
             let untold: Vec<Box<[u8]>> = match &ended.change {

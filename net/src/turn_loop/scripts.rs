@@ -19,6 +19,7 @@ use crate::scripting::{Called, Caller, Ended, NoScript, Reach, Script};
 use crate::session::Session;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
+use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
 
 impl Core {
@@ -39,9 +40,8 @@ impl Core {
         }
         let (protocol, user) = (client.resp.version, client.session.user().clone());
         let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
-        let ended = self.on_shard(|runner, shard, _| {
-            runner.run_over(keytide_engine::shards::Shards::One(shard), Some(&user), index, args, &mut reply)
-        });
+        let ended =
+            self.on_shard(|runner, shard, _| runner.run_over(Shards::One(shard), Some(&user), index, args, &mut reply));
         match ended {
             None => self.wait_for_shard(client),
             Some(Ended::Replied) => true,

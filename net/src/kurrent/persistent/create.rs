@@ -1,15 +1,16 @@
 //! Create and Update: a group is made as a client says, or is from now on.
 
 use super::super::error::refused as stream_refused;
+use super::super::proto::AllStreamPosition;
 use super::super::proto::persistent_subscriptions::CreateReq;
 use super::super::proto::persistent_subscriptions::create_req::all_options::{AllOption, FilterOption};
 use super::super::proto::persistent_subscriptions::create_req::options::StreamOption;
 use super::super::proto::persistent_subscriptions::create_req::stream_options::RevisionOption;
-use super::super::proto::{AllStreamPosition, Empty};
 use super::super::rights::Use;
 use super::super::streams::FilterRequest;
-use super::error::{failed, refused};
+use super::error::failed;
 use super::names::GroupName;
+use super::reply_done;
 use super::settings::{Settings, Wrong};
 use crate::groups::ask::{GroupAnswer, GroupAsk, Made};
 use crate::grpc::{CallContext, Handler, Status};
@@ -217,9 +218,6 @@ impl Handler for Make {
         _: &mut History,
     ) -> Result<(), Status> {
         let (GroupAnswer::Done(done), Some(wanted)) = (answer, &self.wanted) else { return Ok(()) };
-        done.map_err(|error| refused(&wanted.name, error))?;
-        context.send(|out| Empty {}.encode_raw(out));
-        context.finish();
-        Ok(())
+        reply_done(context, &wanted.name, done)
     }
 }

@@ -1,10 +1,10 @@
 //! Delete, ReplayParked and RestartSubsystem.
 
-use super::super::proto::Empty;
 use super::super::proto::persistent_subscriptions::{DeleteReq, ReplayParkedReq, delete_req, replay_parked_req};
 use super::super::rights::{Use, check_command};
-use super::error::{failed, refused};
+use super::error::failed;
 use super::names::GroupName;
+use super::{reply_done, reply_empty};
 use crate::groups::ask::{GroupAnswer, GroupAsk};
 use crate::grpc::{CallContext, Handler, Status};
 use bytes::Bytes;
@@ -84,10 +84,7 @@ impl Handler for Manage {
         _: &mut History,
     ) -> Result<(), Status> {
         let (GroupAnswer::Done(done), Some(name)) = (answer, &self.name) else { return Ok(()) };
-        done.map_err(|error| refused(name, error))?;
-        context.send(|out| Empty {}.encode_raw(out));
-        context.finish();
-        Ok(())
+        reply_done(context, name, done)
     }
 }
 
@@ -114,8 +111,7 @@ impl Handler for Restart {
     fn group(&mut self, context: &mut CallContext<'_>, _: u32, _: GroupAnswer, _: &mut History) -> Result<(), Status> {
         self.waits_for = self.waits_for.saturating_sub(1);
         if self.waits_for == 0 {
-            context.send(|out| Empty {}.encode_raw(out));
-            context.finish();
+            reply_empty(context);
         }
         Ok(())
     }

@@ -22,7 +22,11 @@ mod names;
 mod read;
 mod settings;
 
-use crate::grpc::{Handler, Method};
+use super::proto::Empty;
+use crate::groups::ask::GroupRefused;
+use crate::grpc::{CallContext, Handler, Method, Status};
+use names::GroupName;
+use prost::Message;
 
 /// The methods.
 pub static METHODS: &[&Method] =
@@ -54,4 +58,17 @@ static RESTART_SUBSYSTEM: Method =
 /// Drops the readers of all groups.
 pub fn restart() -> Box<dyn Handler> {
     manage::Restart::begin()
+}
+
+/// Answers a call that changes a group.
+fn reply_done(context: &mut CallContext<'_>, name: &GroupName, done: Result<(), GroupRefused>) -> Result<(), Status> {
+    done.map_err(|error| error::refused(name, error))?;
+    reply_empty(context);
+    Ok(())
+}
+
+/// Answers a call that has nothing to tell, and ends it.
+fn reply_empty(context: &mut CallContext<'_>) {
+    context.send(|out| Empty {}.encode_raw(out));
+    context.finish();
 }
