@@ -5,6 +5,7 @@ use crate::net_ring::NetOps;
 use crate::rate::Rate;
 use crate::server::Stat;
 use crate::strangers::Dismissal;
+use keytide_engine::subscription::hub::HubCounts;
 
 /// What one core has counted since it started.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub(super) struct Figures {
     pub output_closed: u64,
     /// Published messages given to subscribers.
     pub published: u64,
+    /// Those of subscriptions that the other cores know.
+    told: HubCounts,
 }
 
 impl Core {
@@ -33,7 +36,7 @@ impl Core {
         if let Some(shard) = &self.shard {
             self.server.tell_shard(shard);
         }
-        let (counters, subscriptions) = (ops.counters(), self.live.hub.counts());
+        let counters = ops.counters();
         self.figures.rate.note(self.now_ms, self.figures.commands);
         for (stat, value) in [
             (Stat::Commands, self.figures.commands),
@@ -58,6 +61,19 @@ impl Core {
             (Stat::TlsHandshakes, self.records.handshakes),
             (Stat::TlsFailures, self.records.failures),
             (Stat::Parks, counters.parks),
+        ] {
+            self.server.tell(self.id, stat, value);
+        }
+    }
+    /// Publishes the figures of this core's subscriptions where they have changed. To be called after they are served, in
+    /// every turn: subscriptions also read, are delivered to and end in turns without other work.
+    pub(super) fn publish_subscription_figures(&mut self) {
+        let subscriptions = self.live.hub.counts();
+        if subscriptions == self.figures.told {
+            return;
+        }
+        self.figures.told = subscriptions;
+        for (stat, value) in [
             (Stat::Subscriptions, subscriptions.subscriptions),
             (Stat::LiveSubscriptions, subscriptions.live),
             (Stat::DemotedSubscriptions, subscriptions.demoted),

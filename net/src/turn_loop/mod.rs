@@ -280,6 +280,7 @@ impl Core {
         self.server.set_waits(self.id, self.waits_for_publication());
         self.warn_of_retention();
         self.drop_subscriptions();
+        self.publish_subscription_figures();
         self.end_calls();
         again |= self.send_all(net.ops());
         again |= self.calls.take_goes_on();
