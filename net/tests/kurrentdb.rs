@@ -130,3 +130,8 @@ fn hostile_readers_of_persistent_subscriptions_are_bounded_and_others_are_served
 fn subscriptions_get_what_there_is_and_what_happens() {
     common::numbers_of_shards().iter().for_each(|shards| run("subscriptions.py", shards));
 }
+
+#[test]
+fn links_that_clients_have_written_are_resolved() {
+    common::numbers_of_shards().iter().for_each(|shards| run("links.py", shards));
+}

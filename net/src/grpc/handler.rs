@@ -67,6 +67,12 @@ pub trait Handler {
         0
     }
 
+    /// The bytes of messages that it cannot send yet, and not for want of room. A subscription, or a group that it reads, waits
+    /// for these as for those that wait to leave.
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
+
     /// A message of its subscription.
     fn push(&mut self, _outbox: &mut Outbox<'_>, _push: Push<'_>) -> Result<(), Status> {
         Ok(())
@@ -78,9 +84,15 @@ pub struct Outbox<'a> {
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
     pub(super) out: &'a mut Vec<u8>,
+    pub(super) reads: bool,
 }
 
 impl Outbox<'_> {
+    /// Has its handler read the history, as [`CallContext::read_history`] does.
+    pub fn read_history(&mut self) {
+        self.reads = true;
+    }
+
     /// Sends a message that `encode` writes.
     #[inline]
     pub fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {

@@ -87,6 +87,11 @@ pub fn position_evicted(first: Position) -> Status {
         .with("first-position", first.to_string())
 }
 
+/// The history has a part that cannot be read.
+pub fn unreadable() -> Status {
+    Status::new(Code::Aborted, "The history cannot be read here: see the server's log and `keytide check`")
+}
+
 /// Nothing is recorded.
 pub fn not_recording() -> Status {
     Status::new(Code::Unimplemented, "Nothing is recorded: the server was started with --ring-bytes 0")

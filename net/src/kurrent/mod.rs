@@ -11,6 +11,7 @@
 //! | `users` | users, their passwords and groups |
 //! | `persistent` | persistent subscriptions: create, read, inspect |
 //! | `server` | the server's features, its cluster, its figures, its operations |
+//! | `links` | links that clients have written, and the events that they point to |
 //! | `event` | what a record is to a client |
 //! | `wire` | messages that are written by hand, for they are many |
 //! | `proto` | all other messages |
@@ -21,6 +22,7 @@
 mod error;
 mod event;
 mod id;
+mod links;
 mod persistent;
 mod proto;
 mod rights;

@@ -98,6 +98,21 @@ pub const BATCH_APPENDS_OPEN_MAX: usize = 1024;
 /// reads the history in order instead.
 pub const STREAM_READ_LINKS_MAX: usize = 16_384;
 
+/// For how many links that clients have written the streams that they point to are described together.
+pub const LINK_ROUND_LINKS: usize = 256;
+
+/// How many streams are described together at the most.
+pub const LINK_ROUND_STREAMS: usize = 64;
+
+/// The place of every so many-th event is kept that a search for the event of a link has passed.
+pub const LINK_WAYPOINT_EVERY: u64 = 1_024;
+
+/// How many of these a call keeps; with more it begins anew.
+pub const LINK_WAYPOINTS_MAX: usize = 4_096;
+
+/// Of how many searches a call keeps the places of the events that they have passed last.
+pub const LINK_BLOCKS_MAX: usize = 16;
+
 /// How many events a read looks at before others have their turn.
 pub const READ_SLICE_EVENTS: usize = 1_024;
 

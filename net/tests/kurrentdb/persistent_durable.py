@@ -31,6 +31,8 @@ if PHASE == 1:
     subscription.nack(events[2], action="park")
     while client.get_subscription_info("g", "orders").parked_message_count != 1:
         pass
+    events = [NewEvent(type="$>", data=b"%d@orders" % n) for n in [9, 0, 5]]
+    client.append_events("links", current_version=StreamState.ANY, events=events)
     # What is in flight now is so until the server is gone.
     print("ok", flush=True)
     os._exit(0)
@@ -52,4 +54,12 @@ with client.read_subscription_to_stream("untouched", "orders") as subscription:
 append("a", 1, "Kind7"), append("b", 1, "Kindly"), append("c", 1, "Kind8")
 with client.read_subscription_to_all("kinds") as subscription:
     assert [event.type for event in take(subscription, 2)] == ["Kind7", "Kind8"]
+# Links to events that shards of another number have recorded, from then and from now.
+append("orders", 1)
+events = [NewEvent(type="$>", data=b"%d@orders" % n) for n in [10, 9, 0, 8, 11]]
+client.append_events("links", current_version=StreamState.ANY, events=events)
+found = client.get_stream("links", resolve_links=True)
+assert [(event.stream_name, event.stream_position, event.link.stream_position) for event in found] == [
+    ("orders", revision, n) for n, revision in enumerate([9, 0, 5, 10, 9, 0, 8])
+]
 client.close()

@@ -79,6 +79,34 @@ for read in (lambda: passing.read_stream("seen-large"), lambda: passing.read_all
 passing.close()
 cache.execute_command("ACL", "DELUSER", "passing")
 
+# A link gives nobody an event that the user may not read: by its keys, as a system stream's, by what its metadata says.
+append(everybody, "seen-secret")
+everybody.set_stream_metadata("seen-secret", metadata={"$acl": {"$r": "$admins"}}, current_version=StreamState.ANY)
+targets = ["seen-1", "hidden-1", "$$seen-secret", "seen-secret", "$all", "seen-1"]
+events = [NewEvent(type="$>", data=f"0@{target}".encode()) for target in targets]
+everybody.append_events("seen-links", current_version=StreamState.ANY, events=events)
+
+
+def resolved(client):
+    """This client leaves out links whose events it does not get."""
+    return [event.link.data.decode().removeprefix("0@") for event in client.get_stream("seen-links", resolve_links=True)]
+
+
+assert resolved(everybody) == ["seen-1", "hidden-1", "$$seen-secret", "seen-secret", "seen-1"]
+assert resolved(reader) == ["seen-1", "seen-1"]
+assert len(reader.get_stream("seen-links")) == 6
+subscription = reader.subscribe_to_stream("seen-links", resolve_links=True)
+assert [next(subscription).link.stream_position for _ in range(2)] == [0, 5]
+# A right that is taken away counts for the next link.
+cache.execute_command("ACL", "SETUSER", "reader", "resetkeys", "~seen-links", "~seen-2")
+append(everybody, "seen-2")
+events = [NewEvent(type="$>", data=f"0@{target}".encode()) for target in ["seen-1", "seen-2"]]
+everybody.append_events("seen-links", current_version=StreamState.ANY, events=events)
+assert next(subscription).link.data == b"0@seen-2"
+subscription.stop()
+assert resolved(reader) == ["seen-2"]
+cache.execute_command("ACL", "SETUSER", "reader", "resetkeys", "~seen*")
+
 # The service Users, by the bytes of its messages.
 root = open(CA, "rb").read()
 channel = grpc.secure_channel(f"localhost:{TLS}", grpc.ssl_channel_credentials(root))

@@ -449,7 +449,7 @@ impl Calls {
     /// Lets a call read the history, if it has room for what it finds. Whether it wants to read on is among what it
     /// [asks](Calls::take_asked).
     pub fn read(&mut self, id: CallId, history: &mut History, out_max: usize, around: &Surroundings<'_>) {
-        if self.call_of(id).is_none_or(|call| !call.is_reading) || !self.has_room(id, out_max) {
+        if self.call_of(id).is_none_or(|call| !call.is_reading) || !self.may_read(id, out_max) {
             return;
         }
         let Some(call) = self.call_of(id) else { return };
@@ -476,9 +476,14 @@ impl Calls {
     pub fn push(&mut self, id: CallId, push: Push<'_>, now_ms: u64) {
         let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return };
         let was_clean = !call.has_to_send();
-        if let Err(status) = call.handler.push(&mut Outbox { now_ms, out: &mut call.out }, push) {
+        let mut outbox = Outbox { now_ms, out: &mut call.out, reads: false };
+        if let Err(status) = call.handler.push(&mut outbox, push) {
             call.refuse(status);
+        } else if outbox.reads && !call.is_reading {
+            call.is_reading = true;
+            self.asked.reads.push(id);
         }
+        let Some(call) = self.call_of(id) else { return };
         if was_clean && call.has_to_send() {
             self.dirty.push(id.index);
         }

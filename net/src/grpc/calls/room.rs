@@ -6,11 +6,23 @@ use crate::groups::ask::GroupAsk;
 use crate::limits::CALLS_OUT_BYTES_MAX;
 
 impl Calls {
-    /// Whether a call has room for messages of its subscription. Where it has none it is noted that it wants some.
+    /// Whether a call has room for messages of its subscription, or of the group that it reads. Where it has none it is noted that
+    /// it wants some.
     pub fn has_room(&mut self, id: CallId, out_max: usize) -> bool {
+        let Some(call) = self.call_of(id) else { return false };
+        let waiting_bytes = call.handler.waiting_bytes();
+        self.may_send(id, out_max, waiting_bytes)
+    }
+
+    /// Whether a call has room for what it reads of the history.
+    pub(super) fn may_read(&mut self, id: CallId, out_max: usize) -> bool {
+        self.may_send(id, out_max, 0)
+    }
+
+    fn may_send(&mut self, id: CallId, out_max: usize, waiting_bytes: usize) -> bool {
         let all_bytes = self.out_bytes;
         let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return false };
-        let has_room = call.unsent_bytes() < out_max && all_bytes < CALLS_OUT_BYTES_MAX;
+        let has_room = call.unsent_bytes() + waiting_bytes < out_max && all_bytes < CALLS_OUT_BYTES_MAX;
         let wants_more = !has_room && !call.wants_room;
         call.wants_room |= !has_room;
         if wants_more {
@@ -57,10 +69,14 @@ impl Calls {
         let Some(call) = slot.call.as_deref_mut().filter(|call| call.wants_room && call.unsent_bytes() == 0) else {
             return;
         };
-        call.wants_room = false;
         if call.is_reading {
             self.asked.reads.push(id);
         }
+        // Behind what waits more comes once that has left.
+        if call.handler.waiting_bytes() > 0 {
+            return;
+        }
+        call.wants_room = false;
         self.asked.has_room.extend(call.subscriber);
         if let Some((core, _)) = call.reads_group.as_ref().filter(|_| std::mem::take(&mut call.owes_room)) {
             self.asked.groups.push((id, *core, 0, GroupAsk::Room));

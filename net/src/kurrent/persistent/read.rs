@@ -3,6 +3,7 @@
 use super::super::error::refused as stream_refused;
 use super::super::event;
 use super::super::id::{self, IdForm};
+use super::super::links::{Item, Links};
 use super::super::proto::Uuid;
 use super::super::proto::persistent_subscriptions::ReadReq;
 use super::super::proto::persistent_subscriptions::read_req::nack::Action;
@@ -49,6 +50,8 @@ struct Open {
     asks: Option<(usize, ReaderInfo)>,
     /// Which events it reads, once the group has said so.
     reads: Option<Reads>,
+    /// What waits behind a link.
+    links: Links,
     /// It counts among the subscriptions of its user.
     _owned: Owned,
 }
@@ -91,7 +94,8 @@ impl Reader {
         };
         let core = name.names().core(context.server.shards());
         let in_flight = InFlight::new(window);
-        let mut open = Open { name, core, ids, in_flight, asks: Some((window, info)), reads: None, _owned: owned };
+        let (asks, links) = (Some((window, info)), Links::new(ids));
+        let mut open = Open { name, core, ids, in_flight, asks, reads: None, links, _owned: owned };
         match Source::of(&open.name.source) {
             // Its metadata may say who reads it.
             Source::Stream(_) => context.run(0, Job::Describe { stream: open.name.source.clone() }),
@@ -166,18 +170,22 @@ impl Open {
         let is_link = interest.source.is_links() && record.event_type() != EventType::FlushDb;
         let recorded = event::recorded(record);
         let ids = self.ids;
-        let original = match is_link {
+        let (original, item) = match is_link {
             true => {
                 let link = event::link(record, stream);
                 let parts = if *resolve_links { (Some(&recorded), Some(&link)) } else { (Some(&link), None) };
-                context.send(|out| wire::group_event(out, parts, retries, ids));
-                link.id
+                (link.id, Item::message(|out| wire::group_event(out, parts, retries, ids)))
             }
             false => {
-                context.send(|out| wire::group_event(out, (Some(&recorded), None), retries, ids));
-                recorded.id
+                let link = Item::link(record, Some(retries)).filter(|_| *resolve_links);
+                let event = || Item::message(|out| wire::group_event(out, (Some(&recorded), None), retries, ids));
+                (recorded.id, link.unwrap_or_else(event))
             }
         };
+        self.links.send(context, item);
+        if !self.links.is_empty() {
+            context.read_history();
+        }
         self.in_flight.add(original, record.position());
     }
 }
@@ -221,15 +229,27 @@ impl Handler for Reader {
         if context.has_message { Ok(()) } else { Err(Status::invalid("the request has no message")) }
     }
 
-    fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
-        let (Outcome::Described(stream), Some(open)) = (outcome, &mut self.open) else { return Ok(()) };
+    fn outcome(&mut self, context: &mut CallContext<'_>, number: u32, outcome: Outcome) -> Result<(), Status> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if open.links.outcome(context, number, &outcome) {
+            return Ok(());
+        }
+        let Outcome::Described(stream) = outcome else { return Ok(()) };
         stream.map_err(|error| stream_refused(&open.name.source, &error))?;
         open.ask(context);
         Ok(())
     }
 
     fn held_bytes(&self) -> usize {
-        self.open.as_ref().map_or(0, |open| open.in_flight.memory_bytes())
+        self.open.as_ref().map_or(0, |open| open.in_flight.memory_bytes() + open.links.memory_bytes())
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.links.waiting_bytes())
+    }
+
+    fn read(&mut self, context: &mut CallContext<'_>, history: &mut History) -> Result<(), Status> {
+        self.open.as_mut().map_or(Ok(()), |open| open.links.go_on(context, history).map(drop))
     }
 
     fn group(

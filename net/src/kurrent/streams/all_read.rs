@@ -1,14 +1,16 @@
 //! A read of all events, or of a stream of links: in the order of positions.
 
-use super::super::error::position_evicted;
+use super::super::error::{position_evicted, unreadable};
 use super::super::event;
 use super::super::id::IdForm;
+use super::super::links::{Item, Links, is_link};
 use super::super::wire;
 use super::backwards::Backwards;
 use super::filter::FilterRequest;
 use super::request::{Direction, From, Request};
-use crate::grpc::{CallContext, Code, Handler, Status};
+use crate::grpc::{CallContext, Handler, Status};
 use crate::limits::{READ_SLICE_BYTES, READ_SLICE_EVENTS};
+use crate::streams::Outcome;
 use bytes::Bytes;
 use keytide_engine::event::EventType;
 use keytide_engine::filter::Filter;
@@ -27,6 +29,10 @@ pub struct AllRead {
     form: EventForm,
     state: State,
     left: u64,
+    /// What waits behind a link.
+    links: Links,
+    /// Whether everything was read.
+    is_over: bool,
 }
 
 /// How events are written.
@@ -65,6 +71,8 @@ impl AllRead {
             form: EventForm { ids: request.id_form, resolve_links: request.resolve_links },
             state: State::Beginning,
             left,
+            links: Links::new(request.id_form),
+            is_over: false,
         }
     }
 
@@ -91,10 +99,50 @@ impl AllRead {
             (_, From::Start | From::Revision(_)) => State::Forwards { next: Position(0), end: frontier },
         })
     }
+
+    /// Reads on; whether everything was read.
+    fn go_on(&mut self, context: &mut CallContext<'_>, history: &mut History, filter: &Filter) -> Result<bool, Status> {
+        if let State::Beginning = self.state {
+            self.state = self.start(history)?;
+        }
+        let AllRead { source, form, state, left, links, .. } = self;
+        match state {
+            State::Beginning => Ok(true),
+            State::Forwards { next, end } => {
+                let scan = Scan {
+                    cursor: *next,
+                    until: Some(*end),
+                    count: (*left as usize).min(READ_SLICE_EVENTS),
+                    bytes: READ_SLICE_BYTES,
+                    records: 16 * READ_SLICE_EVENTS,
+                    source,
+                    filter,
+                };
+                let mut sent = 0;
+                let page = history.scan(&scan, |_, _, record| {
+                    sent += 1;
+                    send(context, links, record, (source, *form));
+                    record.bytes().len() as u64
+                });
+                if page.is_damaged || page.is_too_long {
+                    return Err(unreadable());
+                }
+                if let Some(gap) = page.gap.filter(|gap| next.0 > 0 && gap.last >= *next) {
+                    return Err(position_evicted(gap.last.next()));
+                }
+                *left -= sent;
+                *next = page.next;
+                Ok(*left == 0 || page.next >= *end)
+            }
+            State::Backwards(backwards) => {
+                backwards.send((context, links), history, ((source, filter), *form), left, |_| true)
+            }
+        }
+    }
 }
 
 /// Writes an event of a source as its stream has it.
-pub fn write(out: &mut Vec<u8>, record: &Record<'_>, source: &Source, form: EventForm) {
+fn write(out: &mut Vec<u8>, record: &Record<'_>, source: &Source, form: EventForm) {
     let name = source.name();
     if source.is_links() && record.event_type() != EventType::FlushDb {
         let link = event::link(record, &name);
@@ -108,13 +156,33 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>, source: &Source, form: Even
     }
 }
 
-/// The error of a history that cannot be read on.
-pub fn unreadable() -> Status {
-    Status::new(Code::Aborted, "The history cannot be read here: see the server's log and `keytide check`")
+/// An event of a source as its stream has it, with what precedes a message; or a link that is to be resolved.
+pub fn item(record: &Record<'_>, source: &Source, form: EventForm) -> Item {
+    let link = if form.resolve_links && !source.is_links() { Item::link(record, None) } else { None };
+    link.unwrap_or_else(|| Item::message(|out| write(out, record, source, form)))
+}
+
+/// Sends an event of a source as its stream has it, behind what waits in `links`.
+pub fn send(
+    context: &mut CallContext<'_>,
+    links: &mut Links,
+    record: &Record<'_>,
+    (source, form): (&Source, EventForm),
+) {
+    if links.is_empty() && !(form.resolve_links && is_link(record)) {
+        context.send(|out| write(out, record, source, form));
+    } else {
+        links.send(context, item(record, source, form));
+    }
 }
 
 impl Handler for AllRead {
     fn message(&mut self, _: &mut CallContext<'_>, _: Bytes) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn outcome(&mut self, context: &mut CallContext<'_>, number: u32, outcome: Outcome) -> Result<(), Status> {
+        self.links.outcome(context, number, &outcome);
         Ok(())
     }
 
@@ -130,47 +198,22 @@ impl Handler for AllRead {
             return Ok(());
         };
         let filter = filter.clone();
-        if let State::Beginning = self.state {
-            self.state = self.start(history)?;
+        if !self.links.go_on(context, history)? {
+            return Ok(());
         }
-        let (source, form) = (&self.source, self.form);
-        let is_over = match &mut self.state {
-            State::Beginning => true,
-            State::Forwards { next, end } => {
-                let scan = Scan {
-                    cursor: *next,
-                    until: Some(*end),
-                    count: (self.left as usize).min(READ_SLICE_EVENTS),
-                    bytes: READ_SLICE_BYTES,
-                    records: 16 * READ_SLICE_EVENTS,
-                    source,
-                    filter: &filter,
-                };
-                let mut sent = 0;
-                let page = history.scan(&scan, |_, _, record| {
-                    sent += 1;
-                    context.send(|out| write(out, record, source, form));
-                    record.bytes().len() as u64
-                });
-                if page.is_damaged || page.is_too_long {
-                    return Err(unreadable());
-                }
-                if let Some(gap) = page.gap.filter(|gap| next.0 > 0 && gap.last >= *next) {
-                    return Err(position_evicted(gap.last.next()));
-                }
-                self.left -= sent;
-                *next = page.next;
-                self.left == 0 || page.next >= *end
-            }
-            State::Backwards(backwards) => {
-                backwards.send(context, history, ((source, &filter), form), &mut self.left, |_| true)?
-            }
-        };
-        if is_over {
+        if !self.is_over {
+            let read = self.go_on(context, history, &filter);
+            self.is_over = self.links.end_behind(read)?;
+        }
+        if self.is_over && self.links.is_empty() {
             context.finish();
         } else {
             context.read_history();
         }
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.links.memory_bytes()
     }
 }

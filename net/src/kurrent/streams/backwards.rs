@@ -1,7 +1,8 @@
 //! Reading backwards in the order of all events: the history is read forwards in windows, the last one first.
 
-use super::all_read::{EventForm, unreadable, write};
-use crate::grpc::message::append;
+use super::super::error::unreadable;
+use super::super::links::Links;
+use super::all_read::{EventForm, item};
 use crate::grpc::{CallContext, Status};
 use crate::limits::{READ_SLICE_BYTES, READ_SLICE_EVENTS};
 use keytide_engine::filter::Filter;
@@ -36,7 +37,7 @@ impl Backwards {
     /// The history cannot be read on.
     pub fn send(
         &mut self,
-        context: &mut CallContext<'_>,
+        (context, links): (&mut CallContext<'_>, &mut Links),
         history: &mut History,
         ((source, filter), form): ((&Source, &Filter), EventForm),
         left: &mut u64,
@@ -59,9 +60,7 @@ impl Backwards {
         };
         let page = history.scan(&scan, |_, _, record| {
             if is_wanted(record) {
-                let mut message = Vec::new();
-                append(&mut message, |out| write(out, record, source, form));
-                found.push(message);
+                found.push(item(record, source, form));
             }
             record.bytes().len() as u64
         });
@@ -78,8 +77,9 @@ impl Backwards {
             self.width = self.width.saturating_mul(2);
         }
         self.end = begin;
-        found.iter().rev().take(*left as usize).for_each(|message| context.send_framed(message));
-        *left = left.saturating_sub(found.len() as u64);
+        let count = found.len() as u64;
+        found.into_iter().rev().take(*left as usize).for_each(|item| links.send(context, item));
+        *left = left.saturating_sub(count);
         Ok(begin <= first || *left == 0)
     }
 }

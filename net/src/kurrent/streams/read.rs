@@ -63,6 +63,14 @@ impl Handler for Read {
         self.inner.as_mut().map_or(Ok(()), |inner| inner.read(context, history))
     }
 
+    fn held_bytes(&self) -> usize {
+        self.inner.as_ref().map_or(0, |inner| inner.held_bytes())
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.inner.as_ref().map_or(0, |inner| inner.waiting_bytes())
+    }
+
     fn push(&mut self, outbox: &mut Outbox<'_>, push: Push<'_>) -> Result<(), Status> {
         self.inner.as_mut().map_or(Ok(()), |inner| inner.push(outbox, push))
     }

@@ -4,9 +4,10 @@
 //! from the end to where it begins, and then sends what it has passed. Where that would be very far, or leads into what
 //! shards of another number have recorded, it reads the history in order instead.
 
-use super::super::error::{position_evicted, refused, stream_deleted};
+use super::super::error::{position_evicted, refused, stream_deleted, unreadable};
+use super::super::links::Links;
 use super::super::wire;
-use super::all_read::{EventForm, unreadable, write};
+use super::all_read::{EventForm, send};
 use super::backwards::Backwards;
 use super::request::{Direction, From, Request};
 use crate::grpc::{CallContext, Handler, Status};
@@ -37,6 +38,10 @@ pub struct StreamRead {
     /// Whether it has met any event of the stream, reading the history in order.
     has_met: bool,
     stage: Stage,
+    /// What waits behind a link.
+    links: Links,
+    /// Whether everything was read.
+    is_over: bool,
 }
 
 enum Stage {
@@ -95,6 +100,8 @@ impl StreamRead {
             has_sent: false,
             has_met: false,
             stage: Stage::Asked,
+            links: Links::new(request.id_form),
+            is_over: false,
         }
     }
 
@@ -126,8 +133,7 @@ impl StreamRead {
         if self.left == 0 || self.stream.metadata.is_too_old(record.timestamp_ms(), context.now_ms) {
             return;
         }
-        let (source, form) = (&self.source, self.form);
-        context.send(|out| write(out, record, source, form));
+        send(context, &mut self.links, record, (&self.source, self.form));
         self.left -= 1;
         self.has_sent = true;
     }
@@ -174,7 +180,8 @@ impl StreamRead {
                 };
                 let left = self.left;
                 let what = ((source, &Filter::default()), form);
-                let is_over = backwards.send(context, history, what, &mut self.left, is_wanted)?;
+                let out = (context, &mut self.links);
+                let is_over = backwards.send(out, history, what, &mut self.left, is_wanted)?;
                 self.has_sent |= self.left < left;
                 self.stage = Stage::Backwards(backwards);
                 Ok(is_over)
@@ -349,7 +356,10 @@ impl Handler for StreamRead {
         Ok(())
     }
 
-    fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
+    fn outcome(&mut self, context: &mut CallContext<'_>, number: u32, outcome: Outcome) -> Result<(), Status> {
+        if self.links.outcome(context, number, &outcome) {
+            return Ok(());
+        }
         let Outcome::Described(stream) = outcome else { return Ok(()) };
         let stream = stream.map_err(|error| refused(&self.name, &error))?;
         self.stream = stream;
@@ -376,7 +386,14 @@ impl Handler for StreamRead {
         Ok(())
     }
 
+    fn held_bytes(&self) -> usize {
+        self.links.memory_bytes()
+    }
+
     fn read(&mut self, context: &mut CallContext<'_>, history: &mut History) -> Result<(), Status> {
+        if !self.links.go_on(context, history)? {
+            return Ok(());
+        }
         // What is published later is not read.
         let frontier = history.frontier();
         match &mut self.stage {
@@ -384,7 +401,11 @@ impl Handler for StreamRead {
             Stage::Backwards(backwards) => backwards.bound(frontier),
             _ => {}
         }
-        if !self.go_on(context, history)? {
+        if !self.is_over {
+            let read = self.go_on(context, history);
+            self.is_over = self.links.end_behind(read)?;
+        }
+        if !self.is_over || !self.links.is_empty() {
             context.read_history();
         } else if let Some(last) = self.stream.last {
             self.finish(context, last);

@@ -3,6 +3,7 @@
 use super::super::error::{access_denied, position_evicted, refused, shutting_down, stream_deleted};
 use super::super::event;
 use super::super::id;
+use super::super::links::{Item, Links};
 use super::super::wire::{self, Progress};
 use super::all_read::EventForm;
 use super::filter::FilterRequest;
@@ -33,6 +34,10 @@ pub struct Subscription {
     skip_through: Option<u64>,
     /// Everything before this was recorded before the stream was described.
     began: Position,
+    /// Whether it was made.
+    is_made: bool,
+    /// What waits behind a link.
+    links: Links,
 }
 
 impl Subscription {
@@ -51,6 +56,8 @@ impl Subscription {
             last_sent: None,
             skip_through: None,
             began: context.server.sequencer.next(),
+            is_made: false,
+            links: Links::new(request.id_form),
         }
     }
 
@@ -96,6 +103,15 @@ impl Subscription {
         }
     }
 
+    /// Sends a message, behind what waits.
+    fn send(&mut self, outbox: &mut Outbox<'_>, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.links.is_empty() {
+            outbox.send(encode);
+        } else {
+            self.links.hold(Item::message(encode));
+        }
+    }
+
     fn send_event(&mut self, outbox: &mut Outbox<'_>, record: &Record<'_>, form: Form<'_>) -> Result<(), Status> {
         let is_stream = matches!(self.source, Source::Stream(_));
         let is_flush = record.event_type() == EventType::FlushDb;
@@ -116,12 +132,18 @@ impl Subscription {
         }
         let ids = self.form.ids;
         match form {
-            Form::Event => outbox.send(|out| wire::event(out, (Some(&recorded), None), ids)),
+            Form::Event => match Item::link(record, None).filter(|_| self.form.resolve_links) {
+                Some(link) => {
+                    self.links.hold(link);
+                    outbox.read_history();
+                }
+                None => self.send(outbox, |out| wire::event(out, (Some(&recorded), None), ids)),
+            },
             Form::Link(name) => {
-                outbox.send(|out| wire::event(out, (Some(&event::link(record, name)), None), ids));
+                self.send(outbox, |out| wire::event(out, (Some(&event::link(record, name)), None), ids));
             }
             Form::Resolved(name) => {
-                outbox.send(|out| wire::event(out, (Some(&recorded), Some(&event::link(record, name))), ids));
+                self.send(outbox, |out| wire::event(out, (Some(&recorded), Some(&event::link(record, name))), ids));
             }
         }
         match &self.source {
@@ -142,7 +164,10 @@ impl Handler for Subscription {
         Ok(())
     }
 
-    fn outcome(&mut self, context: &mut CallContext<'_>, _: u32, outcome: Outcome) -> Result<(), Status> {
+    fn outcome(&mut self, context: &mut CallContext<'_>, number: u32, outcome: Outcome) -> Result<(), Status> {
+        if self.links.outcome(context, number, &outcome) {
+            return Ok(());
+        }
         let (Outcome::Described(stream), Source::Stream(name)) = (outcome, &self.source) else { return Ok(()) };
         let stream = stream.map_err(|error| refused(name, &error))?;
         if stream.is_ended {
@@ -153,7 +178,18 @@ impl Handler for Subscription {
         Ok(())
     }
 
+    fn held_bytes(&self) -> usize {
+        self.links.memory_bytes()
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.links.waiting_bytes()
+    }
+
     fn read(&mut self, context: &mut CallContext<'_>, history: &mut History) -> Result<(), Status> {
+        if self.is_made {
+            return self.links.go_on(context, history).map(drop);
+        }
         let (filter, checkpoint_events) = match &mut self.filter {
             None => (Filter::default(), None),
             Some(request) => match request.poll(context.server)? {
@@ -165,6 +201,7 @@ impl Handler for Subscription {
             },
         };
         let start = self.start(history)?;
+        self.is_made = true;
         context.send(|out| wire::confirmation(out, &id::random()));
         context.subscribe(Subscribe {
             interest: Interest { source: self.source.clone(), filter },
@@ -179,21 +216,36 @@ impl Handler for Subscription {
     }
 
     fn push(&mut self, outbox: &mut Outbox<'_>, push: Push<'_>) -> Result<(), Status> {
+        // Whose right was taken away gets nothing more.
+        let is_revoked = matches!(push, Push::Dropped(Reason::AccessRevoked, _));
+        match self.take(outbox, push) {
+            Err(status) if !self.links.is_empty() && !is_revoked => {
+                self.links.hold(Item::End(status));
+                Ok(())
+            }
+            taken => taken,
+        }
+    }
+}
+
+impl Subscription {
+    /// Takes a message of its subscription.
+    fn take(&mut self, outbox: &mut Outbox<'_>, push: Push<'_>) -> Result<(), Status> {
         let now_ms = outbox.now_ms;
         match push {
             Push::Event(record, form) => return self.send_event(outbox, record, form),
             Push::CaughtUp(position) => {
                 let progress = self.progress(position);
-                outbox.send(|out| wire::caught_up(out, progress, now_ms));
+                self.send(outbox, |out| wire::caught_up(out, progress, now_ms));
             }
             Push::FellBehind(position) => {
                 let progress = self.progress(position);
                 // Some clients read a revision or a position without a look whether there is one.
                 if progress != Progress::Stream(None) {
-                    outbox.send(|out| wire::fell_behind(out, progress, now_ms));
+                    self.send(outbox, |out| wire::fell_behind(out, progress, now_ms));
                 }
             }
-            Push::Checkpoint(position) => outbox.send(|out| wire::checkpoint(out, position, now_ms)),
+            Push::Checkpoint(position) => self.send(outbox, |out| wire::checkpoint(out, position, now_ms)),
             // Only one that starts at the first event is told of a gap: the first event is the first that is left.
             Push::Gap(..) => {}
             Push::Dropped(reason, position) => {
