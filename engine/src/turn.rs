@@ -13,6 +13,8 @@ use crate::position::{Position, Revision, RingOffset, ShardId};
 use crate::recent_ids::RecentIds;
 use crate::ring::{Data, Draft, Records, RingWriter, record_bytes};
 use crate::sequencer::Sequencer;
+use crate::stream_acl::SETTINGS;
+use crate::stream_metadata::described_stream;
 use crate::stream_name::is_read_only;
 use crate::waiters::Waiters;
 use std::collections::VecDeque;
@@ -75,6 +77,9 @@ pub struct Turn {
     published: bool,
     /// Whether the log has refused records.
     has_failed: bool,
+    /// Whether a client has appended to the stream of settings, or to its metadata, since
+    /// [`Turn::take_settings_changed`].
+    settings_changed: bool,
 }
 
 impl Turn {
@@ -94,6 +99,7 @@ impl Turn {
             waiters: Waiters::default(),
             recent_ids: RecentIds::new(RECENT_IDS_STREAMS),
             db_stream: (0, RingOffset::NONE),
+            settings_changed: true,
             recorded: 0,
             granted: 0,
             published: false,
@@ -289,10 +295,16 @@ impl Turn {
         debug_assert!(!is_read_only(key), "a protocol has let a client append to a system stream");
         let revision = Revision(*next_revision);
         let Some(writer) = &mut self.writer else { return revision };
+        self.settings_changed |= described_stream(key).unwrap_or(key) == SETTINGS;
         *last = writer.append(&client_draft(key, event, revision, self.now_ms, *last));
         *next_revision += 1;
         self.recorded += 1;
         revision
+    }
+
+    /// Whether a client has appended to the stream of settings since this was last asked; at first yes.
+    pub(crate) fn take_settings_changed(&mut self) -> bool {
+        std::mem::take(&mut self.settings_changed)
     }
 
     /// The size in bytes of a client's event in the ring.

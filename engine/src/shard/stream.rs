@@ -9,7 +9,7 @@ use super::Shard;
 use crate::error::Refusal;
 use crate::event::CustomType;
 use crate::position::{Position, Revision, RingOffset};
-use crate::stream_acl::{StreamUse, Who, permits};
+use crate::stream_acl::{DefaultAcls, SETTINGS, StreamUse, Who, permits};
 use crate::stream_metadata::{
     DELETED_TYPE, METADATA_TYPE, StreamMetadata, deleted_after, described_stream, metadata_stream, with_truncate_before,
 };
@@ -334,11 +334,23 @@ impl Shard {
         StreamState { last, place, is_ended, metadata: metadata.at(last) }
     }
 
-    /// Whether the metadata of a stream permits somebody to use it; for a stream with metadata, what that says of itself.
+    /// Whether the metadata of a stream, or the defaults, permit somebody to use it; for a stream with metadata, what that says of
+    /// itself.
     pub fn permits(&mut self, key: &[u8], what: StreamUse, who: &Who) -> bool {
-        let of_metadata = described_stream(key).is_some();
-        let name = if of_metadata { key.to_vec() } else { metadata_stream(key) };
-        self.metadata_json(&name).is_none_or(|json| permits(&json, what, of_metadata, who))
+        let name = if described_stream(key).is_some() { key.to_vec() } else { metadata_stream(key) };
+        permits(self.metadata_json(&name).as_deref(), key, what, who)
+    }
+
+    /// What the stream of settings, of this shard, says of the rights of other streams, if it may have changed since this was
+    /// last asked. To be asked behind a commit.
+    pub fn take_changed_settings(&mut self) -> Option<DefaultAcls> {
+        if !self.turn.take_settings_changed() {
+            return None;
+        }
+        let state = self.stream_state(SETTINGS);
+        let place = state.place.filter(|_| !state.is_ended && !state.metadata.is_deleted());
+        let json = place.and_then(|place| self.turn.data_of_type(place, SETTINGS));
+        Some(json.map(|json| DefaultAcls::parse(&json)).unwrap_or_default())
     }
 
     /// The data of the last event of a stream with metadata, where that is still there.

@@ -122,11 +122,6 @@ pub struct CallContext<'a> {
     pub(super) wants: &'a mut Wants,
 }
 
-/// A user as the metadata of streams names it.
-fn who(user: &User) -> Who {
-    Who { name: String::from_utf8_lossy(user.name()).into_owned(), groups: user.about().groups.clone() }
-}
-
 /// What a call wants of its core.
 #[derive(Default)]
 pub(super) struct Wants {
@@ -149,10 +144,19 @@ impl CallContext<'_> {
         self.out.extend_from_slice(message);
     }
 
+    /// The user as the metadata of streams names it, and what counts where that says nothing.
+    pub fn who(&self) -> Who {
+        Who {
+            name: String::from_utf8_lossy(self.user.name()).into_owned(),
+            groups: self.user.about().groups.clone(),
+            defaults: self.server.default_acls.get(),
+        }
+    }
+
     /// Has the shard of its stream do a job, before the turn is committed. What comes of it is told with this number.
     pub fn run(&mut self, number: u32, job: Job) {
         // Who may do everything is not asked for what the metadata of streams permits.
-        let job = if self.user.is_unlimited() { job } else { Job::As(Arc::new(who(self.user)), Box::new(job)) };
+        let job = if self.user.is_unlimited() { job } else { Job::As(Arc::new(self.who()), Box::new(job)) };
         self.wants.jobs.push((number, job));
     }
 

@@ -6,6 +6,7 @@ use crate::grpc::{CallContext, Status, note_denied};
 use crate::server::Server;
 use keytide_engine::filter::{Pattern, Target};
 use keytide_engine::interest::{Interest, Source};
+use keytide_engine::stream_acl::StreamUse;
 use keytide_engine::stream_name::{is_read_only, is_system};
 
 /// What is done, most of it with a stream.
@@ -60,6 +61,10 @@ pub fn check_stream(context: &CallContext<'_>, what: Use, stream: &[u8]) -> Resu
     if matches!(what, Use::Append | Use::Delete) && is_read_only(stream) {
         return Err(access_denied());
     }
+    if is_read_only(stream) {
+        // No metadata speaks of them: only the defaults do, which those who may do everything are not bound by.
+        check_default(context, stream)?;
+    }
     // Streams of the system are for those who may use all keys.
     let object = if is_system(stream) { Object::AllKeys(what.need()) } else { Object::Key(stream, what.need()) };
     check(context, what, object)
@@ -72,8 +77,24 @@ pub fn check_stream(context: &CallContext<'_>, what: Use, stream: &[u8]) -> Resu
 pub fn check_source(context: &CallContext<'_>, source: &Source, is_filtered: bool) -> Result<(), Status> {
     match source {
         Source::Stream(name) if !is_filtered => check_stream(context, Use::Read, name),
-        _ => check(context, Use::Read, Object::AllKeys(Need::READ)),
+        _ => {
+            check_default(context, &source.name())?;
+            check(context, Use::Read, Object::AllKeys(Need::READ))
+        }
     }
+}
+
+/// Refuses a call whose user may not read a computed stream, as the defaults of `$settings` say.
+fn check_default(context: &CallContext<'_>, stream: &[u8]) -> Result<(), Status> {
+    if context.user.is_unlimited() {
+        return Ok(());
+    }
+    let who = context.who();
+    if who.defaults.permit(stream, StreamUse::Read, &who) {
+        return Ok(());
+    }
+    note_denied(&context.server.users.denials, context.caller, context.user.name(), (Reason::Key, stream));
+    Err(access_denied())
 }
 
 /// Refuses a call whose user may not read everything.

@@ -1,9 +1,11 @@
 //! What all cores share: the configuration, the order of events, the rings, and a few counters. Everything here is
 //! either never changed after the start or an atomic that is documented beside it.
 
+mod default_acls;
 mod figures;
 mod thresholds;
 
+pub use default_acls::SharedDefaultAcls;
 pub use figures::{STATS, Stat};
 pub use thresholds::SharedThresholds;
 
@@ -64,6 +66,8 @@ pub struct Server {
     pub on_disk: Option<OnDisk>,
     /// Whether there is memory for commands that may use more.
     pub memory: Arc<MemoryWatch>,
+    /// The rights of streams whose metadata does not say.
+    pub default_acls: SharedDefaultAcls,
     /// Up to which size collections are stored compactly.
     pub thresholds: SharedThresholds,
     /// The figures that each core publishes, on cache lines of its own.
@@ -147,6 +151,7 @@ impl Server {
         let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
         let accounts = Accounts::new(&config.memory);
         Server {
+            default_acls: SharedDefaultAcls::default(),
             maxclients: AtomicU64::new(config.maxclients),
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
             pubsub_output: SharedSubscriberLimit::new(config.pubsub_output),

@@ -5,10 +5,10 @@
 //! the shards one after the other, in the order of their numbers, its own among them, and has one such change at a
 //! time. So a core that waits for a shard holds only lower ones, and no circle of waiting cores can form.
 
-use super::Core;
 use super::resp::Client;
 use super::runner::Runner;
 use super::waits::CommandId;
+use super::{Core, note_settings};
 use crate::access::User;
 use crate::command::RespClient;
 use crate::connection::{Connection, Stall};
@@ -156,7 +156,10 @@ impl Core {
         };
         // All of them commit before any goes back, and before the reply leaves.
         let mut published = false;
-        held.iter_mut().for_each(|shard| published |= shard.commit());
+        for shard in &mut held {
+            published |= shard.commit();
+            note_settings(&self.server, shard);
+        }
         if published {
             self.server.wake_waiting(self.id);
         }

@@ -73,6 +73,8 @@ use keytide_engine::fanout::Fanout;
 use keytide_engine::history::History;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shard::Shard;
+use keytide_engine::slot::shard_of;
+use keytide_engine::stream_acl::SETTINGS;
 use keytide_engine::subscription::Hub;
 use lanes::Lanes;
 use pace::Paces;
@@ -325,8 +327,10 @@ impl Core {
     /// Publishes what the turn has recorded, and wakes cores whose readers wait for it, or for what the turn has
     /// published before because there was so much.
     fn commit(&mut self) -> bool {
-        let published = self.shard.as_mut().is_some_and(|shard| shard.commit());
+        let Some(shard) = &mut self.shard else { return false };
+        let published = shard.commit();
         if published {
+            note_settings(&self.server, shard);
             self.server.wake_waiting(self.id);
         }
         published
@@ -368,5 +372,14 @@ impl Core {
             && self.calls.waits_at.is_none_or(|tried| self.history.frontier() == tried)
             && (self.shard.is_none() || self.snapshots.is_idle(&self.server))
             && !(self.server.is_stopping() && (self.stopping.at_ms.is_none() || self.server.all_are_through()))
+    }
+}
+
+/// Tells all cores of the rights that streams have by default, where this shard's turn may have changed them.
+fn note_settings(server: &Server, shard: &mut Shard) {
+    if let Some(acls) = shard.take_changed_settings()
+        && shard.id() == shard_of(SETTINGS, server.shards())
+    {
+        server.default_acls.set(acls);
     }
 }

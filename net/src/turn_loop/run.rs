@@ -1,6 +1,6 @@
 //! Starts the cores, and runs each one's loop: turns while there is work, then spinning for a while, then sleep.
 
-use super::{AfterTurn, Core};
+use super::{AfterTurn, Core, note_settings};
 use crate::config::Spin;
 use crate::groups::Groups;
 use crate::limits::{LANE_BATCHES, SHARED_FILES_MAX, STOP_GRACE_MS};
@@ -188,8 +188,10 @@ async fn core_main(server: Arc<Server>, start: Start, opened: Sender<()>, go: Re
     let options = NetRingOptions { shared_files_max, ..NetRingOptions::default() };
     let mut net = NetRing::new(options).map_err(|source| CoreError::NetRing { core, source })?;
     server.set_waker(core, net.waker());
-    let LentShard(shard) = start.shard;
+    let LentShard(mut shard) = start.shard;
     shard.prefault().map_err(|source| CoreError::Memory { core, bytes: server.config.ring_bytes, source })?;
+    // Before anybody is served.
+    note_settings(&server, &mut shard);
     let unit = Core::new(server.clone(), shard, start.groups, start.outbound, start.inbound);
     // The starting thread waits for this message or the end of this core.
     let _ = opened.send(());

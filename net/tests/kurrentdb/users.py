@@ -107,6 +107,61 @@ subscription.stop()
 assert resolved(reader) == ["seen-2"]
 cache.execute_command("ACL", "SETUSER", "reader", "resetkeys", "~seen*")
 
+# Defaults, where metadata does not say: of streams, and of those of the system. Who may do everything is not bound by them.
+def defaults(text):
+    event = NewEvent(type="$settings", data=text.encode())
+    everybody.append_event("$settings", current_version=StreamState.ANY, event=event)
+
+
+defaults('{"$userStreamAcl": {"$r": "$all", "$w": ["$admins"], "$d": ["reader"], "$mr": "$all", "$mw": "$all"}}')
+append(everybody, "seen-9")
+refused(denied, lambda: append(reader, "seen-9"))
+assert reader.get_stream("seen-9") and everybody.get_stream("seen-9")
+append(everybody, "seen-9")
+# What a stream's own metadata says goes before: each right by itself.
+everybody.set_stream_metadata("seen-9", metadata={"$acl": {"$w": "reader"}}, current_version=StreamState.ANY)
+append(reader, "seen-9")
+everybody.set_stream_metadata("seen-9", metadata={"$acl": {"$r": "$admins"}}, current_version=StreamState.ANY)
+refused(denied, lambda: append(reader, "seen-9"))
+refused(denied, lambda: reader.get_stream("seen-9"))
+everybody.set_stream_metadata("seen-9", metadata={}, current_version=StreamState.ANY)
+defaults('{"$userStreamAcl": {"$r": ["$admins"]}}')
+refused(denied, lambda: reader.get_stream("seen-9"))
+refused(denied, lambda: next(reader.subscribe_to_stream("seen-9")))
+refused(denied, lambda: reader.read_subscription_to_stream("g", "seen-9"))
+append(reader, "seen-9")
+# Streams of the system, computed ones too: for those with all keys whom the defaults name.
+cache.execute_command("ACL", "SETUSER", "wide", "on", ">w", "~*", "+@all", "-@admin")
+wide = connect("wide:w", TLS, True)
+assert all(wide.get_stream(stream) for stream in ["$settings", "$ce-seen", "$streams"]) and list(wide.read_all())
+defaults('{"$systemStreamAcl": {"$r": ["$admins"], "$w": ["$admins"]}}')
+for stream in ["$settings", "$ce-seen", "$streams"]:
+    refused(denied, lambda: wide.get_stream(stream))
+    assert everybody.get_stream(stream)
+refused(denied, lambda: list(wide.read_all()))
+refused(denied, lambda: next(wide.subscribe_to_all()))
+refused(denied, lambda: append(wide, "$settings"))
+assert wide.get_stream("seen-9") and reader.get_stream("seen-9")
+defaults('{"$systemStreamAcl": {"$r": ["wide"]}}')
+assert wide.get_stream("$settings") and list(wide.read_all())
+refused(denied, lambda: reader.get_stream("$ce-seen"))
+# What is no JSON says nothing, and what is no list of names permits nobody.
+for text in ["", "{", "[]", "[" * 5_000, '{"$userStreamAcl": null}', "\0", "7" * 200_000]:
+    defaults(text)
+    assert wide.get_stream("seen-9") and wide.get_stream("$settings"), text
+for text in ['{"$userStreamAcl": 7}', '{"$userStreamAcl": {"$r": 7}}', '{"$userStreamAcl": {"$r": [[]]}}']:
+    defaults(text)
+    refused(denied, lambda: wide.get_stream("seen-9"))
+    assert wide.get_stream("$settings") and everybody.get_stream("seen-9")
+# A stream of settings that is deleted says nothing, and begins again.
+everybody.delete_stream("$settings", current_version=StreamState.ANY)
+assert wide.get_stream("seen-9")
+defaults('{"$userStreamAcl": {"$r": []}}')
+refused(denied, lambda: wide.get_stream("seen-9"))
+defaults("{}")
+wide.close()
+cache.execute_command("ACL", "DELUSER", "wide")
+
 # The service Users, by the bytes of its messages.
 root = open(CA, "rb").read()
 channel = grpc.secure_channel(f"localhost:{TLS}", grpc.ssl_channel_credentials(root))
