@@ -137,6 +137,11 @@ impl Group {
         self.seats.len() > 0
     }
 
+    /// How many consumers are attached.
+    pub fn attached_count(&self) -> usize {
+        self.seats.len()
+    }
+
     /// Notes whether an attached consumer takes more events at the moment. After each round in which it got some it takes
     /// none until it is said so.
     pub fn set_open(&mut self, consumer: ConsumerId, is_open: bool) {

@@ -20,7 +20,9 @@ use keytide_net::http2::PREFACE;
 use keytide_net::port::{Port, ProtocolKind, TransportKind};
 use keytide_net::server::{Kept, Server};
 use keytide_net::web::Web;
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The bytes of output that wait at the most before the client takes them.
@@ -94,6 +96,7 @@ impl Small {
                 local: None,
                 now_ms: 5,
                 steady_ms: 5,
+                unzip_left: Rc::new(Cell::new(1 << 20)),
             };
             let (packet, later) = rest.split_at(rest.len().min(*piece));
             rest = later;

@@ -5,6 +5,7 @@ use super::durability::DurabilityFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
 use super::pubsub::PubsubFlags;
+use super::readers::ReaderFlags;
 use super::scripts::ScriptFlags;
 use super::tls::TlsFlags;
 use super::user_limits::UserLimitFlags;
@@ -120,6 +121,9 @@ pub struct Flags {
     #[command(flatten)]
     #[serde(flatten)]
     pub(super) pubsub: PubsubFlags,
+    #[serde(flatten)]
+    #[command(flatten)]
+    pub(super) readers: ReaderFlags,
     #[command(flatten)]
     #[serde(flatten)]
     pub(super) scripts: ScriptFlags,
@@ -217,6 +221,7 @@ impl Flags {
         self.durability.fill_from(file.durability);
         self.memory.fill_from(file.memory);
         self.pubsub.fill_from(file.pubsub);
+        self.readers.fill_from(file.readers);
         self.scripts.fill_from(file.scripts);
         self.users.fill_from(file.users);
         self.user_limits.fill_from(file.user_limits);

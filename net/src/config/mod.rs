@@ -7,6 +7,7 @@ mod flags;
 mod memory;
 mod origin;
 mod pubsub;
+mod readers;
 mod scripts;
 mod tls;
 mod user_limits;
@@ -17,6 +18,7 @@ pub use durability::Durability;
 pub use flags::{BinaryCommand, Flags};
 pub use memory::MemoryLimits;
 pub use origin::Origin;
+pub use readers::ReaderLimits;
 pub use scripts::ScriptLimits;
 pub use tls::Tls;
 pub use user_limits::UserLimitValues;
@@ -77,6 +79,8 @@ pub struct Config {
     pub subscriptions: SubscriptionLimits,
     /// How much subscribers to channels may leave unread.
     pub pubsub_output: SubscriberLimit,
+    /// The limits of readers of consumer groups.
+    pub readers: ReaderLimits,
     /// The limits of scripts.
     pub scripts: ScriptLimits,
     /// The memory that the server may hold for all clients together.
@@ -288,6 +292,7 @@ impl Flags {
                 ..limits
             },
             pubsub_output: self.pubsub.decide()?,
+            readers: self.readers.decide()?,
             scripts: self.scripts.decide()?,
             memory: self.memory.decide()?,
             push_buffer_bytes: bytes_from(

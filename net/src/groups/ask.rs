@@ -68,8 +68,8 @@ pub enum GroupAsk {
     Replay(Names, Option<u64>),
     /// Be given its events, so many at a time that are not acknowledged.
     Read(Names, usize, Box<ReaderInfo>),
-    /// The reader has processed these.
-    Ack(Vec<Position>),
+    /// The reader has processed these. Where it is measured, how long it has taken for each, in milliseconds.
+    Ack(Vec<Position>, Box<[u32]>),
     /// The reader has not processed these.
     Nack(Nack, Vec<Position>),
     /// The reader has room for more.
@@ -89,7 +89,7 @@ impl GroupAsk {
             | GroupAsk::Destroy(_)
             | GroupAsk::Replay(..)
             | GroupAsk::Read(..)
-            | GroupAsk::Ack(_)
+            | GroupAsk::Ack(..)
             | GroupAsk::Nack(..) => true,
             GroupAsk::Describe(_) | GroupAsk::List(..) | GroupAsk::Room | GroupAsk::Leave | GroupAsk::DropReaders => {
                 false
@@ -138,6 +138,9 @@ pub struct ReaderState {
     pub in_flight: usize,
     /// How many more it may have in flight.
     pub free: usize,
+    /// How long it has taken for each of the events that it has processed last, in milliseconds; none where that is not
+    /// measured.
+    pub times: Vec<u32>,
 }
 
 /// What there is to know of a group.

@@ -2,11 +2,32 @@
 
 use super::status::{Code, Status};
 use bytes::{Buf, Bytes, BytesMut};
-use flate2::read::GzDecoder;
-use std::io::Read;
+use flate2::write::GzDecoder;
+use std::io::Write;
 
 /// The length of what precedes a message, in bytes.
 const HEAD_BYTES: usize = 5;
+
+/// How many compressed bytes are unpacked at a time: a byte becomes at most a thousand.
+const UNPACK_BYTES: usize = 256;
+
+/// What there is of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A message.
+    Message(Bytes),
+    /// Not yet a whole message.
+    Nothing,
+    /// A message that is compressed, and that may not be unpacked any further now.
+    Later,
+}
+
+/// A message that is being unpacked.
+struct Unpacking {
+    /// What is left of it.
+    rest: Bytes,
+    decoder: GzDecoder<Vec<u8>>,
+}
 
 /// Makes messages of the bytes of a request.
 pub struct Messages {
@@ -17,6 +38,7 @@ pub struct Messages {
     bytes_max: usize,
     /// The bytes of messages that were compressed, since they were last asked for.
     unzipped: usize,
+    unpacking: Option<Box<Unpacking>>,
 }
 
 impl Messages {
@@ -32,7 +54,7 @@ impl Messages {
                 return Err(Status::new(Code::Unimplemented, "grpc-encoding is not supported: gzip and identity are"));
             }
         };
-        Ok(Messages { bytes: BytesMut::new(), is_gzip, bytes_max, unzipped: 0 })
+        Ok(Messages { bytes: BytesMut::new(), is_gzip, bytes_max, unzipped: 0, unpacking: None })
     }
 
     /// Adds bytes.
@@ -46,12 +68,13 @@ impl Messages {
 
     /// The bytes that it holds.
     pub fn held_bytes(&self) -> usize {
-        self.bytes.capacity()
+        let unpacking = self.unpacking.as_ref();
+        self.bytes.capacity() + unpacking.map_or(0, |message| message.rest.len() + message.decoder.get_ref().capacity())
     }
 
     /// Whether the request ends within a message.
     pub fn is_cut(&self) -> bool {
-        !self.bytes.is_empty()
+        !self.bytes.is_empty() || self.unpacking.is_some()
     }
 
     /// The bytes of messages that were compressed, since this was last asked.
@@ -59,30 +82,64 @@ impl Messages {
         std::mem::take(&mut self.unzipped)
     }
 
-    /// The next whole message.
+    /// The next whole message. One that is compressed is unpacked by about `unzip_max` bytes at the most, and goes on when this
+    /// is called again: a small one may become a large one.
     ///
     /// # Errors
     /// It is larger than a message may be, or not what it says to be.
-    pub fn take(&mut self) -> Result<Option<Bytes>, Status> {
-        let Some(&[flag, a, b, c, d]) = self.bytes.first_chunk::<HEAD_BYTES>() else { return Ok(None) };
+    pub fn take(&mut self, unzip_max: usize) -> Result<Taken, Status> {
+        if self.unpacking.is_some() {
+            return self.unpack(unzip_max);
+        }
+        let Some(&[flag, a, b, c, d]) = self.bytes.first_chunk::<HEAD_BYTES>() else { return Ok(Taken::Nothing) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         if length > self.bytes_max {
             return Err(too_large(length, self.bytes_max));
         }
         if self.bytes.len() < HEAD_BYTES + length {
-            return Ok(None);
+            return Ok(Taken::Nothing);
+        }
+        match flag {
+            0 => {}
+            1 if self.is_gzip => {}
+            _ => {
+                return Err(Status::new(Code::Internal, "a message is compressed, and the request says nothing of it"));
+            }
         }
         self.bytes.advance(HEAD_BYTES);
         let message = self.bytes.split_to(length).freeze();
-        match flag {
-            0 => Ok(Some(message)),
-            1 if self.is_gzip => {
-                let message = unzip(&message, self.bytes_max)?;
-                self.unzipped += message.len();
-                Ok(Some(message))
-            }
-            _ => Err(Status::new(Code::Internal, "a message is compressed, and the request says nothing of it")),
+        if flag == 0 {
+            return Ok(Taken::Message(message));
         }
+        self.unpacking = Some(Box::new(Unpacking { rest: message, decoder: GzDecoder::new(Vec::new()) }));
+        self.unpack(unzip_max)
+    }
+
+    /// Unpacks the message that is being unpacked.
+    fn unpack(&mut self, unzip_max: usize) -> Result<Taken, Status> {
+        let wrong = |_| Status::new(Code::Internal, "a message is not compressed as the request says");
+        let Some(mut message) = self.unpacking.take() else { return Ok(Taken::Nothing) };
+        let Unpacking { rest, decoder } = &mut *message;
+        let before = decoder.get_ref().len();
+        while !rest.is_empty() {
+            let unzipped = decoder.get_ref().len() - before;
+            if unzipped >= unzip_max {
+                self.unzipped += unzipped;
+                self.unpacking = Some(message);
+                return Ok(Taken::Later);
+            }
+            let part = rest.split_to(rest.len().min(UNPACK_BYTES));
+            decoder.write_all(&part).map_err(wrong)?;
+            if decoder.get_ref().len() > self.bytes_max {
+                return Err(too_large(decoder.get_ref().len(), self.bytes_max));
+            }
+        }
+        let out = message.decoder.finish().map_err(wrong)?;
+        self.unzipped += out.len() - before;
+        if out.len() > self.bytes_max {
+            return Err(too_large(out.len(), self.bytes_max));
+        }
+        Ok(Taken::Message(out.into()))
     }
 }
 
@@ -90,17 +147,6 @@ fn too_large(length: usize, bytes_max: usize) -> Status {
     let message =
         format!("Received message exceeds the maximum configured message size: {length} of {bytes_max} bytes");
     Status::new(Code::ResourceExhausted, message)
-}
-
-/// A message as it was before it was compressed. A small one may be very large then.
-fn unzip(message: &[u8], bytes_max: usize) -> Result<Bytes, Status> {
-    let mut out = Vec::new();
-    let read = GzDecoder::new(message).take(bytes_max as u64 + 1).read_to_end(&mut out);
-    match read {
-        Ok(length) if length > bytes_max => Err(too_large(length, bytes_max)),
-        Ok(_) => Ok(out.into()),
-        Err(_) => Err(Status::new(Code::Internal, "a message is not compressed as the request says")),
-    }
 }
 
 /// Appends a message that `encode` writes.
@@ -135,7 +181,7 @@ mod tests {
             let mut found = Vec::new();
             for part in out.chunks(cut) {
                 messages.add(Bytes::copy_from_slice(part));
-                while let Some(message) = messages.take().unwrap() {
+                while let Taken::Message(message) = messages.take(0).unwrap() {
                     found.push(message);
                 }
             }
@@ -144,20 +190,60 @@ mod tests {
         }
     }
 
+    fn zipped(message: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(message).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Takes the next message by steps; how many these were, and the most bytes that one has unpacked.
+    fn by_steps(messages: &mut Messages, unzip_max: usize) -> (Result<Taken, Status>, usize, usize) {
+        let (mut steps, mut most) = (0, 0);
+        loop {
+            let taken = messages.take(unzip_max);
+            (steps, most) = (steps + 1, most.max(messages.take_unzipped()));
+            if taken != Ok(Taken::Later) {
+                return (taken, steps, most);
+            }
+            assert!(messages.is_cut() && messages.held_bytes() > 0);
+        }
+    }
+
     #[test]
-    fn what_is_compressed_is_unpacked_and_bounded() {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(b"hello").unwrap();
+    fn what_is_compressed_is_unpacked_in_steps_and_bounded() {
+        const STEP: usize = 64 << 10;
         let mut messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
-        messages.add(framed(1, &encoder.finish().unwrap()).into());
-        assert_eq!(messages.take().unwrap().unwrap(), "hello");
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&vec![0; GRPC_MESSAGE_BYTES_MAX + 1]).unwrap();
-        messages.add(framed(1, &encoder.finish().unwrap()).into());
-        assert_eq!(messages.take().unwrap_err().code, Code::ResourceExhausted);
+        messages.add(framed(1, &zipped(b"hello")).into());
+        messages.add(framed(0, b"plain").into());
+        assert_eq!(messages.take(0), Ok(Taken::Later));
+        assert_eq!(messages.take(1), Ok(Taken::Message("hello".into())));
+        assert_eq!(messages.take(0), Ok(Taken::Message("plain".into())));
+        assert!(!messages.is_cut());
+        // One that becomes a thousand times as large, and one that hardly does.
+        let noise: Vec<u8> = (0..3_000_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+        for message in [vec![0; GRPC_MESSAGE_BYTES_MAX], noise] {
+            messages.add(framed(1, &zipped(&message)).into());
+            let (taken, steps, most) = by_steps(&mut messages, STEP);
+            assert!(taken == Ok(Taken::Message(message.clone().into())));
+            assert!(steps >= message.len() / (STEP + UNPACK_BYTES * 1_100), "{steps}");
+            assert!(most < STEP + UNPACK_BYTES * 1_100 + (32 << 10), "{most}");
+        }
+        messages.add(framed(1, &zipped(&vec![0; GRPC_MESSAGE_BYTES_MAX + 1])).into());
+        assert_eq!(by_steps(&mut messages, STEP).0.unwrap_err().code, Code::ResourceExhausted);
+        let mut all = zipped(b"hello, hello, hello");
+        let end = all.len() - 1;
+        for wrong in [&b"hello"[..], b"", &all[..end], &[&all[..], b"x"].concat()] {
+            let mut messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
+            messages.add(framed(1, wrong).into());
+            assert_eq!(messages.take(STEP).unwrap_err().code, Code::Internal, "{wrong:?}");
+        }
+        all[end] ^= 1;
+        messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
+        messages.add(framed(1, &all).into());
+        assert_eq!(messages.take(STEP).unwrap_err().code, Code::Internal);
         let mut messages = Messages::new(None, GRPC_MESSAGE_BYTES_MAX).unwrap();
         messages.add(framed(1, b"hello").into());
-        assert_eq!(messages.take().unwrap_err().code, Code::Internal);
+        assert_eq!(messages.take(STEP).unwrap_err().code, Code::Internal);
         assert_eq!(Messages::new(Some(b"br"), GRPC_MESSAGE_BYTES_MAX).err().unwrap().code, Code::Unimplemented);
     }
 
@@ -165,6 +251,6 @@ mod tests {
     fn a_message_that_is_too_large_is_refused_by_its_head() {
         let mut messages = Messages::new(None, GRPC_MESSAGE_BYTES_MAX).unwrap();
         messages.add(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]));
-        assert_eq!(messages.take().unwrap_err().code, Code::ResourceExhausted);
+        assert_eq!(messages.take(0).unwrap_err().code, Code::ResourceExhausted);
     }
 }

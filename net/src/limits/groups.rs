@@ -17,5 +17,8 @@ pub const GROUPS_LISTED_TURN: usize = 256;
 /// The longest message of a reader of a persistent subscription, in bytes: more ids than may be in flight to it.
 pub const GROUP_ACK_BYTES_MAX: usize = 1 << 20;
 
-/// The most events that are in flight to one reader of a persistent subscription, whatever it asks for.
-pub const GROUP_WINDOW_MAX: usize = 10_000;
+/// For how many events is kept how long a reader has taken, where that is measured.
+pub const GROUP_TIMES_MAX: usize = 1_000;
+
+/// How many events are in flight to one reader of a persistent subscription, whatever it asks for, `--group-reader-events`.
+pub const GROUP_WINDOW_DEFAULT: usize = 10_000;

@@ -48,9 +48,12 @@ pub const GRPC_MESSAGE_BYTES_MAX: usize = 17 << 20;
 /// How many bytes a message of a method may have that anybody may call, before any login.
 pub const GRPC_OPEN_MESSAGE_BYTES_MAX: usize = 4 << 10;
 
-/// After how many bytes of messages that were compressed a connection's others wait for the next turn: a millisecond or two.
-/// A small message may become a large one.
+/// How many bytes of compressed messages a core unpacks in a turn: a millisecond or two. What is left of a message goes on in the
+/// next one: a small message may become a large one.
 pub const GRPC_UNZIPPED_BYTES_TURN: usize = 1 << 20;
+
+/// How many of them may be of one connection, each time that it is looked at.
+pub const GRPC_UNZIPPED_BYTES: usize = 256 << 10;
 
 /// How many bytes of messages are handed to HTTP/2 together.
 pub const GRPC_DATA_BYTES: usize = 64 << 10;

@@ -16,7 +16,7 @@ use crate::grpc::asked::Asked;
 use crate::grpc::{CallId, Code, Status, Surroundings};
 use crate::http2::Polled;
 use crate::kurrent::{access_denied, may_read_group, shutting_down};
-use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, CALL_RETRY_MS, WEB_OUTPUT_BYTES};
+use crate::limits::{CALL_OUT_BYTES, CALL_READS_TURN, CALL_RETRY_MS, GRPC_UNZIPPED_BYTES_TURN, WEB_OUTPUT_BYTES};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
 use crate::resp::error_text;
@@ -25,7 +25,9 @@ use crate::session::{Closing, Session};
 use crate::streams::{Job, JobRefused, Outcome};
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shards::Shards;
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,9 +46,16 @@ pub(super) struct CallWork {
     pub waits_at: Option<Position>,
     /// When calls and their connections have to be looked at, for deadlines and signs of life, steady milliseconds.
     pub due: Due,
+    /// How many bytes of compressed messages may still be unpacked in this turn.
+    unzip_left: Rc<Cell<usize>>,
 }
 
 impl CallWork {
+    /// Begins a turn.
+    pub fn begin_turn(&self) {
+        self.unzip_left.set(GRPC_UNZIPPED_BYTES_TURN);
+    }
+
     /// Adds a job for this core's shard.
     pub fn add_job(&mut self, from: ShardId, to: JobFor, job: Job) {
         self.jobs.push_back((from, to, job));
@@ -82,7 +91,7 @@ impl Core {
         }
         let out_max = web_room(connection);
         let user = user_of(connection);
-        let around = around(&self.server, connection, user.as_ref(), (self.now_ms, self.steady_ms));
+        let around = around(&self.server, connection, user.as_ref(), (self.now_ms, self.steady_ms), &self.calls);
         let ProtocolState::Web(web) = &mut connection.protocol else { return received.len() };
         let polled = web.receive(received, connection.output.ready(), out_max, &around);
         self.note_polled(connection, polled);
@@ -114,7 +123,7 @@ impl Core {
         }
         let out_max = web_room(connection);
         let user = user_of(connection);
-        let around = around(&self.server, connection, user.as_ref(), (self.now_ms, self.steady_ms));
+        let around = around(&self.server, connection, user.as_ref(), (self.now_ms, self.steady_ms), &self.calls);
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls() else { return };
         let polled = calls.flush(connection.output.ready(), out_max, &around);
@@ -237,7 +246,7 @@ impl Core {
         let JobFor { connection, call, number } = to;
         let Some(mut connection) = self.connections.take(connection) else { return };
         let user = user_of(&connection);
-        let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms));
+        let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms), &self.calls);
         if let ProtocolState::Web(web) = &mut connection.protocol
             && let Some(calls) = web.calls()
         {
@@ -256,7 +265,7 @@ impl Core {
         let Some(mut connection) = self.connections.take(connection) else { return };
         let has_room = connection.output.has_room(WEB_OUTPUT_BYTES);
         let user = user_of(&connection);
-        let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms));
+        let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms), &self.calls);
         if let ProtocolState::Web(web) = &mut connection.protocol
             && let Some(calls) = web.calls()
         {
@@ -314,7 +323,8 @@ impl Core {
             } else if let Some(mut connection) = self.connections.take(id) {
                 let has_room = connection.output.has_room(WEB_OUTPUT_BYTES);
                 let user = user_of(&connection);
-                let around = around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms));
+                let around =
+                    around(&self.server, &connection, user.as_ref(), (self.now_ms, self.steady_ms), &self.calls);
                 if let ProtocolState::Web(web) = &mut connection.protocol
                     && let Some(calls) = web.calls()
                 {
@@ -376,10 +386,12 @@ fn around<'a>(
     connection: &Connection,
     user: Option<&'a Arc<User>>,
     (now_ms, steady_ms): (u64, u64),
+    work: &CallWork,
 ) -> Surroundings<'a> {
     let takes_credentials = server.config.grpc_plain_credentials || matches!(connection.transport, Transport::Tls(_));
     let Session { client, peer, local, .. } = connection.session;
-    Surroundings { server, client, user, takes_credentials, peer, local, now_ms, steady_ms }
+    let unzip_left = work.unzip_left.clone();
+    Surroundings { server, client, user, takes_credentials, peer, local, now_ms, steady_ms, unzip_left }
 }
 
 /// How long the output may become that frames are appended to, in bytes.

@@ -11,7 +11,7 @@ use crate::groups::ask::{
     Dropped, GroupAnswer, GroupAsk, GroupRefused, GroupState, Made, Names, ReaderInfo, ReaderState, Reading,
 };
 use crate::grpc::CallId;
-use crate::limits::{GROUP_ASKS_TURN, GROUP_HELD_BACK_MS, GROUP_ROUND_BYTES, GROUPS_LISTED_TURN};
+use crate::limits::{GROUP_ASKS_TURN, GROUP_HELD_BACK_MS, GROUP_ROUND_BYTES, GROUP_TIMES_MAX, GROUPS_LISTED_TURN};
 use crate::mesh::message::{JobFor, Message};
 use crate::net_ring::ConnectionId;
 use bytes::Bytes;
@@ -45,6 +45,8 @@ struct Reader {
     consumer: ConsumerId,
     info: ReaderInfo,
     rate: Rate,
+    /// How long it has taken for each of the events that it has processed last, in milliseconds.
+    times: VecDeque<u32>,
 }
 
 /// How many events were given, in all and in a second.
@@ -254,7 +256,12 @@ impl Core {
                 Some(refusal) => GroupAnswer::Reads(Err(refusal)),
                 None => GroupAnswer::Reads(self.add_reader(reader, &names, window, *info)),
             },
-            GroupAsk::Ack(positions) => {
+            GroupAsk::Ack(positions, times) => {
+                if let Some(reader) = self.group_readers.readers.get_mut(&reader) {
+                    reader.times.extend(times);
+                    let more = reader.times.len().saturating_sub(GROUP_TIMES_MAX);
+                    reader.times.drain(..more);
+                }
                 self.for_reader(&reader, |group, _| _ = group.ack(positions));
                 return;
             }
@@ -324,11 +331,17 @@ impl Core {
         let group = self.groups.table.get_mut(&names.key, &names.group).map_err(GroupRefused::Group)?;
         // Names of consumers are shown to clients of all protocols.
         let name = format!("{}/{}", info.peer, self.group_readers.next);
+        let max = self.server.config.readers.readers;
+        if group.attached_count() >= max {
+            return Err(GroupRefused::Group(GroupError::TooManySeats { max }));
+        }
         let consumer = group.attach(name.as_bytes(), window, self.steady_ms).map_err(GroupRefused::Group)?;
         let reading = Reading { interest: group.interest().clone(), notes: group.spec().notes.clone() };
         let readers = &mut self.group_readers;
         readers.next += 1;
-        readers.readers.insert(id, Reader { group: number, consumer, info, rate: Rate::default() });
+        readers
+            .readers
+            .insert(id, Reader { group: number, consumer, info, rate: Rate::default(), times: VecDeque::new() });
         readers.of_group.entry(number).or_default().insert(consumer, id);
         readers.ready.insert(number);
         Ok(Box::new(reading))
@@ -424,11 +437,12 @@ impl Core {
         let group = groups.table.get(&names.key, &names.group).ok()?;
         let mut readers = Vec::new();
         for (consumer, id) in group_readers.of_group.get(&number).into_iter().flatten() {
-            let Some(Reader { info, rate, .. }) = group_readers.readers.get_mut(id) else { continue };
+            let Some(Reader { info, rate, times, .. }) = group_readers.readers.get_mut(id) else { continue };
             rate.turn(*steady_ms);
             let (in_flight, free) = group.slots(*consumer);
             let Rate { total, before, since, .. } = *rate;
-            readers.push(ReaderState { info: info.clone(), total, per_second: before, since, in_flight, free });
+            let (info, times) = (info.clone(), times.iter().copied().collect());
+            readers.push(ReaderState { info, total, per_second: before, since, in_flight, free, times });
         }
         let info = group.info();
         let checkpoint = group.checkpoint(history).unwrap_or_else(|damage| {

@@ -246,6 +246,7 @@ impl Core {
         let started = Instant::now();
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);
         self.budget.begin_turn(started);
+        self.calls.begin_turn();
         self.paces.begin_turn(self.server.users.limits.commands.max(), self.steady_ms);
         self.live.delivery.now_ms = self.now_ms;
         let mut work =

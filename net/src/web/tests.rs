@@ -11,6 +11,8 @@ use clap::Parser;
 use keytide_engine::history::ShardHistory;
 use keytide_engine::position::Position;
 use keytide_engine::sequencer::Sequencer;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 const FEATURES: &str = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods";
@@ -73,6 +75,7 @@ impl<'a> Client<'a> {
             local: None,
             now_ms: 0,
             steady_ms: 0,
+            unzip_left: Rc::new(Cell::new(0)),
         };
         let mut client = Client { web: Web::default(), around };
         assert!(!client.sends(&[PREFACE, &frame(4, 0, 0, &[])].concat()));

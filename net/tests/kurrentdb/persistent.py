@@ -196,6 +196,22 @@ append(name("d"), 1, kind), append(name("e"), 1)
 assert [row[2] for row in cache.execute_command("CDC.GROUP", "READ", "*", group, "worker", 10)] == [kind.encode()]
 assert [info.group_name for info in client.list_subscriptions_to_stream("$all")].count(group) == 1
 
+# `stop` is as `skip`, as with KurrentDB's server: the reader goes on, and the event does not come again.
+stream = name("stopped")
+append(stream, 6)
+client.create_subscription_to_stream("g", stream, extra_statistics=True)
+subscription = client.read_subscription_to_stream("g", stream, event_buffer_size=2, max_ack_batch_size=1)
+assert revisions(take(subscription, 6, "stop")) == list(range(6))
+eventually(lambda: client.get_subscription_info("g", stream).last_checkpointed_event_position == "5")
+assert client.get_subscription_info("g", stream).parked_message_count == 0
+# Where it is asked for, it is measured how long a reader takes for what it acknowledges.
+append(stream, 4)
+take(subscription, 4)
+eventually(lambda: client.get_subscription_info("g", stream).last_checkpointed_event_position == "9")
+measured = {row.key: row.value for row in client.get_subscription_info("g", stream).connections[0].observed_measurements}
+assert len(measured) == 14 and 0 <= measured["Fastest"] <= measured["Median"] <= measured["Highest"] < 60_000, measured
+subscription.stop()
+
 # Changed, deleted: readers are told; settings are read as they were written.
 stream = name("changes")
 settings = dict(

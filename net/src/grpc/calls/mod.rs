@@ -11,12 +11,14 @@
 
 mod group_reads;
 mod room;
+mod surroundings;
 mod timers;
 mod users;
 
+pub use surroundings::Surroundings;
 pub use timers::Life;
 
-use crate::access::{Reason, User};
+use crate::access::Reason;
 use crate::groups::ask::GroupAsk;
 use crate::grpc::asked::{Asked, CallId};
 use crate::grpc::call::{Call, MayEnd, head, head_and};
@@ -24,40 +26,17 @@ use crate::grpc::credentials::{check_pace, user_of};
 use crate::grpc::deadline;
 use crate::grpc::denied::note_denied;
 use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
-use crate::grpc::message::Messages;
+use crate::grpc::message::{Messages, Taken};
 use crate::grpc::status::{Code, Status};
 use crate::http2::{Body, Http2, Polled, Request};
 use crate::limits::{
-    CALL_JOBS_MAX, GRPC_DATA_BYTES, GRPC_MESSAGE_BYTES_MAX, GRPC_OPEN_MESSAGE_BYTES_MAX, GRPC_UNZIPPED_BYTES_TURN,
+    CALL_JOBS_MAX, GRPC_DATA_BYTES, GRPC_MESSAGE_BYTES_MAX, GRPC_OPEN_MESSAGE_BYTES_MAX, GRPC_UNZIPPED_BYTES,
 };
-use crate::server::Server;
 use crate::streams::Outcome;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use keytide_engine::history::History;
 use keytide_engine::subscription::{ClientId, Push};
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-/// What calls know of where they run.
-pub struct Surroundings<'a> {
-    /// The server.
-    pub server: &'a Server,
-    /// The client's number.
-    pub client: u64,
-    /// Who the connection is; none where it has to log in.
-    pub user: Option<&'a Arc<User>>,
-    /// Whether the connection's calls may bring passwords.
-    pub takes_credentials: bool,
-    /// The client's address.
-    pub peer: Option<SocketAddr>,
-    /// The address that the client has connected to.
-    pub local: Option<SocketAddr>,
-    /// The turn's time, Unix milliseconds.
-    pub now_ms: u64,
-    /// The same on the clock for durations.
-    pub steady_ms: u64,
-}
 
 /// The calls of one connection.
 pub struct Calls {
@@ -269,16 +248,12 @@ impl Calls {
             return self.remove(index);
         }
         while self.call(index).is_some_and(|call| call.is_receiving && call.jobs < CALL_JOBS_MAX) {
-            if self.unzipped >= GRPC_UNZIPPED_BYTES_TURN {
-                // The others have their turn first.
-                self.http2.wake(index);
-                self.asked.goes_on = true;
-                break;
-            }
+            let unzip_max = GRPC_UNZIPPED_BYTES.saturating_sub(self.unzipped).min(around.unzip_left.get());
             let Some(call) = self.call(index) else { return };
-            let taken = call.messages.take();
+            let taken = call.messages.take(unzip_max);
             let unzipped = call.messages.take_unzipped();
             self.unzipped += unzipped;
+            around.unzip_left.set(around.unzip_left.get().saturating_sub(unzipped));
             let Some(call) = self.call(index) else { return };
             match taken {
                 Err(status) => {
@@ -286,11 +261,17 @@ impl Calls {
                     self.dirty.push(index);
                     break;
                 }
-                Ok(Some(message)) => {
+                Ok(Taken::Later) => {
+                    // The others have their turn first.
+                    self.http2.wake(index);
+                    self.asked.goes_on = true;
+                    break;
+                }
+                Ok(Taken::Message(message)) => {
                     call.has_message = true;
                     self.tell(index, around, |handler, context| handler.message(context, message));
                 }
-                Ok(None) => match call.stream.read() {
+                Ok(Taken::Nothing) => match call.stream.read() {
                     Body::Data(bytes) => call.messages.add(bytes),
                     Body::Wait => break,
                     Body::Reset => return self.remove(index),

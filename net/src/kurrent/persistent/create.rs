@@ -9,7 +9,7 @@ use super::super::proto::persistent_subscriptions::create_req::stream_options::R
 use super::super::rights::Use;
 use super::super::streams::FilterRequest;
 use super::error::failed;
-use super::names::GroupName;
+use super::names::{GroupName, Named};
 use super::reply_done;
 use super::settings::{Settings, Wrong};
 use crate::groups::ask::{GroupAnswer, GroupAsk, Made};
@@ -104,14 +104,14 @@ impl Wanted {
     fn read(request: CreateReq) -> Result<Wanted, Status> {
         let options = request.options.ok_or_else(|| Status::invalid("options are missing"))?;
         let message = options.settings.ok_or_else(|| Status::invalid("settings are missing"))?;
-        let (stream, is_all, from, filter) = match options.stream_option {
+        let (named, from, filter) = match options.stream_option {
             Some(StreamOption::Stream(stream)) => {
                 let from = match stream.revision_option {
                     Some(RevisionOption::Revision(u64::MAX) | RevisionOption::End(_)) => From::End,
                     Some(RevisionOption::Revision(revision)) => From::Revision(revision),
                     Some(RevisionOption::Start(_)) | None => From::Start,
                 };
-                (stream.stream_identifier, false, from, None)
+                (stream.stream_identifier.map(Named::Stream), from, None)
             }
             Some(StreamOption::All(all)) => {
                 let from = match all.all_option {
@@ -124,15 +124,15 @@ impl Wanted {
                     Some(FilterOption::Filter(filter)) => Some(FilterRequest::read(filter)?),
                     Some(FilterOption::NoFilter(_)) | None => None,
                 };
-                (None, true, from, filter)
+                (Some(Named::All), from, filter)
             }
             // Clients of before these options.
             None => {
                 let from = if message.revision == u64::MAX { From::End } else { From::Revision(message.revision) };
-                (options.stream_identifier, false, from, None)
+                (options.stream_identifier.map(Named::Stream), from, None)
             }
         };
-        let name = GroupName::read(stream, is_all, options.group_name)?;
+        let name = GroupName::read(named, options.group_name)?;
         let source = Source::of(&name.source);
         // Streams of links have positions as revisions.
         let from = match (&source, from) {
@@ -157,7 +157,7 @@ impl Wanted {
 fn all_position(position: &AllStreamPosition, group: &str) -> Result<From, Status> {
     let (commit, prepare) = (position.commit_position, position.prepare_position);
     if i64::try_from(commit).is_err() || prepare > commit {
-        let name = GroupName::read(None, true, group.to_owned())?;
+        let name = GroupName::read(Some(Named::All), group.to_owned())?;
         return Err(failed(
             &name,
             "The position is out of range, or its prepare position is behind its commit position.",

@@ -1,10 +1,8 @@
 //! GetInfo and List: the figures of groups, as clients read them.
 
 use super::super::proto::persistent_subscriptions::list_req::options::ListOption;
-use super::super::proto::persistent_subscriptions::subscription_info::ConnectionInfo;
-use super::super::proto::persistent_subscriptions::{
-    GetInfoReq, GetInfoResp, ListReq, ListResp, SubscriptionInfo, get_info_req, list_req,
-};
+use super::super::proto::persistent_subscriptions::subscription_info::{ConnectionInfo, Measurement};
+use super::super::proto::persistent_subscriptions::{GetInfoReq, GetInfoResp, ListReq, ListResp, SubscriptionInfo};
 use super::super::rights::{Use, check_all};
 use super::error::{does_not_exist, refused};
 use super::names::{GroupName, key_of, source, source_of};
@@ -33,12 +31,7 @@ impl Handler for GetInfo {
     fn message(&mut self, context: &mut CallContext<'_>, message: Bytes) -> Result<(), Status> {
         let request = GetInfoReq::decode(message).map_err(|error| Status::invalid(error.to_string()))?;
         let options = request.options.ok_or_else(|| Status::invalid("options are missing"))?;
-        let (stream, is_all) = match options.stream_option {
-            Some(get_info_req::options::StreamOption::StreamIdentifier(stream)) => (Some(stream), false),
-            Some(get_info_req::options::StreamOption::All(_)) => (None, true),
-            None => (None, false),
-        };
-        let name = GroupName::read(stream, is_all, options.group_name)?;
+        let name = GroupName::read(options.stream_option, options.group_name)?;
         name.check(context, Use::InspectGroup)?;
         let names = name.names();
         context.ask_group(names.core(context.server.shards()), 0, GroupAsk::Describe(names));
@@ -89,11 +82,7 @@ impl Handler for List {
         self.source = match request.options.and_then(|options| options.list_option) {
             None => return Err(Status::invalid("list_option is missing")),
             Some(ListOption::ListAllSubscriptions(_)) => None,
-            Some(ListOption::ListForStream(stream)) => Some(match stream.stream_option {
-                Some(list_req::stream_option::StreamOption::Stream(stream)) => source(Some(stream), false)?,
-                Some(list_req::stream_option::StreamOption::All(_)) => source(None, true)?,
-                None => source(None, false)?,
-            }),
+            Some(ListOption::ListForStream(stream)) => Some(source(stream.stream_option)?),
         };
         match &self.source {
             None => check_all(context)?,
@@ -219,6 +208,26 @@ fn info(state: &GroupState) -> SubscriptionInfo {
     }
 }
 
+/// What clients read of how long a reader takes, in milliseconds: the names are KurrentDB's.
+fn measurements(times: &[u32]) -> Vec<Measurement> {
+    let mut times: Vec<i64> = times.iter().copied().map(i64::from).collect();
+    times.sort_unstable();
+    let (Some(&fastest), Some(&highest)) = (times.first(), times.last()) else { return Vec::new() };
+    // In thousandths, as there is half a percent.
+    let at = |share: usize| times[(times.len() * share / 1_000).min(times.len() - 1)];
+    let quintiles = (1..=5).map(|n| (format!("Quintile {n}"), at((n - 1) * 200)));
+    let shares = [("90%", 900), ("95%", 950), ("99%", 990), ("99.5%", 995), ("99.9%", 999)];
+    let mean = times.iter().sum::<i64>() / times.len() as i64;
+    [("Mean", mean), ("Median", times[times.len() / 2]), ("Fastest", fastest)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .chain(quintiles)
+        .chain(shares.map(|(name, share)| (name.to_owned(), at(share))))
+        .chain([("Highest".to_owned(), highest)])
+        .map(|(key, value)| Measurement { key, value })
+        .collect()
+}
+
 fn connection(reader: &ReaderState) -> ConnectionInfo {
     ConnectionInfo {
         from: reader.info.peer.clone(),
@@ -226,9 +235,37 @@ fn connection(reader: &ReaderState) -> ConnectionInfo {
         average_items_per_second: small(reader.per_second as usize),
         total_items: count(reader.total),
         count_since_last_measurement: count(reader.since),
-        observed_measurements: Vec::new(),
+        observed_measurements: measurements(&reader.times),
         available_slots: small(reader.free),
         in_flight_messages: small(reader.in_flight),
         connection_name: reader.info.connection.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_are_those_of_the_sorted_times() {
+        assert!(measurements(&[]).is_empty());
+        let of = |times: &[u32]| -> Vec<(String, i64)> {
+            measurements(times).into_iter().map(|Measurement { key, value }| (key, value)).collect()
+        };
+        assert!(of(&[7]).iter().all(|(_, value)| *value == 7) && of(&[7]).len() == 14);
+        let all = of(&(0..1_000).rev().collect::<Vec<u32>>());
+        for (name, value) in [
+            ("Mean", 499),
+            ("Median", 500),
+            ("Fastest", 0),
+            ("Quintile 1", 0),
+            ("Quintile 5", 800),
+            ("90%", 900),
+            ("99.5%", 995),
+            ("99.9%", 999),
+            ("Highest", 999),
+        ] {
+            assert!(all.contains(&(name.to_owned(), value)), "{name}: {all:?}");
+        }
     }
 }

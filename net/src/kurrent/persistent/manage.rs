@@ -1,6 +1,6 @@
 //! Delete, ReplayParked and RestartSubsystem.
 
-use super::super::proto::persistent_subscriptions::{DeleteReq, ReplayParkedReq, delete_req, replay_parked_req};
+use super::super::proto::persistent_subscriptions::{DeleteReq, ReplayParkedReq, replay_parked_req};
 use super::super::rights::{Use, check_command};
 use super::error::failed;
 use super::names::GroupName;
@@ -35,12 +35,7 @@ fn missing() -> Status {
 fn delete(message: Bytes) -> Result<(GroupName, GroupAsk), Status> {
     let request = DeleteReq::decode(message).map_err(|error| Status::invalid(error.to_string()))?;
     let options = request.options.ok_or_else(missing)?;
-    let (stream, is_all) = match options.stream_option {
-        Some(delete_req::options::StreamOption::StreamIdentifier(stream)) => (Some(stream), false),
-        Some(delete_req::options::StreamOption::All(_)) => (None, true),
-        None => (None, false),
-    };
-    let name = GroupName::read(stream, is_all, options.group_name)?;
+    let name = GroupName::read(options.stream_option, options.group_name)?;
     let names = name.names();
     Ok((name, GroupAsk::Destroy(names)))
 }
@@ -48,12 +43,7 @@ fn delete(message: Bytes) -> Result<(GroupName, GroupAsk), Status> {
 fn replay(message: Bytes) -> Result<(GroupName, GroupAsk), Status> {
     let request = ReplayParkedReq::decode(message).map_err(|error| Status::invalid(error.to_string()))?;
     let options = request.options.ok_or_else(missing)?;
-    let (stream, is_all) = match options.stream_option {
-        Some(replay_parked_req::options::StreamOption::StreamIdentifier(stream)) => (Some(stream), false),
-        Some(replay_parked_req::options::StreamOption::All(_)) => (None, true),
-        None => (None, false),
-    };
-    let name = GroupName::read(stream, is_all, options.group_name)?;
+    let name = GroupName::read(options.stream_option, options.group_name)?;
     let before = match options.stop_at_option {
         Some(replay_parked_req::options::StopAtOption::StopAt(at)) => {
             let at = u64::try_from(at)

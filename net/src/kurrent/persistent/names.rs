@@ -4,6 +4,7 @@
 
 use super::super::error::not_recording;
 use super::super::proto::StreamIdentifier;
+use super::super::proto::persistent_subscriptions as proto;
 use super::super::rights::{Use, check_stream};
 use crate::groups::ask::Names;
 use crate::grpc::{CallContext, Status};
@@ -16,6 +17,37 @@ const ALL_KEYS: &[u8] = b"*";
 /// The key pattern of groups on a stream of that name.
 const STAR: &[u8] = b"\\*";
 
+/// What a client says of the source of a group.
+pub enum Named {
+    /// It is this stream.
+    Stream(StreamIdentifier),
+    /// It is `$all`.
+    All,
+}
+
+/// Each request has a type of its own for that, made of the same two fields.
+macro_rules! named {
+    ($($option:path { $stream:ident }),* $(,)?) => {
+        $(impl From<$option> for Named {
+            fn from(option: $option) -> Named {
+                use $option as Option;
+                match option {
+                    Option::$stream(stream) => Named::Stream(stream),
+                    Option::All(_) => Named::All,
+                }
+            }
+        })*
+    };
+}
+
+named! {
+    proto::delete_req::options::StreamOption { StreamIdentifier },
+    proto::replay_parked_req::options::StreamOption { StreamIdentifier },
+    proto::read_req::options::StreamOption { StreamIdentifier },
+    proto::get_info_req::options::StreamOption { StreamIdentifier },
+    proto::list_req::stream_option::StreamOption { Stream },
+}
+
 /// A group as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupName {
@@ -26,15 +58,15 @@ pub struct GroupName {
 }
 
 impl GroupName {
-    /// Reads the names of a group; `all` says that it is one on `$all`.
+    /// Reads the names of a group.
     ///
     /// # Errors
     /// One of them is missing.
-    pub fn read(stream: Option<StreamIdentifier>, all: bool, group: String) -> Result<GroupName, Status> {
+    pub fn read(named: Option<impl Into<Named>>, group: String) -> Result<GroupName, Status> {
         if group.is_empty() {
             return Err(Status::invalid("group_name must not be empty"));
         }
-        Ok(GroupName { source: source(stream, all)?, group })
+        Ok(GroupName { source: source(named)?, group })
     }
 
     /// Its names on its core.
@@ -63,10 +95,10 @@ impl GroupName {
 ///
 /// # Errors
 /// It is missing, or empty.
-pub fn source(stream: Option<StreamIdentifier>, all: bool) -> Result<Bytes, Status> {
-    let name = match stream {
-        _ if all => Bytes::from_static(ALL),
-        Some(stream) => stream.stream_name,
+pub fn source(named: Option<impl Into<Named>>) -> Result<Bytes, Status> {
+    let name = match named.map(Into::into) {
+        Some(Named::All) => Bytes::from_static(ALL),
+        Some(Named::Stream(stream)) => stream.stream_name,
         None => return Err(Status::invalid("stream_option is missing")),
     };
     if name.is_empty() {
@@ -106,8 +138,8 @@ mod tests {
             assert_eq!(key_of(source.as_bytes()), key.as_bytes());
             assert_eq!(source_of(key.as_bytes()), source);
         }
-        assert!(GroupName::read(None, true, String::new()).is_err());
-        assert!(GroupName::read(None, false, "g".into()).is_err());
-        assert_eq!(GroupName::read(None, true, "g".into()).map(|name| name.stream()), Ok("$all".into()));
+        assert!(GroupName::read(Some(Named::All), String::new()).is_err());
+        assert!(GroupName::read(None::<Named>, "g".into()).is_err());
+        assert_eq!(GroupName::read(Some(Named::All), "g".into()).map(|name| name.stream()), Ok("$all".into()));
     }
 }

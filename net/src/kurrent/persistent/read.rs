@@ -7,7 +7,7 @@ use super::super::links::{Item, Links};
 use super::super::proto::Uuid;
 use super::super::proto::persistent_subscriptions::ReadReq;
 use super::super::proto::persistent_subscriptions::read_req::nack::Action;
-use super::super::proto::persistent_subscriptions::read_req::options::{StreamOption, UuidOption, uuid_option};
+use super::super::proto::persistent_subscriptions::read_req::options::{UuidOption, uuid_option};
 use super::super::proto::persistent_subscriptions::read_req::{Content, Options};
 use super::super::rights::{Use, may_read_group};
 use super::super::wire;
@@ -18,7 +18,7 @@ use super::settings::Settings;
 use crate::groups::ask::{GroupAnswer, GroupAsk, ReaderInfo, Reading};
 use crate::grpc::{CallContext, Code, Handler, Status};
 use crate::kurrent::access_denied;
-use crate::limits::{GROUP_ACK_BYTES_MAX, GROUP_WINDOW_MAX};
+use crate::limits::GROUP_ACK_BYTES_MAX;
 use crate::streams::{Job, Outcome};
 use bytes::Bytes;
 use keytide_engine::account::Owned;
@@ -61,6 +61,8 @@ struct Reads {
     /// The name of its stream, for links in it.
     stream: Vec<u8>,
     resolve_links: bool,
+    /// Whether it is measured how long the reader takes.
+    is_measured: bool,
 }
 
 impl Reader {
@@ -69,19 +71,14 @@ impl Reader {
     }
 
     fn open(context: &mut CallContext<'_>, options: Options) -> Result<Open, Status> {
-        let (stream, is_all) = match options.stream_option {
-            Some(StreamOption::StreamIdentifier(stream)) => (Some(stream), false),
-            Some(StreamOption::All(_)) => (None, true),
-            None => (None, false),
-        };
-        let name = GroupName::read(stream, is_all, options.group_name)?;
+        let name = GroupName::read(options.stream_option, options.group_name)?;
         let ids = match options.uuid_option {
             Some(UuidOption { content: Some(uuid_option::Content::String(_)) }) => IdForm::Text,
             Some(UuidOption { content: Some(uuid_option::Content::Structured(_)) | None }) => IdForm::Structured,
             None => return Err(Status::invalid("uuid_option is missing")),
         };
         let window = match usize::try_from(options.buffer_size) {
-            Ok(window) if window > 0 => window.min(GROUP_WINDOW_MAX),
+            Ok(window) if window > 0 => window.min(context.server.config.readers.events),
             _ => return Err(Status::invalid("buffer_size must be positive")),
         };
         name.check(context, Use::ReadGroup)?;
@@ -113,8 +110,9 @@ impl Open {
         }
     }
 
-    /// The positions of events with these ids. Unknown ids are no events of this reader, or not any more.
-    fn take(&mut self, ids: &[Uuid]) -> Result<Vec<Position>, Status> {
+    /// The positions of events with these ids, with the times of their deliveries, Unix milliseconds. Unknown ids are no
+    /// events of this reader, or not any more.
+    fn take(&mut self, ids: &[Uuid]) -> Result<Vec<(Position, u64)>, Status> {
         let mut positions = Vec::new();
         for event in ids {
             positions.extend(self.in_flight.take(id::read(Some(event))?));
@@ -130,7 +128,8 @@ impl Open {
         let settings: Option<Settings> = serde_json::from_slice(&reading.notes).ok();
         self.reads = Some(Reads {
             stream: reading.interest.source.name(),
-            resolve_links: settings.is_some_and(|settings| settings.resolve_links),
+            resolve_links: settings.as_ref().is_some_and(|settings| settings.resolve_links),
+            is_measured: settings.is_some_and(|settings| settings.extra_statistics),
             interest: reading.interest,
         });
         let subscription = format!("{}::{}", self.name.stream(), self.name.group);
@@ -165,7 +164,7 @@ impl Open {
     }
 
     fn send_event(&mut self, context: &mut CallContext<'_>, record: &Record<'_>, deliveries: u32) {
-        let Some(Reads { interest, stream, resolve_links }) = &self.reads else { return };
+        let Some(Reads { interest, stream, resolve_links, .. }) = &self.reads else { return };
         let retries = deliveries.saturating_sub(1);
         let is_link = interest.source.is_links() && record.event_type() != EventType::FlushDb;
         let recorded = event::recorded(record);
@@ -186,7 +185,7 @@ impl Open {
         if !self.links.is_empty() {
             context.read_history();
         }
-        self.in_flight.add(original, record.position());
+        self.in_flight.add(original, record.position(), context.now_ms);
     }
 }
 
@@ -207,18 +206,25 @@ impl Handler for Reader {
         };
         let ask = match content {
             Content::Options(_) => return Err(Status::invalid("options come once")),
-            Content::Ack(ack) => GroupAsk::Ack(open.take(&ack.ids)?),
+            Content::Ack(ack) => {
+                let (positions, sent_ms): (Vec<Position>, Vec<u64>) = open.take(&ack.ids)?.into_iter().unzip();
+                let is_measured = open.reads.as_ref().is_some_and(|reads| reads.is_measured);
+                let took_ms = |at_ms| u32::try_from(context.now_ms.saturating_sub(at_ms)).unwrap_or(u32::MAX);
+                let times = if is_measured { sent_ms.into_iter().map(took_ms).collect() } else { Box::default() };
+                GroupAsk::Ack(positions, times)
+            }
             Content::Nack(nack) => {
-                let positions = open.take(&nack.ids)?;
+                let positions = open.take(&nack.ids)?.into_iter().map(|(position, _)| position).collect();
                 let kind = match Action::try_from(nack.action) {
                     Ok(Action::Park) => Nack::Park,
+                    // KurrentDB's server does the same with both, whatever the name says.
                     Ok(Action::Skip | Action::Stop) => Nack::Skip,
                     Ok(Action::Retry | Action::Unknown) | Err(_) => Nack::Retry,
                 };
                 GroupAsk::Nack(kind, positions)
             }
         };
-        if !matches!(&ask, GroupAsk::Ack(none) | GroupAsk::Nack(_, none) if none.is_empty()) {
+        if !matches!(&ask, GroupAsk::Ack(none, _) | GroupAsk::Nack(_, none) if none.is_empty()) {
             context.ask_group(open.core, 0, ask);
         }
         Ok(())
