@@ -274,6 +274,8 @@ impl Drop for Share {
 /// The accounts of one user for things such as subscriptions: their number, and the bytes that they take.
 #[derive(Clone, Debug, Default)]
 pub struct Owner {
+    /// The user's name.
+    pub name: Arc<[u8]>,
     /// The number.
     pub count: Account,
     /// The bytes.
@@ -290,6 +292,14 @@ impl Owner {
         owned.count.take(1)?;
         owned.bytes.take(bytes)?;
         Ok(owned)
+    }
+
+    /// Counts one more thing of `bytes` bytes that is there already, whatever the limits.
+    pub fn hold(&self, bytes: u64) -> Owned {
+        let mut owned = Owned { count: self.count.share(), bytes: self.bytes.share() };
+        owned.count.set(1);
+        owned.bytes.set(bytes);
+        owned
     }
 }
 
@@ -344,7 +354,7 @@ mod tests {
     #[test]
     fn a_users_limit_may_change_and_is_for_each_user_by_itself() {
         let limit = Arc::new(Limit::new("user-things", "things", "end some", Limit::NONE));
-        let owner = || Owner { count: Account::of_user(&limit), bytes: Account::default() };
+        let owner = || Owner { name: Arc::default(), count: Account::of_user(&limit), bytes: Account::default() };
         let (anna, bert) = (owner(), owner());
         let first: Vec<Owned> = (0..3).map(|_| anna.take(10).expect("there is no limit")).collect();
         limit.set_max(2);
@@ -359,7 +369,7 @@ mod tests {
     #[test]
     fn what_has_no_bytes_left_is_not_counted_either() {
         let limit = Arc::new(Limit::new("user-things-bytes", "bytes", "", 100));
-        let owner = Owner { count: Account::default(), bytes: Account::of_user(&limit) };
+        let owner = Owner { name: Arc::default(), count: Account::default(), bytes: Account::of_user(&limit) };
         let mut owned = owner.take(60).expect("it fits");
         assert!(owner.take(50).is_err() && owned.over().is_none());
         assert_eq!(owner.count.used(), 1);

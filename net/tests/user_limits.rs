@@ -209,6 +209,38 @@ fn a_user_creates_so_many_groups_on_all_cores_together() {
 }
 
 #[test]
+fn groups_of_before_a_start_count_for_the_user_who_has_created_them() {
+    let dir = common::scratch("user-groups");
+    let flags = ["--user-groups", "4", "--dir", dir.to_str().expect("UTF-8")];
+    let refused = |client: &mut Client, name: &str| {
+        let error = call(client, &format!("cdc.group create * {name} $")).error().to_owned();
+        assert!(error.contains("the limit user-groups of 4 groups for one user"), "{error}");
+    };
+    {
+        let server = server(&flags);
+        let (mut anna, mut bert) = (log_in(&server, "anna"), log_in(&server, "bert"));
+        (0..4).for_each(|n| ok(&mut anna, &format!("cdc.group create * a{n} $")));
+        ok(&mut bert, "cdc.group create * b $");
+        refused(&mut anna, "more");
+        // Dropping the server kills it.
+    }
+    for _ in 0..2 {
+        let server = server(&flags);
+        let (mut anna, mut bert, mut admin) = (log_in(&server, "anna"), log_in(&server, "bert"), server.client());
+        refused(&mut anna, "more");
+        assert_eq!(call(&mut admin, "cdc.group destroy * a1"), Value::Integer(1));
+        ok(&mut anna, "cdc.group create * a1 $");
+        refused(&mut anna, "more");
+        (0..3).for_each(|n| ok(&mut bert, &format!("cdc.group create * c{n} $")));
+        refused(&mut bert, "more");
+        (0..3).for_each(|n| assert_eq!(call(&mut bert, &format!("cdc.group destroy * c{n}")), Value::Integer(1)));
+        ok(&mut admin, "config set user-groups-bytes 1kb");
+        assert!(call(&mut anna, "cdc.group read * a2 consumer 1").error().contains("user-groups-bytes"));
+    }
+    std::fs::remove_dir_all(dir).expect("nobody uses it any more");
+}
+
+#[test]
 fn limits_are_shown_and_changed_by_their_names() {
     let server = server(&[]);
     let mut client = server.client();

@@ -1,14 +1,15 @@
 """What the runs gave, and the maths on it: medians over the rounds, and medians of the rounds' own ratios.
 
 Roles of a server: `redis` (the baseline), `other` (the other peers), `keytide`, `no-ring` (a keytide that records
-nothing), `memory` (one that keeps nothing on disk, beside those that do). What a ratio is over, its base, is named
+nothing), `memory` (one that keeps nothing on disk, beside those that do), and of gRPC `umadb`, `resp` (a keytide over the
+Redis protocol), `closed` (one without the port). What a ratio is over, its base, is named
 likewise; `others` is the better one of the `other`s, `first` the first keytide where several are compared.
 """
 
 import statistics
 
 # All other figures are the better the less they are.
-MORE_IS_BETTER = {"rate"}
+MORE_IS_BETTER = {"rate", "per_cpu"}
 # What stands behind a keytide's label where it is a base of its own.
 BARE = {"no-ring": "no ring", "memory": "in memory"}
 

@@ -6,7 +6,7 @@ A section answers its tables.
 
 import dataclasses
 
-from comparing import durability, generator, idle, lanes, subscriptions
+from comparing import durability, generator, grpc, idle, lanes, subscriptions
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import keytides, peers
@@ -197,6 +197,10 @@ def durable(args):
     return [Table(*parts) for parts in durability.measured(args)]
 
 
+def of_grpc(args):
+    return [Table(*parts) for parts in grpc.measured(args)]
+
+
 def workloads(args):
     one, beside, seconds = {args.server_core}, {args.load_core}, args.seconds * 0.75
     servers = peers(args, one) + keytides(args, one)
@@ -217,4 +221,5 @@ SECTIONS = {
     "workloads": workloads,
     "subscriptions": subscribing,
     "durability": durable,
+    "grpc": of_grpc,
 }

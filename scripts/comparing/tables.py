@@ -6,6 +6,7 @@ from comparing import targets
 
 # What the head of a ratio calls its base.
 BASES = {"redis": "redis-server", "others": "best other", "no-ring": "no ring", "own": "own shard's"}
+BASES |= {"umadb": "UmaDB", "resp": "Redis protocol", "closed": "port closed"}
 BASES |= {"memory": "in memory", "first": "first keytide"}
 
 

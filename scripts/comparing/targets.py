@@ -47,6 +47,14 @@ TARGETS = [
     # Millions a second.
     ("starting", "* records", "rate", None, AT_LEAST, 1.0),
     ("segments", "*", "per_cpu", None, AT_LEAST, 1.0),
+    ("grpc subscribers", "1 *", "per_cpu", "umadb", AT_LEAST, 3.0),
+    ("grpc subscribers", "100 *", "per_cpu", "umadb", AT_LEAST, 5.0),
+    ("grpc subscribers", "1 *", "cpu", "resp", AT_MOST, 1.9),
+    ("grpc appends", "*", "rate", "umadb", AT_LEAST, 2.0),
+    ("grpc appends", "1 writer,*", "p50", "umadb", AT_MOST, 1.0),
+    ("grpc groups", "*", "cpu", "resp", AT_MOST, 3.0),
+    ("grpc port", "*", "rate", "closed", AT_LEAST, 0.98),
+    ("grpc port", "*", "cpu", "closed", AT_MOST, 1.02),
     # MiB: about a segment more or less is mapped at a time.
     ("segments", "*", "grown", None, AT_MOST, 64.0),
     ("segments", "*", "lost", None, AT_MOST, 0.0),

@@ -36,6 +36,8 @@ pub(super) enum Tag {
     Spec = 15,
     /// A consumer of the selected group is attached.
     Attached = 16,
+    /// The name of the user who has created the selected group.
+    Creator = 17,
 }
 
 impl Tag {
@@ -58,6 +60,7 @@ impl Tag {
             Waiting,
             Spec,
             Attached,
+            Creator,
         ];
         all.into_iter().find(|tag| *tag as u8 == byte)
     }

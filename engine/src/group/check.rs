@@ -147,6 +147,14 @@ mod tests {
                 bytes
             }),
             (0..3_u64).prop_map(move |id| of(Tag::ConsumerRemoved, &[id])),
+            (0..3_u64).prop_map(move |id| of(Tag::Attached, &[id])),
+            (0..3_u64, 0..9_u64).prop_map(move |(dispatch, seats)| of(Tag::Spec, &[dispatch, seats, 7, 0, 0])),
+            (1..9_u64).prop_map(move |position| of(Tag::Waiting, &[position, 0])),
+            (b'a'..b'd').prop_map(move |name| {
+                let mut bytes = of(Tag::Creator, &[]);
+                put_bytes(&mut bytes, &[name]);
+                bytes
+            }),
             (0..3_u64, 1..9_u64, 1..9_u64)
                 .prop_map(move |(id, one, other)| of(Tag::Delivered, &[id, 9, one, other, 0])),
             (0..3_u64, 1..9_u64).prop_map(move |(id, one)| of(Tag::Redelivered, &[id, 11, one, 0])),

@@ -48,6 +48,8 @@ pub(super) enum GroupChange<'a> {
     Attached(ConsumerId),
     /// What the group is made of.
     Spec(Box<GroupSpec>),
+    /// Who has created it.
+    Creator(&'a [u8]),
     /// The same happened to the entries at these positions.
     Run(Fate, List<'a, Run>),
 }
@@ -78,6 +80,7 @@ impl<'a> Change<'a> {
             Tag::Replayed => Fate::Replayed,
             Tag::Attached => return Ok(Change::OfGroup(GroupChange::Attached(ConsumerId(input.id()?)))),
             Tag::Spec => return Ok(Change::OfGroup(GroupChange::Spec(Box::new(GroupSpec::read(input)?)))),
+            Tag::Creator => return Ok(Change::OfGroup(GroupChange::Creator(input.bytes()?))),
             Tag::Waiting => Fate::Waiting,
             Tag::Released => Fate::Released,
             Tag::Lost => Fate::Lost,

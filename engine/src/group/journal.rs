@@ -62,11 +62,19 @@ pub(super) fn put_group(out: &mut Vec<u8>, number: u64, (key_pattern, name): (&[
     }
     put_entries(out, group.pending.len(), group.pending.iter());
     put_entries(out, group.parked.len(), group.parked.iter().map(|(position, entry)| (*position, entry)));
-    if group.spec == GroupSpec::default() && group.attached.is_empty() {
+    let is_plain = group.spec == GroupSpec::default() && group.attached.is_empty();
+    if is_plain && group.creator.is_empty() {
         return;
     }
     out.push(Tag::Select as u8);
     put_number(out, number);
+    if !group.creator.is_empty() {
+        out.push(Tag::Creator as u8);
+        put_bytes(out, &group.creator);
+    }
+    if is_plain {
+        return;
+    }
     out.push(Tag::Spec as u8);
     group.spec.put(out);
     group.attached.iter().for_each(|consumer| put_attached(out, *consumer));

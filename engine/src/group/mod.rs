@@ -174,6 +174,8 @@ pub struct Group {
     last_seen: Option<(Position, Revision)>,
     /// Up to here events were lost that may have been some of its stream: the revision of the next one tells.
     suspected: Option<Position>,
+    /// The name of the user who has created it; empty where that is not known.
+    creator: Arc<[u8]>,
 }
 
 /// The totals of a group since it was created.
@@ -258,6 +260,7 @@ impl Group {
             seats: Seats::default(),
             attached: BTreeSet::new(),
             last_seen: None,
+            creator: Arc::default(),
             suspected: None,
         })
     }
@@ -267,6 +270,7 @@ impl Group {
         let entries = self.pending.len() * GROUP_PENDING_BYTES + self.parked.len() * GROUP_PARKED_BYTES;
         size_of::<Group>()
             + self.spec.memory_bytes()
+            + self.creator.len()
             + self.seats.len() * GROUP_SEAT_BYTES
             + self.interest.memory_bytes() as usize
             + self.consumers.memory_bytes()

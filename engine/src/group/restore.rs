@@ -84,6 +84,7 @@ impl Group {
                     self.attached.insert(id);
                 }
             }
+            GroupChange::Creator(name) => self.creator = name.into(),
             GroupChange::Spec(_) => debug_assert!(false, "the check makes an interest of it"),
             GroupChange::Run(fate, positions) => {
                 if let Fate::Delivered(consumer, at_ms) | Fate::Redelivered(consumer, at_ms) = fate {

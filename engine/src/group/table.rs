@@ -40,7 +40,7 @@ pub(super) struct NamedGroup {
     pub(super) group: Group,
     /// Its memory.
     share: Share,
-    /// What the user has of groups who has created it; none where that is not known, as after a start.
+    /// What the user has of groups who has created it; none where that is not known.
     owned: Option<Owned>,
 }
 
@@ -122,6 +122,7 @@ impl GroupTable {
             return Err(self.account.refuse(false).into());
         }
         let owned = user.map(|user| user.take(bytes as u64)).transpose()?;
+        group.creator = user.map(|user| user.name.clone()).unwrap_or_default();
         let number = self.next;
         self.put(number, key_pattern, name, group);
         if let Some(created) = self.groups.get_mut(&number) {
@@ -215,6 +216,15 @@ impl GroupTable {
             named.count_memory();
         }
         self.account = account;
+    }
+
+    /// Counts groups that were restored for the users who have created them; `owner_of` finds a user's accounts by its name.
+    /// Present groups are never refused.
+    pub fn set_owners(&mut self, owner_of: impl Fn(&[u8]) -> Option<Owner>) {
+        for named in self.groups.values_mut().filter(|named| named.owned.is_none() && !named.group.creator.is_empty()) {
+            named.owned = owner_of(&named.group.creator).map(|owner| owner.hold(0));
+            named.count_memory();
+        }
     }
 
     /// Counts the memory of the group that was last handed out for changes.

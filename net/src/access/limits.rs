@@ -78,9 +78,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Nothing in use, with these limits.
-    pub fn new(limits: &UserLimits) -> Usage {
-        let owner = |count, bytes| Owner { count: Account::of_user(count), bytes: Account::of_user(bytes) };
+    /// Nothing in use of a user of this name, with these limits.
+    pub fn new(name: &[u8], limits: &UserLimits) -> Usage {
+        let name: Arc<[u8]> = name.into();
+        let owner = |count, bytes| {
+            let (count, bytes) = (Account::of_user(count), Account::of_user(bytes));
+            Owner { name: name.clone(), count, bytes }
+        };
         Usage {
             connections: Account::of_user(&limits.connections),
             subscriptions: owner(&limits.subscriptions, &limits.subscriptions_bytes),

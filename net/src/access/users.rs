@@ -129,7 +129,7 @@ impl Users {
     /// saved to, on demand.
     pub fn new(catalogue: &'static Catalogue, file: Option<PathBuf>, denials_max: u64) -> Users {
         let limits = UserLimits::default();
-        let usage = Arc::new(Usage::new(&limits));
+        let usage = Arc::new(Usage::new(DEFAULT_USER, &limits));
         let table = Arc::new(UserTable::new(default_user(catalogue).with_identity(1, usage)));
         let state = Mutex::new(State { table, last_serial: 1, has_default_password: false });
         Users {
@@ -238,7 +238,7 @@ impl Users {
         }
         let mut user = match state.table.get(name) {
             Some(user) => User::clone(user),
-            None => User::new(name, 0).with_identity(state.last_serial + 1, Arc::new(Usage::new(&self.limits))),
+            None => User::new(name, 0).with_identity(state.last_serial + 1, Arc::new(Usage::new(name, &self.limits))),
         };
         for rule in rules {
             user.apply(&rule, self.catalogue).map_err(|error| SetUserError::Rule(rule, error))?;
@@ -314,7 +314,7 @@ impl Users {
                 Some(before) => (before.serial(), before.usage().clone()),
                 None => {
                     state.last_serial += 1;
-                    (state.last_serial, Arc::new(Usage::new(&self.limits)))
+                    (state.last_serial, Arc::new(Usage::new(user.name(), &self.limits)))
                 }
             };
             table.put(user.with_identity(serial, usage));

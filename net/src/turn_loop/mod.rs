@@ -178,6 +178,8 @@ impl Core {
     ) -> Core {
         let id = shard.id();
         groups.table.set_account(server.accounts.groups.clone());
+        let (users, _) = server.users.table();
+        groups.table.set_owners(|name| users.get(name).map(|user| user.usage().groups.clone()));
         Core {
             id,
             snapshots: Snapshots::new(&shard),
