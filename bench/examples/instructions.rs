@@ -57,6 +57,11 @@ const CASES: &[Case] = &[
             black_box(shard.get(key).expect("a string"));
         })
     }),
+    // Each key of a pipeline of so many.
+    ("prefetch", |count| {
+        let (key, shard) = (key(42), shard_of_strings(&[key(42)], &VALUE, RING_BYTES));
+        repeat(count / TURN, || shard.prefetch((0..TURN).map(|_| black_box(key.as_bytes()))));
+    }),
     // Of 7 digits from the first to the last.
     ("execute_incr", |count| {
         execute(count, b"1000000", |shard, key| {

@@ -15,6 +15,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/collection/thin.rs",
     "engine/src/keyspace/block.rs",
     "engine/src/keyspace/block/pointed.rs",
+    "engine/src/keyspace/block/string.rs",
     "engine/src/keyspace/block/tests.rs",
     "engine/src/keyspace/table/line.rs",
     "engine/src/keyspace/table/word.rs",

@@ -13,6 +13,7 @@
 mod pointed;
 mod shape;
 mod small;
+mod string;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -31,12 +32,10 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::slice;
+use string::STRING_INLINE_MAX;
 
 /// The alignment of a block, in bytes: the lowest bits of its address are free for whoever keeps it.
 pub(crate) const BLOCK_ALIGN: usize = 16;
-
-/// A longer string has an allocation of its own, in bytes: it can grow and be overwritten without moving its key.
-const STRING_INLINE_MAX: usize = 512;
 
 const _: () = assert!(STRING_INLINE_MAX <= INLINE_MAX && BLOCK_ALIGN.is_multiple_of(VALUE_ALIGN));
 
@@ -102,6 +101,12 @@ impl<'a> BlockRef<'a> {
     #[inline]
     pub(crate) fn is_queued(self) -> bool {
         self.key_shape().is_queued()
+    }
+
+    /// Whether there is an expiry.
+    #[inline]
+    pub(crate) fn expires(self) -> bool {
+        self.key_shape().expires()
     }
 
     #[inline]
@@ -211,19 +216,31 @@ impl<'a> BlockRef<'a> {
     /// Prefetches the rest of a longer value, or the beginning of one outside. Reads the block.
     #[inline]
     pub(crate) fn prefetch_value(self) {
+        /// Key and value of so many bytes are in the two lines that [`BlockRef::prefetch`] asks for, or nearly: the
+        /// processor sees that memory is read in order.
+        const NEAR: usize = 2 * LINE_BYTES + LINE_BYTES / 4;
+        let shape = self.key_shape();
+        if shape.is_short() {
+            // SAFETY: the length of the value lies within the block.
+            let value_length = unsafe { self.start.as_ptr().add(shape.short_length_at()).read() };
+            if shape.key_length() + usize::from(value_length) <= NEAR {
+                return;
+            }
+        }
+        self.prefetch_long_value();
+    }
+
+    #[inline(never)]
+    fn prefetch_long_value(self) {
         /// Enough for a short value; the hardware prefetcher fetches the rest of a longer one, since it is read in
         /// order.
         const LINES_MAX: usize = 6;
-        match self.inline_string() {
-            Some(bytes) if bytes.len() <= LINE_BYTES => {}
-            Some(bytes) => prefetch_bytes(bytes, LINES_MAX),
-            None => match self.other_value() {
-                None => {}
-                Some(ValueRef::Str(bytes)) => prefetch_bytes(bytes, LINES_MAX),
-                Some(ValueRef::Hash(hash)) => prefetch_line(hash.first_line()),
-                Some(ValueRef::List(list)) => prefetch_line(list.first_line()),
-                Some(ValueRef::Set(set)) => prefetch_line(set.first_line()),
-            },
+        match self.value() {
+            None => {}
+            Some(ValueRef::Str(bytes)) => prefetch_bytes(bytes, LINES_MAX),
+            Some(ValueRef::Hash(hash)) => prefetch_line(hash.first_line()),
+            Some(ValueRef::List(list)) => prefetch_line(list.first_line()),
+            Some(ValueRef::Set(set)) => prefetch_line(set.first_line()),
         }
     }
 }
@@ -327,12 +344,35 @@ impl Block {
     }
 
     /// Sets the stream's head: the next revision and the latest record.
-    #[inline]
     pub(crate) fn set_head(&mut self, next_revision: u64, last: RingOffset) {
-        let (shape, _) = self.view().all();
-        if !shape.write_head(self.bytes_mut(shape.total()), next_revision, last) {
-            self.set_facts(Facts { next_revision, last, ..self.view().facts() });
+        self.advance(|_, head| *head = (next_revision, last));
+    }
+
+    /// Lets `record` change the stream's head, next revision and latest record; it may read the block.
+    #[inline]
+    pub(crate) fn advance(&mut self, record: impl FnOnce(BlockRef<'_>, &mut (u64, RingOffset))) {
+        let shape = self.view().key_shape();
+        self.advance_at(shape, record);
+    }
+
+    /// The same, of a block whose shape is at hand.
+    #[inline]
+    fn advance_at(&mut self, shape: Shape, record: impl FnOnce(BlockRef<'_>, &mut (u64, RingOffset))) {
+        let view = self.view();
+        // SAFETY: the fields before the value lie within the block.
+        let fields = unsafe { view.bytes(0..shape.fields_end()) };
+        let mut head = (shape.next_revision(fields), shape.last(view.start()));
+        record(view, &mut head);
+        // The fields end behind the first 16 bytes, or the block's class has those all the same.
+        if !shape.write_head(self.bytes_mut(shape.fields_end().max(16)), head.0, head.1) {
+            self.widen_head(head);
         }
+    }
+
+    /// Sets a head that needs wider fields.
+    #[cold]
+    fn widen_head(&mut self, (next_revision, last): (u64, RingOffset)) {
+        self.set_facts(Facts { next_revision, last, ..self.view().facts() });
     }
 
     /// Sets the fields.
@@ -355,33 +395,6 @@ impl Block {
         self.bytes_mut(2).copy_from_slice(&flags.to_le_bytes());
     }
 
-    /// Sets the value to a string, in place if it has the length of the one before. Returns a value that was more than
-    /// bytes.
-    #[inline]
-    pub(crate) fn set_string(&mut self, string: &[u8]) -> Option<Value> {
-        let (shape, _) = self.view().all();
-        if shape.encoding() == Encoding::Raw && shape.value_length() == string.len() {
-            self.bytes_mut(shape.total())[shape.value_at()..].copy_from_slice(string);
-            return None;
-        }
-        self.set_other_string(string)
-    }
-
-    fn set_other_string(&mut self, string: &[u8]) -> Option<Value> {
-        if string.len() <= STRING_INLINE_MAX {
-            return self.replace(Encoding::Raw, string);
-        }
-        // Overwritten in place, unless that would keep far more memory than the new one needs.
-        match self.string_value() {
-            Some(old) if old.capacity() <= 2 * string.len() + 64 => {
-                old.clear();
-                old.extend_from_slice(string);
-                None
-            }
-            _ => self.put(Value::Str(string.to_vec())),
-        }
-    }
-
     /// Replaces the value's bytes; returns a value that was more than bytes.
     fn replace(&mut self, encoding: Encoding, value: &[u8]) -> Option<Value> {
         let (shape, facts) = (self.view().all().0, self.view().facts());
@@ -399,23 +412,6 @@ impl Block {
         // SAFETY: the block has as much room there, aligned, and its own value is not read before this is written.
         unsafe { self.view().value_at::<T>().write(value) };
         before
-    }
-
-    /// Edits the string; there has to be one.
-    pub(crate) fn edit_string(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(string) = self.string_value() {
-            edit(string);
-            // It stays outside until it is far below the bound, since it may grow again.
-            if string.len() <= STRING_INLINE_MAX / 2 {
-                let short = std::mem::take(string);
-                drop(self.set_other_string(&short));
-            }
-            return;
-        }
-        let Some(ValueRef::Str(bytes)) = self.view().value() else { return };
-        let mut string = bytes.to_vec();
-        edit(&mut string);
-        drop(self.put(Value::Str(string)));
     }
 
     /// Drops value and TTL, without a record: for a flush, whose single event stands for all keys. Returns a value that
@@ -454,15 +450,6 @@ impl Block {
     /// Removes the value, and returns it if it is more than bytes.
     pub(crate) fn clear(&mut self) -> Option<Value> {
         self.replace(Encoding::None, &[])
-    }
-
-    /// The string, if it has an allocation of its own.
-    fn string_value(&mut self) -> Option<&mut Vec<u8>> {
-        if self.view().key_shape().encoding() != Encoding::String {
-            return None;
-        }
-        // SAFETY: such a value is there, and the block is borrowed.
-        Some(unsafe { &mut *self.view().value_at() })
     }
 }
 

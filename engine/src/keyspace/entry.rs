@@ -201,6 +201,12 @@ impl<'a> Entry<'a> {
         Some(self.0.expire_at_ms()).filter(|&at_ms| at_ms != 0)
     }
 
+    /// Whether the value has an expiry.
+    #[inline]
+    pub(crate) fn expires(self) -> bool {
+        self.0.expires()
+    }
+
     /// Whether the value has expired at `now_ms`.
     #[inline]
     pub fn is_expired(self, now_ms: u64) -> bool {
@@ -266,10 +272,17 @@ impl<'a> EntryMut<'a> {
     #[inline]
     pub(crate) fn new(word: &'a mut Word<Block>, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
         let mut this = EntryMut { word, turn, hash };
-        if this.view().is_expired(this.turn.now_ms()) {
-            this.remove(EventType::Expire);
+        if this.view().expires() {
+            this.end_if_expired();
         }
         this
+    }
+
+    #[inline(never)]
+    fn end_if_expired(&mut self) {
+        if self.view().is_expired(self.turn.now_ms()) {
+            self.remove(EventType::Expire);
+        }
     }
 
     /// A view of it, for reading.
@@ -293,18 +306,15 @@ impl<'a> EntryMut<'a> {
     /// Records one event of this entry's stream and advances the stream's head.
     #[inline]
     fn record(&mut self, event_type: EventType, data: Data<'_>) {
-        let view = self.word.get();
-        let (mut next_revision, mut last) = (view.next_revision(), view.last());
-        self.turn.record(view.key(), event_type, data, &mut next_revision, &mut last);
-        self.word.lend().set_head(next_revision, last);
+        let EntryMut { word, turn, .. } = self;
+        word.lend().advance(|block, head| turn.record(block.key(), event_type, data, &mut head.0, &mut head.1));
     }
 
     /// Appends a client's own event to the stream; the key's value is unchanged.
     pub(crate) fn append(&mut self, event: crate::turn::ClientEvent<'_>) -> Revision {
-        let view = self.word.get();
-        let (mut next_revision, mut last) = (view.next_revision(), view.last());
-        let revision = self.turn.append(view.key(), event, &mut next_revision, &mut last);
-        self.word.lend().set_head(next_revision, last);
+        let EntryMut { word, turn, .. } = self;
+        let mut revision = Revision(0);
+        word.lend().advance(|block, head| revision = turn.append(block.key(), event, &mut head.0, &mut head.1));
         if !self.view().has_value() {
             self.queue();
         }
@@ -348,6 +358,7 @@ impl<'a> EntryMut<'a> {
     }
 
     /// Removes the TTL; returns whether there was one.
+    #[inline]
     pub fn clear_ttl(&mut self) -> bool {
         let had_one = self.drop_ttl();
         if had_one {
@@ -366,7 +377,7 @@ impl<'a> EntryMut<'a> {
 
     #[inline]
     fn drop_ttl(&mut self) -> bool {
-        let had_one = self.view().expire_at_ms().is_some();
+        let had_one = self.view().expires();
         if had_one {
             self.turn.expiries.count -= 1;
             self.word.lend().set_expiry(0);

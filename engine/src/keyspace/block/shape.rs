@@ -201,6 +201,21 @@ impl Shape {
         Encoding::from_flags(self.flags)
     }
 
+    /// Whether it is a string of up to 255 bytes in a narrow block, as most are: the length of the value is the byte at
+    /// [`Shape::short_length_at`].
+    #[inline]
+    pub(super) fn is_short(self) -> bool {
+        const OF_SHORT: u16 = WIDE | ENCODING << ENCODING_SHIFT | LENGTH << LENGTH_SHIFT;
+        const SHORT: u16 = (Encoding::Raw as u16) << ENCODING_SHIFT | 1 << LENGTH_SHIFT;
+        self.flags & OF_SHORT == SHORT
+    }
+
+    /// Where the length of a short string is.
+    #[inline]
+    pub(super) fn short_length_at(self) -> usize {
+        8 + self.key_length()
+    }
+
     #[inline]
     pub(super) fn is_queued(self) -> bool {
         self.flags & QUEUED != 0
@@ -297,6 +312,7 @@ impl Shape {
         match self.revision_width() {
             1 => u64::from(bytes[at]),
             2 => u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]])),
+            4 => number_of_4(&bytes[at..at + 4]),
             width => number(&bytes[at..at + width]),
         }
     }
@@ -346,7 +362,7 @@ impl Shape {
     }
 
     /// Writes the stream's head where both numbers fit as wide as they are; returns whether they did.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write_head(self, bytes: &mut [u8], next_revision: u64, last: RingOffset) -> bool {
         let width = self.revision_width();
         if width < 8 && next_revision >> (8 * width) != 0 {
@@ -362,9 +378,31 @@ impl Shape {
         match width {
             1 => bytes[at] = next_revision as u8,
             2 => bytes[at..at + 2].copy_from_slice(&(next_revision as u16).to_le_bytes()),
+            4 => bytes[at..at + 4].copy_from_slice(&(next_revision as u32).to_le_bytes()),
             _ => put_number(&mut bytes[at..at + width], next_revision),
         }
         true
+    }
+
+    /// This shape with another length of the value, if all else stays where it is.
+    #[inline]
+    pub(super) fn with_length(self, value_length: usize) -> Option<Shape> {
+        let fits = match self.length_width() {
+            1 => value_length <= 0xFF,
+            2 => value_length > 0xFF && value_length <= INLINE_MAX,
+            _ => false,
+        };
+        fits.then_some(Shape { value_length: value_length as u32, ..self })
+    }
+
+    /// Writes the length of the value, as wide as it is.
+    #[inline]
+    pub(super) fn write_length(self, bytes: &mut [u8]) {
+        let at = self.key_end();
+        match self.length_width() {
+            1 => bytes[at] = self.value_length as u8,
+            _ => bytes[at..at + 2].copy_from_slice(&(self.value_length as u16).to_le_bytes()),
+        }
     }
 
     /// The flags with another answer to whether the key is queued.

@@ -4,6 +4,7 @@ use super::{Block, Encoding};
 use crate::collection::small::SmallSet;
 use crate::collection::{HashRef, HashValue, ListRef, ListValue, SetRef, SetValue, SmallBytes};
 use crate::keyspace::entry::{Value, ValueRef};
+use crate::keyspace::size_class::size_class;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -93,6 +94,27 @@ impl Block {
         self.relayout(&facts, encoding, 0..0, &[]);
     }
 
+    /// Replaces bytes of the value by `inserted` bytes, these parts, if nothing else moves by that; returns whether it did.
+    #[inline]
+    fn splice_in_place(&mut self, range: Range<usize>, inserted: usize, parts: &[&[u8]]) -> bool {
+        let (old, _) = self.view().all();
+        let Some(new) = old.with_length(old.value_length() - range.len() + inserted) else { return false };
+        let class = size_class(old.total());
+        if size_class(new.total()) != class {
+            return false;
+        }
+        let start = old.value_at() + range.start;
+        let bytes = self.bytes_mut(class);
+        bytes.copy_within(start + range.len()..old.total(), start + inserted);
+        let mut at = start;
+        for part in parts {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        new.write_length(bytes);
+        true
+    }
+
     /// Takes a collection into the block if it has become small enough.
     pub(crate) fn settle(&mut self) {
         if self.encoding().is_collection_outside()
@@ -120,21 +142,13 @@ impl SmallBytes for Inline<'_> {
     }
 
     fn splice(&mut self, range: Range<usize>, parts: &[&[u8]]) {
-        let (shape, _) = self.0.view().all();
         let inserted: usize = parts.iter().map(|part| part.len()).sum();
-        if inserted == range.len() {
-            let mut at = shape.value_at() + range.start;
-            let bytes = self.0.bytes_mut(shape.total());
-            for part in parts {
-                bytes[at..at + part.len()].copy_from_slice(part);
-                at += part.len();
-            }
-            return;
+        if !self.0.splice_in_place(range.clone(), inserted, parts) {
+            let mut insert: SmallVec<[u8; 128]> = SmallVec::new();
+            parts.iter().for_each(|part| insert.extend_from_slice(part));
+            let (facts, encoding) = (self.0.view().facts(), self.0.encoding());
+            self.0.relayout(&facts, encoding, range, &insert);
         }
-        let mut insert: SmallVec<[u8; 128]> = SmallVec::new();
-        parts.iter().for_each(|part| insert.extend_from_slice(part));
-        let facts = self.0.view().facts();
-        self.0.relayout(&facts, shape.encoding(), range, &insert);
     }
 
     fn overwrite_start(&mut self, start: &[u8]) {

@@ -3,12 +3,24 @@
 use super::{EntryMut, ValueRef};
 use crate::error::Refusal;
 use crate::event::EventType;
+use crate::keyspace::block::BlockRef;
+use crate::position::RingOffset;
 use crate::ring::Data;
 
 impl EntryMut<'_> {
     /// Sets the value to this string, whatever it was. The TTL is unchanged.
     #[inline]
     pub fn set_string(&mut self, bytes: &[u8]) {
+        let EntryMut { word, turn, .. } = self;
+        let record = |block: BlockRef<'_>, head: &mut (u64, RingOffset)| {
+            turn.record(block.key(), EventType::Set, Data::One(bytes), &mut head.0, &mut head.1);
+        };
+        if !word.lend().overwrite(bytes, record) {
+            self.replace_by_string(bytes);
+        }
+    }
+
+    fn replace_by_string(&mut self, bytes: &[u8]) {
         self.count_value();
         if let Some(old) = self.word.lend().set_string(bytes) {
             old.discard(&mut self.turn.garbage);
@@ -25,13 +37,16 @@ impl EntryMut<'_> {
         if !matches!(self.view().value(), Some(ValueRef::Str(_))) {
             return Err(Refusal::WrongType);
         }
-        self.word.lend().edit_string(edit);
-        let view = self.word.get();
-        let Some(ValueRef::Str(bytes)) = view.value() else { return Err(Refusal::WrongType) };
-        let (mut next_revision, mut last) = (view.next_revision(), view.last());
-        self.turn.record(view.key(), EventType::Set, Data::One(bytes), &mut next_revision, &mut last);
-        let length = bytes.len();
-        self.word.lend().set_head(next_revision, last);
+        let EntryMut { word, turn, .. } = self;
+        let mut block = word.lend();
+        block.edit_string(edit);
+        let mut length = 0;
+        block.advance(|block, head| {
+            if let Some(ValueRef::Str(bytes)) = block.value() {
+                length = bytes.len();
+                turn.record(block.key(), EventType::Set, Data::One(bytes), &mut head.0, &mut head.1);
+            }
+        });
         Ok(length)
     }
 }

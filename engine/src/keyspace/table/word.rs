@@ -226,6 +226,10 @@ impl<P: Pointed> Drop for Lent<'_, P> {
     fn drop(&mut self) {
         // SAFETY: `item` is not used after this.
         let item = unsafe { ManuallyDrop::take(&mut self.item) };
-        self.word.set_address(item.into_raw());
+        let address = item.into_raw();
+        // Most changes move nothing.
+        if self.word.address() != Some(address) {
+            self.word.set_address(address);
+        }
     }
 }
