@@ -8,6 +8,7 @@
 pub mod subscribers;
 
 use crate::connection::{Connection, Connections, Output};
+use crate::grpc::Encoded;
 use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES, SHARED_BYTES_AT_FIRST};
 use crate::net_ring::{ConnectionId, SharedBytes};
 use crate::protocol::Encoding;
@@ -135,7 +136,7 @@ impl Outlet for Recipients<'_> {
         let Some(connection) = connection else { return };
         if let Some(call) = call {
             if let Some(calls) = connection.protocol.calls() {
-                calls.push(call, push, self.delivery.now_ms);
+                calls.push(call, push, self.delivery.now_ms, None);
                 connection.list(self.listed);
             }
             return;
@@ -180,10 +181,18 @@ impl Outlet for Recipients<'_> {
         for output in &mut shared.outputs {
             output.encoding.push(&mut output.bytes, shared.id, push);
         }
-        // Each call has its own form of ids, and says how far it is.
-        for place in 0..self.delivery.shared.calls.len() {
-            let (subscriber, id) = (self.delivery.shared.calls[place], self.delivery.shared.id);
-            self.push(subscriber, id, push);
+        // Each call has its own form of ids, and notes how far it is.
+        let Recipients { connections, listed, delivery } = self;
+        let Delivery { shared, subscribers, now_ms, .. } = &mut **delivery;
+        shared.encoded.clear();
+        for subscriber in &shared.calls {
+            let Some(Place { connection, call: Some(call) }) = subscribers.place(*subscriber) else { continue };
+            let connection = connections.get(connection).filter(|connection| !connection.is_closed);
+            let Some(connection) = connection else { continue };
+            if let Some(calls) = connection.protocol.calls() {
+                calls.push(call, push, *now_ms, Some(&mut shared.encoded));
+                connection.list(listed);
+            }
         }
     }
 
@@ -213,6 +222,8 @@ struct SharedMessages {
     outputs: Vec<SharedOutput>,
     /// Those that are calls.
     calls: Vec<ClientId>,
+    /// The message of the present event for calls.
+    encoded: Encoded,
 }
 
 struct SharedOutput {

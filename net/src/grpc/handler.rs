@@ -79,15 +79,43 @@ pub trait Handler {
     }
 }
 
+/// A message of an event that several calls get alike, so that it is encoded once.
+#[derive(Default)]
+pub struct Encoded {
+    /// What it depends on besides the event.
+    form: Option<u8>,
+    bytes: Vec<u8>,
+}
+
+impl Encoded {
+    /// Another event follows.
+    pub fn clear(&mut self) {
+        self.form = None;
+    }
+}
+
 /// Where a call sends messages.
 pub struct Outbox<'a> {
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
     pub(super) out: &'a mut Vec<u8>,
     pub(super) reads: bool,
+    pub(super) encoded: Option<&'a mut Encoded>,
 }
 
 impl Outbox<'_> {
+    /// Sends a message that depends on nothing but the event, the subscriptions that get it together, and `form`.
+    #[inline]
+    pub fn send_alike(&mut self, form: u8, encode: impl FnOnce(&mut Vec<u8>)) {
+        let Some(Encoded { form: known, bytes }) = self.encoded.as_deref_mut() else { return append(self.out, encode) };
+        if *known != Some(form) {
+            bytes.clear();
+            append(bytes, encode);
+            *known = Some(form);
+        }
+        self.out.extend_from_slice(bytes);
+    }
+
     /// Has its handler read the history, as [`CallContext::read_history`] does.
     pub fn read_history(&mut self) {
         self.reads = true;

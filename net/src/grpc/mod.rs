@@ -26,5 +26,5 @@ pub mod status;
 pub use asked::CallId;
 pub use calls::{Calls, Life, Surroundings};
 pub use denied::note_denied;
-pub use handler::{CallContext, Handler, Method, Outbox};
+pub use handler::{CallContext, Encoded, Handler, Method, Outbox};
 pub use status::{Code, Status};

@@ -25,7 +25,7 @@ use crate::grpc::call::{Call, MayEnd, head, head_and};
 use crate::grpc::credentials::{check_pace, user_of};
 use crate::grpc::deadline;
 use crate::grpc::denied::note_denied;
-use crate::grpc::handler::{CallContext, Handler, Method, Outbox, Wants};
+use crate::grpc::handler::{CallContext, Encoded, Handler, Method, Outbox, Wants};
 use crate::grpc::message::{Messages, Taken};
 use crate::grpc::status::{Code, Status};
 use crate::http2::{Body, Http2, Polled, Request};
@@ -453,11 +453,11 @@ impl Calls {
         }
     }
 
-    /// Tells a call a message of its subscription.
-    pub fn push(&mut self, id: CallId, push: Push<'_>, now_ms: u64) {
+    /// Tells a call a message of its subscription. One that others get too is encoded into `encoded`, or was already.
+    pub fn push(&mut self, id: CallId, push: Push<'_>, now_ms: u64, encoded: Option<&mut Encoded>) {
         let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return };
         let was_clean = !call.has_to_send();
-        let mut outbox = Outbox { now_ms, out: &mut call.out, reads: false };
+        let mut outbox = Outbox { now_ms, out: &mut call.out, reads: false, encoded };
         if let Err(status) = call.handler.push(&mut outbox, push) {
             call.refuse(status);
         } else if outbox.reads && !call.is_reading {

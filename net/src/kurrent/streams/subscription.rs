@@ -4,7 +4,7 @@ use super::super::error::{access_denied, position_evicted, refused, shutting_dow
 use super::super::event;
 use super::super::id;
 use super::super::links::{Item, Links};
-use super::super::wire::{self, Progress};
+use super::super::wire::{self, Progress, Recorded};
 use super::all_read::EventForm;
 use super::filter::FilterRequest;
 use super::request::{From, Request};
@@ -112,6 +112,15 @@ impl Subscription {
         }
     }
 
+    /// The same for a message that depends on nothing but the event, its interest and the form of ids.
+    fn send_alike(&mut self, outbox: &mut Outbox<'_>, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.links.is_empty() {
+            outbox.send_alike(self.form.ids as u8, encode);
+        } else {
+            self.links.hold(Item::message(encode));
+        }
+    }
+
     fn send_event(&mut self, outbox: &mut Outbox<'_>, record: &Record<'_>, form: Form<'_>) -> Result<(), Status> {
         let is_stream = matches!(self.source, Source::Stream(_));
         let is_flush = record.event_type() == EventType::FlushDb;
@@ -121,15 +130,19 @@ impl Subscription {
         {
             return Ok(());
         }
-        let mut recorded = event::recorded(record);
+        let mut flush_revision = None;
         if is_stream && is_flush {
             // A client resumes behind the revision of the event that came last: the flush has that of the stream's last one.
             // Before any event of the stream it would have none, and the client has nothing that could be wrong.
             let Some(revision) = self.last_sent else { return Ok(()) };
-            recorded.revision = revision;
+            flush_revision = Some(revision);
         } else if is_stream {
             self.last_sent = Some(record.revision());
         }
+        let recorded = || {
+            let event = event::recorded(record);
+            Recorded { revision: flush_revision.unwrap_or(event.revision), ..event }
+        };
         let ids = self.form.ids;
         match form {
             Form::Event => match Item::link(record, None).filter(|_| self.form.resolve_links) {
@@ -137,14 +150,16 @@ impl Subscription {
                     self.links.hold(link);
                     outbox.read_history();
                 }
-                None => self.send(outbox, |out| wire::event(out, (Some(&recorded), None), ids)),
+                // A flush has the revision of this call's last event.
+                None if is_flush => self.send(outbox, |out| wire::event(out, (Some(&recorded()), None), ids)),
+                None => self.send_alike(outbox, |out| wire::event(out, (Some(&recorded()), None), ids)),
             },
             Form::Link(name) => {
-                self.send(outbox, |out| wire::event(out, (Some(&event::link(record, name)), None), ids));
+                self.send_alike(outbox, |out| wire::event(out, (Some(&event::link(record, name)), None), ids));
             }
-            Form::Resolved(name) => {
-                self.send(outbox, |out| wire::event(out, (Some(&recorded), Some(&event::link(record, name))), ids));
-            }
+            Form::Resolved(name) => self.send_alike(outbox, |out| {
+                wire::event(out, (Some(&recorded()), Some(&event::link(record, name))), ids);
+            }),
         }
         match &self.source {
             // A change of the key may have begun the stream again.
