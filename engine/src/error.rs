@@ -27,6 +27,9 @@ pub enum Refusal {
     /// The sum is not a finite number.
     #[error("the increment would produce NaN or Infinity")]
     NotFinite,
+    /// The sum of a score and an increment is not a number.
+    #[error("the resulting score is not a number")]
+    ScoreNotANumber,
     /// The string would be longer than [`crate::limits::STRING_BYTES_MAX`].
     #[error("the string exceeds the maximum allowed size")]
     StringTooLong,

@@ -66,7 +66,7 @@ event_types! {
     18 LInsert    "An element was put into a list. Data: its index from the head once it is there, element."
     19 LRem       "Equal elements were removed from a list. Data: how many were removed, negative when counted from the tail, element."
     20 LTrim      "A list was cut. Data: index of the first and of the last element that stay, from the head."
-    21 Rename     "A key took over another key's value. Data: the other key, `string`, `hash`, `list` or `set`, then the value's parts: the bytes; field, value, …; the elements in order; the members. Replaces whatever the key held, TTL included; a TTL that comes along follows as TtlSet."
+    21 Rename     "A key took over another key's value. Data: the other key, `string`, `hash`, `list`, `set` or `zset`, then the value's parts: the bytes; field, value, …; the elements in order; the members; score, member, …. Replaces whatever the key held, TTL included; a TTL that comes along follows as TtlSet."
     22 FlushDb    "The database was flushed. No data; key empty, stream `$db`. One event, at one position that splits every shard's history the same way."
 }
 

@@ -89,6 +89,12 @@ pub const LIST_PACKED_SIZE: i32 = 128;
 /// of them.
 pub const LIST_CHUNK_BYTES: usize = 512;
 
+/// The most members of a packed sorted set, `zset-max-listpack-entries`: a change costs less than in a large one up to here.
+pub const SORTED_PACKED_ENTRIES: u32 = 128;
+
+/// The longest member of a packed sorted set in bytes, `zset-max-listpack-value`.
+pub const SORTED_PACKED_VALUE: u32 = 64;
+
 /// The most elements of a packed collection, whatever is configured: their number has 16 bits.
 pub const PACKED_ENTRIES_MAX: usize = u16::MAX as usize;
 

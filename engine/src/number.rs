@@ -1,6 +1,9 @@
 //! Numbers as Redis reads and writes them: strict where a key's value must be in canonical form, as lenient as C's
 //! `strtod` for floats.
 
+use smallvec::SmallVec;
+use std::io::Write;
+
 /// An integer in canonical form: no `+`, no spaces, no leading zeros, no `-0`. `None` also on overflow.
 #[inline]
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
@@ -35,12 +38,35 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     if text.len() > FLOAT_BYTES_MAX {
         return None;
     }
+    let read = read_f64(text)?;
+    read.is_in_range.then_some(read.value)
+}
+
+/// The end of a range of scores, as Redis has `strtod` read it: spaces before it are skipped, what is beyond the doubles
+/// becomes infinite or zero, and no bytes at all are 0.
+pub fn parse_range_end(text: &[u8]) -> Option<f64> {
+    // A string of C ends there.
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    match text.iter().position(|byte| !matches!(byte, b' ' | b'\t'..=b'\r')) {
+        Some(start) => read_f64(&text[start..]).map(|read| read.value),
+        None => text.is_empty().then_some(0.0),
+    }
+}
+
+/// A float that was read.
+struct ReadFloat {
+    value: f64,
+    /// Whether it neither overflowed nor underflowed.
+    is_in_range: bool,
+}
+
+fn read_f64(text: &[u8]) -> Option<ReadFloat> {
     let (negative, magnitude) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
-    let value = match magnitude {
+    let (value, is_in_range) = match magnitude {
         [b'0', b'x' | b'X', digits @ ..] => hexadecimal(digits)?,
         [b'0'..=b'9' | b'.', ..] => {
             let value: f64 = std::str::from_utf8(magnitude).ok()?.parse().ok()?;
@@ -48,15 +74,12 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
                 let mantissa = magnitude.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
                 mantissa.iter().all(|byte| matches!(byte, b'0' | b'.'))
             };
-            if value.is_infinite() || value == 0.0 && !zero_as_written() {
-                return None;
-            }
-            value
+            (value, value.is_finite() && (value != 0.0 || zero_as_written()))
         }
-        _ if is_infinity(magnitude) => f64::INFINITY,
+        _ if is_infinity(magnitude) => (f64::INFINITY, true),
         _ => return None,
     };
-    Some(if negative { -value } else { value })
+    Some(ReadFloat { value: if negative { -value } else { value }, is_in_range })
 }
 
 /// Whether this is `inf` or `infinity`, in any case.
@@ -118,10 +141,11 @@ pub(crate) fn exponent_value(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-fn hexadecimal(text: &[u8]) -> Option<f64> {
+/// The value, and whether it is in the range of doubles.
+fn hexadecimal(text: &[u8]) -> Option<(f64, bool)> {
     let (mantissa, exponent, more) = hexadecimal_parts(text)?;
     if mantissa == 0 {
-        return Some(0.0);
+        return Some((0.0, true));
     }
     // The lowest bit may stand for the rest: if there is one, that bit is far below a double's precision. Two steps, so
     // that the power stays a normal number.
@@ -129,40 +153,69 @@ fn hexadecimal(text: &[u8]) -> Option<f64> {
     let half = (exponent / 2).clamp(-1100, 1100) as i32;
     let other = (exponent - exponent / 2).clamp(-1100, 1100) as i32;
     let value = rounded * 2f64.powi(half) * 2f64.powi(other);
-    (value.is_finite() && value != 0.0).then_some(value)
+    Some((value, value.is_finite() && value != 0.0))
 }
 
-/// A double with at most 17 significant digits, as C's `%.17g` writes it: the format of scores in Redis 7.0.
-pub fn format_g17(value: f64) -> String {
+/// The text of a score: see [`score_text`].
+pub type ScoreText = SmallVec<[u8; 32]>;
+
+/// A double with at most 17 significant digits, as C's `%.17g` writes it: the format of scores in Redis 7.0. At most 24 bytes.
+/// Read again, it is the same double, down to the sign of zero.
+pub fn score_text(value: f64) -> ScoreText {
+    if value == value.trunc() && value.abs() < 1e15 && (value != 0.0 || value.is_sign_positive()) {
+        return ScoreText::from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+    }
     if value.is_infinite() {
-        return if value > 0.0 { "inf".into() } else { "-inf".into() };
+        return ScoreText::from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
     }
     if value.is_nan() {
-        return "nan".into();
+        return ScoreText::from_slice(b"nan");
     }
-    if value == value.trunc() && value.abs() < 1e15 && (value != 0.0 || value.is_sign_positive()) {
-        return itoa::Buffer::new().format(value as i64).to_owned();
+    // 17 digits with a point behind the first, and the exponent.
+    let mut scientific = ScoreText::new();
+    write!(scientific, "{:.16e}", value.abs()).expect("a vector takes all that is written");
+    let (mantissa, exponent) = scientific.split_at(18);
+    let exponent =
+        std::str::from_utf8(&exponent[1..]).ok().and_then(|text| text.parse::<i32>().ok()).expect("a number");
+    let first = mantissa[0];
+    let zeros = mantissa[2..].iter().rev().take_while(|&&digit| digit == b'0').count();
+    // Those behind the first digit, without zeros at the end.
+    let digits = &mantissa[2..18 - zeros];
+    let mut text = ScoreText::new();
+    if value.is_sign_negative() {
+        text.push(b'-');
     }
-    let scientific = format!("{value:.16e}");
-    // `{:e}` always writes an exponent.
-    let (mantissa, exponent) = scientific.split_once('e').expect("an exponent");
-    let exponent: i32 = exponent.parse().expect("a number");
-    if !(-4..17).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim_fraction(mantissa), exponent.unsigned_abs());
+    match exponent {
+        0..17 => {
+            let whole = exponent as usize;
+            text.push(first);
+            text.extend((0..whole).map(|at| digits.get(at).copied().unwrap_or(b'0')));
+            if digits.len() > whole {
+                text.push(b'.');
+                text.extend_from_slice(&digits[whole..]);
+            }
+        }
+        -4..0 => {
+            text.extend_from_slice(&b"0.000"[..(1 - exponent) as usize]);
+            text.push(first);
+            text.extend_from_slice(digits);
+        }
+        _ => {
+            text.push(first);
+            if !digits.is_empty() {
+                text.push(b'.');
+                text.extend_from_slice(digits);
+            }
+            let sign = if exponent < 0 { '-' } else { '+' };
+            write!(text, "e{sign}{:02}", exponent.unsigned_abs()).expect("a vector takes all that is written");
+        }
     }
-    let (sign, digits) = match mantissa.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", mantissa),
-    };
-    let digits = digits.replace('.', "");
-    let plain = if exponent < 0 {
-        format!("{sign}0.{}{digits}", "0".repeat((-1 - exponent) as usize))
-    } else {
-        let (whole, fraction) = digits.split_at(exponent as usize + 1);
-        format!("{sign}{whole}.{fraction}")
-    };
-    trim_fraction(&plain).to_owned()
+    text
+}
+
+/// The same as a string.
+pub fn format_g17(value: f64) -> String {
+    String::from_utf8_lossy(&score_text(value)).into_owned()
 }
 
 /// Removes trailing zeros of a fraction, and the point if nothing follows it.
@@ -235,6 +288,26 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_range_is_read_more_leniently() {
+        for (text, value) in [
+            ("", 0.0),
+            (" \t5", 5.0),
+            ("1e400", f64::INFINITY),
+            ("-1e400", f64::NEG_INFINITY),
+            ("1e-400", 0.0),
+            ("0x1p9999", f64::INFINITY),
+            ("2\0x", 2.0),
+            ("-inf", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(parse_range_end(text.as_bytes()), Some(value), "{text:?}");
+        }
+        for text in [" ", "5 ", "nan", "x", "1x", "--1", "(1"] {
+            assert_eq!(parse_range_end(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(parse_range_end(&b"1".repeat(FLOAT_BYTES_MAX + 1)), Some(f64::INFINITY));
+    }
+
+    #[test]
     fn scores_are_written_with_17_digits() {
         for (value, text) in [
             (0.0, "0"),
@@ -250,6 +323,13 @@ mod tests {
             (123456789.125, "123456789.125"),
             (5e-324, "4.9406564584124654e-324"),
             (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (1e15, "1000000000000000"),
+            (1e15 + 0.5, "1000000000000000.5"),
+            (-0.00012, "-0.00012"),
+            (0.00025, "0.00025000000000000001"),
+            (f64::MIN, "-1.7976931348623157e+308"),
+            (1e100, "1e+100"),
         ] {
             assert_eq!(format_g17(value), text);
         }
@@ -260,14 +340,16 @@ mod tests {
         fn numbers_survive_writing_and_reading(integer in any::<i64>(), float in any::<f64>()) {
             prop_assert_eq!(parse_i64(integer.to_string().as_bytes()), Some(integer));
             if !float.is_nan() {
-                prop_assert_eq!(parse_f64(format_g17(float).as_bytes()), Some(float));
+                let text = score_text(float);
+                prop_assert!(text.len() <= 24);
+                prop_assert_eq!(parse_f64(&text).map(f64::to_bits), Some(float.to_bits()));
             }
         }
 
         #[test]
         fn any_bytes_are_read_without_a_panic(text in proptest::collection::vec(
             prop_oneof![b'0'..=b'9', Just(b'.'), Just(b'e'), Just(b'x'), Just(b'p'), Just(b'-'), any::<u8>()], 0..40)) {
-            let _ = (parse_i64(&text), parse_u64(&text), parse_f64(&text));
+            let _ = (parse_i64(&text), parse_u64(&text), parse_f64(&text), parse_range_end(&text));
         }
     }
 }

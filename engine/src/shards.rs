@@ -4,9 +4,13 @@
 
 mod appends;
 mod sets;
+mod sorted;
 
 pub use appends::{AppendedMany, EventsRefused, StreamNow, Unexpected, Wanted};
 pub use sets::{difference, intersection, union};
+pub use sorted::{
+    Aggregate, Scored, Weighted, count_of_intersection, scored_difference, scored_intersection, scored_union,
+};
 
 use crate::error::Refusal;
 use crate::keyspace::entry::End;

@@ -19,6 +19,19 @@ pub struct WaiterId {
     pub number: u64,
 }
 
+/// The type of value that a command waits for. A key has the waiters of each by themselves: a sorted set serves nobody who
+/// waits for a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// A list.
+    List,
+    /// A sorted set.
+    Sorted,
+}
+
+/// The number of these types.
+const AWAITED: usize = 2;
+
 /// The waiters of the keys of one shard.
 #[derive(Debug, Default)]
 pub struct Waiters {
@@ -32,8 +45,8 @@ pub struct Waiters {
 /// The waiters of one key.
 #[derive(Debug, Default)]
 struct KeyWaiters {
-    /// By the order in which they began to wait.
-    waiters: BTreeMap<u64, WaiterId>,
+    /// For each type of value, by the order in which they began to wait.
+    waiters: [BTreeMap<u64, WaiterId>; AWAITED],
     /// Whether the key is in [`Waiters::ready`].
     is_ready: bool,
 }
@@ -43,6 +56,7 @@ struct KeyWaiters {
 struct Waiter {
     /// Its place among all waiters of the shard: it is the same for each of its keys.
     order: u64,
+    awaited: Awaited,
     keys: Vec<Box<[u8]>>,
 }
 
@@ -58,9 +72,9 @@ impl Waiters {
         self.by_id.len()
     }
 
-    /// Lets a command wait for these keys, behind the present waiters of each. A command that waits already keeps its place
-    /// and its keys.
-    pub fn add<'k>(&mut self, id: WaiterId, keys: impl Iterator<Item = &'k [u8]>) {
+    /// Lets a command wait for such a value of these keys, behind the present waiters of each. A command that waits already
+    /// keeps its place and its keys.
+    pub fn add<'k>(&mut self, id: WaiterId, awaited: Awaited, keys: impl Iterator<Item = &'k [u8]>) {
         if self.by_id.contains_key(&id) {
             return;
         }
@@ -70,23 +84,23 @@ impl Waiters {
         for key in keys {
             let of_key = self.by_key.entry(key.into()).or_default();
             // A key that the command names twice counts once.
-            if of_key.waiters.insert(order, id).is_none() {
+            if of_key.waiters[awaited as usize].insert(order, id).is_none() {
                 own.push(key.into());
             }
         }
         if !own.is_empty() {
-            self.by_id.insert(id, Waiter { order, keys: own });
+            self.by_id.insert(id, Waiter { order, awaited, keys: own });
         }
     }
 
     /// Ends the wait of a command for all of its keys. Keys that others wait for become ready: those may have waited
     /// behind this command.
     pub fn remove(&mut self, id: WaiterId) {
-        let Some(Waiter { order, keys }) = self.by_id.remove(&id) else { return };
+        let Some(Waiter { order, awaited, keys }) = self.by_id.remove(&id) else { return };
         for key in keys {
             let Some(of_key) = self.by_key.get_mut(&key) else { continue };
-            of_key.waiters.remove(&order);
-            if of_key.waiters.is_empty() {
+            of_key.waiters[awaited as usize].remove(&order);
+            if of_key.waiters.iter().all(BTreeMap::is_empty) {
                 if of_key.is_ready {
                     self.ready.retain(|ready| *ready != key);
                 }
@@ -129,15 +143,15 @@ impl Waiters {
         Some(key)
     }
 
-    /// The command that has waited longest for a key.
-    pub fn first(&self, key: &[u8]) -> Option<WaiterId> {
-        self.by_key.get(key)?.waiters.values().next().copied()
+    /// The command that has waited longest for such a value of a key.
+    pub fn first(&self, key: &[u8], awaited: Awaited) -> Option<WaiterId> {
+        self.by_key.get(key)?.waiters[awaited as usize].values().next().copied()
     }
 
     /// Whether a command may take of a key's value: no other command has waited longer. `None` is a command that does not
     /// wait yet.
-    pub fn is_next(&self, key: &[u8], id: Option<WaiterId>) -> bool {
-        self.by_id.is_empty() || self.first(key).is_none_or(|first| Some(first) == id)
+    pub fn is_next(&self, key: &[u8], awaited: Awaited, id: Option<WaiterId>) -> bool {
+        self.by_id.is_empty() || self.first(key, awaited).is_none_or(|first| Some(first) == id)
     }
 }
 
@@ -153,13 +167,15 @@ mod tests {
     #[test]
     fn the_first_waiter_of_a_key_is_the_oldest_one_that_is_left() {
         let mut waiters = Waiters::default();
-        waiters.add(id(5), [&b"a"[..], b"b"].into_iter());
-        waiters.add(id(1), [&b"b"[..], b"b"].into_iter());
-        waiters.add(id(5), [&b"c"[..]].into_iter());
-        assert_eq!((waiters.first(b"a"), waiters.first(b"b"), waiters.first(b"c")), (Some(id(5)), Some(id(5)), None));
-        assert!(!waiters.is_next(b"b", None) && waiters.is_next(b"b", Some(id(5))) && waiters.is_next(b"c", None));
+        waiters.add(id(5), Awaited::List, [&b"a"[..], b"b"].into_iter());
+        waiters.add(id(1), Awaited::List, [&b"b"[..], b"b"].into_iter());
+        waiters.add(id(5), Awaited::List, [&b"c"[..]].into_iter());
+        let first = |waiters: &Waiters, key: &[u8]| waiters.first(key, Awaited::List);
+        assert_eq!([&b"a"[..], b"b", b"c"].map(|key| first(&waiters, key)), [Some(id(5)), Some(id(5)), None]);
+        let is_next = |key: &[u8], id| waiters.is_next(key, Awaited::List, id);
+        assert!(!is_next(b"b", None) && is_next(b"b", Some(id(5))) && is_next(b"c", None));
         waiters.remove(id(5));
-        assert_eq!((waiters.first(b"a"), waiters.first(b"b")), (None, Some(id(1))));
+        assert_eq!((first(&waiters, b"a"), first(&waiters, b"b")), (None, Some(id(1))));
         assert_eq!((waiters.take_ready().as_deref(), waiters.take_ready()), (Some(&b"b"[..]), None));
     }
 
@@ -168,7 +184,7 @@ mod tests {
         let mut waiters = Waiters::default();
         waiters.signal(b"a");
         assert!(!waiters.has_ready());
-        waiters.add(id(1), [&b"a"[..], b"b"].into_iter());
+        waiters.add(id(1), Awaited::List, [&b"a"[..], b"b"].into_iter());
         ["b", "a", "b", "other"].iter().for_each(|key| waiters.signal(key.as_bytes()));
         assert_eq!(waiters.take_ready().as_deref(), Some(&b"b"[..]));
         waiters.remove(id(1));
@@ -178,21 +194,21 @@ mod tests {
     /// What the waiters are compared with: lists that are searched from their beginning.
     #[derive(Default)]
     struct Model {
-        waiters: Vec<(WaiterId, Vec<u8>)>,
+        waiters: Vec<(WaiterId, Awaited, Vec<u8>)>,
         ready: Vec<u8>,
     }
 
     impl Model {
         fn signal(&mut self, key: u8) {
-            if self.waiters.iter().any(|(_, keys)| keys.contains(&key)) && !self.ready.contains(&key) {
+            if self.waiters.iter().any(|(_, _, keys)| keys.contains(&key)) && !self.ready.contains(&key) {
                 self.ready.push(key);
             }
         }
 
         fn remove(&mut self, id: WaiterId) {
-            let Some(place) = self.waiters.iter().position(|(other, _)| *other == id) else { return };
-            let (_, mut keys) = self.waiters.remove(place);
-            let is_wanted = |key: &u8| self.waiters.iter().any(|(_, keys)| keys.contains(key));
+            let Some(place) = self.waiters.iter().position(|(other, ..)| *other == id) else { return };
+            let (_, _, mut keys) = self.waiters.remove(place);
+            let is_wanted = |key: &u8| self.waiters.iter().any(|(_, _, keys)| keys.contains(key));
             self.ready.retain(is_wanted);
             // As `add` counts a key that is named twice.
             let mut seen = Vec::new();
@@ -215,9 +231,10 @@ mod tests {
             for (step, number, keys) in steps {
                 match step {
                     0 => {
-                        waiters.add(id(number), keys.iter().map(std::slice::from_ref));
-                        if !model.waiters.iter().any(|(other, _)| *other == id(number)) {
-                            model.waiters.push((id(number), keys));
+                        let awaited = if number % 2 == 0 { Awaited::List } else { Awaited::Sorted };
+                        waiters.add(id(number), awaited, keys.iter().map(std::slice::from_ref));
+                        if !model.waiters.iter().any(|(other, ..)| *other == id(number)) {
+                            model.waiters.push((id(number), awaited, keys));
                         }
                     }
                     1 => {
@@ -234,11 +251,12 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(waiters.len(), model.waiters.len());
-                for key in 0u8..4 {
-                    let first = model.waiters.iter().find(|(_, keys)| keys.contains(&key)).map(|(id, _)| *id);
-                    prop_assert_eq!(waiters.first(&[key]), first);
-                    prop_assert!(waiters.is_next(&[key], first));
-                    prop_assert_eq!(waiters.is_next(&[key], Some(id(99))), first.is_none());
+                for (key, awaited) in (0u8..4).flat_map(|key| [(key, Awaited::List), (key, Awaited::Sorted)]) {
+                    let waits = |(_, other, keys): &&(_, Awaited, Vec<u8>)| *other == awaited && keys.contains(&key);
+                    let first = model.waiters.iter().find(waits).map(|(id, ..)| *id);
+                    prop_assert_eq!(waiters.first(&[key], awaited), first);
+                    prop_assert!(waiters.is_next(&[key], awaited, first));
+                    prop_assert_eq!(waiters.is_next(&[key], awaited, Some(id(99))), first.is_none());
                 }
             }
             // Nothing is left over.

@@ -1,6 +1,8 @@
-//! What changes of hashes, lists and sets record: the records alone rebuild every value, over one shard and over two,
+//! What changes of hashes, lists, sets and sorted sets record: the records alone rebuild every value, over one shard and over two,
 //! and a change that is refused leaves neither a record nor a trace.
 #![cfg(not(loom))]
+
+mod rebuild;
 
 use keytide_engine::error::Refusal;
 use keytide_engine::event::EventType;
@@ -8,12 +10,14 @@ use keytide_engine::filter::Filter;
 use keytide_engine::history::{History, Request};
 use keytide_engine::keyspace::ValueRef;
 use keytide_engine::keyspace::entry::End;
+use keytide_engine::number::score_text;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring::{self, Ring};
 use keytide_engine::sequencer::Sequencer;
-use keytide_engine::shard::{Draw, Shard, Side};
-use keytide_engine::shards::Shards;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use keytide_engine::shard::{Draw, ScoreRule, ScoresSet, Shard, Side};
+use keytide_engine::shards::{Aggregate, Shards, scored_difference, scored_intersection, scored_union};
+use rebuild::{Rebuilt, apply};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Text = String;
@@ -94,75 +98,21 @@ impl World {
             }
             ValueRef::List(list) => Rebuilt::List(list.iter().map(text).collect()),
             ValueRef::Set(set) => Rebuilt::Set(set.iter().map(|member| text(&member)).collect()),
+            ValueRef::Sorted(set) => {
+                assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| (a.1, a.0) < (b.1, b.0)), "they are in order");
+                Rebuilt::Sorted(set.iter().map(|(member, score)| (text(member), text(&score_text(score)))).collect())
+            }
         })
     }
 }
 
-/// A value as a reader of the records rebuilds it.
-#[derive(Clone, Debug, PartialEq)]
-enum Rebuilt {
-    Hash(BTreeMap<Text, Text>),
-    List(VecDeque<Text>),
-    Set(BTreeSet<Text>),
-}
-
-impl Rebuilt {
-    fn is_empty(&self) -> bool {
-        match self {
-            Rebuilt::Hash(map) => map.is_empty(),
-            Rebuilt::List(list) => list.is_empty(),
-            Rebuilt::Set(set) => set.is_empty(),
-        }
-    }
-}
-
-/// Does to a copy of the keys what one record says.
-fn apply(keys: &mut BTreeMap<Text, Rebuilt>, key: &str, kind: &str, parts: &[Text]) {
-    let fresh = match &kind[..1] {
-        "H" => Rebuilt::Hash(BTreeMap::new()),
-        "S" => Rebuilt::Set(BTreeSet::new()),
-        _ => Rebuilt::List(VecDeque::new()),
-    };
-    let value = keys.entry(key.to_owned()).or_insert(fresh);
-    let number = |at: usize| parts[at].parse::<i64>().expect("an index or a count is an integer");
-    match (value, kind) {
-        (Rebuilt::Hash(map), "HSet") => drop(map.insert(parts[0].clone(), parts[1].clone())),
-        (Rebuilt::Hash(map), "HDel") => drop(map.remove(&parts[0]).expect("only what is there is deleted")),
-        (Rebuilt::Set(set), "SAdd") => assert!(set.insert(parts[0].clone()), "only a new member is added"),
-        (Rebuilt::Set(set), "SRem") => assert!(set.remove(&parts[0]), "only what is there is removed"),
-        (Rebuilt::List(list), "LPush") => list.push_front(parts[0].clone()),
-        (Rebuilt::List(list), "RPush") => list.push_back(parts[0].clone()),
-        (Rebuilt::List(list), "LPop") => assert_eq!(list.pop_front().as_ref(), Some(&parts[0])),
-        (Rebuilt::List(list), "RPop") => assert_eq!(list.pop_back().as_ref(), Some(&parts[0])),
-        (Rebuilt::List(list), "LSet") => list[number(0) as usize] = parts[1].clone(),
-        (Rebuilt::List(list), "LInsert") => list.insert(number(0) as usize, parts[1].clone()),
-        (Rebuilt::List(list), "LTrim") => {
-            let (first, last) = (number(0), number(1));
-            let kept = list.iter().enumerate().filter(|(at, _)| (first..=last).contains(&(*at as i64)));
-            *list = kept.map(|(_, element)| element.clone()).collect();
-        }
-        (Rebuilt::List(list), "LRem") => {
-            let count = number(0);
-            for _ in 0..count.abs() {
-                let is_it = |element: &Text| *element == parts[1];
-                let found = if count > 0 { list.iter().position(is_it) } else { list.iter().rposition(is_it) };
-                list.remove(found.expect("so many were removed"));
-            }
-        }
-        (value, kind) => panic!("{kind} on {value:?}"),
-    }
-    if keys[key].is_empty() {
-        keys.remove(key);
-    }
-}
-
-const KEYS: [&str; 9] = ["h0", "h1", "h2", "l0", "l1", "l2", "s0", "s1", "s2"];
+const KEYS: [&str; 12] = ["h0", "h1", "h2", "l0", "l1", "l2", "s0", "s1", "s2", "z0", "z1", "z2"];
 
 /// One random operation; what it answers or refuses is not looked at.
 fn change(world: &mut World, rng: &mut fastrand::Rng) {
     // Now and then a key of another type, which has to be refused.
     let key = |rng: &mut fastrand::Rng, family: usize| {
-        let family = if rng.u8(..20) == 0 { rng.usize(..3) } else { family };
+        let family = if rng.u8(..20) == 0 { rng.usize(..4) } else { family };
         KEYS[family * 3 + rng.usize(..3)].as_bytes()
     };
     let words: Vec<String> = (0..rng.usize(1..5)).map(|_| rng.u8(..12).to_string()).collect();
@@ -171,7 +121,7 @@ fn change(world: &mut World, rng: &mut fastrand::Rng) {
     let other_end = if rng.bool() { End::Head } else { End::Tail };
     let (index, count) = (rng.i64(-6..6), rng.usize(..4));
     let mut shards = world.shards();
-    match rng.u8(..22) {
+    match rng.u8(..30) {
         0..3 => {
             let key = key(rng, 0);
             let pairs = words.iter().map(|&word| (word, word));
@@ -230,9 +180,42 @@ fn change(world: &mut World, rng: &mut fastrand::Rng) {
             let _ = shards.of(key).pop_member(key);
             let _ = shards.of(key).pop_members(key, count);
         }
-        _ => {
+        21 => {
             let (from, to) = (key(rng, 2), key(rng, 2));
             let _ = shards.move_member(from, to, words[0]);
+        }
+        22..25 => {
+            let key = key(rng, 3);
+            let score = [0.0, 0.1, -1e300, f64::INFINITY, f64::NEG_INFINITY, index as f64][rng.usize(..6)];
+            let rule = ScoreRule { if_greater: count == 0, if_absent: count == 1, ..ScoreRule::default() };
+            let _ = shards.of(key).set_scores(key, words.iter().map(|&word| (score, word)), rule);
+            let rule = ScoreRule { adds: true, if_present: count == 2, ..rule };
+            let _ = shards.of(key).set_scores(key, [(score, words[0])].into_iter(), rule);
+        }
+        25 => {
+            let key = key(rng, 3);
+            let _ = shards.of(key).remove_scores(key, words.iter().copied());
+        }
+        26 => {
+            let key = key(rng, 3);
+            let _ = shards.of(key).pop_scores(key, rng.bool(), count);
+        }
+        27 => {
+            let key = key(rng, 3);
+            let _ = shards.of(key).remove_ranks(key, rng.bool(), |set| count.min(set.len())..usize::MAX);
+        }
+        _ => {
+            let (target, sources) = (key(rng, 3), [key(rng, 3), key(rng, 3), key(rng, 2)]);
+            if let Ok(found) = shards.scored(sources.iter().copied()) {
+                let weighted: Vec<_> = found.into_iter().map(|source| (source, 1.0)).collect();
+                let pairs = match count {
+                    0 => scored_intersection(&weighted, Aggregate::Min),
+                    1 => scored_difference(&weighted),
+                    _ => scored_union(&weighted, Aggregate::Sum),
+                };
+                let pairs: Vec<_> = pairs.into_iter().map(|(member, score)| (member.to_bytes(), score)).collect();
+                let _ = shards.store_scores(target, &pairs);
+            }
         }
     }
 }
@@ -278,6 +261,29 @@ fn a_change_of_another_type_is_refused_without_a_record() {
     assert_eq!(shards.move_element(b"list", End::Head, b"set", End::Head), Err(Refusal::WrongType));
     assert_eq!(shards.move_member(b"set", b"list", b"a"), Err(Refusal::WrongType));
     assert_eq!(world.lines(), ["RPush a", "SAdd a"]);
+}
+
+#[test]
+fn scores_that_are_refused_or_stay_record_nothing_and_all_others_are_exact() {
+    let mut world = World::new(1, 1 << 16);
+    let mut shards = world.shards();
+    let shard = shards.of(b"z");
+    let set = |shard: &mut Shard, score: f64, rule| shard.set_scores(b"z", [(score, &b"m"[..])].into_iter(), rule);
+    let (plain, adds) = (ScoreRule::default(), ScoreRule { adds: true, ..ScoreRule::default() });
+    let present = ScoreRule { if_present: true, ..plain };
+    assert_eq!(set(shard, 1.0, present), Ok(ScoresSet::default()));
+    assert!(shard.value(b"z").is_none());
+    assert_eq!(set(shard, 0.1, plain), Ok(ScoresSet { added: 1, updated: 0, score: Some(0.1) }));
+    assert_eq!(set(shard, 0.2, adds), Ok(ScoresSet { added: 0, updated: 1, score: Some(0.1 + 0.2) }));
+    assert_eq!(set(shard, 0.0, adds), Ok(ScoresSet { score: Some(0.1 + 0.2), ..ScoresSet::default() }));
+    let greater = ScoreRule { if_greater: true, ..plain };
+    assert_eq!(set(shard, 0.1, greater), Ok(ScoresSet::default()));
+    assert_eq!(set(shard, f64::INFINITY, greater).map(|done| done.updated), Ok(1));
+    assert_eq!(set(shard, f64::NEG_INFINITY, adds), Err(Refusal::ScoreNotANumber));
+    assert_eq!(shard.pop_scores(b"z", true, 5).map(|popped| popped.map(|all| all.len())), Ok(Some(1)));
+    assert!(shard.value(b"z").is_none());
+    let expected = ["ZAdd 0.10000000000000001 m", "ZAdd 0.30000000000000004 m", "ZAdd inf m", "ZRem m"];
+    assert_eq!(world.lines(), expected);
 }
 
 #[test]

@@ -144,6 +144,11 @@ impl<S: Shape> Dense<S> {
         self.index = Some(index);
     }
 
+    /// Whether a removal now leaves the other elements in order; else it moves the last one only.
+    pub fn removal_keeps_order(&self) -> bool {
+        self.len() <= SCAN_WHOLE_MAX
+    }
+
     /// Removes the element at a place.
     ///
     /// In small collections the others stay in order; in large ones the last one moves to the place. Neither moves an element
@@ -153,11 +158,12 @@ impl<S: Shape> Dense<S> {
         if place >= length {
             return None;
         }
+        let keeps_order = self.removal_keeps_order();
         let Dense { places, index, .. } = self;
         if let Some(index) = index {
             index.remove(place, &|place| S::name(places.element(place)));
         }
-        if length <= SCAN_WHOLE_MAX {
+        if keeps_order {
             if let Some(index) = index {
                 index.close_gap(place);
             }

@@ -1,7 +1,7 @@
 //! Large collections that nobody uses any more. They are freed in slices, so that no command and no turn takes the time for
 //! all elements of one.
 
-use super::{HashValue, ListValue, SetValue};
+use super::{HashValue, ListValue, SetValue, SortedValue};
 use crate::limits::{FREE_AT_ONCE, FREE_PART, FREE_SLICE};
 
 /// A collection that nobody uses any more.
@@ -9,6 +9,7 @@ pub(crate) enum Unused {
     Hash(HashValue),
     List(ListValue),
     Set(SetValue),
+    Sorted(SortedValue),
 }
 
 impl Unused {
@@ -18,6 +19,7 @@ impl Unused {
             Unused::Hash(hash) => hash.allocations(),
             Unused::List(list) => list.allocations(),
             Unused::Set(set) => set.allocations(),
+            Unused::Sorted(set) => set.allocations(),
         }
     }
 
@@ -26,6 +28,7 @@ impl Unused {
             Unused::Hash(hash) => hash.free_some(most),
             Unused::List(list) => list.free_some(most),
             Unused::Set(set) => set.free_some(most),
+            Unused::Sorted(set) => set.free_some(most),
         }
     }
 }
@@ -85,13 +88,15 @@ mod tests {
         let mut garbage = Garbage::default();
         assert!(!garbage.free_some());
         let (mut hash, mut set, mut list) = (HashValue::default(), SetValue::default(), ListValue::default());
+        let mut sorted = SortedValue::default();
         for n in 0..3 * FREE_SLICE {
             let name = n.to_string();
             hash.set(name.as_bytes(), b"", thresholds);
             set.insert(name.as_bytes(), thresholds);
+            sorted.set(n as f64, name.as_bytes(), thresholds);
             list.push(End::Tail, &[0; 2 * crate::limits::LIST_CHUNK_BYTES], thresholds);
         }
-        for value in [Unused::Hash(hash), Unused::Set(set), Unused::List(list)] {
+        for value in [Unused::Hash(hash), Unused::Set(set), Unused::List(list), Unused::Sorted(sorted)] {
             let mut slices = 1;
             garbage.put(value);
             assert_eq!(garbage.len(), 1);

@@ -1,6 +1,7 @@
-//! A member of a set as its bytes, wherever they are: in the set, or, if the set stores it as a number, here.
+//! A member of a set as its bytes, wherever they are: in the set, or, if the set stores it as a number, here. So is a score.
 
 use super::Bytes;
+use crate::number::score_text;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,12 +14,12 @@ pub struct Member<'a>(Place<'a>);
 #[derive(Clone, Copy)]
 enum Place<'a> {
     InSet(&'a [u8]),
-    /// The decimal of an integer, and its length.
+    /// The decimal of a number, and its length.
     Here([u8; DIGITS_MAX], u8),
 }
 
-/// The longest decimal of an `i64`, with its sign.
-const DIGITS_MAX: usize = 20;
+/// The longest decimal of an `i64`, with its sign, has 20 bytes, that of a score 24.
+const DIGITS_MAX: usize = 24;
 
 impl<'a> Member<'a> {
     /// A member that the set has as bytes.
@@ -29,8 +30,15 @@ impl<'a> Member<'a> {
 
     /// A member that the set has as a number.
     pub(crate) fn of_integer(number: i64) -> Member<'a> {
-        let mut buffer = itoa::Buffer::new();
-        let text = buffer.format(number).as_bytes();
+        Member::of_text(itoa::Buffer::new().format(number).as_bytes())
+    }
+
+    /// A score.
+    pub(crate) fn of_score(score: f64) -> Member<'a> {
+        Member::of_text(&score_text(score))
+    }
+
+    fn of_text(text: &[u8]) -> Member<'a> {
         let mut digits = [0; DIGITS_MAX];
         digits[..text.len()].copy_from_slice(text);
         Member(Place::Here(digits, text.len() as u8))
@@ -95,6 +103,9 @@ mod tests {
             let text = number.to_string();
             assert_eq!(Member::of_integer(number), Member::of(text.as_bytes()));
             assert_eq!(Member::of_integer(number).to_bytes().as_slice(), text.as_bytes());
+        }
+        for score in [f64::MIN, -f64::MIN_POSITIVE, -f64::MIN_POSITIVE.next_down(), 0.1, f64::INFINITY] {
+            assert_eq!(*Member::of_score(score), score_text(score)[..]);
         }
         assert_eq!(format!("{:?}", Member::of(b"a\n")), "\"a\\n\"");
     }

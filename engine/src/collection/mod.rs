@@ -1,10 +1,11 @@
-//! The values with elements: hashes, sets and lists. Nothing outside knows how one is stored: a `…Value` owns the
+//! The values with elements: hashes, sets, lists and sorted sets. Nothing outside knows how one is stored: a `…Value` owns the
 //! elements, a `…Ref` reads them.
 //!
 //! | | small | large |
 //! |---|---|---|
 //! | hash, set | [`packed`]; sets of integers [`ints`] | [`dense`]: elements of one pointer at places, with an index |
 //! | list | [`packed`] | [`chunks`]: a deque of packed bytes |
+//! | sorted set | packed, in order | as a set, with a tree of the order |
 //!
 //! The [`Thresholds`] say what is small. A large collection becomes compact again at half of them.
 
@@ -21,6 +22,7 @@ mod packed;
 mod rows;
 mod set;
 pub(crate) mod small;
+pub(crate) mod sorted;
 mod thin;
 mod thresholds;
 
@@ -30,6 +32,9 @@ pub use list::{End, ListRef, ListValue};
 pub use member::Member;
 pub(crate) use packed::SmallBytes;
 pub use set::{SetRef, SetValue};
+pub use sorted::{
+    Decision, LexBound, LexRange, ScoreBound, ScoreRange, Selection, SortedPairs, SortedRef, SortedValue,
+};
 pub use thresholds::Thresholds;
 
 use smallvec::SmallVec;

@@ -12,14 +12,18 @@ fn thresholds() -> impl Strategy<Value = Thresholds> {
     let most = || prop_oneof![Just(0u32), 1..12u32, Just(100_000)];
     let long = || prop_oneof![Just(0u32), Just(4), Just(64), Just(100_000)];
     let list = prop_oneof![-5..1i32, 1..10i32, Just(i32::MAX)];
-    (most(), long(), most(), most(), long(), list).prop_map(
-        |(hash_entries, hash_value, set_integers, set_entries, set_value, list_size)| Thresholds {
-            hash_entries,
-            hash_value,
-            set_integers,
-            set_entries,
-            set_value,
-            list_size,
+    (most(), long(), most(), most(), long(), list, most(), long()).prop_map(
+        |(hash_entries, hash_value, set_integers, set_entries, set_value, list_size, sorted_entries, sorted_value)| {
+            Thresholds {
+                hash_entries,
+                hash_value,
+                set_integers,
+                set_entries,
+                set_value,
+                list_size,
+                sorted_entries,
+                sorted_value,
+            }
         },
     )
 }
@@ -31,7 +35,71 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![3 => (0..30u8).prop_map(|n| n.to_string().into_bytes()), 1 => long]
 }
 
+/// Scores of which few differ, among them those that are equal though their bits are not.
+fn score() -> impl Strategy<Value = f64> {
+    let some = [0.0, -0.0, 1.0, 1.5, -7.0, 1e300, f64::INFINITY, f64::NEG_INFINITY, 1_790_000_000_123.0, 3.15];
+    prop_oneof![(0..some.len()).prop_map(move |at| some[at]), (0..5i32).prop_map(f64::from)]
+}
+
+/// The members in the order of a sorted set.
+fn in_order(model: &IndexMap<Vec<u8>, f64>) -> Vec<(&[u8], f64)> {
+    let mut pairs: Vec<(&[u8], f64)> = model.iter().map(|(member, score)| (&member[..], *score)).collect();
+    pairs.sort_by(|(a, score), (b, other)| score.partial_cmp(other).expect("no NaN").then_with(|| a.cmp(b)));
+    pairs
+}
+
 proptest! {
+    #[test]
+    fn a_sorted_set_is_the_map_of_its_scores_in_order(
+        steps in vec((0..8u8, score(), bytes(), any::<usize>(), thresholds()), 1..150),
+        fixed in proptest::option::of(thresholds()),
+    ) {
+        let (mut set, mut model) = (SortedValue::default(), IndexMap::<Vec<u8>, f64>::new());
+        for (what, score, member, random, drawn) in steps {
+            let thresholds = &fixed.unwrap_or(drawn);
+            match what {
+                0..5 => {
+                    let old = model.insert(member.clone(), score);
+                    prop_assert_eq!(set.set(score, &member, thresholds), old.is_none());
+                }
+                5 => prop_assert_eq!(set.remove(&member, thresholds), model.shift_remove(&member).is_some()),
+                6 => {
+                    let start = random % (model.len() + 1);
+                    let end = (start + random / 1_000 % 4).min(model.len());
+                    let gone: Vec<Vec<u8>> = in_order(&model)[start..end].iter().map(|pair| pair.0.to_vec()).collect();
+                    set.remove_ranks(start..end, thresholds);
+                    gone.iter().for_each(|member| _ = model.shift_remove(member));
+                }
+                _ => {
+                    let refused = set.update(&member, thresholds, |old| if old.is_some() { Err(()) } else { Ok(None) });
+                    prop_assert_eq!(refused.is_err(), model.contains_key(&member));
+                }
+            }
+            let (view, pairs) = (set.view(), in_order(&model));
+            prop_assert_eq!(view.len(), model.len());
+            let bits = |(member, score): (&[u8], f64)| (member.to_vec(), score.to_bits());
+            let expected: Vec<_> = pairs.iter().copied().map(bits).collect();
+            prop_assert_eq!(view.iter().map(bits).collect::<Vec<_>>(), expected);
+            let start = random % (model.len() + 1);
+            prop_assert!(view.range(start..usize::MAX, false).eq(pairs[start..].iter().copied()));
+            prop_assert!(view.range(0..start, true).eq(pairs[..start].iter().rev().copied()));
+            prop_assert_eq!(view.range(start..model.len(), true).len(), model.len() - start);
+            for (rank, (member, score)) in pairs.iter().enumerate() {
+                let found = view.rank(member).map(|(rank, score)| (rank, score.to_bits()));
+                prop_assert_eq!(found, Some((rank, score.to_bits())));
+                prop_assert_eq!(view.score(member).map(f64::to_bits), Some(score.to_bits()));
+            }
+            prop_assert!(view.score(b"none").is_none() && view.rank(b"none").is_none());
+            prop_assert_eq!(view.count_before(|_, other| other < score), pairs.iter().filter(|pair| pair.1 < score).count());
+            let mut places: Vec<_> = (0..model.len()).map(|place| view.at(place).expect("a member").0.to_vec()).collect();
+            places.sort_unstable();
+            let mut members: Vec<_> = model.keys().cloned().collect();
+            members.sort_unstable();
+            prop_assert_eq!(places, members);
+            prop_assert!(view.at(model.len()).is_none());
+        }
+    }
+
     #[test]
     fn a_hash_is_the_ordered_map_of_its_fields(
         steps in vec((0..5u8, bytes(), bytes(), thresholds()), 1..150),
@@ -152,6 +220,7 @@ proptest! {
 fn a_large_collection_that_shrinks_becomes_compact_again_and_its_order_stays() {
     let thresholds = &Thresholds::default();
     let (mut hash, mut set, mut list) = (HashValue::default(), SetValue::default(), ListValue::default());
+    let (mut sorted, mut rng) = (SortedValue::default(), fastrand::Rng::with_seed(1));
     assert_eq!(
         (hash.view().encoding(), set.view().encoding(), list.view().encoding()),
         ("listpack", "intset", "listpack")
@@ -160,16 +229,26 @@ fn a_large_collection_that_shrinks_becomes_compact_again_and_its_order_stays() {
         let name = format!("name:{n}").into_bytes();
         assert!(hash.set(&name, b"v", thresholds) && set.insert(&name, thresholds));
         list.push(End::Tail, &name, thresholds);
+        assert!(sorted.set(rng.i32(-50..50).into(), &name, thresholds));
     }
+    assert_eq!(sorted.view().encoding(), "skiplist");
     let forms = (hash.view().encoding(), set.view().encoding(), list.view().encoding());
     assert_eq!(forms, ("hashtable", "hashtable", "quicklist"));
     for n in 10..3_000 {
         let name = format!("name:{n}").into_bytes();
         assert!(hash.remove(&name, thresholds) && set.remove(&name, thresholds));
+        assert!(sorted.remove(&name, thresholds) && sorted.view().score(&name).is_none());
+        if n % 100 == 0 {
+            let scores: Vec<f64> = sorted.view().iter().map(|pair| pair.1).collect();
+            assert!(scores.is_sorted() && scores.len() == sorted.view().len());
+            let ranks = sorted.view().iter().enumerate();
+            assert!(ranks.into_iter().all(|(rank, (member, score))| sorted.view().rank(member) == Some((rank, score))));
+        }
         assert_eq!(list.pop(End::Tail, thresholds).unwrap()[..], format!("name:{}", 3_009 - n).as_bytes()[..]);
     }
     let forms = (hash.view().encoding(), set.view().encoding(), list.view().encoding());
     assert_eq!(forms, ("listpack", "listpack", "listpack"));
+    assert_eq!((sorted.view().encoding(), sorted.view().len()), ("listpack", 10));
     let names: Vec<String> = (0..10).map(|n| format!("name:{n}")).collect();
     assert!(list.view().iter().eq(names.iter().map(|name| name.as_bytes())));
     let mut fields: Vec<&[u8]> = hash.view().iter().map(|(field, _)| field).collect();

@@ -3,7 +3,7 @@
 use super::chunks::ChunkSize;
 use crate::limits::{
     HASH_PACKED_ENTRIES, HASH_PACKED_VALUE, LIST_CHUNK_BYTES, LIST_PACKED_SIZE, PACKED_ENTRIES_MAX, SET_INTEGERS,
-    SET_PACKED_ENTRIES, SET_PACKED_VALUE,
+    SET_PACKED_ENTRIES, SET_PACKED_VALUE, SORTED_PACKED_ENTRIES, SORTED_PACKED_VALUE,
 };
 
 /// The bounds of the compact forms. A change counts for what is changed from then on.
@@ -22,6 +22,10 @@ pub struct Thresholds {
     /// `list-max-listpack-size`: the most elements of a packed list, and of a chunk of a long one, which then has at most
     /// [`LIST_CHUNK_BYTES`]; or, from -1 to -5, that it has at most 4, 8, 16, 32 or 64 KiB.
     pub list_size: i32,
+    /// The most members of a packed sorted set, `zset-max-listpack-entries`.
+    pub sorted_entries: u32,
+    /// The longest member in one, in bytes, `zset-max-listpack-value`.
+    pub sorted_value: u32,
 }
 
 impl Default for Thresholds {
@@ -33,6 +37,8 @@ impl Default for Thresholds {
             set_entries: SET_PACKED_ENTRIES,
             set_value: SET_PACKED_VALUE,
             list_size: LIST_PACKED_SIZE,
+            sorted_entries: SORTED_PACKED_ENTRIES,
+            sorted_value: SORTED_PACKED_VALUE,
         }
     }
 }

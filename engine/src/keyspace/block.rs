@@ -21,7 +21,7 @@ pub(crate) use shape::{Encoding, Facts};
 
 use super::entry::{Value, ValueRef};
 use super::size_class::size_class;
-use crate::collection::{HashValue, ListValue, SetValue};
+use crate::collection::{HashValue, ListValue, SetValue, SortedValue};
 use crate::position::RingOffset;
 use crate::prefetch::{LINE_BYTES, prefetch_bytes, prefetch_line};
 use shape::{INLINE_MAX, Shape, VALUE_ALIGN};
@@ -169,6 +169,7 @@ impl<'a> BlockRef<'a> {
                 Encoding::Hash => ValueRef::Hash((*self.value_at::<HashValue>()).view()),
                 Encoding::List => ValueRef::List((*self.value_at::<ListValue>()).view()),
                 Encoding::Set => ValueRef::Set((*self.value_at::<SetValue>()).view()),
+                Encoding::Sorted => ValueRef::Sorted((*self.value_at::<SortedValue>()).view()),
                 // Nothing, or only bytes.
                 _ => return None,
             })
@@ -194,6 +195,7 @@ impl<'a> BlockRef<'a> {
                 Encoding::Hash => Value::Hash(self.value_at::<HashValue>().read()),
                 Encoding::List => Value::List(self.value_at::<ListValue>().read()),
                 Encoding::Set => Value::Set(self.value_at::<SetValue>().read()),
+                Encoding::Sorted => Value::Sorted(self.value_at::<SortedValue>().read()),
                 // Nothing, or only bytes.
                 _ => return None,
             })
@@ -241,6 +243,7 @@ impl<'a> BlockRef<'a> {
             Some(ValueRef::Hash(hash)) => prefetch_line(hash.first_line()),
             Some(ValueRef::List(list)) => prefetch_line(list.first_line()),
             Some(ValueRef::Set(set)) => prefetch_line(set.first_line()),
+            Some(ValueRef::Sorted(set)) => prefetch_line(set.first_line()),
         }
     }
 }
@@ -433,6 +436,7 @@ impl Block {
             Value::Hash(hash) => self.replace_with(Encoding::Hash, hash),
             Value::List(list) => self.replace_with(Encoding::List, list),
             Value::Set(set) => self.replace_with(Encoding::Set, set),
+            Value::Sorted(set) => self.replace_with(Encoding::Sorted, set),
         }
     }
 

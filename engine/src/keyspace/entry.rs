@@ -9,6 +9,7 @@ mod list;
 mod parts;
 mod replay;
 mod set;
+mod sorted;
 mod string;
 
 pub use crate::collection::End;
@@ -16,7 +17,7 @@ pub use replay::Precondition;
 
 use super::block::{Block, BlockRef, Encoding};
 use super::table::Word;
-use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue};
+use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue, SortedRef, SortedValue};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
@@ -34,6 +35,8 @@ pub enum Value {
     List(ListValue),
     /// A set; never empty.
     Set(SetValue),
+    /// A sorted set; never empty.
+    Sorted(SortedValue),
 }
 
 /// The type of a value.
@@ -47,6 +50,8 @@ pub enum Kind {
     List,
     /// A set.
     Set,
+    /// A sorted set.
+    Sorted,
 }
 
 impl Kind {
@@ -57,6 +62,7 @@ impl Kind {
             Kind::Hash => "hash",
             Kind::List => "list",
             Kind::Set => "set",
+            Kind::Sorted => "zset",
         }
     }
 }
@@ -75,6 +81,7 @@ impl Value {
             Value::Hash(hash) => ValueRef::Hash(hash.view()),
             Value::List(list) => ValueRef::List(list.view()),
             Value::Set(set) => ValueRef::Set(set.view()),
+            Value::Sorted(set) => ValueRef::Sorted(set.view()),
         }
     }
 }
@@ -90,6 +97,8 @@ pub enum ValueRef<'a> {
     List(ListRef<'a>),
     /// A set; never empty.
     Set(SetRef<'a>),
+    /// A sorted set; never empty.
+    Sorted(SortedRef<'a>),
 }
 
 impl<'a> ValueRef<'a> {
@@ -100,6 +109,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Hash(_) => Kind::Hash,
             ValueRef::List(_) => Kind::List,
             ValueRef::Set(_) => Kind::Set,
+            ValueRef::Sorted(_) => Kind::Sorted,
         }
     }
 
@@ -110,6 +120,9 @@ impl<'a> ValueRef<'a> {
             ValueRef::Hash(hash) => hash.iter().flat_map(|(field, value)| [field, value]).map(Member::of).collect(),
             ValueRef::List(list) => list.iter().map(Member::of).collect(),
             ValueRef::Set(set) => set.iter().collect(),
+            ValueRef::Sorted(set) => {
+                set.iter().flat_map(|(member, score)| [Member::of_score(score), Member::of(member)]).collect()
+            }
         }
     }
 }
@@ -121,6 +134,7 @@ pub(crate) enum ValueMut<'a> {
     Hash(&'a mut HashValue),
     List(&'a mut ListValue),
     Set(&'a mut SetValue),
+    Sorted(&'a mut SortedValue),
     /// A small collection of this form, whose bytes are changed through the block.
     Small(Encoding),
 }
@@ -387,7 +401,7 @@ impl<'a> EntryMut<'a> {
 
     fn put_value(&mut self, value: Value) {
         self.count_value();
-        if matches!(value, Value::List(_)) {
+        if matches!(value, Value::List(_) | Value::Sorted(_)) {
             // Commands may wait for its elements.
             self.turn.waiters.signal(self.word.get().key());
         }

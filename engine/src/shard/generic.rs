@@ -6,6 +6,7 @@ use crate::event::EventType;
 use crate::filter::Glob;
 use crate::keyspace::{Entry, Kind};
 use crate::turn::ttl_record_bytes;
+use crate::waiters::Awaited;
 
 /// When a new TTL takes effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,15 @@ impl Shard {
     /// The type of a key's value.
     pub fn kind(&mut self, key: &[u8]) -> Option<Kind> {
         self.value(key).map(|value| value.kind())
+    }
+
+    /// The type of a key's value, if commands may wait for it. Not counted as a look-up for reading.
+    pub fn awaited(&mut self, key: &[u8]) -> Option<Awaited> {
+        match self.find(key)?.view().value()?.kind() {
+            Kind::List => Some(Awaited::List),
+            Kind::Sorted => Some(Awaited::Sorted),
+            Kind::String | Kind::Hash | Kind::Set => None,
+        }
     }
 
     /// Sets a key's expiry to `at_ms`, Unix milliseconds, or deletes the key if that is past; returns whether it did.

@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::collection::{End, ListRef};
 use crate::error::Refusal;
-use crate::keyspace::{Bytes, Entry, Kind, ValueRef};
+use crate::keyspace::{Bytes, Entry, ValueRef};
 use crate::ring::{record_bytes, record_bytes_parts};
 use std::ops::Range;
 
@@ -47,11 +47,6 @@ impl Shard {
     #[inline]
     pub fn elements(&mut self, key: &[u8]) -> Result<Option<ListRef<'_>>, Refusal> {
         self.read(key).map_or(Ok(None), Entry::elements)
-    }
-
-    /// Whether the key holds a list. Not counted as a look-up for reading.
-    pub fn has_list(&mut self, key: &[u8]) -> bool {
-        matches!(self.check_kind(key, Kind::List), Ok(true))
     }
 
     /// Pushes elements, at least one, at an end, one after another; returns the new length. Creates the list if there

@@ -13,6 +13,7 @@ mod replay_tests;
 mod restore;
 mod set;
 mod snapshot;
+mod sorted;
 mod stream;
 #[cfg(all(test, not(loom)))]
 mod stream_tests;
@@ -27,6 +28,8 @@ pub use list::{Inserted, Side, resolve_index};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};
+pub(crate) use sorted::score_record_bytes;
+pub use sorted::{ScoreRule, ScoredMember, ScoresSet};
 pub(crate) use stream::Planned;
 pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::CustomType;
+use crate::keyspace::Bytes;
 use crate::keyspace::entry::End;
 use crate::limits::SCAN_WHOLE_MAX;
 use crate::ring;
@@ -95,7 +96,8 @@ impl Commands {
             10..25 => self.string(shard, key),
             25..45 => self.hash(shard, key),
             45..65 => self.list(shard, key),
-            65..80 => self.set(shard, key),
+            65..72 => self.set(shard, key),
+            72..80 => self.sorted(shard, key),
             80..86 => self.two_keys(shard, key),
             86..90 => self.event(shard, key),
             90..94 => {
@@ -185,6 +187,46 @@ impl Commands {
         }
     }
 
+    fn sorted(&mut self, shard: &mut Shard, key: &[u8]) {
+        let members = self.smalls(4);
+        let scores = [0.0, -0.0, 0.1, 1e300, f64::INFINITY, f64::NEG_INFINITY];
+        let score = if self.rng.bool() { self.rng.i16(..).into() } else { scores[self.rng.usize(..scores.len())] };
+        let flag = |which: u8, drawn: u8| which == drawn;
+        let drawn = self.rng.u8(..12);
+        let rule = ScoreRule {
+            if_absent: flag(0, drawn),
+            if_present: flag(1, drawn),
+            if_greater: flag(2, drawn),
+            if_less: flag(3, drawn),
+            adds: false,
+        };
+        let first = &members[0][..];
+        match self.rng.u8(..12) {
+            0..5 => accept(shard.set_scores(key, members.iter().map(|member| (score, &member[..])), rule)),
+            5 => accept(shard.set_scores(key, [(score, first)].into_iter(), ScoreRule { adds: true, ..rule })),
+            6..8 => accept(shard.remove_scores(key, members.iter().map(|member| &member[..]))),
+            8 => accept(shard.pop_scores(key, self.rng.bool(), self.rng.usize(..4))),
+            9 => {
+                let (start, end) = (self.rng.usize(..5), self.rng.usize(..300));
+                accept(shard.remove_ranks(key, false, |set| start.min(set.len())..end));
+            }
+            10 => {
+                let pairs: Vec<(Bytes, f64)> =
+                    members.iter().map(|member| (Bytes::from_slice(member), score)).collect();
+                let unique: BTreeMap<Bytes, f64> = pairs.into_iter().collect();
+                let pairs: Vec<(Bytes, f64)> = unique.into_iter().skip(self.rng.usize(..2)).collect();
+                accept(Shards::One(shard).store_scores(key, &pairs));
+            }
+            _ => {
+                let many = self.many();
+                let scores: Vec<f64> = many.iter().map(|_| self.rng.i8(..).into()).collect();
+                let pairs = scores.iter().zip(&many).map(|(score, member)| (*score, &member[..]));
+                accept(shard.set_scores(key, pairs, ScoreRule::default()));
+                accept(shard.remove_scores(key, many.iter().step_by(7).map(|member| &member[..])));
+            }
+        }
+    }
+
     /// Changes with large records, or many.
     fn large(&mut self, shard: &mut Shard, key: &[u8]) {
         let count = self.rng.usize(1..40);
@@ -193,7 +235,7 @@ impl Commands {
         let words = elements.iter().map(|element| &element[..]);
         let (long, end) = (&elements[0][..], self.end());
         let target = self.key();
-        match self.rng.u8(..10) {
+        match self.rng.u8(..12) {
             0 => accept(shard.set(key, long)),
             1 => accept(shard.append(key, long)),
             2 => accept(shard.push(key, end, words)),
@@ -202,6 +244,8 @@ impl Commands {
             5 => accept(shard.pop_many(key, end, count)),
             6 => accept(shard.pop_members(key, count)),
             7 => accept(shard.delete_fields(key, words)),
+            8 => accept(shard.set_scores(key, words.map(|word| (1.0, word)), ScoreRule::default())),
+            9 => accept(shard.pop_scores(key, true, count)),
             _ => accept(Shards::One(shard).rename(key, &target, false)),
         }
     }

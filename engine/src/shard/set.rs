@@ -27,8 +27,13 @@ impl Shard {
 
     /// The set at a key, for a caller that has checked its type and must not change anything now.
     pub(crate) fn peek_members(&self, key: &[u8]) -> Option<SetRef<'_>> {
+        self.peek(key)?.members().ok().flatten()
+    }
+
+    /// The entry of an existing key, for a caller that must not change anything now.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<Entry<'_>> {
         let entry = self.table.find(self.table.hash(key), key)?;
-        if entry.is_live(self.turn.now_ms()) { entry.members().ok().flatten() } else { None }
+        entry.is_live(self.turn.now_ms()).then_some(entry)
     }
 
     /// Adds members, at least one; returns how many are new.

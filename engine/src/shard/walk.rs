@@ -1,10 +1,10 @@
-//! The steps of SCAN, HSCAN and SSCAN: the work of a call, and the places of a collection that it visits.
+//! The steps of SCAN, HSCAN, SSCAN and ZSCAN: the work of a call, and the places of a collection that it visits.
 //!
 //! A large collection is walked from its highest place downward. A removal never moves an element to a higher place and
 //! an insertion takes a new highest one, so an element that is present throughout never moves from the part that is
 //! still to be walked to the part that was: it is visited.
 
-use crate::collection::{HashRef, Member, SetRef};
+use crate::collection::{HashRef, Member, SetRef, SortedRef};
 use crate::filter::Glob;
 use crate::limits::{SCAN_CALL_BYTES, SCAN_ELEMENT_BYTES, SCAN_SEARCHED_TIMES, SCAN_WHOLE_MAX};
 use std::ops::Range;
@@ -58,7 +58,7 @@ pub fn walk(cursor: u64, count: usize, length: usize, is_compact: bool) -> Walk 
     Walk { places: start..end, next: start as u64, is_whole: false }
 }
 
-/// A collection that HSCAN or SSCAN walks over.
+/// A collection that HSCAN, SSCAN or ZSCAN walks over.
 pub trait Walked: Copy {
     /// The words of an element, its name first.
     type Words;
@@ -113,6 +113,26 @@ impl<'a> Walked for SetRef<'a> {
 
     fn element(self, place: usize) -> Option<[Member<'a>; 1]> {
         self.at(place).map(|member| [member])
+    }
+}
+
+impl<'a> Walked for SortedRef<'a> {
+    type Words = [Member<'a>; 2];
+
+    fn length(self) -> usize {
+        self.len()
+    }
+
+    fn is_compact(self) -> bool {
+        SortedRef::is_compact(self)
+    }
+
+    fn all(self) -> impl Iterator<Item = [Member<'a>; 2]> {
+        self.iter().map(|(member, score)| [Member::of(member), Member::of_score(score)])
+    }
+
+    fn element(self, place: usize) -> Option<[Member<'a>; 2]> {
+        self.at(place).map(|(member, score)| [Member::of(member), Member::of_score(score)])
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | field of the record | meaning in a row |
 //! |---|---|
-//! | type | the kind of data: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `Del` no value |
+//! | type | the kind of data: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `ZAdd` score, member, …, `Del` no value |
 //! | key, data | the key; the value or, if it is large, a part of it |
 //! | revision | the revision of the stream's next event |
 //! | timestamp | the time at which the value expires, 0 = never |
@@ -65,6 +65,10 @@ impl RowWriter {
             }
             Some(ValueRef::Set(set)) => {
                 self.collection(head, EventType::SAdd, set.iter().map(|member| [member]), out);
+            }
+            Some(ValueRef::Sorted(set)) => {
+                let pairs = set.iter().map(|(member, score)| [Member::of_score(score), Member::of(member)]);
+                self.collection(head, EventType::ZAdd, pairs, out);
             }
         }
     }
@@ -154,6 +158,7 @@ fn content(event_type: EventType) -> Option<Content> {
         EventType::HSet => Some(Content::Of(Kind::Hash)),
         EventType::RPush => Some(Content::Of(Kind::List)),
         EventType::SAdd => Some(Content::Of(Kind::Set)),
+        EventType::ZAdd => Some(Content::Of(Kind::Sorted)),
         EventType::Custom
         | EventType::Expire
         | EventType::Evict
@@ -162,7 +167,6 @@ fn content(event_type: EventType) -> Option<Content> {
         | EventType::LPop
         | EventType::RPop
         | EventType::SRem
-        | EventType::ZAdd
         | EventType::ZRem
         | EventType::TtlSet
         | EventType::TtlCleared

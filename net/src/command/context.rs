@@ -14,7 +14,7 @@ use keytide_engine::interest::Interest;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shards::Shards;
 use keytide_engine::subscription::{ClientId, Hub};
-use keytide_engine::waiters::WaiterId;
+use keytide_engine::waiters::{Awaited, WaiterId};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -44,10 +44,10 @@ pub struct WaitContext<'a> {
 }
 
 impl WaitContext<'_> {
-    /// Whether the command may take of a key's value: no other command has waited longer for it. In a transaction it takes
+    /// Whether the command may take of a key's value of this type: no other command has waited longer for it. In a transaction it takes
     /// what there is, as a command does that never waits.
-    pub fn is_next(&mut self, key: &[u8]) -> bool {
-        self.state.is_none() || self.shards.of(key).waiters().is_next(key, self.waiter)
+    pub fn is_next(&mut self, key: &[u8], awaited: Awaited) -> bool {
+        self.state.is_none() || self.shards.of(key).waiters().is_next(key, awaited, self.waiter)
     }
 }
 

@@ -37,6 +37,7 @@ use crate::gather::Merge;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
 use crate::value::PartWriter;
+use keytide_engine::waiters::Awaited;
 use std::ops::Range;
 
 /// One command, or one subcommand.
@@ -164,6 +165,8 @@ pub enum Run {
         run: RunWaiting,
         /// The keys that it waits for.
         waits_for: Keys,
+        /// The type of value that it waits for there.
+        awaited: Awaited,
     },
     /// On one or several consecutive shards, each for itself; the parts are merged into the reply.
     Shards {

@@ -20,6 +20,7 @@ pub fn refusal_text(refusal: Refusal) -> Cow<'static, str> {
         Refusal::FieldNotAFloat => error_text::HASH_NOT_FLOAT.into(),
         Refusal::Overflow => error_text::OVERFLOW.into(),
         Refusal::NotFinite => error_text::NOT_FINITE.into(),
+        Refusal::ScoreNotANumber => error_text::SCORE_NOT_A_NUMBER.into(),
         Refusal::StringTooLong => error_text::STRING_TOO_LONG.into(),
         Refusal::NoSuchKey => error_text::NO_SUCH_KEY.into(),
         Refusal::IndexOutOfRange => error_text::INDEX_OUT_OF_RANGE.into(),

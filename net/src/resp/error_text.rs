@@ -54,6 +54,8 @@ texts! {
     EXPIRE_NX = "ERR NX and XX, GT or LT options at the same time are not compatible";
     /// EXPIRE with GT and LT.
     EXPIRE_GT_LT = "ERR GT and LT options at the same time are not compatible";
+    /// ZADD with INCR, ZINCRBY: infinity and its opposite.
+    SCORE_NOT_A_NUMBER = "ERR resulting score is not a number (NaN)";
     /// APPEND, SETRANGE: the string would be too long.
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// SETRANGE before the beginning.

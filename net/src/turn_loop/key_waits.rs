@@ -5,9 +5,9 @@
 //! | of one shard | on the core of that shard | there |
 //! | of several shards | on its client's core, over all of these shards, which are held | there; each shard knows it as a waiter of its keys |
 //!
-//! A key that gets a list becomes ready if commands wait for it ([`Waiters`](keytide_engine::waiters::Waiters)). Once the
-//! command or the transaction that made the list has ended, its core serves the key's waiters, the oldest first, as long as
-//! the list has elements. A waiter of this shard alone runs again at once. A waiter of several shards is notified
+//! A key that gets a list or a sorted set becomes ready if commands wait for it ([`Waiters`](keytide_engine::waiters::Waiters)).
+//! Once the command or the transaction that made the value has ended, its core serves the key's waiters for that type, the
+//! oldest first, as long as the value has elements. A waiter of this shard alone runs again at once. A waiter of several shards is notified
 //! ([`Message::KeyReady`]), and the key's other waiters come after it: it runs again over all of its shards. While they are
 //! held nothing else runs on them. So the command finds whether any of its keys has an element, takes one, and leaves the
 //! waiters of all of its keys in one step: no element is lost, none is taken twice.
@@ -32,7 +32,7 @@ use keytide_engine::account::Share;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
-use keytide_engine::waiters::WaiterId;
+use keytide_engine::waiters::{Awaited, WaiterId};
 
 impl Core {
     /// Runs a client's command that may wait, or sends it to the core of its keys. False where the client has to wait first.
@@ -113,7 +113,7 @@ impl Core {
 
     /// The memory of a command that waits, or the error if it may not wait for so many keys, or no more may wait.
     fn key_wait_share(&self, command: &Command, args: Args<'_>) -> Result<Share, String> {
-        let keys = waited_keys(command).places(args).count();
+        let keys = waited_keys(command).0.places(args).count();
         let max = self.server.config.waiting_keys_per_client;
         if keys > max {
             return Err(format!(
@@ -132,7 +132,8 @@ impl Core {
         let id = self.deferred.admit(&deferred.request);
         if let Some(shard) = &mut self.shard {
             let Request { command, ref args, .. } = deferred.request;
-            shard.waiters_mut().add(waiter(self.id, id), waited_keys(TABLE.get(command)).of(args.as_args()));
+            let (keys, awaited) = waited_keys(TABLE.get(command));
+            shard.waiters_mut().add(waiter(self.id, id), awaited, keys.of(args.as_args()));
         }
         self.deferred.wait(id, deferred, wait);
         self.publish_waits();
@@ -161,13 +162,14 @@ impl Core {
         self.publish_waits();
     }
 
-    /// Serves the oldest waiter of a key, if the key holds a list. Returns whether the next waiter may be served.
+    /// Serves the oldest waiter of a key for the type of value that it holds. Returns whether the next waiter may be served.
     fn serve_first(&mut self, key: &[u8]) -> bool {
         let Some(shard) = self.shard.as_deref_mut() else { return false };
-        let Some(waiter) = shard.waiters().first(key) else { return false };
-        if !shard.has_list(key) {
+        if shard.waiters().is_empty() {
             return false;
         }
+        let Some(awaited) = shard.awaited(key) else { return false };
+        let Some(waiter) = shard.waiters().first(key, awaited) else { return false };
         let id = CommandId(waiter.number);
         if waiter.core != self.id {
             self.lanes.to(waiter.core).push(Message::KeyReady(waiter.number));
@@ -242,10 +244,10 @@ impl Core {
         let (args, reply) = (request.args.as_args(), &mut request.form.reply(out));
         let progress = runner.run_waiting(shards.reborrow(), request.command, (Some(waiter), state), args, reply);
         if let Progress::Wait(wait) = progress {
-            let (keys, total) = (waited_keys(TABLE.get(request.command)), self.server.shards());
+            let ((keys, awaited), total) = (waited_keys(TABLE.get(request.command)), self.server.shards());
             shards.each(|shard| {
                 let own = shard.id();
-                shard.waiters_mut().add(waiter, keys.of(args).filter(|key| shard_of(key, total) == own));
+                shard.waiters_mut().add(waiter, awaited, keys.of(args).filter(|key| shard_of(key, total) == own));
             });
             self.deferred.wait(id, deferred, wait);
         } else {
@@ -286,9 +288,12 @@ impl Core {
     }
 }
 
-/// The keys that a command waits for.
-fn waited_keys(command: &Command) -> Keys {
-    if let Run::Waiting { waits_for, .. } = command.run { waits_for } else { Keys::None }
+/// The keys that a command waits for, and the type of value.
+fn waited_keys(command: &Command) -> (Keys, Awaited) {
+    match command.run {
+        Run::Waiting { waits_for, awaited, .. } => (waits_for, awaited),
+        _ => (Keys::None, Awaited::List),
+    }
 }
 
 /// A command of a core among the waiters of its keys.

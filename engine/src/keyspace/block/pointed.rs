@@ -44,9 +44,12 @@ unsafe impl Pointed for Block {
                 Encoding::Hash => ValueMut::Hash(&mut *block.value_at()),
                 Encoding::List => ValueMut::List(&mut *block.value_at()),
                 Encoding::Set => ValueMut::Set(&mut *block.value_at()),
-                small @ (Encoding::PackedHash | Encoding::PackedList | Encoding::PackedSet | Encoding::Integers) => {
-                    ValueMut::Small(small)
-                }
+                Encoding::Sorted => ValueMut::Sorted(&mut *block.value_at()),
+                small @ (Encoding::PackedHash
+                | Encoding::PackedList
+                | Encoding::PackedSet
+                | Encoding::Integers
+                | Encoding::PackedSorted) => ValueMut::Small(small),
             })
         }
     }

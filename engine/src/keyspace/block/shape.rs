@@ -8,7 +8,7 @@
 //! The key stands at a fixed offset, so that a look-up decodes nothing. `last` counts units of 8 bytes in its narrow form,
 //! the expiry milliseconds since 2020 in its form of 5 bytes. Numbers are little-endian.
 
-use crate::collection::{HashValue, ListValue, SetValue};
+use crate::collection::{HashValue, ListValue, SetValue, SortedValue};
 use crate::position::RingOffset;
 
 /// Fields of the flags: the widths of the revision, the expiry and the value's length in bytes, the encoding, whether a
@@ -34,6 +34,7 @@ pub(super) const VALUE_ALIGN: usize = 8;
 
 const _: () = assert!(align_of::<Vec<u8>>() <= VALUE_ALIGN && align_of::<HashValue>() <= VALUE_ALIGN);
 const _: () = assert!(align_of::<ListValue>() <= VALUE_ALIGN && align_of::<SetValue>() <= VALUE_ALIGN);
+const _: () = assert!(align_of::<SortedValue>() <= VALUE_ALIGN);
 
 /// The longest value in the block itself, in bytes.
 pub(super) const INLINE_MAX: usize = u16::MAX as usize;
@@ -54,14 +55,18 @@ pub(crate) enum Encoding {
     List = 4,
     /// A `SetValue`.
     Set = 5,
+    /// A `SortedValue`.
+    Sorted = 6,
     /// A packed hash.
-    PackedHash = 6,
+    PackedHash = 7,
     /// A packed list.
-    PackedList = 7,
+    PackedList = 8,
     /// A packed set.
-    PackedSet = 8,
+    PackedSet = 9,
     /// A set of integers.
-    Integers = 9,
+    Integers = 10,
+    /// A packed sorted set.
+    PackedSorted = 11,
 }
 
 impl Encoding {
@@ -73,10 +78,12 @@ impl Encoding {
             3 => Encoding::Hash,
             4 => Encoding::List,
             5 => Encoding::Set,
-            6 => Encoding::PackedHash,
-            7 => Encoding::PackedList,
-            8 => Encoding::PackedSet,
-            9 => Encoding::Integers,
+            6 => Encoding::Sorted,
+            7 => Encoding::PackedHash,
+            8 => Encoding::PackedList,
+            9 => Encoding::PackedSet,
+            10 => Encoding::Integers,
+            11 => Encoding::PackedSorted,
             _ => Encoding::None,
         }
     }
@@ -90,7 +97,7 @@ impl Encoding {
     /// Whether it is a collection that is not.
     #[inline]
     pub(super) fn is_collection_outside(self) -> bool {
-        matches!(self, Encoding::Hash | Encoding::List | Encoding::Set)
+        matches!(self, Encoding::Hash | Encoding::List | Encoding::Set | Encoding::Sorted)
     }
 
     /// The length of the value's bytes where it is always the same; `None` if the block says it.
@@ -98,13 +105,17 @@ impl Encoding {
     pub(super) fn fixed_length(self) -> Option<usize> {
         match self {
             Encoding::None => Some(0),
-            Encoding::Raw | Encoding::PackedHash | Encoding::PackedList | Encoding::PackedSet | Encoding::Integers => {
-                None
-            }
+            Encoding::Raw
+            | Encoding::PackedHash
+            | Encoding::PackedList
+            | Encoding::PackedSet
+            | Encoding::Integers
+            | Encoding::PackedSorted => None,
             Encoding::String => Some(size_of::<Vec<u8>>()),
             Encoding::Hash => Some(size_of::<HashValue>()),
             Encoding::List => Some(size_of::<ListValue>()),
             Encoding::Set => Some(size_of::<SetValue>()),
+            Encoding::Sorted => Some(size_of::<SortedValue>()),
         }
     }
 }
@@ -277,7 +288,7 @@ impl Shape {
     #[inline]
     pub(super) fn value_at(self) -> usize {
         match self.encoding() {
-            Encoding::String | Encoding::Hash | Encoding::List | Encoding::Set => {
+            Encoding::String | Encoding::Hash | Encoding::List | Encoding::Set | Encoding::Sorted => {
                 self.fields_end().next_multiple_of(VALUE_ALIGN)
             }
             _ => self.fields_end(),

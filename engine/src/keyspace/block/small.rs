@@ -2,7 +2,7 @@
 
 use super::{Block, Encoding};
 use crate::collection::small::SmallSet;
-use crate::collection::{HashRef, HashValue, ListRef, ListValue, SetRef, SetValue, SmallBytes};
+use crate::collection::{HashRef, HashValue, ListRef, ListValue, SetRef, SetValue, SmallBytes, SortedRef, SortedValue};
 use crate::keyspace::entry::{Value, ValueRef};
 use crate::keyspace::size_class::size_class;
 use smallvec::SmallVec;
@@ -30,6 +30,7 @@ pub(super) fn view(encoding: Encoding, bytes: &[u8]) -> Option<ValueRef<'_>> {
     match encoding {
         Encoding::PackedHash => Some(ValueRef::Hash(HashRef::of_packed(bytes))),
         Encoding::PackedList => Some(ValueRef::List(ListRef::of_packed(bytes))),
+        Encoding::PackedSorted => Some(ValueRef::Sorted(SortedRef::of_packed(bytes))),
         _ => Some(ValueRef::Set(SetRef::of_small(set_form(encoding)?, bytes))),
     }
 }
@@ -39,6 +40,7 @@ pub(super) fn value(encoding: Encoding, bytes: &[u8]) -> Option<Value> {
     match encoding {
         Encoding::PackedHash => Some(Value::Hash(HashValue::of_packed(bytes))),
         Encoding::PackedList => Some(Value::List(ListValue::of_packed(bytes))),
+        Encoding::PackedSorted => Some(Value::Sorted(SortedValue::of_packed(bytes))),
         _ => Some(Value::Set(SetValue::of_small(set_form(encoding)?, bytes))),
     }
 }
@@ -53,6 +55,7 @@ pub(super) fn bytes_of(value: &Value) -> Option<(Encoding, &[u8])> {
             (SmallSet::Integers, bytes) => (Encoding::Integers, bytes),
             (SmallSet::Packed, bytes) => (Encoding::PackedSet, bytes),
         },
+        Value::Sorted(set) => (Encoding::PackedSorted, set.packed()?),
     };
     (bytes.len() <= SMALL_MAX).then_some((encoding, bytes))
 }
@@ -64,6 +67,7 @@ fn compact_bytes(value: ValueRef<'_>) -> Option<usize> {
         ValueRef::Hash(hash) => hash.compact_bytes(),
         ValueRef::List(list) => list.compact_bytes(),
         ValueRef::Set(set) => set.compact_bytes(),
+        ValueRef::Sorted(set) => set.compact_bytes(),
     }
 }
 

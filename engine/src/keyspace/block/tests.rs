@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::collection::small::{self, Inserted, SmallSet};
+use crate::collection::sorted;
 use crate::collection::{End, Thresholds};
 use crate::keyspace::Kind;
 use crate::keyspace::entry::ValueMut;
@@ -14,6 +15,7 @@ enum Model {
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
     List(Vec<Vec<u8>>),
     Set(Vec<Vec<u8>>),
+    Sorted(Vec<(Vec<u8>, f64)>),
 }
 
 impl Model {
@@ -24,6 +26,7 @@ impl Model {
             Some(ValueRef::Hash(hash)) => Model::Hash(hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect()),
             Some(ValueRef::List(list)) => Model::List(list.iter().map(<[u8]>::to_vec).collect()),
             Some(ValueRef::Set(set)) => Model::Set(set.iter().map(|member| member.as_ref().to_vec()).collect()),
+            Some(ValueRef::Sorted(set)) => Model::Sorted(set.iter().map(|(m, score)| (m.to_vec(), score)).collect()),
         }
     }
 }
@@ -67,11 +70,15 @@ fn expiry(rng: &mut fastrand::Rng) -> u64 {
 /// Small and large collections, and strings.
 fn collection_or_string(rng: &mut fastrand::Rng) -> Value {
     let count = if rng.u8(..6) == 0 { 200 } else { rng.usize(1..9) };
-    let kind = [Kind::String, Kind::Hash, Kind::List, Kind::Set][rng.usize(..4)];
+    let kind = [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::Sorted][rng.usize(..5)];
     let mut value = Value::empty(kind);
     for n in 0..count {
         let name = format!("{n}").into_bytes();
-        let parts = if kind == Kind::Hash { vec![name, bytes(rng)] } else { vec![name] };
+        let parts = match kind {
+            Kind::Hash => vec![name, bytes(rng)],
+            Kind::Sorted => vec![name.clone(), name],
+            _ => vec![name],
+        };
         assert!(value.add_parts(parts.iter().map(Vec::as_slice)));
     }
     value
@@ -148,6 +155,18 @@ fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: 
                 (Some(ValueMut::Hash(hash)), Model::Hash(model)) => {
                     hash.set(b"more", b"", &Thresholds::default());
                     *model = hash.view().iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+                }
+                (Some(ValueMut::Sorted(set)), Model::Sorted(model)) => {
+                    set.set(0.5, b"more", &Thresholds::default());
+                    *model = set.view().iter().map(|(member, score)| (member.to_vec(), score)).collect();
+                }
+                (Some(ValueMut::Small(Encoding::PackedSorted)), Model::Sorted(model)) => {
+                    let decide = |old: Option<f64>| Ok::<_, ()>(if old.is_none() { Some(0.5) } else { None });
+                    let decision = sorted::small::update(&mut block.small(), b"more", &Thresholds::default(), decide);
+                    if decision.expect("nothing refuses").is_some_and(|decision| decision.new.is_some()) {
+                        let at = model.partition_point(|pair| pair.1 < 0.5);
+                        model.insert(at, (b"more".to_vec(), 0.5));
+                    }
                 }
                 (Some(ValueMut::Small(Encoding::PackedList)), Model::List(model)) => {
                     if small::list_push(&mut block.small(), End::Tail, b"more", &Thresholds::default()) {

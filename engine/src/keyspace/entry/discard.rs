@@ -11,6 +11,7 @@ impl Value {
             Value::Hash(hash) => garbage.put(Unused::Hash(hash)),
             Value::List(list) => garbage.put(Unused::List(list)),
             Value::Set(set) => garbage.put(Unused::Set(set)),
+            Value::Sorted(set) => garbage.put(Unused::Sorted(set)),
         }
     }
 }

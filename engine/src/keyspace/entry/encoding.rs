@@ -19,6 +19,7 @@ impl ValueRef<'_> {
             ValueRef::Hash(hash) => hash.encoding(),
             ValueRef::List(list) => list.encoding(),
             ValueRef::Set(set) => set.encoding(),
+            ValueRef::Sorted(set) => set.encoding(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! A value composed of its parts, as contained in `Rename` events and rows of snapshots.
 
 use super::{Kind, Value, ValueRef};
-use crate::collection::{End, HashValue, ListValue, SetValue, Thresholds};
+use crate::collection::{End, HashValue, ListValue, SetValue, SortedValue, Thresholds};
+use crate::number::parse_f64;
 
 impl Kind {
     /// The kind with this name; see [`Kind::name`].
     pub fn from_name(name: &[u8]) -> Option<Kind> {
-        [Kind::String, Kind::Hash, Kind::List, Kind::Set].into_iter().find(|kind| kind.name().as_bytes() == name)
+        let kinds = [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::Sorted];
+        kinds.into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 }
 
@@ -18,11 +20,12 @@ impl Value {
             Kind::Hash => Value::Hash(HashValue::default()),
             Kind::List => Value::List(ListValue::default()),
             Kind::Set => Value::Set(SetValue::default()),
+            Kind::Sorted => Value::Sorted(SortedValue::default()),
         }
     }
 
-    /// Appends parts: bytes; field, value, …; elements; members. Returns whether they were valid: no field without a
-    /// value, no duplicate field or member.
+    /// Appends parts: bytes; field, value, …; elements; members; score, member, …. Returns whether they were valid: no
+    /// field without a value, no duplicate field or member, no score that is no number.
     pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]>) -> bool {
         let thresholds = Thresholds::default();
         match self {
@@ -37,6 +40,14 @@ impl Value {
             }
             Value::List(list) => parts.for_each(|element| list.push(End::Tail, element, &thresholds)),
             Value::Set(set) => return parts.all(|member| set.insert(member, &thresholds)),
+            Value::Sorted(set) => {
+                while let Some(score) = parts.next() {
+                    let (Some(score), Some(member)) = (parse_f64(score), parts.next()) else { return false };
+                    if !set.set(score, member, &thresholds) {
+                        return false;
+                    }
+                }
+            }
         }
         true
     }
@@ -55,6 +66,7 @@ impl ValueRef<'_> {
             ValueRef::Hash(hash) => hash.is_empty(),
             ValueRef::List(list) => list.is_empty(),
             ValueRef::Set(set) => set.is_empty(),
+            ValueRef::Sorted(set) => set.is_empty(),
         }
     }
 }
@@ -73,7 +85,11 @@ mod tests {
             assert!(again.add_parts(value.view().parts().iter().map(|part| part.as_ref())));
             assert_eq!(again.view().parts().iter().map(|part| part.as_ref()).collect::<Vec<_>>().concat(), b"badc");
         }
-        assert_eq!(Kind::from_name(b"zset"), None);
+        assert_eq!(Kind::from_name(b"other"), None);
+        let mut value = Value::empty(Kind::from_name(b"zset").expect("sorted sets"));
+        assert!(value.add_parts([&b"2.5"[..], b"b", b"-0", b"a"].into_iter()));
+        let parts = value.view().parts();
+        assert_eq!(parts.iter().map(|part| part.as_ref()).collect::<Vec<_>>(), [&b"-0"[..], b"a", b"2.5", b"b"]);
     }
 
     #[test]
@@ -81,5 +97,8 @@ mod tests {
         assert!(!Value::empty(Kind::Hash).add_parts([&b"field"[..]].into_iter()));
         assert!(!Value::empty(Kind::Hash).add_parts([&b"f"[..], b"1", b"f", b"2"].into_iter()));
         assert!(!Value::empty(Kind::Set).add_parts([&b"m"[..], b"m"].into_iter()));
+        for parts in [&[&b"1"[..]][..], &[b"1", b"m", b"2", b"m"], &[b"nan", b"m"], &[b"", b"m"]] {
+            assert!(!Value::empty(Kind::Sorted).add_parts(parts.iter().copied()));
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::{End, EntryMut, Kind, Value, ValueRef};
 use crate::event::EventType;
 use crate::keyspace::block::Block;
 use crate::keyspace::table::Word;
-use crate::number::{parse_i64, parse_u64};
+use crate::number::{parse_f64, parse_i64, parse_u64};
 use crate::position::RingOffset;
 use crate::ring::{Record, RecordData};
 use crate::shard::StoredEntry;
@@ -135,6 +135,15 @@ impl<'a> EntryMut<'a> {
                 let removed = self.set_remove(one(record)?).map_err(|_| Precondition::Kind(Kind::Set))?;
                 expect(removed, Precondition::Element)?;
             }
+            EventType::ZAdd => {
+                let [score, member] = two(record)?;
+                let score = parse_f64(score).ok_or(Precondition::Data)?;
+                self.sorted_set(score, member).map_err(|_| Precondition::Kind(Kind::Sorted))?;
+            }
+            EventType::ZRem => {
+                let removed = self.sorted_remove(one(record)?).map_err(|_| Precondition::Kind(Kind::Sorted))?;
+                expect(removed, Precondition::Element)?;
+            }
             EventType::TtlSet => {
                 let at_ms = parse_u64(one(record)?).filter(|&at_ms| at_ms != 0).ok_or(Precondition::Data)?;
                 expect(self.view().has_value(), Precondition::Key)?;
@@ -170,8 +179,6 @@ impl<'a> EntryMut<'a> {
             }
             // The code of a later version.
             EventType::Custom => return Err(Precondition::Type),
-            // No command records them yet.
-            EventType::ZAdd | EventType::ZRem => return Err(Precondition::Type),
             // The whole shard replays a flush; it belongs to no entry.
             EventType::FlushDb => return Err(Precondition::Type),
         }
@@ -181,7 +188,7 @@ impl<'a> EntryMut<'a> {
     fn list_length(&self) -> Option<usize> {
         match self.view().value() {
             Some(ValueRef::List(list)) => Some(list.len()),
-            Some(ValueRef::Str(_) | ValueRef::Hash(_) | ValueRef::Set(_)) | None => None,
+            Some(ValueRef::Str(_) | ValueRef::Hash(_) | ValueRef::Set(_) | ValueRef::Sorted(_)) | None => None,
         }
     }
 

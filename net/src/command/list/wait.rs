@@ -7,6 +7,7 @@ use crate::command::{Access, Command, Flag, KeyUse, Keys, Progress, Run, RunWait
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::keyspace::entry::End;
+use keytide_engine::waiters::Awaited;
 
 /// Every argument between the name and the timeout is a key.
 const ALL_BUT_LAST: Keys = Keys::At { first: 1, last: -2, step: 1 };
@@ -20,7 +21,7 @@ const fn pop(name: &'static str, summary: &'static str, run: RunWaiting) -> Comm
         access: Access::READ_DELETE,
         summary,
         group: "list",
-        run: Run::Waiting { run, waits_for: ALL_BUT_LAST },
+        run: Run::Waiting { run, waits_for: ALL_BUT_LAST, awaited: Awaited::List },
     }
 }
 
@@ -65,7 +66,7 @@ fn pop_first(context: &mut WaitContext<'_>, args: Args<'_>, end: End, reply: &mu
 /// Whether the command may take of a list: no other command has waited longer for it. A key of another type is refused
 /// either way.
 fn may_take(context: &mut WaitContext<'_>, key: &[u8]) -> Result<bool, Refusal> {
-    let is_next = context.is_next(key);
+    let is_next = context.is_next(key, Awaited::List);
     if !is_next {
         context.shards.of(key).elements(key)?;
     }
@@ -113,7 +114,7 @@ const fn shift(name: &'static str, arity: i32, summary: &'static str, run: RunWa
         access: Access::keys(&[KeyUse::READ_DELETE, KeyUse::INSERT]),
         summary,
         group: "list",
-        run: Run::Waiting { run, waits_for: Keys::ONE },
+        run: Run::Waiting { run, waits_for: Keys::ONE, awaited: Awaited::List },
     }
 }
 
@@ -159,7 +160,7 @@ pub static BLMPOP: Command = Command {
     access: Access::READ_DELETE,
     summary: "Pops elements from the first list that has some, or waits for some.",
     group: "list",
-    run: Run::Waiting { run: blmpop, waits_for: Keys::Counted { at: 2 } },
+    run: Run::Waiting { run: blmpop, waits_for: Keys::Counted { at: 2 }, awaited: Awaited::List },
 };
 
 fn blmpop(context: &mut WaitContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {

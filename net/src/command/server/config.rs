@@ -234,6 +234,10 @@ const ROWS: &[Row] = &[
     limit!("user-subscriptions-bytes" subscriptions_bytes),
     row("waiting-keys-per-client", Change::Never, |server| server.config.waiting_keys_per_client.to_string()),
     row("waits-bytes", Change::Never, |server| server.config.memory.waits.to_string()),
+    threshold!("zset-max-listpack-entries" sorted_entries),
+    threshold!("zset-max-listpack-value" sorted_value),
+    threshold!("zset-max-ziplist-entries" sorted_entries),
+    threshold!("zset-max-ziplist-value" sorted_value),
 ];
 
 /// A value of history on disk; empty if there is none.
