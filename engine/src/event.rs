@@ -58,7 +58,7 @@ event_types! {
     10 RPop       "The element at the tail of a list was removed. Data: the element."
     11 SAdd       "A member was added to a set. Data: the member."
     12 SRem       "A member was removed from a set. Data: the member."
-    13 ZAdd       "A member of a sorted set was added or got another score. Data: score, member."
+    13 ZAdd       "A member of a sorted set was added or got another score. Data: score (up to 17 digits, `inf`, `-inf`: exactly its double), member."
     14 ZRem       "A member was removed from a sorted set. Data: the member."
     15 TtlSet     "A key got a TTL. Data: when it ends, Unix time in milliseconds, in decimal."
     16 TtlCleared "A key lost its TTL and stays. No data."

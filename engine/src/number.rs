@@ -213,11 +213,6 @@ pub fn score_text(value: f64) -> ScoreText {
     text
 }
 
-/// The same as a string.
-pub fn format_g17(value: f64) -> String {
-    String::from_utf8_lossy(&score_text(value)).into_owned()
-}
-
 /// Removes trailing zeros of a fraction, and the point if nothing follows it.
 pub(crate) fn trim_fraction(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
@@ -331,7 +326,7 @@ mod tests {
             (f64::MIN, "-1.7976931348623157e+308"),
             (1e100, "1e+100"),
         ] {
-            assert_eq!(format_g17(value), text);
+            assert_eq!(String::from_utf8_lossy(&score_text(value)), text);
         }
     }
 

@@ -25,6 +25,7 @@ EXPECTED_ERRORS = (
     "hash value is not an integer",
     "hash value is not a float",
     "no such key",
+    "resulting score is not a number",
     "index out of range",
 )
 
@@ -53,6 +54,7 @@ KEYS = {
     "hash": [b"hash:%d" % n for n in range(60)],
     "list": [b"list:%d" % n for n in range(60)],
     "set": [b"set:%d" % n for n in range(60)],
+    "sorted": [b"sorted:%d" % n for n in range(60)],
     # So many that most are absent when MSETNX, SETNX and RENAMENX ask.
     "sparse": [b"sparse:%d" % n for n in range(4000)],
     # Any type, and two keys that are always on one shard.
@@ -62,6 +64,7 @@ POOLS = list(KEYS)
 TEXTS = [b"", b"a", b"text", b"\x00\xff\r\n", b"3.5", b"12", b"x" * 70]
 ELEMENTS = [b"e%d" % n for n in range(12)]
 MEMBERS = [b"m%d" % n for n in range(40)]
+SCORES = [0, "-0", 0.1, -2.5, "inf", "-inf", 1e300, "5e-324", 1795245375708]
 
 
 class Maker:
@@ -140,6 +143,22 @@ class Maker:
     def count(self):
         return [] if self.rng.random() < 0.6 else [self.rng.randint(0, 4)]
 
+    def score(self):
+        return self.rng.choice(SCORES) if self.rng.random() < 0.2 else self.rng.randint(-300, 300)
+
+    def scored(self):
+        # Now and then more than a packed one has, which a removal by score makes small again.
+        most = 200 if self.rng.random() < 0.03 else 4
+        names = [b"many%d" % n for n in range(300)] if most > 4 else MEMBERS
+        return [word for _ in range(self.rng.randint(1, most)) for word in (self.score(), self.rng.choice(names))]
+
+    def rule(self):
+        return self.rng.choice([[], [], [], [], ["NX"], ["XX"], ["GT"], ["LT", "CH"], ["XX", "GT"]])
+
+    def sources(self):
+        keys = [self.key("sorted"), self.key(self.rng.choice(["sorted", "set"]))]
+        return [2, *keys, *self.rng.choice([[], ["WEIGHTS", 2, -1], ["AGGREGATE", "MIN"], ["AGGREGATE", "MAX"]])]
+
     def past_or(self, make):
         return -5 if self.rng.random() < 0.05 else make()
 
@@ -152,10 +171,11 @@ class Maker:
         return ["EXPECT", self.rng.choice(["any", "exists", "none", 3])] if roll < 0.7 else []
 
     def read(self):
-        kind = self.rng.choice(["string", "hash", "list", "set"])
-        command = {"string": ["GET"], "hash": ["HGETALL"], "list": ["LRANGE"], "set": ["SMEMBERS"]}[kind]
+        kind = self.rng.choice(["string", "hash", "list", "set", "sorted"])
+        reads = {"string": ["GET"], "hash": ["HGETALL"], "list": ["LRANGE"], "set": ["SMEMBERS"], "sorted": ["ZRANGE"]}
+        command = reads[kind]
         return self.rng.choice([["PTTL", self.any_key()], ["EXISTS", self.any_key(), self.any_key()],
-                                [*command, self.key(kind), *([0, -1] if kind == "list" else [])]])
+                                [*command, self.key(kind), *([0, -1] if kind in ("list", "sorted") else [])]])
 
     def command(self):
         return self.read() if self.rng.random() < 0.05 else self.write(self.rng.choices(NAMES, WEIGHTS)[0])
@@ -219,6 +239,22 @@ WRITES = {
     "SREM": lambda g: [g.key("set"), *g.some(lambda: g.rng.choice(MEMBERS))],
     "SMOVE": lambda g: [g.key("set"), g.key("set"), g.rng.choice(MEMBERS)],
     "SPOP": lambda g: [g.key("set"), *g.count()],
+    "ZADD": lambda g: [g.key("sorted"), *g.rule(), *g.scored()],
+    "ZINCRBY": lambda g: [g.key("sorted"), g.score(), g.rng.choice(MEMBERS)],
+    "ZREM": lambda g: [g.key("sorted"), *g.some(lambda: g.rng.choice(MEMBERS))],
+    "ZREMRANGEBYRANK": lambda g: [g.key("sorted"), g.rng.randint(-5, 5), g.rng.randint(-5, 5)],
+    "ZREMRANGEBYSCORE": lambda g: [g.key("sorted"), g.rng.randint(-300, 300), "(300"],
+    "ZREMRANGEBYLEX": lambda g: [g.key("sorted"), "[m1", "(m2"],
+    "ZPOPMIN": lambda g: [g.key("sorted"), *g.count()],
+    "ZPOPMAX": lambda g: [g.key("sorted"), *g.count()],
+    "ZMPOP": lambda g: [2, g.key("sorted"), g.key("sorted"), g.rng.choice(["MIN", "MAX"])],
+    "BZPOPMIN": lambda g: [g.key("sorted"), g.key("sorted"), WAIT_SECONDS],
+    "BZPOPMAX": lambda g: [g.key("sorted"), g.key("sorted"), WAIT_SECONDS],
+    "BZMPOP": lambda g: [WAIT_SECONDS, 2, g.key("sorted"), g.key("sorted"), "MIN", "COUNT", 3],
+    "ZRANGESTORE": lambda g: [g.key("sorted"), g.key("sorted"), "-inf", g.score(), "BYSCORE"],
+    "ZUNIONSTORE": lambda g: [g.key("sorted"), *g.sources()],
+    "ZINTERSTORE": lambda g: [g.key("sorted"), *g.sources()],
+    "ZDIFFSTORE": lambda g: [g.key("sorted"), *g.sources()[:3]],
     "CDC.APPEND": lambda g: [g.any_key(), b"Noted", g.value(), *g.event_options()],
     "FLUSHDB": lambda g: [],
     "FLUSHALL": lambda g: [],
@@ -226,7 +262,7 @@ WRITES = {
 FLUSHES = ("FLUSHDB", "FLUSHALL")
 NAMES = [name for name in WRITES if name not in FLUSHES]
 # Those that fill the collections come more often than those that empty them.
-WEIGHTS = [2 if name in ("SET", "HSET", "LPUSH", "RPUSH", "SADD", "SMOVE", "LMOVE") else 1 for name in NAMES]
+WEIGHTS = [2 if name in ("SET", "HSET", "LPUSH", "RPUSH", "SADD", "SMOVE", "LMOVE", "ZADD") else 1 for name in NAMES]
 # The keys of the commands that take several.
 KEYS_OF = {
     **dict.fromkeys(["MSET", "MSETNX"], slice(1, None, 2)),
@@ -235,6 +271,9 @@ KEYS_OF = {
     **dict.fromkeys(["BLPOP", "BRPOP"], slice(1, 3)),
     "LMPOP": slice(2, 4),
     "BLMPOP": slice(3, 5),
+    "ZMPOP": slice(2, 4),
+    "BZMPOP": slice(3, 5),
+    **dict.fromkeys(["BZPOPMIN", "BZPOPMAX", "ZRANGESTORE"], slice(1, 3)),
 }
 
 

@@ -3,6 +3,10 @@
 from replaying.load import connect
 
 
+class Scores(dict):
+    """A sorted set: the text of the score of each member."""
+
+
 class Model:
     """A keyspace that events make. An event that cannot have happened where it stands is refused."""
 
@@ -60,6 +64,7 @@ class Model:
             b"hash": lambda: dict(zip(parts[::2], parts[1::2])),
             b"list": lambda: list(parts),
             b"set": lambda: set(parts),
+            b"zset": lambda: Scores(zip(parts[1::2], parts[::2])),
         }[kind]()
         assert self.values.get(source) == made, f"the source holds {self.values.get(source)!r:.200}"
         self.ends.pop(key, None)
@@ -80,6 +85,15 @@ class Model:
     def SREM(self, key, member):
         assert member in self.of(key, set), "there is no such member"
         self.values[key].remove(member)
+        self.left(key)
+
+    def ZADD(self, key, score, member):
+        scores = self.of(key, Scores, make=True)
+        assert scores.get(member) != score and float(score) == float(score), "the score is that"
+        scores[member] = score
+
+    def ZREM(self, key, member):
+        assert self.of(key, Scores).pop(member, None) is not None, "there is no such member"
         self.left(key)
 
     def LPUSH(self, key, element):
@@ -135,6 +149,14 @@ def replay(rows):
     return model
 
 
+def scores(words):
+    """A sorted set as it is read, in order."""
+    pairs = list(zip(words[::2], words[1::2]))
+    if sorted(pairs, key=lambda pair: (float(pair[1]), pair[0])) != pairs:
+        raise AssertionError(f"a sorted set is out of order: {pairs!r:.600}")
+    return Scores(pairs)
+
+
 def dump(port):
     """The server's keyspace: value and end of each key."""
     client = connect(port, 2)
@@ -152,6 +174,7 @@ def dump(port):
         b"hash": (["HGETALL"], [], lambda words: dict(zip(words[::2], words[1::2]))),
         b"list": (["LRANGE"], [0, -1], list),
         b"set": (["SMEMBERS"], [], set),
+        b"zset": (["ZRANGE"], [0, -1, "WITHSCORES"], scores),
     }
     found = {}
     for key in keys:

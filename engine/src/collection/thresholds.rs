@@ -44,6 +44,11 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
+    /// Whether a sorted set of so many members is packed, of which the longest has so many bytes.
+    pub(crate) fn keeps_sorted_compact(&self, count: usize, longest: usize) -> bool {
+        is_few(count, self.sorted_entries) && longest <= self.sorted_value as usize
+    }
+
     /// How large a packed list, or a chunk, becomes.
     pub(super) fn chunk_size(&self) -> ChunkSize {
         match self.list_size {

@@ -28,8 +28,8 @@ pub use list::{Inserted, Side, resolve_index};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};
-pub(crate) use sorted::score_record_bytes;
 pub use sorted::{ScoreRule, ScoredMember, ScoresSet};
+pub(crate) use sorted::{score_record_bytes, without_sign_of_zero};
 pub(crate) use stream::Planned;
 pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
@@ -125,6 +125,11 @@ impl Shard {
     /// Sets up to which size collections are stored compactly, for what is changed from now on.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.turn.thresholds = thresholds;
+    }
+
+    /// Up to which size collections are stored compactly.
+    pub(crate) fn thresholds(&self) -> &Thresholds {
+        &self.turn.thresholds
     }
 
     /// The open turn.

@@ -102,11 +102,13 @@ impl Shard {
         let mut done = ScoresSet::default();
         for (given, member) in pairs {
             let score = Cell::new(None);
+            let is_compact = entry.view().sorted()?.is_none_or(SortedRef::is_compact);
             // A wrong type, or a sum that is not a number, is refused at the first member, before anything has changed.
             let decision = entry.sorted_update(member, |old| {
                 let new = rule.score(old, given)?;
                 score.set(new);
-                Ok(new.filter(|_| new != old))
+                let changed = new.filter(|_| new != old);
+                Ok(changed.map(|new| if is_compact { without_sign_of_zero(new) } else { new }))
             })?;
             done.score = score.get();
             match decision.old {
@@ -172,6 +174,11 @@ impl Shard {
         let Some(set) = self.sorted(key)? else { return Ok(Vec::new()) };
         Ok(draw.places(set.len(), &mut rng).into_iter().filter_map(|place| set.at(place)).collect())
     }
+}
+
+/// The score that a compact set gets: Redis has whole numbers as such there, and no -0.
+pub(crate) fn without_sign_of_zero(score: f64) -> f64 {
+    score + 0.0
 }
 
 /// The most that the record of a member's score takes, in bytes.

@@ -128,12 +128,19 @@ impl<'a> Walked for SortedRef<'a> {
     }
 
     fn all(self) -> impl Iterator<Item = [Member<'a>; 2]> {
-        self.iter().map(|(member, score)| [Member::of(member), Member::of_score(score)])
+        let score = if SortedRef::is_compact(self) { compact_score } else { Member::of_score };
+        self.iter().map(move |(member, of)| [Member::of(member), score(of)])
     }
 
     fn element(self, place: usize) -> Option<[Member<'a>; 2]> {
         self.at(place).map(|(member, score)| [Member::of(member), Member::of_score(score)])
     }
+}
+
+/// The text of a score of a compact set: Redis has whole numbers up to 2^62 as such there, and shows all of their digits.
+fn compact_score<'a>(score: f64) -> Member<'a> {
+    let is_whole = score.abs() <= (1u64 << 62) as f64 && score == score.trunc();
+    if is_whole { Member::of_integer(score as i64) } else { Member::of_score(score) }
 }
 
 #[cfg(test)]

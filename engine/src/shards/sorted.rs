@@ -5,7 +5,7 @@ use crate::collection::{Bytes, Member, SetRef, SortedRef};
 use crate::error::Refusal;
 use crate::keyspace::{Entry, ValueRef};
 use crate::ring::record_bytes;
-use crate::shard::score_record_bytes;
+use crate::shard::{score_record_bytes, without_sign_of_zero};
 use indexmap::IndexMap;
 
 /// Members with scores: a sorted set, or a set, whose members have the score 1.
@@ -177,9 +177,12 @@ impl Shards<'_> {
         if pairs.is_empty() {
             return Ok(());
         }
+        let longest = pairs.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
+        let is_compact = shard.thresholds().keeps_sorted_compact(pairs.len(), longest);
         let mut entry = shard.write(target);
         for (member, score) in pairs {
-            entry.sorted_set(*score, member)?;
+            let score = if is_compact { without_sign_of_zero(*score) } else { *score };
+            entry.sorted_set(score, member)?;
         }
         Ok(())
     }

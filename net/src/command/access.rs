@@ -129,6 +129,7 @@ impl Command {
             "hash" => Some(Category::Hash),
             "list" => Some(Category::List),
             "set" => Some(Category::Set),
+            "sorted-set" => Some(Category::SortedSet),
             "connection" => Some(Category::Connection),
             "transactions" => Some(Category::Transaction),
             "scripting" => Some(Category::Scripting),

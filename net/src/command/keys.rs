@@ -22,6 +22,8 @@ pub enum Keys {
         /// The argument with the number.
         at: usize,
     },
+    /// The first argument is a key, the second the number of further ones, which follow it.
+    TargetAndCounted,
 }
 
 impl Keys {
@@ -38,18 +40,21 @@ impl Keys {
     #[inline]
     pub fn places(self, args: Args<'_>) -> Places {
         let count = args.len();
+        let counted = |at: usize| {
+            let number = args.try_get(at).and_then(keytide_engine::number::parse_u64).unwrap_or(0);
+            (at + 1).saturating_add(number as usize).min(count)
+        };
         let (first, end, step) = match self {
             Keys::None => (0, 0, 1),
             Keys::At { first, last, step } => {
                 let last = if last < 0 { count as isize + last } else { last };
                 (first, (last + 1).clamp(0, count as isize) as usize, step)
             }
-            Keys::Counted { at } => {
-                let number = args.try_get(at).and_then(keytide_engine::number::parse_u64).unwrap_or(0);
-                (at + 1, (at + 1).saturating_add(number as usize).min(count), 1)
-            }
+            Keys::Counted { at } => (at + 1, counted(at), 1),
+            // The number is stepped over.
+            Keys::TargetAndCounted => return Places { at: 1, end: counted(2).min(count), next_step: 2, step: 1 },
         };
-        Places { at: first, end, step }
+        Places { at: first, end, next_step: step, step }
     }
 
     /// The keys of a command.
@@ -65,6 +70,9 @@ impl Keys {
 pub struct Places {
     at: usize,
     end: usize,
+    /// The step to the next place.
+    next_step: usize,
+    /// The steps behind that one.
     step: usize,
 }
 
@@ -74,7 +82,8 @@ impl Iterator for Places {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         let place = (self.at < self.end).then_some(self.at)?;
-        self.at += self.step;
+        self.at += self.next_step;
+        self.next_step = self.step;
         Some(place)
     }
 }
@@ -113,4 +122,27 @@ impl KeyUse {
     pub const CREATE: KeyUse = KeyUse::of(&["OW", "insert"], Need::WRITE);
     /// It removes the key.
     pub const REMOVE: KeyUse = KeyUse::of(&["RM", "delete"], Need::WRITE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    #[test]
+    fn keys_are_where_the_arguments_say() {
+        let of = |keys: Keys, line: &str| -> Vec<String> {
+            let args: OwnedArgs = line.split(' ').collect();
+            keys.of(args.as_args()).map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+        };
+        assert_eq!(of(Keys::ONE, "get a b"), ["a"]);
+        assert_eq!(of(Keys::PAIRS, "mset a 1 b 2"), ["a", "b"]);
+        assert_eq!(of(Keys::Counted { at: 1 }, "zunion 2 a b weights"), ["a", "b"]);
+        assert_eq!(of(Keys::Counted { at: 1 }, "zunion 9 a b"), ["a", "b"]);
+        assert_eq!(of(Keys::TargetAndCounted, "zunionstore t 2 a b weights"), ["t", "a", "b"]);
+        assert_eq!(of(Keys::TargetAndCounted, "zunionstore t x a b"), ["t"]);
+        assert_eq!(of(Keys::TargetAndCounted, "zunionstore t 99999999999999999999 a"), ["t"]);
+        assert_eq!(of(Keys::TargetAndCounted, "zunionstore t 18446744073709551615 a"), ["t", "a"]);
+        assert_eq!(of(Keys::TargetAndCounted, "zunionstore"), [""; 0]);
+    }
 }

@@ -102,6 +102,23 @@ pub fn draw(argument: &[u8]) -> Result<Draw, &'static str> {
     }
 }
 
+/// The selection for a count of random elements, and whether the word behind it asks for what belongs to each; or the text of
+/// the error.
+pub fn draw_with(words: Args<'_>, with: &str) -> Result<(Draw, bool), &'static str> {
+    let has_more = match words.len() {
+        1 => false,
+        2 if is(words.get(1), with) => true,
+        // An error in the count takes precedence.
+        _ => return draw(words.get(0)).and(Err(error_text::SYNTAX)),
+    };
+    // The reply has twice as many elements, whose number must not overflow.
+    let is_too_much = |count: i64| count.unsigned_abs() > i64::MAX as u64 / 2 && count != i64::MIN;
+    if has_more && parse_i64(words.get(0)).is_some_and(is_too_much) {
+        return Err(error_text::OUT_OF_RANGE);
+    }
+    Ok((draw(words.get(0))?, has_more))
+}
+
 /// Whether an argument is this word, case-insensitively.
 #[inline]
 pub fn is(argument: &[u8], word: &str) -> bool {

@@ -1,7 +1,8 @@
 //! All commands by name.
 
 use super::{
-    Command, Flag, Run, acl, cdc, connection, generic, hash, list, pubsub, scripting, server, set, string, transaction,
+    Command, Flag, Run, acl, cdc, connection, generic, hash, list, pubsub, scripting, server, set, sorted, string,
+    transaction,
 };
 use crate::resp::{Args, CommandIndex, error_text};
 use std::sync::LazyLock;
@@ -16,6 +17,7 @@ const FAMILIES: &[&[&Command]] = &[
     hash::COMMANDS,
     list::COMMANDS,
     set::COMMANDS,
+    sorted::COMMANDS,
     transaction::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,

@@ -1,4 +1,4 @@
-//! Shared by SCAN, HSCAN and SSCAN: their options, and the reply of one step over a collection.
+//! Shared by SCAN, HSCAN, SSCAN and ZSCAN: their options, and the reply of one step over a collection.
 
 use super::options::{cursor, is};
 use super::refuse;

@@ -68,7 +68,23 @@ texts! {
     NUMKEYS = "ERR numkeys should be greater than 0";
     /// More keys announced than given.
     NUMKEYS_ARGUMENTS = "ERR Number of keys can't be greater than number of args";
-    /// LMPOP, BLMPOP with a COUNT below 1.
+    /// ZCOUNT and others: an end of a range of scores is no number.
+    RANGE_NOT_FLOAT = "ERR min or max is not a float";
+    /// ZLEXCOUNT and others: an end of a range of members is none.
+    RANGE_NOT_MEMBERS = "ERR min or max not valid string range item";
+    /// ZRANGE by rank with LIMIT.
+    LIMIT_OF_RANKS = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+    /// ZRANGE by members with scores.
+    SCORES_OF_LEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+    /// ZADD with NX and XX.
+    ZADD_NX_XX = "ERR XX and NX options at the same time are not compatible";
+    /// ZADD with two of GT, LT and NX.
+    ZADD_GT_LT_NX = "ERR GT, LT, and/or NX options at the same time are not compatible";
+    /// ZADD with INCR and several members.
+    ZADD_INCR_PAIRS = "ERR INCR option supports a single increment-element pair";
+    /// ZUNION and others: a factor of scores is no number.
+    WEIGHT_NOT_FLOAT = "ERR weight value is not a float";
+    /// LMPOP, BLMPOP, ZMPOP, BZMPOP with a COUNT below 1.
     COUNT_NOT_POSITIVE = "ERR count should be greater than 0";
     /// A timeout that is not a number.
     TIMEOUT_NOT_FLOAT = "ERR timeout is not a float or out of range";
@@ -156,6 +172,11 @@ pub fn no_permission_at_exec(reason: &str) -> String {
 /// A command that waits is ended, because its user was changed; the text of the error for the command.
 pub fn access_revoked(text: &str) -> String {
     format!("NOPERM access-revoked: {}", text.strip_prefix("NOPERM ").unwrap_or(text))
+}
+
+/// The error for a command over several sorted sets that names none.
+pub fn no_input_key(command: &str) -> String {
+    format!("ERR at least 1 input key is needed for '{command}' command")
 }
 
 /// The time to live is 0, negative or too large. `command` in lower case.

@@ -2,7 +2,7 @@
 //! are sent as Redis sends them there.
 
 use crate::value::ValueWriter;
-use keytide_engine::number::format_g17;
+use keytide_engine::number::score_text;
 
 /// A connection's protocol version, RESP2 until `HELLO 3`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -182,10 +182,10 @@ impl<'a> Reply<'a> {
 
     /// A double with the 17 significant digits of Redis 7.0; in RESP2 a bulk string.
     pub fn double(&mut self, value: f64) {
-        let text = format_g17(value);
+        let text = score_text(value);
         match self.protocol {
-            Protocol::Resp2 => self.text(&text),
-            Protocol::Resp3 => self.line(b',', text.as_bytes()),
+            Protocol::Resp2 => self.bulk(&text),
+            Protocol::Resp3 => self.line(b',', &text),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::interpreter::State;
 use super::{Sha, bit, cjson, cmsgpack, structs};
 use crate::limits::SCRIPT_PATTERN_BYTES_MAX;
-use keytide_engine::number::format_g17;
+use keytide_engine::number::score_text;
 use mlua::{Lua, MultiValue, Table, Value};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -79,8 +79,8 @@ pub(super) fn words(values: &MultiValue) -> Result<Vec<Vec<u8>>, &'static str> {
     }
     let word = |value: &Value| match value {
         Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(format_g17(*number as f64).into_bytes()),
-        Value::Number(number) => Some(format_g17(*number).into_bytes()),
+        Value::Integer(number) => Some(score_text(*number as f64).to_vec()),
+        Value::Number(number) => Some(score_text(*number).to_vec()),
         _ => None,
     };
     let words: Option<Vec<Vec<u8>>> = values.iter().map(word).collect();

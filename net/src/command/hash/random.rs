@@ -1,9 +1,8 @@
 //! HRANDFIELD.
 
-use crate::command::options::{draw, is, string_or_nil};
+use crate::command::options::{draw_with, string_or_nil};
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread};
-use crate::resp::{Args, Protocol, Reply, error_text};
-use keytide_engine::number::parse_i64;
+use crate::resp::{Args, Protocol, Reply};
 use keytide_engine::shard::Draw;
 
 pub static HRANDFIELD: Command = Command {
@@ -24,7 +23,7 @@ fn hrandfield(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'
             string_or_nil(reply, drawn.first().map(|&(field, _)| field));
         });
     }
-    let (draw, with_values) = match parse(args.rest(2)) {
+    let (draw, with_values) = match draw_with(args.rest(2), "withvalues") {
         Ok(parsed) => parsed,
         Err(text) => return reply.error(text),
     };
@@ -41,19 +40,4 @@ fn hrandfield(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'
             }
         }
     });
-}
-
-fn parse(words: Args<'_>) -> Result<(Draw, bool), &'static str> {
-    let with_values = match words.len() {
-        1 => false,
-        2 if is(words.get(1), "withvalues") => true,
-        // An error in the count takes precedence.
-        _ => return draw(words.get(0)).and(Err(error_text::SYNTAX)),
-    };
-    // The reply has twice as many elements, whose number must not overflow.
-    let is_too_much = |count: i64| count.unsigned_abs() > i64::MAX as u64 / 2 && count != i64::MIN;
-    if with_values && parse_i64(words.get(0)).is_some_and(is_too_much) {
-        return Err(error_text::OUT_OF_RANGE);
-    }
-    Ok((draw(words.get(0))?, with_values))
 }

@@ -1,7 +1,8 @@
 //! LPOP, RPOP, LMPOP.
 
 use super::shift::end_of_word;
-use crate::command::options::{is, string_or_nil};
+use crate::command::multi_pop::MultiPop;
+use crate::command::options::string_or_nil;
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::keyspace::Bytes;
@@ -64,7 +65,7 @@ pub static LMPOP: Command = Command {
 };
 
 fn lmpop(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    let MultiPop { keys, end, count } = match MultiPop::parse(args.rest(1)) {
+    let MultiPop { keys, end, count } = match MultiPop::parse(args.rest(1), end_of_word) {
         Ok(pop) => pop,
         Err(text) => return reply.error(text),
     };
@@ -76,40 +77,6 @@ fn lmpop(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
         }
     }
     reply.null_array();
-}
-
-/// The arguments of LMPOP and BLMPOP.
-pub(super) struct MultiPop<'a> {
-    /// The lists, at least one.
-    pub keys: Args<'a>,
-    /// The end at which elements are popped.
-    pub end: End,
-    /// The most elements to pop, at least 1.
-    pub count: usize,
-}
-
-impl<'a> MultiPop<'a> {
-    /// Parses `numkeys key… LEFT|RIGHT [COUNT n]`, or returns the text of the error.
-    pub fn parse(words: Args<'a>) -> Result<MultiPop<'a>, &'static str> {
-        let positive = |word| parse_i64(word).and_then(|number| usize::try_from(number).ok()).filter(|&n| n > 0);
-        let number = positive(words.get(0)).ok_or(error_text::NUMKEYS)?;
-        let end = number.checked_add(1).and_then(|place| words.try_get(place)).and_then(end_of_word);
-        let end = end.ok_or(error_text::SYNTAX)?;
-        let options = words.rest(number + 2);
-        let count = match (options.try_get(0), options.try_get(1), options.len()) {
-            (None, ..) => 1,
-            (Some(word), Some(count), length) if is(word, "count") => {
-                // Redis reads the number before it looks at what follows.
-                let count = positive(count).ok_or(error_text::COUNT_NOT_POSITIVE)?;
-                if length > 2 {
-                    return Err(error_text::SYNTAX);
-                }
-                count
-            }
-            _ => return Err(error_text::SYNTAX),
-        };
-        Ok(MultiPop { keys: words.rest(1).first(number), end, count })
-    }
 }
 
 /// Replies with the key and the elements that were popped there.

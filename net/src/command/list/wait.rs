@@ -1,16 +1,15 @@
 //! BLPOP, BRPOP, BLMOVE, BRPOPLPUSH, BLMPOP: they wait for an element where there is none.
 
-use super::pop::{MultiPop, reply_popped};
+use super::pop::reply_popped;
 use super::shift::end_of_word;
+use crate::command::multi_pop::MultiPop;
 use crate::command::options::timeout_ms;
-use crate::command::{Access, Command, Flag, KeyUse, Keys, Progress, Run, RunWaiting, WaitContext, WaitFor, refuse};
+use crate::command::waiting::{ALL_BUT_LAST, refuse_text, reply_or_wait};
+use crate::command::{Access, Command, Flag, KeyUse, Keys, Progress, Run, RunWaiting, WaitContext};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::keyspace::entry::End;
 use keytide_engine::waiters::Awaited;
-
-/// Every argument between the name and the timeout is a key.
-const ALL_BUT_LAST: Keys = Keys::At { first: 1, last: -2, step: 1 };
 
 const fn pop(name: &'static str, summary: &'static str, run: RunWaiting) -> Command {
     Command {
@@ -71,36 +70,6 @@ fn may_take(context: &mut WaitContext<'_>, key: &[u8]) -> Result<bool, Refusal> 
         context.shards.of(key).elements(key)?;
     }
     Ok(is_next)
-}
-
-/// Replies with what was taken, or with the error. If there was nothing to take, the command waits, or replies `nothing`
-/// where it must not wait.
-fn reply_or_wait<T>(
-    context: &mut WaitContext<'_>,
-    timeout_ms: u64,
-    taken: Result<Option<T>, Refusal>,
-    reply: &mut Reply<'_>,
-    nothing: impl FnOnce(&mut Reply<'_>),
-    encode: impl FnOnce(&mut Reply<'_>, T),
-) -> Progress {
-    match taken {
-        Ok(Some(taken)) => encode(reply, taken),
-        Err(refusal) => refuse(reply, refusal),
-        Ok(None) => {
-            let may_wait = context.state.as_mut().is_some_and(|state| !state.is_over(Some(timeout_ms)));
-            if may_wait {
-                return Progress::Wait(WaitFor::Keys);
-            }
-            nothing(reply);
-        }
-    }
-    Progress::Done
-}
-
-/// Replies with an error.
-fn refuse_text(reply: &mut Reply<'_>, text: &str) -> Progress {
-    reply.error(text);
-    Progress::Done
 }
 
 const MOVE_FLAGS: &[Flag] = &[Flag::Write, Flag::Denyoom, Flag::Blocking];
@@ -165,7 +134,7 @@ pub static BLMPOP: Command = Command {
 
 fn blmpop(context: &mut WaitContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Progress {
     // The words are checked before the timeout, as in Redis.
-    let parsed = MultiPop::parse(args.rest(2)).and_then(|pop| Ok((pop, timeout_ms(args.get(1))?)));
+    let parsed = MultiPop::parse(args.rest(2), end_of_word).and_then(|pop| Ok((pop, timeout_ms(args.get(1))?)));
     let (MultiPop { keys, end, count }, timeout_ms) = match parsed {
         Ok(parsed) => parsed,
         Err(text) => return refuse_text(reply, text),

@@ -131,6 +131,7 @@ fn getkeys(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<
 fn encode(command: &Command, reply: &mut Reply<'_>) {
     let (first, last, step) = match command.keys {
         Keys::At { first, last, step } => (first as i64, last as i64, step as i64),
+        Keys::TargetAndCounted => (1, 1, 1),
         Keys::None | Keys::Counted { .. } => (0, 0, 0),
     };
     reply.array(10);
@@ -179,6 +180,8 @@ fn encode_places(keys: Keys, n: usize, is_last: bool, reply: &mut Reply<'_>) {
             };
             (begin, "range", [("lastkey", last), ("keystep", step as i64), ("limit", 0)])
         }
+        Keys::TargetAndCounted if n == 0 => (1, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)]),
+        Keys::TargetAndCounted => (2, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
         Keys::Counted { at } => (at, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
     };
     reply.text("begin_search");
