@@ -53,7 +53,7 @@ use crate::groups::Groups;
 use crate::limits::TURN_EVENTS;
 use crate::mesh::message::{Batch, ReplyForm, ReplyTo, Request};
 use crate::mesh::{LaneReceiver, Outbound};
-use crate::net_ring::{ConnectionId, NetRing};
+use crate::net_ring::{ConnectionId, NetEvent, NetOps, NetRing};
 use crate::paced::Paced;
 use crate::reading_time::ReadingTime;
 use crate::resp::Lookahead;
@@ -251,8 +251,16 @@ impl Core {
         self.calls.begin_turn();
         self.paces.begin_turn(self.server.users.limits.commands.max(), self.steady_ms);
         self.live.delivery.now_ms = self.now_ms;
-        let mut work =
-            net.poll_while(&mut |ops, event| self.on_event(ops, event), || started.elapsed() < TURN_EVENTS)? > 0;
+        let mut is_first = true;
+        let mut on_event = |ops: &mut NetOps, event: NetEvent<'_>| {
+            if std::mem::take(&mut is_first) {
+                // The kernel has sent what the turn before had: for hundreds of subscribers that takes longer than the time of
+                // a part, of which then only one command would run before all of them are sent to again.
+                self.budget.begin_time(Instant::now());
+            }
+            self.on_event(ops, event);
+        };
+        let mut work = net.poll_while(&mut on_event, || started.elapsed() < TURN_EVENTS)? > 0;
         let mut again = self.run_handshakes(net.ops());
         work |= self.take_messages();
         work |= self.run_left();
