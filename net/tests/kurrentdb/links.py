@@ -14,6 +14,7 @@ cache = redis.Redis(port=RESP, protocol=2)
 channel = grpc.insecure_channel(GRPC.removeprefix("kurrentdb://").split("?")[0])
 streams = streams_pb2_grpc.StreamsStub(channel)
 TEXT = streams_pb2.ReadReq.Options.UUIDOption(string=shared_pb2.Empty())
+NUMBERS = streams_pb2.ReadReq.Options.UUIDOption(structured=shared_pb2.Empty())
 EMPTY = shared_pb2.Empty()
 
 
@@ -35,11 +36,11 @@ def shown(part):
     return (part.stream_identifier.stream_name.decode(), part.stream_revision, part.data.decode()) if part.id.string else None
 
 
-def request(stream=None, resolve=True, backwards=False, count=2**40, subscribe=False, begin="start"):
+def request(stream=None, resolve=True, backwards=False, count=2**40, subscribe=False, begin="start", ids=TEXT):
     named = shared_pb2.StreamIdentifier(stream_name=stream.encode()) if stream else None
     begins = {begin: EMPTY}
     options = streams_pb2.ReadReq.Options(
-        resolve_links=resolve, read_direction=int(backwards), no_filter=EMPTY, uuid_option=TEXT
+        resolve_links=resolve, read_direction=int(backwards), no_filter=EMPTY, uuid_option=ids
     )
     if stream:
         options.stream.CopyFrom(streams_pb2.ReadReq.Options.StreamOptions(stream_identifier=named, **begins))
@@ -195,6 +196,31 @@ try:
     raise AssertionError("it goes on")
 except grpc.RpcError as error:
     assert error.code() == grpc.StatusCode.FAILED_PRECONDITION, error
+
+
+# Many that get the same events together: each in its own form of ids, and from where it started.
+alike = name("alike")
+append(alike, "before")
+forms = [TEXT, NUMBERS, TEXT, NUMBERS, TEXT]
+calls = [subscribe(alike, ids=form) for form in forms] + [subscribe(alike, begin="end", ids=form) for form in forms]
+for n, call in enumerate(calls):
+    while not next(call).HasField("caught_up"):
+        pass
+append(alike, *(str(n) for n in range(50)))
+found = [[next(call).event.event for _ in range(50)] for call in calls]
+for events, form in zip(found, forms * 2):
+    assert [event.data for event in events] == [str(n).encode() for n in range(50)]
+    assert all(event.id.HasField("string" if form is TEXT else "structured") for event in events)
+
+
+def as_uuid(id):
+    both = id.structured.most_significant_bits % 2**64 << 64 | id.structured.least_significant_bits % 2**64
+    return uuid.UUID(id.string) if id.string else uuid.UUID(int=both)
+
+
+assert len({tuple(as_uuid(event.id) for event in events) for events in found}) == 1
+for call in calls:
+    call.cancel()
 
 
 # Readers of groups: the link's id is acknowledged, its position counts for both.

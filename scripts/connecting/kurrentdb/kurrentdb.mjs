@@ -113,6 +113,21 @@ const steps = {
     assert.deepEqual(numbers(await all(client.readAll({ filter, maxCount: 3 }))), [0, 1, 2]);
   },
 
+  async links() {
+    const [target, stream] = [`node-${randomUUID()}`, `node-links-${randomUUID()}`];
+    await client.appendToStream(target, events("Made", 3));
+    const link = (data) => k.binaryEvent({ type: "$>", data: Buffer.from(data) });
+    await client.appendToStream(stream, [link(`2@${target}`), link(`9@${target}`), event("Between", 0)]);
+    const shown = (items) => items.map((item) => [item.event ? Number(item.event.revision) : null, Boolean(item.link)]);
+    const found = await all(client.readStream(stream, { resolveLinkTos: true }));
+    assert.deepEqual(numbers(found), [0, 1, 2]);
+    assert.deepEqual(shown(found), [[2, true], [null, true], [2, false]]);
+    const told = new Told(client.subscribeToStream(stream, { resolveLinkTos: true }));
+    assert.deepEqual(shown(await told.untilCaughtUp()), [[2, true], [null, true], [2, false]]);
+    await client.appendToStream(stream, link(`1@${target}`));
+    assert.deepEqual(shown([await told.next()]), [[1, true]]);
+    await told.stop();
+  },
   async delete() {
     const stream = `node-${randomUUID()}`;
     await assert.rejects(client.deleteStream(stream, { expectedRevision: 3n }), k.WrongExpectedVersionError);

@@ -169,6 +169,26 @@ func reads(c client) {
 	check(numbers(must(all(c.ReadAll(ctx, newest, 2)))) == "[99 98]")
 }
 
+// Links that it has written itself: to an event, to none, and an event between.
+func links(c client) {
+	target, stream := named("go"), named("go-links")
+	must(c.append(target, k.Any{}, events("Made", 3)...))
+	link := func(data string) k.EventData {
+		return k.EventData{EventID: uuid.New(), EventType: "$>", ContentType: k.ContentTypeBinary, Data: []byte(data)}
+	}
+	must(c.append(stream, k.Any{}, link("2@"+target), link("9@"+target), event("Between", 0)))
+	found := must(c.read(stream, k.ReadStreamOptions{ResolveLinkTos: true}, 99))
+	check(numbers(found) == "[0 1 2]", numbers(found))
+	check(found[0].Link != nil && found[0].Event.EventNumber == 2 && found[0].Event.StreamID == target, found[0].Event)
+	check(found[1].Link != nil && found[1].Event == nil && found[2].Link == nil)
+	told := must(c.SubscribeToStream(ctx, stream, k.SubscribeToStreamOptions{From: k.End{}, ResolveLinkTos: true}))
+	untilCaughtUp(told)
+	must(c.append(stream, k.Any{}, link("1@"+target)))
+	live := told.Recv().EventAppeared
+	check(live != nil && live.Link.EventNumber == 3 && live.Event.EventNumber == 1, live)
+	told.Close()
+}
+
 func deletes(c client) {
 	stream := named("go")
 	// The client has no code for this.
@@ -429,7 +449,7 @@ func main() {
 	for _, step := range []struct {
 		name string
 		run  func(client)
-	}{{"append", appends}, {"read", reads}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"persistent", persistent}, {"together", together}, {"users", users}, {"tls", overTLS}} {
+	}{{"append", appends}, {"read", reads}, {"links", links}, {"delete", deletes}, {"metadata", metadata}, {"subscriptions", subscriptions}, {"many", many}, {"persistent", persistent}, {"together", together}, {"users", users}, {"tls", overTLS}} {
 		func() {
 			defer func() {
 				if what := recover(); what != nil {

@@ -115,6 +115,27 @@ async fn reads(client: &Client) -> Outcome {
     Ok(())
 }
 
+async fn links(client: &Client) -> Outcome {
+    let (target, stream) = (named("rust"), named("rust-links"));
+    client.append_to_stream(target.as_str(), &Default::default(), events("Made", 3)).await?;
+    let link = |data: String| EventData::binary("$>", data.into_bytes().into()).id(Uuid::new_v4());
+    let appended = vec![link(format!("2@{target}")), link(format!("9@{target}")), event("Between", 0)];
+    client.append_to_stream(stream.as_str(), &Default::default(), appended).await?;
+    let options = ReadStreamOptions::default().resolve_link_tos();
+    let found = all(client.read_stream(stream.as_str(), &options).await).await?;
+    assert_eq!(numbers(&found), [0, 1, 2]);
+    let ids = |event: &ResolvedEvent| (event.event.as_ref().map(|event| event.revision), event.link.is_some());
+    assert_eq!(found.iter().map(ids).collect::<Vec<_>>(), [(Some(2), true), (None, true), (Some(2), false)]);
+    let options = SubscribeToStreamOptions::default().start_from(StreamPosition::Start).resolve_link_tos();
+    let mut subscription = client.subscribe_to_stream(stream.as_str(), &options).await;
+    let (found, _) = until_caught_up(&mut subscription).await?;
+    assert_eq!(found.iter().map(ids).collect::<Vec<_>>(), [(Some(2), true), (None, true), (Some(2), false)]);
+    client.append_to_stream(stream.as_str(), &Default::default(), link(format!("1@{target}"))).await?;
+    let live = subscription.next().await?;
+    assert_eq!((ids(&live), live.get_original_event().revision), ((Some(1), true), 3));
+    Ok(())
+}
+
 async fn deletes(client: &Client) -> Outcome {
     let stream = named("rust");
     client.append_to_stream(stream.as_str(), &Default::default(), events("Gone", 3)).await?;
@@ -355,7 +376,7 @@ async fn main() -> Outcome {
             }
         )*};
     }
-    steps!(appends reads deletes metadata subscriptions many persistent users tls);
-    println!("kurrentdb for Rust: append, read, delete, metadata, subscriptions, many, persistent, users, tls");
+    steps!(appends reads links deletes metadata subscriptions many persistent users tls);
+    println!("kurrentdb for Rust: append, read, links, delete, metadata, subscriptions, many, persistent, users, tls");
     Ok(())
 }
