@@ -52,6 +52,11 @@ impl Delivery {
         }
     }
 
+    /// Memory for a large output, if there is any.
+    pub fn spare(&mut self) -> Option<Vec<u8>> {
+        self.spares.pop()
+    }
+
     /// Bytes that several connections will hold, maybe for long: in no more memory than twice their length.
     fn cut_to_size(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         if bytes.len() >= bytes.capacity() / 2 {

@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub handler: Box<dyn Handler>,
     pub user: Arc<User>,
     pub out: Vec<u8>,
+    /// How much was handed to HTTP/2 together last, in bytes: about as much comes next.
+    pub out_last: usize,
     /// What of it is being handed to HTTP/2, piece by piece; before `out`.
     pub sending: Bytes,
     pub has_head: bool,
@@ -72,6 +74,7 @@ impl Call {
             handler,
             user,
             out: Vec::new(),
+            out_last: 0,
             sending: Bytes::new(),
             has_head: false,
             status: None,

@@ -126,7 +126,17 @@ impl Core {
         let around = around(&self.server, connection, user.as_ref(), (self.now_ms, self.steady_ms), &self.calls);
         let ProtocolState::Web(web) = &mut connection.protocol else { return };
         let Some(calls) = web.calls() else { return };
-        let polled = calls.flush(connection.output.ready(), out_max, &around);
+        let ready = connection.output.ready();
+        if calls.has_to_send()
+            && ready.capacity() == 0
+            && let Some(spare) = self.live.delivery.spare()
+        {
+            *ready = spare;
+        }
+        let polled = calls.flush(ready, out_max, &around);
+        if ready.is_empty() && ready.capacity() > 0 {
+            self.live.delivery.keep(std::mem::take(ready));
+        }
         self.note_polled(connection, polled);
         self.take_asked(connection);
     }

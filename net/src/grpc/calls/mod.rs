@@ -30,7 +30,8 @@ use crate::grpc::message::{Messages, Taken};
 use crate::grpc::status::{Code, Status};
 use crate::http2::{Body, Http2, Polled, Request};
 use crate::limits::{
-    CALL_JOBS_MAX, GRPC_DATA_BYTES, GRPC_MESSAGE_BYTES_MAX, GRPC_OPEN_MESSAGE_BYTES_MAX, GRPC_UNZIPPED_BYTES,
+    CALL_JOBS_MAX, CALL_OUT_BYTES, GRPC_DATA_BYTES, GRPC_MESSAGE_BYTES_MAX, GRPC_OPEN_MESSAGE_BYTES_MAX,
+    GRPC_UNZIPPED_BYTES,
 };
 use crate::streams::Outcome;
 use bytes::Bytes;
@@ -141,6 +142,11 @@ impl Calls {
         let polled = self.poll(received, frames, frames_max, around);
         self.run_woken(around);
         polled
+    }
+
+    /// Whether any call has something to send.
+    pub fn has_to_send(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Makes frames of everything that calls have sent. To be called at the end of a turn.
@@ -360,6 +366,7 @@ impl Calls {
         }
         while call.unsent_bytes() > 0 {
             if call.sending.is_empty() {
+                call.out_last = call.out.len();
                 call.sending = Bytes::from(std::mem::take(&mut call.out));
             }
             let room = call.stream.room(call.sending.len().min(GRPC_DATA_BYTES));
@@ -457,6 +464,10 @@ impl Calls {
     pub fn push(&mut self, id: CallId, push: Push<'_>, now_ms: u64, encoded: Option<&mut Encoded>) {
         let Some(call) = self.call_of(id).filter(|call| call.status.is_none()) else { return };
         let was_clean = !call.has_to_send();
+        if call.out.capacity() == 0 {
+            // So that it is not moved again and again while it grows.
+            call.out.reserve(call.out_last.min(CALL_OUT_BYTES));
+        }
         let mut outbox = Outbox { now_ms, out: &mut call.out, reads: false, encoded };
         if let Err(status) = call.handler.push(&mut outbox, push) {
             call.refuse(status);
