@@ -31,6 +31,7 @@ def parser(description):
     add("--events", type=int, default=200_000, metavar="N", help="events in the history that is read [200000]")
     add("--count", type=int, default=1000, metavar="N", help="events asked for at once [1000]")
     add("--passes", type=int, metavar="N", help="readings of the whole history in a run [20; 4 with --quick]")
+    add("--memory-keys", type=int, metavar="N", help="keys in memory [1000000; 100000 with --quick]")
     add("--idle-seconds", type=float, metavar="S", help="how long idle servers are watched [10; 1 with --quick]")
     add("--server-core", type=int, default=0, metavar="CORE", help="core of the servers [0]")
     add("--load-core", type=int, default=1, metavar="CORE", help="core of the load; with two shards, both [1]")
@@ -47,11 +48,12 @@ def arguments(description):
     args.rounds = args.rounds or (2 if args.quick else 5)
     args.seconds = args.seconds or (0.2 if args.quick else 1.5)
     args.passes = args.passes or (4 if args.quick else 20)
+    args.memory_keys = args.memory_keys or (100_000 if args.quick else 1_000_000)
     args.idle_seconds = args.idle_seconds or (1 if args.quick else 10)
     args.sections = names(asked, "--sections", args.sections, SECTIONS)
     args.peers = [] if args.peers == "none" else names(asked, "--peers", args.peers, PEERS)
     args.variants = names(asked, "--variants", args.variants, VARIANTS)
-    for flag in ("rounds", "seconds", "connections", "keys", "events", "count", "passes", "idle_seconds"):
+    for flag in ("rounds", "seconds", "connections", "keys", "events", "count", "passes", "idle_seconds", "memory_keys"):
         if getattr(args, flag) <= 0:
             asked.error(f"--{flag.replace('_', '-')}: more than 0")
     if missing := {args.server_core, args.load_core} - os.sched_getaffinity(0):

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 from comparing import free_memory, generator
+from comparing.peers import PEERS
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import TICKS, Failed, Server, command
@@ -120,7 +121,7 @@ def keytide_on_disk(path, args, *flags):
 
 
 def redis_on_disk(program, appendfsync):
-    words = [program, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", appendfsync]
+    words = [*program, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", appendfsync]
     words += ["--auto-aof-rewrite-percentage", 0]
     return lambda port, directory: [*words, "--port", port, "--dir", directory]
 
@@ -128,9 +129,9 @@ def redis_on_disk(program, appendfsync):
 def beside(args, fsync, appendfsync):
     """The servers of a mode, with the label and the role that each has in the table."""
     cores, found = {args.server_core}, []
-    if "redis" in args.programs:
-        words = redis_on_disk(args.programs["redis"], appendfsync)
-        found.append((Server(f"redis-server appendfsync {appendfsync}", "redis", cores, words), "redis-server"))
+    for name in [name for name in args.programs if PEERS[name].role in ("redis", "newest")]:
+        label, words = PEERS[name].label, redis_on_disk(args.programs[name], appendfsync)
+        found.append((Server(f"{label} appendfsync {appendfsync}", PEERS[name].role, cores, words), label))
     for label, path in args.binary:
         if fsync == "os":
             bare = f"{label}, in memory"
@@ -168,10 +169,12 @@ def writing(args):
     columns = [
         Value("operations/s", "rate", 0),
         Ratio("rate", "memory"),
+        Ratio("rate", "newest"),
         Ratio("rate", "redis"),
         Ratio("rate", "first"),
         Value("server CPU µs/op (min–max)", "cpu", 2, spread=True),
         Ratio("cpu", "memory"),
+        Ratio("cpu", "newest"),
         Ratio("cpu", "redis"),
         Ratio("cpu", "first"),
         Value("operations/sync", "per_sync", 1),

@@ -27,7 +27,7 @@ def facts(args):
         source = subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout.strip() or "?"
     except OSError:
         source = "?"
-    servers = [f"{PEERS[name].label} {version(path)}" for name, path in args.programs.items()]
+    servers = [f"{PEERS[name].label} {version(*words)}" for name, words in args.programs.items()]
     servers += [f"{label} = {version(path)}" for label, path in args.binary]
     return [
         f"{datetime.date.today()}; {cpu[1] if cpu else 'unknown CPU'}, {os.cpu_count()} cores; "

@@ -1,9 +1,9 @@
 """What the runs gave, and the maths on it: medians over the rounds, and medians of the rounds' own ratios.
 
-Roles of a server: `redis` (the baseline), `other` (the other peers), `keytide`, `no-ring` (a keytide that records
+Roles of a server: `redis` (the baseline), `newest` (the newest Redis and Valkey), `other` (the other peers), `keytide`, `no-ring` (a keytide that records
 nothing), `memory` (one that keeps nothing on disk, beside those that do), and of gRPC `umadb`, `resp` (a keytide over the
 Redis protocol), `closed` (one without the port). What a ratio is over, its base, is named
-likewise; `others` is the better one of the `other`s, `first` the first keytide where several are compared.
+likewise; `newest` is the better one of these, `others` of the `other`s, `first` the first keytide where several are compared.
 """
 
 import statistics
@@ -80,7 +80,7 @@ class Results:
             bare = f"{label}, {BARE[base]}"
             return bare if self.roles[label] == "keytide" and bare in labels else None
         role = {"others": "other"}.get(base, base)
-        if base == "others" and self.roles[label] not in ("keytide", "no-ring"):
+        if base in ("newest", "others") and self.roles[label] not in ("keytide", "no-ring"):
             return None
         found = [other for other in labels if self.roles[other] == role]
         known = [(self.median(case, other, figure), other) for other in found]

@@ -6,7 +6,7 @@ A section answers its tables.
 
 import dataclasses
 
-from comparing import durability, generator, grpc, idle, lanes, subscriptions
+from comparing import durability, generator, grpc, idle, lanes, memory, subscriptions
 from comparing.results import Results
 from comparing.rounds import Run, measure
 from comparing.servers import keytides, peers
@@ -74,14 +74,15 @@ def load(args):
     one, beside = {args.server_core}, {args.load_core}
     servers = peers(args, one) + keytides(args, one, no_ring=True)
     results = measure("load", servers, loads(args, ("set", "get"), PIPELINES, beside, args.seconds), args.rounds)
-    columns = [RATE, *ratios("rate", "redis", "others", "no-ring"), CPU, *ratios("cpu", "redis", "others", "no-ring")]
+    bases = ("newest", "redis", "others", "no-ring")
+    columns = [RATE, *ratios("rate", *bases), CPU, *ratios("cpu", *bases)]
     settings = f"{sized(args)}; runs of {args.seconds:g} s; {apart(args)}; one shard, worker or thread; {SPIN}"
     return [Table("load", results, "Operations", [*columns, LOAD_CPU], settings)]
 
 
 def percentiles(*figures):
     heads = {"p50": "p50 µs", "p99": "p99 µs", "p99_9": "p99.9 µs"}
-    return [column for name in figures for column in (Value(heads[name], name, 0), *ratios(name, "redis", "others"))]
+    return [column for name in figures for column in (Value(heads[name], name, 0), *ratios(name, "newest", "redis", "others"))]
 
 
 def latency(args):
@@ -136,11 +137,11 @@ def parked(args):
 
 def reading(args):
     one, beside = {args.server_core}, {args.load_core}
-    servers = peers(args, one, only={"redis"}) + keytides(args, one)
+    servers = peers(args, one, only={"redis", "redis-8", "valkey"}) + keytides(args, one)
 
     def prepare(server):
         sources = {"cdc-read": ("read", "CDC.READ"), "group": ("group", "CDC.GROUP READ, CDC.ACK")}
-        if server.role == "redis":
+        if server.role != "keytide":
             sources = {"xrange": ("read", "XRANGE"), "xread": ("read", "XREAD")}
             sources["xreadgroup"] = ("group", "XREADGROUP, XACK")
         runs, sizes = [], ["--events", args.events, "--count", args.count, "--value-bytes", args.value_bytes]
@@ -164,7 +165,8 @@ def reading(args):
 
     results = measure("reading", servers, prepare, args.rounds)
     cpu = Value("server CPU µs/event (min–max)", "cpu", 2, spread=True)
-    columns = [Value("events/s", "rate", 0), *ratios("rate", "redis"), cpu, *ratios("cpu", "redis"), LOAD_CPU]
+    columns = [Value("events/s", "rate", 0), *ratios("rate", "newest", "redis"), cpu]
+    columns += [*ratios("cpu", "newest", "redis"), LOAD_CPU]
     settings = (
         f"{args.events:,} events of {args.value_bytes}-byte values, COUNT {args.count}, {args.passes} passes "
         f"({max(1, args.passes // 4)} with a group); {apart(args)}; {SPIN}"
@@ -197,6 +199,10 @@ def durable(args):
     return [Table(*parts) for parts in durability.measured(args)]
 
 
+def of_memory(args):
+    return [Table("memory", *memory.measured(args))]
+
+
 def of_grpc(args):
     return [Table(*parts) for parts in grpc.measured(args)]
 
@@ -206,7 +212,8 @@ def workloads(args):
     servers = peers(args, one) + keytides(args, one)
     prepare = loads(args, ("incr", "lpush", "hset", "mixed"), (16,), beside, seconds)
     results = measure("workloads", servers, prepare, args.rounds)
-    columns = [RATE, *ratios("rate", "redis", "others"), CPU, *ratios("cpu", "redis", "others"), LOAD_CPU]
+    bases = ("newest", "redis", "others")
+    columns = [RATE, *ratios("rate", *bases), CPU, *ratios("cpu", *bases), LOAD_CPU]
     settings = f"{sized(args)}; runs of {seconds:g} s; {apart(args)}; {SPIN}"
     return [Table("workloads", results, "Operations", columns, settings)]
 
@@ -219,6 +226,7 @@ SECTIONS = {
     "two": two,
     "idle": idling,
     "workloads": workloads,
+    "memory": of_memory,
     "subscriptions": subscribing,
     "durability": durable,
     "grpc": of_grpc,

@@ -162,9 +162,9 @@ def peers(args, cores, workers=1, only=None):
             continue
 
         def words(port, directory, peer=peer, program=program):
-            return [program, *peer.flags(port, workers, directory)]
+            return [*program, *peer.flags(port, workers, directory)]
 
-        found.append(Server(peer.label, "redis" if peer.baseline else "other", cores, words))
+        found.append(Server(peer.label, peer.role, cores, words))
     return found
 
 

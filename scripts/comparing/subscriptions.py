@@ -45,15 +45,20 @@ def lap(args, server):
         generator.fill(args, server, "set", {args.load_core})
 
 
-def prepared(server, role="redis"):
+def is_redis(server):
+    """Whether it is a redis-server, or a Valkey, of whatever version."""
+    return server.role in ("redis", "newest")
+
+
+def prepared(server):
     """A redis-server tells of changes, and drops no subscriber that is slow; it does neither by itself."""
-    if server.role == role:
+    if is_redis(server):
         server.ask(command("CONFIG", "SET", "notify-keyspace-events", "KEA"))
         server.ask(command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0"))
 
 
 def kind(server):
-    return "keyspace" if server.role == "redis" else "keytide"
+    return "keyspace" if is_redis(server) else "keytide"
 
 
 def sizes(args):
@@ -112,7 +117,7 @@ def filters(args, servers):
         generator.fill(args, server, "set", {args.load_core})
         runs = []
         for filter_name, count, case in FILTERS:
-            if server.role == "redis" and filter_name != "prefix":
+            if is_redis(server) and filter_name != "prefix":
                 continue
 
             def call(filter_name=filter_name, count=count):
@@ -261,6 +266,7 @@ def everything(args, servers):
         Value("not received", "lost", 0),
         Value("server CPU µs/event", "cpu", 3),
         Value("events per CPU second", "per_cpu", 0),
+        Ratio("per_cpu", "newest"),
         Ratio("per_cpu", "redis"),
         Value("times behind", "behind", 0),
         Value("dropped", "dropped", 0),
@@ -278,20 +284,20 @@ def pushing(args, servers):
 
     def prepare(server):
         lap(args, server)
-        flags = ["--kind", "pubsub" if server.role == "redis" else "keytide", "--writer", "stamps", *sizes(args)]
+        flags = ["--kind", "pubsub" if is_redis(server) else "keytide", "--writer", "stamps", *sizes(args)]
         flags += ["--rate", LATENCY_RATE, "--seconds", seconds, "--warmup-seconds", generator.WARMUP_SECONDS]
 
         def call():
             found = subscribe(args, server, flags, seconds)
             return found | {"lost": found["delivery"]["expected"] - found["delivery"]["events"]}
 
-        label = f"{server.label} PUBLISH, SUBSCRIBE" if server.role == "redis" else f"{server.label} SET, CDC.SUBSCRIBE"
+        label = f"{server.label} PUBLISH, SUBSCRIBE" if is_redis(server) else f"{server.label} SET, CDC.SUBSCRIBE"
         return [Run("to 1 subscriber", label, server.role, call)]
 
     results = measure("pushing", servers, prepare, args.rounds)
     columns = []
     for head, figure in (("p50 µs", "p50"), ("p99 µs", "p99"), ("p99.9 µs", "p99_9")):
-        columns += [Value(head, figure, 0), Ratio(figure, "redis")]
+        columns += [Value(head, figure, 0), Ratio(figure, "newest"), Ratio(figure, "redis")]
     columns += [Value("not received", "lost", 0), Value("server CPU cores", "cpu_share")]
     settings = (
         f"{LATENCY_RATE:,} writes a second, whatever the server does, from when each was due to its push; one "
@@ -310,7 +316,7 @@ def catching_up(args, servers):
         common, beside = ["--passes", args.passes, *sizes(args)], {args.load_core}
 
         def call():
-            if server.role == "redis":
+            if is_redis(server):
                 flags = ["--source", "xread", "--events", events, "--count", args.count, *common]
                 # The first reading writes the events, which is not measured.
                 found = generator.run(args, "read", server, flags + ([] if filled else ["--fill"]), beside, 60)
@@ -322,14 +328,16 @@ def catching_up(args, servers):
             filled.append(True)
             return found
 
-        how = "XREAD" if server.role == "redis" else "CDC.SUBSCRIBE FROM START"
+        how = "XREAD" if is_redis(server) else "CDC.SUBSCRIBE FROM START"
         return [Run(f"{events:,} events", f"{server.label} {how}", server.role, call)]
 
     results = measure("catching up", servers, prepare, args.rounds)
     columns = [
         Value("events/s", "rate", 0),
+        Ratio("rate", "newest"),
         Ratio("rate", "redis"),
         Value("server CPU µs/event (min–max)", "cpu", 3, spread=True),
+        Ratio("cpu", "newest"),
         Ratio("cpu", "redis"),
         Value("not received", "lost", 0),
     ]
@@ -350,7 +358,7 @@ def measured(args):
     one = {args.server_core}
 
     def both(flags=("--spin-us", "0")):
-        return peers(args, one, only={"redis"}) + keytides(args, one, flags=flags)
+        return peers(args, one, only={"redis", "redis-8", "valkey"}) + keytides(args, one, flags=flags)
 
     found = [filters(args, both()), growing(args, keytides(args, one)), adding(args, keytides(args, one))]
     return [*found, everything(args, both()), pushing(args, both(flags=())), catching_up(args, both())]

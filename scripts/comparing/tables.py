@@ -5,7 +5,7 @@ import dataclasses
 from comparing import targets
 
 # What the head of a ratio calls its base.
-BASES = {"redis": "redis-server", "others": "best other", "no-ring": "no ring", "own": "own shard's"}
+BASES = {"newest": "newest", "redis": "redis-server", "others": "best other", "no-ring": "no ring", "own": "own shard's"}
 BASES |= {"umadb": "UmaDB", "resp": "Redis protocol", "closed": "port closed"}
 BASES |= {"memory": "in memory", "first": "first keytide"}
 
@@ -48,7 +48,7 @@ class Ratio:
         if base == label:
             return "1.00"
         cell = f"{value:.2f}"
-        if self.base == "others":
+        if self.base in ("newest", "others"):
             cell += f" {base}"
         if results.roles[label] == "keytide":
             cell += targets.verdict(table, case, self.figure, self.base, value)

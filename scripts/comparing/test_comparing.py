@@ -16,7 +16,7 @@ def results(**rates):
     """Each label's rates by round; none where there was no run."""
     found = Results()
     for label, values in rates.items():
-        role = {"redis": "redis", "kora": "other", "kevy": "other"}.get(label, "keytide")
+        role = {"redis": "redis", "redis8": "newest", "valkey": "newest", "kora": "other", "kevy": "other"}.get(label, "keytide")
         for number, rate in enumerate(values):
             if rate is not None:
                 found.add("SET, pipeline 1", label, role, number, {"rate": rate, "cpu": 1000 / rate})
@@ -39,6 +39,12 @@ class Ratios(unittest.TestCase):
         self.assertEqual(found.base("SET, pipeline 1", "keytide", "others", "rate"), "kevy")
         self.assertEqual(found.base("SET, pipeline 1", "keytide", "others", "cpu"), "kevy")
         self.assertIsNone(found.base("SET, pipeline 1", "kora", "others", "rate"))
+
+    def test_the_newest_is_the_better_one_of_them_and_no_base_of_theirs(self):
+        found = results(redis=[900], redis8=[300], valkey=[200], keytide=[150])
+        self.assertEqual(found.base("SET, pipeline 1", "keytide", "newest", "rate"), "redis8")
+        self.assertEqual(found.base("SET, pipeline 1", "keytide", "newest", "cpu"), "redis8")
+        self.assertIsNone(found.base("SET, pipeline 1", "valkey", "newest", "rate"))
 
     def test_with_two_binaries_the_first_is_the_base(self):
         found = results(old=[100], new=[150])
