@@ -42,6 +42,9 @@ pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// oldest are forgotten.
 pub const ABSENT_STREAMS_DEFAULT: usize = 1 << 20;
 
+/// What a key takes of the table, on average, in bytes: a word, and its share of those that are free.
+pub const SLOT_BYTES: usize = 11;
+
 /// The number of a stream's latest events that are searched for an event's id, so that an append that is sent twice is
 /// recorded once.
 pub const RECENT_IDS: usize = 128;

@@ -141,6 +141,7 @@ impl Shards<'_> {
         if let Some(at_ms) = expire_at_ms {
             entry.set_ttl(at_ms);
         }
+        drop(entry);
         self.assign_target_position(source, target);
         self.of(source).delete(source);
         Ok(true)

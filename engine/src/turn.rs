@@ -6,7 +6,7 @@ mod look_back;
 use crate::collection::{Garbage, Thresholds};
 use crate::error::Refusal;
 use crate::event::{CustomType, EventType};
-use crate::keyspace::{Dropped, Expiries};
+use crate::keyspace::{Dropped, Expiries, Footprint};
 use crate::limits::{RECENT_IDS_STREAMS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
@@ -60,6 +60,8 @@ pub struct Turn {
     /// Entries without a value, by hash, with a ring offset at or before their last record; oldest first.
     pub(crate) absent: VecDeque<(u64, RingOffset)>,
     pub(crate) live_keys: usize,
+    /// What the keys take.
+    pub(crate) footprint: Footprint,
     /// The values that keys have lost.
     pub(crate) dropped: Dropped,
     /// Large collections that are not freed yet.
@@ -93,6 +95,7 @@ impl Turn {
             expiries: Expiries::default(),
             absent: VecDeque::new(),
             live_keys: 0,
+            footprint: Footprint::default(),
             dropped: Dropped::default(),
             garbage: Garbage::default(),
             thresholds: Thresholds::default(),
@@ -398,6 +401,7 @@ impl Turn {
         self.expiries.clear();
         self.absent.clear();
         self.live_keys = 0;
+        self.footprint.clear();
     }
 
     pub(crate) fn sequencer(&self) -> &Arc<Sequencer> {

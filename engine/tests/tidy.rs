@@ -14,6 +14,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/clock.rs",
     "engine/src/collection/thin.rs",
     "engine/src/keyspace/block.rs",
+    "engine/src/keyspace/block/head.rs",
     "engine/src/keyspace/block/pointed.rs",
     "engine/src/keyspace/block/string.rs",
     "engine/src/keyspace/block/tests.rs",

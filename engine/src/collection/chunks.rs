@@ -1,6 +1,8 @@
 //! The form of a long list: chunks of packed elements, in a deque. Both ends are O(1); the middle is found by the chunks'
 //! counts, from the nearer end.
 
+mod footprint;
+
 use super::End;
 use super::rows::{self, Elements, Length, Row, row, row_before, row_bytes};
 use super::thin::ThinBytes;
@@ -160,6 +162,8 @@ pub(super) struct Chunks {
     /// None is empty.
     chunks: VecDeque<Chunk>,
     length: usize,
+    /// The memory of the chunks' own bytes.
+    chunk_bytes: usize,
 }
 
 impl Chunks {
@@ -225,9 +229,13 @@ impl Chunks {
             && chunk.has_room(element, size)
         {
             let at = if end == End::Head { 0 } else { chunk.rows().len() };
-            return chunk.put(at..at, element, size);
+            let before = chunk.memory.allocated_bytes();
+            chunk.put(at..at, element, size);
+            self.chunk_bytes = self.chunk_bytes - before + chunk.memory.allocated_bytes();
+            return;
         }
         let chunk = Chunk::new(end, element, size);
+        self.chunk_bytes += chunk.memory.allocated_bytes();
         match end {
             End::Head => self.chunks.push_front(chunk),
             End::Tail => self.chunks.push_back(chunk),
@@ -247,12 +255,16 @@ impl Chunks {
                 End::Head => row(chunk.rows(), 0, true),
                 End::Tail => row_before(chunk.rows(), chunk.rows().len()),
             };
-            return chunk.take(row);
+            let before = chunk.memory.allocated_bytes();
+            chunk.take(row);
+            self.chunk_bytes = self.chunk_bytes - before + chunk.memory.allocated_bytes();
+            return;
         }
-        match end {
+        let emptied = match end {
             End::Head => self.chunks.pop_front(),
             End::Tail => self.chunks.pop_back(),
         };
+        self.chunk_bytes -= emptied.map_or(0, |chunk| chunk.memory.allocated_bytes());
     }
 
     /// Overwrites the element at an index within the list.
@@ -260,7 +272,9 @@ impl Chunks {
         let (at, place) = self.locate(index);
         let chunk = &mut self.chunks[at];
         let row = chunk.row_at(place);
+        let before = chunk.memory.allocated_bytes();
         chunk.put(row.range(), element, size);
+        self.chunk_bytes = self.chunk_bytes - before + chunk.memory.allocated_bytes();
         self.split_if_large(at, size);
     }
 
@@ -269,7 +283,9 @@ impl Chunks {
         let (at, place) = self.locate(index);
         let chunk = &mut self.chunks[at];
         let start = chunk.row_at(place).start;
+        let before = chunk.memory.allocated_bytes();
         chunk.put(start..start, element, size);
+        self.chunk_bytes = self.chunk_bytes - before + chunk.memory.allocated_bytes();
         self.length += 1;
         self.split_if_large(at, size);
     }
@@ -291,6 +307,8 @@ impl Chunks {
         }
         let (head, tail) = bytes.split_at(found.next);
         let (head, tail) = (Chunk::of(head, before), Chunk::of(tail, count - before));
+        self.chunk_bytes -= self.chunks[at].memory.allocated_bytes();
+        self.chunk_bytes += head.memory.allocated_bytes() + tail.memory.allocated_bytes();
         self.chunks[at] = head;
         self.chunks.insert(at + 1, tail);
         // An element larger than a chunk may leave halves that are still too large.
@@ -353,6 +371,8 @@ impl Chunks {
         }
         merged.shrink_to(merged.len() * 2);
         self.chunks = merged;
+        // Every chunk was looked at anyway.
+        self.chunk_bytes = self.chunks.iter().map(|chunk| chunk.memory.allocated_bytes()).sum();
     }
 
     /// Keeps the elements in a range of indexes within the list.
@@ -361,28 +381,34 @@ impl Chunks {
         self.length = kept.len();
         while let Some(chunk) = self.chunks.back_mut() {
             let count = chunk.count();
+            let before_bytes = chunk.memory.allocated_bytes();
             if behind < count {
                 if behind > 0 {
                     let (end, cut) = (chunk.rows().len(), chunk.row_at(count - behind).start);
                     chunk.count -= behind as u16;
                     chunk.cut(cut..end);
+                    self.chunk_bytes = self.chunk_bytes - before_bytes + chunk.memory.allocated_bytes();
                 }
                 break;
             }
             behind -= count;
+            self.chunk_bytes -= before_bytes;
             self.chunks.pop_back();
         }
         while let Some(chunk) = self.chunks.front_mut() {
             let count = chunk.count();
+            let before_bytes = chunk.memory.allocated_bytes();
             if before < count {
                 if before > 0 {
                     let cut = chunk.row_at(before).start;
                     chunk.count -= before as u16;
                     chunk.cut(0..cut);
+                    self.chunk_bytes = self.chunk_bytes - before_bytes + chunk.memory.allocated_bytes();
                 }
                 break;
             }
             before -= count;
+            self.chunk_bytes -= before_bytes;
             self.chunks.pop_front();
         }
         if self.chunks.capacity() > 64 && self.chunks.len() < self.chunks.capacity() / 4 {

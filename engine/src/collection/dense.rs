@@ -9,6 +9,8 @@
 //! Places make a random choice O(1), and let HSCAN and SSCAN walk from the highest place down. Nothing grows as a whole, so
 //! no insertion moves more than one run or one segment, however large the collection is. Small ones have no index.
 
+mod footprint;
+
 use super::rows::{self, Length};
 use super::thin::ThinBytes;
 use crate::limits::SCAN_WHOLE_MAX;
@@ -82,12 +84,14 @@ pub(super) struct Dense<S> {
     places: Places,
     /// `None` while there are few elements.
     index: Option<Index>,
+    /// The memory of the elements' own bytes.
+    element_bytes: usize,
     _shape: PhantomData<S>,
 }
 
 impl<S: Shape> Dense<S> {
     pub fn new() -> Dense<S> {
-        Dense { places: Places::default(), index: None, _shape: PhantomData }
+        Dense { places: Places::default(), index: None, element_bytes: 0, _shape: PhantomData }
     }
 
     /// The number of elements.
@@ -102,9 +106,13 @@ impl<S: Shape> Dense<S> {
         self.places.get(place)
     }
 
-    /// The same, to be changed; its name must stay.
-    pub fn at_mut(&mut self, place: usize) -> Option<&mut ThinBytes> {
-        self.places.get_mut(place)
+    /// Changes the element at a place; its name must stay.
+    pub fn change(&mut self, place: usize, change: impl FnOnce(&mut ThinBytes)) {
+        if let Some(element) = self.places.get_mut(place) {
+            let before = element.allocated_bytes();
+            change(element);
+            self.element_bytes = self.element_bytes - before + element.allocated_bytes();
+        }
     }
 
     /// All elements, in the order of their places.
@@ -127,6 +135,7 @@ impl<S: Shape> Dense<S> {
     /// Adds an element whose name is new, at the highest place.
     pub fn push(&mut self, element: ThinBytes) {
         let place = self.places.length;
+        self.element_bytes += element.allocated_bytes();
         self.places.push(element);
         let Dense { places, index, .. } = self;
         match index {
@@ -154,6 +163,12 @@ impl<S: Shape> Dense<S> {
     /// In small collections the others stay in order; in large ones the last one moves to the place. Neither moves an element
     /// to a higher place, which HSCAN and SSCAN rely on.
     pub fn remove_at(&mut self, place: usize) -> Option<ThinBytes> {
+        let removed = self.take_at(place)?;
+        self.element_bytes -= removed.allocated_bytes();
+        Some(removed)
+    }
+
+    fn take_at(&mut self, place: usize) -> Option<ThinBytes> {
         let length = self.places.length;
         if place >= length {
             return None;
@@ -203,6 +218,8 @@ struct Places {
     /// All but the last are full.
     runs: Vec<Vec<ThinBytes>>,
     length: usize,
+    /// The memory of the runs.
+    run_bytes: usize,
 }
 
 impl Places {
@@ -225,7 +242,10 @@ impl Places {
         if self.length.is_multiple_of(RUN_PLACES) && self.runs.len() == self.length / RUN_PLACES {
             self.runs.push(Vec::new());
         }
-        self.runs[self.length / RUN_PLACES].push(element);
+        let run = &mut self.runs[self.length / RUN_PLACES];
+        let before = footprint::of_run(run);
+        run.push(element);
+        self.run_bytes = self.run_bytes - before + footprint::of_run(run);
         self.length += 1;
     }
 
@@ -233,7 +253,7 @@ impl Places {
         let element = self.runs.last_mut()?.pop()?;
         self.length -= 1;
         if self.runs.last().is_some_and(Vec::is_empty) {
-            self.runs.pop();
+            self.run_bytes -= self.runs.pop().as_ref().map_or(0, footprint::of_run);
         }
         Some(element)
     }
@@ -246,6 +266,8 @@ struct Index {
     /// Indexed by the top `depth` bits of a hash.
     directory: Vec<u32>,
     depth: u32,
+    /// The memory of the segments' tables.
+    table_bytes: usize,
     /// Of the better quality: the split bits must be as good as the others.
     hasher: foldhash::quality::RandomState,
 }
@@ -274,6 +296,7 @@ impl Index {
             segments: vec![Segment { places: HashTable::new(), depth: 0 }],
             directory: vec![0],
             depth: 0,
+            table_bytes: 0,
             hasher: Default::default(),
         }
     }
@@ -305,9 +328,12 @@ impl Index {
             self.split(at, hash, name);
             at = self.segment_of(hash);
         }
-        let Index { segments, hasher, .. } = self;
+        let Index { segments, hasher, table_bytes, .. } = self;
         let rehash = |place: &u32| within(hash_with(hasher, name(*place as usize)));
-        segments[at].places.insert_unique(within(hash), narrow(place), rehash);
+        let places = &mut segments[at].places;
+        let before = places.allocation_size();
+        places.insert_unique(within(hash), narrow(place), rehash);
+        *table_bytes = *table_bytes - before + places.allocation_size();
     }
 
     /// Splits a segment by the next bit of its hashes; `hash` is one of them.
@@ -320,6 +346,7 @@ impl Index {
         let bit = 1u64 << (64 - depth);
         let hasher = &self.hasher;
         let old = std::mem::take(&mut self.segments[at].places);
+        self.table_bytes -= old.allocation_size();
         let (mut lower, mut upper) = (Vec::with_capacity(SEGMENT_MAX), Vec::with_capacity(SEGMENT_MAX));
         for place in old {
             let hash = hash_with(hasher, name(place as usize));
@@ -334,8 +361,10 @@ impl Index {
             table
         };
         let sibling = narrow(self.segments.len());
-        self.segments[at] = Segment { places: table(&lower), depth };
-        self.segments.push(Segment { places: table(&upper), depth });
+        let (lower, upper) = (table(&lower), table(&upper));
+        self.table_bytes += lower.allocation_size() + upper.allocation_size();
+        self.segments[at] = Segment { places: lower, depth };
+        self.segments.push(Segment { places: upper, depth });
         // The directory entries of the upper half: those with the new, longer prefix.
         let prefix = ((hash >> (64 - depth)) | 1) as usize;
         let entries_each = 1usize << (self.depth - depth);
@@ -347,14 +376,16 @@ impl Index {
     fn remove<'n>(&mut self, place: usize, name: &dyn Fn(usize) -> &'n [u8]) {
         let hash = self.hash(name(place));
         let at = self.segment_of(hash);
-        let Index { segments, hasher, .. } = self;
+        let Index { segments, hasher, table_bytes, .. } = self;
         let places = &mut segments[at].places;
         if let Ok(found) = places.find_entry(within(hash), |&each| each as usize == place) {
             found.remove();
         }
         // What is left of a segment that was full does not keep its memory.
         if places.len() < places.capacity() / 8 {
+            let before = places.allocation_size();
             places.shrink_to(places.len() * 2, |place| within(hash_with(hasher, name(*place as usize))));
+            *table_bytes = *table_bytes - before + places.allocation_size();
         }
     }
 

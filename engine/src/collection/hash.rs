@@ -55,7 +55,7 @@ impl HashValue {
         let Form::Dense(dense) = &mut self.0 else { unreachable!("it has just been unpacked") };
         match dense.find(field) {
             Some(place) => {
-                dense.at_mut(place).into_iter().for_each(|element| Fields::overwrite(element, value));
+                dense.change(place, |element| Fields::overwrite(element, value));
                 false
             }
             None => {
@@ -92,6 +92,22 @@ impl HashValue {
         let view = self.view();
         if view.iter().all(|(field, value)| field.len().max(value.len()) <= longest) {
             self.0 = Form::Packed(ThinBytes::of(&[&packed::hash::build(view.len(), view.iter())]));
+        }
+    }
+
+    /// The memory that it has on the heap, in bytes.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Packed(bytes) => bytes.allocated_bytes(),
+            Form::Dense(dense) => dense.allocated_bytes(),
+        }
+    }
+
+    /// The same, found by a look at everything.
+    pub(crate) fn walked_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Packed(bytes) => bytes.allocated_bytes(),
+            Form::Dense(dense) => dense.walked_bytes(),
         }
     }
 

@@ -11,6 +11,8 @@
 
 mod chunks;
 mod dense;
+#[cfg(all(test, not(loom)))]
+mod footprint_tests;
 mod garbage;
 mod hash;
 mod ints;
@@ -21,6 +23,7 @@ mod model;
 mod packed;
 mod rows;
 mod set;
+mod size_class;
 pub(crate) mod small;
 pub(crate) mod sorted;
 mod thin;
@@ -32,6 +35,7 @@ pub use list::{End, ListRef, ListValue};
 pub use member::Member;
 pub(crate) use packed::SmallBytes;
 pub use set::{SetRef, SetValue};
+pub(crate) use size_class::{allocated, size_class};
 pub use sorted::{
     Decision, LexBound, LexRange, ScoreBound, ScoreRange, Selection, SortedPairs, SortedRef, SortedValue,
 };

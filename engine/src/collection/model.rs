@@ -113,6 +113,7 @@ proptest! {
                 3 => prop_assert_eq!(hash.remove(&field, thresholds), model.shift_remove(&field).is_some()),
                 _ => prop_assert_eq!(hash.view().get(&field), model.get(&field).map(Vec::as_slice)),
             }
+            prop_assert_eq!(hash.allocated_bytes(), hash.walked_bytes());
             let view = hash.view();
             prop_assert_eq!(view.len(), model.len());
             // Never so many that a removal changes the order.
@@ -141,6 +142,7 @@ proptest! {
                     prop_assert!(removed.is_none_or(|member| model.shift_remove(&member[..])));
                 }
             }
+            prop_assert_eq!(set.allocated_bytes(), set.walked_bytes());
             let view = set.view();
             prop_assert_eq!(view.len(), model.len());
             let members: IndexSet<Vec<u8>> = view.iter().map(|member| member.to_vec()).collect();
@@ -201,6 +203,7 @@ proptest! {
                     model = model.drain(start..end).collect();
                 }
             }
+            prop_assert_eq!(list.allocated_bytes(), list.walked_bytes());
             let view = list.view();
             prop_assert_eq!(view.len(), model.len());
             prop_assert!(view.iter().eq(model.iter().map(Vec::as_slice)));

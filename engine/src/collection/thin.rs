@@ -1,6 +1,7 @@
 //! A byte string of one pointer: its length stands in front of its bytes, in 1, 3 or 5 bytes. There is no spare capacity:
 //! the allocator rounds sizes up, and grows and shrinks an allocation in place where the rounded size stays.
 
+use super::allocated;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
@@ -96,6 +97,15 @@ impl ThinBytes {
                 TWO => (usize::from(u16::from_le_bytes(self.start.add(1).cast::<[u8; 2]>().read())), 3),
                 short => (usize::from(short), 1),
             }
+        }
+    }
+
+    /// The memory that it has on the heap, in bytes.
+    #[inline]
+    pub fn allocated_bytes(&self) -> usize {
+        match self.header() {
+            (0, _) => 0,
+            (length, width) => allocated(width + length),
         }
     }
 

@@ -10,6 +10,8 @@
 //! - A [`BlockRef`] borrows a block, so nothing changes or frees it meanwhile.
 //! - Only [`Block::relayout`] changes a shape.
 
+mod footprint;
+mod head;
 mod pointed;
 mod shape;
 mod small;
@@ -20,8 +22,7 @@ mod tests;
 pub(crate) use shape::{Encoding, Facts};
 
 use super::entry::{Value, ValueRef};
-use super::size_class::size_class;
-use crate::collection::{HashValue, ListValue, SetValue, SortedValue};
+use crate::collection::{HashValue, ListValue, SetValue, SortedValue, size_class};
 use crate::position::RingOffset;
 use crate::prefetch::{LINE_BYTES, prefetch_bytes, prefetch_line};
 use shape::{INLINE_MAX, Shape, VALUE_ALIGN};
@@ -257,7 +258,7 @@ impl fmt::Debug for BlockRef<'_> {
 impl Block {
     /// A block without a value.
     pub(crate) fn absent(key: &[u8]) -> Block {
-        let facts = Facts { last: RingOffset::NONE, next_revision: 0, expire_at_ms: 0, is_queued: false };
+        let facts = Facts { last: RingOffset::NONE, next_revision: 0, expire_at_ms: 0, is_queued: false, access: 0 };
         Block::of(key, &facts, Encoding::None, [&[], &[], &[]])
     }
 
@@ -344,38 +345,6 @@ impl Block {
         let before = ManuallyDrop::new(std::mem::replace(self, moved));
         // SAFETY: as in `relayout`: allocated with this layout, and its value belongs to the new block.
         unsafe { dealloc(before.start.as_ptr(), layout(size_class(shape.total()))) };
-    }
-
-    /// Sets the stream's head: the next revision and the latest record.
-    pub(crate) fn set_head(&mut self, next_revision: u64, last: RingOffset) {
-        self.advance(|_, head| *head = (next_revision, last));
-    }
-
-    /// Lets `record` change the stream's head, next revision and latest record; it may read the block.
-    #[inline]
-    pub(crate) fn advance(&mut self, record: impl FnOnce(BlockRef<'_>, &mut (u64, RingOffset))) {
-        let shape = self.view().key_shape();
-        self.advance_at(shape, record);
-    }
-
-    /// The same, of a block whose shape is at hand.
-    #[inline]
-    fn advance_at(&mut self, shape: Shape, record: impl FnOnce(BlockRef<'_>, &mut (u64, RingOffset))) {
-        let view = self.view();
-        // SAFETY: the fields before the value lie within the block.
-        let fields = unsafe { view.bytes(0..shape.fields_end()) };
-        let mut head = (shape.next_revision(fields), shape.last(view.start()));
-        record(view, &mut head);
-        // The fields end behind the first 16 bytes, or the block's class has those all the same.
-        if !shape.write_head(self.bytes_mut(shape.fields_end().max(16)), head.0, head.1) {
-            self.widen_head(head);
-        }
-    }
-
-    /// Sets a head that needs wider fields.
-    #[cold]
-    fn widen_head(&mut self, (next_revision, last): (u64, RingOffset)) {
-        self.set_facts(Facts { next_revision, last, ..self.view().facts() });
     }
 
     /// Sets the fields.

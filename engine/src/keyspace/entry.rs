@@ -2,6 +2,7 @@
 //! every change goes through [`EntryMut`], which records it: a change without a record does not compile. Only
 //! [`replay`] applies changes that are recorded or stored already.
 
+mod counted;
 mod discard;
 mod encoding;
 mod hash;
@@ -16,6 +17,7 @@ pub use crate::collection::End;
 pub use replay::Precondition;
 
 use super::block::{Block, BlockRef, Encoding};
+use super::footprint::Taken;
 use super::table::Word;
 use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue, SortedRef, SortedValue};
 use crate::error::Refusal;
@@ -23,6 +25,7 @@ use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
 use crate::ring::Data;
 use crate::turn::Turn;
+use counted::Counted;
 
 /// The value of a key.
 #[derive(Clone, Debug)]
@@ -272,11 +275,21 @@ impl<'a> Entry<'a> {
     pub(crate) fn is_queued(self) -> bool {
         self.0.is_queued()
     }
+
+    /// What it takes.
+    pub fn taken(self) -> Taken {
+        self.0.taken()
+    }
+
+    /// The same, found by a look at every element.
+    pub(crate) fn walked(self) -> Taken {
+        Taken { bytes: self.0.allocated_bytes() + self.0.walked_bytes(), ..self.taken() }
+    }
 }
 
 /// An entry and the open turn: the only way to change a key. Each method that changes anything records it.
 pub struct EntryMut<'a> {
-    word: &'a mut Word<Block>,
+    word: Counted<'a>,
     turn: &'a mut Turn,
     hash: u64,
 }
@@ -285,7 +298,7 @@ impl<'a> EntryMut<'a> {
     /// Opens an entry for this turn; an expired value is removed first, with its record.
     #[inline]
     pub(crate) fn new(word: &'a mut Word<Block>, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
-        let mut this = EntryMut { word, turn, hash };
+        let mut this = EntryMut { word: Counted::new(word), turn, hash };
         if this.view().expires() {
             this.end_if_expired();
         }
@@ -321,14 +334,14 @@ impl<'a> EntryMut<'a> {
     #[inline]
     fn record(&mut self, event_type: EventType, data: Data<'_>) {
         let EntryMut { word, turn, .. } = self;
-        word.lend().advance(|block, head| turn.record(block.key(), event_type, data, &mut head.0, &mut head.1));
+        word.advance(|block, head| turn.record(block.key(), event_type, data, &mut head.0, &mut head.1));
     }
 
     /// Appends a client's own event to the stream; the key's value is unchanged.
     pub(crate) fn append(&mut self, event: crate::turn::ClientEvent<'_>) -> Revision {
         let EntryMut { word, turn, .. } = self;
         let mut revision = Revision(0);
-        word.lend().advance(|block, head| revision = turn.append(block.key(), event, &mut head.0, &mut head.1));
+        word.advance(|block, head| revision = turn.append(block.key(), event, &mut head.0, &mut head.1));
         if !self.view().has_value() {
             self.queue();
         }
@@ -478,6 +491,17 @@ impl<'a> EntryMut<'a> {
         if !self.view().is_queued() {
             self.word.lend().set_queued(true);
             self.turn.absent.push_back((self.hash, self.turn.ring_end()));
+        }
+    }
+}
+
+impl Drop for EntryMut<'_> {
+    /// Counts what has changed of the memory.
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(before) = self.word.before() {
+            self.turn.footprint.remove(before);
+            self.turn.footprint.add(self.word.get().taken());
         }
     }
 }

@@ -5,7 +5,7 @@ mod block;
 mod dropped;
 pub mod entry;
 mod expiries;
-mod size_class;
+mod footprint;
 mod table;
 
 pub use crate::collection::Bytes;
@@ -13,6 +13,7 @@ pub(crate) use block::Block;
 pub(crate) use dropped::Dropped;
 pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};
 pub(crate) use expiries::Expiries;
+pub use footprint::{Footprint, Taken};
 
 /// The entries of a shard, by key.
 pub(crate) type Keys = table::Table<Block>;

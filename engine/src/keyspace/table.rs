@@ -28,7 +28,7 @@ mod segment;
 mod tests;
 mod word;
 
-pub(crate) use word::{Pointed, Word};
+pub(crate) use word::{Lent, Pointed, Word};
 
 use directory::Directory;
 use segment::{LINES_MAX, NEVER, Segment, Spot, names_max};

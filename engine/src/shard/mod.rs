@@ -2,6 +2,7 @@
 //! command gets there, is not known here. The operations are in the files of this directory, by type of value.
 
 mod choose;
+mod footprint;
 mod generic;
 mod hash;
 mod list;
@@ -38,7 +39,7 @@ pub use walk::{ScanBudget, Walk, Walked, walk};
 use crate::collection::Thresholds;
 use crate::error::Refusal;
 use crate::event::EventType;
-use crate::keyspace::{Block, Entry, EntryMut, Keys, Kind, ValueRef};
+use crate::keyspace::{Entry, EntryMut, Keys, Kind, ValueRef};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, RingOffset, ShardId};
@@ -331,7 +332,8 @@ impl Shard {
                 if let Some(taking) = &mut self.taking {
                     taking.forget(hash, entry);
                 }
-                self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
+                let block = self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
+                self.turn.footprint.forget(block);
             } else {
                 self.turn.absent.push_back((hash, entry.age()));
             }
@@ -402,7 +404,8 @@ impl Shard {
     #[inline]
     pub(crate) fn write(&mut self, key: &[u8]) -> EntryMut<'_> {
         let hash = self.table.hash(key);
-        EntryMut::new(self.table.find_or_insert(hash, key, || Block::absent(key)), &mut self.turn, hash)
+        let word = self.table.find_or_insert(hash, key, || self.turn.footprint.new_block(key));
+        EntryMut::new(word, &mut self.turn, hash)
     }
 
     /// Whether a key has a value, even an expired one: deleting it takes a record.
@@ -448,6 +451,7 @@ impl Shard {
             }
             let entry = word.get();
             if readable {
+                turn.footprint.add(entry.taken());
                 turn.absent.push_back((hash, entry.age()));
             } else if let Some(taking) = taking {
                 taking.forget(hash, entry);

@@ -83,8 +83,13 @@ impl Commands {
         (from..from + SCAN_WHOLE_MAX + self.rng.usize(..20)).map(|n| n.to_string().into_bytes()).collect()
     }
 
-    /// One command, including refused ones, or the end of a turn, or time passing.
+    /// One command, including refused ones, or the end of a turn, or time passing. After it the memory is what was counted.
     pub(crate) fn run(&mut self, shard: &mut Shard) {
+        self.run_one(shard);
+        assert_eq!(*shard.footprint(), shard.walked_footprint());
+    }
+
+    fn run_one(&mut self, shard: &mut Shard) {
         shard.make_room();
         let key = self.key();
         let key = key.as_slice();

@@ -2,8 +2,8 @@
 
 use super::Shard;
 use crate::event::EventType;
+use crate::keyspace::EntryMut;
 use crate::keyspace::entry::Precondition;
-use crate::keyspace::{Block, EntryMut};
 use crate::position::{Position, RingOffset};
 use crate::ring::Record;
 use thiserror::Error;
@@ -43,7 +43,7 @@ impl Shard {
             return Ok(());
         }
         let hash = self.table.hash(record.key());
-        let word = self.table.find_or_insert(hash, record.key(), || Block::absent(record.key()));
+        let word = self.table.find_or_insert(hash, record.key(), || self.turn.footprint.new_block(record.key()));
         let last = word.get().last();
         if last != RingOffset::NONE && record.offset() <= last {
             return Ok(());
@@ -65,7 +65,8 @@ impl Shard {
     #[cold]
     fn replay_error(&mut self, hash: u64, record: &Record<'_>, violated: Precondition) -> ReplayError {
         // If the key was missing, the entry created for it is removed.
-        self.table.remove_by_hash(hash, |entry| entry.key() == record.key() && entry.is_blank());
+        let block = self.table.remove_by_hash(hash, |entry| entry.key() == record.key() && entry.is_blank());
+        self.turn.footprint.forget(block);
         ReplayError {
             position: record.position(),
             offset: record.offset(),
@@ -97,6 +98,7 @@ impl Shard {
                     turn.expiries.count += 1;
                     turn.expiries.note(at_ms, hash);
                 }
+                turn.footprint.add(entry.taken());
                 return true;
             }
             // Whether its events are gone by now is found when the shard continues.
@@ -104,6 +106,7 @@ impl Shard {
             if has_history {
                 turn.absent.push_back((hash, entry.age()));
                 word.lend().set_queued(true);
+                turn.footprint.add(word.get().taken());
             }
             has_history
         });
@@ -122,7 +125,8 @@ impl Shard {
                 if entry.has_value() {
                     word.lend().set_queued(false);
                 } else if entry.last() == RingOffset::NONE || entry.last() <= offset {
-                    self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
+                    let block = self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
+                    self.turn.footprint.forget(block);
                 } else {
                     return;
                 }

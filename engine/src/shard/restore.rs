@@ -1,7 +1,7 @@
 //! Fills a shard with stored entries: from a snapshot of its own, or of shards of another number.
 
 use super::Shard;
-use crate::keyspace::{Block, EntryMut, Value};
+use crate::keyspace::{EntryMut, Value};
 use crate::position::RingOffset;
 
 /// A stored entry.
@@ -30,7 +30,7 @@ impl Shard {
     /// recorded. After all entries, call [`Shard::end_restore`].
     pub fn restore(&mut self, stored: StoredEntry<'_>) {
         let hash = self.table.hash(stored.key);
-        let word = self.table.find_or_insert(hash, stored.key, || Block::absent(stored.key));
+        let word = self.table.find_or_insert(hash, stored.key, || self.turn.footprint.new_block(stored.key));
         EntryMut::restore(word, &mut self.turn, hash, stored);
         if self.turn.expiries.has_many() {
             self.note_expiries();

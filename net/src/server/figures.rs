@@ -3,6 +3,7 @@
 use super::Server;
 use crate::command::statistics::{CommandStatistics, Totals};
 use crate::rate::Rate;
+use keytide_engine::keyspace::Kind;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use std::sync::PoisonError;
@@ -39,6 +40,13 @@ stats! {
     Misses "look-ups for reading that did not"
     Expired "keys removed because their TTL was over"
     Recorded "events recorded"
+    KeyBytes "memory of the keys that exist, with their places in the table"
+    StringBytes "memory of those that hold strings, without these places; the next ones likewise"
+    HashBytes "hashes"
+    ListBytes "lists"
+    SetBytes "sets"
+    AbsentBytes "memory of keys that do not exist, whose streams are known"
+    GarbageObjects "large collections that were removed and are not freed yet"
     Commands "commands run for this core's clients"
     Connections "connections accepted"
     Rejected "connections refused because there were too many"
@@ -160,7 +168,7 @@ impl Server {
 
     /// Publishes the figures of a core's shard.
     pub fn tell_shard(&self, shard: &Shard) {
-        let counts = shard.counts();
+        let (counts, footprint) = (shard.counts(), shard.footprint());
         for (stat, value) in [
             (Stat::Keys, shard.key_count() as u64),
             (Stat::Volatile, shard.volatile_count() as u64),
@@ -168,6 +176,13 @@ impl Server {
             (Stat::Misses, counts.misses),
             (Stat::Expired, counts.expired),
             (Stat::Recorded, shard.turn().recorded()),
+            (Stat::KeyBytes, footprint.used_bytes()),
+            (Stat::StringBytes, footprint.kind_bytes(Kind::String)),
+            (Stat::HashBytes, footprint.kind_bytes(Kind::Hash)),
+            (Stat::ListBytes, footprint.kind_bytes(Kind::List)),
+            (Stat::SetBytes, footprint.kind_bytes(Kind::Set)),
+            (Stat::AbsentBytes, footprint.absent_bytes()),
+            (Stat::GarbageObjects, shard.garbage_count() as u64),
         ] {
             self.tell(shard.id(), stat, value);
         }

@@ -3,10 +3,12 @@
 
 mod default_acls;
 mod figures;
+mod memory;
 mod thresholds;
 
 pub use default_acls::SharedDefaultAcls;
 pub use figures::{STATS, Stat};
+pub use memory::MemoryUse;
 pub use thresholds::SharedThresholds;
 
 use crate::access::Users;
@@ -94,6 +96,8 @@ pub struct Server {
     stats_base: Figures,
     /// What the cores had counted of commands when CONFIG RESETSTAT was last asked for.
     commands_base: Mutex<Totals>,
+    /// The most memory that was in use whenever it was looked at, in bytes.
+    memory_peak: AtomicU64,
     longest_turn_us: AtomicU64,
     stopping: AtomicBool,
     /// How many cores have nothing left to do before they stop.
@@ -158,6 +162,7 @@ impl Server {
             output_stall_seconds: AtomicU64::new(config.output_stall_seconds),
             stats_base: Default::default(),
             commands_base: Mutex::default(),
+            memory_peak: AtomicU64::new(0),
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
             thresholds: SharedThresholds::default(),

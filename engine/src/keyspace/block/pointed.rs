@@ -1,6 +1,7 @@
 //! A block as what a table has words of.
 
 use super::{Block, BlockRef, Encoding};
+use crate::collection::{HashValue, ListValue, SetValue, allocated};
 use crate::keyspace::entry::{Entry, ValueMut};
 use crate::keyspace::table::Pointed;
 use std::marker::PhantomData;
@@ -70,5 +71,53 @@ unsafe impl Pointed for Block {
     #[inline]
     fn prefetch(view: Entry<'_>) {
         view.prefetch();
+    }
+}
+
+impl BlockRef<'_> {
+    /// The memory that the value has outside the block, in bytes.
+    pub(crate) fn heap_bytes(self) -> usize {
+        self.measured(
+            |string| string.capacity(),
+            HashValue::allocated_bytes,
+            ListValue::allocated_bytes,
+            SetValue::allocated_bytes,
+        )
+    }
+
+    /// The same, found by a look at everything.
+    pub(crate) fn walked_bytes(self) -> usize {
+        self.measured(
+            |string| string.capacity(),
+            HashValue::walked_bytes,
+            ListValue::walked_bytes,
+            SetValue::walked_bytes,
+        )
+    }
+
+    #[inline]
+    fn measured(
+        self,
+        string: fn(&Vec<u8>) -> usize,
+        hash: fn(&HashValue) -> usize,
+        list: fn(&ListValue) -> usize,
+        set: fn(&SetValue) -> usize,
+    ) -> usize {
+        // SAFETY: the encoding says which value is there; it is the block's, and nobody changes it meanwhile.
+        unsafe {
+            match self.key_shape().encoding() {
+                Encoding::String => allocated(string(&*self.value_at())),
+                Encoding::Hash => hash(&*self.value_at()),
+                Encoding::List => list(&*self.value_at()),
+                Encoding::Set => set(&*self.value_at()),
+                // Nothing, or only bytes.
+                Encoding::None
+                | Encoding::Raw
+                | Encoding::PackedHash
+                | Encoding::PackedList
+                | Encoding::PackedSet
+                | Encoding::Integers => 0,
+            }
+        }
     }
 }

@@ -11,17 +11,23 @@
 use crate::collection::{HashValue, ListValue, SetValue, SortedValue};
 use crate::position::RingOffset;
 
-/// Fields of the flags: the widths of the revision, the expiry and the value's length in bytes, the encoding, whether a
-/// row of the queue of absent keys refers to the key, whether the block is wide.
-const REVISION: u16 = 0xF;
-const EXPIRY_SHIFT: u32 = 4;
-const EXPIRY: u16 = 0xF;
+/// Fields of the flags: codes for the widths of the revision and of the expiry, what eviction knows of the key, the width
+/// of the value's length in bytes, the encoding, whether a row of the queue of absent keys refers to the key, whether the
+/// block is wide.
+const REVISION: u16 = 0b11;
+const EXPIRY_SHIFT: u32 = 2;
+const EXPIRY: u16 = 0b11;
+const ACCESS_SHIFT: u32 = 4;
+const ACCESS: u16 = 0xF;
 const LENGTH_SHIFT: u32 = 8;
 const LENGTH: u16 = 0b11;
 const ENCODING_SHIFT: u32 = 10;
 const ENCODING: u16 = 0xF;
 const QUEUED: u16 = 1 << 14;
 const WIDE: u16 = 1 << 15;
+
+/// The widths of an expiry by its code, four bits for each.
+const EXPIRY_WIDTHS: u32 = 0x850;
 
 /// 2020-01-01 in Unix milliseconds.
 const EXPIRY_EPOCH_MS: u64 = 1_577_836_800_000;
@@ -131,6 +137,8 @@ pub(crate) struct Facts {
     pub(crate) expire_at_ms: u64,
     /// Whether a row of the queue of absent keys refers to the key.
     pub(crate) is_queued: bool,
+    /// What eviction knows of the key, 4 bits.
+    pub(crate) access: u8,
 }
 
 /// `last` in its narrow form, if it has one.
@@ -155,24 +163,26 @@ impl Shape {
     /// The shape of a block with these fields, each as narrow as it may be.
     pub(super) fn of(key_length: usize, facts: &Facts, encoding: Encoding, value_length: usize) -> Shape {
         debug_assert!(encoding.fixed_length().is_none_or(|length| length == value_length));
-        let revision_width = match facts.next_revision {
-            0..=0xFF => 1,
-            0x100..=0xFFFF => 2,
-            0x1_0000..=0xFFFF_FFFF => 4,
-            _ => 8,
+        // The width is 1 << code.
+        let revision_code = match facts.next_revision {
+            0..=0xFF => 0,
+            0x100..=0xFFFF => 1,
+            0x1_0000..=0xFFFF_FFFF => 2,
+            _ => 3,
         };
-        let expiry_width = match facts.expire_at_ms {
+        let expiry_code = match facts.expire_at_ms {
             0 => 0,
-            at_ms if at_ms >= EXPIRY_EPOCH_MS && at_ms - EXPIRY_EPOCH_MS < 1 << 40 => 5,
-            _ => 8,
+            at_ms if at_ms >= EXPIRY_EPOCH_MS && at_ms - EXPIRY_EPOCH_MS < 1 << 40 => 1,
+            _ => 2,
         };
         let length_width = match encoding.fixed_length() {
             Some(_) => 0,
             None if value_length <= 0xFF => 1,
             None => 2,
         };
-        let mut flags = revision_width
-            | expiry_width << EXPIRY_SHIFT
+        let mut flags = revision_code
+            | expiry_code << EXPIRY_SHIFT
+            | u16::from(facts.access & ACCESS as u8) << ACCESS_SHIFT
             | length_width << LENGTH_SHIFT
             | (encoding as u16) << ENCODING_SHIFT;
         if facts.is_queued {
@@ -259,7 +269,7 @@ impl Shape {
 
     #[inline]
     fn revision_width(self) -> usize {
-        (self.flags & REVISION) as usize
+        1 << (self.flags & REVISION)
     }
 
     #[inline]
@@ -269,13 +279,13 @@ impl Shape {
 
     #[inline]
     fn expiry_width(self) -> usize {
-        (self.flags >> EXPIRY_SHIFT & EXPIRY) as usize
+        (EXPIRY_WIDTHS >> (4 * (self.flags >> EXPIRY_SHIFT & EXPIRY)) & 0xF) as usize
     }
 
     /// Whether there is an expiry.
     #[inline]
     pub(super) fn expires(self) -> bool {
-        self.expiry_width() != 0
+        self.flags >> EXPIRY_SHIFT & EXPIRY != 0
     }
 
     /// The end of the fields before the value.
@@ -348,6 +358,7 @@ impl Shape {
             next_revision: self.next_revision(bytes),
             expire_at_ms: self.expire_at_ms(bytes),
             is_queued: self.is_queued(),
+            access: self.access(),
         }
     }
 
@@ -414,6 +425,18 @@ impl Shape {
             1 => bytes[at] = self.value_length as u8,
             _ => bytes[at..at + 2].copy_from_slice(&(self.value_length as u16).to_le_bytes()),
         }
+    }
+
+    /// What eviction knows of the key.
+    #[inline]
+    pub(super) fn access(self) -> u8 {
+        (self.flags >> ACCESS_SHIFT & ACCESS) as u8
+    }
+
+    /// The flags with other knowledge for eviction.
+    #[cfg(test)]
+    pub(super) fn with_access(self, access: u8) -> u16 {
+        self.flags & !(ACCESS << ACCESS_SHIFT) | (u16::from(access) & ACCESS) << ACCESS_SHIFT
     }
 
     /// The flags with another answer to whether the key is queued.

@@ -1,10 +1,11 @@
 //! Small collections in the block itself: their bytes are the value's bytes.
 
 use super::{Block, Encoding};
+use crate::collection::size_class;
 use crate::collection::small::SmallSet;
 use crate::collection::{HashRef, HashValue, ListRef, ListValue, SetRef, SetValue, SmallBytes, SortedRef, SortedValue};
 use crate::keyspace::entry::{Value, ValueRef};
-use crate::keyspace::size_class::size_class;
+
 use smallvec::SmallVec;
 use std::ops::Range;
 

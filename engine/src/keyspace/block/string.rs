@@ -1,5 +1,6 @@
 //! Strings: in the block itself, or, longer ones, in an allocation of their own.
 
+use super::head::WiderHead;
 use super::{Block, BlockRef, Encoding};
 use crate::keyspace::entry::{Value, ValueRef};
 use crate::position::RingOffset;
@@ -8,26 +9,25 @@ use crate::position::RingOffset;
 pub(super) const STRING_INLINE_MAX: usize = 512;
 
 impl Block {
-    /// Overwrites a string in the block with one of the same length, and lets `record` change the stream's head. Returns
-    /// false, and does nothing, if there is no such string.
+    /// Overwrites a string in the block with one of the same length, and lets `record` change the stream's head, as
+    /// [`Block::advance`]. Returns `None`, and does nothing, if there is no such string.
     #[inline]
     pub(crate) fn overwrite(
         &mut self,
         string: &[u8],
         record: impl FnOnce(BlockRef<'_>, &mut (u64, RingOffset)),
-    ) -> bool {
+    ) -> Option<Option<WiderHead>> {
         let shape = self.view().key_shape();
         if shape.encoding() != Encoding::Raw {
-            return false;
+            return None;
         }
         // SAFETY: the revision lies behind the value's length, both within the block.
         let shape = shape.with_value_length(unsafe { self.view().bytes(0..shape.revision_at()) });
         if shape.value_length() != string.len() {
-            return false;
+            return None;
         }
         self.bytes_mut(shape.total())[shape.value_at()..].copy_from_slice(string);
-        self.advance_at(shape, record);
-        true
+        Some(self.advance_at(shape, record))
     }
 
     /// Sets the value to a string. Returns a value that was more than bytes.

@@ -86,7 +86,7 @@ fn collection_or_string(rng: &mut fastrand::Rng) -> Value {
 
 /// One random change of a block and of what it should be.
 fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: &mut Model) {
-    match rng.u8(..17) {
+    match rng.u8(..18) {
         0..3 => {
             let string = bytes(rng);
             drop(block.set_string(&string));
@@ -135,6 +135,10 @@ fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: 
         11..13 => {
             facts.expire_at_ms = expiry(rng);
             block.set_expiry(facts.expire_at_ms);
+        }
+        17 => {
+            facts.access = rng.u8(..16);
+            block.set_access(facts.access);
         }
         13 => {
             facts.is_queued = rng.bool();
@@ -215,7 +219,8 @@ fn a_block_has_what_was_put_into_it() {
             _ => b"a key".to_vec(),
         };
         let mut block = Block::absent(&key);
-        let mut facts = Facts { last: RingOffset::NONE, next_revision: 0, expire_at_ms: 0, is_queued: false };
+        let mut facts =
+            Facts { last: RingOffset::NONE, next_revision: 0, expire_at_ms: 0, is_queued: false, access: 0 };
         let mut value = Model::None;
         for _ in 0..changes {
             change(&mut rng, &mut block, &mut facts, &mut value);
@@ -261,7 +266,8 @@ fn every_width_of_every_field_is_read_as_it_was_written() {
             for last in lasts {
                 for next_revision in revisions {
                     for expire_at_ms in expiries {
-                        let facts = Facts { last, next_revision, expire_at_ms, is_queued: next_revision == 0xFF };
+                        let facts =
+                            Facts { last, next_revision, expire_at_ms, is_queued: next_revision == 0xFF, access: 9 };
                         block.set_facts(facts);
                         assert_eq!(block.view().facts(), facts);
                         if cfg!(miri) {

@@ -1,7 +1,7 @@
 //! Applies recorded or stored changes to an entry without recording them: a shard's log and its snapshots. A replay
 //! uses the same changes as the commands, so that collections end up in the same order.
 
-use super::{End, EntryMut, Kind, Value, ValueRef};
+use super::{Counted, End, EntryMut, Kind, Value, ValueRef};
 use crate::event::EventType;
 use crate::keyspace::block::Block;
 use crate::keyspace::table::Word;
@@ -55,10 +55,10 @@ impl<'a> EntryMut<'a> {
     ) -> Result<(), Precondition> {
         debug_assert!(!turn.is_recording());
         let rows = turn.absent.len();
-        let mut this = EntryMut { word, turn, hash };
+        let mut this = EntryMut { word: Counted::new(word), turn, hash };
         this.expect_successor(record)?;
         this.apply(record)?;
-        this.word.lend().set_head(record.revision().0.saturating_add(1), record.offset());
+        this.word.set_head(record.revision().0.saturating_add(1), record.offset());
         if this.turn.absent.len() > rows
             && let Some(row) = this.turn.absent.back_mut()
         {
@@ -75,7 +75,7 @@ impl<'a> EntryMut<'a> {
             return;
         }
         let rows = turn.absent.len();
-        let mut this = EntryMut { word, turn, hash };
+        let mut this = EntryMut { word: Counted::new(word), turn, hash };
         this.drop_ttl();
         match stored.value {
             Some(value) => {
@@ -89,7 +89,7 @@ impl<'a> EntryMut<'a> {
                 this.queue();
             }
         }
-        this.word.lend().set_head(stored.next_revision, stored.last);
+        this.word.set_head(stored.next_revision, stored.last);
         let age = this.view().age();
         if this.turn.absent.len() > rows
             && let Some(row) = this.turn.absent.back_mut()

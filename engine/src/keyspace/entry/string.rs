@@ -15,7 +15,7 @@ impl EntryMut<'_> {
         let record = |block: BlockRef<'_>, head: &mut (u64, RingOffset)| {
             turn.record(block.key(), EventType::Set, Data::One(bytes), &mut head.0, &mut head.1);
         };
-        if !word.lend().overwrite(bytes, record) {
+        if !word.overwrite(bytes, record) {
             self.replace_by_string(bytes);
         }
     }
@@ -38,10 +38,9 @@ impl EntryMut<'_> {
             return Err(Refusal::WrongType);
         }
         let EntryMut { word, turn, .. } = self;
-        let mut block = word.lend();
-        block.edit_string(edit);
+        word.lend().edit_string(edit);
         let mut length = 0;
-        block.advance(|block, head| {
+        word.advance(|block, head| {
             if let Some(ValueRef::Str(bytes)) = block.value() {
                 length = bytes.len();
                 turn.record(block.key(), EventType::Set, Data::One(bytes), &mut head.0, &mut head.1);

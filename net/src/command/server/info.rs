@@ -1,12 +1,13 @@
 //! INFO: the server's figures, by section.
 
 mod commands;
+mod memory;
 
 use crate::access::{Category, Reason};
 use crate::command::options::is;
 use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run};
 use crate::config::Spin;
-use crate::process::{Usage, total_memory_bytes};
+use crate::process::Usage;
 use crate::resp::{Args, Reply};
 use crate::server::Stat;
 use keytide_engine::position::ShardId;
@@ -33,7 +34,7 @@ type Section = (&'static str, bool, fn(&HistoryContext<'_>, &mut Text));
 const SECTIONS: &[Section] = &[
     ("Server", true, server),
     ("Clients", true, clients),
-    ("Memory", true, memory),
+    ("Memory", true, memory::memory),
     ("Persistence", true, persistence),
     ("Stats", true, stats),
     ("Replication", true, replication),
@@ -119,33 +120,6 @@ fn clients(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("tracking_clients", 0);
     text.row("client_output_bytes", context.server.total(Stat::OutputBytes));
     text.row("clients_stalled_by_output", context.server.total(Stat::StalledClients));
-}
-
-fn memory(context: &HistoryContext<'_>, text: &mut Text) {
-    let usage = Usage::now();
-    // The allocator's own figure is not used: the resident memory is the cost of the process to the machine.
-    text.bytes("used_memory", usage.resident_bytes);
-    text.bytes("used_memory_rss", usage.resident_bytes);
-    text.bytes("used_memory_peak", usage.resident_bytes_peak);
-    text.bytes("total_system_memory", total_memory_bytes());
-    text.bytes("maxmemory", 0);
-    text.row("maxmemory_policy", "noeviction");
-    text.row("mem_fragmentation_ratio", "1.00");
-    text.row("mem_allocator", "mimalloc");
-    let ring_bytes = context.server.config.ring_bytes * u64::from(context.server.shards());
-    text.row("ring_capacity_bytes_total", ring_bytes);
-    let watch = &context.server.memory;
-    let (used, limit) = watch.usage();
-    text.row("memory_used_bytes", used);
-    text.row("memory_limit_bytes", limit);
-    text.row("memory_refusal_bytes", crate::memory::watch::bound(limit));
-    text.row("memory_is_short", u8::from(watch.is_short()));
-    text.row("memory_refused_total", watch.refused());
-    let accounts = context.server.accounts.all();
-    for account in accounts {
-        text.row(&account.name().replace('-', "_"), account.used());
-    }
-    text.row("over_limit_refused_total", accounts.iter().map(|account| account.refused()).sum::<u64>());
 }
 
 fn persistence(context: &HistoryContext<'_>, text: &mut Text) {

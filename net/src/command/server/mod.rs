@@ -7,6 +7,7 @@ mod debug;
 mod docs;
 mod flush;
 mod info;
+mod memory;
 mod module;
 mod output_limit;
 mod save;
@@ -28,6 +29,7 @@ pub const COMMANDS: &[&Command] = &[
     &flush::FLUSHDB,
     &flush::FLUSHALL,
     &info::INFO,
+    &memory::MEMORY,
     &module::MODULE,
     &save::BGSAVE,
     &save::LASTSAVE,

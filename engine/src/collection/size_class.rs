@@ -16,6 +16,17 @@ pub(crate) const fn size_class(bytes: usize) -> usize {
     }
 }
 
+/// What an allocation of this many bytes takes, 0 for none. Of memory that is aligned to no more than 8 bytes the smallest
+/// class has 8.
+#[inline]
+pub(crate) const fn allocated(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=8 => 8,
+        _ => size_class(bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
