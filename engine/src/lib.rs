@@ -39,6 +39,7 @@ pub mod clock;
 pub mod collection;
 pub mod error;
 pub mod event;
+pub mod eviction;
 pub mod extended;
 pub mod fanout;
 pub mod filter;

@@ -42,6 +42,13 @@ pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// oldest are forgotten.
 pub const ABSENT_STREAMS_DEFAULT: usize = 1 << 20;
 
+/// The most keys that are evicted for one command; what is too much then is evicted for the next ones, or at the end of
+/// the turn.
+pub const EVICT_COMMAND_MAX: usize = 200;
+
+/// The most keys that are evicted at the end of a turn.
+pub const EVICT_SLICE: usize = 500;
+
 /// What a key takes of the table, on average, in bytes: a word, and its share of those that are free.
 pub const SLOT_BYTES: usize = 11;
 

@@ -6,6 +6,7 @@ mod look_back;
 use crate::collection::{Garbage, Thresholds};
 use crate::error::Refusal;
 use crate::event::{CustomType, EventType};
+use crate::eviction::Evictor;
 use crate::keyspace::{Dropped, Expiries, Footprint};
 use crate::limits::{RECENT_IDS_STREAMS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
@@ -60,6 +61,8 @@ pub struct Turn {
     /// Entries without a value, by hash, with a ring offset at or before their last record; oldest first.
     pub(crate) absent: VecDeque<(u64, RingOffset)>,
     pub(crate) live_keys: usize,
+    /// Which keys go when memory is full.
+    pub(crate) evictor: Evictor,
     /// What the keys take.
     pub(crate) footprint: Footprint,
     /// The values that keys have lost.
@@ -95,6 +98,7 @@ impl Turn {
             expiries: Expiries::default(),
             absent: VecDeque::new(),
             live_keys: 0,
+            evictor: Evictor::default(),
             footprint: Footprint::default(),
             dropped: Dropped::default(),
             garbage: Garbage::default(),
@@ -402,6 +406,7 @@ impl Turn {
         self.absent.clear();
         self.live_keys = 0;
         self.footprint.clear();
+        self.evictor.clear();
     }
 
     pub(crate) fn sequencer(&self) -> &Arc<Sequencer> {

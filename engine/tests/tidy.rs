@@ -237,6 +237,7 @@ const HOUSES: &[House] = &[
             "number",
             "prefetch",
             "sync",
+            "eviction",
             "extended",
             "collection",
             "position",

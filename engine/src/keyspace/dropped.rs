@@ -26,6 +26,11 @@ impl Dropped {
         self.bytes += bytes as u64;
     }
 
+    /// Notes that other values take the memory of one that was noted.
+    pub(crate) fn forgive(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
+
     /// Notes a block of so many bytes that was freed with all others.
     pub(crate) fn note_freed(&mut self, bytes: usize) {
         self.bytes += bytes as u64;

@@ -276,6 +276,18 @@ impl<'a> Entry<'a> {
         self.0.is_queued()
     }
 
+    /// What eviction knows of it, 4 bits.
+    #[inline]
+    pub(crate) fn access(self) -> u8 {
+        self.0.access()
+    }
+
+    /// Whether the value has an expiry.
+    #[inline]
+    pub(crate) fn expires(self) -> bool {
+        self.0.expires()
+    }
+
     /// What it takes.
     pub fn taken(self) -> Taken {
         self.0.taken()
@@ -464,6 +476,21 @@ impl<'a> EntryMut<'a> {
     fn count_value(&mut self) {
         if !self.view().has_value() {
             self.turn.live_keys += 1;
+            let access = self.turn.evictor.added(self.hash, self.turn.live_keys);
+            if access != self.view().access() {
+                self.word.lend().set_access(access);
+            }
+        }
+    }
+
+    /// Tells eviction that the key is used.
+    #[inline]
+    pub(crate) fn note_use(&mut self) {
+        if self.turn.evictor.is_watching()
+            && self.view().has_value()
+            && let Some(access) = self.turn.evictor.used(self.view().access())
+        {
+            self.word.set_access(access);
         }
     }
 

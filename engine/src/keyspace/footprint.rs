@@ -1,6 +1,7 @@
 //! What the keys of a shard take, by type of value: bytes of memory, counted where an entry changes.
 
 use super::{Block, Kind};
+use crate::eviction::PROBATION;
 use crate::limits::SLOT_BYTES;
 
 /// What one entry takes.
@@ -13,9 +14,6 @@ pub struct Taken {
     /// What eviction knows of it.
     pub(crate) access: u8,
 }
-
-/// The entries with this bit of what eviction knows are on probation.
-pub(crate) const PROBATION: u8 = 1 << 3;
 
 /// The types of values, and room for more.
 const KINDS: usize = 8;
@@ -56,6 +54,11 @@ impl Footprint {
     /// The memory of the entries without a value, whose streams are known, in bytes.
     pub fn absent_bytes(&self) -> u64 {
         self.absent
+    }
+
+    /// The memory of the entries on probation, in bytes.
+    pub(crate) fn probation_bytes(&self) -> u64 {
+        self.probation
     }
 
     /// Whether the entries with a value take more than they may.

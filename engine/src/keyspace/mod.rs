@@ -14,6 +14,7 @@ pub(crate) use dropped::Dropped;
 pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};
 pub(crate) use expiries::Expiries;
 pub use footprint::{Footprint, Taken};
+pub(crate) use table::{Found, Hand, Seen, Word};
 
 /// The entries of a shard, by key.
 pub(crate) type Keys = table::Table<Block>;

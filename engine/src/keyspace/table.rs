@@ -18,9 +18,11 @@
 //! | `directory` | finds a segment |
 //! | `scan` | visits entries in the order of their hashes |
 //! | `expire` | finds what has expired |
+//! | `hand` | finds what is to be removed for want of memory |
 
 mod directory;
 mod expire;
+mod hand;
 mod line;
 mod scan;
 mod segment;
@@ -28,6 +30,7 @@ mod segment;
 mod tests;
 mod word;
 
+pub(crate) use hand::{Found, Hand, Seen};
 pub(crate) use word::{Lent, Pointed, Word};
 
 use directory::Directory;

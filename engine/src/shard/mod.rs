@@ -2,6 +2,9 @@
 //! command gets there, is not known here. The operations are in the files of this directory, by type of value.
 
 mod choose;
+mod evict;
+#[cfg(all(test, not(loom)))]
+mod evict_tests;
 mod footprint;
 mod generic;
 mod hash;
@@ -24,6 +27,7 @@ mod tests;
 mod walk;
 
 pub use choose::Draw;
+pub use evict::Memory;
 pub use generic::ExpireCondition;
 pub use list::{Inserted, Side, resolve_index};
 pub use replay::ReplayError;
@@ -39,7 +43,7 @@ pub use walk::{ScanBudget, Walk, Walked, walk};
 use crate::collection::Thresholds;
 use crate::error::Refusal;
 use crate::event::EventType;
-use crate::keyspace::{Entry, EntryMut, Keys, Kind, ValueRef};
+use crate::keyspace::{Entry, EntryMut, Hand, Keys, Kind, ValueRef};
 use crate::limits::{COMMANDS_AHEAD, EXPIRE_SLICE};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, RingOffset, ShardId};
@@ -62,6 +66,10 @@ pub struct Shard {
     absent_before: usize,
     rng: fastrand::Rng,
     counts: Counts,
+    /// The part of the memory limit that it has.
+    quota: evict::Quota,
+    /// Where the table is looked at next for keys to evict.
+    hand: Hand,
     /// The snapshot in progress.
     taking: Option<Box<Taking>>,
     _stays_on_its_core: PhantomData<*const ()>,
@@ -76,6 +84,8 @@ pub struct Counts {
     pub misses: u64,
     /// Keys removed because they had expired, on access or by the sweep.
     pub expired: u64,
+    /// Keys removed because memory was full.
+    pub evicted: u64,
 }
 
 /// A shard on its way to the core that coordinates a change over several shards, or back.
@@ -99,6 +109,8 @@ impl Shard {
             absent_before: 0,
             rng: fastrand::Rng::new(),
             counts: Counts::default(),
+            quota: evict::Quota::default(),
+            hand: Hand::default(),
             taking: None,
             _stays_on_its_core: PhantomData,
         }
@@ -367,6 +379,11 @@ impl Shard {
         match self.table.find_mut(hash, key) {
             Some(word) if word.get().is_live(now_ms) => {
                 self.counts.hits += 1;
+                if self.turn.evictor.is_watching()
+                    && let Some(access) = self.turn.evictor.used(word.get().access())
+                {
+                    word.lend().set_access(access);
+                }
                 Some(word.get())
             }
             Some(word) => {
@@ -395,7 +412,8 @@ impl Shard {
     #[inline]
     pub(crate) fn find(&mut self, key: &[u8]) -> Option<EntryMut<'_>> {
         let hash = self.table.hash(key);
-        let entry = EntryMut::new(self.table.find_mut(hash, key)?, &mut self.turn, hash);
+        let mut entry = EntryMut::new(self.table.find_mut(hash, key)?, &mut self.turn, hash);
+        entry.note_use();
         entry.view().has_value().then_some(entry)
     }
 
@@ -405,7 +423,9 @@ impl Shard {
     pub(crate) fn write(&mut self, key: &[u8]) -> EntryMut<'_> {
         let hash = self.table.hash(key);
         let word = self.table.find_or_insert(hash, key, || self.turn.footprint.new_block(key));
-        EntryMut::new(word, &mut self.turn, hash)
+        let mut entry = EntryMut::new(word, &mut self.turn, hash);
+        entry.note_use();
+        entry
     }
 
     /// Whether a key has a value, even an expired one: deleting it takes a record.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::CustomType;
+use crate::eviction::Policy;
 use crate::keyspace::Bytes;
 use crate::keyspace::entry::End;
 use crate::limits::SCAN_WHOLE_MAX;
@@ -85,8 +86,26 @@ impl Commands {
 
     /// One command, including refused ones, or the end of a turn, or time passing. After it the memory is what was counted.
     pub(crate) fn run(&mut self, shard: &mut Shard) {
+        self.limit_memory(shard);
         self.run_one(shard);
         assert_eq!(*shard.footprint(), shard.walked_footprint());
+    }
+
+    /// If the shard has a pool: other limits and policies now and then, and what comes before a command and at a turn's end.
+    fn limit_memory(&mut self, shard: &mut Shard) {
+        let Some(pool) = shard.pool().cloned() else { return };
+        if self.rng.u8(..40) == 0 {
+            pool.set_policy(Policy::NAMED[self.rng.usize(..Policy::NAMED.len())].1);
+            pool.set_limit([0, 300, 1_000, 20_000][self.rng.usize(..4)]);
+        }
+        if self.rng.u8(..5) == 0 {
+            shard.evict_some();
+        }
+        if shard.is_over(0) {
+            let memory = shard.make_memory(self.rng.u64(..2_000));
+            let is_within = pool.limit() == 0 || shard.footprint().used_bytes() <= pool.limit();
+            assert!(memory == Memory::Full || is_within || pool.has_debt(), "so few keys fit into one slice");
+        }
     }
 
     fn run_one(&mut self, shard: &mut Shard) {

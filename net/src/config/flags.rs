@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::durability::DurabilityFlags;
+use super::maxmemory::MaxmemoryFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
 use super::pubsub::PubsubFlags;
@@ -117,6 +118,9 @@ pub struct Flags {
     pub(super) durability: DurabilityFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) maxmemory: MaxmemoryFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(super) memory: MemoryFlags,
     #[command(flatten)]
     #[serde(flatten)]
@@ -136,9 +140,6 @@ pub struct Flags {
     #[command(flatten)]
     #[serde(flatten)]
     pub(super) tls: TlsFlags,
-    #[command(flatten)]
-    #[serde(flatten)]
-    planned: Planned,
     /// The flags with a password on the command line.
     #[arg(skip)]
     #[serde(skip)]
@@ -166,17 +167,6 @@ pub enum BinaryCommand {
     },
     /// Print the rule for a password, read from standard input: its hash, for --user and the file of users
     HashPassword,
-}
-
-/// Flags of the contract whose feature is not built yet. They are refused by name, so that no operator relies on a
-/// protection or a persistence that does not exist.
-#[derive(Parser, Deserialize, Debug, Default)]
-#[serde(rename_all = "kebab-case")]
-struct Planned {
-    #[arg(long, hide = true, env = "KEYTIDE_MAXMEMORY")]
-    maxmemory: Option<String>,
-    #[arg(long, hide = true, env = "KEYTIDE_MAXMEMORY_POLICY")]
-    maxmemory_policy: Option<String>,
 }
 
 impl Flags {
@@ -215,10 +205,8 @@ impl Flags {
         fill!(insecure log_level unauthenticated_clients auth_timeout);
         fill!(waiting_keys_per_client client_output_bytes clients_output_bytes output_stall_seconds);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
-        macro_rules! fill_planned {
-            ($($field:ident)*) => { $(self.planned.$field = self.planned.$field.take().or(file.planned.$field);)* };
-        }
         self.durability.fill_from(file.durability);
+        self.maxmemory.fill_from(file.maxmemory);
         self.memory.fill_from(file.memory);
         self.pubsub.fill_from(file.pubsub);
         self.readers.fill_from(file.readers);
@@ -226,17 +214,6 @@ impl Flags {
         self.users.fill_from(file.users);
         self.user_limits.fill_from(file.user_limits);
         self.tls.fill_from(file.tls);
-        fill_planned!(maxmemory maxmemory_policy);
-    }
-
-    /// Refuses features that are not built yet.
-    pub(super) fn check_planned(&self) -> Result<(), ConfigError> {
-        let planned = &self.planned;
-        let given = [("maxmemory", &planned.maxmemory), ("maxmemory-policy", &planned.maxmemory_policy)];
-        match given.iter().find(|(_, value)| value.is_some()) {
-            Some((flag, _)) => Err(ConfigError::Planned { flag, origin: Origin::default() }),
-            None => Ok(()),
-        }
     }
 }
 

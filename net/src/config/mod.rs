@@ -4,6 +4,7 @@
 mod durability;
 mod file;
 mod flags;
+mod maxmemory;
 mod memory;
 mod origin;
 mod pubsub;
@@ -16,6 +17,7 @@ mod values;
 
 pub use durability::Durability;
 pub use flags::{BinaryCommand, Flags};
+pub use maxmemory::Maxmemory;
 pub use memory::MemoryLimits;
 pub use origin::Origin;
 pub use readers::ReaderLimits;
@@ -83,6 +85,8 @@ pub struct Config {
     pub readers: ReaderLimits,
     /// The limits of scripts.
     pub scripts: ScriptLimits,
+    /// The limit of memory.
+    pub maxmemory: Maxmemory,
     /// The memory that the server may hold for all clients together.
     pub memory: MemoryLimits,
     /// A subscriber gets events while its unsent output is below this, in bytes.
@@ -151,14 +155,6 @@ pub enum ConfigError {
         /// Where it was given.
         origin: Origin,
     },
-    /// A flag of a feature that does not exist yet.
-    #[error("{}: not supported by this version of keytide; start without it", .origin.setting(.flag, None))]
-    Planned {
-        /// The flag.
-        flag: &'static str,
-        /// Where it was given.
-        origin: Origin,
-    },
     /// A flag of history on disk without a directory for it.
     #[error("{} is about history on disk: give --dir too, or leave it out", .origin.setting(.flag, None))]
     NoDirectory {
@@ -188,9 +184,7 @@ impl ConfigError {
     fn located(mut self, origins: &Origins) -> ConfigError {
         match &mut self {
             ConfigError::Value { flag, origin, .. } => *origin = origins.of(flag),
-            ConfigError::Planned { flag, origin } | ConfigError::NoDirectory { flag, origin } => {
-                *origin = origins.of(flag);
-            }
+            ConfigError::NoDirectory { flag, origin } => *origin = origins.of(flag),
             ConfigError::Unprotected { origin, .. } => *origin = origins.of("bind"),
             ConfigError::File { .. } | ConfigError::Line { .. } | ConfigError::Usage(_) => {}
         }
@@ -238,7 +232,6 @@ impl Flags {
     }
 
     fn decide_values(mut self) -> Result<Config, ConfigError> {
-        self.check_planned()?;
         // An empty password means none, as in Redis.
         self.requirepass = self.requirepass.filter(|password| !password.is_empty());
         let (users, insecure) = (self.users.decide()?, self.insecure == Some(true));
@@ -294,6 +287,7 @@ impl Flags {
             pubsub_output: self.pubsub.decide()?,
             readers: self.readers.decide()?,
             scripts: self.scripts.decide()?,
+            maxmemory: self.maxmemory.decide()?,
             memory: self.memory.decide()?,
             push_buffer_bytes: bytes_from(
                 "push-buffer-bytes",
@@ -351,8 +345,18 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_that_does_not_exist_is_refused_by_name() {
-        assert!(decide(&["--maxmemory", "1g"]).unwrap_err().starts_with("--maxmemory: not supported"));
+    fn the_limit_of_memory_has_a_policy_with_a_name() {
+        let limit =
+            |words: &[&str]| decide(words).map(|config| (config.maxmemory.bytes, config.maxmemory.policy.name()));
+        assert_eq!(limit(&[]), Ok((0, "noeviction")));
+        let given = limit(&["--maxmemory", "1g", "--maxmemory-policy", "allkeys-s3fifo"]);
+        assert_eq!(given, Ok((1 << 30, "allkeys-s3fifo")));
+        assert!(limit(&["--maxmemory", "x"]).unwrap_err().starts_with("--maxmemory x: a number of bytes"));
+        assert!(limit(&["--maxmemory-policy", "x"]).unwrap_err().contains("one of noeviction, allkeys-lru"));
+    }
+
+    #[test]
+    fn the_port_of_grpc_is_a_port_any_or_none() {
         let grpc_port = |flags: &[&str]| decide(flags).map(|config| config.grpc_port);
         assert_eq!(grpc_port(&[]), Ok(Some(2113)));
         assert_eq!(grpc_port(&["--grpc-port", "0"]), Ok(None));
@@ -466,7 +470,9 @@ mod tests {
         assert!(error("syntax", "port = = 3").contains("line 4"));
         assert!(error("value", "snapshots = 0").ends_with("line 4: snapshots = 0: at least 1"));
         assert!(error("level", "log-level = \"wran\"").contains("log-level = wran: "));
-        assert!(error("planned", "maxmemory = \"1g\"").contains("line 4: maxmemory: not supported"));
+        assert!(
+            error("policy", "maxmemory-policy = \"x\"").contains("line 4: maxmemory-policy = x: one of noeviction")
+        );
         // Nothing of a password is shown.
         for (name, last) in [
             ("secret-number", "requirepass = 12345678"),

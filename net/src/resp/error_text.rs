@@ -36,6 +36,8 @@ texts! {
     NO_SUCH_KEY = "ERR no such key";
     /// The server is short of memory, and the command may use more.
     OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
+    /// The same for a script whose head has flags.
+    SCRIPT_OUT_OF_MEMORY = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
     /// An index is outside a list.
     INDEX_OUT_OF_RANGE = "ERR index out of range";
     /// INCRBY would leave the 64 bits.

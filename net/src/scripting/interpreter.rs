@@ -57,6 +57,10 @@ pub struct Script {
     lines: usize,
     /// Whether its head says that it writes nothing.
     pub has_no_writes: bool,
+    /// Whether it has such a head.
+    pub has_flags: bool,
+    /// Whether that says that it may run where memory is full.
+    pub allows_oom: bool,
     /// Which keys its runs have used.
     pub reach: Rc<Cell<Reach>>,
 }
@@ -184,7 +188,7 @@ impl Scripts {
         }
         let place = self.compiled.len() as i64 + 1;
         let interpreter = self.interpreter(memory_max)?;
-        let (code, has_no_writes) = head(text)?;
+        let Head { code, has_flags, has_no_writes, allows_oom } = head(text)?;
         let chunk = interpreter.lua.load(&*code).set_name("@user_script").set_mode(mlua::chunk::ChunkMode::Text);
         let kept = chunk.into_function().and_then(|function| interpreter.functions.raw_set(place, function));
         kept.map_err(|error| {
@@ -196,7 +200,7 @@ impl Scripts {
         })?;
         let lines = 1 + text.trim_ascii_end().iter().filter(|byte| **byte == b'\n').count();
         let reach = Rc::new(Cell::new(Reach::Unknown));
-        let script = Script { sha, place, lines, has_no_writes, reach };
+        let script = Script { sha, place, lines, has_no_writes, has_flags, allows_oom, reach };
         self.compiled.insert(sha, script.clone());
         Ok(script)
     }
@@ -241,11 +245,18 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// The code of a text, without the line that tells of its flags; and whether it has no writes.
-fn head(text: &[u8]) -> Result<(Vec<u8>, bool), NoScript> {
+/// A text without the line that tells of its flags, and what that says.
+struct Head {
+    code: Vec<u8>,
+    has_flags: bool,
+    has_no_writes: bool,
+    allows_oom: bool,
+}
+
+fn head(text: &[u8]) -> Result<Head, NoScript> {
     let invalid = |text: String| NoScript::Invalid(format!("ERR {text}"));
     if !text.starts_with(b"#!") {
-        return Ok((text.to_vec(), false));
+        return Ok(Head { code: text.to_vec(), has_flags: false, has_no_writes: false, allows_oom: false });
     }
     let end = text.iter().position(|byte| *byte == b'\n').ok_or_else(|| invalid("Invalid script shebang".into()))?;
     let line = String::from_utf8_lossy(&text[2..end]).into_owned();
@@ -254,7 +265,7 @@ fn head(text: &[u8]) -> Result<(Vec<u8>, bool), NoScript> {
     if engine != "lua" {
         return Err(invalid(format!("Unexpected engine in script shebang: #!{engine}")));
     }
-    let mut has_no_writes = false;
+    let (mut has_no_writes, mut allows_oom) = (false, false);
     for word in words {
         let Some(flags) = word.strip_prefix("flags=") else {
             return Err(invalid(format!("Unknown lua shebang option: {word}")));
@@ -262,13 +273,14 @@ fn head(text: &[u8]) -> Result<(Vec<u8>, bool), NoScript> {
         for flag in flags.split(',').filter(|flag| !flag.is_empty()) {
             match flag {
                 "no-writes" => has_no_writes = true,
-                "allow-oom" | "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
+                "allow-oom" => allows_oom = true,
+                "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
                 _ => return Err(invalid(format!("Unexpected flag in script shebang: {flag}"))),
             }
         }
     }
     // Its end stays, so that lines have their numbers.
-    Ok((text[end..].to_vec(), has_no_writes))
+    Ok(Head { code: text[end..].to_vec(), has_flags: true, has_no_writes, allows_oom })
 }
 
 impl Interpreter {

@@ -45,6 +45,8 @@ stats! {
     HashBytes "hashes"
     ListBytes "lists"
     SetBytes "sets"
+    Evicted "keys removed because memory was full"
+    EvictionBytes "memory of what eviction remembers"
     AbsentBytes "memory of keys that do not exist, whose streams are known"
     GarbageObjects "large collections that were removed and are not freed yet"
     Commands "commands run for this core's clients"
@@ -181,6 +183,8 @@ impl Server {
             (Stat::HashBytes, footprint.kind_bytes(Kind::Hash)),
             (Stat::ListBytes, footprint.kind_bytes(Kind::List)),
             (Stat::SetBytes, footprint.kind_bytes(Kind::Set)),
+            (Stat::Evicted, counts.evicted),
+            (Stat::EvictionBytes, shard.eviction_bytes() as u64),
             (Stat::AbsentBytes, footprint.absent_bytes()),
             (Stat::GarbageObjects, shard.garbage_count() as u64),
         ] {

@@ -1,7 +1,9 @@
 //! What the memory of the process is used for, as far as it is counted.
 
 use super::{Server, Stat};
+use keytide_engine::eviction::Pool;
 use keytide_engine::limits::SLOT_BYTES;
+use keytide_engine::position::ShardId;
 use std::sync::atomic::Ordering;
 
 /// The memory of the process by use, in bytes. `keys` and `clients` together are the memory in use that `INFO` shows; the
@@ -21,6 +23,8 @@ pub struct MemoryUse {
     pub rings: u64,
     /// The keys that do not exist, whose streams are known.
     pub absent: u64,
+    /// What eviction remembers.
+    pub eviction: u64,
 }
 
 impl MemoryUse {
@@ -36,7 +40,7 @@ impl MemoryUse {
 
     /// What is counted apart.
     pub fn apart(&self) -> u64 {
-        self.rings + self.absent
+        self.rings + self.absent + self.eviction
     }
 }
 
@@ -54,11 +58,26 @@ impl Server {
             buffers,
             rings: self.config.ring_bytes * u64::from(self.shards()),
             absent: self.total(Stat::AbsentBytes),
+            eviction: self.total(Stat::EvictionBytes),
         }
     }
 }
 
 impl Server {
+    /// Tells the limit what clients take, and wakes cores whose shards have to give memory up for that.
+    pub fn share_memory(&self, core: ShardId) {
+        self.pool.set_clients(self.memory_use().clients);
+        if self.pool.has_debt() {
+            (0..self.shards()).map(ShardId).filter(|other| *other != core).for_each(|other| self.wake(other));
+        }
+    }
+
+    /// Changes the limit of memory, or its policy.
+    pub fn set_maxmemory(&self, change: impl FnOnce(&Pool)) {
+        change(&self.pool);
+        (0..self.shards()).for_each(|core| self.wake(ShardId(core)));
+    }
+
     /// The most memory that was in use whenever it was looked at, now included, in bytes.
     pub fn note_memory_peak(&self, used_bytes: u64) -> u64 {
         // Relaxed: a figure by itself.

@@ -26,6 +26,7 @@ use crate::unread::SharedSubscriberLimit;
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
 use figures::Figures;
+use keytide_engine::eviction::Pool;
 use keytide_engine::history::{OlderHistory, ShardHistory};
 use keytide_engine::log::LogFailure;
 use keytide_engine::log::keeper::LogStatus;
@@ -70,6 +71,8 @@ pub struct Server {
     pub memory: Arc<MemoryWatch>,
     /// The rights of streams whose metadata does not say.
     pub default_acls: SharedDefaultAcls,
+    /// The limit of memory, of which the shards claim parts.
+    pub pool: Arc<Pool>,
     /// Up to which size collections are stored compactly.
     pub thresholds: SharedThresholds,
     /// The figures that each core publishes, on cache lines of its own.
@@ -154,6 +157,9 @@ impl Server {
     pub fn new(config: Config, users: Users, kept: Kept, ports: Vec<Port>) -> Server {
         let Kept { sequencer, histories, older, log_failure, history_id, on_disk } = kept;
         let accounts = Accounts::new(&config.memory);
+        let pool = Pool::new(config.shards);
+        pool.set_policy(config.maxmemory.policy);
+        pool.set_limit(config.maxmemory.bytes);
         Server {
             default_acls: SharedDefaultAcls::default(),
             maxclients: AtomicU64::new(config.maxclients),
@@ -165,6 +171,7 @@ impl Server {
             memory_peak: AtomicU64::new(0),
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
+            pool: Arc::new(pool),
             thresholds: SharedThresholds::default(),
             users,
             scripts: ScriptTexts::new(accounts.scripts.clone()),

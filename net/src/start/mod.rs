@@ -126,6 +126,15 @@ fn check_memory(config: &Config, limit: MemoryLimit) -> Result<(), StartError> {
     if bytes > limit.bytes() {
         return Err(StartError::Memory { shards, ring_bytes, heap_bytes, limit });
     }
+    let wanted = bytes.saturating_add(config.maxmemory.bytes);
+    if config.maxmemory.bytes > 0 && wanted > watch::bound(limit.bytes()) {
+        tracing::warn!(
+            %limit,
+            maxmemory = config.maxmemory.bytes,
+            rings_and_heap = bytes,
+            "--maxmemory, rings and heap are more than nine tenths of the memory that there is: writes will be refused before keys are evicted"
+        );
+    }
     if bytes > watch::bound(limit.bytes()) {
         tracing::warn!(
             %limit,

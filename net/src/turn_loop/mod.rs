@@ -140,6 +140,8 @@ pub struct Core {
     pace_told: Paced,
     /// The version of the bounds of compact collections that the shard has.
     thresholds_version: u64,
+    /// When the clients' memory was last told to the limit, steady milliseconds.
+    shared_memory_ms: u64,
     /// The version of the table of users that all clients were looked at by.
     users_version: u64,
     /// Clients that have logged in as others since.
@@ -177,6 +179,8 @@ impl Core {
         inbound: Vec<(ShardId, LaneReceiver<Batch>)>,
     ) -> Core {
         let id = shard.id();
+        let mut shard = shard;
+        shard.set_pool(server.pool.clone());
         groups.table.set_account(server.accounts.groups.clone());
         let (users, _) = server.users.table();
         groups.table.set_owners(|name| users.get(name).map(|user| user.usage().groups.clone()));
@@ -220,6 +224,7 @@ impl Core {
             paces: Paces::new(server.shards()),
             pace_told: Paced::default(),
             thresholds_version: 0,
+            shared_memory_ms: 0,
             users_version: server.users.version(),
             renewed: Vec::new(),
             now_ms: 0,
@@ -270,6 +275,7 @@ impl Core {
         self.look_at_rights();
         self.end_slow_strangers(started);
         again |= self.expire();
+        again |= self.evict();
         work |= self.commit();
         again |= self.lend_and_hold();
         // After all that commits, before anything leaves.
@@ -333,6 +339,17 @@ impl Core {
         }
         shard.expire_due();
         true
+    }
+
+    /// Removes keys that the limit of memory has no room for, a slice in each turn.
+    fn evict(&mut self) -> bool {
+        if self.shared_memory_ms != self.steady_ms && self.server.pool.limit() > 0 {
+            self.shared_memory_ms = self.steady_ms;
+            self.server.share_memory(self.id);
+        }
+        let Some(shard) = &mut self.shard else { return false };
+        // As with what expires.
+        shard.check_log().is_ok() && shard.evict_some()
     }
 
     /// Publishes what the turn has recorded, and wakes cores whose readers wait for it, or for what the turn has

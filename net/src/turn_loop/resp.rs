@@ -273,7 +273,9 @@ impl Core {
             self.reject(client, args, &[b"ERR '", name, b"' is a system stream"].concat());
             return true;
         }
-        if self.server.memory.is_short() && self.refuse_growth(client, command, args) {
+        // Outside a transaction a command meets the limit of keys where it runs.
+        let is_short = self.server.memory.is_short() || client.resp.transaction.is_some() && self.has_full_shard();
+        if is_short && self.refuse_growth(client, command, args) {
             return true;
         }
         if client.resp.transaction.is_some() && !command.is(Flag::Immediate) {

@@ -3,13 +3,13 @@
 
 use super::Core;
 use super::lanes::Lanes;
-use super::write_admission::{are_refused, is_refused};
+use super::write_admission::{are_refused, is_memory_full, is_refused, is_refused_by_log_of};
 use crate::access::User;
 use crate::channels::Channels;
 use crate::command::access::{check, note_denied};
 use crate::command::table::TABLE;
 use crate::command::{
-    Command, DeferredState, KeysContext, Progress, RespClient, Run, RunPart, SessionContext, WaitContext,
+    Command, DeferredState, Flag, KeysContext, Progress, RespClient, Run, RunPart, SessionContext, WaitContext,
 };
 use crate::gather::Merge;
 use crate::resp::{Args, CommandIndex, Reply, Transaction, error_text};
@@ -76,7 +76,7 @@ impl<'a> Runner<'a> {
     ) {
         shard.begin_command();
         self.server.statistics(self.core).run(index, reply, |reply| {
-            if !is_refused(shard, TABLE.get(index), reply) {
+            if !is_refused(shard, TABLE.get(index), args, reply) {
                 run(&mut self.context(Shards::One(shard)), args, reply);
             }
         });
@@ -114,6 +114,11 @@ impl<'a> Runner<'a> {
     ) -> Ended {
         let mut context = self.context(shards);
         context.shards.each(Shard::begin_command);
+        let command = TABLE.get(index);
+        if command.is(Flag::Denyoom) && is_memory_full(&mut context.shards) {
+            self.server.statistics(self.core).run(index, reply, |reply| reply.error(error_text::OUT_OF_MEMORY));
+            return Ended::Replied;
+        }
         self.run_within(&mut context, (user, None), index, args, reply)
     }
 
@@ -186,7 +191,7 @@ impl<'a> Runner<'a> {
             return self.run_script(context, user, (index, call), args, reply);
         }
         self.server.statistics(self.core).run(index, reply, |reply| {
-            if !are_refused(&mut context.shards, std::iter::once(command), reply) {
+            if !is_refused_by_log_of(&mut context.shards, command, reply) {
                 run_one(context, client, command, args, reply);
             }
         });

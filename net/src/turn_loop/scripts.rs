@@ -9,6 +9,7 @@ use super::Core;
 use super::hold::RespWork;
 use super::resp::Client;
 use super::runner::Runner;
+use super::write_admission::is_memory_full;
 use crate::access::User;
 use crate::command::access::check;
 use crate::command::scripting::{ScriptCall, keys_and_args, reply_no_script};
@@ -117,12 +118,17 @@ impl Runner<'_> {
                 Err(error) => return reply_no_script(reply, error),
             };
             let total = self.server.shards();
+            let is_memory_full = !script.has_no_writes && is_memory_full(&mut context.shards);
+            if is_memory_full && script.has_flags && !script.allows_oom {
+                return reply.error(error_text::SCRIPT_OUT_OF_MEMORY);
+            }
             let mut caller = ScriptCaller {
                 runner: self,
                 user,
                 given: keys.iter().map(|key| shard_of(key, total)).collect(),
                 reads_only: call.reads_only || script.has_no_writes,
                 has_written: false,
+                is_memory_full: is_memory_full && !script.allows_oom,
                 has_used_others: false,
                 context,
             };
@@ -152,6 +158,8 @@ struct ScriptCaller<'a, 'c> {
     given: Vec<ShardId>,
     reads_only: bool,
     has_written: bool,
+    /// Whether there was no memory for what uses more of it when the script began.
+    is_memory_full: bool,
     /// Whether it has used keys of other shards.
     has_used_others: bool,
 }
@@ -181,7 +189,9 @@ impl ScriptCaller<'_, '_> {
         if self.reads_only && (command.is(Flag::Write) || matches!(command.run, Run::Publish(_))) {
             return Some("ERR Write commands are not allowed from read-only scripts.".to_owned());
         }
-        if command.is(Flag::Denyoom) && self.runner.server.memory.is_short() {
+        // As in Redis: a script that has written goes on.
+        let is_short = self.runner.server.memory.is_short() || self.is_memory_full && !self.has_written;
+        if command.is(Flag::Denyoom) && is_short {
             return Some(error_text::OUT_OF_MEMORY.to_owned());
         }
         let name = command.keys.of(args).find(|key| keytide_engine::stream_name::is_read_only(key));

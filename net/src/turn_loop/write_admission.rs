@@ -10,7 +10,7 @@ use crate::net_ring::NetOps;
 use crate::resp::{Args, Reply, Transaction, error_text};
 use crate::value::ValueWriter;
 use keytide_engine::log::LogError;
-use keytide_engine::shard::Shard;
+use keytide_engine::shard::{Memory, Shard};
 use keytide_engine::shards::Shards;
 
 impl Core {
@@ -35,6 +35,12 @@ impl Core {
 }
 
 impl Core {
+    /// Whether the keys of this core's shard have all of their memory and none may be evicted.
+    pub(super) fn has_full_shard(&mut self) -> bool {
+        let shard = self.shard.as_deref_mut().filter(|shard| shard.is_over(0));
+        shard.is_some_and(|shard| shard.make_memory(0) == Memory::Full)
+    }
+
     /// Refuses a command that may use more memory, while memory is short. As in Redis, that includes each command that would
     /// be queued by MULTI, and EXEC if such a command is queued. Returns whether the command was refused.
     #[cold]
@@ -53,11 +59,53 @@ impl Core {
     }
 }
 
-/// Refuses a command that may write while the shard's log has no space. Returns whether it was refused.
+/// Refuses a command that may write while the shard's log has no space, and one that may use more memory while keys have
+/// all of theirs and none may be evicted. Returns whether it was refused.
 #[inline]
-pub(super) fn is_refused(shard: &mut Shard, command: &Command, reply: &mut impl ValueWriter) -> bool {
+pub(super) fn is_refused(shard: &mut Shard, command: &Command, args: Args<'_>, reply: &mut impl ValueWriter) -> bool {
     // The log nearly always has space, and then the command's flags need not be fetched.
     !shard.turn().has_log_room() && is_refused_by_log(shard, command, reply)
+        || shard.is_limited() && is_refused_for_memory(shard, command, args, reply)
+}
+
+#[inline(never)]
+fn is_refused_for_memory(shard: &mut Shard, command: &Command, args: Args<'_>, reply: &mut impl ValueWriter) -> bool {
+    if !command.is(Flag::Denyoom) {
+        return false;
+    }
+    let more = coming_bytes(args);
+    if !shard.is_over(more) {
+        return false;
+    }
+    let is_full = shard.make_memory(more) == Memory::Full;
+    if is_full {
+        reply.error(error_text::OUT_OF_MEMORY);
+    }
+    // Its records are not chained to those of the keys that went for it.
+    shard.begin_command();
+    is_full
+}
+
+/// The bytes that a command may add, if they are many: room for them is made first.
+fn coming_bytes(args: Args<'_>) -> u64 {
+    /// Less is no more than what is claimed at a time.
+    const MANY: usize = 4 << 10;
+    match args.bytes_total() {
+        0..MANY => 0,
+        bytes => bytes as u64,
+    }
+}
+
+/// Makes room for commands that may use more memory on these shards; returns whether there is none.
+pub(super) fn is_memory_full(shards: &mut Shards<'_>) -> bool {
+    let mut is_full = false;
+    shards.each(|shard| {
+        if shard.is_over(0) {
+            is_full |= shard.make_memory(0) == Memory::Full;
+            shard.begin_command();
+        }
+    });
+    is_full
 }
 
 #[cold]
@@ -66,18 +114,41 @@ fn is_refused_by_log(shard: &mut Shard, command: &Command, reply: &mut impl Valu
     command.may_write() && shard.check_log().is_err_and(|error| refuse(&error, reply))
 }
 
-/// Refuses commands that run together, if one of them may write and the log of one of the shards has no space. Returns
-/// whether they were refused.
+/// Refuses commands that run together, if one of them may write and the log of one of the shards has no space, or one may use
+/// more memory and there is none. Returns whether they were refused.
 pub(super) fn are_refused<'c>(
     shards: &mut Shards<'_>,
-    mut commands: impl Iterator<Item = &'c Command>,
+    commands: impl Iterator<Item = &'c Command>,
     reply: &mut Reply<'_>,
 ) -> bool {
-    let mut has_room = true;
-    shards.each(|shard| has_room &= shard.turn().has_log_room());
-    if has_room || !commands.any(Command::may_write) {
+    let (mut is_over, mut has_room) = (false, true);
+    shards.each(|shard| {
+        is_over |= shard.is_over(0);
+        has_room &= shard.turn().has_log_room();
+    });
+    if has_room && !is_over {
         return false;
     }
+    let (mut use_more, mut may_write) = (false, false);
+    commands.for_each(|command| {
+        use_more |= command.is(Flag::Denyoom);
+        may_write |= command.may_write();
+    });
+    if is_over && use_more && is_memory_full(shards) {
+        reply.error(error_text::OUT_OF_MEMORY);
+        return true;
+    }
+    may_write && is_refused_by_logs(shards, reply)
+}
+
+/// Refuses a command that may write if the log of one of the shards has no space. Returns whether it was refused.
+pub(super) fn is_refused_by_log_of(shards: &mut Shards<'_>, command: &Command, reply: &mut Reply<'_>) -> bool {
+    let mut has_room = true;
+    shards.each(|shard| has_room &= shard.turn().has_log_room());
+    !has_room && command.may_write() && is_refused_by_logs(shards, reply)
+}
+
+fn is_refused_by_logs(shards: &mut Shards<'_>, reply: &mut Reply<'_>) -> bool {
     let mut refusal = None;
     shards.each(|shard| refusal = refusal.take().or(shard.check_log().err()));
     refusal.is_some_and(|error| refuse(&error, reply))

@@ -10,11 +10,23 @@ impl BlockRef<'_> {
         let kind = if shape.encoding() == Encoding::None { None } else { self.value().map(|value| value.kind()) };
         Taken { kind, bytes: self.allocated_bytes() + self.heap_bytes(), access: shape.access() }
     }
+
+    /// What eviction knows of the key, 4 bits.
+    #[inline]
+    pub(crate) fn access(self) -> u8 {
+        self.key_shape().access()
+    }
+
+    /// Whether there is an expiry.
+    #[inline]
+    pub(crate) fn expires(self) -> bool {
+        self.key_shape().expires()
+    }
 }
 
 impl Block {
     /// Sets what eviction knows of the key.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn set_access(&mut self, access: u8) {
         let flags = self.view().key_shape().with_access(access);
         self.bytes_mut(2).copy_from_slice(&flags.to_le_bytes());

@@ -10,6 +10,7 @@ pub(crate) struct WiderHead(u64, RingOffset);
 
 impl Block {
     /// Sets the head.
+    #[cfg(test)]
     pub(crate) fn set_head(&mut self, next_revision: u64, last: RingOffset) {
         if let Some(head) = self.advance(|_, head| *head = (next_revision, last)) {
             self.widen_head(head);

@@ -434,7 +434,7 @@ impl Shape {
     }
 
     /// The flags with other knowledge for eviction.
-    #[cfg(test)]
+    #[inline]
     pub(super) fn with_access(self, access: u8) -> u16 {
         self.flags & !(ACCESS << ACCESS_SHIFT) | (u16::from(access) & ACCESS) << ACCESS_SHIFT
     }

@@ -71,6 +71,12 @@ impl<'a> Counted<'a> {
         }
     }
 
+    /// Sets what eviction knows of the key; whether it is on probation stays.
+    #[inline]
+    pub fn set_access(&mut self, access: u8) {
+        self.word.lend().set_access(access);
+    }
+
     /// Sets the stream's head.
     pub fn set_head(&mut self, next_revision: u64, last: RingOffset) {
         self.advance(|_, head| *head = (next_revision, last));

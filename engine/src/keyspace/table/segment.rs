@@ -364,6 +364,22 @@ impl<P: Pointed> Segment<P> {
         self.earliest.iter().copied().min().unwrap_or(NEVER)
     }
 
+    /// Whether no name expires.
+    pub(super) fn has_no_expiry(&self) -> bool {
+        self.earliest.is_empty()
+    }
+
+    /// The time before which no name of a line expires.
+    pub(super) fn line_expiry(&self, line: usize) -> u64 {
+        self.earliest.get(line).copied().unwrap_or(NEVER)
+    }
+
+    /// The line with the earliest time before which no name expires; of several the first behind a random one.
+    pub(super) fn first_due_line(&self, random: usize) -> Option<usize> {
+        let lines = self.earliest.len();
+        (0..lines).map(|n| (random + n) % lines).min_by_key(|&line| self.earliest[line])
+    }
+
     /// A line with names that may have expired at `now_ms`.
     pub(super) fn due_line(&self, now_ms: u64) -> Option<usize> {
         self.earliest.iter().position(|&at_ms| at_ms <= now_ms)

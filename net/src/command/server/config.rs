@@ -1,6 +1,6 @@
 //! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
-use super::{output_limit, threshold};
+use super::{maxmemory, output_limit, threshold};
 use crate::access::{RuleError, UserLimits};
 use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
@@ -165,8 +165,14 @@ const ROWS: &[Row] = &[
     row("maxclients", Change::Free { check: check_maxclients, apply: set_maxclients }, |server| {
         server.maxclients().to_string()
     }),
-    row("maxmemory", Change::Same, |_| "0".to_owned()),
-    row("maxmemory-policy", Change::Same, |_| "noeviction".to_owned()),
+    row("maxmemory", Change::Free { check: maxmemory::check_limit, apply: maxmemory::apply_limit }, |server| {
+        server.pool.limit().to_string()
+    }),
+    row(
+        "maxmemory-policy",
+        Change::Free { check: maxmemory::check_policy, apply: maxmemory::apply_policy },
+        |server| server.pool.policy().name().to_owned(),
+    ),
     row("notify-keyspace-events", Change::Same, |_| String::new()),
     row("output-stall-seconds", Change::Never, |server| server.output_stall_seconds().to_string()),
     row("port", Change::Same, |server| server.plain_address().map_or(0, |address| address.port()).to_string()),

@@ -7,6 +7,7 @@ mod debug;
 mod docs;
 mod flush;
 mod info;
+mod maxmemory;
 mod memory;
 mod module;
 mod output_limit;

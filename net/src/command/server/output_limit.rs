@@ -80,7 +80,7 @@ impl Limits {
 }
 
 /// A number of bytes with Redis's units.
-fn memory(word: &[u8]) -> Option<u64> {
+pub(super) fn memory(word: &[u8]) -> Option<u64> {
     let lower = word.to_ascii_lowercase();
     let digits = lower.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let unit: u64 = match &lower[digits..] {

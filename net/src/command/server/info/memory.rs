@@ -21,8 +21,8 @@ pub(super) fn memory(context: &HistoryContext<'_>, text: &mut Text) {
     text.bytes("total_system_memory", total_memory_bytes());
     text.bytes("used_memory_lua", accounts.scripts.used());
     text.bytes("used_memory_scripts", accounts.scripts.used());
-    text.bytes("maxmemory", 0);
-    text.row("maxmemory_policy", "noeviction");
+    text.bytes("maxmemory", server.pool.limit());
+    text.row("maxmemory_policy", server.pool.policy().name());
     // All that the process holds, beside all that is counted.
     text.row("mem_fragmentation_ratio", ratio(usage.resident_bytes, memory));
     let counted = memory.used() + memory.apart();
@@ -41,6 +41,7 @@ pub(super) fn memory(context: &HistoryContext<'_>, text: &mut Text) {
     text.bytes("used_memory_rss_peak", usage.resident_bytes_peak);
     text.row("ring_capacity_bytes_total", memory.rings);
     text.row("absent_streams_bytes", memory.absent);
+    text.row("eviction_bytes", memory.eviction);
     text.row("keys_bytes", memory.keys);
     for (name, stat) in [
         ("strings_bytes", Stat::StringBytes),

@@ -1,0 +1,28 @@
+//! The rows of CONFIG for the limit of memory. The texts are Redis's.
+
+use super::output_limit::memory;
+use crate::server::Server;
+use keytide_engine::eviction::Policy;
+
+/// A number of bytes with Redis's units, or 0.
+pub(super) fn check_limit(_server: &Server, value: &[u8]) -> Result<(), String> {
+    memory(value).map(|_| ()).ok_or_else(|| "argument must be a memory value".to_owned())
+}
+
+pub(super) fn apply_limit(server: &Server, value: &[u8]) {
+    if let Some(bytes) = memory(value) {
+        server.set_maxmemory(|pool| pool.set_limit(bytes));
+    }
+}
+
+/// The name of a policy.
+pub(super) fn check_policy(_server: &Server, value: &[u8]) -> Result<(), String> {
+    let names = || Policy::NAMED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    Policy::from_name(value).map(|_| ()).ok_or_else(|| format!("argument(s) must be one of the following: {}", names()))
+}
+
+pub(super) fn apply_policy(server: &Server, value: &[u8]) {
+    if let Some(policy) = Policy::from_name(value) {
+        server.set_maxmemory(|pool| pool.set_policy(policy));
+    }
+}
