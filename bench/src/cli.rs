@@ -1,5 +1,6 @@
 //! The command line: the subcommands with their options.
 
+use crate::hits::HitsOptions;
 use crate::options::{LoadOptions, PlotOptions, ReadOptions};
 use crate::subscribe::options::SubscribeOptions;
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ pub enum Task {
     Read(ReadOptions),
     /// Subscribes, and counts and times the pushes: one run against one server
     Subscribe(SubscribeOptions),
+    /// Reads the keys of a trace and sets those that are not there: the hit ratio of one server as a cache
+    Hits(HitsOptions),
     /// Plots results
     Plot(PlotOptions),
 }
@@ -36,7 +39,7 @@ mod tests {
         let words = ["keytide-bench", "load"].into_iter().chain(arguments.split_ascii_whitespace());
         match Options::try_parse_from(words).map_err(|error| error.to_string())?.task {
             Task::Load(options) => options.check().map(|()| options).map_err(|error| error.to_string()),
-            Task::Read(_) | Task::Subscribe(_) | Task::Plot(_) => unreachable!("it says load"),
+            Task::Read(_) | Task::Subscribe(_) | Task::Hits(_) | Task::Plot(_) => unreachable!("it says load"),
         }
     }
 

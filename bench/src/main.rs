@@ -7,6 +7,7 @@
 //! | [`load`] | commands against a server: its threads and their turns |
 //! | [`read`] | consumers of a history |
 //! | [`subscribe`] | subscribers and their cost |
+//! | [`hits`] | the hit ratio as a cache |
 //! | [`plot`] | plots of results |
 //! | [`fill`] | the data written before a run |
 //! | [`client`] | connections on a ring |
@@ -24,6 +25,7 @@ mod cpu;
 mod delivery;
 mod error;
 mod fill;
+mod hits;
 mod keys;
 mod latency;
 mod load;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Task::Load(options) => load::run(&options).and_then(|report| show(&options.run, report)),
         Task::Read(options) => read::run(&options).and_then(|report| show(&options.run, Some(report))),
         Task::Subscribe(options) => subscribe::run(&options).and_then(|report| show(&options.run, Some(report))),
+        Task::Hits(options) => hits::run(&options),
         Task::Plot(options) => plot::run(&options),
     };
     match done {

@@ -49,6 +49,10 @@ pub const EVICT_COMMAND_MAX: usize = 200;
 /// The most keys that are evicted at the end of a turn.
 pub const EVICT_SLICE: usize = 500;
 
+/// The most keys that are looked at to find those: as many as [`EVICT_COMMAND_MAX`] take where each is found among 16 and
+/// some.
+pub const EVICT_LOOKS: usize = 4096;
+
 /// What a key takes of the table, on average, in bytes: a word, and its share of those that are free.
 pub const SLOT_BYTES: usize = 11;
 

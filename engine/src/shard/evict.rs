@@ -5,7 +5,7 @@ use super::Shard;
 use crate::event::EventType;
 use crate::eviction::{HAND_KEYS_MAX, PROBATION, Policy, Pool, Way};
 use crate::keyspace::{Block, Entry, EntryMut, Footprint, Found, Seen, Word};
-use crate::limits::{EVICT_COMMAND_MAX, EVICT_SLICE, SLOT_BYTES};
+use crate::limits::{EVICT_COMMAND_MAX, EVICT_LOOKS, EVICT_SLICE, SLOT_BYTES};
 use std::sync::Arc;
 
 /// The part of the limit that a shard has.
@@ -16,6 +16,26 @@ pub(super) struct Quota {
     version: u64,
     /// The bytes that are claimed.
     claimed: u64,
+}
+
+/// Whether a key was evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evicted {
+    Yes,
+    /// None may go.
+    No,
+    /// The search goes on another time.
+    Later,
+}
+
+/// What came of the search for a key to evict.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    This(Found),
+    /// None may go.
+    None,
+    /// None was found by a look at so many: the search goes on another time.
+    Later,
 }
 
 /// Whether there is memory for a command that may use more.
@@ -104,16 +124,21 @@ impl Shard {
             0 => claimed,
             debt => claimed - debt,
         };
+        let mut looks = EVICT_LOOKS;
         for _ in 0..EVICT_SLICE {
             if self.turn.footprint.used_bytes() <= goal {
                 break;
             }
             self.make_room();
             // What is given up is not replaced: what is left is moved together once it was much.
-            if self.turn.is_full() || !self.evict_one(false) {
-                // Nothing more can be given up; memory that is in use stays claimed.
-                self.release_to(pool, goal);
-                return false;
+            match if self.turn.is_full() { Evicted::No } else { self.evict_one(&mut looks, false) } {
+                Evicted::Yes => {}
+                Evicted::Later => break,
+                Evicted::No => {
+                    // Nothing more can be given up; memory that is in use stays claimed.
+                    self.release_to(pool, goal);
+                    return false;
+                }
             }
         }
         let used = self.turn.footprint.used_bytes();
@@ -155,6 +180,7 @@ impl Shard {
     fn evict_until(&mut self, pool: &Pool, more: u64, most: usize, is_replaced: bool) -> Memory {
         // A value that is as large as all others is not worth all of them.
         let more = more.min(self.quota.claimed / 2);
+        let mut looks = EVICT_LOOKS;
         for _ in 0..=most {
             let (used, claimed) = (self.turn.footprint.used_bytes(), self.quota.claimed);
             if used + more <= claimed {
@@ -171,26 +197,33 @@ impl Shard {
                 }
             }
             self.make_room();
-            if self.turn.is_full() || !self.evict_one(is_replaced) {
+            match if self.turn.is_full() { Evicted::No } else { self.evict_one(&mut looks, is_replaced) } {
+                Evicted::Yes => {}
+                Evicted::Later => return Memory::Enough,
                 // Commands that are admitted may exceed the limit by what they add.
-                return if self.turn.footprint.is_over() { Memory::Full } else { Memory::Enough };
+                Evicted::No if self.turn.footprint.is_over() => return Memory::Full,
+                Evicted::No => return Memory::Enough,
             }
         }
         Memory::Enough
     }
 
-    /// Evicts a key; returns whether there was one that may go. `is_replaced` says that others will take its memory.
-    fn evict_one(&mut self, is_replaced: bool) -> bool {
+    /// Evicts a key. `is_replaced` says that others will take its memory; `looks` are the keys that may still be looked at.
+    fn evict_one(&mut self, looks: &mut usize, is_replaced: bool) -> Evicted {
         let policy = self.turn.evictor.policy();
         if policy == Policy::NoEviction || policy.is_volatile() && self.turn.expiries.count == 0 {
-            return false;
+            return Evicted::No;
         }
         if policy.is_volatile() {
             self.note_expiries();
         }
-        let Some(found) = self.find_victim(policy) else { return false };
+        let found = match self.find_victim(policy, looks) {
+            Victim::This(found) => found,
+            Victim::None => return Evicted::No,
+            Victim::Later => return Evicted::Later,
+        };
         let hash = self.table.hash_of(found);
-        let Some(word) = self.table.word_of(found) else { return false };
+        let Some(word) = self.table.word_of(found) else { return Evicted::No };
         let access = word.get().access();
         // One key's eviction is not chained to another's.
         self.turn.begin_command();
@@ -208,28 +241,38 @@ impl Shard {
         if is_replaced {
             self.turn.dropped.forgive();
         }
-        true
+        Evicted::Yes
     }
 
-    fn find_victim(&mut self, policy: Policy) -> Option<Found> {
+    fn find_victim(&mut self, policy: Policy, looks: &mut usize) -> Victim {
         let is_volatile = policy.is_volatile();
         let may_go = move |entry: Entry<'_>| entry.has_value() && (!is_volatile || entry.expires());
         let Shard { table, turn, hand, .. } = self;
         let mean_bytes = turn.footprint.used_bytes() / turn.live_keys.max(1) as u64;
-        loop {
+        let found = |found: Option<Found>, looks: usize| match found {
+            Some(found) => Victim::This(found),
+            None if looks == 0 => Victim::Later,
+            None => Victim::None,
+        };
+        while *looks > 0 {
+            *looks -= 1;
             let way = turn.evictor.way(turn.footprint.probation_bytes(), turn.footprint.used_bytes());
             let bits = match way {
                 Way::Hand => break,
                 Way::Random => {
                     let hash = turn.evictor.random_hash();
-                    return table.find_near(hash, is_volatile, |below| turn.evictor.random(below), may_go);
+                    let near = table.find_near(hash, is_volatile, looks, |below| turn.evictor.random(below), may_go);
+                    return found(near, *looks);
                 }
-                Way::Expiry => return table.find_first_to_expire(turn.evictor.random_hash(), may_go),
+                Way::Expiry => {
+                    let first = table.find_first_to_expire(turn.evictor.random_hash(), looks, may_go);
+                    return found(first, *looks);
+                }
                 Way::Probation(bits) => bits,
             };
             let on_probation = |entry: Entry<'_>| entry.has_value() && entry.access() & PROBATION != 0;
-            let Some(found) = table.find_by_first_bits(bits, on_probation) else { continue };
-            let Some(word) = table.word_of(found) else { continue };
+            let Some(oldest) = table.find_by_first_bits(bits, on_probation) else { continue };
+            let Some(word) = table.word_of(oldest) else { continue };
             let taken = word.get().taken();
             let stays = match may_go(word.get()) {
                 true => turn.evictor.judge_probation(taken.access, (taken.bytes + SLOT_BYTES) as u64, mean_bytes),
@@ -237,11 +280,11 @@ impl Shard {
             };
             match stays {
                 Some(access) => set_access(&mut turn.footprint, word, access),
-                None => return Some(found),
+                None => return Victim::This(oldest),
             }
         }
         let (mut lowest, mut seen) = (u8::MAX, 0);
-        table.turn_hand(hand, is_volatile, |word| {
+        let chosen = table.turn_hand(hand, is_volatile, looks, |word| {
             if !may_go(word.get()) {
                 return Seen::Pass;
             }
@@ -263,13 +306,15 @@ impl Shard {
                 (false, true) => Seen::Stop,
                 (false, false) => Seen::Pass,
             }
-        })
+        });
+        found(chosen, *looks)
     }
 
     /// Lets hashes go that the order of probation no longer needs.
     pub(super) fn tidy_probation(&mut self) {
         let Shard { table, turn, .. } = self;
-        while let Some(bits) = turn.evictor.excess(turn.live_keys) {
+        for _ in 0..EVICT_SLICE {
+            let Some(bits) = turn.evictor.excess(turn.live_keys) else { break };
             let on_probation = |entry: Entry<'_>| entry.has_value() && entry.access() & PROBATION != 0;
             if let Some(found) = table.find_by_first_bits(bits, on_probation)
                 && let Some(word) = table.word_of(found)

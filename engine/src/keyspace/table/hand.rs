@@ -49,18 +49,20 @@ impl<P: Pointed> Table<P> {
         segment.word(found.spot).view().map_or(0, |view| self.hash(P::name(view)))
     }
 
-    /// Moves the hand over entries, those that expire only or all, until `visit` stops it or it has come around. Returns the
-    /// one that was chosen last.
+    /// Moves the hand over entries, those that expire only or all, until `visit` stops it, or it has come around, or no looks are
+    /// left: an entry takes one, and so do eight lines that are passed. Returns the one that was chosen last.
     pub(crate) fn turn_hand(
         &mut self,
         hand: &mut Hand,
         only_expiring: bool,
+        looks: &mut usize,
         mut visit: impl FnMut(&mut Word<P>) -> Seen,
     ) -> Option<Found> {
         let mut chosen = None;
         let mut spots: Vec<Spot> = Vec::with_capacity(16);
         let (mut segments_left, mut is_first) = (self.segments.iter().map(Vec::len).sum::<usize>() + 1, true);
-        while segments_left > 0 {
+        let mut lines_passed = 0;
+        while segments_left > 0 && *looks > 0 {
             let number = hand.segment;
             let Some(segment) = self.segment_numbered(number) else {
                 *hand = Hand::default();
@@ -72,6 +74,8 @@ impl<P: Pointed> Table<P> {
                 continue;
             }
             let line = hand.line;
+            lines_passed += 1;
+            *looks -= usize::from(lines_passed % 8 == 0);
             if only_expiring && segment.line_expiry(line) == NEVER {
                 (hand.line, hand.looked_at) = (line + 1, 0);
                 continue;
@@ -85,6 +89,7 @@ impl<P: Pointed> Table<P> {
             spots.extend(segment.spots_of(line).skip(hand.looked_at));
             for &spot in &spots {
                 hand.looked_at += 1;
+                *looks = looks.saturating_sub(1);
                 let seen = visit(segment.word_mut(spot));
                 if matches!(seen, Seen::Choose | Seen::Take) {
                     chosen = Some(Found { segment: number, spot });
@@ -104,6 +109,7 @@ impl<P: Pointed> Table<P> {
         &mut self,
         hash: u64,
         only_expiring: bool,
+        looks: &mut usize,
         mut random: impl FnMut(usize) -> usize,
         is_wanted: impl Fn(P::View<'_>) -> bool,
     ) -> Option<Found> {
@@ -112,7 +118,7 @@ impl<P: Pointed> Table<P> {
         let line = self.segment(hash).home_of_hash(hash);
         let mut hand = Hand { segment: self.directory.get(hash) as usize, line, looked_at: 0 };
         let mut wanted = 0;
-        self.turn_hand(&mut hand, only_expiring, |word| {
+        self.turn_hand(&mut hand, only_expiring, looks, |word| {
             if !word.view().is_some_and(&is_wanted) {
                 return Seen::Pass;
             }
@@ -130,9 +136,13 @@ impl<P: Pointed> Table<P> {
     pub(crate) fn find_first_to_expire(
         &mut self,
         random: u64,
+        looks: &mut usize,
         is_wanted: impl Fn(P::View<'_>) -> bool,
     ) -> Option<Found> {
-        loop {
+        /// The lines of a segment are looked at, and the entries of one.
+        const LOOKS: usize = 16;
+        while *looks > 0 {
+            *looks = looks.saturating_sub(LOOKS);
             let first_ms = self.due.first()?.0;
             let count: usize = self.segments.iter().map(Vec::len).sum();
             let near = (first_ms, random as u32 % count as u32);
@@ -157,6 +167,7 @@ impl<P: Pointed> Table<P> {
             segment.look_at(line);
             self.update_due(number);
         }
+        None
     }
 
     /// The first entry that `is_wanted` of those whose hash begins with these bits.
