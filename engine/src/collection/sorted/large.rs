@@ -131,10 +131,10 @@ impl Large {
                     let rank = self.rank(new, member);
                     self.order.insert(rank, entry);
                 }
-                if let Some(element) = self.members.at_mut(place) {
+                self.members.change(place, |element| {
                     let width = score::width(element[0]);
                     element.splice(0..width, &[Score::of(new).bytes()]);
-                }
+                });
             }
         }
         Ok(Decision { old, new })
@@ -164,6 +164,16 @@ impl Large {
         size < self.len() + removed
             && may_shrink(size, thresholds.sorted_entries)
             && self.members.iter().all(|element| Scored::name(element).len() <= longest)
+    }
+
+    /// The memory that it has, in bytes; that of the order is an estimate.
+    pub fn allocated_bytes(&self) -> usize {
+        self.members.allocated_bytes() + self.order.estimated_bytes()
+    }
+
+    /// The same, found by a look at everything but the order.
+    pub fn walked_bytes(&self) -> usize {
+        self.members.walked_bytes() + self.order.estimated_bytes()
     }
 
     /// Frees up to `most` members and their part of the order, of a set that nobody uses any more. Returns how many members.

@@ -129,6 +129,22 @@ impl SortedValue {
         }
     }
 
+    /// The memory that it has on the heap, in bytes.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Packed(bytes) => bytes.allocated_bytes(),
+            Form::Large(large) => large.allocated_bytes(),
+        }
+    }
+
+    /// The same, found by a look at everything.
+    pub(crate) fn walked_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Packed(bytes) => bytes.allocated_bytes(),
+            Form::Large(large) => large.walked_bytes(),
+        }
+    }
+
     /// The number of its allocations, about: of those of its members.
     pub(crate) fn allocations(&self) -> usize {
         match &self.0 {

@@ -1,7 +1,7 @@
 //! A block as what a table has words of.
 
 use super::{Block, BlockRef, Encoding};
-use crate::collection::{HashValue, ListValue, SetValue, allocated};
+use crate::collection::{HashValue, ListValue, SetValue, SortedValue, allocated};
 use crate::keyspace::entry::{Entry, ValueMut};
 use crate::keyspace::table::Pointed;
 use std::marker::PhantomData;
@@ -82,6 +82,7 @@ impl BlockRef<'_> {
             HashValue::allocated_bytes,
             ListValue::allocated_bytes,
             SetValue::allocated_bytes,
+            SortedValue::allocated_bytes,
         )
     }
 
@@ -92,6 +93,7 @@ impl BlockRef<'_> {
             HashValue::walked_bytes,
             ListValue::walked_bytes,
             SetValue::walked_bytes,
+            SortedValue::walked_bytes,
         )
     }
 
@@ -102,6 +104,7 @@ impl BlockRef<'_> {
         hash: fn(&HashValue) -> usize,
         list: fn(&ListValue) -> usize,
         set: fn(&SetValue) -> usize,
+        sorted: fn(&SortedValue) -> usize,
     ) -> usize {
         // SAFETY: the encoding says which value is there; it is the block's, and nobody changes it meanwhile.
         unsafe {
@@ -110,12 +113,14 @@ impl BlockRef<'_> {
                 Encoding::Hash => hash(&*self.value_at()),
                 Encoding::List => list(&*self.value_at()),
                 Encoding::Set => set(&*self.value_at()),
+                Encoding::Sorted => sorted(&*self.value_at()),
                 // Nothing, or only bytes.
                 Encoding::None
                 | Encoding::Raw
                 | Encoding::PackedHash
                 | Encoding::PackedList
                 | Encoding::PackedSet
+                | Encoding::PackedSorted
                 | Encoding::Integers => 0,
             }
         }
