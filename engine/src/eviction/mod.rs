@@ -9,11 +9,11 @@
 //! | [`ghosts`] | what was evicted lately, in 2 bytes each |
 //! | [`probation`] | the order in which keys came |
 
-pub mod ghosts;
-pub mod policy;
-pub mod pool;
-pub mod probation;
-pub mod s3fifo;
+mod ghosts;
+mod policy;
+mod pool;
+mod probation;
+mod s3fifo;
 
 pub use policy::{Order, Policy};
 pub use pool::Pool;

@@ -7,6 +7,7 @@ mod discard;
 mod encoding;
 mod hash;
 mod list;
+mod memory;
 mod parts;
 mod replay;
 mod set;
@@ -17,7 +18,6 @@ pub use crate::collection::End;
 pub use replay::Precondition;
 
 use super::block::{Block, BlockRef, Encoding};
-use super::footprint::Taken;
 use super::table::Word;
 use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue, SortedRef, SortedValue};
 use crate::error::Refusal;
@@ -275,28 +275,6 @@ impl<'a> Entry<'a> {
     pub(crate) fn is_queued(self) -> bool {
         self.0.is_queued()
     }
-
-    /// What eviction knows of it, 4 bits.
-    #[inline]
-    pub(crate) fn access(self) -> u8 {
-        self.0.access()
-    }
-
-    /// Whether the value has an expiry.
-    #[inline]
-    pub(crate) fn expires(self) -> bool {
-        self.0.expires()
-    }
-
-    /// What it takes.
-    pub fn taken(self) -> Taken {
-        self.0.taken()
-    }
-
-    /// The same, found by a look at every element.
-    pub(crate) fn walked(self) -> Taken {
-        Taken { bytes: self.0.allocated_bytes() + self.0.walked_bytes(), ..self.taken() }
-    }
 }
 
 /// An entry and the open turn: the only way to change a key. Each method that changes anything records it.
@@ -471,29 +449,6 @@ impl<'a> EntryMut<'a> {
         Some(result)
     }
 
-    /// Counts the value that the key is about to get.
-    #[inline]
-    fn count_value(&mut self) {
-        if !self.view().has_value() {
-            self.turn.live_keys += 1;
-            let access = self.turn.evictor.added(self.hash, self.turn.live_keys);
-            if access != self.view().access() {
-                self.word.lend().set_access(access);
-            }
-        }
-    }
-
-    /// Tells eviction that the key is used.
-    #[inline]
-    pub(crate) fn note_use(&mut self) {
-        if self.turn.evictor.is_watching()
-            && self.view().has_value()
-            && let Some(access) = self.turn.evictor.used(self.view().access())
-        {
-            self.word.set_access(access);
-        }
-    }
-
     /// Removes value and TTL without a record: for changes whose own record implies that nothing is left. Returns
     /// whether there was a value.
     fn drop_value(&mut self) -> bool {
@@ -518,17 +473,6 @@ impl<'a> EntryMut<'a> {
         if !self.view().is_queued() {
             self.word.lend().set_queued(true);
             self.turn.absent.push_back((self.hash, self.turn.ring_end()));
-        }
-    }
-}
-
-impl Drop for EntryMut<'_> {
-    /// Counts what has changed of the memory.
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(before) = self.word.before() {
-            self.turn.footprint.remove(before);
-            self.turn.footprint.add(self.word.get().taken());
         }
     }
 }

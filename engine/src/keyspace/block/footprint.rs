@@ -16,12 +16,6 @@ impl BlockRef<'_> {
     pub(crate) fn access(self) -> u8 {
         self.key_shape().access()
     }
-
-    /// Whether there is an expiry.
-    #[inline]
-    pub(crate) fn expires(self) -> bool {
-        self.key_shape().expires()
-    }
 }
 
 impl Block {

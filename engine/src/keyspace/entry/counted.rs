@@ -1,7 +1,8 @@
 //! A word of the table, for changing its entry: what the entry took before its first change is kept, so that no change of the
 //! memory is forgotten. What cannot change it is told apart, and costs nothing.
 
-use super::{Block, BlockRef, Entry, Taken, ValueMut};
+use super::{Block, BlockRef, Entry, ValueMut};
+use crate::keyspace::footprint::Taken;
 use crate::keyspace::table::{Lent, Word};
 use crate::position::RingOffset;
 
