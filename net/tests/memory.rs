@@ -35,18 +35,19 @@ fn what_is_counted_is_what_a_walk_finds_and_what_info_shows() {
             call(&mut client, &format!("hset hash:{} field:{n} {}", n % 4, "x".repeat(n)));
             call(&mut client, &format!("rpush list:{} {}", n % 3, "x".repeat(n)));
             call(&mut client, &format!("sadd set:{} {n} member:{n}", n % 4));
+            call(&mut client, &format!("zadd sorted:{} {n} member:{n}", n % 2));
             call(&mut client, &format!("expire string:{n} 1000"));
         }
         check(&mut client, shards);
-        let names = ["strings_bytes", "hashes_bytes", "lists_bytes", "sets_bytes", "table_bytes"];
+        let names = ["strings_bytes", "hashes_bytes", "lists_bytes", "sets_bytes", "sorted_sets_bytes", "table_bytes"];
         let by_kind = names.map(|name| field(&mut client, name));
         assert!(by_kind.iter().all(|bytes| *bytes > 1_000), "{by_kind:?}");
         assert_eq!(by_kind.iter().sum::<i64>(), field(&mut client, "keys_bytes"));
         let (used, dataset) = (field(&mut client, "used_memory"), field(&mut client, "used_memory_dataset"));
         assert!(used > 300 * 300 * 7 / 2 && used < 10 << 20, "{used}");
-        assert_eq!(dataset, by_kind[..4].iter().sum::<i64>());
+        assert_eq!(dataset, by_kind[..5].iter().sum::<i64>());
         for n in 0..300 {
-            call(&mut client, &format!("del string:{n} hash:{n} list:{n} set:{n}"));
+            call(&mut client, &format!("del string:{n} hash:{n} list:{n} set:{n} sorted:{n}"));
         }
         check(&mut client, shards);
         assert_eq!(field(&mut client, "keys_bytes"), 0);

@@ -45,6 +45,7 @@ stats! {
     HashBytes "hashes"
     ListBytes "lists"
     SetBytes "sets"
+    SortedSetBytes "sorted sets"
     Evicted "keys removed because memory was full"
     EvictionBytes "memory of what eviction remembers"
     AbsentBytes "memory of keys that do not exist, whose streams are known"
@@ -183,6 +184,7 @@ impl Server {
             (Stat::HashBytes, footprint.kind_bytes(Kind::Hash)),
             (Stat::ListBytes, footprint.kind_bytes(Kind::List)),
             (Stat::SetBytes, footprint.kind_bytes(Kind::Set)),
+            (Stat::SortedSetBytes, footprint.kind_bytes(Kind::Sorted)),
             (Stat::Evicted, counts.evicted),
             (Stat::EvictionBytes, shard.eviction_bytes() as u64),
             (Stat::AbsentBytes, footprint.absent_bytes()),

@@ -48,6 +48,7 @@ pub(super) fn memory(context: &HistoryContext<'_>, text: &mut Text) {
         ("hashes_bytes", Stat::HashBytes),
         ("lists_bytes", Stat::ListBytes),
         ("sets_bytes", Stat::SetBytes),
+        ("sorted_sets_bytes", Stat::SortedSetBytes),
     ] {
         text.row(name, server.total(stat));
     }
