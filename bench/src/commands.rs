@@ -55,6 +55,8 @@ enum Answer {
     Integer,
     Value,
     SimpleOrValue,
+    /// A list may be empty, too.
+    IntegerOrValue,
     Id,
 }
 
@@ -87,8 +89,9 @@ pub fn prefix(workload: Workload) -> &'static [u8] {
     match workload {
         Workload::Set | Workload::Get | Workload::Mixed => b"key:",
         Workload::Incr => b"counter:",
-        Workload::Lpush => b"list:",
-        Workload::Hset => b"hash:",
+        Workload::Lpush | Workload::Lpop => b"list:",
+        Workload::Hset | Workload::Hget => b"hash:",
+        Workload::Sadd => b"set:",
     }
 }
 
@@ -97,28 +100,44 @@ impl Commands {
     pub fn new(workload: Workload, value_bytes: usize, set_share: f64, seed: u64) -> Commands {
         let value = vec![b'v'; value_bytes];
         let prefix = prefix(workload);
-        let (name, write, answer) = match workload {
-            Workload::Set => ("SET", Template::new(&[b"SET"], prefix, &[&value]), Answer::Simple),
-            Workload::Get => ("GET", Template::new(&[b"SET"], prefix, &[&value]), Answer::Value),
-            Workload::Mixed => ("SET or GET", Template::new(&[b"SET"], prefix, &[&value]), Answer::SimpleOrValue),
-            Workload::Incr => ("INCR", Template::new(&[b"INCR"], prefix, &[]), Answer::Integer),
-            Workload::Lpush => ("LPUSH", Template::new(&[b"LPUSH"], prefix, &[&value]), Answer::Integer),
-            Workload::Hset => ("HSET", Template::new(&[b"HSET"], prefix, &[b"field", &value]), Answer::Integer),
+        let set = || Template::new(&[b"SET"], prefix, &[&value]);
+        let get = || Template::new(&[b"GET"], prefix, &[]);
+        let push = || Template::new(&[b"LPUSH"], prefix, &[&value]);
+        let set_field = || Template::new(&[b"HSET"], prefix, &[b"field", &value]);
+        let (name, write, read, answer) = match workload {
+            Workload::Set => ("SET", set(), get(), Answer::Simple),
+            Workload::Get => ("GET", set(), get(), Answer::Value),
+            Workload::Mixed => ("SET or GET", set(), get(), Answer::SimpleOrValue),
+            Workload::Incr => ("INCR", Template::new(&[b"INCR"], prefix, &[]), get(), Answer::Integer),
+            Workload::Lpush => ("LPUSH", push(), get(), Answer::Integer),
+            Workload::Lpop => ("LPUSH or LPOP", push(), Template::new(&[b"LPOP"], prefix, &[]), Answer::IntegerOrValue),
+            Workload::Hset => ("HSET", set_field(), get(), Answer::Integer),
+            Workload::Hget => ("HGET", set_field(), Template::new(&[b"HGET"], prefix, &[b"field"]), Answer::Value),
+            Workload::Sadd => {
+                let of = |name: &[u8]| Template::new(&[name], prefix, &[&value]);
+                ("SADD or SREM", of(b"SADD"), of(b"SREM"), Answer::Integer)
+            }
         };
         let mut random = SmallRng::seed_from_u64(seed);
+        let mut choices = |share| (0..CHOICES).map(|_| !random.random_bool(share)).collect();
         let reads = match workload {
-            Workload::Mixed => (0..CHOICES).map(|_| !random.random_bool(set_share)).collect(),
-            Workload::Get => vec![true],
+            Workload::Mixed => choices(set_share),
+            Workload::Lpop | Workload::Sadd => choices(0.5),
+            Workload::Get | Workload::Hget => vec![true],
             Workload::Set | Workload::Incr | Workload::Lpush | Workload::Hset => vec![false],
         };
-        Commands { name, write, read: Template::new(&[b"GET"], prefix, &[]), reads, at: 0, answer, value_bytes }
+        Commands { name, write, read, reads, at: 0, answer, value_bytes }
     }
 
     /// The commands that write each key once, before a workload that needs existing keys.
     pub fn filling(workload: Workload, value_bytes: usize) -> Commands {
         let writing = match workload {
             Workload::Set | Workload::Get | Workload::Mixed => Workload::Set,
-            Workload::Incr | Workload::Lpush | Workload::Hset => workload,
+            Workload::Lpush | Workload::Lpop => Workload::Lpush,
+            Workload::Hset | Workload::Hget => Workload::Hset,
+            Workload::Incr => workload,
+            // All of its commands have the same answer, so it is as well filled by half of them.
+            Workload::Sadd => workload,
         };
         Commands::new(writing, value_bytes, 1.0, 0)
     }
@@ -145,7 +164,7 @@ impl Commands {
     pub fn reply_bytes(&self) -> usize {
         match self.answer {
             Answer::Simple | Answer::Integer | Answer::Id => 32,
-            Answer::Value | Answer::SimpleOrValue => self.value_bytes + 16,
+            Answer::Value | Answer::SimpleOrValue | Answer::IntegerOrValue => self.value_bytes + 16,
         }
     }
 
@@ -185,10 +204,10 @@ impl Commands {
             }
             (Answer::Value | Answer::SimpleOrValue, reply) if is_value(reply) => Verdict::Right,
             (Answer::Value | Answer::SimpleOrValue, Reply::Nil) => Verdict::Absent,
+            (Answer::IntegerOrValue, Reply::Integer | Reply::Nil) => Verdict::Right,
+            (Answer::IntegerOrValue, reply) if is_value(reply) => Verdict::Right,
             (Answer::Id, Reply::Bulk(_)) => Verdict::Right,
-            (Answer::Simple | Answer::Integer | Answer::Value | Answer::SimpleOrValue | Answer::Id, _) => {
-                Verdict::Wrong
-            }
+            _ => Verdict::Wrong,
         }
     }
 }
@@ -221,6 +240,7 @@ mod tests {
             written(Workload::Hset, 1),
             "*4\r\n$4\r\nHSET\r\n$17\r\nhash:000000000000\r\n$5\r\nfield\r\n$3\r\nvvv\r\n"
         );
+        assert_eq!(written(Workload::Hget, 1), "*3\r\n$4\r\nHGET\r\n$17\r\nhash:000000000000\r\n$5\r\nfield\r\n");
         assert_eq!(written(Workload::Lpush, 1), "*3\r\n$5\r\nLPUSH\r\n$17\r\nlist:000000000000\r\n$3\r\nvvv\r\n");
     }
 
@@ -264,6 +284,15 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_away_is_half_of_the_commands() {
+        for (workload, more, less) in [(Workload::Lpop, "LPUSH", "LPOP"), (Workload::Sadd, "SADD", "SREM")] {
+            let text = written(workload, 1000);
+            let counts = [more, less].map(|name| text.matches(name).count());
+            assert!(counts.iter().sum::<usize>() == 1000 && counts[0].abs_diff(counts[1]) < 150, "{counts:?}");
+        }
+    }
+
+    #[test]
     fn a_reply_of_another_type_or_length_is_wrong() {
         let judge = |workload, reply| Commands::new(workload, 3, 0.5, 1).judge(reply);
         assert_eq!(judge(Workload::Set, Reply::Simple), Verdict::Right);
@@ -276,5 +305,11 @@ mod tests {
         assert_eq!(judge(Workload::Mixed, Reply::Bulk(3)), Verdict::Right);
         assert_eq!(judge(Workload::Incr, Reply::Integer), Verdict::Right);
         assert_eq!(judge(Workload::Incr, Reply::Array), Verdict::Wrong);
+        assert_eq!(judge(Workload::Hget, Reply::Nil), Verdict::Absent);
+        for (reply, verdict) in
+            [(Reply::Integer, Verdict::Right), (Reply::Nil, Verdict::Right), (Reply::Simple, Verdict::Wrong)]
+        {
+            assert_eq!(judge(Workload::Lpop, reply), verdict);
+        }
     }
 }

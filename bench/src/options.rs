@@ -152,8 +152,14 @@ pub enum Workload {
     Incr,
     /// LPUSH
     Lpush,
+    /// LPUSH and LPOP, half each
+    Lpop,
     /// HSET of one field
     Hset,
+    /// HGET of one field
+    Hget,
+    /// SADD and SREM of one member, half each
+    Sadd,
 }
 
 /// The distribution of the keys.

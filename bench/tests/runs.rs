@@ -100,9 +100,10 @@ fn every_workload_sends_exactly_the_requested_commands() {
         ("incr", &[("incr", 1000)]),
         ("lpush", &[("lpush", 1000)]),
         ("hset", &[("hset", 1000)]),
+        ("hget", &[("hset", 100), ("hget", 1000)]),
     ] {
         ask(redis.address, &["CONFIG", "RESETSTAT"]);
-        let fill = if workload == "get" { "--fill " } else { "" };
+        let fill = if workload.ends_with("get") { "--fill " } else { "" };
         let run = result("load", redis.address, &format!("--workload {workload} {fill}{common}"));
         assert_eq!((&run["operations"], &run["errors"]), (&1000.into(), &0.into()), "{run}");
         assert_eq!((&run["workload"], &run["seed"]), (&workload.into(), &5.into()));
@@ -111,6 +112,10 @@ fn every_workload_sends_exactly_the_requested_commands() {
         for (command, count) in calls {
             assert!(statistics.contains(&format!("cmdstat_{command}:calls={count},")), "{statistics}");
         }
+    }
+    for workload in ["lpop", "sadd"] {
+        let run = result("load", redis.address, &format!("--workload {workload} {common}"));
+        assert_eq!((&run["operations"], &run["errors"]), (&1000.into(), &0.into()), "{run}");
     }
     assert_eq!(ask(redis.address, &["STRLEN", "key:000000000099"]), "64");
     let mixed = "--workload mixed --set-share 0.5 --value-bytes 64 --distribution zipf --threads 2";

@@ -32,6 +32,9 @@ class Table:
 SPIN = "keytide --spin-us 0"
 RATE = Value("operations/s", "rate", 0)
 CPU = Value("server CPU µs/op (min–max)", "cpu", 2, spread=True)
+# What fills a server for a workload, and what a workload is called, where it is not the workload itself.
+FILLED_BY = {"get": "set", "mixed": "set", "lpop": "lpush", "hget": "hset"}
+NAMES = {"mixed": "10 % SET, 90 % GET, Zipf", "lpop": "LPUSH and LPOP", "sadd": "SADD and SREM"}
 LOAD_CPU = Value("load CPU µs/op", "load_cpu")
 
 
@@ -43,7 +46,7 @@ def loads(args, workloads, pipelines, cores, seconds, extra=()):
     """For `measure`: fills a server, and answers the runs of each workload at each pipeline."""
 
     def prepare(server):
-        for workload in dict.fromkeys("set" if name in ("get", "mixed") else name for name in workloads):
+        for workload in dict.fromkeys(FILLED_BY.get(name, name) for name in workloads):
             generator.fill(args, server, workload, cores)
         runs = []
         for pipeline in pipelines:
@@ -55,7 +58,7 @@ def loads(args, workloads, pipelines, cores, seconds, extra=()):
                 def call(flags=flags):
                     return generator.load(args, server, flags, cores, seconds)
 
-                name = "10 % SET, 90 % GET, Zipf" if workload == "mixed" else workload.upper()
+                name = NAMES.get(workload, workload.upper())
                 runs.append(Run(f"{name}, pipeline {pipeline}", server.label, server.role, call))
         return runs
 
@@ -210,7 +213,7 @@ def of_grpc(args):
 def workloads(args):
     one, beside, seconds = {args.server_core}, {args.load_core}, args.seconds * 0.75
     servers = peers(args, one) + keytides(args, one)
-    prepare = loads(args, ("incr", "lpush", "hset", "mixed"), (16,), beside, seconds)
+    prepare = loads(args, ("incr", "lpush", "lpop", "hset", "hget", "sadd", "mixed"), (16,), beside, seconds)
     results = measure("workloads", servers, prepare, args.rounds)
     bases = ("newest", "redis", "others")
     columns = [RATE, *ratios("rate", *bases), CPU, *ratios("cpu", *bases), LOAD_CPU]

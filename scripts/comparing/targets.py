@@ -33,7 +33,7 @@ TARGETS = [
     # Measured before values were stored in one block with their keys: no change may make it worse.
     *[("load", f"SET, pipeline {n}", "cpu", "newest", AT_MOST, bound) for n, bound in ((1, 0.82), (16, 0.61), (64, 0.32))],
     *[("load", f"GET, pipeline {n}", "cpu", "newest", AT_MOST, bound) for n, bound in ((1, 0.94), (16, 0.70), (64, 0.45))],
-    *[("workloads", f"{name}, *", "cpu", "newest", AT_MOST, 0.7) for name in ("INCR", "LPUSH", "HSET")],
+    *[("workloads", f"{name}, *", "cpu", "newest", AT_MOST, 0.7) for name in ("INCR", "LPUSH", "LPUSH and LPOP", "HSET", "HGET", "SADD and SREM")],
     *[("memory", case, "bytes", "newest", AT_MOST, bound) for case, bound in MEMORY],
     ("memory", "*removed", "left", None, AT_MOST, 2.0),
     *[("latency", "*", figure, "redis", AT_MOST, 1.0) for figure in ("p50", "p99", "p99_9")],
