@@ -11,6 +11,8 @@
 
 mod footprint;
 
+mod ahead;
+
 use super::rows::{self, Length};
 use super::thin::ThinBytes;
 use crate::limits::SCAN_WHOLE_MAX;

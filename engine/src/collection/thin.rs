@@ -87,6 +87,12 @@ impl ThinBytes {
         ThinBytes { start }
     }
 
+    /// Where it is, for a prefetch.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
     /// The length and the bytes that it takes in front.
     #[inline]
     fn header(&self) -> (usize, usize) {

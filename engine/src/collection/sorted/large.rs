@@ -7,6 +7,8 @@ use super::{Decision, is_before};
 use crate::collection::dense::{Dense, Shape};
 use crate::collection::thin::ThinBytes;
 use crate::collection::thresholds::{Thresholds, may_shrink};
+use smallvec::SmallVec;
+use std::ops::Range;
 
 /// Elements of a sorted set: the score, and the member behind it.
 #[derive(Clone, Debug)]
@@ -59,8 +61,18 @@ impl Large {
     }
 
     pub fn rank_of(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let score = self.score_of(member)?;
-        Some((self.rank(score, member), score))
+        let place = self.members.find(member)?;
+        let (member, score) = self.at(place)?;
+        Some((self.rank_at(place, score, member), score))
+    }
+
+    /// The rank of the member at a place. Of the members with its score the first ones are recognised by their places, which
+    /// are in the order, whereas their bytes are elsewhere.
+    #[inline]
+    fn rank_at(&self, place: usize, score: f64, member: &[u8]) -> usize {
+        let lowest = self.order.count_before(|entry| entry.score() < score);
+        let near = self.order.iter_from(lowest).take(NEAR).position(|entry| entry.place() == place);
+        near.map_or_else(|| self.rank(score, member), |near| lowest + near)
     }
 
     /// The rank of a score and a member, whether they are there or not.
@@ -82,16 +94,14 @@ impl Large {
         (self.member(entry.place()), entry.score())
     }
 
-    pub fn entries_from(&self, rank: usize) -> Forward<'_> {
-        self.order.iter_from(rank)
+    /// The members at these ranks and their scores, in order.
+    pub fn pairs(&self, ranks: Range<usize>) -> Ahead<'_> {
+        Ahead::new(self, Entries::Forward(self.order.iter_from(ranks.start)), ranks.len())
     }
 
-    pub fn iter_from(&self, rank: usize) -> impl Iterator<Item = (&[u8], f64)> {
-        self.order.iter_from(rank).map(|entry| self.pair(entry))
-    }
-
-    pub fn iter_back(&self, length: usize) -> Backward<'_> {
-        self.order.iter_back(length)
+    /// The same from the last of them back.
+    pub fn pairs_back(&self, ranks: Range<usize>) -> Ahead<'_> {
+        Ahead::new(self, Entries::Backward(self.order.iter_back(ranks.end)), ranks.len())
     }
 
     /// Adds a member that is not there, whose rank this is.
@@ -114,7 +124,7 @@ impl Large {
             (_, None) => {}
             (None, Some(new)) => self.push(self.rank(new, member), new, member),
             (Some((place, old)), Some(new)) => {
-                let rank = self.rank(old, member);
+                let rank = self.rank_at(place, old, member);
                 let stays = |other: usize, is_next: bool| {
                     self.order.at(other).is_none_or(|entry| {
                         let other = self.pair(entry);
@@ -142,7 +152,10 @@ impl Large {
 
     /// Removes the member at a rank, which is there. No other one moves to a higher place, which ZSCAN relies on.
     pub fn remove(&mut self, rank: usize) {
+        // It is moved below.
+        self.members.prefetch(self.members.len() - 1);
         let place = self.order.remove(rank).place();
+        self.members.prefetch(place);
         if self.members.removal_keeps_order() {
             self.order.close_gap(place);
         } else {
@@ -150,11 +163,26 @@ impl Large {
             if place != last
                 && let Some((member, score)) = self.at(last)
             {
-                let rank = self.rank(score, member);
+                let rank = self.rank_at(last, score, member);
                 self.order.set(rank, Entry::new(score, place));
             }
         }
         self.members.remove_at(place);
+    }
+
+    /// Prefetches what a removal at an end of the order touches if one at that end has just been made: others follow often.
+    pub fn prefetch_end(&self, is_highest: bool) {
+        let ends: SmallVec<[Entry; 2]> = match is_highest {
+            true => self.order.iter_back(self.len()).take(2).collect(),
+            false => self.order.iter_from(0).take(2).collect(),
+        };
+        if let Some(next) = ends.first() {
+            // The pointer to it was prefetched by the removal before.
+            self.members.prefetch(next.place());
+        }
+        if let Some(second) = ends.get(1) {
+            self.members.prefetch_pointer(second.place());
+        }
     }
 
     /// Whether it has become small by a removal of so many members: whether it has reached one of the sizes at which that is
@@ -183,5 +211,70 @@ impl Large {
             self.order.free_leaf();
         }
         freed
+    }
+}
+
+/// So many members with one score are looked at by their places.
+const NEAR: usize = 16;
+
+/// The number of members that are prefetched together: each is two accesses that nothing else can hide.
+const AHEAD: usize = 16;
+
+/// Members and scores in the order of some entries, prefetched some at a time.
+pub(super) struct Ahead<'a> {
+    large: &'a Large,
+    entries: Entries<'a>,
+    /// The number of entries that were not taken yet.
+    left: usize,
+    /// Those that were taken, of which `next` is the next one.
+    taken: SmallVec<[Entry; AHEAD]>,
+    next: usize,
+}
+
+enum Entries<'a> {
+    Forward(Forward<'a>),
+    Backward(Backward<'a>),
+}
+
+impl<'a> Ahead<'a> {
+    fn new(large: &'a Large, entries: Entries<'a>, left: usize) -> Ahead<'a> {
+        Ahead { large, entries, left, taken: SmallVec::new(), next: 0 }
+    }
+
+    /// The number of members that are left.
+    pub fn left(&self) -> usize {
+        self.left + self.taken.len() - self.next
+    }
+
+    fn take(&mut self) {
+        let count = self.left.min(AHEAD);
+        self.taken.clear();
+        match &mut self.entries {
+            Entries::Forward(entries) => self.taken.extend(entries.take(count)),
+            Entries::Backward(entries) => self.taken.extend(entries.take(count)),
+        }
+        self.left -= count;
+        self.next = 0;
+        if count > 1 {
+            self.taken.iter().for_each(|entry| self.large.members.prefetch_pointer(entry.place()));
+            self.taken.iter().for_each(|entry| self.large.members.prefetch(entry.place()));
+        }
+    }
+}
+
+impl<'a> Iterator for Ahead<'a> {
+    type Item = (&'a [u8], f64);
+
+    #[inline]
+    fn next(&mut self) -> Option<(&'a [u8], f64)> {
+        if self.next == self.taken.len() {
+            if self.left == 0 {
+                return None;
+            }
+            self.take();
+        }
+        let entry = *self.taken.get(self.next)?;
+        self.next += 1;
+        Some(self.large.pair(entry))
     }
 }

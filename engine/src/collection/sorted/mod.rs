@@ -114,7 +114,11 @@ impl SortedValue {
         match &mut self.0 {
             Form::Packed(bytes) => packed::remove_ranks(bytes, ranks),
             Form::Large(large) => {
+                let is_highest = ranks.end == large.len();
                 ranks.clone().for_each(|_| large.remove(ranks.start));
+                if is_highest || ranks.start == 0 {
+                    large.prefetch_end(is_highest);
+                }
                 self.pack_if_small(thresholds, ranks.len());
             }
         }
@@ -124,7 +128,7 @@ impl SortedValue {
     fn pack_if_small(&mut self, thresholds: &Thresholds, removed: usize) {
         let Form::Large(large) = &self.0 else { return };
         if large.may_shrink(thresholds, removed) {
-            let bytes = packed::build(large.len(), large.iter_from(0));
+            let bytes = packed::build(large.len(), large.pairs(0..large.len()));
             self.0 = Form::Packed(ThinBytes::of(&[&bytes]));
         }
     }
@@ -250,8 +254,8 @@ impl<'a> SortedRef<'a> {
         SortedPairs(match (self.0, is_reversed) {
             (View::Packed(bytes), true) => Pairs::PackedBack(bytes, packed::starts(bytes, ranks)),
             (View::Packed(bytes), false) => Pairs::Packed(packed::Rows::of(bytes, ranks)),
-            (View::Large(large), true) => Pairs::LargeBack(large, large.iter_back(ranks.end), ranks.len()),
-            (View::Large(large), false) => Pairs::Large(large, large.entries_from(ranks.start), ranks.len()),
+            (View::Large(large), true) => Pairs::Large(large.pairs_back(ranks)),
+            (View::Large(large), false) => Pairs::Large(large.pairs(ranks)),
         })
     }
 
@@ -309,9 +313,7 @@ enum Pairs<'a> {
     Packed(packed::Rows<'a>),
     /// The places of rows in these bytes, of which the last one is next.
     PackedBack(&'a [u8], SmallVec<[u32; 32]>),
-    /// So many are left.
-    Large(&'a Large, order::Forward<'a>, usize),
-    LargeBack(&'a Large, order::Backward<'a>, usize),
+    Large(large::Ahead<'a>),
 }
 
 impl<'a> Iterator for SortedPairs<'a> {
@@ -322,14 +324,7 @@ impl<'a> Iterator for SortedPairs<'a> {
         match &mut self.0 {
             Pairs::Packed(rows) => rows.next(),
             Pairs::PackedBack(bytes, starts) => starts.pop().map(|start| packed::pair_at(bytes, start)),
-            Pairs::Large(large, entries, left) => {
-                *left = left.checked_sub(1)?;
-                entries.next().map(|entry| large.pair(entry))
-            }
-            Pairs::LargeBack(large, entries, left) => {
-                *left = left.checked_sub(1)?;
-                entries.next().map(|entry| large.pair(entry))
-            }
+            Pairs::Large(pairs) => pairs.next(),
         }
     }
 
@@ -338,7 +333,7 @@ impl<'a> Iterator for SortedPairs<'a> {
         let left = match &self.0 {
             Pairs::Packed(rows) => rows.left(),
             Pairs::PackedBack(_, starts) => starts.len(),
-            Pairs::Large(_, _, left) | Pairs::LargeBack(_, _, left) => *left,
+            Pairs::Large(pairs) => pairs.left(),
         };
         (left, Some(left))
     }
