@@ -117,6 +117,8 @@ impl Shard {
     /// Evicts what is above the claim, gives back what is not used, pays debts, and moves towards what the shard should
     /// have, all of it by a slice at most. Returns whether there is more to evict.
     fn settle_claim(&mut self, pool: &Pool) -> bool {
+        // What the last command has added is not claimed yet.
+        self.claim_for(pool, self.turn.footprint.used_bytes());
         let (claimed, step) = (self.quota.claimed, pool.claim_bytes());
         let is_above = |target| !pool.has_room() && claimed > target + step;
         let goal = match pool.share_of_debt(claimed) {
@@ -176,6 +178,19 @@ impl Shard {
         self.turn.footprint.used_bytes().saturating_add(more) > self.turn.footprint.allowed()
     }
 
+    /// Claims as much as `wanted` bytes need, if there is as much and the shard may have it; returns whether anything was claimed.
+    fn claim_for(&mut self, pool: &Pool, wanted: u64) -> bool {
+        let (claimed, step) = (self.quota.claimed, pool.claim_bytes());
+        let Some(missing) = wanted.checked_sub(claimed).filter(|missing| *missing > 0) else { return false };
+        let is_within = |target| claimed + missing <= target + step;
+        if !pool.has_room() && !pool.target(self.id.0.into()).is_none_or(is_within) {
+            return false;
+        }
+        let claim = |bytes| pool.claim(claimed, bytes).then_some(claimed + bytes);
+        let claimed = claim(missing.max(step)).or_else(|| claim(missing));
+        claimed.map(|claimed| self.set_claimed(claimed)).is_some()
+    }
+
     /// Evicts at most `most` keys, until there is room.
     fn evict_until(&mut self, pool: &Pool, more: u64, most: usize, is_replaced: bool) -> Memory {
         // A value that is as large as all others is not worth all of them.
@@ -186,15 +201,8 @@ impl Shard {
             if used + more <= claimed {
                 return Memory::Enough;
             }
-            let (missing, step) = (used + more - claimed, pool.claim_bytes());
-            let is_within = |target| claimed + missing <= target + step;
-            let may_claim = pool.has_room() || pool.target(self.id.0.into()).is_none_or(is_within);
-            if may_claim {
-                let claim = |bytes| pool.claim(claimed, bytes).then_some(claimed + bytes);
-                if let Some(claimed) = claim(missing.max(step)).or_else(|| claim(missing)) {
-                    self.set_claimed(claimed);
-                    continue;
-                }
+            if self.claim_for(pool, used + more) {
+                continue;
             }
             self.make_room();
             match if self.turn.is_full() { Evicted::No } else { self.evict_one(&mut looks, is_replaced) } {

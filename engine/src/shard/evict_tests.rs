@@ -102,6 +102,23 @@ fn a_limit_that_is_lowered_is_reached_in_slices_and_one_that_is_lifted_is_none()
 }
 
 #[test]
+fn nothing_is_evicted_while_there_is_room() {
+    for policy in evicting() {
+        let mut shard = limited(shard_with_ring(1 << 20, 1_000), policy, 8 * LIMIT);
+        for n in 0..1_000 {
+            assert!(prepare(&mut shard));
+            let field = format!("field:{n}");
+            shard.set_field_if_absent(b"hash", field.as_bytes(), &[b'x'; 2_000]).expect("it is a hash");
+            shard.set(format!("key:{n}").as_bytes(), &[b'x'; 2_000]).expect("it is a string");
+            // The turn ends with each command, and what it has added is not claimed yet.
+            shard.commit();
+            shard.evict_some();
+        }
+        assert_eq!((shard.key_count(), shard.evicted()), (1_001, 0), "{policy}");
+    }
+}
+
+#[test]
 fn with_volatile_ttl_the_key_that_expires_first_goes_first() {
     let mut shard = limited(shard_without_ring(100), "volatile-ttl", 100 << 10);
     let mut order: Vec<u64> = (0..500).collect();
