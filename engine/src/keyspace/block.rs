@@ -99,6 +99,11 @@ impl<'a> BlockRef<'a> {
         self.key_shape().encoding() != Encoding::None
     }
 
+    /// Whether the block has all of its value.
+    pub(crate) fn has_all(self) -> bool {
+        self.key_shape().encoding().is_inside()
+    }
+
     #[inline]
     pub(crate) fn is_queued(self) -> bool {
         self.key_shape().is_queued()
@@ -369,10 +374,16 @@ impl Block {
 
     /// Replaces the value's bytes; returns a value that was more than bytes.
     fn replace(&mut self, encoding: Encoding, value: &[u8]) -> Option<Value> {
-        let (shape, facts) = (self.view().all().0, self.view().facts());
+        let facts = self.view().facts();
+        self.replace_both(&facts, encoding, value)
+    }
+
+    /// Replaces the fields and the value's bytes; returns a value that was more than bytes.
+    fn replace_both(&mut self, facts: &Facts, encoding: Encoding, value: &[u8]) -> Option<Value> {
+        let (shape, _) = self.view().all();
         // SAFETY: the block gets another value next; until then nothing reads this one.
         let before = unsafe { self.view().own() };
-        self.relayout(&facts, encoding, 0..shape.value_length(), value);
+        self.relayout(facts, encoding, 0..shape.value_length(), value);
         before
     }
 
@@ -389,9 +400,8 @@ impl Block {
     /// Drops value and TTL, without a record: for a flush, whose single event stands for all keys. Returns a value that
     /// was more than bytes.
     pub(crate) fn drop_value(&mut self) -> Option<Value> {
-        let before = self.clear();
-        self.set_expiry(0);
-        before
+        let facts = Facts { expire_at_ms: 0, ..self.view().facts() };
+        self.replace_both(&facts, Encoding::None, &[])
     }
 
     /// Replaces the value; returns one that was more than bytes.

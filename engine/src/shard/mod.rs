@@ -462,13 +462,16 @@ impl Shard {
             let readable = word.get().may_have_history(head);
             let mut block = word.lend();
             turn.dropped.note_freed(block.view().allocated_bytes());
-            if let Some(value) = block.drop_value() {
+            // A block that has all of its value goes with it; only what is outside may be large, and is freed in slices.
+            if (readable || !block.view().has_all())
+                && let Some(value) = block.drop_value()
+            {
                 value.discard(&mut turn.garbage);
             }
-            drop(block);
             if readable {
-                word.lend().set_queued(true);
+                block.set_queued(true);
             }
+            drop(block);
             let entry = word.get();
             if readable {
                 turn.footprint.add(entry.taken());

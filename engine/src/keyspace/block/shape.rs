@@ -106,6 +106,12 @@ impl Encoding {
         matches!(self, Encoding::Hash | Encoding::List | Encoding::Set | Encoding::Sorted)
     }
 
+    /// Whether the block has all of the value, if there is one.
+    #[inline]
+    pub(super) fn is_inside(self) -> bool {
+        self != Encoding::String && !self.is_collection_outside()
+    }
+
     /// The length of the value's bytes where it is always the same; `None` if the block says it.
     #[inline]
     pub(super) fn fixed_length(self) -> Option<usize> {
