@@ -26,6 +26,8 @@ pub enum Taken {
 struct Unpacking {
     /// What is left of it.
     rest: Bytes,
+    /// How long it becomes, in bytes.
+    length: usize,
     decoder: GzDecoder<Vec<u8>>,
 }
 
@@ -111,15 +113,21 @@ impl Messages {
         if flag == 0 {
             return Ok(Taken::Message(message));
         }
-        self.unpacking = Some(Box::new(Unpacking { rest: message, decoder: GzDecoder::new(Vec::new()) }));
+        // Its end says how long it becomes. So its memory is asked for once, and nothing of it moves while it grows.
+        let length = message.last_chunk().map_or(0, |end| u32::from_le_bytes(*end) as usize);
+        if length > self.bytes_max {
+            return Err(too_large(length, self.bytes_max));
+        }
+        let decoder = GzDecoder::new(Vec::with_capacity(length));
+        self.unpacking = Some(Box::new(Unpacking { rest: message, length, decoder }));
         self.unpack(unzip_max)
     }
 
     /// Unpacks the message that is being unpacked.
     fn unpack(&mut self, unzip_max: usize) -> Result<Taken, Status> {
-        let wrong = |_| Status::new(Code::Internal, "a message is not compressed as the request says");
+        let wrong = || Status::new(Code::Internal, "a message is not compressed as the request says");
         let Some(mut message) = self.unpacking.take() else { return Ok(Taken::Nothing) };
-        let Unpacking { rest, decoder } = &mut *message;
+        let Unpacking { rest, length, decoder } = &mut *message;
         let before = decoder.get_ref().len();
         while !rest.is_empty() {
             let unzipped = decoder.get_ref().len() - before;
@@ -129,16 +137,13 @@ impl Messages {
                 return Ok(Taken::Later);
             }
             let part = rest.split_to(rest.len().min(UNPACK_BYTES));
-            decoder.write_all(&part).map_err(wrong)?;
-            if decoder.get_ref().len() > self.bytes_max {
-                return Err(too_large(decoder.get_ref().len(), self.bytes_max));
+            decoder.write_all(&part).map_err(|_| wrong())?;
+            if decoder.get_ref().len() > *length {
+                return Err(wrong());
             }
         }
-        let out = message.decoder.finish().map_err(wrong)?;
+        let out = message.decoder.finish().map_err(|_| wrong())?;
         self.unzipped += out.len() - before;
-        if out.len() > self.bytes_max {
-            return Err(too_large(out.len(), self.bytes_max));
-        }
         Ok(Taken::Message(out.into()))
     }
 }
@@ -235,8 +240,28 @@ mod tests {
         for wrong in [&b"hello"[..], b"", &all[..end], &[&all[..], b"x"].concat()] {
             let mut messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
             messages.add(framed(1, wrong).into());
-            assert_eq!(messages.take(STEP).unwrap_err().code, Code::Internal, "{wrong:?}");
+            // What its end says may be anything.
+            let code = messages.take(STEP).unwrap_err().code;
+            assert!(matches!(code, Code::Internal | Code::ResourceExhausted), "{wrong:?}");
         }
+        // One that becomes longer than it says, or shorter.
+        for claims in [0_u32, 1, 18, 20, 1_000] {
+            let mut lies = all.clone();
+            lies.truncate(all.len() - 4);
+            lies.extend(claims.to_le_bytes());
+            let mut messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
+            messages.add(framed(1, &lies).into());
+            assert_eq!(messages.take(STEP).unwrap_err().code, Code::Internal, "{claims}");
+        }
+        // Refused before anything of it is unpacked.
+        let mut lies = zipped(&[0; 100]);
+        let end_of_lies = lies.len() - 1;
+        lies[end_of_lies] = 0xff;
+        messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
+        messages.add(framed(1, &lies).into());
+        assert_eq!(messages.take(STEP).unwrap_err().code, Code::ResourceExhausted);
+        assert_eq!(messages.take_unzipped(), 0);
+        let end = all.len() - 5;
         all[end] ^= 1;
         messages = Messages::new(Some(b"gzip"), GRPC_MESSAGE_BYTES_MAX).unwrap();
         messages.add(framed(1, &all).into());
