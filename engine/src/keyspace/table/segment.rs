@@ -307,7 +307,10 @@ impl<P: Pointed> Segment<P> {
 
     /// Keeps the words for which `keep` returns true, and forgets all TTLs.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut Word<P>) -> bool) {
-        for line in &mut self.lines {
+        for at in 0..self.lines.len() {
+            // What the words point to is all over the memory, and is looked at once for each.
+            self.prefetch_names_of(at + 2);
+            let line = &mut self.lines[at];
             for slot in 0..WORDS {
                 let word = line.word_mut(slot);
                 if !word.is_free() && !keep(word) {
