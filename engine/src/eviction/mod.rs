@@ -38,6 +38,9 @@ const FREQUENCY_DECAY: u8 = 64;
 /// The hand looks at so many keys at most before the one with the lowest rank goes.
 pub(crate) const HAND_KEYS_MAX: usize = 16;
 
+/// The hand passes over so many keys on probation, if it meets no other; then the oldest of those goes.
+pub(crate) const HAND_SKIPS_MAX: usize = 64;
+
 /// How the next key to go is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -159,6 +162,11 @@ impl Evictor {
             Some(Order::Ttl) => Way::Expiry,
             Some(Order::S3Fifo) => self.s3fifo.next(probation_bytes, used_bytes).map_or(Way::Hand, Way::Probation),
         }
+    }
+
+    /// The hash of the oldest key on probation, whatever the share of those.
+    pub fn oldest_on_probation(&mut self) -> Option<u32> {
+        self.s3fifo.oldest()
     }
 
     /// The hash of a key that has to leave the order of probation, if that has too many.

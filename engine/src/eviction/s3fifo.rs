@@ -84,6 +84,11 @@ impl S3Fifo {
         (probation_bytes as f64 > self.share * used_bytes as f64).then(|| self.ring.pop())?
     }
 
+    /// The hash of the oldest key on probation.
+    pub fn oldest(&mut self) -> Option<u32> {
+        self.ring.pop()
+    }
+
     /// A hash that has to leave the ring, if that has too many.
     pub fn excess(&mut self, keys: usize) -> Option<u32> {
         (self.ring.len() > keys * RING_KEYS + RING_MORE).then(|| self.ring.pop())?

@@ -3,9 +3,10 @@
 
 use super::Shard;
 use crate::event::EventType;
-use crate::eviction::{HAND_KEYS_MAX, PROBATION, Policy, Pool, Way};
-use crate::keyspace::{Block, Entry, EntryMut, Footprint, Found, Seen, Word};
+use crate::eviction::{HAND_KEYS_MAX, HAND_SKIPS_MAX, PROBATION, Policy, Pool, Way};
+use crate::keyspace::{Block, Entry, EntryMut, Footprint, Found, Keys, Seen, Word};
 use crate::limits::{EVICT_COMMAND_MAX, EVICT_LOOKS, EVICT_SLICE, SLOT_BYTES};
+use crate::turn::Turn;
 use std::sync::Arc;
 
 /// The part of the limit that a shard has.
@@ -278,20 +279,11 @@ impl Shard {
                 }
                 Way::Probation(bits) => bits,
             };
-            let on_probation = |entry: Entry<'_>| entry.has_value() && entry.access() & PROBATION != 0;
-            let Some(oldest) = table.find_by_first_bits(bits, on_probation) else { continue };
-            let Some(word) = table.word_of(oldest) else { continue };
-            let taken = word.get().taken();
-            let stays = match may_go(word.get()) {
-                true => turn.evictor.judge_probation(taken.access, (taken.bytes + SLOT_BYTES) as u64, mean_bytes),
-                false => Some(0),
-            };
-            match stays {
-                Some(access) => set_access(&mut turn.footprint, word, access),
-                None => return Victim::This(oldest),
+            if let Some(oldest) = Shard::try_oldest(table, turn, (bits, mean_bytes), may_go) {
+                return Victim::This(oldest);
             }
         }
-        let (mut lowest, mut seen) = (u8::MAX, 0);
+        let (mut lowest, mut seen, mut skipped) = (u8::MAX, 0, 0);
         let chosen = table.turn_hand(hand, is_volatile, looks, |word| {
             if !may_go(word.get()) {
                 return Seen::Pass;
@@ -299,7 +291,8 @@ impl Shard {
             let bytes = (word.get().taken().bytes + SLOT_BYTES) as u64;
             let verdict = turn.evictor.judge(word.get().access(), bytes, mean_bytes);
             if verdict.rank == u8::MAX {
-                return Seen::Pass;
+                skipped += 1;
+                return if seen == 0 && skipped >= HAND_SKIPS_MAX { Seen::Stop } else { Seen::Pass };
             }
             if verdict.rank == 0 {
                 return Seen::Take;
@@ -315,7 +308,38 @@ impl Shard {
                 (false, false) => Seen::Pass,
             }
         });
-        found(chosen, *looks)
+        if chosen.is_some() {
+            return found(chosen, *looks);
+        }
+        // Those that may go are all on probation, though that has no more than its share: one of them goes.
+        while *looks > 0 {
+            *looks -= 1;
+            let Some(bits) = turn.evictor.oldest_on_probation() else { break };
+            if let Some(oldest) = Shard::try_oldest(table, turn, (bits, mean_bytes), may_go) {
+                return Victim::This(oldest);
+            }
+        }
+        found(None, *looks)
+    }
+
+    /// The oldest key on probation, by the first bits of its hash, if it is to go. If it stays, it is on probation no longer.
+    fn try_oldest(
+        table: &mut Keys,
+        turn: &mut Turn,
+        (bits, mean_bytes): (u32, u64),
+        may_go: impl Fn(Entry<'_>) -> bool,
+    ) -> Option<Found> {
+        let on_probation = |entry: Entry<'_>| entry.has_value() && entry.access() & PROBATION != 0;
+        let oldest = table.find_by_first_bits(bits, on_probation)?;
+        let word = table.word_of(oldest)?;
+        let taken = word.get().taken();
+        let stays = match may_go(word.get()) {
+            true => turn.evictor.judge_probation(taken.access, (taken.bytes + SLOT_BYTES) as u64, mean_bytes),
+            false => Some(0),
+        };
+        let Some(access) = stays else { return Some(oldest) };
+        set_access(&mut turn.footprint, word, access);
+        None
     }
 
     /// Lets hashes go that the order of probation no longer needs.

@@ -55,6 +55,36 @@ fn the_memory_stays_within_the_limit_with_each_policy() {
 }
 
 #[test]
+fn keys_that_expire_go_however_few_they_are() {
+    for policy in evicting().filter(|policy| policy.starts_with("volatile")) {
+        for (plain, expiring) in [(3_000, 1), (3_000, 100), (20_000, 10), (200, 5_000)] {
+            let mut shard = limited(shard_without_ring(100), policy, 1 << 30);
+            let put = |shard: &mut Shard, name: &str, n: u32, ttl| {
+                let options = SetOptions { ttl, ..SetOptions::default() };
+                let is_room = prepare(shard);
+                shard.set_with(format!("{name}:{n}").as_bytes(), &[b'x'; 50], options).expect("there is no ring");
+                is_room
+            };
+            (0..plain).for_each(|n| assert!(put(&mut shard, "plain", n, Ttl::Clear)));
+            (0..expiring).for_each(|n| assert!(put(&mut shard, "first", n, Ttl::At(1 << 40))));
+            let limit = shard.footprint().used_bytes();
+            shard.pool().expect("it has one").set_limit(limit);
+            shard.evict_some();
+            let mut most = 0;
+            for n in 0..500 {
+                assert!(put(&mut shard, "more", n, Ttl::At(1 << 40)), "{policy}, {plain} plain, {expiring}: {n}");
+                shard.evict_some();
+                most = most.max(shard.footprint().used_bytes());
+            }
+            // A search of so many keys may go on in the next turns.
+            assert!(most < limit + limit / 50, "{policy}, {plain} plain, {expiring}: {most} of {limit}");
+            assert!(shard.evicted() >= 450, "{policy}, {plain} plain, {expiring}: {}", shard.evicted());
+            assert!((0..plain).all(|n| shard.has_value(format!("plain:{n}").as_bytes())), "{policy}");
+        }
+    }
+}
+
+#[test]
 fn where_no_key_may_go_commands_are_refused_and_everything_stays() {
     for policy in ["noeviction", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "volatile-s3fifo"] {
         let mut shard = limited(shard_without_ring(100), policy, LIMIT);

@@ -275,9 +275,14 @@ impl Shard {
 
     /// Removes expired keys, at most [`EXPIRE_SLICE`]; returns whether there may be more.
     pub fn expire_due(&mut self) -> bool {
+        self.expire_some(EXPIRE_SLICE)
+    }
+
+    /// Removes so many expired keys at most; returns whether there may be more.
+    pub(crate) fn expire_some(&mut self, most: usize) -> bool {
         self.note_expiries();
         let Shard { table, turn, counts, .. } = self;
-        let mut left = EXPIRE_SLICE;
+        let mut left = most;
         table.expire(turn.now_ms(), |hash, word| {
             // Before each, the first included: commands may have filled the turn.
             if left == 0 || turn.is_full() {

@@ -37,11 +37,13 @@ pub(crate) struct Commands {
     /// The size of some commands' records in bytes; 0: all of them are small.
     pub(crate) large: usize,
     now_ms: u64,
+    /// Whether keys may have expired that are still there.
+    is_expiring: bool,
 }
 
 impl Commands {
     pub(crate) fn new(seed: u64, keys: usize) -> Commands {
-        Commands { rng: fastrand::Rng::with_seed(seed), keys, only: None, large: 0, now_ms: 1_000 }
+        Commands { rng: fastrand::Rng::with_seed(seed), keys, only: None, large: 0, now_ms: 1_000, is_expiring: false }
     }
 
     fn key(&mut self) -> Vec<u8> {
@@ -110,6 +112,11 @@ impl Commands {
 
     fn run_one(&mut self, shard: &mut Shard) {
         shard.make_room();
+        if self.is_expiring {
+            // One key at a time: their records do not belong together, and a run may end between them.
+            self.is_expiring = shard.expire_some(1);
+            return;
+        }
         let key = self.key();
         let key = key.as_slice();
         if self.large > 0 && self.rng.u8(..8) == 0 {
@@ -130,7 +137,7 @@ impl Commands {
             94..98 => {
                 self.now_ms += self.rng.u64(1..10);
                 shard.set_now_ms(self.now_ms);
-                shard.expire_due();
+                self.is_expiring = true;
             }
             98 if self.only.is_none() && self.rng.u8(..6) == 0 => Shards::One(shard).flush(),
             _ => {
@@ -170,9 +177,12 @@ impl Commands {
             6..10 => accept(shard.delete_fields(key, fields.iter().map(|field| &field[..]))),
             10 => accept(shard.increment_field(key, &fields[0], 3)),
             _ => {
+                // One of them only: what a command records belongs together, and each of these may need a turn of its own.
                 let many = self.many();
-                accept(shard.set_fields(key, many.iter().map(|field| (&field[..], &b"v"[..]))));
-                accept(shard.delete_fields(key, many.iter().step_by(7).map(|field| &field[..])));
+                match self.rng.bool() {
+                    true => accept(shard.set_fields(key, many.iter().map(|field| (&field[..], &b"v"[..])))),
+                    false => accept(shard.delete_fields(key, many.iter().step_by(7).map(|field| &field[..]))),
+                }
             }
         }
     }
@@ -205,8 +215,10 @@ impl Commands {
             10 => accept(shard.pop_members(key, self.rng.usize(..6))),
             _ => {
                 let many = self.many();
-                accept(shard.add_members(key, many.iter().map(|member| &member[..])));
-                accept(shard.pop_members(key, 9));
+                match self.rng.bool() {
+                    true => accept(shard.add_members(key, many.iter().map(|member| &member[..]))),
+                    false => accept(shard.pop_members(key, 9)),
+                }
             }
         }
     }
@@ -245,8 +257,10 @@ impl Commands {
                 let many = self.many();
                 let scores: Vec<f64> = many.iter().map(|_| self.rng.i8(..).into()).collect();
                 let pairs = scores.iter().zip(&many).map(|(score, member)| (*score, &member[..]));
-                accept(shard.set_scores(key, pairs, ScoreRule::default()));
-                accept(shard.remove_scores(key, many.iter().step_by(7).map(|member| &member[..])));
+                match self.rng.bool() {
+                    true => accept(shard.set_scores(key, pairs, ScoreRule::default())),
+                    false => accept(shard.remove_scores(key, many.iter().step_by(7).map(|member| &member[..]))),
+                }
             }
         }
     }
