@@ -35,6 +35,7 @@ const UNSAFE_FILES: &[&str] = &[
     "net/src/net_ring/",
     "net/src/process.rs",
     "net/src/scripting/interpreter.rs",
+    "net/src/scripting/lent.rs",
     "net/src/wake.rs",
     "net/tests/common/mod.rs",
     "net/tests/net_ring_leaks.rs",

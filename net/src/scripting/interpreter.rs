@@ -1,10 +1,11 @@
 //! The interpreter of one core, and a run of a script.
 
 use super::convert::{Replied, to_lua, to_reply};
+use super::lent::Lent;
 use super::library;
 use super::texts::{ScriptTexts, Sha};
 use crate::limits::{SCRIPT_HOOK_INSTRUCTIONS, SCRIPTS_COMPILED_MAX};
-use crate::resp::{Protocol, Reply};
+use crate::resp::{Args, Protocol, Reply};
 use keytide_engine::account::OverLimit;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 use std::cell::Cell;
@@ -24,7 +25,7 @@ pub enum Called {
 /// Runs the commands of a script.
 pub trait Caller {
     /// Runs a command, and appends its reply in this version of the protocol.
-    fn call(&mut self, words: &[Vec<u8>], protocol: Protocol, out: &mut Vec<u8>) -> Called;
+    fn call(&mut self, words: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Called;
 }
 
 /// How a run has ended.
@@ -85,6 +86,10 @@ pub(super) struct State {
     deadline: Cell<Option<Instant>>,
     /// Whether its time is over.
     is_over: Cell<bool>,
+    /// Who runs the commands of the run at hand.
+    caller: Lent,
+    /// Whether one of them was for shards that are not at hand.
+    is_elsewhere: Cell<bool>,
     pub random: library::Random,
 }
 
@@ -109,6 +114,8 @@ impl State {
 struct Interpreter {
     lua: Lua,
     run: Function,
+    /// What `redis.call` calls.
+    call: Function,
     /// The scripts that are compiled.
     functions: Table,
     state: Rc<State>,
@@ -294,7 +301,8 @@ impl Interpreter {
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude");
         let run: Function = prelude.call(native)?;
         let functions = lua.create_table()?;
-        let interpreter = Interpreter { lua, run, functions, state, memory_max };
+        let call = call(&lua, &state)?;
+        let interpreter = Interpreter { lua, run, call, functions, state, memory_max };
         interpreter.watch_time()?;
         Ok(interpreter)
     }
@@ -307,35 +315,11 @@ impl Interpreter {
         caller: &mut dyn Caller,
         reply: &mut Reply<'_>,
     ) -> mlua::Result<Ended> {
-        let Interpreter { lua, run, functions, state, .. } = self;
+        let Interpreter { lua, run, call, functions, state, .. } = self;
         state.resp3.set(false);
         state.deadline.set(time_max.map(|time| Instant::now() + time));
         let (keys, args) = (strings(lua, keys)?, strings(lua, args)?);
-        let elsewhere = Cell::new(false);
-        let result = lua.scope(|scope| {
-            let call = scope.create_function_mut(|lua, words: MultiValue| {
-                // Once a command was for another place nothing more runs, whatever the script makes of the error.
-                if elsewhere.get() {
-                    return Ok((false, Value::Nil));
-                }
-                if state.look_at_time(lua)? {
-                    return Ok((false, Value::String(lua.create_string(OVER)?)));
-                }
-                let words = match library::words(&words) {
-                    Ok(words) => words,
-                    Err(text) => return Ok((false, Value::String(lua.create_string(text)?))),
-                };
-                let protocol = if state.resp3.get() { Protocol::Resp3 } else { Protocol::Resp2 };
-                let mut out = Vec::new();
-                if caller.call(&words, protocol, &mut out) == Called::Elsewhere {
-                    elsewhere.set(true);
-                    return Ok((false, Value::String(lua.create_string("ERR elsewhere")?)));
-                }
-                match to_lua(lua, &out)? {
-                    Replied::Value(value) => Ok((true, value)),
-                    Replied::Error(text) => Ok((false, Value::String(lua.create_string(text)?))),
-                }
-            })?;
+        let result = state.caller.during(caller, || {
             let function: Function = functions.raw_get(script.place)?;
             run.call::<(bool, Value, Option<i64>)>((function, keys, args, call, script.lines))
         });
@@ -347,7 +331,7 @@ impl Interpreter {
         if state.is_over.replace(false) {
             self.watch_time()?;
         }
-        if elsewhere.get() {
+        if state.is_elsewhere.replace(false) {
             return Ok(Ended::Elsewhere);
         }
         match result? {
@@ -385,6 +369,37 @@ impl Interpreter {
         let place = format!(" script: {}, on @user_script:{line}.", script.sha);
         Ok([code, &text, place.as_bytes()].concat())
     }
+}
+
+/// The function with which scripts call commands: it returns whether that has succeeded, and the reply or the error.
+fn call(lua: &Lua, state: &Rc<State>) -> mlua::Result<Function> {
+    let state = state.clone();
+    lua.create_function(move |lua, words: MultiValue| {
+        // Once a command was for another place nothing more runs, whatever the script makes of the error.
+        if state.is_elsewhere.get() {
+            return Ok((false, Value::Nil));
+        }
+        if state.look_at_time(lua)? {
+            return library::failed(lua, OVER);
+        }
+        let words = match library::words(&words) {
+            Ok(words) => words,
+            Err(text) => return library::failed(lua, text),
+        };
+        let protocol = if state.resp3.get() { Protocol::Resp3 } else { Protocol::Resp2 };
+        let mut out = Vec::new();
+        match state.caller.with(|caller| caller.call(words.as_args(), protocol, &mut out)) {
+            Some(Called::Replied) => match to_lua(lua, &out)? {
+                Replied::Value(value) => library::done(value),
+                Replied::Error(text) => library::failed(lua, text),
+            },
+            Some(Called::Elsewhere) => {
+                state.is_elsewhere.set(true);
+                library::failed(lua, "ERR elsewhere")
+            }
+            None => library::failed(lua, "ERR no script runs"),
+        }
+    })
 }
 
 fn cause(error: &mlua::Error) -> String {

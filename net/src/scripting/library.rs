@@ -3,6 +3,7 @@
 use super::interpreter::State;
 use super::{Sha, bit, cjson, cmsgpack, structs};
 use crate::limits::SCRIPT_PATTERN_BYTES_MAX;
+use crate::resp::OwnedArgs;
 use keytide_engine::number::score_text;
 use mlua::{Lua, MultiValue, Table, Value};
 use std::cell::Cell;
@@ -73,18 +74,20 @@ pub(super) fn format_g14(number: f64) -> String {
 }
 
 /// The arguments of `redis.call` as a command.
-pub(super) fn words(values: &MultiValue) -> Result<Vec<Vec<u8>>, &'static str> {
+pub(super) fn words(values: &MultiValue) -> Result<OwnedArgs, &'static str> {
     if values.is_empty() {
         return Err("ERR Please specify at least one argument for this redis lib call");
     }
-    let word = |value: &Value| match value {
-        Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(score_text(*number as f64).to_vec()),
-        Value::Number(number) => Some(score_text(*number).to_vec()),
-        _ => None,
-    };
-    let words: Option<Vec<Vec<u8>>> = values.iter().map(word).collect();
-    words.ok_or("ERR Lua redis lib command arguments must be strings or integers")
+    let mut words = OwnedArgs::new();
+    for value in values {
+        match value {
+            Value::String(text) => words.push(&text.as_bytes()),
+            Value::Integer(number) => words.push(&score_text(*number as f64)),
+            Value::Number(number) => words.push(&score_text(*number)),
+            _ => return Err("ERR Lua redis lib command arguments must be strings or integers"),
+        }
+    }
+    Ok(words)
 }
 
 /// The random numbers of scripts.

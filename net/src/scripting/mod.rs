@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`texts`] | the texts of all scripts, for all cores |
 //! | [`interpreter`] | the interpreter of one core, and a run of a script |
+//! | [`lent`] | who runs the commands of the run at hand |
 //! | [`convert`] | between replies and values of Lua |
 //! | [`library`] | the functions of the object `redis` |
 //! | [`cjson`], [`cmsgpack`], [`bit`], [`structs`] | the libraries that Redis gives its scripts |
@@ -16,6 +17,7 @@ mod cjson;
 mod cmsgpack;
 mod convert;
 mod interpreter;
+mod lent;
 mod library;
 mod structs;
 pub mod texts;

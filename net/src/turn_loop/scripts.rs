@@ -210,9 +210,7 @@ impl ScriptCaller<'_, '_> {
 }
 
 impl Caller for ScriptCaller<'_, '_> {
-    fn call(&mut self, words: &[Vec<u8>], protocol: Protocol, out: &mut Vec<u8>) -> Called {
-        let owned: OwnedArgs = words.iter().collect();
-        let args = owned.as_args();
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Called {
         let mut reply = Reply::new(out, protocol);
         let index = match TABLE.resolve(args) {
             Ok(index) => index,
