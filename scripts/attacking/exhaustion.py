@@ -242,7 +242,8 @@ def no_descriptors(run):
 @case("no-memory")
 def no_memory(run):
     """Where memory ends writes are refused with an error, and the process goes on"""
-    mib = 700
+    # Room for what the process maps before anything is stored, and for some of the allocator's next piece of 256 MiB.
+    mib = 860
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
     try:
         server = run.start("--ring-bytes", "1m", shards=2, before=limit)

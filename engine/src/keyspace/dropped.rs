@@ -19,11 +19,10 @@ pub(crate) struct Dropped {
 }
 
 impl Dropped {
-    /// Notes a value, whose block had so many bytes more.
+    /// Notes a value.
     #[inline]
-    pub(crate) fn note(&mut self, bytes: usize) {
+    pub(crate) fn note(&mut self) {
         self.count += 1;
-        self.bytes += bytes as u64;
     }
 
     /// Notes that other values take the memory of one that was noted.
@@ -31,7 +30,8 @@ impl Dropped {
         self.count = self.count.saturating_sub(1);
     }
 
-    /// Notes a block of so many bytes that was freed with all others.
+    /// Notes so many bytes of keys and values that were freed.
+    #[inline]
     pub(crate) fn note_freed(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }

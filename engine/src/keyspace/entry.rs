@@ -456,13 +456,10 @@ impl<'a> EntryMut<'a> {
             return false;
         }
         self.drop_ttl();
-        let mut block = self.word.lend();
-        let before = block.view().allocated_bytes();
-        if let Some(old) = block.clear() {
+        if let Some(old) = self.word.lend().clear() {
             old.discard(&mut self.turn.garbage);
         }
-        self.turn.dropped.note(before - block.view().allocated_bytes());
-        drop(block);
+        self.turn.dropped.note();
         self.turn.live_keys -= 1;
         self.queue();
         true

@@ -464,9 +464,9 @@ impl Shard {
         self.turn.clear_keys();
         let Shard { table, turn, taking, .. } = self;
         table.retain(|hash, word| {
-            let readable = word.get().may_have_history(head);
+            let (readable, bytes) = (word.get().may_have_history(head), word.get().taken().bytes);
             let mut block = word.lend();
-            turn.dropped.note_freed(block.view().allocated_bytes());
+            turn.dropped.note_freed(bytes);
             // A block that has all of its value goes with it; only what is outside may be large, and is freed in slices.
             if (readable || !block.view().has_all())
                 && let Some(value) = block.drop_value()

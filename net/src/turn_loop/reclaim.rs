@@ -22,7 +22,8 @@ impl Server {
 /// A core that has freed less large memory than this, in bytes, has nothing worth giving back.
 const FREED_BYTES_MIN: u64 = 1 << 20;
 
-/// A busy core gives memory back too, once what it holds for its clients has fallen by this, in bytes.
+/// A busy core gives memory back too, once what it holds for its clients has fallen by this, or it has freed as much, in
+/// bytes.
 const FALL_BYTES_MIN: u64 = 32 << 20;
 
 /// How long a core does nothing before it gives memory back, and how long after one round comes the next: what one has
@@ -83,7 +84,7 @@ impl Reclaim {
     pub fn is_due(&mut self, now: Instant, work: bool, held_bytes: u64) -> bool {
         self.peak_bytes = self.peak_bytes.max(held_bytes);
         let fallen_bytes = self.peak_bytes - held_bytes;
-        if work && fallen_bytes < FALL_BYTES_MIN && self.rounds == 0 {
+        if work && fallen_bytes.max(self.freed_bytes) < FALL_BYTES_MIN && self.rounds == 0 {
             self.next = now + ROUND_EVERY;
             return false;
         }
@@ -139,5 +140,8 @@ mod tests {
         assert!(!reclaim.is_due(after(2), true, 1));
         let due: Vec<bool> = (3..8).map(|round| reclaim.is_due(after(round), true, 0)).collect();
         assert_eq!(due, [true, true, true, false, false]);
+        reclaim.note_freed(FALL_BYTES_MIN as usize);
+        let due: Vec<bool> = (8..13).map(|round| reclaim.is_due(after(round), true, 0)).collect();
+        assert_eq!(due, [true, true, true, false, false], "and that keys have had");
     }
 }

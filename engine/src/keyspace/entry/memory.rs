@@ -51,8 +51,10 @@ impl Drop for EntryMut<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(before) = self.word.before() {
+            let after = self.word.get().taken();
             self.turn.footprint.remove(before);
-            self.turn.footprint.add(self.word.get().taken());
+            self.turn.footprint.add(after);
+            self.turn.dropped.note_freed(before.bytes.saturating_sub(after.bytes));
         }
     }
 }
