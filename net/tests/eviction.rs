@@ -202,8 +202,8 @@ fn values_of_any_size_and_type_go() {
             pipeline(&mut client, (0..50_000).map(|n| format!("rpush list:{} {}", n % 25_000, "x".repeat(80)))),
             0
         );
-        if policy != "allkeys-lfu" {
-            // What was used often stays with that.
+        if policy != "allkeys-lfu" && policy != "allkeys-random" {
+            // What was used often stays with the one, and chance may spare it with the other.
             assert_eq!(call(&mut client, "exists hash large").integer(), 0, "{policy}");
         }
         assert!(field(&mut client, "used_memory") < 5 << 20);
