@@ -371,7 +371,7 @@ impl Chunks {
         }
         merged.shrink_to(merged.len() * 2);
         self.chunks = merged;
-        // Every chunk was looked at anyway.
+        // The merge has read every chunk, so counting them again costs little.
         self.chunk_bytes = self.chunks.iter().map(|chunk| chunk.memory.allocated_bytes()).sum();
     }
 

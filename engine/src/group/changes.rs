@@ -36,7 +36,7 @@ pub(super) enum Tag {
     Spec = 15,
     /// A consumer of the selected group is attached.
     Attached = 16,
-    /// The name of the user who has created the selected group.
+    /// The name of the user who created the selected group.
     Creator = 17,
 }
 

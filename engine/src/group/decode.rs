@@ -48,7 +48,7 @@ pub(super) enum GroupChange<'a> {
     Attached(ConsumerId),
     /// What the group is made of.
     Spec(Box<GroupSpec>),
-    /// Who has created it.
+    /// The name of the user who created the group.
     Creator(&'a [u8]),
     /// The same happened to the entries at these positions.
     Run(Fate, List<'a, Run>),

@@ -174,7 +174,7 @@ pub struct Group {
     last_seen: Option<(Position, Revision)>,
     /// Up to here events were lost that may have been some of its stream: the revision of the next one tells.
     suspected: Option<Position>,
-    /// The name of the user who has created it; empty where that is not known.
+    /// The name of the user who created the group; empty if the journal does not tell.
     creator: Arc<[u8]>,
 }
 

@@ -214,7 +214,7 @@ impl Large {
     }
 }
 
-/// So many members with one score are looked at by their places.
+/// A search for a rank compares the places of so many members of one score, before it compares their bytes.
 const NEAR: usize = 16;
 
 /// The number of members that are prefetched together: each is two accesses that nothing else can hide.

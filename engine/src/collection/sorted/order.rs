@@ -8,7 +8,7 @@
 //!   leaf    │ score, place │ score, place │ …   at most LEAF_MAX, 12 bytes each
 //! ```
 //!
-//! It compares nothing itself: a search is told which entries are before what is searched for.
+//! The tree compares no members: the caller of a search says which entries are before the one that it looks for.
 
 mod walk;
 

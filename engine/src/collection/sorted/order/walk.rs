@@ -2,44 +2,32 @@
 
 use super::{Child, Entry, Node, Order, child_at};
 use smallvec::SmallVec;
+use std::slice::Iter;
 
 impl Order {
     /// All entries from a rank on.
     pub fn iter_from(&self, rank: usize) -> Forward<'_> {
-        let mut iter = Forward { inner: SmallVec::new(), leaf: [].iter() };
-        if rank >= self.length {
-            return iter;
-        }
-        let (mut node, mut rank) = (&self.root, rank);
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    iter.leaf = entries[rank..].iter();
-                    return iter;
-                }
-                Node::Inner(children) => {
-                    let at = child_at(children, &mut rank);
-                    iter.inner.push(children[at + 1..].iter());
-                    node = &children[at].node;
-                }
-            }
-        }
+        if rank < self.length { self.walk(rank) } else { Walk::empty() }
     }
 
     /// The first `length` entries, from the last of them back.
     pub fn iter_back(&self, length: usize) -> Backward<'_> {
-        let mut iter = Backward { inner: SmallVec::new(), leaf: [].iter() };
-        let Some(mut rank) = length.min(self.length).checked_sub(1) else { return iter };
+        length.min(self.length).checked_sub(1).map_or_else(Walk::empty, |rank| self.walk(rank))
+    }
+
+    /// The walk that begins with the entry of a rank, which is there.
+    fn walk<const BACK: bool>(&self, mut rank: usize) -> Walk<'_, BACK> {
+        let mut walk = Walk::empty();
         let mut node = &self.root;
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    iter.leaf = entries[..=rank].iter();
-                    return iter;
+                    walk.leaf = if BACK { entries[..=rank].iter() } else { entries[rank..].iter() };
+                    return walk;
                 }
                 Node::Inner(children) => {
                     let at = child_at(children, &mut rank);
-                    iter.inner.push(children[..at].iter());
+                    walk.inner.push(if BACK { children[..at].iter() } else { children[at + 1..].iter() });
                     node = &children[at].node;
                 }
             }
@@ -47,23 +35,52 @@ impl Order {
     }
 }
 
-/// The depth for which an iterator needs no memory of its own: more than a hundred million entries.
+/// The depth for which a walk needs no memory of its own: more than a hundred million entries.
 const DEPTH: usize = 5;
 
 /// Entries from a rank on.
+pub(in crate::collection::sorted) type Forward<'a> = Walk<'a, false>;
+
+/// Entries from a rank back.
+pub(in crate::collection::sorted) type Backward<'a> = Walk<'a, true>;
+
+/// Entries in order, or in the reverse order.
 #[derive(Clone, Debug)]
-pub(in crate::collection::sorted) struct Forward<'a> {
-    inner: SmallVec<[std::slice::Iter<'a, Child>; DEPTH]>,
-    leaf: std::slice::Iter<'a, Entry>,
+pub(in crate::collection::sorted) struct Walk<'a, const BACK: bool> {
+    /// What is left of each node on the way to the leaf.
+    inner: SmallVec<[Iter<'a, Child>; DEPTH]>,
+    leaf: Iter<'a, Entry>,
 }
 
-impl Iterator for Forward<'_> {
+impl<const BACK: bool> Walk<'_, BACK> {
+    fn empty() -> Self {
+        Walk { inner: SmallVec::new(), leaf: [].iter() }
+    }
+
+    fn next_leaf(&mut self) -> Option<()> {
+        loop {
+            let Some(child) = step::<_, BACK>(self.inner.last_mut()?) else {
+                self.inner.pop();
+                continue;
+            };
+            match &child.node {
+                Node::Leaf(entries) => {
+                    self.leaf = entries.iter();
+                    return Some(());
+                }
+                Node::Inner(children) => self.inner.push(children.iter()),
+            }
+        }
+    }
+}
+
+impl<const BACK: bool> Iterator for Walk<'_, BACK> {
     type Item = Entry;
 
     #[inline]
     fn next(&mut self) -> Option<Entry> {
         loop {
-            if let Some(entry) = self.leaf.next() {
+            if let Some(entry) = step::<_, BACK>(&mut self.leaf) {
                 return Some(*entry);
             }
             self.next_leaf()?;
@@ -71,59 +88,8 @@ impl Iterator for Forward<'_> {
     }
 }
 
-impl Forward<'_> {
-    fn next_leaf(&mut self) -> Option<()> {
-        loop {
-            let Some(child) = self.inner.last_mut()?.next() else {
-                self.inner.pop();
-                continue;
-            };
-            match &child.node {
-                Node::Leaf(entries) => {
-                    self.leaf = entries.iter();
-                    return Some(());
-                }
-                Node::Inner(children) => self.inner.push(children.iter()),
-            }
-        }
-    }
-}
-
-/// Entries from a rank back.
-#[derive(Clone, Debug)]
-pub(in crate::collection::sorted) struct Backward<'a> {
-    inner: SmallVec<[std::slice::Iter<'a, Child>; DEPTH]>,
-    leaf: std::slice::Iter<'a, Entry>,
-}
-
-impl Iterator for Backward<'_> {
-    type Item = Entry;
-
-    #[inline]
-    fn next(&mut self) -> Option<Entry> {
-        loop {
-            if let Some(entry) = self.leaf.next_back() {
-                return Some(*entry);
-            }
-            self.leaf_before()?;
-        }
-    }
-}
-
-impl Backward<'_> {
-    fn leaf_before(&mut self) -> Option<()> {
-        loop {
-            let Some(child) = self.inner.last_mut()?.next_back() else {
-                self.inner.pop();
-                continue;
-            };
-            match &child.node {
-                Node::Leaf(entries) => {
-                    self.leaf = entries.iter();
-                    return Some(());
-                }
-                Node::Inner(children) => self.inner.push(children.iter()),
-            }
-        }
-    }
+/// The next one in the direction of a walk.
+#[inline]
+fn step<'a, T, const BACK: bool>(iter: &mut Iter<'a, T>) -> Option<&'a T> {
+    if BACK { iter.next_back() } else { iter.next() }
 }
