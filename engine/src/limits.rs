@@ -42,6 +42,13 @@ pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// oldest are forgotten.
 pub const ABSENT_STREAMS_DEFAULT: usize = 1 << 20;
 
+/// The parts, by age, in which the streams of flushed keys are queued to be forgotten.
+pub const FLUSHED_PARTS: usize = 256;
+
+/// A segment of flushed keys is freed each turn, and one more for each so many keys that the turn has added: fewer than a
+/// segment has.
+pub const FLUSHED_KEYS_PAID: usize = 128;
+
 /// The most keys that are evicted for one command; what is too much then is evicted for the next ones, or at the end of
 /// the turn.
 pub const EVICT_COMMAND_MAX: usize = 200;

@@ -7,7 +7,7 @@ use crate::collection::{Garbage, Thresholds};
 use crate::error::Refusal;
 use crate::event::{CustomType, EventType};
 use crate::eviction::Evictor;
-use crate::keyspace::{Dropped, Expiries, Footprint};
+use crate::keyspace::{Absent, Dropped, Expiries, Footprint};
 use crate::limits::{RECENT_IDS_STREAMS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
@@ -18,7 +18,6 @@ use crate::stream_acl::SETTINGS;
 use crate::stream_metadata::described_stream;
 use crate::stream_name::is_read_only;
 use crate::waiters::Waiters;
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -58,8 +57,8 @@ pub struct Turn {
     log: Option<LogWriter>,
     now_ms: u64,
     pub(crate) expiries: Expiries,
-    /// Entries without a value, by hash, with a ring offset at or before their last record; oldest first.
-    pub(crate) absent: VecDeque<(u64, RingOffset)>,
+    /// Entries without a value, oldest first.
+    pub(crate) absent: Absent,
     pub(crate) live_keys: usize,
     /// Which keys go when memory is full.
     pub(crate) evictor: Evictor,
@@ -96,7 +95,7 @@ impl Turn {
             log: None,
             now_ms: 0,
             expiries: Expiries::default(),
-            absent: VecDeque::new(),
+            absent: Absent::default(),
             live_keys: 0,
             evictor: Evictor::default(),
             footprint: Footprint::default(),

@@ -178,7 +178,7 @@ pub struct Entry<'a>(BlockRef<'a>);
 
 impl<'a> Entry<'a> {
     #[inline]
-    pub(super) fn of(block: BlockRef<'a>) -> Entry<'a> {
+    pub(crate) fn of(block: BlockRef<'a>) -> Entry<'a> {
         Entry(block)
     }
 

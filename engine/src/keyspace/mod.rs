@@ -1,6 +1,7 @@
 //! The keys of one shard. [`table`] finds an entry, which is a [`block`] of memory, [`entry`] is the only place where one
 //! changes, and each change includes its record in the open [`turn`](crate::turn).
 
+mod absent;
 mod block;
 mod dropped;
 pub mod entry;
@@ -9,6 +10,7 @@ mod footprint;
 mod table;
 
 pub use crate::collection::Bytes;
+pub(crate) use absent::{Absent, AbsentRow};
 pub(crate) use block::Block;
 pub(crate) use dropped::Dropped;
 pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};

@@ -274,7 +274,36 @@ impl<P: Pointed> Table<P> {
         if let Some(segment) = self.segments.get_mut(number / PART).and_then(|part| part.get_mut(number % PART)) {
             segment.visit(visit);
         }
-        (number + 1) / PART < self.segments.len() && self.segments[(number + 1) / PART].len() > (number + 1) % PART
+        self.has_segment(number + 1)
+    }
+
+    /// Takes all entries out, as a table of their own; both use the same hashes.
+    pub(crate) fn flush(&mut self) -> Table<P> {
+        let empty = Table::with_hasher(self.hasher.clone());
+        std::mem::replace(self, empty)
+    }
+
+    /// Removes the entry of a name, of a table that is being emptied: no other entry comes into another segment.
+    pub(crate) fn detach(&mut self, hash: u64, name: &[u8]) -> Option<P> {
+        let segment = self.segment_mut(hash);
+        let spot = segment.position(hash, |view| P::name(view) == name)?;
+        let item = segment.remove(spot)?;
+        self.names -= 1;
+        Some(item)
+    }
+
+    /// Removes all entries of the segment with a number, from 0 on, of a table that is being emptied; returns whether there is
+    /// a segment with the next number.
+    pub(crate) fn empty_segment(&mut self, number: usize, into: impl FnMut(P)) -> bool {
+        if let Some(segment) = self.segments.get_mut(number / PART).and_then(|part| part.get_mut(number % PART)) {
+            self.names -= segment.names();
+            segment.drain(into);
+        }
+        self.has_segment(number + 1)
+    }
+
+    fn has_segment(&self, number: usize) -> bool {
+        self.segments.get(number / PART).is_some_and(|part| part.len() > number % PART)
     }
 
     /// Keeps the entries for which `keep` returns true; it gets each one's hash. All TTLs are forgotten. If the table

@@ -118,6 +118,7 @@ impl Shard {
     /// Evicts what is above the claim, gives back what is not used, pays debts, and moves towards what the shard should
     /// have, all of it by a slice at most. Returns whether there is more to evict.
     fn settle_claim(&mut self, pool: &Pool) -> bool {
+        self.set_claimed(self.quota.claimed);
         // What the last command has added is not claimed yet.
         self.claim_for(pool, self.turn.footprint.used_bytes());
         let (claimed, step) = (self.quota.claimed, pool.claim_bytes());
@@ -138,8 +139,11 @@ impl Shard {
                 Evicted::Yes => {}
                 Evicted::Later => break,
                 Evicted::No => {
-                    // Nothing more can be given up; memory that is in use stays claimed.
+                    // Nothing more can be given up; memory that is in use stays claimed. While all shards have more than the
+                    // limit, nothing may be added.
                     self.release_to(pool, goal);
+                    let owed = pool.share_of_debt(self.quota.claimed);
+                    self.turn.footprint.set_allowed(self.quota.claimed - owed);
                     return false;
                 }
             }
@@ -198,8 +202,8 @@ impl Shard {
         let more = more.min(self.quota.claimed / 2);
         let mut looks = EVICT_LOOKS;
         for _ in 0..=most {
-            let (used, claimed) = (self.turn.footprint.used_bytes(), self.quota.claimed);
-            if used + more <= claimed {
+            let used = self.turn.footprint.used_bytes();
+            if used + more <= self.turn.footprint.allowed() {
                 return Memory::Enough;
             }
             if self.claim_for(pool, used + more) {

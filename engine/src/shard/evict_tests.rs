@@ -102,6 +102,33 @@ fn where_no_key_may_go_commands_are_refused_and_everything_stays() {
 }
 
 #[test]
+fn nothing_is_added_while_the_keys_take_more_than_a_limit_that_was_lowered_under_them() {
+    for policy in ["noeviction", "volatile-lru"] {
+        let mut shard = limited(shard_with_ring(1 << 20, 1_000), policy, LIMIT);
+        for n in 0..1_000 {
+            assert!(prepare(&mut shard), "{policy}");
+            shard.set(format!("key:{n}").as_bytes(), &[b'x'; 500]).expect("it is a string");
+        }
+        shard.commit();
+        shard.pool().expect("it was given one").set_limit(LIMIT / 4);
+        shard.evict_some();
+        assert!(!prepare(&mut shard), "{policy}: not even one");
+        for n in 0..480 {
+            assert!(!prepare(&mut shard), "{policy}");
+            shard.delete(format!("key:{n}").as_bytes());
+            shard.commit();
+            shard.evict_some();
+        }
+        for n in 480..700 {
+            shard.delete(format!("key:{n}").as_bytes());
+        }
+        shard.commit();
+        shard.evict_some();
+        assert!(prepare(&mut shard), "{policy}: there is room again");
+    }
+}
+
+#[test]
 fn a_limit_that_is_lowered_is_reached_in_slices_and_one_that_is_lifted_is_none() {
     for policy in evicting() {
         let mut shard = limited(shard_with_ring(1 << 20, 1_000), policy, 4 * LIMIT);

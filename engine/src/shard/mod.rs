@@ -5,6 +5,7 @@ mod choose;
 mod evict;
 #[cfg(all(test, not(loom)))]
 mod evict_tests;
+mod flush;
 mod footprint;
 mod generic;
 mod hash;
@@ -72,6 +73,10 @@ pub struct Shard {
     hand: Hand,
     /// The snapshot in progress.
     taking: Option<Box<Taking>>,
+    /// The tables that were flushed and have entries still.
+    flushed: Vec<flush::Flushed>,
+    /// The number of entries in the table after those were last emptied.
+    flushed_before: usize,
     _stays_on_its_core: PhantomData<*const ()>,
 }
 
@@ -112,6 +117,8 @@ impl Shard {
             quota: evict::Quota::default(),
             hand: Hand::default(),
             taking: None,
+            flushed: Vec::new(),
+            flushed_before: 0,
             _stays_on_its_core: PhantomData,
         }
     }
@@ -298,12 +305,13 @@ impl Shard {
         })
     }
 
-    /// Frees a part of the large collections that were removed, or moves some entries together after many were; returns
-    /// whether anything is left to do. To be called in each turn.
+    /// Frees a part of the large collections that were removed and of what was flushed, or moves some entries together after
+    /// many were removed; returns whether anything is left to do. To be called in each turn.
     #[inline]
     pub fn free_some(&mut self) -> bool {
+        let mut has_more = self.turn.garbage.free_some();
+        has_more |= self.drain_flushed();
         let Shard { table, turn, .. } = self;
-        let mut has_more = turn.garbage.free_some();
         if let Some(segment) = turn.dropped.next_segment(table.len()) {
             let has_next = table.visit_segment(segment, |word| word.lend().renew());
             turn.dropped.moved(segment, has_next);
@@ -318,9 +326,9 @@ impl Shard {
         self.turn.dropped.take_bytes()
     }
 
-    /// The number of large collections that were removed and are not freed yet.
+    /// The number of large collections that were removed, and of keys that were flushed, and are not freed yet.
     pub fn garbage_count(&self) -> usize {
-        self.turn.garbage.len()
+        self.turn.garbage.len() + self.flushed_count()
     }
 
     /// Forgets streams of absent keys whose last event has left the ring, and the oldest ones beyond the bound.
@@ -334,7 +342,7 @@ impl Shard {
 
     fn forget_some_absent(&mut self, rows: usize) {
         for _ in 0..rows {
-            let Some(&(hash, offset)) = self.turn.absent.front() else { return };
+            let Some((hash, offset)) = self.turn.absent.front() else { return };
             let head = self.turn.history_head();
             let too_many = self.turn.absent.len() > self.absent_max;
             if offset >= head && !too_many {
@@ -427,10 +435,23 @@ impl Shard {
     #[inline]
     pub(crate) fn write(&mut self, key: &[u8]) -> EntryMut<'_> {
         let hash = self.table.hash(key);
-        let word = self.table.find_or_insert(hash, key, || self.turn.footprint.new_block(key));
-        let mut entry = EntryMut::new(word, &mut self.turn, hash);
+        let Shard { table, turn, flushed, .. } = self;
+        let word = table.find_or_insert(hash, key, || {
+            flush::take(flushed, turn, hash, key).unwrap_or_else(|| turn.footprint.new_block(key))
+        });
+        let mut entry = EntryMut::new(word, turn, hash);
         entry.note_use();
         entry
+    }
+
+    /// The entry of a key for what is known of its stream. Its value, if it has one, may have been flushed.
+    #[inline]
+    pub(crate) fn stream_entry(&self, hash: u64, key: &[u8]) -> Option<Entry<'_>> {
+        self.table.find(hash, key).or_else(|| {
+            let head = self.turn.history_head();
+            let mut entries = self.flushed.iter().filter_map(|flushed| flushed.find(hash, key));
+            entries.next().filter(|entry| entry.may_have_history(head))
+        })
     }
 
     /// Whether a key has a value, even an expired one: deleting it takes a record.
@@ -450,44 +471,5 @@ impl Shard {
     /// Deletes a key; returns whether it existed.
     pub fn delete(&mut self, key: &[u8]) -> bool {
         self.find(key).is_some_and(|mut entry| entry.remove(EventType::Del))
-    }
-
-    /// Deletes every key once more, at the position of a flush that only this shard has not recorded: nothing was
-    /// recorded here since, because it was lent until all had recorded it.
-    pub(crate) fn flush_again(&mut self, position: Position) {
-        self.flush(position);
-    }
-
-    /// Deletes every key, with one record, whose position the caller reserved for all shards.
-    pub(crate) fn flush(&mut self, position: Position) {
-        let head = self.turn.history_head();
-        self.turn.clear_keys();
-        let Shard { table, turn, taking, .. } = self;
-        table.retain(|hash, word| {
-            let (readable, bytes) = (word.get().may_have_history(head), word.get().taken().bytes);
-            let mut block = word.lend();
-            turn.dropped.note_freed(bytes);
-            // A block that has all of its value goes with it; only what is outside may be large, and is freed in slices.
-            if (readable || !block.view().has_all())
-                && let Some(value) = block.drop_value()
-            {
-                value.discard(&mut turn.garbage);
-            }
-            if readable {
-                block.set_queued(true);
-            }
-            drop(block);
-            let entry = word.get();
-            if readable {
-                turn.footprint.add(entry.taken());
-                turn.absent.push_back((hash, entry.age()));
-            } else if let Some(taking) = taking {
-                taking.forget(hash, entry);
-            }
-            readable
-        });
-        // The table is ordered by hash; the queue has the oldest in front.
-        turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
-        self.turn.commit_flush(position);
     }
 }

@@ -112,6 +112,9 @@ impl Commands {
 
     fn run_one(&mut self, shard: &mut Shard) {
         shard.make_room();
+        if self.rng.u8(..4) == 0 {
+            shard.drain_flushed();
+        }
         if self.is_expiring {
             // One key at a time: their records do not belong together, and a run may end between them.
             self.is_expiring = shard.expire_some(1);
@@ -339,7 +342,14 @@ fn parts(value: ValueRef<'_>) -> Vec<Vec<u8>> {
     parts
 }
 
+/// The shard, once nothing is left of what was flushed.
+pub(crate) fn settled(shard: &mut Shard) -> &Shard {
+    while shard.drain_flushed() {}
+    shard
+}
+
 pub(crate) fn written(shard: &Shard) -> Written {
+    assert_eq!(shard.flushed_count(), 0, "call `settled`");
     let mut by_hash = HashMap::new();
     let mut rows = BTreeMap::new();
     for entry in shard.table.iter() {
@@ -358,7 +368,7 @@ pub(crate) fn written(shard: &Shard) -> Written {
     assert!(next_expiry_ms.is_none_or(|at_ms| shard.next_expiry_ms().is_some_and(|known| known <= at_ms)));
     Written {
         rows,
-        absent: shard.turn.absent.iter().map(|(hash, offset)| (by_hash.get(hash).cloned(), *offset)).collect(),
+        absent: shard.turn.absent.iter().map(|(hash, offset)| (by_hash.get(&hash).cloned(), offset)).collect(),
         key_count: shard.key_count(),
         volatile_count: shard.volatile_count(),
         next_expiry_ms,

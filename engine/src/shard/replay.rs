@@ -110,7 +110,7 @@ impl Shard {
             }
             has_history
         });
-        turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
+        turn.absent.sort();
         turn.set_db_stream(record.revision().0.saturating_add(1), record.offset());
         self.forget_passed(record.offset());
         self.absent_before = self.turn.absent.len();
@@ -119,7 +119,7 @@ impl Shard {
     /// Forgets the oldest streams of absent keys beyond the bound, if all their records are before `offset`.
     fn forget_passed(&mut self, offset: RingOffset) {
         while self.turn.absent.len() > self.absent_max {
-            let Some(&(hash, _)) = self.turn.absent.front() else { return };
+            let Some((hash, _)) = self.turn.absent.front() else { return };
             if let Some(word) = self.table.find_by_hash(hash, |entry| entry.is_queued()) {
                 let entry = word.get();
                 if entry.has_value() {

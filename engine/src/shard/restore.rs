@@ -45,7 +45,7 @@ impl Shard {
         self.note_expiries();
         self.turn.set_db_stream(db_next_revision, db_last);
         // The oldest in front, as in the stored shard.
-        self.turn.absent.make_contiguous().sort_unstable_by_key(|row| row.1);
+        self.turn.absent.sort();
         self.absent_before = self.turn.absent.len();
     }
 

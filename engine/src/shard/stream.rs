@@ -83,7 +83,7 @@ impl Shard {
         // An expired key is removed first: the writer has to have expected its `Expire` event.
         self.find(key);
         let hash = self.table.hash(key);
-        let (last, actual) = self.table.find(hash, key).map_or((None, None), |e| (Some(e.last()), e.revision()));
+        let (last, actual) = self.stream_entry(hash, key).map_or((None, None), |e| (Some(e.last()), e.revision()));
         if last.is_some_and(|last| self.turn.is_of_type(last, DELETED_TYPE)) {
             return Err(Refusal::StreamEnded);
         }
@@ -319,7 +319,7 @@ impl Shard {
     /// What there is to know of a stream before it is read.
     pub fn stream_state(&mut self, key: &[u8]) -> StreamState {
         let hash = self.table.hash(key);
-        let (last, place) = match self.table.find(hash, key) {
+        let (last, place) = match self.stream_entry(hash, key) {
             Some(entry) => (entry.revision(), Some(entry.last()).filter(|place| *place != RingOffset::NONE)),
             None => (None, None),
         };
@@ -355,13 +355,13 @@ impl Shard {
 
     /// The data of the last event of a stream with metadata, where that is still there.
     fn metadata_json(&mut self, name: &[u8]) -> Option<Vec<u8>> {
-        let place = self.table.find(self.table.hash(name), name)?.last();
+        let place = self.stream_entry(self.table.hash(name), name)?.last();
         self.turn.data_of_type(place, METADATA_TYPE)
     }
 
     /// The revision of the latest event of a key's stream.
     pub fn stream_revision(&self, key: &[u8]) -> Option<Revision> {
-        self.table.find(self.table.hash(key), key).and_then(|entry| entry.revision())
+        self.stream_entry(self.table.hash(key), key).and_then(|entry| entry.revision())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A shard's guarantees besides its values: room in the ring, reports of publications, state of absent keys.
 
-use super::random::shard_without_ring;
+use super::random::{settled, shard_without_ring};
 use super::*;
 use crate::error::Refusal;
 use crate::event::CustomType;
@@ -109,6 +109,7 @@ fn after_a_flush_too_the_oldest_counters_are_forgotten_first() {
     }
     Shards::One(&mut shard).flush();
     shard.set(b"other", b"").unwrap();
+    settled(&mut shard);
     shard.commit();
     let known: Vec<&String> = keys.iter().filter(|key| shard.stream_revision(key.as_bytes()).is_some()).collect();
     assert_eq!(known, keys[5..].iter().collect::<Vec<_>>());

@@ -5,7 +5,7 @@ use crate::keyspace::entry::End;
 use crate::keyspace::{Kind, Value};
 use crate::limits::RING_BYTES_MIN;
 use crate::ring::Record;
-use crate::shard::random::{Commands, Row, Written, shard_with_ring, shard_without_ring, written};
+use crate::shard::random::{Commands, Row, Written, settled, shard_with_ring, shard_without_ring, written};
 use crate::shard::{ExpireCondition, Shard, SnapshotProgress, SnapshotRunning, StoredEntry};
 use crate::shards::Shards;
 use crate::slot::shard_of;
@@ -44,6 +44,7 @@ impl Logged {
     fn snapshot(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         self.shard.begin_snapshot(1, &mut out).unwrap();
+        settled(&mut self.shard);
         while self.shard.snapshot_slice(&mut out, 1_000) == SnapshotProgress::More {}
         self.shard.finish_snapshot(&mut out).unwrap();
         out
@@ -99,7 +100,7 @@ fn taken_while_running(seed: u64, ring_bytes: u64, absent_max: usize, keys: usiz
     let (mut shard, info) = loaded(&out, absent_max);
     assert_eq!((info.shard, info.shards, info.start), (ShardId(0), 1, start));
     live.replay(&mut shard, info.start);
-    (written(&shard), written(&live.shard))
+    (written(&shard), written(settled(&mut live.shard)))
 }
 
 #[test]
@@ -154,6 +155,7 @@ fn a_replay_knows_the_entries_that_a_flush_forgot_meanwhile() {
     Shards::One(&mut live.shard).flush();
     live.commit();
     assert!(live.shard.stream_revision(b"hash").is_none(), "its last record has left the ring");
+    settled(&mut live.shard);
     while live.shard.snapshot_slice(&mut out, 1_000) == SnapshotProgress::More {}
     live.shard.finish_snapshot(&mut out).unwrap();
     let (mut shard, _) = loaded(&out, 10);
@@ -199,7 +201,7 @@ fn large_values_take_several_rows() {
     let snapshot = live.snapshot();
     let (shard, info) = loaded(&snapshot, 10);
     assert!(info.rows > 10, "{}", info.rows);
-    assert_eq!(written(&shard), written(&live.shard));
+    assert_eq!(written(&shard), written(settled(&mut live.shard)));
 }
 
 /// A snapshot with a row of each kind.
@@ -231,7 +233,7 @@ fn is_refused(bytes: &[u8]) -> bool {
 fn a_snapshot_with_any_damage_is_refused() {
     let mut live = small();
     let whole = live.snapshot();
-    assert_eq!(written(&loaded(&whole, 10).0), written(&live.shard));
+    assert_eq!(written(&loaded(&whole, 10).0), written(settled(&mut live.shard)));
     for at in 0..whole.len() {
         for flip in (0..8).map(|bit| 1 << bit).chain([0xff]) {
             let mut damaged = whole.clone();
@@ -283,7 +285,7 @@ fn there_is_one_snapshot_at_a_time_and_an_end_only_after_all_rows() {
     assert_eq!(live.shard.snapshot_slice(&mut out, 1), SnapshotProgress::More);
     assert!(live.shard.finish_snapshot(&mut out).is_none() && live.shard.is_taking_snapshot());
     live.shard.abort_snapshot();
-    assert_eq!(written(&loaded(&live.snapshot(), 10).0), written(&live.shard));
+    assert_eq!(written(&loaded(&live.snapshot(), 10).0), written(settled(&mut live.shard)));
     assert!(!live.shard.is_taking_snapshot());
 }
 
@@ -334,14 +336,14 @@ fn the_entries_of_one_shard_can_be_given_to_several() {
     let three = || [shard_without_ring(100), shard_without_ring(100), shard_without_ring(100)];
     let mut shards = three();
     let info = entries_from(Cursor::new(&snapshot), |entry| give(&mut shards, entry)).unwrap();
-    have_together(shards, &written(&live.shard));
+    have_together(shards, &written(settled(&mut live.shard)));
     // The same with the log that follows, replayed in the old shard.
     live.run(&mut commands, 100);
     let (mut old, _) = loaded(&snapshot, 100);
     live.replay(&mut old, info.start);
     let mut shards = three();
     old.into_entries(|entry| give(&mut shards, entry));
-    have_together(shards, &written(&live.shard));
+    have_together(shards, &written(settled(&mut live.shard)));
 }
 
 #[test]

@@ -323,6 +323,17 @@ impl<P: Pointed> Segment<P> {
         self.resize(lines_for(self.names()));
     }
 
+    /// Takes everything out, for good.
+    pub(super) fn drain(&mut self, mut into: impl FnMut(P)) {
+        for at in 0..self.lines.len() {
+            self.prefetch_names_of(at + 2);
+            for slot in 0..WORDS {
+                self.lines[at].word_mut(slot).take().into_iter().for_each(&mut into);
+            }
+        }
+        *self = Segment::new(0, 0);
+    }
+
     fn resize(&mut self, lines: usize) {
         let mut old = Segment { lines: new_lines(lines), names: 0, earliest: Box::default(), ..*self };
         std::mem::swap(self, &mut old);

@@ -10,7 +10,7 @@ use crate::log::synced;
 use crate::log::{Fsync, LogFailure, LogIdentity, LogOptions};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::sequencer::Sequencer;
-use crate::shard::random::{Commands, written};
+use crate::shard::random::{Commands, settled, written};
 use crate::shard::{LentShard, Shard};
 use crate::shards::Shards;
 use crate::store::recovery::{RecoveryOptions, Trust};
@@ -199,7 +199,7 @@ fn what_was_written_is_there_again_and_goes_on_over_many_starts_and_segments() {
             let middle = all[all.len() / 2].0;
             let half: Vec<_> = all.iter().filter(|event| event.0 >= middle).cloned().collect();
             assert_eq!(events(&history, &sequencer, middle), half);
-            before = Some(written(&shard));
+            before = Some(written(settled(&mut shard)));
         }
         let segments = std::fs::read_dir(&scratch.0).unwrap().count();
         assert!(segments > 4, "{segments} files: more than one segment");

@@ -11,7 +11,7 @@ use crate::log::{Fsync, LogError};
 use crate::position::RingOffset;
 use crate::sequencer::Sequencer;
 use crate::shard::Shard;
-use crate::shard::random::Commands;
+use crate::shard::random::{Commands, settled};
 use std::sync::Arc;
 
 /// A state of the shard.
@@ -48,8 +48,11 @@ fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u
     let (mut shard, _, _) = start(storage, scratch, fsync);
     let mut commands = Commands::new(seed, 12);
     commands.large = large;
-    let state = |shard: &_, end| State { end, lines: written_lines(shard), acknowledged_at: None };
-    let mut states = vec![state(&shard, RingOffset(0))];
+    let state = |shard: &mut Shard| {
+        let end = shard.history_end();
+        State { end, lines: written_lines(settled(shard)), acknowledged_at: None }
+    };
+    let mut states = vec![state(&mut shard)];
     for _ in 0..if large > 0 { 60 } else { 400 } {
         wait_for_room(&mut shard);
         shard.begin_command();
@@ -58,7 +61,7 @@ fn run(storage: &Arc<RecordingStorage>, scratch: &Scratch, fsync: Fsync, seed: u
         if is_turns_end {
             shard.commit();
         }
-        states.push(state(&shard, shard.history_end()));
+        states.push(state(&mut shard));
         if is_turns_end {
             states.last_mut().unwrap().acknowledged_at = Some(storage.operations());
         }

@@ -9,7 +9,7 @@ use crate::log::Fsync;
 use crate::log::storage::{LogFile, Prepare, Storage};
 use crate::position::{Position, RingOffset, ShardId};
 use crate::shard::LentShard;
-use crate::shard::random::{Commands, Row, written};
+use crate::shard::random::{Commands, Row, settled, written};
 use crate::shards::Shards;
 use crate::slot::shard_of;
 use crate::store::directory::DirectoryOptions;
@@ -126,6 +126,7 @@ pub(super) fn run(store: &mut Store, commands: &mut Commands, count: usize) {
         }
     }
     store.shards.iter_mut().for_each(|shard| {
+        settled(&mut shard.0);
         shard.0.commit();
     });
 }

@@ -154,9 +154,13 @@ impl Calls {
         self.unzipped = 0;
         loop {
             let mut dirty = std::mem::take(&mut self.dirty);
+            let waiting = self.out_bytes;
             for index in dirty.drain(..) {
                 self.send(index);
             }
+            // What was given to the library, with the heads of frames: so that it is not moved again and again while it grows.
+            let given = waiting.saturating_sub(self.out_bytes);
+            frames.reserve((given + given / 512).min(frames_max.saturating_sub(frames.len())));
             let polled = self.poll(&[], frames, frames_max, around);
             self.run_woken(around);
             if self.dirty.is_empty() || polled.is_full || polled.is_over {

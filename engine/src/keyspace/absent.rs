@@ -1,0 +1,80 @@
+//! The queue of entries without a value: which is forgotten first.
+
+use crate::position::RingOffset;
+use std::collections::VecDeque;
+
+/// An entry, by the hash of its key, with a ring offset at or before its last record.
+pub(crate) type AbsentRow = (u64, RingOffset);
+
+/// Entries without a value, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Absent {
+    /// Rows that flushes have left, older than all others: in parts, of which none is empty and of which each has its
+    /// oldest row last.
+    flushed: VecDeque<Vec<AbsentRow>>,
+    rows: VecDeque<AbsentRow>,
+    len: usize,
+}
+
+impl Absent {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The oldest row.
+    #[inline]
+    pub(crate) fn front(&self) -> Option<AbsentRow> {
+        match self.flushed.front() {
+            None => self.rows.front(),
+            Some(part) => part.last(),
+        }
+        .copied()
+    }
+
+    pub(crate) fn pop_front(&mut self) {
+        let Some(part) = self.flushed.front_mut() else {
+            self.len -= usize::from(self.rows.pop_front().is_some());
+            return;
+        };
+        part.pop();
+        self.len -= 1;
+        if part.is_empty() {
+            self.flushed.pop_front();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push_back(&mut self, row: AbsentRow) {
+        self.len += 1;
+        self.rows.push_back(row);
+    }
+
+    /// The newest row, to be changed, if it was pushed to the back.
+    pub(crate) fn back_mut(&mut self) -> Option<&mut AbsentRow> {
+        self.rows.back_mut()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Absent::default();
+    }
+
+    /// Orders the rows that were pushed to the back by age.
+    pub(crate) fn sort(&mut self) {
+        self.rows.make_contiguous().sort_unstable_by_key(|row| row.1);
+    }
+
+    /// Adds a part of the rows that a flush has left: newer ones than the parts before, older ones than what was pushed to
+    /// the back since. Its rows are in the order of their ages, the oldest last.
+    pub(crate) fn push_flushed(&mut self, part: Vec<AbsentRow>) {
+        if !part.is_empty() {
+            self.len += part.len();
+            self.flushed.push_back(part);
+        }
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = AbsentRow> {
+        self.flushed.iter().flat_map(|part| part.iter().rev()).chain(&self.rows).copied()
+    }
+}
