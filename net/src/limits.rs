@@ -388,3 +388,7 @@ pub const USER_COMMANDS_TAKEN_PART: u64 = 8;
 
 /// How often a user may change its own password, in milliseconds: each time the file of users is written, within a turn.
 pub const PASSWORD_CHANGE_MS: u64 = 1_000;
+
+/// How long a core waits, in milliseconds, before it closes a client because of `--maxmemory-clients`: so that others tell what their
+/// clients take, and what the last one has had is free.
+pub const CLIENTS_LIMIT_WAIT_MS: u64 = 10;

@@ -34,6 +34,8 @@ pub struct Session {
     pub subscriptions: usize,
     /// The numbers of channels that it is subscribed to.
     pub channels: Counts,
+    /// Whether CLIENT NO-EVICT keeps it from being closed for the memory that it takes.
+    pub is_kept: bool,
     /// The name set by CLIENT SETNAME.
     pub name: Vec<u8>,
     /// The client library's name and version, set by CLIENT SETINFO.
@@ -100,6 +102,7 @@ impl Session {
             stranger_since: None,
             subscriptions: 0,
             channels: Counts::default(),
+            is_kept: false,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             peer: addresses.0,

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Client, Server, Value, eventually};
+use std::io::Write;
 
 fn call(client: &mut Client, line: &str) -> Value {
     client.call(&line.split(' ').collect::<Vec<_>>())
@@ -212,5 +213,37 @@ fn values_of_any_size_and_type_go() {
         assert_eq!(pipeline(&mut client, (0..1_000).map(|n| format!("sadd set:{n} 1 2 3 a b c"))), 0);
         assert_eq!(call(&mut client, "dbsize").integer(), 1_000);
         check(&mut client);
+    }
+}
+
+#[test]
+fn while_clients_take_too_much_together_the_largest_is_closed_unless_it_is_kept() {
+    for (shards, is_kept) in [(1, false), (1, true), (3, false), (3, true)] {
+        let server =
+            Server::start(&["--shards", &shards.to_string(), "--maxmemory-clients", "8mb", "--ring-bytes", "64m"]);
+        let (mut operator, mut large, mut small) = (server.client(), server.client(), server.client());
+        assert_eq!(operator.call(&["client", "no-evict", "on"]), Value::Simple("OK".into()));
+        if is_kept {
+            assert_eq!(large.call(&["client", "no-evict", "on"]), Value::Simple("OK".into()));
+        }
+        // Values that never end.
+        for (client, mib) in [(&mut large, 5), (&mut small, 2)] {
+            client.send_raw(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 12 << 20).as_bytes());
+            client.send_raw(&vec![b'x'; mib << 20]);
+        }
+        eventually("all of it has come", || field(&mut operator, "mem_clients_normal") >= 7 << 20);
+        assert_eq!(field(&mut operator, "evicted_clients"), 0);
+        // It may be closed before all of it is sent.
+        let _ = small.stream().write_all(&vec![b'x'; 2 << 20]);
+        eventually("a client is closed", || field(&mut operator, "evicted_clients") == 1);
+        assert!(if is_kept { small.is_closed() } else { large.is_closed() }, "{shards} {is_kept}");
+        eventually("its memory is free", || field(&mut operator, "mem_clients_normal") < 7 << 20);
+        assert_eq!(field(&mut operator, "evicted_clients"), 1, "the other one stays");
+        assert_eq!(call(&mut operator, "config set maxmemory-clients 5%"), Value::Simple("OK".into()));
+        let shown =
+            call(&mut operator, "config get maxmemory-clients").values().iter().map(Value::text).collect::<Vec<_>>();
+        assert_eq!(shown, ["maxmemory-clients", "5%"]);
+        let refused = call(&mut operator, "config set maxmemory-clients 101%");
+        assert!(matches!(&refused, Value::Error(text) if text.contains("argument must be a memory or percent value")));
     }
 }

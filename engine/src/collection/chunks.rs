@@ -1,6 +1,7 @@
 //! The form of a long list: chunks of packed elements, in a deque. Both ends are O(1); the middle is found by the chunks'
 //! counts, from the nearer end.
 
+mod ahead;
 mod footprint;
 
 use super::End;
@@ -16,8 +17,11 @@ pub(super) struct ChunkSize {
     pub bytes: usize,
 }
 
-/// The bytes of a new chunk, if its element is short: it grows by doubling.
+/// The bytes of a list's first chunk, if its element is short: it grows by doubling.
 const CHUNK_BYTES_FIRST: usize = 64;
+
+/// The bytes of a further chunk at its beginning, if a chunk becomes larger: the list will probably grow on.
+const CHUNK_BYTES_NEXT: usize = 256;
 
 /// Rows within some memory, with room in front of them and behind them: so an element is added and removed at an end of the
 /// list without moving others.
@@ -33,11 +37,11 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// A chunk of one element, with room on the side of this end of the list.
-    fn new(end: End, element: &[u8], size: ChunkSize) -> Chunk {
-        let mut chunk = Chunk { memory: ThinBytes::new(), end: 0, start: 0, count: 0 };
+    /// A chunk of one element, with room on the side of this end of the list: of so many bytes, within the size of a chunk.
+    fn new(end: End, element: &[u8], room: usize, size: ChunkSize) -> Chunk {
         let needed = row_bytes(element, true);
-        chunk.make_room(if end == End::Head { 0..0 } else { 0..needed }, needed, size);
+        let memory = ThinBytes::zeroed((2 * needed).max(room).min(size.bytes).max(needed));
+        let mut chunk = Chunk { memory, end: 0, start: 0, count: 0 };
         if end == End::Head && chunk.memory.len() <= usize::from(u16::MAX) {
             // All of the room is in front.
             let start = chunk.memory.len() - needed;
@@ -88,9 +92,9 @@ impl Chunk {
         let wanted = (2 * (length + needed)).max(CHUNK_BYTES_FIRST).min(size.bytes).max(length + needed);
         let is_in_front = range.end == 0 && range.start == 0 && wanted <= usize::from(u16::MAX);
         let start = if is_in_front { wanted - length } else { 0 };
-        let mut memory = vec![0; wanted];
+        let mut memory = ThinBytes::zeroed(wanted);
         memory[start..start + length].copy_from_slice(self.rows());
-        self.memory = ThinBytes::of(&[&memory]);
+        self.memory = memory;
         (self.start, self.end) = (start as u16, (start + length) as u32);
     }
 
@@ -139,7 +143,7 @@ impl Chunk {
     /// Gives memory back if most of it is unused.
     #[inline]
     fn shrink(&mut self) {
-        if self.memory.len() > CHUNK_BYTES_FIRST && self.rows().len() < self.memory.len() / 4 {
+        if self.memory.len() > CHUNK_BYTES_NEXT && self.rows().len() < self.memory.len() / 4 {
             *self = Chunk::of(self.rows(), self.count());
         }
     }
@@ -234,7 +238,8 @@ impl Chunks {
             self.chunk_bytes = self.chunk_bytes - before + chunk.memory.allocated_bytes();
             return;
         }
-        let chunk = Chunk::new(end, element, size);
+        let room = if self.chunks.is_empty() { CHUNK_BYTES_FIRST } else { CHUNK_BYTES_NEXT };
+        let chunk = Chunk::new(end, element, room, size);
         self.chunk_bytes += chunk.memory.allocated_bytes();
         match end {
             End::Head => self.chunks.push_front(chunk),

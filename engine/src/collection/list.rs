@@ -192,6 +192,15 @@ impl ListValue {
     }
 }
 
+/// What is prefetched of a long list, the second once the first has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FurtherStep {
+    /// Where the outermost chunks are.
+    Ends,
+    /// The outermost elements.
+    Elements,
+}
+
 /// A list, for reading.
 #[derive(Clone, Copy, Debug)]
 pub struct ListRef<'a>(View<'a>);
@@ -277,6 +286,16 @@ impl<'a> ListRef<'a> {
         match self.0 {
             View::Packed(_) => "listpack",
             View::Chunks(_) => "quicklist",
+        }
+    }
+
+    /// Prefetches, in two steps, what lies behind the memory that is read first.
+    pub(crate) fn prefetch_further(self, step: FurtherStep) {
+        if let View::Chunks(chunks) = self.0 {
+            match step {
+                FurtherStep::Ends => chunks.prefetch_ends(),
+                FurtherStep::Elements => chunks.prefetch_elements(),
+            }
         }
     }
 

@@ -31,6 +31,7 @@ mod thresholds;
 
 pub(crate) use garbage::{Garbage, Unused};
 pub use hash::{HashRef, HashValue};
+pub(crate) use list::FurtherStep;
 pub use list::{End, ListRef, ListValue};
 pub use member::Member;
 pub(crate) use packed::SmallBytes;

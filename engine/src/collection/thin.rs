@@ -2,7 +2,7 @@
 //! the allocator rounds sizes up, and grows and shrinks an allocation in place where the rounded size stays.
 
 use super::allocated;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error, realloc};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
@@ -84,6 +84,20 @@ impl ThinBytes {
                 at = at.add(part.len());
             }
         }
+        ThinBytes { start }
+    }
+
+    /// A string of so many zeros.
+    pub fn zeroed(length: usize) -> ThinBytes {
+        if length == 0 {
+            return ThinBytes::new();
+        }
+        let (header, width) = encoded(length);
+        let layout = layout(length);
+        // SAFETY: the layout has at least two bytes.
+        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { handle_alloc_error(layout) };
+        // SAFETY: the allocation begins with room for the header, and nothing else refers to it.
+        unsafe { start.as_ptr().copy_from_nonoverlapping(header.as_ptr(), width) };
         ThinBytes { start }
     }
 

@@ -22,7 +22,7 @@ mod tests;
 pub(crate) use shape::{Encoding, Facts};
 
 use super::entry::{Value, ValueRef};
-use crate::collection::{HashValue, ListValue, SetValue, SortedValue, size_class};
+use crate::collection::{FurtherStep, HashValue, ListValue, SetValue, SortedValue, size_class};
 use crate::position::RingOffset;
 use crate::prefetch::{LINE_BYTES, prefetch_bytes, prefetch_line};
 use shape::{INLINE_MAX, Shape, VALUE_ALIGN};
@@ -221,9 +221,10 @@ impl<'a> BlockRef<'a> {
         prefetch_line(start.wrapping_add(LINE_BYTES));
     }
 
-    /// Prefetches the rest of a longer value, or the beginning of one outside. Reads the block.
+    /// Prefetches the rest of a longer value, or the beginning of one outside. Reads the block. Returns whether there is
+    /// [more](BlockRef::prefetch_further) to prefetch.
     #[inline]
-    pub(crate) fn prefetch_value(self) {
+    pub(crate) fn prefetch_value(self) -> bool {
         /// Key and value of so many bytes are in the two lines that [`BlockRef::prefetch`] asks for, or nearly: the
         /// processor sees that memory is read in order.
         const NEAR: usize = 2 * LINE_BYTES + LINE_BYTES / 4;
@@ -232,10 +233,18 @@ impl<'a> BlockRef<'a> {
             // SAFETY: the length of the value lies within the block.
             let value_length = unsafe { self.start.as_ptr().add(shape.short_length_at()).read() };
             if shape.key_length() + usize::from(value_length) <= NEAR {
-                return;
+                return false;
             }
         }
         self.prefetch_long_value();
+        shape.encoding() == Encoding::List
+    }
+
+    /// Prefetches what lies behind the beginning of a value outside, which is read.
+    pub(crate) fn prefetch_further(self, step: FurtherStep) {
+        if let Some(ValueRef::List(list)) = self.value() {
+            list.prefetch_further(step);
+        }
     }
 
     #[inline(never)]

@@ -19,7 +19,9 @@ pub use replay::Precondition;
 
 use super::block::{Block, BlockRef, Encoding};
 use super::table::Word;
-use crate::collection::{HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue, SortedRef, SortedValue};
+use crate::collection::{
+    FurtherStep, HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue, SortedRef, SortedValue,
+};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
@@ -206,10 +208,16 @@ impl<'a> Entry<'a> {
         self.0.prefetch();
     }
 
-    /// Prefetches the beginning of a value that is not short. Reads the entry.
+    /// Prefetches the beginning of a value that is not short. Reads the entry. Returns whether there is
+    /// [more](Entry::prefetch_further) to prefetch.
     #[inline]
-    pub(crate) fn prefetch_value(self) {
-        self.0.prefetch_value();
+    pub(crate) fn prefetch_value(self) -> bool {
+        self.0.prefetch_value()
+    }
+
+    /// Prefetches what lies behind the beginning of a value, which is read.
+    pub(crate) fn prefetch_further(self, step: FurtherStep) {
+        self.0.prefetch_further(step);
     }
 
     /// The value's expiry, Unix time in milliseconds.

@@ -41,7 +41,7 @@ pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{ScanBudget, Walk, Walked, walk};
 
-use crate::collection::Thresholds;
+use crate::collection::{FurtherStep, Thresholds};
 use crate::error::Refusal;
 use crate::event::EventType;
 use crate::keyspace::{Entry, EntryMut, Hand, Keys, Kind, ValueRef};
@@ -381,7 +381,13 @@ impl Shard {
             entries[found] = line.prefetch();
             found += usize::from(entries[found].is_some());
         }
-        entries[..found].iter().flatten().for_each(|entry| entry.prefetch_value());
+        let mut further = 0_u32;
+        for (place, entry) in entries[..found].iter().flatten().enumerate() {
+            further |= u32::from(entry.prefetch_value()) << place;
+        }
+        if further != 0 {
+            prefetch_further(&entries[..found], further);
+        }
     }
 
     /// The entry of an existing key, for reading.
@@ -471,5 +477,21 @@ impl Shard {
     /// Deletes a key; returns whether it existed.
     pub fn delete(&mut self, key: &[u8]) -> bool {
         self.find(key).is_some_and(|mut entry| entry.remove(EventType::Del))
+    }
+}
+
+/// Prefetches what lies behind the beginning of some entries' values, those whose bit is set: a step for all of them before the
+/// next.
+#[inline(never)]
+fn prefetch_further(entries: &[Option<Entry<'_>>], which: u32) {
+    const { assert!(COMMANDS_AHEAD <= u32::BITS as usize) };
+    for step in [FurtherStep::Ends, FurtherStep::Elements] {
+        let mut left = which;
+        while left != 0 {
+            if let Some(Some(entry)) = entries.get(left.trailing_zeros() as usize) {
+                entry.prefetch_further(step);
+            }
+            left &= left - 1;
+        }
     }
 }

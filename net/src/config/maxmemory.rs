@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::values::{bytes_from, refused};
+use crate::memory::ClientsLimit;
 use clap::Parser;
 use keytide_engine::eviction::Policy;
 use serde::Deserialize;
@@ -20,6 +21,11 @@ pub(super) struct MaxmemoryFlags {
     /// allkeys-random, volatile-s3fifo, volatile-lru, volatile-lfu, volatile-random, volatile-ttl [default: noeviction]
     #[arg(long, env = "KEYTIDE_MAXMEMORY_POLICY", value_name = "POLICY")]
     maxmemory_policy: Option<String>,
+    /// Bytes that the buffers of all clients may take before the client that takes most is closed; suffixes k, m, g; or a
+    /// part of --maxmemory, such as 5%; 0 = no limit [default: 0]
+    #[arg(long, env = "KEYTIDE_MAXMEMORY_CLIENTS", value_name = "BYTES")]
+    #[serde(default, deserialize_with = "super::values::text_or_number")]
+    maxmemory_clients: Option<String>,
 }
 
 /// The limit of memory.
@@ -29,6 +35,8 @@ pub struct Maxmemory {
     pub bytes: u64,
     /// Which keys go.
     pub policy: Policy,
+    /// How much the buffers of clients may take.
+    pub clients: ClientsLimit,
 }
 
 impl MaxmemoryFlags {
@@ -36,6 +44,7 @@ impl MaxmemoryFlags {
     pub(super) fn fill_from(&mut self, file: MaxmemoryFlags) {
         self.maxmemory = self.maxmemory.take().or(file.maxmemory);
         self.maxmemory_policy = self.maxmemory_policy.take().or(file.maxmemory_policy);
+        self.maxmemory_clients = self.maxmemory_clients.take().or(file.maxmemory_clients);
     }
 
     /// The limit.
@@ -47,6 +56,15 @@ impl MaxmemoryFlags {
                 refused("maxmemory-policy", name, format!("one of {}", names.join(", ")))
             })?,
         };
-        Ok(Maxmemory { bytes: bytes_from("maxmemory", self.maxmemory.as_deref(), (0, 0))?, policy })
+        let bytes = |flag, text: Option<&str>| bytes_from(flag, text, (0, 0));
+        let clients = match self.maxmemory_clients.as_deref() {
+            Some(text) if text.ends_with('%') => ClientsLimit::parse(text, |_| None)
+                .ok_or_else(|| refused("maxmemory-clients", text, "a number of bytes, or from 0% to 100%"))?,
+            text => match bytes("maxmemory-clients", text)? {
+                0 => ClientsLimit::None,
+                bytes => ClientsLimit::Bytes(bytes),
+            },
+        };
+        Ok(Maxmemory { bytes: bytes("maxmemory", self.maxmemory.as_deref())?, policy, clients })
     }
 }

@@ -201,6 +201,15 @@ impl Connection {
         self.output.unsent_bytes() + self.transport.unsent_bytes() + self.replies.behind_bytes()
     }
 
+    /// The memory of its buffers and of what it has queued, in bytes.
+    pub fn buffer_bytes(&self) -> usize {
+        let queued = match &self.protocol {
+            ProtocolState::Resp(resp) => resp.session.transaction.as_ref().map_or(0, |queued| queued.bytes()),
+            ProtocolState::Web(_) => 0,
+        };
+        self.input.held_bytes() + self.output.spare_bytes() + self.output_bytes() + queued
+    }
+
     /// Puts a reply, or a part of one, into its place among the replies. Owned bytes are moved where that is possible.
     #[inline]
     pub fn deliver<'a>(&mut self, number: u64, part: u16, bytes: impl Into<Cow<'a, [u8]>>) {

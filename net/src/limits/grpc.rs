@@ -62,10 +62,10 @@ pub const GRPC_DATA_BYTES: usize = 64 << 10;
 pub const CALL_JOBS_MAX: usize = 1024;
 
 /// A call that reads the history reads on while fewer bytes than this wait to leave.
-pub const CALL_OUT_BYTES: usize = 256 << 10;
+pub const CALL_OUT_BYTES: usize = 128 << 10;
 
 /// Beyond so many bytes of unsent output of a connection of HTTP no further frames are made.
-pub const WEB_OUTPUT_BYTES: usize = 1 << 20;
+pub const WEB_OUTPUT_BYTES: usize = 256 << 10;
 
 /// The calls of a connection get no further events while so many bytes of messages wait for all of them, in bytes.
 pub const CALLS_OUT_BYTES_MAX: usize = 4 << 20;

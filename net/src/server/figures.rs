@@ -67,6 +67,8 @@ stats! {
     OutputBytes "bytes of output that clients have not taken"
     StalledClients "clients whose commands wait because of that"
     OutputClosed "clients closed because of it"
+    LargestClient "memory of the buffers of the client that takes most, while all together take too much"
+    EvictedClients "clients closed because of that"
     Subscriptions "subscriptions of this core's clients"
     LiveSubscriptions "those of them that are live"
     DemotedSubscriptions "those of them that never are, for what they want costs the shards too much"

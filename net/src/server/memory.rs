@@ -1,6 +1,7 @@
 //! What the memory of the process is used for, as far as it is counted.
 
 use super::{Server, Stat};
+use crate::memory::ClientsLimit;
 use keytide_engine::eviction::Pool;
 use keytide_engine::limits::SLOT_BYTES;
 use keytide_engine::position::ShardId;
@@ -70,6 +71,20 @@ impl Server {
         if self.pool.has_debt() {
             (0..self.shards()).map(ShardId).filter(|other| *other != core).for_each(|other| self.wake(other));
         }
+    }
+
+    /// How much the buffers of all clients take above `maxmemory-clients`, in bytes.
+    pub fn excess_of_clients(&self) -> u64 {
+        match self.clients_limit.get().bytes(self.pool.limit()) {
+            0 => 0,
+            limit => self.memory_use().buffers.saturating_sub(limit),
+        }
+    }
+
+    /// Changes how much the buffers of all clients may take.
+    pub fn set_clients_limit(&self, limit: ClientsLimit) {
+        self.clients_limit.set(limit);
+        (0..self.shards()).for_each(|core| self.wake(ShardId(core)));
     }
 
     /// Changes the limit of memory, or its policy.

@@ -17,7 +17,7 @@ use crate::command::statistics::{CommandStatistics, Totals};
 use crate::config::Config;
 use crate::descriptors::Descriptors;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
-use crate::memory::MemoryWatch;
+use crate::memory::{MemoryWatch, SharedClientsLimit};
 use crate::port::{Port, ProtocolKind, TransportKind};
 use crate::scripting::ScriptTexts;
 use crate::snapshots::{Board, Order};
@@ -73,6 +73,8 @@ pub struct Server {
     pub default_acls: SharedDefaultAcls,
     /// The limit of memory, of which the shards claim parts.
     pub pool: Arc<Pool>,
+    /// How much the buffers of all clients may take.
+    pub clients_limit: SharedClientsLimit,
     /// Up to which size collections are stored compactly.
     pub thresholds: SharedThresholds,
     /// The figures that each core publishes, on cache lines of its own.
@@ -160,6 +162,8 @@ impl Server {
         let pool = Pool::new(config.shards);
         pool.set_policy(config.maxmemory.policy);
         pool.set_limit(config.maxmemory.bytes);
+        let clients_limit = SharedClientsLimit::default();
+        clients_limit.set(config.maxmemory.clients);
         Server {
             default_acls: SharedDefaultAcls::default(),
             maxclients: AtomicU64::new(config.maxclients),
@@ -172,6 +176,7 @@ impl Server {
             longest_turn_us: AtomicU64::new(0),
             memory: Arc::default(),
             pool: Arc::new(pool),
+            clients_limit,
             thresholds: SharedThresholds::default(),
             users,
             scripts: ScriptTexts::new(accounts.scripts.clone()),

@@ -24,6 +24,8 @@ pub(super) struct Figures {
     pub cut_turns: u64,
     /// Clients closed for their output.
     pub output_closed: u64,
+    /// Clients closed because the buffers of all took too much.
+    pub evicted_clients: u64,
     /// Published messages given to subscribers.
     pub published: u64,
     /// Those of subscriptions that the other cores know.
@@ -57,6 +59,7 @@ impl Core {
             (Stat::CutTurns, self.figures.cut_turns),
             (Stat::LongCommands, self.budget.long_commands()),
             (Stat::OutputClosed, self.figures.output_closed),
+            (Stat::EvictedClients, self.figures.evicted_clients),
             (Stat::PublishedDelivered, self.figures.published),
             (Stat::TlsHandshakes, self.records.handshakes),
             (Stat::TlsFailures, self.records.failures),

@@ -17,6 +17,7 @@ mod budget;
 mod call_timers;
 mod calls;
 mod channels;
+mod clients_limit;
 mod deferred;
 mod dispatch;
 mod figures;
@@ -142,6 +143,8 @@ pub struct Core {
     thresholds_version: u64,
     /// When the clients' memory was last told to the limit, steady milliseconds.
     shared_memory_ms: u64,
+    /// When another client may be closed for what all take, steady milliseconds.
+    clients_wait_ms: u64,
     /// The version of the table of users that all clients were looked at by.
     users_version: u64,
     /// Clients that have logged in as others since.
@@ -225,6 +228,7 @@ impl Core {
             pace_told: Paced::default(),
             thresholds_version: 0,
             shared_memory_ms: 0,
+            clients_wait_ms: 0,
             users_version: server.users.version(),
             renewed: Vec::new(),
             now_ms: 0,
@@ -343,13 +347,14 @@ impl Core {
 
     /// Removes keys that the limit of memory has no room for, a slice in each turn.
     fn evict(&mut self) -> bool {
+        let again = self.limit_clients();
         if self.shared_memory_ms != self.steady_ms && self.server.pool.limit() > 0 {
             self.shared_memory_ms = self.steady_ms;
             self.server.share_memory(self.id);
         }
-        let Some(shard) = &mut self.shard else { return false };
+        let Some(shard) = &mut self.shard else { return again };
         // As with what expires.
-        shard.check_log().is_ok() && shard.evict_some()
+        shard.check_log().is_ok() && shard.evict_some() || again
     }
 
     /// Publishes what the turn has recorded, and wakes cores whose readers wait for it, or for what the turn has

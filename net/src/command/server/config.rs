@@ -169,6 +169,11 @@ const ROWS: &[Row] = &[
         server.pool.limit().to_string()
     }),
     row(
+        "maxmemory-clients",
+        Change::Free { check: maxmemory::check_clients, apply: maxmemory::apply_clients },
+        |server| server.clients_limit.get().to_string(),
+    ),
+    row(
         "maxmemory-policy",
         Change::Free { check: maxmemory::check_policy, apply: maxmemory::apply_policy },
         |server| server.pool.policy().name().to_owned(),

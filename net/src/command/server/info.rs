@@ -172,6 +172,7 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("unauthenticated_too_much_total", Stat::StrangersTooMuch),
         ("expired_keys", Stat::Expired),
         ("evicted_keys", Stat::Evicted),
+        ("evicted_clients", Stat::EvictedClients),
         ("keyspace_hits", Stat::Hits),
         ("keyspace_misses", Stat::Misses),
         ("commands_forwarded_total", Stat::Forwarded),

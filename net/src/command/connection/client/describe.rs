@@ -13,7 +13,7 @@ pub fn describe(connection: &Connection, now_ms: u64) -> String {
     let sizes = Sizes {
         pending_input: connection.pending_input(),
         spare_input: connection.input.capacity() - connection.input.held_bytes(),
-        input: connection.input.capacity(),
+        buffers: connection.buffer_bytes(),
         ready: connection.output.ready_bytes(),
         spare: connection.output.spare_bytes(),
         held: connection.output_bytes(),
@@ -39,7 +39,7 @@ struct Sizes {
     is_blocked: bool,
     pending_input: usize,
     spare_input: usize,
-    input: usize,
+    buffers: usize,
     ready: usize,
     spare: usize,
     held: usize,
@@ -52,9 +52,11 @@ fn is_blocked(connection: &Connection) -> bool {
     connection.replies.waiting() > 0 && may_wait().is_some_and(|command| command.is(Flag::Blocking))
 }
 
-/// Redis's letters for what a client does: `P` has subscriptions, `x` is in a transaction, `b` waits, `N` none of these.
+/// Redis's letters for what a client does: `P` has subscriptions, `x` is in a transaction, `b` waits, `e` is kept whatever
+/// memory it takes, `N` none of these.
 fn flags(session: &Session, resp: &RespSession, sizes: &Sizes) -> String {
-    let all = [('P', session.is_subscriber()), ('x', resp.transaction.is_some()), ('b', sizes.is_blocked)];
+    let is_queueing = resp.transaction.is_some();
+    let all = [('P', session.is_subscriber()), ('x', is_queueing), ('b', sizes.is_blocked), ('e', session.is_kept)];
     let flags: String = all.iter().filter(|(_, is_so)| *is_so).map(|(letter, _)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }
@@ -86,7 +88,7 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         sizes.pending_input,
         sizes.spare_input,
         sizes.ready,
-        size_of::<Connection>() + sizes.input + buffer + queued_bytes + held,
+        size_of::<Connection>() + sizes.buffers.max(queued_bytes),
         if sizes.is_sending { "rw" } else { "r" },
         session.last_command.trim_end_matches('|'),
         text(session.user().name()),

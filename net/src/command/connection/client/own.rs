@@ -65,8 +65,13 @@ pub static NO_EVICT: Command = client(
     "client|no-evict",
     3,
     &[crate::command::Flag::Admin],
-    "ON exempts the connection from being closed for lack of memory, which never happens.",
-    Run::Session(switch),
+    "ON exempts the connection from being closed for the memory that its buffers take.",
+    Run::Session(|context, args, reply| {
+        switch(context, args, reply);
+        if is(args.get(2), "on") || is(args.get(2), "off") {
+            context.session.is_kept = is(args.get(2), "on");
+        }
+    }),
 );
 
 pub static NO_TOUCH: Command = client(
