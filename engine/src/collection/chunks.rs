@@ -2,7 +2,10 @@
 //! counts, from the nearer end.
 
 mod ahead;
+mod elements;
 mod footprint;
+
+pub(super) use elements::ChunkElements;
 
 use super::End;
 use super::rows::{self, Elements, Length, Row, row, row_before, row_bytes};
@@ -428,7 +431,7 @@ impl Chunks {
             None => (self.chunks.len(), 0),
         };
         let bytes: &[u8] = self.chunks.get(at).map_or(&[], |chunk| chunk.rows());
-        ChunkElements { chunks: self, at, current: Elements::new(bytes, from, true) }
+        ChunkElements::new(self, at, Elements::new(bytes, from, true))
     }
 
     fn locate_or_end(&self, index: usize) -> Option<(usize, usize)> {
@@ -475,27 +478,5 @@ impl Iterator for Rows<'_> {
         let row = (self.at < self.chunk.rows().len()).then(|| rows::row(self.chunk.rows(), self.at, true))?;
         self.at = row.next;
         Some(row)
-    }
-}
-
-/// The elements from a place on, to the tail.
-#[derive(Clone, Debug)]
-pub(super) struct ChunkElements<'a> {
-    chunks: &'a Chunks,
-    at: usize,
-    current: Elements<'a>,
-}
-
-impl<'a> Iterator for ChunkElements<'a> {
-    type Item = &'a [u8];
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        loop {
-            if let Some(element) = self.current.next() {
-                return Some(element);
-            }
-            self.at += 1;
-            self.current = Elements::new(self.chunks.chunks.get(self.at)?.rows(), 0, true);
-        }
     }
 }
