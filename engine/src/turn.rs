@@ -1,7 +1,9 @@
 //! The open turn of one shard: the changes of this pass of its core's loop so far. Every change of a key is recorded
 //! here, unpublished; [`Turn::commit`] assigns the positions and publishes the records together.
 
+mod changes;
 mod look_back;
+mod watching;
 
 use crate::collection::{Garbage, Thresholds};
 use crate::error::Refusal;
@@ -20,6 +22,10 @@ use crate::stream_name::is_read_only;
 use crate::waiters::Waiters;
 use std::io;
 use std::sync::Arc;
+use watching::Watching;
+
+pub(crate) use changes::Changes;
+pub use changes::{Change, CommandChanges};
 
 /// An event that a client appends to a stream.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +78,9 @@ pub struct Turn {
     pub(crate) thresholds: Thresholds,
     /// The commands that wait for keys of the shard.
     pub(crate) waiters: Waiters,
+    watching: Watching,
+    /// What has happened to keys, where somebody is to be told.
+    pub(crate) changes: Changes,
     recent_ids: RecentIds,
     db_stream: (u64, RingOffset),
     recorded: u64,
@@ -103,6 +112,8 @@ impl Turn {
             garbage: Garbage::default(),
             thresholds: Thresholds::default(),
             waiters: Waiters::default(),
+            watching: Watching::default(),
+            changes: Changes::default(),
             recent_ids: RecentIds::new(RECENT_IDS_STREAMS),
             db_stream: (0, RingOffset::NONE),
             settings_changed: true,
@@ -274,7 +285,10 @@ impl Turn {
         last: &mut RingOffset,
     ) {
         debug_assert!(!is_read_only(key), "a protocol has let a command write to a system stream");
-        let Some(writer) = &mut self.writer else { return };
+        if self.changes.is_on() {
+            self.changes.note(key, Change::Event(event_type));
+        }
+        let Some(writer) = &mut self.writer else { return self.watching.note_unrecorded(last) };
         *last = writer.append(&Draft {
             event_type,
             custom_type: b"",

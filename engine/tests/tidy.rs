@@ -284,6 +284,7 @@ const HOUSES: &[House] = &[
             "paced",
             "access",
             "net_ring",
+            "keyspace_events",
             "channels",
             "resp",
             "scripting",

@@ -9,8 +9,10 @@ pub struct Accounts {
     pub groups: Account,
     /// Subscriptions.
     pub subscriptions: Account,
-    /// Commands queued by MULTI.
+    /// Commands queued by MULTI, and watched keys.
     pub transactions: Account,
+    /// Not bytes but the connections that watch keys, of which there may be any number.
+    pub watchers: Account,
     /// Commands that wait for keys.
     pub waits: Account,
     /// Input that has not run yet.
@@ -26,13 +28,14 @@ impl Accounts {
             groups: Account::new("groups-bytes", limits.groups),
             subscriptions: Account::new("subscriptions-bytes", limits.subscriptions),
             transactions: Account::new("transactions-bytes", limits.transactions),
+            watchers: Account::default(),
             waits: Account::new("waits-bytes", limits.waits),
             input: Account::new("input-bytes", limits.input),
             scripts: Account::new("scripts-bytes", limits.scripts),
         }
     }
 
-    /// All accounts.
+    /// All accounts of bytes.
     pub fn all(&self) -> [&Account; 6] {
         [&self.groups, &self.subscriptions, &self.transactions, &self.waits, &self.input, &self.scripts]
     }

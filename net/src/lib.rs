@@ -29,6 +29,7 @@
 //! | [`hash_password`] | `keytide hash-password`: the hash of a password |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`channels`] | publish/subscribe: who is subscribed to which channel |
+//! | [`keyspace_events`] | keyspace notifications: what is published of a change of a key |
 //! | [`delivery`] | messages of subscriptions, put into the output of their subscribers |
 //! | [`rate`] | commands per second |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
@@ -55,6 +56,7 @@ pub mod grpc;
 pub mod hash_password;
 mod heap;
 pub mod http2;
+pub mod keyspace_events;
 pub mod kurrent;
 pub mod limits;
 pub mod memory;

@@ -130,7 +130,7 @@ pub const GROUPS_BYTES_DEFAULT: u64 = 256 << 20;
 /// The bytes that all subscriptions may take, `--subscriptions-bytes`.
 pub const SUBSCRIPTIONS_BYTES_DEFAULT: u64 = 256 << 20;
 
-/// The bytes that all commands queued by MULTI may take, `--transactions-bytes`.
+/// The bytes that all commands queued by MULTI and all watched keys may take, `--transactions-bytes`.
 pub const TRANSACTIONS_BYTES_DEFAULT: u64 = 1 << 30;
 
 /// The bytes that all input may take which is incomplete or waits to run, `--input-bytes`.
@@ -160,6 +160,12 @@ pub const WAITING_COMMAND_BYTES: usize = 384;
 
 /// The bytes that a key takes there beside its name, for each command that waits for it.
 pub const WAITING_KEY_BYTES: usize = 128;
+
+/// The most keys that one connection may watch.
+pub const WATCHED_KEYS_MAX: usize = 1 << 16;
+
+/// The bytes that a watched key takes beside its name.
+pub const WATCHED_KEY_BYTES: usize = 64;
 
 /// The most commands that one transaction may queue.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 20;

@@ -26,7 +26,7 @@ use crate::error::Refusal;
 use crate::event::EventType;
 use crate::position::{Revision, RingOffset};
 use crate::ring::Data;
-use crate::turn::Turn;
+use crate::turn::{Change, Turn};
 use counted::Counted;
 
 /// The value of a key.
@@ -469,6 +469,9 @@ impl<'a> EntryMut<'a> {
         }
         self.turn.dropped.note();
         self.turn.live_keys -= 1;
+        if self.turn.changes.is_on() {
+            self.turn.changes.note(self.word.get().key(), Change::Ended);
+        }
         self.queue();
         true
     }

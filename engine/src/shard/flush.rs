@@ -41,7 +41,7 @@ impl Flushed {
     /// Removes the value of an entry that has left the table, and counts and queues the rest. `None` if nothing of its stream
     /// can be read any more.
     fn strip(&mut self, turn: &mut Turn, taking: Option<&mut Taking>, hash: u64, mut block: Block) -> Option<Block> {
-        let is_readable = Entry::of(block.view()).may_have_history(turn.history_head());
+        let is_readable = Entry::of(block.view()).may_have_history(turn.kept_from());
         turn.dropped.note_freed(block.view().taken().bytes);
         // A block that has all of its value goes with it; only what is outside may be large, and is freed in slices.
         if (is_readable || !block.view().has_all())
@@ -50,6 +50,7 @@ impl Flushed {
             value.discard(&mut turn.garbage);
         }
         if !is_readable {
+            turn.note_forgotten(Entry::of(block.view()).last());
             if let Some(taking) = taking {
                 taking.forget(hash, Entry::of(block.view()));
             }

@@ -1,12 +1,14 @@
 //! One shard: the keys of one core with their ring. Written as if there were one core; which core it is, and how a
 //! command gets there, is not known here. The operations are in the files of this directory, by type of value.
 
+mod changed;
 mod choose;
 mod evict;
 #[cfg(all(test, not(loom)))]
 mod evict_tests;
 mod flush;
 mod footprint;
+mod forget;
 mod generic;
 mod hash;
 mod list;
@@ -26,6 +28,9 @@ mod string;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod walk;
+mod watch;
+#[cfg(all(test, not(loom)))]
+mod watch_tests;
 
 pub use choose::Draw;
 pub use evict::Memory;
@@ -40,6 +45,7 @@ pub(crate) use stream::Planned;
 pub use stream::{Appended, Expected, StreamState};
 pub use string::{SetCondition, SetOptions, SetOutcome, Ttl};
 pub use walk::{ScanBudget, Walk, Walked, walk};
+pub use watch::Seen;
 
 use crate::collection::{FurtherStep, Thresholds};
 use crate::error::Refusal;
@@ -53,6 +59,7 @@ use crate::sequencer::Sequencer;
 use crate::snapshot::Taking;
 use crate::turn::{Published, Turn};
 use crate::waiters::Waiters;
+use changed::note_miss;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -331,40 +338,6 @@ impl Shard {
         self.turn.garbage.len() + self.flushed_count()
     }
 
-    /// Forgets streams of absent keys whose last event has left the ring, and the oldest ones beyond the bound.
-    fn forget_absent(&mut self) {
-        /// A turn's share of this work, besides twice the turn's additions, so that the queue cannot outgrow its bound.
-        const SLICE: usize = 256;
-        let added = self.turn.absent.len().saturating_sub(self.absent_before);
-        self.forget_some_absent(SLICE + 2 * added);
-        self.absent_before = self.turn.absent.len();
-    }
-
-    fn forget_some_absent(&mut self, rows: usize) {
-        for _ in 0..rows {
-            let Some((hash, offset)) = self.turn.absent.front() else { return };
-            let head = self.turn.history_head();
-            let too_many = self.turn.absent.len() > self.absent_max;
-            if offset >= head && !too_many {
-                return;
-            }
-            self.turn.absent.pop_front();
-            let Some(word) = self.table.find_by_hash(hash, |entry| entry.is_queued()) else { continue };
-            let entry = word.get();
-            if entry.has_value() {
-                word.lend().set_queued(false);
-            } else if too_many || !entry.may_have_history(head) {
-                if let Some(taking) = &mut self.taking {
-                    taking.forget(hash, entry);
-                }
-                let block = self.table.remove_by_hash(hash, |entry| entry.is_queued() && !entry.has_value());
-                self.turn.footprint.forget(block);
-            } else {
-                self.turn.absent.push_back((hash, entry.age()));
-            }
-        }
-    }
-
     /// Prefetches the memory that commands on these keys will touch: first the table's lines, then the entries, whose
     /// addresses are in the lines, then what the entries refer to. At most [`COMMANDS_AHEAD`] keys.
     #[inline]
@@ -411,11 +384,11 @@ impl Shard {
                     EntryMut::new(word, &mut self.turn, hash);
                     self.counts.expired += 1;
                 }
-                self.counts.misses += 1;
+                note_miss(&mut self.counts, &mut self.turn, key);
                 None
             }
             None => {
-                self.counts.misses += 1;
+                note_miss(&mut self.counts, &mut self.turn, key);
                 None
             }
         }

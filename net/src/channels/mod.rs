@@ -119,6 +119,11 @@ impl Channels {
         receivers
     }
 
+    /// Whether any client of any core is subscribed to a channel or a pattern.
+    pub fn has_subscribers(&self) -> bool {
+        self.channels.count() > 0 || self.patterns.borrow().count() > 0
+    }
+
     /// The bytes of the messages that wait to leave.
     pub fn published_bytes(&self) -> usize {
         self.outbox.borrow().bytes()

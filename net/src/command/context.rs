@@ -31,6 +31,9 @@ pub struct KeysContext<'a> {
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
+    /// What Redis calls the change, for keyspace notifications; `None` where the records say it: see
+    /// [`names`](crate::keyspace_events::names).
+    pub event: Option<&'static str>,
 }
 
 /// For commands on keys that may wait for a value of one of them.
@@ -41,6 +44,8 @@ pub struct WaitContext<'a> {
     pub waiter: Option<WaiterId>,
     /// The command's state from earlier runs; `None` in a transaction, where it must not wait.
     pub state: Option<&'a mut DeferredState>,
+    /// As [`KeysContext::event`].
+    pub event: Option<&'static str>,
 }
 
 impl WaitContext<'_> {

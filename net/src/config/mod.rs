@@ -27,6 +27,7 @@ pub use user_limits::UserLimitValues;
 pub use users::UserSources;
 pub use values::{parse_bytes, parse_span_ms};
 
+use crate::keyspace_events::Classes;
 use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
     GRPC_KEEPALIVE_MS_DEFAULT, HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN,
@@ -81,6 +82,8 @@ pub struct Config {
     pub subscriptions: SubscriptionLimits,
     /// How much subscribers to channels may leave unread.
     pub pubsub_output: SubscriberLimit,
+    /// The classes of keyspace notifications that are published.
+    pub keyspace_events: Classes,
     /// The limits of readers of consumer groups.
     pub readers: ReaderLimits,
     /// The limits of scripts.
@@ -285,6 +288,7 @@ impl Flags {
                 ..limits
             },
             pubsub_output: self.pubsub.decide()?,
+            keyspace_events: self.pubsub.classes()?,
             readers: self.readers.decide()?,
             scripts: self.scripts.decide()?,
             maxmemory: self.maxmemory.decide()?,

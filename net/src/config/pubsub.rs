@@ -1,7 +1,9 @@
-//! The flags of subscribers to channels: how much of their messages they may leave unread.
+//! The flags of publish/subscribe: how much of their messages subscribers to channels may leave unread, and what is published of
+//! keys.
 
 use super::ConfigError;
-use super::values::bytes_from;
+use super::values::{bytes_from, refused};
+use crate::keyspace_events::Classes;
 use crate::limits::{
     PUBSUB_OUTPUT_BYTES_DEFAULT, PUBSUB_OUTPUT_SOFT_BYTES_DEFAULT, PUBSUB_OUTPUT_SOFT_SECONDS_DEFAULT,
 };
@@ -26,6 +28,10 @@ pub(super) struct PubsubFlags {
     /// time [default: 60]
     #[arg(long, env = "KEYTIDE_PUBSUB_OUTPUT_SOFT_SECONDS", value_name = "SECONDS")]
     pubsub_output_soft_seconds: Option<u64>,
+    /// The keyspace notifications to publish, by Redis's letters: K and E for channels of keys and of events, and g $ l s h z x e
+    /// t d (A for all of these), n, m for classes of events [default: none]
+    #[arg(long, env = "KEYTIDE_NOTIFY_KEYSPACE_EVENTS", value_name = "LETTERS")]
+    notify_keyspace_events: Option<String>,
 }
 
 impl PubsubFlags {
@@ -34,6 +40,13 @@ impl PubsubFlags {
         self.pubsub_output_bytes = self.pubsub_output_bytes.take().or(file.pubsub_output_bytes);
         self.pubsub_output_soft_bytes = self.pubsub_output_soft_bytes.take().or(file.pubsub_output_soft_bytes);
         self.pubsub_output_soft_seconds = self.pubsub_output_soft_seconds.or(file.pubsub_output_soft_seconds);
+        self.notify_keyspace_events = self.notify_keyspace_events.take().or(file.notify_keyspace_events);
+    }
+
+    /// The classes of keyspace notifications.
+    pub(super) fn classes(&self) -> Result<Classes, ConfigError> {
+        let letters = self.notify_keyspace_events.as_deref().unwrap_or_default();
+        Classes::parse(letters.as_bytes()).ok_or_else(|| refused("notify-keyspace-events", letters, Classes::INVALID))
     }
 
     /// The limit.

@@ -4,7 +4,7 @@
 use crate::grpc::Calls;
 use crate::port::ProtocolKind;
 use crate::protocol::Encoding;
-use crate::resp::{self, Parser, ParserLimits, Reply, Transaction, error_text};
+use crate::resp::{self, Parser, ParserLimits, Reply, Transaction, Watches, error_text};
 use crate::session::Session;
 use crate::web::Web;
 use keytide_engine::account::OverLimit;
@@ -33,6 +33,8 @@ pub struct RespSession {
     pub version: resp::Protocol,
     /// The transaction, from MULTI to EXEC or DISCARD.
     pub transaction: Option<Transaction>,
+    /// The keys that it watches.
+    pub watches: Option<Box<Watches>>,
 }
 
 impl RespSession {

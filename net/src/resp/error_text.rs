@@ -132,6 +132,8 @@ texts! {
     MULTI_NESTED = "ERR MULTI calls can not be nested";
     /// EXEC without MULTI.
     EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// WATCH after MULTI.
+    WATCH_IN_MULTI = "ERR WATCH inside MULTI is not allowed";
     /// DISCARD without MULTI.
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     /// A command that cannot be queued.

@@ -13,6 +13,7 @@
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
 //! | [`transaction`] | the commands of a connection since MULTI |
+//! | [`watches`] | the keys that a connection watches |
 //! | `short` | the short lengths of nearly all commands |
 
 pub mod args;
@@ -27,6 +28,7 @@ pub mod push;
 pub mod reply;
 mod short;
 pub mod transaction;
+pub mod watches;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use command_index::CommandIndex;
@@ -36,3 +38,4 @@ pub use protocol_error::ProtocolError;
 pub use reply::{Protocol, Reply};
 pub use short::first_argument;
 pub use transaction::Transaction;
+pub use watches::Watches;

@@ -1,8 +1,9 @@
 //! The queue of a transaction: the commands that a connection has sent since MULTI.
 
-use super::{Args, CommandIndex, OwnedArgs};
+use super::{Args, CommandIndex, OwnedArgs, Watches};
 use crate::limits::{QUEUED_ARGUMENT_BYTES, QUEUED_COMMAND_BYTES, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use keytide_engine::account::{Account, OverLimit, Share};
+use keytide_engine::shards::Shards;
 use thiserror::Error;
 
 /// The commands that a connection has queued since MULTI.
@@ -14,6 +15,8 @@ pub struct Transaction {
     /// The memory that it takes.
     share: Share,
     failed: bool,
+    /// The keys that must not have changed.
+    watches: Option<Box<Watches>>,
 }
 
 /// Why a command is not queued, and the transaction will not run.
@@ -30,7 +33,7 @@ pub enum TooLarge {
 impl Transaction {
     /// An empty transaction. Its memory is counted on the account.
     pub fn new(account: &Account) -> Transaction {
-        Transaction { commands: Vec::new(), bytes: 0, share: account.share(), failed: false }
+        Transaction { commands: Vec::new(), bytes: 0, share: account.share(), failed: false, watches: None }
     }
 
     /// Queues a command; beyond the limits it is refused, and then the transaction will not run.
@@ -72,6 +75,21 @@ impl Transaction {
     /// Whether it will not run.
     pub fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// Lets it run only if none of these keys has changed. It keeps those that it has.
+    pub fn watch(&mut self, watches: Option<Box<Watches>>) {
+        self.watches = self.watches.take().or(watches);
+    }
+
+    /// The keys that must not have changed.
+    pub fn watched_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.watches.iter().flat_map(|watches| watches.keys())
+    }
+
+    /// Whether a key has changed that must not have. The shards of these keys have to be at hand.
+    pub fn has_met_change(&self, shards: &mut Shards<'_>) -> bool {
+        self.watches.as_ref().is_some_and(|watches| watches.have_changed(shards))
     }
 
     /// The bytes of the queued commands' arguments.

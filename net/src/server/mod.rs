@@ -16,6 +16,7 @@ use crate::accounts::Accounts;
 use crate::command::statistics::{CommandStatistics, Totals};
 use crate::config::Config;
 use crate::descriptors::Descriptors;
+use crate::keyspace_events::SharedClasses;
 use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::{MemoryWatch, SharedClientsLimit};
 use crate::port::{Port, ProtocolKind, TransportKind};
@@ -93,6 +94,8 @@ pub struct Server {
     pub scripts: ScriptTexts,
     /// How much subscribers to channels may leave unread.
     pub pubsub_output: SharedSubscriberLimit,
+    /// The classes of keyspace notifications that are published.
+    pub keyspace_events: SharedClasses,
     /// How many of them have not given the password.
     pub(crate) strangers: AtomicU64,
     /// How open files are divided; none where nobody has divided them.
@@ -169,6 +172,7 @@ impl Server {
             maxclients: AtomicU64::new(config.maxclients),
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
             pubsub_output: SharedSubscriberLimit::new(config.pubsub_output),
+            keyspace_events: SharedClasses::new(config.keyspace_events),
             output_stall_seconds: AtomicU64::new(config.output_stall_seconds),
             stats_base: Default::default(),
             commands_base: Mutex::default(),

@@ -127,6 +127,7 @@ impl Core {
     /// Sends the messages on that were published here, and gives subscribers of this core theirs, as far as the turn has time
     /// for it. Returns whether some are left.
     pub(super) fn deliver_published(&mut self) -> bool {
+        self.publish_changes();
         if self.channels.has_published() {
             let Core { channels, published, lanes, id: own, .. } = self;
             channels.take_published(|message, cores| {

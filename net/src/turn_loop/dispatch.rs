@@ -101,7 +101,7 @@ impl Core {
             Run::Group { names, creates, .. } => self.ask_group(client, index, (names, creates), args),
             Run::Transaction(step) => {
                 let from = client.reply().len();
-                let done = self.step_transaction(client, step);
+                let done = self.step_transaction(client, step, args);
                 // What is held by other shards is answered later, and then counted.
                 if client.stall.is_none() {
                     self.server.statistics(self.id).note_reply(index, &client.reply(), from);

@@ -37,6 +37,8 @@ pub(super) enum HoldWork {
 pub(super) enum RespWork {
     Command(CommandIndex, OwnedArgs),
     Transaction(Transaction, Arc<User>),
+    /// WATCH, with its arguments.
+    Watch(OwnedArgs),
     /// A command that may wait for keys of several shards.
     Waiting(CommandId),
 }
@@ -213,6 +215,12 @@ impl Core {
                     && let Some(connection) = &mut connection
                 {
                     self.close_for_reply(&mut connection.session);
+                }
+                true
+            }
+            RespWork::Watch(args) => {
+                if let Some(connection) = &mut connection {
+                    runner.watch(shards, RespClient::of(connection), args.as_args(), &mut form.reply(&mut out));
                 }
                 true
             }

@@ -92,6 +92,7 @@ impl Core {
 
     /// Handles a batch, but for commands that have to wait.
     fn take_batch(&mut self, lane: usize, mut batch: Batch) {
+        self.note_changes();
         let from = self.lanes.inbound[lane].from;
         let mut messages = batch.take_messages();
         let mut rest = messages.drain(..);

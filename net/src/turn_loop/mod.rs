@@ -25,6 +25,7 @@ mod group_readers;
 mod hold;
 mod inbox;
 mod key_waits;
+mod keyspace_events;
 mod lanes;
 mod large;
 mod net_events;
@@ -129,6 +130,8 @@ pub struct Core {
     channels: Channels,
     /// Scripts.
     scripts: RefCell<Scripts>,
+    /// Whether so many keyspace notifications wait to be delivered that commands which cause some have to wait.
+    is_telling_much: bool,
     /// Published messages that are still to be given to this core's subscribers.
     published: Messages,
     /// What calls ask of this core's consumer groups, and the calls that read these.
@@ -220,6 +223,7 @@ impl Core {
             calls: CallWork::default(),
             channels: Channels::new(id),
             scripts: RefCell::default(),
+            is_telling_much: false,
             published: Messages::default(),
             group_readers: GroupReaders::default(),
             strangers: Strangers::default(),
@@ -253,7 +257,12 @@ impl Core {
                 self.thresholds_version = self.server.thresholds.version();
                 shard.set_thresholds(self.server.thresholds.get());
             }
+            if shard.is_watched() && self.server.accounts.watchers.used() == 0 {
+                shard.end_watches();
+            }
         }
+        self.note_changes();
+        self.is_telling_much = self.server.keyspace_events.get().publishes() && self.publishes_too_much();
         let started = Instant::now();
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);
         self.budget.begin_turn(started);

@@ -4,7 +4,7 @@
 use super::Core;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
-use crate::command::{Flag, Run};
+use crate::command::{Command, Flag, Run};
 use crate::connection::{Connection, Output, ProtocolState, Replies, RespSession, RespState, Stall};
 use crate::limits::{
     BEHIND_BYTES_MAX, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, LARGE_COMMAND_BYTES, OUTPUT_LOOK_BYTES,
@@ -83,6 +83,7 @@ impl Core {
         if connection.session.users_version != self.server.users.version() {
             self.refresh_rights(&mut connection.session);
         }
+        self.note_changes();
         let queued_bytes = connection.output.queued_or_sending_bytes();
         let Connection { id, session, protocol, replies, output, stall, weight, subscriber, .. } = connection;
         let ProtocolState::Resp(RespState { parser, session: resp }) = protocol else { return buffer.len() };
@@ -289,6 +290,10 @@ impl Core {
             }
             return true;
         }
+        if self.is_telling_much && may_change_keys(command) {
+            *client.stall = Some(Stall::Turn);
+            return false;
+        }
         // Before it runs: CLIENT LIST shows itself.
         client.session.last_command = command.name;
         client.session.active_ms = self.steady_ms;
@@ -315,11 +320,17 @@ impl Core {
         let is_exec = command.is_some_and(|index| matches!(TABLE.get(index).run, Run::Transaction(Step::Exec)));
         let text = if is_exec { Cow::from(error_text::exec_abort(text)) } else { Cow::from(text) };
         match &mut client.resp.transaction {
-            transaction if is_exec => *transaction = None,
+            transaction if is_exec => (*transaction, client.resp.watches) = (None, None),
             Some(transaction) => transaction.fail(),
             None => {}
         }
         self.server.statistics(self.id).reject(command, &text);
         client.reply().error(text);
     }
+}
+
+/// Whether a command may change keys, by itself or by those that it runs.
+#[cold]
+fn may_change_keys(command: &Command) -> bool {
+    command.may_write() || matches!(command.run, Run::Transaction(Step::Exec) | Run::Script(_))
 }

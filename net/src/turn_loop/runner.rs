@@ -12,7 +12,7 @@ use crate::command::{
     Command, DeferredState, Flag, KeysContext, Progress, RespClient, Run, RunPart, SessionContext, WaitContext,
 };
 use crate::gather::Merge;
-use crate::resp::{Args, CommandIndex, Reply, Transaction, error_text};
+use crate::resp::{Args, CommandIndex, Reply, Transaction, Watches, error_text};
 use crate::scripting::{Ended, Scripts};
 use crate::server::Server;
 use crate::value::{PartWriter, ValueWriter};
@@ -77,7 +77,10 @@ impl<'a> Runner<'a> {
         shard.begin_command();
         self.server.statistics(self.core).run(index, reply, |reply| {
             if !is_refused(shard, TABLE.get(index), args, reply) {
-                run(&mut self.context(Shards::One(shard)), args, reply);
+                let mut context = self.context(Shards::One(shard));
+                run(&mut context, args, reply);
+                let event = context.event;
+                shard.end_changes(event);
             }
         });
     }
@@ -98,7 +101,11 @@ impl<'a> Runner<'a> {
             if are_refused(&mut shards, std::iter::once(command), reply) {
                 return Progress::Done;
             }
-            run(&mut WaitContext { shards, waiter, state: Some(state) }, args, reply)
+            let mut context = WaitContext { shards, waiter, state: Some(state), event: None };
+            let progress = run(&mut context, args, reply);
+            let event = context.event;
+            context.shards.each(|shard| shard.end_changes(event));
+            progress
         })
     }
 
@@ -122,6 +129,26 @@ impl<'a> Runner<'a> {
         self.run_within(&mut context, (user, None), index, args, reply)
     }
 
+    /// Lets a client watch keys, whose shards are at hand.
+    pub fn watch(self, mut shards: Shards<'_>, client: RespClient<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+        let own = &mut client.resp.watches;
+        let mut watches = own.take().unwrap_or_else(|| {
+            Box::new(Watches::new(&self.server.accounts.transactions, &self.server.accounts.watchers))
+        });
+        shards.each(Shard::begin_command);
+        let added = watches.add(args.rest(1).iter(), |key| {
+            let shard = shards.of(key);
+            // Values whose TTL is over are removed first.
+            shard.make_room();
+            shard.watch(key)
+        });
+        *own = Some(watches).filter(|watches| !watches.is_empty());
+        match added {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(error_text::err(&error)),
+        }
+    }
+
     /// Runs a transaction of a user, its commands for `client` too if that is still there. False where the reply is larger
     /// than its client may leave unread: then nothing is left of the reply, though all commands have run.
     pub fn run_transaction(
@@ -142,6 +169,10 @@ impl<'a> Runner<'a> {
             let refusal = error_text::exec_abort(reply.error_at(start).unwrap_or_default());
             reply.truncate(start);
             reply.error(refusal);
+            return true;
+        }
+        if transaction.has_met_change(&mut context.shards) {
+            reply.null_array();
             return true;
         }
         reply.array(transaction.len());
@@ -192,14 +223,18 @@ impl<'a> Runner<'a> {
         }
         self.server.statistics(self.core).run(index, reply, |reply| {
             if !is_refused_by_log_of(&mut context.shards, command, reply) {
+                context.event = None;
                 run_one(context, client, command, args, reply);
+                let event = context.event.take();
+                context.shards.each(|shard| shard.end_changes(event));
             }
         });
         Ended::Replied
     }
 
     fn context<'s>(&'s self, shards: Shards<'s>) -> KeysContext<'s> {
-        KeysContext { shards, channels: self.channels, scripts: self.scripts, server: self.server, now_ms: self.now_ms }
+        let Runner { server, scripts, channels, now_ms, .. } = self;
+        KeysContext { shards, channels, scripts, server, now_ms: *now_ms, event: None }
     }
 }
 
@@ -215,7 +250,10 @@ fn run_one(
         Run::Keys { run, .. } | Run::AllShards(run) | Run::Publish(run) => run(context, args, reply),
         Run::Waiting { run, .. } => {
             // It never waits here.
-            run(&mut WaitContext { shards: context.shards.reborrow(), waiter: None, state: None }, args, reply);
+            let shards = context.shards.reborrow();
+            let mut waiting = WaitContext { shards, waiter: None, state: None, event: None };
+            run(&mut waiting, args, reply);
+            context.event = waiting.event;
         }
         // One shard's reply is whole: there is nothing to merge.
         Run::Shards { run, .. } | Run::EachShard { run, .. } if context.server.shards() == 1 => {
@@ -253,14 +291,15 @@ fn gather(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) {
-    let KeysContext { shards, channels, scripts, server, now_ms } = context;
+    let KeysContext { shards, channels, scripts, server, now_ms, .. } = context;
     let (channels, scripts, server, now_ms) = (*channels, *scripts, *server, *now_ms);
     let mut parts = Vec::new();
     shards.each(|shard| {
         // Parts are merged in ascending order of shards, so they end before the first shard that is not at hand.
         if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
             let mut part = Vec::new();
-            let mut context = KeysContext { shards: Shards::One(shard), channels, scripts, server, now_ms };
+            let shards = Shards::One(shard);
+            let mut context = KeysContext { shards, channels, scripts, server, now_ms, event: None };
             run(&mut context, args, &mut PartWriter::new(&mut part));
             parts.push(part);
         }

@@ -1,12 +1,13 @@
-//! MULTI, EXEC and DISCARD: commands are kept until EXEC, which runs them here or over the shards that they need.
+//! MULTI, EXEC and DISCARD: commands are kept until EXEC, which runs them here or over the shards that they need, with those of
+//! the keys that WATCH has named.
 
 use super::Core;
 use super::hold::RespWork;
 use super::resp::Client;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
-use crate::command::{RespClient, Run};
-use crate::resp::{Args, CommandIndex, Reply, Transaction, error_text};
+use crate::command::{Keys, RespClient, Run};
+use crate::resp::{Args, CommandIndex, OwnedArgs, Reply, Transaction, error_text};
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
@@ -21,8 +22,8 @@ impl Core {
         }
     }
 
-    /// MULTI, EXEC or DISCARD.
-    pub(super) fn step_transaction(&mut self, client: &mut Client<'_>, step: Step) -> bool {
+    /// MULTI, EXEC, DISCARD or WATCH.
+    pub(super) fn step_transaction(&mut self, client: &mut Client<'_>, step: Step, args: Args<'_>) -> bool {
         let open = client.resp.transaction.is_some();
         match step {
             Step::Multi if open => {
@@ -33,18 +34,37 @@ impl Core {
                 client.reply().ok();
             }
             Step::Discard if open => {
-                client.resp.transaction = None;
+                (client.resp.transaction, client.resp.watches) = (None, None);
                 client.reply().ok();
             }
             Step::Discard => client.reply().error(error_text::DISCARD_WITHOUT_MULTI),
             Step::Exec if open => return self.exec(client),
             Step::Exec => client.reply().error(error_text::EXEC_WITHOUT_MULTI),
+            Step::Watch if open => client.reply().error(error_text::WATCH_IN_MULTI),
+            Step::Watch => return self.watch_keys(client, args),
         }
         true
     }
 
+    /// Begins to watch keys, on their shards. False where the connection has to wait first.
+    fn watch_keys(&mut self, client: &mut Client<'_>, args: Args<'_>) -> bool {
+        let needed = self.shards_of_keys(Keys::ALL, args);
+        if needed != [self.id] {
+            if !self.has_all_replies(client) {
+                return false;
+            }
+            self.hold(client, RespWork::Watch(OwnedArgs::from(args)), needed);
+            return true;
+        }
+        let mut reply = Reply::new(client.replies.here(client.output.ready()), client.resp.version);
+        let own = RespClient { session: client.session, resp: client.resp };
+        let done = self.on_shard(|runner, shard, _| runner.watch(Shards::One(shard), own, args, &mut reply));
+        done.is_some() || self.wait_for_shard(client)
+    }
+
     fn exec(&mut self, client: &mut Client<'_>) -> bool {
-        let Some(transaction) = client.resp.transaction.take() else { return true };
+        let Some(mut transaction) = client.resp.transaction.take() else { return true };
+        transaction.watch(client.resp.watches.take());
         if transaction.has_failed() {
             client.reply().error(error_text::EXEC_ABORT);
             return true;
@@ -75,7 +95,7 @@ impl Core {
         true
     }
 
-    /// The shards that a transaction's commands work on, in ascending order.
+    /// The shards that a transaction's commands work on, and those of the keys that it watches, in ascending order.
     fn shards_of(&self, transaction: &Transaction) -> Vec<ShardId> {
         let total = self.server.shards();
         let mut shards = Vec::new();
@@ -101,6 +121,9 @@ impl Core {
             shards.sort_unstable();
             shards.dedup();
         }
+        shards.extend(transaction.watched_keys().map(|key| shard_of(key, total)));
+        shards.sort_unstable();
+        shards.dedup();
         shards
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Entry, EntryMut};
 use crate::keyspace::footprint::Taken;
+use crate::turn::Change;
 
 impl Entry<'_> {
     /// What eviction knows of it, 4 bits.
@@ -27,6 +28,9 @@ impl EntryMut<'_> {
     pub(super) fn count_value(&mut self) {
         if !self.view().has_value() {
             self.turn.live_keys += 1;
+            if self.turn.changes.is_on() {
+                self.turn.changes.note(self.word.get().key(), Change::Began);
+            }
             let access = self.turn.evictor.added(self.hash, self.turn.live_keys);
             if access != self.view().access() {
                 self.word.lend().set_access(access);

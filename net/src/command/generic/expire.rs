@@ -2,6 +2,7 @@
 
 use crate::command::options::{TimeForm, is};
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
+use crate::keyspace_events::names;
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::number::parse_i64;
 use keytide_engine::shard::ExpireCondition;
@@ -129,5 +130,6 @@ pub static PERSIST: Command = Command {
 
 fn persist(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
+    context.event = Some(names::PERSIST);
     context.shards.of(key).persist(key).answer(reply, |reply, done| reply.integer(i64::from(done)));
 }

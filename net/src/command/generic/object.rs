@@ -33,6 +33,8 @@ const fn object(name: &'static str, summary: &'static str, run: RunKeys) -> Comm
 static ENCODING: Command = object("object|encoding", "Returns the form in which a value is stored.", encoding);
 
 fn encoding(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    // Looked at, but not looked up.
+    context.event = Some("object");
     let key = args.get(2);
     match context.shards.of(key).value(key) {
         Some(value) => reply.bulk(value.encoding().as_bytes()),
@@ -43,6 +45,8 @@ fn encoding(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
 static REFCOUNT: Command = object("object|refcount", "Returns 1: no value is shared.", refcount);
 
 fn refcount(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    // Looked at, but not looked up.
+    context.event = Some("object");
     let key = args.get(2);
     match context.shards.of(key).value(key) {
         Some(_) => reply.integer(1),

@@ -1,6 +1,7 @@
 //! RENAME, RENAMENX.
 
 use crate::command::{Access, Answer, Command, Flag, KeyUse, Keys, KeysContext, Run, Spread};
+use crate::keyspace_events::names;
 use crate::resp::{Args, Reply};
 
 pub static RENAME: Command = Command {
@@ -15,6 +16,7 @@ pub static RENAME: Command = Command {
 };
 
 fn rename(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    context.event = Some(names::RENAME);
     context.shards.rename(args.get(1), args.get(2), false).answer(reply, |reply, _| reply.ok());
 }
 
@@ -30,6 +32,7 @@ pub static RENAMENX: Command = Command {
 };
 
 fn renamenx(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    context.event = Some(names::RENAME);
     let renamed = context.shards.rename(args.get(1), args.get(2), true);
     renamed.answer(reply, |reply, renamed| reply.integer(i64::from(renamed)));
 }

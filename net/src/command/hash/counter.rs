@@ -19,6 +19,7 @@ pub static HINCRBY: Command = Command {
 
 fn hincrby(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let (key, field) = (args.get(1), args.get(2));
+    context.event = Some("hincrby");
     let sum = integer(args.get(3)).and_then(|by| context.shards.of(key).increment_field(key, field, by));
     sum.answer(reply, |reply, sum| reply.integer(sum));
 }
@@ -40,6 +41,7 @@ fn hincrbyfloat(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply
     if !by.is_finite() {
         return reply.error(error_text::VALUE_NOT_FINITE);
     }
+    context.event = Some("hincrbyfloat");
     let sum = context.shards.of(key).increment_field_float(key, field, by);
     sum.answer(reply, |reply, sum| reply.bulk(sum.as_bytes()));
 }

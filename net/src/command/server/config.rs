@@ -1,6 +1,6 @@
 //! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
-use super::{maxmemory, output_limit, threshold};
+use super::{keyspace_events, maxmemory, output_limit, threshold};
 use crate::access::{RuleError, UserLimits};
 use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
@@ -178,7 +178,11 @@ const ROWS: &[Row] = &[
         Change::Free { check: maxmemory::check_policy, apply: maxmemory::apply_policy },
         |server| server.pool.policy().name().to_owned(),
     ),
-    row("notify-keyspace-events", Change::Same, |_| String::new()),
+    row(
+        "notify-keyspace-events",
+        Change::Free { check: keyspace_events::check, apply: keyspace_events::apply },
+        |server| server.keyspace_events.get().letters(),
+    ),
     row("output-stall-seconds", Change::Never, |server| server.output_stall_seconds().to_string()),
     row("port", Change::Same, |server| server.plain_address().map_or(0, |address| address.port()).to_string()),
     row("proto-max-bulk-len", Change::Same, |_| keytide_engine::limits::STRING_BYTES_MAX.to_string()),

@@ -7,6 +7,7 @@ mod debug;
 mod docs;
 mod flush;
 mod info;
+mod keyspace_events;
 mod maxmemory;
 mod memory;
 mod module;

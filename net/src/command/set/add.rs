@@ -1,6 +1,7 @@
 //! SADD, SREM, SMOVE.
 
 use crate::command::{Access, Answer, Command, Flag, KeyUse, Keys, KeysContext, Run, Spread};
+use crate::keyspace_events::names;
 use crate::resp::{Args, Reply};
 
 pub static SADD: Command = Command {
@@ -49,6 +50,7 @@ pub static SMOVE: Command = Command {
 };
 
 fn smove(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    context.event = Some(names::SMOVE);
     let moved = context.shards.move_member(args.get(1), args.get(2), args.get(3));
     moved.answer(reply, |reply, moved| reply.integer(i64::from(moved)));
 }

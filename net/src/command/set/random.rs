@@ -19,6 +19,7 @@ pub static SPOP: Command = Command {
 
 fn spop(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
+    context.event = Some("spop");
     match args.len() {
         2 => {
             let popped = context.shards.of(key).pop_member(key);

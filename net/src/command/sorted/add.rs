@@ -90,6 +90,7 @@ fn add(context: &mut KeysContext<'_>, args: Args<'_>, rule: ScoreRule, reply: &m
         Ok(parsed) => parsed,
         Err(text) => return reply.error(text),
     };
+    context.event = rule.adds.then_some("zincr");
     let pairs = scores.iter().enumerate().map(|(at, score)| (*score, words.get(2 * at + 1)));
     context.shards.of(key).set_scores(key, pairs, rule).answer(reply, |reply, done| match (rule.adds, done.score) {
         (true, Some(score)) => reply.double(score),

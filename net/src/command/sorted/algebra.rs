@@ -185,8 +185,14 @@ fn read(context: &mut KeysContext<'_>, args: Args<'_>, (operation, name): (Opera
     }
 }
 
-fn store(context: &mut KeysContext<'_>, args: Args<'_>, (operation, name): (Operation, &str), reply: &mut Reply<'_>) {
+fn store(
+    context: &mut KeysContext<'_>,
+    args: Args<'_>,
+    (operation, name): (Operation, &'static str),
+    reply: &mut Reply<'_>,
+) {
     let target = args.get(1);
+    context.event = Some(name);
     let pairs = with_sources(&mut context.shards, args.rest(2), name, |words, sources| {
         let options = Options::parse(words, operation, true, sources)?;
         let pairs = compute(operation, options.aggregate, sources).into_iter();

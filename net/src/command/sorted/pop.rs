@@ -42,6 +42,7 @@ fn take(context: &mut KeysContext<'_>, args: Args<'_>, is_highest: bool, reply: 
         Ok(wanted) => wanted,
         Err(text) => return reply.error(text),
     };
+    context.event = Some(event_of(is_highest));
     context.shards.of(key).pop_scores(key, is_highest, wanted).answer(reply, |reply, popped| {
         let popped = popped.unwrap_or_default();
         // One without a count is not in an array of its own.
@@ -62,6 +63,11 @@ pub(super) fn is_highest(word: &[u8]) -> Option<bool> {
     }
 }
 
+/// What Redis calls it.
+pub(super) fn event_of(is_highest: bool) -> &'static str {
+    if is_highest { "zpopmax" } else { "zpopmin" }
+}
+
 pub static ZMPOP: Command = Command {
     name: "zmpop",
     arity: -4,
@@ -78,6 +84,7 @@ fn zmpop(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
         Ok(pop) => pop,
         Err(text) => return reply.error(text),
     };
+    context.event = Some(event_of(end));
     for key in keys.iter() {
         match context.shards.of(key).pop_scores(key, end, count) {
             Ok(None) => {}

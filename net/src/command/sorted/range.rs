@@ -171,6 +171,7 @@ fn store(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
         Ok(query) => query,
         Err(text) => return reply.error(text),
     };
+    context.event = Some("zrangestore");
     let set = context.shards.of(source).sorted(source);
     let pairs = set.map(|set| set.map_or_else(Vec::new, |set| set.to_pairs(query.ranks(set), false)));
     let stored = pairs.and_then(|pairs| context.shards.store_scores(target, &pairs).map(|()| pairs.len()));

@@ -37,16 +37,19 @@ const fn removal(name: &'static str, summary: &'static str, run: RunKeys) -> Com
 
 pub static ZREMRANGEBYRANK: Command =
     removal("zremrangebyrank", "Removes the members in a range of ranks.", |context, args, reply| {
+        context.event = Some("zremrangebyrank");
         remove(context, args, by_rank(args.get(2), args.get(3), false), reply);
     });
 
 pub static ZREMRANGEBYSCORE: Command =
     removal("zremrangebyscore", "Removes the members with a score in a range.", |context, args, reply| {
+        context.event = Some("zremrangebyscore");
         remove(context, args, by_score(args.get(2), args.get(3)), reply);
     });
 
 pub static ZREMRANGEBYLEX: Command =
     removal("zremrangebylex", "Removes the members from one to another.", |context, args, reply| {
+        context.event = Some("zremrangebylex");
         remove(context, args, by_lex(args.get(2), args.get(3)), reply);
     });
 

@@ -1,6 +1,6 @@
 //! BZPOPMIN, BZPOPMAX, BZMPOP: they wait for a member where there is none.
 
-use super::pop::{is_highest, reply_popped};
+use super::pop::{event_of, is_highest, reply_popped};
 use crate::command::multi_pop::MultiPop;
 use crate::command::options::timeout_ms;
 use crate::command::waiting::{ALL_BUT_LAST, refuse_text, reply_or_wait};
@@ -70,6 +70,7 @@ fn take<'a>(
     is_highest: bool,
     count: usize,
 ) -> Result<Option<Popped<'a>>, Refusal> {
+    context.event = Some(event_of(is_highest));
     for key in keys.iter() {
         let may_take = context.is_next(key, Awaited::Sorted);
         let shard = context.shards.of(key);

@@ -39,11 +39,13 @@ pub static DECRBY: Command =
 
 fn add(context: &mut KeysContext<'_>, args: Args<'_>, by: Result<i64, Refusal>, reply: &mut Reply<'_>) {
     let key = args.get(1);
+    context.event = Some("incrby");
     by.and_then(|by| context.shards.of(key).increment(key, by)).answer(reply, |reply, sum| reply.integer(sum));
 }
 
 pub static INCRBYFLOAT: Command = counter("incrbyfloat", 3, "Adds to the number at a key.", |context, args, reply| {
     let key = args.get(1);
+    context.event = Some("incrbyfloat");
     let shard = context.shards.of(key);
     // Redis checks the key's type before the increment.
     let by = shard.string_length(key).and_then(|_| Extended::parse(args.get(2)).ok_or(Refusal::NotAFloat));

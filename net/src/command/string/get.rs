@@ -2,6 +2,7 @@
 
 use crate::command::options::{TimeForm, is, string_or_nil};
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
+use crate::keyspace_events::names;
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::shard::Ttl;
 
@@ -70,6 +71,7 @@ fn getex(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
         },
         _ => return reply.error(error_text::SYNTAX),
     };
+    context.event = Some(names::PERSIST);
     match context.shards.of(key).get_and_expire(key, ttl) {
         Ok(value) => string_or_nil(reply, value.as_deref()),
         Err(refusal) => refuse(reply, refusal),

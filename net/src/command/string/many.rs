@@ -67,6 +67,7 @@ fn msetnx(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     if args.len().is_multiple_of(2) {
         return reply.error(error_text::wrong_arguments("msetnx"));
     }
+    context.event = Some("set");
     let exists = pairs(args.rest(1)).any(|(key, _)| context.shards.of(key).value(key).is_some());
     if exists {
         return reply.integer(0);

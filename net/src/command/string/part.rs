@@ -18,6 +18,7 @@ pub static APPEND: Command = Command {
 
 fn append(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
+    context.event = Some("append");
     context.shards.of(key).append(key, args.get(2)).answer(reply, |reply, length| reply.unsigned(length as u64));
 }
 
@@ -71,6 +72,7 @@ fn setrange(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     };
     let Ok(offset) = usize::try_from(offset) else { return reply.error(error_text::OFFSET) };
     let (key, patch) = (args.get(1), args.get(3));
+    context.event = Some("setrange");
     if !patch.is_empty() && offset.saturating_add(patch.len()) > STRING_BYTES_MAX {
         // Redis checks the key's type before the length.
         let is_string = context.shards.of(key).string_length(key);

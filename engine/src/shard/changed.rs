@@ -1,0 +1,40 @@
+//! What has happened to the shard's keys, for whoever is told of it by name. See `turn/changes.rs`.
+
+use super::{Counts, Shard};
+use crate::turn::{Change, CommandChanges, Turn};
+
+impl Shard {
+    /// Has changes noted from now on, or not.
+    #[inline]
+    pub fn note_changes(&mut self, is_on: bool) {
+        self.turn.note_changes(is_on);
+    }
+
+    /// Whether any was noted.
+    #[inline]
+    pub fn has_changes(&self) -> bool {
+        self.turn.has_changes()
+    }
+
+    /// To be called after each command: ends its changes. The word is handed on with them.
+    #[inline]
+    pub fn end_changes(&mut self, word: Option<&'static str>) {
+        if self.turn.changes.is_on() {
+            self.turn.end_changes(word);
+        }
+    }
+
+    /// Hands on what was noted, command by command.
+    pub fn take_changes(&mut self, each: impl FnMut(CommandChanges<'_>)) {
+        self.turn.take_changes(each);
+    }
+}
+
+/// Counts a look-up for reading that has found nothing.
+#[inline]
+pub(super) fn note_miss(counts: &mut Counts, turn: &mut Turn, key: &[u8]) {
+    counts.misses += 1;
+    if turn.changes.is_on() {
+        turn.changes.note(key, Change::Missed);
+    }
+}
