@@ -298,3 +298,6 @@ pub const LOOKAROUND_STEPS_MAX: usize = 10_000;
 /// How many different patterns of a core's live subscriptions may be matched one by one, because they say what is not
 /// wanted; subscriptions with others read the history.
 pub const MATCHED_ALONE_MAX: usize = 8;
+
+/// The keys of a database that a flush of it deletes at a time.
+pub const DATABASE_SLICE: usize = 512;

@@ -19,6 +19,7 @@ use crate::position::ShardId;
 use crate::ring::{record_bytes, record_bytes_parts};
 use crate::shard::Shard;
 use crate::slot::shard_of;
+use crate::stream_name::Database;
 use crate::turn::ttl_record_bytes;
 
 /// The shards of one command.
@@ -217,6 +218,30 @@ impl Shards<'_> {
                 shards.iter_mut().zip(sums).try_for_each(|(shard, (bytes, longest))| shard.admit(bytes, longest))
             }
         }
+    }
+
+    /// Deletes every key of a database. If no other one has keys, that is a flush; else each key is deleted by itself, which takes
+    /// the records of all of them. The shards at hand must be all shards.
+    ///
+    /// # Errors
+    /// If the log has no room for them. Some are deleted then.
+    pub fn flush_database(&mut self, database: Database) -> Result<(), Refusal> {
+        let mut is_alone = true;
+        self.each(|shard| is_alone &= !shard.has_keys_beside(database));
+        if is_alone {
+            self.flush();
+            return Ok(());
+        }
+        let mut done = Ok(());
+        self.each(|shard| {
+            let mut rank = Some(0);
+            while let Some(from) = rank.filter(|_| done.is_ok()) {
+                let (names, next) = shard.names_from(database, from);
+                done = Shards::One(shard).delete(names.iter().map(|name| &**name)).map(|_| ());
+                rank = next;
+            }
+        });
+        done
     }
 
     /// Deletes every key of every shard: one event at one position. The shards at hand must be all shards.

@@ -12,6 +12,10 @@
 //! These are system streams: no command writes to them. All other names that begin with `$` are keys like any other, but
 //! their events count as the system's: see [`is_system`].
 
+mod database;
+
+pub use database::{DATABASES_MAX, Database};
+
 use crate::number::parse_u64;
 use crate::position::ShardId;
 

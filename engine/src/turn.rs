@@ -9,7 +9,7 @@ use crate::collection::{Garbage, Thresholds};
 use crate::error::Refusal;
 use crate::event::{CustomType, EventType};
 use crate::eviction::Evictor;
-use crate::keyspace::{Absent, Dropped, Expiries, Footprint};
+use crate::keyspace::{Absent, Census, Dropped, Expiries, Footprint};
 use crate::limits::{RECENT_IDS_STREAMS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
@@ -66,6 +66,8 @@ pub struct Turn {
     /// Entries without a value, oldest first.
     pub(crate) absent: Absent,
     pub(crate) live_keys: usize,
+    /// Those of them that are not of the first database.
+    pub(crate) census: Census,
     /// Which keys go when memory is full.
     pub(crate) evictor: Evictor,
     /// What the keys take.
@@ -106,6 +108,7 @@ impl Turn {
             expiries: Expiries::default(),
             absent: Absent::default(),
             live_keys: 0,
+            census: Census::default(),
             evictor: Evictor::default(),
             footprint: Footprint::default(),
             dropped: Dropped::default(),
@@ -418,6 +421,7 @@ impl Turn {
         self.expiries.clear();
         self.absent.clear();
         self.live_keys = 0;
+        self.census.clear();
         self.footprint.clear();
         self.evictor.clear();
     }

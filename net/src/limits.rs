@@ -161,6 +161,9 @@ pub const WAITING_COMMAND_BYTES: usize = 384;
 /// The bytes that a key takes there beside its name, for each command that waits for it.
 pub const WAITING_KEY_BYTES: usize = 128;
 
+/// The number of databases, `--databases`: that of Redis.
+pub const DATABASES_DEFAULT: u64 = 16;
+
 /// The most keys that one connection may watch.
 pub const WATCHED_KEYS_MAX: usize = 1 << 16;
 

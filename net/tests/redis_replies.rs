@@ -176,8 +176,8 @@ fn a_client_is_described_with_the_fields_of_redis() {
     let text = server.cli(&["client", "list"]);
     let own = text.lines().find(|line| line.contains("multi=2")).expect("the client is in the list");
     let names: Vec<&str> = own.split(' ').map(|field| field.split_once('=').expect("a field has a value").0).collect();
-    // redis-server 7.0.15 has these, in this order; 7.2 added the last two.
-    let fields = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs \
+    // redis-server 7.0.15 has these, in this order; 7.2 added the last two, and 8 `watch`.
+    let fields = "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs \
                   rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver";
     assert_eq!(names, fields.split(' ').collect::<Vec<_>>());
     let field = |name: &str| own.split(' ').find_map(|field| field.strip_prefix(name)).expect("it is there");

@@ -211,6 +211,7 @@ WRITES = {
     "PERSIST": lambda g: [g.any_key()],
     "RENAME": lambda g: g.pair(),
     "RENAMENX": lambda g: [g.any_key(), g.key("sparse")],
+    "MOVE": lambda g: [g.any_key(), 1],
     "HSET": lambda g: [g.key("hash"), *g.pairs(g.field, g.value)],
     "HMSET": lambda g: [g.key("hash"), *g.pairs(g.field, g.value)],
     "HSETNX": lambda g: [g.key("hash"), g.field(), g.value()],

@@ -158,8 +158,16 @@ def scores(words):
 
 
 def dump(port):
-    """The server's keyspace: value and end of each key."""
+    """The server's keyspace: value and end of each key, by the name of its stream."""
     client = connect(port, 2)
+    found = dump_database(client)
+    # Where MOVE has put keys.
+    client.execute_command("SELECT", 1)
+    return found | {b"db1/" + key: value for key, value in dump_database(client).items()}
+
+
+def dump_database(client):
+    """The same of the selected database, by key."""
     keys, cursor = set(), b"0"
     while True:
         cursor, some = client.execute_command("SCAN", cursor, "COUNT", 1000)

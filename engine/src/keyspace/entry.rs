@@ -395,6 +395,7 @@ impl<'a> EntryMut<'a> {
     fn put_ttl(&mut self, at_ms: u64) {
         if self.view().expire_at_ms().is_none() {
             self.turn.expiries.count += 1;
+            self.turn.census.note(self.word.get().key(), |counts| counts.expiring += 1);
         }
         self.word.lend().set_expiry(at_ms);
         self.turn.expiries.note(at_ms, self.hash);
@@ -405,6 +406,7 @@ impl<'a> EntryMut<'a> {
         let had_one = self.view().expires();
         if had_one {
             self.turn.expiries.count -= 1;
+            self.turn.census.note(self.word.get().key(), |counts| counts.expiring -= 1);
             self.word.lend().set_expiry(0);
         }
         had_one
@@ -469,6 +471,7 @@ impl<'a> EntryMut<'a> {
         }
         self.turn.dropped.note();
         self.turn.live_keys -= 1;
+        self.turn.census.note(self.word.get().key(), |counts| counts.keys -= 1);
         if self.turn.changes.is_on() {
             self.turn.changes.note(self.word.get().key(), Change::Ended);
         }

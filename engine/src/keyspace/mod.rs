@@ -3,6 +3,7 @@
 
 mod absent;
 mod block;
+mod census;
 mod dropped;
 pub mod entry;
 mod expiries;
@@ -12,6 +13,8 @@ mod table;
 pub use crate::collection::Bytes;
 pub(crate) use absent::{Absent, AbsentRow};
 pub(crate) use block::Block;
+pub(crate) use census::Census;
+pub use census::DatabaseKeys;
 pub(crate) use dropped::Dropped;
 pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};
 pub(crate) use expiries::Expiries;

@@ -5,6 +5,7 @@ use crate::error::Refusal;
 use crate::event::EventType;
 use crate::filter::Glob;
 use crate::keyspace::{Entry, Kind};
+use crate::stream_name::Database;
 use crate::turn::ttl_record_bytes;
 use crate::waiters::Awaited;
 
@@ -65,10 +66,13 @@ impl Shard {
         Ok(self.find(key).is_some_and(|mut entry| entry.clear_ttl()))
     }
 
-    /// The live keys that match, in no order.
-    pub fn keys<'s>(&'s self, glob: &'s Glob) -> impl Iterator<Item = &'s [u8]> {
+    /// The live keys of a database that match, in no order.
+    pub fn keys<'s>(&'s self, database: Database, glob: &'s Glob) -> impl Iterator<Item = &'s [u8]> {
         let now_ms = self.turn.now_ms();
-        self.table.iter().filter(move |entry| entry.is_live(now_ms) && glob.matches(entry.key())).map(Entry::key)
+        self.table.iter().filter(move |entry| entry.is_live(now_ms)).filter_map(move |entry| {
+            let (of, key) = Database::of(entry.key());
+            (of == database && glob.matches(key)).then_some(key)
+        })
     }
 
     /// One step of a scan over the live keys, from a cursor (0 = the start), within `budget`; returns the next
@@ -83,15 +87,19 @@ impl Shard {
         })
     }
 
-    /// A random key, roughly uniformly distributed.
-    pub fn random_key(&mut self) -> Option<&[u8]> {
+    /// A random key of a database, roughly uniformly distributed.
+    pub fn random_key(&mut self, database: Database) -> Option<&[u8]> {
+        if self.keys_of(database).keys == 0 {
+            return None;
+        }
         let now_ms = self.turn.now_ms();
         let (random, choice) = (self.rng.u64(..), self.rng.u64(..));
         let mut step = 0;
         while let Some(entries) = self.table.segment_from(random, step) {
-            let live: Vec<Entry<'_>> = entries.filter(|entry| entry.is_live(now_ms)).collect();
+            let live: Vec<Entry<'_>> =
+                entries.filter(|entry| entry.is_live(now_ms) && Database::of(entry.key()).0 == database).collect();
             if !live.is_empty() {
-                return Some(live[(choice % live.len() as u64) as usize].key());
+                return Some(Database::key_of(live[(choice % live.len() as u64) as usize].key()));
             }
             step += 1;
         }

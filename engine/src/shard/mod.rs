@@ -3,6 +3,7 @@
 
 mod changed;
 mod choose;
+mod database;
 mod evict;
 #[cfg(all(test, not(loom)))]
 mod evict_tests;

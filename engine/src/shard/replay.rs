@@ -94,8 +94,10 @@ impl Shard {
             let entry = word.get();
             if entry.has_value() {
                 turn.live_keys += 1;
+                turn.census.note(entry.key(), |counts| counts.keys += 1);
                 if let Some(at_ms) = entry.expire_at_ms() {
                     turn.expiries.count += 1;
+                    turn.census.note(entry.key(), |counts| counts.expiring += 1);
                     turn.expiries.note(at_ms, hash);
                 }
                 turn.footprint.add(entry.taken());

@@ -13,6 +13,7 @@ use crate::connection::RespSession;
 use crate::resp::{Args, CommandIndex, error_text};
 use crate::server::Server;
 use crate::session::Session;
+use keytide_engine::stream_name::Database;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -147,7 +148,7 @@ impl Command {
             return None;
         };
         let of = use_of.map_or_else(|| uses.first().copied(), |use_of| Some(use_of(args)))?;
-        Some((args.get(1), of.need))
+        Some((Database::key_of(args.get(1)), of.need))
     }
 
     /// What it uses with these arguments, in the order of [`Denial::place`].
@@ -157,7 +158,7 @@ impl Command {
         let use_at = move |n: usize| dynamic.or(uses.get(n).or(uses.last()).copied());
         let keys = self.keys.places(args).enumerate().map(move |(n, place)| {
             // A key without a known use would be one that anybody may do anything with.
-            Object::Key(args.get(place), use_at(n).map_or(Need::BOTH, |of| of.need))
+            Object::Key(Database::key_of(args.get(place)), use_at(n).map_or(Need::BOTH, |of| of.need))
         });
         let streams = streams.map(move |streams| match streams(args) {
             StreamsRead::Of(place) => Object::Key(args.get(place), Need::READ),

@@ -13,6 +13,7 @@ use keytide_engine::history::History;
 use keytide_engine::interest::Interest;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::shards::Shards;
+use keytide_engine::stream_name::Database;
 use keytide_engine::subscription::{ClientId, Hub};
 use keytide_engine::waiters::{Awaited, WaiterId};
 use std::cell::RefCell;
@@ -31,6 +32,9 @@ pub struct KeysContext<'a> {
     pub server: &'a Server,
     /// The turn's time, Unix milliseconds.
     pub now_ms: u64,
+    /// The database that the client has selected, for commands on all of its keys. The keys among a command's arguments are names
+    /// of streams already, which have it.
+    pub database: Database,
     /// What Redis calls the change, for keyspace notifications; `None` where the records say it: see
     /// [`names`](crate::keyspace_events::names).
     pub event: Option<&'static str>,

@@ -40,6 +40,7 @@ use crate::gather::Merge;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
 use crate::value::PartWriter;
+use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::Awaited;
 use std::ops::Range;
 
@@ -154,6 +155,8 @@ pub enum Run {
     Container(&'static [&'static Command]),
     /// On the client's core, with its session.
     Session(fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>)),
+    /// On the client's core: it selects the database of what follows, or returns the text of the error.
+    Select(fn(Args<'_>, &Server) -> Result<Database, &'static str>),
     /// On the shards of its keys.
     Keys {
         /// Runs it on the shards of its keys.

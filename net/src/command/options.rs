@@ -1,10 +1,21 @@
 //! Argument parsing shared by several commands.
 
 use crate::resp::{Args, error_text};
+use crate::server::Server;
 use crate::value::ValueWriter;
 use keytide_engine::error::Refusal;
 use keytide_engine::number::{parse_f64, parse_i64, parse_u64};
 use keytide_engine::shard::Draw;
+use keytide_engine::stream_name::Database;
+
+/// The database of this number, or the text of the error.
+pub fn database(word: &[u8], server: &Server) -> Result<Database, &'static str> {
+    // Redis reads an `int`.
+    let number = parse_i64(word).ok_or(error_text::NOT_INTEGER)?;
+    let number = i32::try_from(number).map_err(|_| error_text::NOT_INT)?;
+    let number = u16::try_from(number).ok().filter(|number| *number < server.config.databases);
+    number.map(Database).ok_or(error_text::DB_INDEX)
+}
 
 /// An integer argument, or the error if it is not one.
 pub fn integer(argument: &[u8]) -> Result<i64, Refusal> {

@@ -66,6 +66,9 @@ pub struct Flags {
     /// Deleted keys for which each shard keeps the stream's revision counter [default: 1048576]
     #[arg(long, env = "KEYTIDE_ABSENT_STREAMS", value_name = "N")]
     pub(super) absent_streams: Option<usize>,
+    /// Number of databases that SELECT may name [default: 16]
+    #[arg(long, env = "KEYTIDE_DATABASES", value_name = "N")]
+    pub(super) databases: Option<u64>,
     /// Maximum number of connected clients [default: 10000]
     #[arg(long, env = "KEYTIDE_MAXCLIENTS", value_name = "N")]
     pub(super) maxclients: Option<u64>,
@@ -202,7 +205,7 @@ impl Flags {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(file.$field);)* };
         }
         fill!(bind port grpc_port grpc_plain_credentials grpc_keepalive shards cores ring_bytes heap_bytes absent_streams maxclients spin_us requirepass);
-        fill!(insecure log_level unauthenticated_clients auth_timeout);
+        fill!(databases insecure log_level unauthenticated_clients auth_timeout);
         fill!(waiting_keys_per_client client_output_bytes clients_output_bytes output_stall_seconds);
         fill!(subscriptions_per_client subscription_queue_events subscription_queue_bytes push_buffer_bytes);
         self.durability.fill_from(file.durability);

@@ -30,12 +30,14 @@ pub use values::{parse_bytes, parse_span_ms};
 use crate::keyspace_events::Classes;
 use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
-    GRPC_KEEPALIVE_MS_DEFAULT, HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX, OUTPUT_BYTES_MIN,
-    OUTPUT_STALL_SECONDS_DEFAULT, PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN, WAITING_KEYS_PER_CLIENT_DEFAULT,
+    DATABASES_DEFAULT, GRPC_KEEPALIVE_MS_DEFAULT, HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX,
+    OUTPUT_BYTES_MIN, OUTPUT_STALL_SECONDS_DEFAULT, PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN,
+    WAITING_KEYS_PER_CLIENT_DEFAULT,
 };
 use crate::memory::MemoryLimit;
 use crate::unread::SubscriberLimit;
 use keytide_engine::limits::{ABSENT_STREAMS_DEFAULT, SubscriptionLimits};
+use keytide_engine::stream_name::DATABASES_MAX;
 use origin::Origins;
 use std::net::IpAddr;
 use thiserror::Error;
@@ -70,6 +72,8 @@ pub struct Config {
     pub durability: Option<Durability>,
     /// The number of deleted keys for which each shard keeps the stream's revision counter.
     pub absent_streams: usize,
+    /// The number of databases.
+    pub databases: u16,
     /// The most clients; the limit of open files may allow fewer.
     pub maxclients: u64,
     /// The most clients that have not authenticated, if there is a password; `None` for the default.
@@ -270,6 +274,7 @@ impl Flags {
             heap_bytes: bytes_from("heap-bytes", self.heap_bytes.as_deref(), (0, HEAP_BYTES_DEFAULT))?,
             durability: self.durability.decide(ring_bytes)?,
             absent_streams: self.absent_streams.unwrap_or(ABSENT_STREAMS_DEFAULT),
+            databases: count_from("databases", self.databases, (1, DATABASES_MAX.into(), DATABASES_DEFAULT))? as u16,
             maxclients,
             unauthenticated_clients: match self.unauthenticated_clients {
                 None => None,

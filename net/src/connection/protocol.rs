@@ -8,6 +8,7 @@ use crate::resp::{self, Parser, ParserLimits, Reply, Transaction, Watches, error
 use crate::session::Session;
 use crate::web::Web;
 use keytide_engine::account::OverLimit;
+use keytide_engine::stream_name::Database;
 
 /// The protocol of one connection.
 pub enum ProtocolState {
@@ -35,9 +36,19 @@ pub struct RespSession {
     pub transaction: Option<Transaction>,
     /// The keys that it watches.
     pub watches: Option<Box<Watches>>,
+    /// The database that is selected, while a transaction is queued that of its next command.
+    pub database: Database,
 }
 
 impl RespSession {
+    /// Ends the transaction, if there is one, without running it.
+    pub fn end_transaction(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.database = transaction.begun_in();
+        }
+        self.watches = None;
+    }
+
     /// Whether the protocol leaves it only commands that have to do with its subscriptions: in RESP2, where a push
     /// cannot be told from a reply.
     #[inline]

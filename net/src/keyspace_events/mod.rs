@@ -15,23 +15,30 @@ pub mod names;
 pub use classes::{Classes, SharedClasses};
 pub use names::events_of;
 
+use keytide_engine::stream_name::Database;
+
 /// Makes the channels of one event, and publishes its two messages: on the key's channel, and on the event's.
 pub fn publish(
     enabled: Classes,
-    (event, key): (&str, &[u8]),
+    (event, name): (&str, &[u8]),
     channel: &mut Vec<u8>,
     mut publish: impl FnMut(&[u8], &[u8]),
 ) {
+    let (database, key) = Database::of(name);
     if enabled.has(Classes::KEYSPACE) {
-        channel.clear();
-        channel.extend_from_slice(b"__keyspace@0__:");
-        channel.extend_from_slice(key);
+        write_channel(channel, b"__keyspace@", database, key);
         publish(channel, event.as_bytes());
     }
     if enabled.has(Classes::KEYEVENT) {
-        channel.clear();
-        channel.extend_from_slice(b"__keyevent@0__:");
-        channel.extend_from_slice(event.as_bytes());
+        write_channel(channel, b"__keyevent@", database, event.as_bytes());
         publish(channel, key);
+    }
+}
+
+fn write_channel(channel: &mut Vec<u8>, kind: &[u8], database: Database, rest: &[u8]) {
+    let mut digits = itoa::Buffer::new();
+    channel.clear();
+    for part in [kind, digits.format(database.0).as_bytes(), b"__:", rest] {
+        channel.extend_from_slice(part);
     }
 }

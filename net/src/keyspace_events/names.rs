@@ -8,6 +8,12 @@ use smallvec::SmallVec;
 /// The word of a command that gives a key's value another key: the one is `rename_to`, the other `rename_from`.
 pub const RENAME: &str = "rename";
 
+/// The word of a command that gives it a key of another database: `move_to` and `move_from`.
+pub const MOVE: &str = "move";
+
+/// The word of a command that deletes all keys: Redis tells of none of them.
+pub const FLUSH: &str = "flush";
+
 /// The word of a command that removes TTLs. Others do that beside what they are for, and no event tells of it.
 pub const PERSIST: &str = "persist";
 
@@ -18,6 +24,9 @@ pub const SMOVE: &str = "smove";
 ///
 /// A command's word names the events of values, unless it is one of the words above.
 pub fn events_of<'a>(command: CommandChanges<'a>, mut tell: impl FnMut(Classes, &'static str, &'a [u8])) {
+    if command.word == Some(FLUSH) {
+        return;
+    }
     let mut runs: SmallVec<[Run<'a>; 2]> = SmallVec::new();
     for (key, change) in command.iter() {
         if runs.last().is_none_or(|run| run.key != key) {
@@ -29,8 +38,8 @@ pub fn events_of<'a>(command: CommandChanges<'a>, mut tell: impl FnMut(Classes, 
     }
     runs.iter_mut().for_each(Run::end);
     // These change the target first, and Redis tells of it last, but that it is new.
-    let is_move = matches!(command.word, Some(RENAME | SMOVE));
-    let is_rename = command.word == Some(RENAME);
+    let is_move = matches!(command.word, Some(RENAME | MOVE | SMOVE));
+    let is_rename = matches!(command.word, Some(RENAME | MOVE));
     if is_move {
         runs.reverse();
     }
@@ -71,11 +80,15 @@ impl Run<'_> {
     }
 
     fn add_event(&mut self, word: Option<&'static str>, event_type: EventType) {
-        let own = word.filter(|word| !matches!(*word, RENAME | PERSIST | SMOVE));
+        let own = word.filter(|word| !matches!(*word, RENAME | MOVE | PERSIST | SMOVE));
         let (class, event) = match event_type {
             EventType::Del => {
                 self.is_gone = false;
-                self.deletion = Some(if word == Some(RENAME) { "rename_from" } else { "del" });
+                self.deletion = Some(match word {
+                    Some(RENAME) => "rename_from",
+                    Some(MOVE) => "move_from",
+                    _ => "del",
+                });
                 return;
             }
             EventType::Expire => {
@@ -102,7 +115,7 @@ impl Run<'_> {
                 // As in Redis, also where it was there.
                 self.is_renamed = true;
                 self.events.push((Classes::NEW, "new"));
-                (Classes::GENERIC, "rename_to")
+                (Classes::GENERIC, if word == Some(MOVE) { "move_to" } else { "rename_to" })
             }
             EventType::HSet => (Classes::HASH, own.unwrap_or("hset")),
             EventType::HDel => (Classes::HASH, own.unwrap_or("hdel")),

@@ -132,6 +132,7 @@ mod tests {
     use crate::command::table::TABLE;
     use crate::mesh::message::{ReplyForm, ReplyTo};
     use crate::resp::OwnedArgs;
+    use keytide_engine::stream_name::Database;
     use proptest::prelude::*;
 
     fn asker(connection: u64) -> RemoteConnection {
@@ -142,7 +143,15 @@ mod tests {
         let args: OwnedArgs = ["get", "k"].into_iter().collect();
         let Ok(command) = TABLE.resolve(args.as_args()) else { panic!("GET is a command") };
         let to = ReplyTo { connection: ConnectionId::from_u64(connection), number, part: 0 };
-        Request { from: ShardId(1), command, form: ReplyForm::Part, client: connection, to, args }
+        Request {
+            from: ShardId(1),
+            command,
+            form: ReplyForm::Part,
+            client: connection,
+            database: Database::FIRST,
+            to,
+            args,
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::weight::Weight;
 use keytide_engine::fanout::{Ask, Fanned};
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::LentShard;
+use keytide_engine::stream_name::Database;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -75,6 +76,8 @@ pub struct Asker {
     pub form: ReplyForm,
     /// The client's number.
     pub client: u64,
+    /// The database that it has selected.
+    pub database: Database,
     /// The cost of its last commands.
     pub weight: Weight,
 }
@@ -89,6 +92,8 @@ pub struct Request {
     pub form: ReplyForm,
     /// The client's number.
     pub client: u64,
+    /// The database that it has selected.
+    pub database: Database,
     /// The destination of the reply.
     pub to: ReplyTo,
     /// Its arguments.
@@ -107,6 +112,8 @@ pub enum Message {
         form: ReplyForm,
         /// The client's number.
         client: u64,
+        /// The database that it has selected.
+        database: Database,
         /// The destination of the reply.
         to: ReplyTo,
         /// The arguments, as a range of the batch's spans.
@@ -242,8 +249,8 @@ impl Batch {
     /// Adds a command with these arguments.
     pub fn run<'a>(&mut self, command: CommandIndex, asker: Asker, to: ReplyTo, args: impl Iterator<Item = &'a [u8]>) {
         let args = self.copy(args);
-        let Asker { form, client, weight } = asker;
-        self.messages.push(Message::Run { command, weight, form, client, to, args });
+        let Asker { form, client, database, weight } = asker;
+        self.messages.push(Message::Run { command, weight, form, client, database, to, args });
     }
 
     /// Adds a reply that `write` writes in this form. If it does not fit into a batch, of 4 GiB, it becomes an error.

@@ -64,6 +64,10 @@ texts! {
     OFFSET = "ERR offset is out of range";
     /// SELECT of a missing database.
     DB_INDEX = "ERR DB index is out of range";
+    /// A number that is no `int`.
+    NOT_INT = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    /// The target is the source.
+    SAME_OBJECT = "ERR source and destination objects are the same";
     /// SCAN with a cursor that is not a number.
     INVALID_CURSOR = "ERR invalid cursor";
     /// `numkeys` is 0 or not a number.

@@ -4,12 +4,16 @@ use super::{Args, CommandIndex, OwnedArgs, Watches};
 use crate::limits::{QUEUED_ARGUMENT_BYTES, QUEUED_COMMAND_BYTES, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use keytide_engine::account::{Account, OverLimit, Share};
 use keytide_engine::shards::Shards;
+use keytide_engine::stream_name::Database;
 use thiserror::Error;
 
 /// The commands that a connection has queued since MULTI.
 #[derive(Debug)]
 pub struct Transaction {
-    commands: Vec<(CommandIndex, OwnedArgs)>,
+    /// Each with the database that is selected then.
+    commands: Vec<(CommandIndex, Database, OwnedArgs)>,
+    /// The database in which it was begun.
+    begun_in: Database,
     /// The bytes of all arguments.
     bytes: usize,
     /// The memory that it takes.
@@ -31,16 +35,16 @@ pub enum TooLarge {
 }
 
 impl Transaction {
-    /// An empty transaction. Its memory is counted on the account.
-    pub fn new(account: &Account) -> Transaction {
-        Transaction { commands: Vec::new(), bytes: 0, share: account.share(), failed: false, watches: None }
+    /// An empty transaction, begun in this database. Its memory is counted on the account.
+    pub fn new(account: &Account, begun_in: Database) -> Transaction {
+        Transaction { begun_in, commands: Vec::new(), bytes: 0, share: account.share(), failed: false, watches: None }
     }
 
     /// Queues a command; beyond the limits it is refused, and then the transaction will not run.
     ///
     /// # Errors
     /// If the transaction, or those of all clients together, would be too large. The queued commands are freed.
-    pub fn queue(&mut self, command: CommandIndex, args: Args<'_>) -> Result<(), TooLarge> {
+    pub fn queue(&mut self, command: CommandIndex, database: Database, args: Args<'_>) -> Result<(), TooLarge> {
         self.take(args).inspect_err(|_| {
             self.failed = true;
             self.commands = Vec::new();
@@ -48,7 +52,7 @@ impl Transaction {
         })?;
         // A failed transaction will not run: its commands are not stored.
         if !self.failed {
-            self.commands.push((command, OwnedArgs::from(args)));
+            self.commands.push((command, database, OwnedArgs::from(args)));
         }
         Ok(())
     }
@@ -109,6 +113,16 @@ impl Transaction {
 
     /// The commands in order.
     pub fn commands(&self) -> impl Iterator<Item = (CommandIndex, Args<'_>)> {
-        self.commands.iter().map(|(index, args)| (*index, args.as_args()))
+        self.queued().map(|(index, _, args)| (index, args))
+    }
+
+    /// The commands in order, each with the database that is selected then.
+    pub fn queued(&self) -> impl Iterator<Item = (CommandIndex, Database, Args<'_>)> {
+        self.commands.iter().map(|(index, database, args)| (*index, *database, args.as_args()))
+    }
+
+    /// The database in which it was begun.
+    pub fn begun_in(&self) -> Database {
+        self.begun_in
     }
 }

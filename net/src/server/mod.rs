@@ -1,6 +1,7 @@
 //! What all cores share: the configuration, the order of events, the rings, and a few counters. Everything here is
 //! either never changed after the start or an atomic that is documented beside it.
 
+mod databases;
 mod default_acls;
 mod figures;
 mod memory;
@@ -29,12 +30,14 @@ use crossbeam_utils::CachePadded;
 use figures::Figures;
 use keytide_engine::eviction::Pool;
 use keytide_engine::history::{OlderHistory, ShardHistory};
+use keytide_engine::keyspace::DatabaseKeys;
 use keytide_engine::log::LogFailure;
 use keytide_engine::log::keeper::LogStatus;
 use keytide_engine::matcher::BuilderThread;
 use keytide_engine::position::ShardId;
 use keytide_engine::ring::Ring;
 use keytide_engine::sequencer::Sequencer;
+use keytide_engine::stream_name::Database;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -155,6 +158,8 @@ pub struct CoreShared {
     stats: Figures,
     /// What the core has counted of each command.
     commands: CommandStatistics,
+    /// The databases beside the first that have keys here.
+    databases: Mutex<Vec<(Database, DatabaseKeys)>>,
 }
 
 impl Server {

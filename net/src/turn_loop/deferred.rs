@@ -342,6 +342,7 @@ impl Core {
             }
             Run::Container(_)
             | Run::Session(_)
+            | Run::Select(_)
             | Run::Keys { .. }
             | Run::Shards { .. }
             | Run::EachShard { .. }

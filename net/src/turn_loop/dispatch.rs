@@ -57,6 +57,16 @@ impl Core {
                 }
                 true
             }
+            Run::Select(select) => {
+                match select(args, &self.server) {
+                    Ok(database) => {
+                        client.resp.database = database;
+                        client.reply().ok();
+                    }
+                    Err(text) => client.reply().error(text),
+                }
+                true
+            }
             Run::Shards { run, shards, merge, .. } => {
                 let shards = shards(args, &self.server);
                 match ShardId(shards.start) {
@@ -75,7 +85,7 @@ impl Core {
                     return false;
                 }
                 let all = (0..self.server.shards()).map(ShardId).collect();
-                self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), all);
+                self.hold(client, RespWork::Command(index, client.resp.database, OwnedArgs::from(args)), all);
                 true
             }
             Run::History(_) | Run::Subscription(_) => {
@@ -135,7 +145,9 @@ impl Core {
     /// Runs a command on this core's shard.
     #[inline]
     fn run_here(&mut self, client: &mut Client<'_>, (index, run): (CommandIndex, RunKeys), args: Args<'_>) -> bool {
-        let done = self.on_shard(|runner, shard, _| runner.run(shard, (index, run), args, &mut client.reply()));
+        let done = self.on_shard(|runner, shard, _| {
+            runner.in_database(client.resp.database).run(shard, (index, run), args, &mut client.reply())
+        });
         done.is_some() || self.wait_for_shard(client)
     }
 
@@ -187,7 +199,7 @@ impl Core {
                     return false;
                 }
                 let shards = self.shards_of_keys(command.keys, args);
-                self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), shards);
+                self.hold(client, RespWork::Command(index, client.resp.database, OwnedArgs::from(args)), shards);
                 return true;
             }
         };
@@ -257,13 +269,15 @@ impl Core {
         let mut out = Vec::new();
         let done = TABLE.get(command).part().and_then(|part| {
             let reply = &mut PartWriter::new(&mut out);
-            self.on_shard(|runner, shard, _| runner.run(shard, (command, part), args.as_args(), reply))
+            self.on_shard(|runner, shard, _| {
+                runner.in_database(asker.database).run(shard, (command, part), args.as_args(), reply)
+            })
         });
         match done {
             Some(()) => client.replies.deliver(client.output.ready(), to.number, to.part, out),
             None => {
-                let Asker { form, client, .. } = asker;
-                self.own_requests.push(Request { from: core, command, form, client, to, args });
+                let Asker { form, client, database, .. } = asker;
+                self.own_requests.push(Request { from: core, command, form, client, database, to, args });
             }
         }
     }

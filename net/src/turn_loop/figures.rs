@@ -35,7 +35,8 @@ pub(super) struct Figures {
 impl Core {
     /// Publishes this core's figures to the other cores.
     pub(super) fn publish_figures(&mut self, ops: &NetOps) {
-        if let Some(shard) = &self.shard {
+        if let Some(shard) = &mut self.shard {
+            self.server.tell_databases(shard);
             self.server.tell_shard(shard);
         }
         let counters = ops.counters();

@@ -21,6 +21,7 @@ use crate::weight::Weight;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::{LentShard, Shard};
 use keytide_engine::shards::Shards;
+use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::WaiterId;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub(super) enum HoldWork {
 
 /// What runs for a client of the Redis protocol.
 pub(super) enum RespWork {
-    Command(CommandIndex, OwnedArgs),
+    /// A command with its arguments, and the database that its client has selected.
+    Command(CommandIndex, Database, OwnedArgs),
     Transaction(Transaction, Arc<User>),
     /// WATCH, with its arguments.
     Watch(OwnedArgs),
@@ -193,13 +195,14 @@ impl Core {
         let mut connection = self.connections.take(to.connection);
         let runner = Runner::new(&self.server, &self.channels, &self.scripts, self.id, self.now_ms);
         let has_replied = match work {
-            RespWork::Command(index, args) => {
+            RespWork::Command(index, database, args) => {
                 let user = connection.as_ref().map(|connection| connection.session.user().clone());
                 let reply = &mut form.reply(&mut out);
-                let ended = runner.run_over(shards, user.as_deref(), *index, args.as_args(), reply);
+                let ended =
+                    runner.in_database(*database).run_over(shards, user.as_deref(), *index, args.as_args(), reply);
                 if ended == Ended::Elsewhere {
                     let needed = (0..self.server.shards()).map(ShardId).collect();
-                    let work = RespWork::Command(*index, args.clone());
+                    let work = RespWork::Command(*index, *database, args.clone());
                     let work = HoldWork::Resp(work, to, form);
                     self.lending.queue.push_front(HoldRequest { work, needed });
                 }

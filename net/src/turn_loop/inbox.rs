@@ -18,6 +18,7 @@ use crate::value::PartWriter;
 use crate::weight::{ByWeight, Weight};
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
+use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::WaiterId;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
@@ -57,6 +58,7 @@ struct Asked<'a> {
     command: CommandIndex,
     form: ReplyForm,
     client: u64,
+    database: Database,
     to: ReplyTo,
     args: Args<'a>,
 }
@@ -269,13 +271,14 @@ impl Core {
 
     fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {
         match message {
-            Message::Run { command, form, client, to, args, weight: _ } => {
+            Message::Run { command, form, client, database, to, args, weight: _ } => {
                 let args = arena.args(&args);
                 if self.lanes.credit.has_blocked() && self.lanes.credit.is_blocked((from, to.connection)) {
                     let args = OwnedArgs::from(args);
-                    self.lanes.credit.keep((from, to.connection), Request { from, command, form, client, to, args });
+                    let request = Request { from, command, form, client, database, to, args };
+                    self.lanes.credit.keep((from, to.connection), request);
                 } else {
-                    self.run_asked(Asked { from, command, form, client, to, args });
+                    self.run_asked(Asked { from, command, form, client, database, to, args });
                 }
             }
             Message::Reply { to, bytes } => self.take_reply(from, to, arena.bytes(&bytes).into()),
@@ -332,12 +335,12 @@ impl Core {
     }
 
     fn run_request(&mut self, request: &Request) {
-        let &Request { from, command, form, client, to, ref args } = request;
-        self.run_asked(Asked { from, command, form, client, to, args: args.as_args() });
+        let &Request { from, command, form, client, database, to, ref args } = request;
+        self.run_asked(Asked { from, command, form, client, database, to, args: args.as_args() });
     }
 
     fn run_asked(&mut self, asked: Asked<'_>) {
-        let Asked { from, command: index, form, client, to, args } = asked;
+        let Asked { from, command: index, form, client, database, to, args } = asked;
         let (is_short, spent) = (TABLE.is_short(index), self.budget.spent());
         if !is_short {
             self.budget.begin_command();
@@ -346,6 +349,7 @@ impl Core {
         match (&command.run, form) {
             (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, _) => {
                 let bytes = self.on_shard(|runner, shard, lanes| {
+                    let runner = runner.in_database(database);
                     lanes.to(from).reply(to, form, |out| match (form, command.part()) {
                         (ReplyForm::Whole(version), _) => {
                             runner.run(shard, (index, *run), args, &mut Reply::new(out, version))
@@ -386,15 +390,17 @@ impl Core {
                 self.deliver(from, to, form, &out);
             }
             (Run::Group { .. }, ReplyForm::Whole(_)) => {
-                self.defer(Request { from, command: index, form, client, to, args: OwnedArgs::from(args) });
+                let args = OwnedArgs::from(args);
+                self.defer(Request { from, command: index, form, client, database, to, args });
             }
             (Run::Waiting { .. }, ReplyForm::Whole(_)) => {
                 let args = OwnedArgs::from(args);
-                self.run_asked_or_wait(Request { from, command: index, form, client, to, args });
+                self.run_asked_or_wait(Request { from, command: index, form, client, database, to, args });
             }
             (
                 Run::Container(_)
                 | Run::Session(_)
+                | Run::Select(_)
                 | Run::AllShards(_)
                 | Run::History(_)
                 | Run::Subscription(_)

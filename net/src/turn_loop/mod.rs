@@ -18,6 +18,7 @@ mod call_timers;
 mod calls;
 mod channels;
 mod clients_limit;
+mod databases;
 mod deferred;
 mod dispatch;
 mod figures;

@@ -1,7 +1,7 @@
 //! The Redis protocol on a connection: its bytes become commands, some parsed before the first of them runs, and each is
 //! checked and sent to where it runs.
 
-use super::Core;
+use super::{Core, databases};
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Command, Flag, Run};
@@ -17,7 +17,7 @@ use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
-use keytide_engine::stream_name::is_read_only;
+use keytide_engine::stream_name::Database;
 use keytide_engine::subscription::ClientId;
 use std::borrow::Cow;
 
@@ -55,13 +55,14 @@ impl Client<'_> {
     /// For whom its commands run on other cores, where one of them makes the whole reply.
     #[inline]
     pub fn asker(&self) -> Asker {
-        Asker { form: ReplyForm::Whole(self.resp.version), client: self.session.client, weight: self.weight }
+        let (form, database) = (ReplyForm::Whole(self.resp.version), self.resp.database);
+        Asker { form, client: self.session.client, database, weight: self.weight }
     }
 
     /// A command of it that runs later. `from` is the core that asks for it.
     pub fn request(&self, from: ShardId, command: CommandIndex, to: ReplyTo, args: Args<'_>) -> Request {
-        let Asker { form, client, .. } = self.asker();
-        Request { from, command, form, client, to, args: OwnedArgs::from(args) }
+        let Asker { form, client, database, .. } = self.asker();
+        Request { from, command, form, client, database, to, args: OwnedArgs::from(args) }
     }
 
     /// The bytes of its replies that are made.
@@ -267,13 +268,18 @@ impl Core {
             self.reject(client, args, text.as_bytes());
             return true;
         }
+        let (named, first_shard) = match client.resp.database {
+            Database::FIRST => (None, first_shard),
+            database => (databases::named(command, args, database), None),
+        };
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.
-        if let Some(name) = command.keys.of(args).find(|key| is_read_only(key))
-            && command.is(Flag::Write)
+        if command.keys.of(args).any(databases::may_be_refused)
+            && let Some(text) = databases::refusal(command, args, client.resp.database)
         {
-            self.reject(client, args, &[b"ERR '", name, b"' is a system stream"].concat());
+            self.reject(client, args, &text);
             return true;
         }
+        let args = named.as_ref().map_or(args, |named| named.as_args());
         // Outside a transaction a command meets the limit of keys where it runs.
         let is_short = self.server.memory.is_short() || client.resp.transaction.is_some() && self.has_full_shard();
         if is_short && self.refuse_growth(client, command, args) {
@@ -320,7 +326,7 @@ impl Core {
         let is_exec = command.is_some_and(|index| matches!(TABLE.get(index).run, Run::Transaction(Step::Exec)));
         let text = if is_exec { Cow::from(error_text::exec_abort(text)) } else { Cow::from(text) };
         match &mut client.resp.transaction {
-            transaction if is_exec => (*transaction, client.resp.watches) = (None, None),
+            _ if is_exec => client.resp.end_transaction(),
             Some(transaction) => transaction.fail(),
             None => {}
         }

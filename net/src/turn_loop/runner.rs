@@ -19,6 +19,7 @@ use crate::value::{PartWriter, ValueWriter};
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
+use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::WaiterId;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -50,6 +51,8 @@ pub(super) struct Runner<'a> {
     pub(super) core: ShardId,
     /// The turn's time, Unix milliseconds.
     pub(super) now_ms: u64,
+    /// The database that the client has selected.
+    pub(super) database: Database,
 }
 
 impl<'a> Runner<'a> {
@@ -62,7 +65,13 @@ impl<'a> Runner<'a> {
         core: ShardId,
         now_ms: u64,
     ) -> Runner<'a> {
-        Runner { server, scripts, channels, core, now_ms }
+        Runner { server, scripts, channels, core, now_ms, database: Database::FIRST }
+    }
+
+    /// The same for a client that has selected another database.
+    #[inline]
+    pub fn in_database(self, database: Database) -> Runner<'a> {
+        Runner { database, ..self }
     }
 
     /// Runs a command on one shard, for its reply or for a part of it.
@@ -176,7 +185,8 @@ impl<'a> Runner<'a> {
             return true;
         }
         reply.array(transaction.len());
-        for (index, args) in transaction.commands() {
+        for (index, database, args) in transaction.queued() {
+            context.database = database;
             // The log has room for one turn; a transaction may take several.
             context.shards.each(Shard::make_room);
             // HELLO among the commands changes the protocol of those behind it.
@@ -233,8 +243,8 @@ impl<'a> Runner<'a> {
     }
 
     fn context<'s>(&'s self, shards: Shards<'s>) -> KeysContext<'s> {
-        let Runner { server, scripts, channels, now_ms, .. } = self;
-        KeysContext { shards, channels, scripts, server, now_ms: *now_ms, event: None }
+        let &Runner { server, scripts, channels, now_ms, database, .. } = self;
+        KeysContext { shards, channels, scripts, server, now_ms, database, event: None }
     }
 }
 
@@ -264,6 +274,15 @@ fn run_one(
             gather(context, part, merge, shards(args, context.server), args, reply)
         }
         Run::EachShard { part, merge, .. } => gather(context, part, merge, 0..context.server.shards(), args, reply),
+        Run::Select(select) => match select(args, context.server) {
+            Ok(database) => {
+                if let Some(RespClient { resp, .. }) = client {
+                    resp.database = database;
+                }
+                reply.ok();
+            }
+            Err(text) => reply.error(text),
+        },
         Run::Session(run) => {
             // The client has disconnected.
             let Some(RespClient { session, resp }) = client else { return };
@@ -291,15 +310,15 @@ fn gather(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) {
-    let KeysContext { shards, channels, scripts, server, now_ms, .. } = context;
-    let (channels, scripts, server, now_ms) = (*channels, *scripts, *server, *now_ms);
+    let KeysContext { shards, channels, scripts, server, now_ms, database, .. } = context;
+    let (channels, scripts, server, now_ms, database) = (*channels, *scripts, *server, *now_ms, *database);
     let mut parts = Vec::new();
     shards.each(|shard| {
         // Parts are merged in ascending order of shards, so they end before the first shard that is not at hand.
         if wanted.start as usize + parts.len() == usize::from(shard.id().0) && wanted.contains(&shard.id().0) {
             let mut part = Vec::new();
             let shards = Shards::One(shard);
-            let mut context = KeysContext { shards, channels, scripts, server, now_ms, event: None };
+            let mut context = KeysContext { shards, channels, scripts, server, now_ms, database, event: None };
             run(&mut context, args, &mut PartWriter::new(&mut part));
             parts.push(part);
         }

@@ -5,11 +5,11 @@
 //! meets another shard all the same it begins anew over all shards, unless it has written already: then that command is an
 //! error, and its next run is over all shards.
 
-use super::Core;
 use super::hold::RespWork;
 use super::resp::Client;
 use super::runner::Runner;
 use super::write_admission::is_memory_full;
+use super::{Core, databases};
 use crate::access::User;
 use crate::command::access::check;
 use crate::command::scripting::{ScriptCall, keys_and_args, reply_no_script};
@@ -22,6 +22,7 @@ use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
+use keytide_engine::stream_name::Database;
 
 impl Core {
     /// Runs a script for a client, here or over several shards. False where it has to wait first.
@@ -36,19 +37,21 @@ impl Core {
         }
         let Some(needed) = self.shards_of_script(client, index, call, args) else { return true };
         if *needed != [self.id] {
-            self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), needed);
+            self.hold(client, RespWork::Command(index, client.resp.database, OwnedArgs::from(args)), needed);
             return true;
         }
         let (protocol, user) = (client.resp.version, client.session.user().clone());
         let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
-        let ended =
-            self.on_shard(|runner, shard, _| runner.run_over(Shards::One(shard), Some(&user), index, args, &mut reply));
+        let database = client.resp.database;
+        let ended = self.on_shard(|runner, shard, _| {
+            runner.in_database(database).run_over(Shards::One(shard), Some(&user), index, args, &mut reply)
+        });
         match ended {
             None => self.wait_for_shard(client),
             Some(Ended::Replied) => true,
             Some(Ended::Elsewhere) => {
                 let all = (0..self.server.shards()).map(ShardId).collect();
-                self.hold(client, RespWork::Command(index, OwnedArgs::from(args)), all);
+                self.hold(client, RespWork::Command(index, client.resp.database, OwnedArgs::from(args)), all);
                 true
             }
         }
@@ -130,11 +133,14 @@ impl Runner<'_> {
                 has_written: false,
                 is_memory_full: is_memory_full && !script.allows_oom,
                 has_used_others: false,
+                database: context.database,
                 context,
             };
             let time = self.server.config.scripts.time;
+            // A script names keys of its database.
+            let keys = keys.iter().map(Database::key_of);
             let mark = self.channels.published_mark();
-            ended = self.scripts.borrow().run(&script, (keys.iter(), own.iter()), time, &mut caller, reply);
+            ended = self.scripts.borrow().run(&script, (keys, own.iter()), time, &mut caller, reply);
             if ended == Ended::Elsewhere {
                 self.channels.unpublish(mark);
             }
@@ -162,6 +168,8 @@ struct ScriptCaller<'a, 'c> {
     is_memory_full: bool,
     /// Whether it has used keys of other shards.
     has_used_others: bool,
+    /// The database that it has selected; its client's at first.
+    database: Database,
 }
 
 /// The shards that a command needs.
@@ -174,7 +182,7 @@ impl ScriptCaller<'_, '_> {
     fn refusal(&self, index: CommandIndex, command: &Command, args: Args<'_>) -> Option<String> {
         let may_run = match command.run {
             Run::Keys { .. } | Run::Waiting { .. } | Run::Shards { .. } | Run::EachShard { .. } => true,
-            Run::AllShards(_) | Run::Publish(_) => true,
+            Run::AllShards(_) | Run::Publish(_) | Run::Select(_) => true,
             Run::Session(_) => command.is(Flag::Fast) && !command.is(Flag::NoAuth),
             _ => false,
         };
@@ -194,9 +202,8 @@ impl ScriptCaller<'_, '_> {
         if command.is(Flag::Denyoom) && is_short {
             return Some(error_text::OUT_OF_MEMORY.to_owned());
         }
-        let name = command.keys.of(args).find(|key| keytide_engine::stream_name::is_read_only(key));
-        name.filter(|_| command.is(Flag::Write))
-            .map(|name| format!("ERR '{}' is a system stream", String::from_utf8_lossy(name)))
+        let text = databases::refusal(command, args, self.database)?;
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     fn needed(&self, command: &Command, args: Args<'_>) -> Needed {
@@ -231,6 +238,21 @@ impl Caller for ScriptCaller<'_, '_> {
             reply.error(text);
             return Called::Replied;
         }
+        if let Run::Select(select) = command.run {
+            match select(args, self.runner.server) {
+                Ok(database) => {
+                    self.database = database;
+                    reply.ok();
+                }
+                Err(text) => reply.error(text),
+            }
+            return Called::Replied;
+        }
+        let named = match self.database {
+            Database::FIRST => None,
+            database => databases::named(command, args, database),
+        };
+        let args = named.as_ref().map_or(args, |named| named.as_args());
         let total = self.runner.server.shards();
         let needed = match self.needed(command, args) {
             Needed::All => (0..total).map(ShardId).collect(),
@@ -250,7 +272,9 @@ impl Caller for ScriptCaller<'_, '_> {
         // The log has room for one turn; a script may take several.
         self.context.shards.each(Shard::make_room);
         self.runner.server.statistics(self.runner.core).call(index);
+        let callers = std::mem::replace(&mut self.context.database, self.database);
         self.runner.run_in_script(self.context, index, args, &mut reply);
+        self.context.database = callers;
         Called::Replied
     }
 }

@@ -16,8 +16,16 @@ impl Core {
     /// Keeps a command for EXEC.
     pub(super) fn queue(&mut self, client: &mut Client<'_>, index: CommandIndex, args: Args<'_>) {
         let Some(transaction) = &mut client.resp.transaction else { return };
-        match transaction.queue(index, args) {
-            Ok(()) => client.reply().simple("QUEUED"),
+        match transaction.queue(index, client.resp.database, args) {
+            Ok(()) => {
+                // What is queued next is of the database that will be selected then.
+                if let Run::Select(select) = TABLE.get(index).run
+                    && let Ok(database) = select(args, &self.server)
+                {
+                    client.resp.database = database;
+                }
+                client.reply().simple("QUEUED");
+            }
             Err(error) => client.reply().error(error_text::err(&error)),
         }
     }
@@ -30,11 +38,12 @@ impl Core {
                 client.reply().error(error_text::MULTI_NESTED);
             }
             Step::Multi => {
-                client.resp.transaction = Some(Transaction::new(&self.server.accounts.transactions));
+                client.resp.transaction =
+                    Some(Transaction::new(&self.server.accounts.transactions, client.resp.database));
                 client.reply().ok();
             }
             Step::Discard if open => {
-                (client.resp.transaction, client.resp.watches) = (None, None);
+                client.resp.end_transaction();
                 client.reply().ok();
             }
             Step::Discard => client.reply().error(error_text::DISCARD_WITHOUT_MULTI),
@@ -65,6 +74,7 @@ impl Core {
     fn exec(&mut self, client: &mut Client<'_>) -> bool {
         let Some(mut transaction) = client.resp.transaction.take() else { return true };
         transaction.watch(client.resp.watches.take());
+        client.resp.database = transaction.begun_in();
         if transaction.has_failed() {
             client.reply().error(error_text::EXEC_ABORT);
             return true;
@@ -110,6 +120,7 @@ impl Core {
                 }
                 Run::Container(_)
                 | Run::Session(_)
+                | Run::Select(_)
                 | Run::EachCore { .. }
                 | Run::History(_)
                 | Run::Subscription(_)

@@ -28,6 +28,7 @@ impl EntryMut<'_> {
     pub(super) fn count_value(&mut self) {
         if !self.view().has_value() {
             self.turn.live_keys += 1;
+            self.turn.census.note(self.word.get().key(), |counts| counts.keys += 1);
             if self.turn.changes.is_on() {
                 self.turn.changes.note(self.word.get().key(), Change::Began);
             }

@@ -1,10 +1,10 @@
 //! PING, ECHO, SELECT, QUIT, RESET.
 
+use crate::command::options::database;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::connection::RespSession;
 use crate::resp::{Args, Reply, error_text};
 use crate::session::Closing;
-use keytide_engine::number::parse_i64;
 
 pub static PING: Command = Command {
     name: "ping",
@@ -48,18 +48,10 @@ pub static SELECT: Command = Command {
     flags: &[Flag::Fast],
     keys: Keys::None,
     access: Access::NONE,
-    summary: "Selects the database; there is one, 0.",
+    summary: "Selects the database.",
     group: "connection",
-    run: Run::Session(select),
+    run: Run::Select(|args, server| database(args.get(1), server)),
 };
-
-fn select(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    match parse_i64(args.get(1)) {
-        Some(0) => reply.ok(),
-        Some(_) => reply.error(error_text::DB_INDEX),
-        None => reply.error(error_text::NOT_INTEGER),
-    }
-}
 
 pub static QUIT: Command = Command {
     name: "quit",

@@ -6,6 +6,7 @@ mod inspect;
 mod object;
 mod rename;
 mod scan;
+mod transfer;
 
 use super::Command;
 
@@ -32,4 +33,5 @@ pub const COMMANDS: &[&Command] = &[
     &scan::DBSIZE,
     &rename::RENAME,
     &rename::RENAMENX,
+    &transfer::MOVE,
 ];

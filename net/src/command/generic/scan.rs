@@ -10,6 +10,7 @@ use crate::server::{Server, Stat};
 use crate::value::{Value, ValueWriter, Values};
 use keytide_engine::filter::Glob;
 use keytide_engine::position::ShardId;
+use keytide_engine::stream_name::Database;
 use std::ops::Range;
 
 pub static KEYS: Command = Command {
@@ -33,7 +34,8 @@ fn keys(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWri
         Err(error) => return reply.error(error_text::err(&error)),
     };
     let mut found: Vec<Vec<u8>> = Vec::new();
-    context.shards.each(|shard| found.extend(shard.keys(&glob).map(<[u8]>::to_vec)));
+    let database = context.database;
+    context.shards.each(|shard| found.extend(shard.keys(database, &glob).map(<[u8]>::to_vec)));
     reply.array(found.len());
     found.iter().for_each(|key| reply.bulk(key));
 }
@@ -87,7 +89,7 @@ fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWri
         Ok(options) => options,
         Err(text) => return reply.error(text),
     };
-    let shards = context.server.shards();
+    let (shards, database) = (context.server.shards(), context.database);
     let (first, from) = place(from, shards);
     let mut found: Vec<Vec<u8>> = Vec::new();
     let mut next = 0;
@@ -95,10 +97,12 @@ fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWri
         let number = shard.id().0;
         let from = if number == first { from } else { 0 };
         let rest = shard.scan(from, options.budget(), |entry| {
-            let is_wanted = options.wants(entry.key())
+            let (of, key) = Database::of(entry.key());
+            let is_wanted = of == database
+                && options.wants(key)
                 && options.kind.is_none_or(|kind| entry.value().is_some_and(|value| is(kind, value.kind().name())));
             if is_wanted {
-                found.push(entry.key().to_vec());
+                found.push(key.to_vec());
             }
         });
         next = match rest {
@@ -153,14 +157,14 @@ pub static RANDOMKEY: Command = Command {
 
 /// A single shard replies with its key; of several shards, each adds its number of keys.
 fn randomkey(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut impl ValueWriter) {
-    let is_alone = context.server.shards() == 1;
+    let (is_alone, database) = (context.server.shards() == 1, context.database);
     context.shards.each(|shard| {
-        let count = shard.key_count() as u64;
+        let count = shard.keys_of(database).keys as u64;
         if !is_alone {
             reply.array(2);
             reply.unsigned(count);
         }
-        match shard.random_key() {
+        match shard.random_key(database) {
             Some(key) => reply.bulk(key),
             None => reply.null(),
         }
@@ -205,7 +209,7 @@ pub static DBSIZE: Command = Command {
 };
 
 fn dbsize(context: &mut KeysContext<'_>, _args: Args<'_>, reply: &mut impl ValueWriter) {
-    let mut count = 0;
-    context.shards.each(|shard| count += shard.key_count() as u64);
+    let (mut count, database) = (0, context.database);
+    context.shards.each(|shard| count += shard.keys_of(database).keys as u64);
     reply.unsigned(count);
 }

@@ -8,6 +8,7 @@ use crate::resp::{Args, Reply, error_text};
 use keytide_engine::keyspace::Bytes;
 use keytide_engine::keyspace::entry::End;
 use keytide_engine::number::parse_i64;
+use keytide_engine::stream_name::Database;
 
 const fn pop(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
     Command {
@@ -82,7 +83,7 @@ fn lmpop(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
 /// Replies with the key and the elements that were popped there.
 pub(super) fn reply_popped(reply: &mut Reply<'_>, key: &[u8], elements: &[Bytes]) {
     reply.array(2);
-    reply.bulk(key);
+    reply.bulk(Database::key_of(key));
     reply.array(elements.len());
     elements.iter().for_each(|element| reply.bulk(element));
 }

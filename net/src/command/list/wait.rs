@@ -9,6 +9,7 @@ use crate::command::{Access, Command, Flag, KeyUse, Keys, Progress, Run, RunWait
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::keyspace::entry::End;
+use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::Awaited;
 
 const fn pop(name: &'static str, summary: &'static str, run: RunWaiting) -> Command {
@@ -56,7 +57,7 @@ fn pop_first(context: &mut WaitContext<'_>, args: Args<'_>, end: End, reply: &mu
         |reply| reply.null_array(),
         |reply, (key, element)| {
             reply.array(2);
-            reply.bulk(key);
+            reply.bulk(Database::key_of(key));
             reply.bulk(&element);
         },
     )

@@ -149,7 +149,7 @@ const ROWS: &[Row] = &[
         let cores: Vec<String> = server.config.cores.iter().map(usize::to_string).collect();
         cores.join(",")
     }),
-    row("databases", Change::Never, |_| "1".to_owned()),
+    row("databases", Change::Never, |server| server.config.databases.to_string()),
     row("dir", Change::Same, |server| of_durability(server, |kept| kept.dir.display().to_string())),
     row("fsync", Change::Never, |server| of_durability(server, |kept| kept.fsync_name().to_owned())),
     row("groups-bytes", Change::Never, |server| server.config.memory.groups.to_string()),

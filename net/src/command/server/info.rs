@@ -10,7 +10,9 @@ use crate::config::Spin;
 use crate::process::Usage;
 use crate::resp::{Args, Reply};
 use crate::server::Stat;
+use keytide_engine::keyspace::DatabaseKeys;
 use keytide_engine::position::ShardId;
+use keytide_engine::stream_name::Database;
 use std::fmt::{Display, Write};
 
 /// The version of Redis whose protocol and texts are implemented: clients choose their commands by it.
@@ -254,9 +256,17 @@ fn subscriptions(context: &HistoryContext<'_>, text: &mut Text) {
 }
 
 fn keyspace(context: &HistoryContext<'_>, text: &mut Text) {
+    let mut databases = context.server.databases();
+    let others = databases.values().fold((0, 0), |(keys, expiring), of| (keys + of.keys, expiring + of.expiring));
     let (keys, volatile) = (context.server.total(Stat::Keys), context.server.total(Stat::Volatile));
-    if keys > 0 {
-        text.row("db0", format_args!("keys={keys},expires={volatile},avg_ttl=0"));
+    // Cores publish their figures one after the other.
+    let first = DatabaseKeys {
+        keys: (keys as usize).saturating_sub(others.0),
+        expiring: (volatile as usize).saturating_sub(others.1),
+    };
+    databases.insert(Database::FIRST, first);
+    for (Database(number), DatabaseKeys { keys, expiring }) in databases.into_iter().filter(|(_, of)| of.keys > 0) {
+        text.row(&format!("db{number}"), format_args!("keys={keys},expires={expiring},avg_ttl=0"));
     }
 }
 

@@ -30,6 +30,7 @@ pub const COMMANDS: &[&Command] = &[
     &debug::DEBUG,
     &flush::FLUSHDB,
     &flush::FLUSHALL,
+    &flush::SWAPDB,
     &info::INFO,
     &memory::MEMORY,
     &module::MODULE,

@@ -7,6 +7,7 @@ use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunK
 use crate::resp::{Args, Protocol, Reply, error_text};
 use keytide_engine::keyspace::Bytes;
 use keytide_engine::number::parse_i64;
+use keytide_engine::stream_name::Database;
 
 const fn pop(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
     Command {
@@ -98,6 +99,6 @@ fn zmpop(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
 /// Replies with the key and what was popped there.
 pub(super) fn reply_popped(reply: &mut Reply<'_>, key: &[u8], popped: Vec<(Bytes, f64)>) {
     reply.array(2);
-    reply.bulk(key);
+    reply.bulk(Database::key_of(key));
     put(reply, Form::Pairs, popped.len(), popped.into_iter());
 }

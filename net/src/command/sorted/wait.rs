@@ -8,6 +8,7 @@ use crate::command::{Access, Command, Flag, Keys, Progress, Run, RunWaiting, Wai
 use crate::resp::{Args, Reply};
 use keytide_engine::error::Refusal;
 use keytide_engine::keyspace::Bytes;
+use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::Awaited;
 
 const fn pop(name: &'static str, summary: &'static str, run: RunWaiting) -> Command {
@@ -50,7 +51,7 @@ fn pop_first(context: &mut WaitContext<'_>, args: Args<'_>, is_highest: bool, re
         |reply| reply.null_array(),
         |reply, (key, popped)| {
             reply.array(3);
-            reply.bulk(key);
+            reply.bulk(Database::key_of(key));
             for (member, score) in popped {
                 reply.bulk(&member);
                 reply.double(score);

@@ -71,7 +71,7 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         None => (-1, 0),
     };
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} multi={queued} watch={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} watch={} \
          qbuf={} qbuf-free={} argv-mem=0 multi-mem={queued_bytes} rbs={buffer} rbp={buffer} obl={} oll=0 omem={held} \
          tot-mem={} events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         session.client,
@@ -82,6 +82,7 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         seconds(session.connected_ms),
         seconds(session.active_ms),
         flags(session, resp, sizes),
+        resp.database.0,
         session.subscriptions + session.channels.channels,
         session.channels.patterns,
         session.channels.shards,
