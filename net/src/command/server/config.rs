@@ -160,6 +160,7 @@ const ROWS: &[Row] = &[
     row("heap-bytes", Change::Never, |server| server.config.heap_bytes.to_string()),
     row("input-bytes", Change::Never, |server| server.config.memory.input.to_string()),
     row("io-threads", Change::Never, |_| "1".to_owned()),
+    row("latency-monitor-threshold", Change::Same, |_| "0".to_owned()),
     list_size("list-max-listpack-size"),
     list_size("list-max-ziplist-size"),
     row("maxclients", Change::Free { check: check_maxclients, apply: set_maxclients }, |server| {

@@ -8,10 +8,13 @@ mod docs;
 mod flush;
 mod info;
 mod keyspace_events;
+mod latency;
+mod lolwut;
 mod maxmemory;
 mod memory;
 mod module;
 mod output_limit;
+mod replication;
 mod save;
 mod shutdown;
 mod threshold;
@@ -32,8 +35,13 @@ pub const COMMANDS: &[&Command] = &[
     &flush::FLUSHALL,
     &flush::SWAPDB,
     &info::INFO,
+    &latency::LATENCY,
+    &lolwut::LOLWUT,
     &memory::MEMORY,
     &module::MODULE,
+    &replication::ROLE,
+    &replication::REPLICAOF,
+    &replication::SLAVEOF,
     &save::BGSAVE,
     &save::LASTSAVE,
     &save::SAVE,
