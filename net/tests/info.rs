@@ -91,3 +91,19 @@ fn the_commands_of_the_last_second_are_shown() {
         field(&mut client, "instantaneous_ops_per_sec").expect("it is there").parse::<u64>().unwrap() > 100
     });
 }
+
+#[test]
+fn the_figures_can_be_asked_for_in_a_transaction() {
+    let server = Server::start(&["--shards", "2", "--ring-bytes", "1m"]);
+    let mut client = server.client();
+    call(&mut client, "set a x");
+    call(&mut client, "multi");
+    call(&mut client, "get a");
+    assert_eq!(client.call(&["info", "keyspace"]).text(), "QUEUED");
+    assert_eq!(client.call(&["info", "cdc"]).text(), "QUEUED");
+    let replies = client.call(&["exec"]);
+    let [value, keyspace, cdc] = replies.values() else { panic!("{replies:?}") };
+    assert_eq!(value.text(), "x");
+    assert!(keyspace.text().contains("db0:keys=1,"), "{keyspace:?}");
+    assert!(cdc.text().contains("cdc_next_position:"), "{cdc:?}");
+}

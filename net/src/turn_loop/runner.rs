@@ -9,13 +9,15 @@ use crate::channels::Channels;
 use crate::command::access::{check, note_denied};
 use crate::command::table::TABLE;
 use crate::command::{
-    Command, DeferredState, Flag, KeysContext, Progress, RespClient, Run, RunPart, SessionContext, WaitContext,
+    Command, DeferredState, Flag, HistoryContext, KeysContext, Progress, RespClient, Run, RunPart, SessionContext,
+    WaitContext,
 };
 use crate::gather::Merge;
 use crate::resp::{Args, CommandIndex, Reply, Transaction, Watches, error_text};
 use crate::scripting::{Ended, Scripts};
 use crate::server::Server;
 use crate::value::{PartWriter, ValueWriter};
+use keytide_engine::history::History;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
@@ -287,6 +289,13 @@ fn run_one(
             // The client has disconnected.
             let Some(RespClient { session, resp }) = client else { return };
             run(&mut SessionContext { session, resp, server: context.server, now_ms: context.now_ms }, args, reply);
+        }
+        Run::History(run) if !command.is(Flag::NoMulti) => {
+            // It only looks at figures, and answers at once.
+            let server = context.server;
+            let mut history = History::new(server.sequencer.clone(), &server.histories).with_older(&server.older);
+            let (state, now_ms) = (&mut DeferredState::default(), context.now_ms);
+            run(&mut HistoryContext { history: &mut history, state, server, now_ms }, args, reply);
         }
         Run::Container(_)
         | Run::EachCore { .. }

@@ -5,7 +5,7 @@ mod memory;
 
 use crate::access::{Category, Reason};
 use crate::command::options::is;
-use crate::command::{Access, Command, Flag, HistoryContext, Keys, Progress, Run};
+use crate::command::{Access, Command, HistoryContext, Keys, Progress, Run};
 use crate::config::Spin;
 use crate::process::Usage;
 use crate::resp::{Args, Reply};
@@ -21,12 +21,12 @@ pub const REDIS_VERSION: &str = crate::limits::REDIS_VERSION.0;
 pub static INFO: Command = Command {
     name: "info",
     arity: -1,
-    flags: &[Flag::NoMulti],
+    flags: &[],
     keys: Keys::None,
     access: Access::NONE.in_categories(&[Category::Dangerous]),
     summary: "Returns figures of the server, all or some sections of them.",
     group: "server",
-    // After the commit, so that it includes the commands before it.
+    // After the commit, so that it includes the commands before it; in a transaction at once.
     run: Run::History(info),
 };
 
