@@ -3,6 +3,17 @@
 use crate::position::Revision;
 use thiserror::Error;
 
+/// What a Redis stream knows better than who sets its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum StreamConflict {
+    /// An entry has a greater id than the last one.
+    #[error("an entry has a greater id")]
+    LastId,
+    /// It has more entries than were ever added.
+    #[error("there are more entries")]
+    Added,
+}
+
 /// A command that was refused; nothing was changed and nothing recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
@@ -39,6 +50,21 @@ pub enum Refusal {
     /// The index is outside the list.
     #[error("index out of range")]
     IndexOutOfRange,
+    /// The id of a new entry of a Redis stream is not greater than the last one.
+    #[error("the id is not greater than that of the last entry")]
+    EntryIdNotGreater,
+    /// The last id of a Redis stream is the greatest one.
+    #[error("there is no greater id")]
+    EntryIdsUsedUp,
+    /// A Redis stream would know less of its past than its entries tell.
+    #[error("the stream contradicts: {0}")]
+    StreamState(StreamConflict),
+    /// A Redis stream has no such consumer group, or the key does not exist.
+    #[error("no such group")]
+    NoSuchGroup,
+    /// A Redis stream has this consumer group already.
+    #[error("the group exists")]
+    GroupExists,
     /// The events of the command would take more of the ring than one command may.
     #[error("a change of {bytes} bytes exceeds the {max} bytes that one command may record")]
     ChangeTooLarge {

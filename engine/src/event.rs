@@ -66,8 +66,19 @@ event_types! {
     18 LInsert    "An element was put into a list. Data: its index from the head once it is there, element."
     19 LRem       "Equal elements were removed from a list. Data: how many were removed, negative when counted from the tail, element."
     20 LTrim      "A list was cut. Data: index of the first and of the last element that stay, from the head."
-    21 Rename     "A key took over another key's value. Data: the other key, `string`, `hash`, `list`, `set` or `zset`, then the value's parts: the bytes; field, value, …; the elements in order; the members; score, member, …. Replaces whatever the key held, TTL included; a TTL that comes along follows as TtlSet."
+    21 Rename     "A key took over another key's value. Data: the other key, `string`, `hash`, `list`, `set`, `zset` or `stream`, then the value's parts: the bytes; field, value, …; the elements in order; the members; score, member, …; the items of a Redis stream. Replaces whatever the key held, TTL included; a TTL that comes along follows as TtlSet."
     22 FlushDb    "The database was flushed. No data; key empty, stream `$db`. One event, at one position that splits every shard's history the same way."
+    23 XAdd       "An entry was added to a Redis stream. Data: id, field, value, …."
+    24 XDel       "Entries of a Redis stream were deleted. Data: their ids."
+    25 XTrim      "A Redis stream was trimmed. Data: the id of the last entry that was removed: it and all before it."
+    26 XSetId     "What a Redis stream knows of its past was set. Data: last id, number of entries ever added, greatest id that was deleted by `XDEL`."
+    27 XGroup     "A consumer group of a Redis stream was created, with the stream if there was none, or was set. Data: group, greatest id delivered, number of entries read or `-` if it is not known."
+    28 XGroupDel  "A consumer group of a Redis stream was destroyed, with its consumers. Data: group."
+    29 XConsumer  "A consumer of a group was created. Data: group, consumer."
+    30 XConsumerDel "A consumer of a group was deleted, and its entries are not pending any more. Data: group, consumer."
+    31 XReadGroup "A group delivered entries to a consumer, which is created if it is new: all behind the greatest id delivered so far, up to a new one. Data: group, consumer, that id, number of entries read or `-`; then `noack` if the entries do not become pending."
+    32 XClaim     "Entries were delivered to a consumer again, or given to another one. Data: group, consumer, time of delivery (Unix milliseconds), what became of the number of deliveries (`+1`, `+0` or `=n`), ids. An id that was not pending becomes so, as delivered once before."
+    33 XAck       "Entries are not pending any more in a group. Data: group, ids."
 }
 
 impl EventType {

@@ -116,6 +116,12 @@ pub const SORTED_PACKED_ENTRIES: u32 = 128;
 /// The longest member of a packed sorted set in bytes, `zset-max-listpack-value`.
 pub const SORTED_PACKED_VALUE: u32 = 64;
 
+/// The most bytes of a block of a Redis stream, `stream-node-max-bytes`: what a read at random decodes.
+pub const STREAM_BLOCK_BYTES: u32 = 4096;
+
+/// The most entries of such a block, `stream-node-max-entries`.
+pub const STREAM_BLOCK_ENTRIES: u32 = 100;
+
 /// The most elements of a packed collection, whatever is configured: their number has 16 bits.
 pub const PACKED_ENTRIES_MAX: usize = u16::MAX as usize;
 

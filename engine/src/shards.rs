@@ -132,9 +132,10 @@ impl Shards<'_> {
         }
         let entry = self.of(source).read(source).ok_or(Refusal::NoSuchKey)?;
         let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
-        let parts = [source.len(), 8].into_iter().chain(value.parts().into_iter().map(|part| part.len()));
+        // The value's parts as one, whose length takes four bytes too.
+        let parts = [source.len(), 8, value.parts_bytes() as usize - 4];
         // The source's `Del` and a TTL are added to the value.
-        let value_bytes = record_bytes_parts(target.len(), parts) + ttl_record_bytes(target);
+        let value_bytes = record_bytes_parts(target.len(), parts.into_iter()) + ttl_record_bytes(target);
         self.admit([(target, value_bytes), (source, record_bytes(source.len(), 0))].into_iter())?;
         let value = self.of(source).find(source).and_then(|mut entry| entry.move_out()).ok_or(Refusal::NoSuchKey)?;
         let mut entry = self.of(target).write(target);

@@ -20,17 +20,20 @@ pub struct WaiterId {
 }
 
 /// The type of value that a command waits for. A key has the waiters of each by themselves: a sorted set serves nobody who
-/// waits for a list.
+/// waits for a list. What the first waiter takes of a list or a sorted set is not there for the next one; of a Redis stream
+/// every waiter gets what is new to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// A list.
     List,
     /// A sorted set.
     Sorted,
+    /// A Redis stream, with an entry that the command has not seen.
+    RedisStream,
 }
 
 /// The number of these types.
-const AWAITED: usize = 2;
+const AWAITED: usize = 3;
 
 /// The waiters of the keys of one shard.
 #[derive(Debug, Default)]
@@ -105,7 +108,8 @@ impl Waiters {
                     self.ready.retain(|ready| *ready != key);
                 }
                 self.by_key.remove(&key);
-            } else {
+            } else if awaited != Awaited::RedisStream {
+                // Those who wait for a stream stand in nobody's way.
                 self.signal(&key);
             }
         }
@@ -117,6 +121,14 @@ impl Waiters {
         if !self.by_id.is_empty() {
             self.signal_waiters(key);
         }
+    }
+
+    /// Notes that all keys have lost such a value.
+    pub fn signal_all(&mut self, awaited: Awaited) {
+        let waits = |of_key: &KeyWaiters| !of_key.waiters[awaited as usize].is_empty();
+        let keys = self.by_key.iter().filter(|(_, of_key)| waits(of_key)).map(|(key, _)| key.clone());
+        let keys: Vec<Box<[u8]>> = keys.collect();
+        keys.iter().for_each(|key| self.signal(key));
     }
 
     fn signal_waiters(&mut self, key: &[u8]) {
@@ -146,6 +158,13 @@ impl Waiters {
     /// The command that has waited longest for such a value of a key.
     pub fn first(&self, key: &[u8], awaited: Awaited) -> Option<WaiterId> {
         self.by_key.get(key)?.waiters[awaited as usize].values().next().copied()
+    }
+
+    /// All commands that wait for such a value of a key, the one that has waited longest first.
+    pub fn all(&self, key: &[u8], awaited: Awaited) -> Vec<WaiterId> {
+        self.by_key
+            .get(key)
+            .map_or_else(Vec::new, |of_key| of_key.waiters[awaited as usize].values().copied().collect())
     }
 
     /// Whether a command may take of a key's value: no other command has waited longer. `None` is a command that does not

@@ -1,9 +1,10 @@
-//! What changes of hashes, lists, sets and sorted sets record: the records alone rebuild every value, over one shard and over two,
+//! What changes of hashes, lists, sets, sorted sets and Redis streams record: the records alone rebuild every value, over one shard and over two,
 //! and a change that is refused leaves neither a record nor a trace.
 #![cfg(not(loom))]
 
 mod rebuild;
 
+use keytide_engine::collection::{EntryId, StreamEntry, Trim, TrimTo};
 use keytide_engine::error::Refusal;
 use keytide_engine::event::EventType;
 use keytide_engine::filter::Filter;
@@ -14,7 +15,7 @@ use keytide_engine::number::score_text;
 use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring::{self, Ring};
 use keytide_engine::sequencer::Sequencer;
-use keytide_engine::shard::{Draw, ScoreRule, ScoresSet, Shard, Side};
+use keytide_engine::shard::{AddRule, Draw, NewEntryId, ScoreRule, ScoresSet, Shard, Side};
 use keytide_engine::shards::{Aggregate, Shards, scored_difference, scored_intersection, scored_union};
 use rebuild::{Rebuilt, apply};
 use std::collections::BTreeMap;
@@ -102,17 +103,23 @@ impl World {
                 assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| (a.1, a.0) < (b.1, b.0)), "they are in order");
                 Rebuilt::Sorted(set.iter().map(|(member, score)| (text(member), text(&score_text(score)))).collect())
             }
+            ValueRef::RedisStream(stream) => {
+                let words =
+                    |entry: StreamEntry<'_>| entry.fields.flat_map(|(name, value)| [text(name), text(value)]).collect();
+                let entries = stream.range(EntryId::MIN, EntryId::MAX);
+                Rebuilt::RedisStream(entries.map(|entry| ((entry.id.ms, entry.id.seq), words(entry))).collect())
+            }
         })
     }
 }
 
-const KEYS: [&str; 12] = ["h0", "h1", "h2", "l0", "l1", "l2", "s0", "s1", "s2", "z0", "z1", "z2"];
+const KEYS: [&str; 15] = ["h0", "h1", "h2", "l0", "l1", "l2", "s0", "s1", "s2", "z0", "z1", "z2", "x0", "x1", "x2"];
 
 /// One random operation; what it answers or refuses is not looked at.
 fn change(world: &mut World, rng: &mut fastrand::Rng) {
     // Now and then a key of another type, which has to be refused.
     let key = |rng: &mut fastrand::Rng, family: usize| {
-        let family = if rng.u8(..20) == 0 { rng.usize(..4) } else { family };
+        let family = if rng.u8(..20) == 0 { rng.usize(..5) } else { family };
         KEYS[family * 3 + rng.usize(..3)].as_bytes()
     };
     let words: Vec<String> = (0..rng.usize(1..5)).map(|_| rng.u8(..12).to_string()).collect();
@@ -121,7 +128,7 @@ fn change(world: &mut World, rng: &mut fastrand::Rng) {
     let other_end = if rng.bool() { End::Head } else { End::Tail };
     let (index, count) = (rng.i64(-6..6), rng.usize(..4));
     let mut shards = world.shards();
-    match rng.u8(..30) {
+    match rng.u8(..35) {
         0..3 => {
             let key = key(rng, 0);
             let pairs = words.iter().map(|&word| (word, word));
@@ -199,6 +206,28 @@ fn change(world: &mut World, rng: &mut fastrand::Rng) {
         26 => {
             let key = key(rng, 3);
             let _ = shards.of(key).pop_scores(key, rng.bool(), count);
+        }
+        30..33 => {
+            let key = key(rng, 4);
+            let trim = Trim { to: TrimTo::Length(count as u64 + 3), is_approximate: false, limit: None };
+            let rule = AddRule { creates: true, trim: (count == 0).then_some(trim) };
+            let _ = shards.of(key).add_entry(key, NewEntryId::Any, words.iter().map(|&word| (word, word)), rule);
+        }
+        33 => {
+            let key = key(rng, 4);
+            let found = shards
+                .of(key)
+                .redis_stream(key)
+                .ok()
+                .flatten()
+                .and_then(|stream| stream.range(EntryId::MIN, EntryId::MAX).nth(count).map(|entry| entry.id));
+            let _ = shards.of(key).delete_entries(key, &[found.unwrap_or(EntryId { ms: 1, seq: 1 }), EntryId::MAX]);
+        }
+        34 => {
+            let key = key(rng, 4);
+            let trim =
+                Trim { to: TrimTo::From(EntryId { ms: 0, seq: count as u64 }), is_approximate: false, limit: None };
+            let _ = shards.of(key).trim_entries(key, trim);
         }
         27 => {
             let key = key(rng, 3);

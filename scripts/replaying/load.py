@@ -27,6 +27,11 @@ EXPECTED_ERRORS = (
     "no such key",
     "resulting score is not a number",
     "index out of range",
+    "equal or smaller than the target stream top item",
+    "smaller than the target stream",
+    "NOGROUP",
+    "BUSYGROUP",
+    "XGROUP subcommand requires the key to exist",
 )
 
 
@@ -55,6 +60,7 @@ KEYS = {
     "list": [b"list:%d" % n for n in range(60)],
     "set": [b"set:%d" % n for n in range(60)],
     "sorted": [b"sorted:%d" % n for n in range(60)],
+    "stream": [b"stream:%d" % n for n in range(30)],
     # So many that most are absent when MSETNX, SETNX and RENAMENX ask.
     "sparse": [b"sparse:%d" % n for n in range(4000)],
     # Any type, and two keys that are always on one shard.
@@ -159,6 +165,20 @@ class Maker:
         keys = [self.key("sorted"), self.key(self.rng.choice(["sorted", "set"]))]
         return [2, *keys, *self.rng.choice([[], ["WEIGHTS", 2, -1], ["AGGREGATE", "MIN"], ["AGGREGATE", "MAX"]])]
 
+    def tenth(self):
+        # Tenths of a second, so that entries are met again.
+        return int(time.time() * 10) * 100
+
+    def id(self):
+        return b"%d-%d" % (self.tenth() - 100 * self.rng.randrange(5), self.rng.randrange(3))
+
+    def trim(self):
+        how = self.rng.choice([["MAXLEN", self.rng.randint(0, 60)], ["MINID", self.id()]])
+        return [how[0], self.rng.choice(["=", "~"]), how[1]]
+
+    def consumer(self):
+        return [self.rng.choice([b"g", b"h"]), self.rng.choice([b"c", b"d", b"e"])]
+
     def past_or(self, make):
         return -5 if self.rng.random() < 0.05 else make()
 
@@ -171,8 +191,9 @@ class Maker:
         return ["EXPECT", self.rng.choice(["any", "exists", "none", 3])] if roll < 0.7 else []
 
     def read(self):
-        kind = self.rng.choice(["string", "hash", "list", "set", "sorted"])
+        kind = self.rng.choice(["string", "hash", "list", "set", "sorted", "stream"])
         reads = {"string": ["GET"], "hash": ["HGETALL"], "list": ["LRANGE"], "set": ["SMEMBERS"], "sorted": ["ZRANGE"]}
+        reads["stream"] = ["XLEN"]
         command = reads[kind]
         return self.rng.choice([["PTTL", self.any_key()], ["EXISTS", self.any_key(), self.any_key()],
                                 [*command, self.key(kind), *([0, -1] if kind in ("list", "sorted") else [])]])
@@ -181,7 +202,7 @@ class Maker:
         return self.read() if self.rng.random() < 0.05 else self.write(self.rng.choices(NAMES, WEIGHTS)[0])
 
     def write(self, name):
-        return [name, *WRITES[name](self)]
+        return [*name.split(), *WRITES[name](self)]
 
 
 # The arguments of every write command.
@@ -256,6 +277,19 @@ WRITES = {
     "ZUNIONSTORE": lambda g: [g.key("sorted"), *g.sources()],
     "ZINTERSTORE": lambda g: [g.key("sorted"), *g.sources()],
     "ZDIFFSTORE": lambda g: [g.key("sorted"), *g.sources()[:3]],
+    "XADD": lambda g: [g.key("stream"), *(g.trim() if g.rng.random() < 0.2 else []), b"%d-*" % g.tenth(), *g.pairs(g.field, g.value)],
+    "XDEL": lambda g: [g.key("stream"), *g.some(g.id)],
+    "XTRIM": lambda g: [g.key("stream"), *g.trim()],
+    "XSETID": lambda g: [g.key("stream"), g.id()],
+    "XGROUP CREATE": lambda g: [g.key("stream"), g.consumer()[0], g.rng.choice(["0", "$"]), "MKSTREAM"],
+    "XGROUP SETID": lambda g: [g.key("stream"), g.consumer()[0], g.rng.choice(["0", "$", g.id()])],
+    "XGROUP DESTROY": lambda g: [g.key("stream"), b"h"],
+    "XGROUP CREATECONSUMER": lambda g: [g.key("stream"), *g.consumer()],
+    "XGROUP DELCONSUMER": lambda g: [g.key("stream"), *g.consumer()],
+    "XREADGROUP": lambda g: ["GROUP", *g.consumer(), "COUNT", g.rng.randint(1, 5), "STREAMS", g.key("stream"), g.rng.choice([">", ">", ">", "0"])],
+    "XACK": lambda g: [g.key("stream"), g.consumer()[0], *g.some(g.id)],
+    "XCLAIM": lambda g: [g.key("stream"), *g.consumer(), 0, *g.some(g.id), *g.rng.choice([[], ["FORCE"], ["JUSTID"]])],
+    "XAUTOCLAIM": lambda g: [g.key("stream"), *g.consumer(), g.rng.choice([0, 50]), "-", "COUNT", 3],
     "CDC.APPEND": lambda g: [g.any_key(), b"Noted", g.value(), *g.event_options()],
     "FLUSHDB": lambda g: [],
     "FLUSHALL": lambda g: [],
@@ -263,7 +297,7 @@ WRITES = {
 FLUSHES = ("FLUSHDB", "FLUSHALL")
 NAMES = [name for name in WRITES if name not in FLUSHES]
 # Those that fill the collections come more often than those that empty them.
-WEIGHTS = [2 if name in ("SET", "HSET", "LPUSH", "RPUSH", "SADD", "SMOVE", "LMOVE", "ZADD") else 1 for name in NAMES]
+WEIGHTS = [2 if name in ("SET", "HSET", "LPUSH", "RPUSH", "SADD", "SMOVE", "LMOVE", "ZADD", "XADD", "XREADGROUP") else 1 for name in NAMES]
 # The keys of the commands that take several.
 KEYS_OF = {
     **dict.fromkeys(["MSET", "MSETNX"], slice(1, None, 2)),
@@ -356,7 +390,7 @@ class Writer:
 
     def take(self, commands, replies):
         for command, reply in zip(commands, replies, strict=True):
-            name = command[0]
+            name = " ".join(command[:2]) if command[0] == "XGROUP" else command[0]
             self.sent[name] += 1
             if name in KEYS_OF:
                 self.spread[name, self.crosses(command[KEYS_OF[name]])] += 1

@@ -7,6 +7,26 @@ class Scores(dict):
     """A sorted set: the text of the score of each member."""
 
 
+class Stream:
+    """A Redis stream: its entries, and what else it knows; groups have their consumers and what is pending."""
+
+    def __init__(self):
+        self.entries, self.last, self.added, self.deleted, self.groups = {}, (0, 0), 0, (0, 0), {}
+
+    def __bool__(self):
+        return True
+
+    def __eq__(self, other):
+        return isinstance(other, Stream) and vars(self) == vars(other)
+
+    def __repr__(self):
+        return f"{self.last} {self.added} {self.deleted} {self.groups!r} {self.entries!r}"
+
+
+def entry_id(text):
+    return tuple(int(number) for number in text.split(b"-"))
+
+
 class Model:
     """A keyspace that events make. An event that cannot have happened where it stands is refused."""
 
@@ -65,6 +85,7 @@ class Model:
             b"list": lambda: list(parts),
             b"set": lambda: set(parts),
             b"zset": lambda: Scores(zip(parts[1::2], parts[::2])),
+            b"stream": lambda: stream_of_items(parts),
         }[kind]()
         assert self.values.get(source) == made, f"the source holds {self.values.get(source)!r:.200}"
         self.ends.pop(key, None)
@@ -95,6 +116,74 @@ class Model:
     def ZREM(self, key, member):
         assert self.of(key, Scores).pop(member, None) is not None, "there is no such member"
         self.left(key)
+
+    def XADD(self, key, name, *words):
+        stream = self.of(key, Stream, make=True)
+        assert entry_id(name) > stream.last and words and len(words) % 2 == 0, f"the last one is {stream.last}"
+        stream.last = entry_id(name)
+        stream.entries[stream.last] = list(words)
+        stream.added += 1
+
+    def XDEL(self, key, *names):
+        stream = self.of(key, Stream)
+        for name in names:
+            assert stream.entries.pop(entry_id(name), None) is not None, "there is no such entry"
+            stream.deleted = max(stream.deleted, entry_id(name))
+
+    def XTRIM(self, key, last):
+        stream = self.of(key, Stream)
+        assert entry_id(last) in stream.entries, "there is no such entry"
+        stream.entries = {name: words for name, words in stream.entries.items() if name > entry_id(last)}
+
+    def XSETID(self, key, last, added, deleted):
+        stream = self.of(key, Stream)
+        stream.last, stream.added, stream.deleted = entry_id(last), int(added), entry_id(deleted)
+
+    def group(self, key, name):
+        groups = self.of(key, Stream).groups
+        assert name in groups, "there is no such group"
+        return groups[name]
+
+    def XGROUP(self, key, name, last, read):
+        groups = self.of(key, Stream, make=True).groups
+        group = groups.setdefault(name, {"consumers": {}, "pending": {}})
+        group["last"], group["read"] = entry_id(last), read
+
+    def XGROUPDEL(self, key, name):
+        self.group(key, name)
+        del self.values[key].groups[name]
+
+    def XCONSUMER(self, key, name, consumer):
+        consumers = self.group(key, name)["consumers"]
+        assert consumer not in consumers, "the consumer is there"
+        consumers[consumer] = self.now
+
+    def XCONSUMERDEL(self, key, name, consumer):
+        group = self.group(key, name)
+        del group["consumers"][consumer]
+        group["pending"] = {name: entry for name, entry in group["pending"].items() if entry[0] != consumer}
+
+    def XREADGROUP(self, key, name, consumer, last, read, *noack):
+        group = self.group(key, name)
+        given = [each for each in self.values[key].entries if group["last"] < each <= entry_id(last)]
+        assert given and given[-1] == entry_id(last), "the last one is another"
+        group["consumers"][consumer] = self.now
+        group["last"], group["read"] = entry_id(last), read
+        if not noack:
+            group["pending"].update({each: (consumer, self.now, 1) for each in given})
+
+    def XCLAIM(self, key, name, consumer, at_ms, times, *names):
+        group = self.group(key, name)
+        group["consumers"][consumer] = self.now
+        for each in map(entry_id, names):
+            before = group["pending"].get(each, (None, 0, 1))[2]
+            count = int(times[1:]) if times.startswith(b"=") else before + int(times)
+            group["pending"][each] = (consumer, int(at_ms), count)
+
+    def XACK(self, key, name, *names):
+        pending = self.group(key, name)["pending"]
+        for each in names:
+            assert pending.pop(entry_id(each), None) is not None, "it is not pending"
 
     def LPUSH(self, key, element):
         self.of(key, list, make=True).insert(0, element)
@@ -128,6 +217,56 @@ class Model:
     def LTRIM(self, key, first, last):
         self.values[key] = self.of(key, list)[int(first) : int(last) + 1]
         self.left(key)
+
+
+def stream_of_items(parts):
+    stream, parts = Stream(), list(reversed(parts))
+    take = lambda count: [parts.pop() for _ in range(count)]
+    while parts:
+        letter = parts.pop()
+        if letter == b"s":
+            last, added, deleted = take(3)
+            stream.last, stream.added, stream.deleted = entry_id(last), int(added), entry_id(deleted)
+        elif letter == b"e":
+            name, count = take(2)
+            stream.entries[entry_id(name)] = take(2 * int(count))
+        elif letter == b"g":
+            name, last, read = take(3)
+            stream.groups[name] = {"consumers": {}, "pending": {}, "last": entry_id(last), "read": read}
+        elif letter == b"c":
+            name, consumer, seen, count = take(4)
+            group = stream.groups[name]
+            group["consumers"][consumer] = int(seen)
+            for _ in range(int(count)):
+                each, at_ms, times = take(3)
+                group["pending"][entry_id(each)] = (consumer, int(at_ms), int(times))
+    return stream
+
+
+def stream_of_info(words):
+    """A stream as XINFO STREAM FULL tells it; when consumers were heard of is left out, for not all of that is recorded."""
+    pairs = lambda words: dict(zip(words[::2], words[1::2]))
+    found, stream = pairs(words), Stream()
+    stream.last, stream.added = entry_id(found[b"last-generated-id"]), found[b"entries-added"]
+    stream.deleted = entry_id(found[b"max-deleted-entry-id"])
+    stream.entries = {entry_id(name): fields for name, fields in found[b"entries"]}
+    for group in map(pairs, found[b"groups"]):
+        read = group[b"entries-read"]
+        stream.groups[group[b"name"]] = {
+            "consumers": {pairs(each)[b"name"]: None for each in group[b"consumers"]},
+            "pending": {entry_id(name): (consumer, at_ms, times) for name, consumer, at_ms, times in group[b"pending"]},
+            "last": entry_id(group[b"last-delivered-id"]),
+            "read": b"-" if read is None else b"%d" % read,
+        }
+    return stream
+
+
+def forget_seen(value):
+    """A value without what is not compared."""
+    if isinstance(value, Stream):
+        for group in value.groups.values():
+            group["consumers"] = dict.fromkeys(group["consumers"])
+    return value
 
 
 def show(rows, keys, until=None, most=15):
@@ -183,6 +322,7 @@ def dump_database(client):
         b"list": (["LRANGE"], [0, -1], list),
         b"set": (["SMEMBERS"], [], set),
         b"zset": (["ZRANGE"], [0, -1, "WITHSCORES"], scores),
+        b"stream": (["XINFO", "STREAM"], ["FULL", "COUNT", 0], stream_of_info),
     }
     found = {}
     for key in keys:
@@ -193,7 +333,7 @@ def dump_database(client):
 
 
 def compare(model, found, rows):
-    made = {key: (value, model.ends.get(key, -1)) for key, value in model.values.items()}
+    made = {key: (forget_seen(value), model.ends.get(key, -1)) for key, value in model.values.items()}
     wrong = sorted(key for key in made.keys() | found.keys() if made.get(key) != found.get(key))
     if wrong:
         told = [f"{len(wrong)} keys differ between the server and what its events make:"]

@@ -1,7 +1,7 @@
 //! Large collections that nobody uses any more. They are freed in slices, so that no command and no turn takes the time for
 //! all elements of one.
 
-use super::{HashValue, ListValue, SetValue, SortedValue};
+use super::{HashValue, ListValue, RedisStreamValue, SetValue, SortedValue};
 use crate::limits::{FREE_AT_ONCE, FREE_PART, FREE_SLICE};
 
 /// A collection that nobody uses any more.
@@ -10,6 +10,7 @@ pub(crate) enum Unused {
     List(ListValue),
     Set(SetValue),
     Sorted(SortedValue),
+    RedisStream(RedisStreamValue),
 }
 
 impl Unused {
@@ -20,6 +21,7 @@ impl Unused {
             Unused::List(list) => list.allocations(),
             Unused::Set(set) => set.allocations(),
             Unused::Sorted(set) => set.allocations(),
+            Unused::RedisStream(stream) => stream.allocations(),
         }
     }
 
@@ -29,6 +31,7 @@ impl Unused {
             Unused::List(list) => list.free_some(most),
             Unused::Set(set) => set.free_some(most),
             Unused::Sorted(set) => set.free_some(most),
+            Unused::RedisStream(stream) => stream.free_some(most),
         }
     }
 }

@@ -18,8 +18,8 @@ enum Place<'a> {
     Here([u8; DIGITS_MAX], u8),
 }
 
-/// The longest decimal of an `i64`, with its sign, has 20 bytes, that of a score 24.
-const DIGITS_MAX: usize = 24;
+/// The longest decimal of an `i64`, with its sign, has 20 bytes, the text of a score 24, that of an id of a Redis stream 41.
+const DIGITS_MAX: usize = 41;
 
 impl<'a> Member<'a> {
     /// A member that the set has as bytes.
@@ -38,7 +38,8 @@ impl<'a> Member<'a> {
         Member::of_text(&score_text(score))
     }
 
-    fn of_text(text: &[u8]) -> Member<'a> {
+    /// A short text that no value has as bytes; at most 41 of them.
+    pub(super) fn of_text(text: &[u8]) -> Member<'a> {
         let mut digits = [0; DIGITS_MAX];
         digits[..text.len()].copy_from_slice(text);
         Member(Place::Here(digits, text.len() as u8))

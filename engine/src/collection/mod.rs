@@ -1,4 +1,4 @@
-//! The values with elements: hashes, sets, lists and sorted sets. Nothing outside knows how one is stored: a `…Value` owns the
+//! The values with elements: hashes, sets, lists, sorted sets and Redis streams. Nothing outside knows how one is stored: a `…Value` owns the
 //! elements, a `…Ref` reads them.
 //!
 //! | | small | large |
@@ -6,6 +6,7 @@
 //! | hash, set | [`packed`]; sets of integers [`ints`] | [`dense`]: elements of one pointer at places, with an index |
 //! | list | [`packed`] | [`chunks`]: a deque of packed bytes |
 //! | sorted set | packed, in order | as a set, with a tree of the order |
+//! | Redis stream | – | a deque of packed blocks of entries, trees of what is pending |
 //!
 //! The [`Thresholds`] say what is small. A large collection becomes compact again at half of them.
 
@@ -21,6 +22,7 @@ mod member;
 #[cfg(all(test, not(loom)))]
 mod model;
 mod packed;
+pub(crate) mod redis_stream;
 mod rows;
 mod set;
 mod size_class;
@@ -35,6 +37,10 @@ pub(crate) use list::FurtherStep;
 pub use list::{End, ListRef, ListValue};
 pub use member::Member;
 pub(crate) use packed::SmallBytes;
+pub use redis_stream::{
+    Delivery, EntryId, EntryIds, Fields, GroupConsumer, IdText, PendingEntry, RedisStream, RedisStreamValue,
+    StreamEntry, StreamGroup, Times, Trim, TrimTo,
+};
 pub use set::{SetRef, SetValue};
 pub(crate) use size_class::{allocated, size_class};
 pub use sorted::{

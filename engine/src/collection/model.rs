@@ -23,6 +23,7 @@ fn thresholds() -> impl Strategy<Value = Thresholds> {
                 list_size,
                 sorted_entries,
                 sorted_value,
+                ..Thresholds::default()
             }
         },
     )

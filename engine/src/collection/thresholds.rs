@@ -3,7 +3,8 @@
 use super::chunks::ChunkSize;
 use crate::limits::{
     HASH_PACKED_ENTRIES, HASH_PACKED_VALUE, LIST_CHUNK_BYTES, LIST_PACKED_SIZE, PACKED_ENTRIES_MAX, SET_INTEGERS,
-    SET_PACKED_ENTRIES, SET_PACKED_VALUE, SORTED_PACKED_ENTRIES, SORTED_PACKED_VALUE,
+    SET_PACKED_ENTRIES, SET_PACKED_VALUE, SORTED_PACKED_ENTRIES, SORTED_PACKED_VALUE, STREAM_BLOCK_BYTES,
+    STREAM_BLOCK_ENTRIES,
 };
 
 /// The bounds of the compact forms. A change counts for what is changed from then on.
@@ -26,6 +27,10 @@ pub struct Thresholds {
     pub sorted_entries: u32,
     /// The longest member in one, in bytes, `zset-max-listpack-value`.
     pub sorted_value: u32,
+    /// The most bytes of a block of a Redis stream, unless one entry has more, `stream-node-max-bytes`; 0 is no bound.
+    pub stream_bytes: u32,
+    /// The most entries of such a block, `stream-node-max-entries`; 0 is no bound.
+    pub stream_entries: u32,
 }
 
 impl Default for Thresholds {
@@ -39,6 +44,8 @@ impl Default for Thresholds {
             list_size: LIST_PACKED_SIZE,
             sorted_entries: SORTED_PACKED_ENTRIES,
             sorted_value: SORTED_PACKED_VALUE,
+            stream_bytes: STREAM_BLOCK_BYTES,
+            stream_entries: STREAM_BLOCK_ENTRIES,
         }
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 pub(crate) use shape::{Encoding, Facts};
 
 use super::entry::{Value, ValueRef};
-use crate::collection::{FurtherStep, HashValue, ListValue, SetValue, SortedValue, size_class};
+use crate::collection::{FurtherStep, HashValue, ListValue, RedisStreamValue, SetValue, SortedValue, size_class};
 use crate::position::RingOffset;
 use crate::prefetch::{LINE_BYTES, prefetch_bytes, prefetch_line};
 use shape::{INLINE_MAX, Shape, VALUE_ALIGN};
@@ -176,6 +176,7 @@ impl<'a> BlockRef<'a> {
                 Encoding::List => ValueRef::List((*self.value_at::<ListValue>()).view()),
                 Encoding::Set => ValueRef::Set((*self.value_at::<SetValue>()).view()),
                 Encoding::Sorted => ValueRef::Sorted((*self.value_at::<SortedValue>()).view()),
+                Encoding::RedisStream => ValueRef::RedisStream((*self.value_at::<RedisStreamValue>()).view()),
                 // Nothing, or only bytes.
                 _ => return None,
             })
@@ -202,6 +203,7 @@ impl<'a> BlockRef<'a> {
                 Encoding::List => Value::List(self.value_at::<ListValue>().read()),
                 Encoding::Set => Value::Set(self.value_at::<SetValue>().read()),
                 Encoding::Sorted => Value::Sorted(self.value_at::<SortedValue>().read()),
+                Encoding::RedisStream => Value::RedisStream(self.value_at::<RedisStreamValue>().read()),
                 // Nothing, or only bytes.
                 _ => return None,
             })
@@ -259,6 +261,7 @@ impl<'a> BlockRef<'a> {
             Some(ValueRef::List(list)) => prefetch_line(list.first_line()),
             Some(ValueRef::Set(set)) => prefetch_line(set.first_line()),
             Some(ValueRef::Sorted(set)) => prefetch_line(set.first_line()),
+            Some(ValueRef::RedisStream(stream)) => prefetch_line(stream.first_line()),
         }
     }
 }
@@ -425,6 +428,7 @@ impl Block {
             Value::List(list) => self.replace_with(Encoding::List, list),
             Value::Set(set) => self.replace_with(Encoding::Set, set),
             Value::Sorted(set) => self.replace_with(Encoding::Sorted, set),
+            Value::RedisStream(stream) => self.replace_with(Encoding::RedisStream, stream),
         }
     }
 

@@ -9,6 +9,7 @@ mod hash;
 mod list;
 mod memory;
 mod parts;
+mod redis_stream;
 mod replay;
 mod set;
 mod sorted;
@@ -20,7 +21,8 @@ pub use replay::Precondition;
 use super::block::{Block, BlockRef, Encoding};
 use super::table::Word;
 use crate::collection::{
-    FurtherStep, HashRef, HashValue, ListRef, ListValue, Member, SetRef, SetValue, SortedRef, SortedValue,
+    FurtherStep, HashRef, HashValue, ListRef, ListValue, RedisStream, RedisStreamValue, SetRef, SetValue, SortedRef,
+    SortedValue,
 };
 use crate::error::Refusal;
 use crate::event::EventType;
@@ -42,6 +44,8 @@ pub enum Value {
     Set(SetValue),
     /// A sorted set; never empty.
     Sorted(SortedValue),
+    /// A Redis stream, maybe without entries.
+    RedisStream(RedisStreamValue),
 }
 
 /// The type of a value.
@@ -57,6 +61,8 @@ pub enum Kind {
     Set,
     /// A sorted set.
     Sorted,
+    /// A Redis stream.
+    RedisStream,
 }
 
 impl Kind {
@@ -68,6 +74,7 @@ impl Kind {
             Kind::List => "list",
             Kind::Set => "set",
             Kind::Sorted => "zset",
+            Kind::RedisStream => "stream",
         }
     }
 }
@@ -87,6 +94,7 @@ impl Value {
             Value::List(list) => ValueRef::List(list.view()),
             Value::Set(set) => ValueRef::Set(set.view()),
             Value::Sorted(set) => ValueRef::Sorted(set.view()),
+            Value::RedisStream(stream) => ValueRef::RedisStream(stream.view()),
         }
     }
 }
@@ -104,6 +112,8 @@ pub enum ValueRef<'a> {
     Set(SetRef<'a>),
     /// A sorted set; never empty.
     Sorted(SortedRef<'a>),
+    /// A Redis stream, maybe without entries.
+    RedisStream(&'a RedisStream),
 }
 
 impl<'a> ValueRef<'a> {
@@ -115,19 +125,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::List(_) => Kind::List,
             ValueRef::Set(_) => Kind::Set,
             ValueRef::Sorted(_) => Kind::Sorted,
-        }
-    }
-
-    /// The parts that a `Rename` event contains after the key and the kind.
-    pub fn parts(self) -> Vec<Member<'a>> {
-        match self {
-            ValueRef::Str(bytes) => vec![Member::of(bytes)],
-            ValueRef::Hash(hash) => hash.iter().flat_map(|(field, value)| [field, value]).map(Member::of).collect(),
-            ValueRef::List(list) => list.iter().map(Member::of).collect(),
-            ValueRef::Set(set) => set.iter().collect(),
-            ValueRef::Sorted(set) => {
-                set.iter().flat_map(|(member, score)| [Member::of_score(score), Member::of(member)]).collect()
-            }
+            ValueRef::RedisStream(_) => Kind::RedisStream,
         }
     }
 }
@@ -140,6 +138,7 @@ pub(crate) enum ValueMut<'a> {
     List(&'a mut ListValue),
     Set(&'a mut SetValue),
     Sorted(&'a mut SortedValue),
+    RedisStream(&'a mut RedisStreamValue),
     /// A small collection of this form, whose bytes are changed through the block.
     Small(Encoding),
 }
@@ -360,6 +359,8 @@ impl<'a> EntryMut<'a> {
         let mut block = self.word.lend();
         let value = block.take()?;
         drop(block.set_string(b""));
+        drop(block);
+        self.note_lost(&value);
         Some(value)
     }
 
@@ -414,13 +415,12 @@ impl<'a> EntryMut<'a> {
 
     fn put_value(&mut self, value: Value) {
         self.count_value();
-        if matches!(value, Value::List(_) | Value::Sorted(_)) {
+        if matches!(value, Value::List(_) | Value::Sorted(_) | Value::RedisStream(_)) {
             // Commands may wait for its elements.
             self.turn.waiters.signal(self.word.get().key());
         }
-        if let Some(old) = self.word.lend().put(value) {
-            old.discard(&mut self.turn.garbage);
-        }
+        let old = self.word.lend().put(value);
+        self.discard(old);
     }
 
     /// Gives a key without a value an empty collection, which the caller fills.
@@ -466,9 +466,8 @@ impl<'a> EntryMut<'a> {
             return false;
         }
         self.drop_ttl();
-        if let Some(old) = self.word.lend().clear() {
-            old.discard(&mut self.turn.garbage);
-        }
+        let old = self.word.lend().clear();
+        self.discard(old);
         self.turn.dropped.note();
         self.turn.live_keys -= 1;
         self.turn.census.note(self.word.get().key(), |counts| counts.keys -= 1);

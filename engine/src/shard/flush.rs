@@ -8,6 +8,7 @@ use crate::limits::{FLUSHED_KEYS_PAID, FLUSHED_PARTS};
 use crate::position::{Position, RingOffset};
 use crate::snapshot::Taking;
 use crate::turn::Turn;
+use crate::waiters::Awaited;
 
 /// A table that was flushed and has entries still.
 pub(super) struct Flushed {
@@ -97,6 +98,7 @@ impl Shard {
     pub(crate) fn flush(&mut self, position: Position) {
         let (oldest, end) = (self.turn.history_head(), self.turn.ring_end());
         self.turn.clear_keys();
+        self.turn.waiters.signal_all(Awaited::RedisStream);
         // The entries that had these rows are flushed once more.
         self.flushed.iter_mut().flat_map(|flushed| &mut flushed.parts).for_each(Vec::clear);
         let table = self.table.flush();

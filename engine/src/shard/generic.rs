@@ -28,12 +28,12 @@ impl Shard {
         self.value(key).map(|value| value.kind())
     }
 
-    /// The type of a key's value, if commands may wait for it. Not counted as a look-up for reading.
+    /// The type of a key's value, if commands may wait to take a part of it. Not counted as a look-up for reading.
     pub fn awaited(&mut self, key: &[u8]) -> Option<Awaited> {
         match self.find(key)?.view().value()?.kind() {
             Kind::List => Some(Awaited::List),
             Kind::Sorted => Some(Awaited::Sorted),
-            Kind::String | Kind::Hash | Kind::Set => None,
+            Kind::String | Kind::Hash | Kind::Set | Kind::RedisStream => None,
         }
     }
 

@@ -155,6 +155,15 @@ fn an_inapplicable_record_is_refused_and_leaves_no_entry() {
         (one(EventType::ZAdd), Precondition::Data),
         (one(EventType::ZRem), Precondition::Element),
         (pair(EventType::Rename, &[b"s", b"zset", b"1"]), Precondition::Data),
+        (pair(EventType::Rename, &[b"s", b"stream", b"e", b"1-0", b"0"]), Precondition::Data),
+        (pair(EventType::Rename, &[b"s", b"stream", b"s", b"1-0", b"1"]), Precondition::Data),
+        (pair(EventType::XAdd, &[b"1-0", b"f"]), Precondition::Data),
+        (pair(EventType::XAdd, &[b"1", b"f", b"v"]), Precondition::Data),
+        (pair(EventType::XAdd, &[b"0-0", b"f", b"v"]), Precondition::Element),
+        (pair(EventType::XDel, &[b"1-0"]), Precondition::Kind(Kind::RedisStream)),
+        (one(EventType::XTrim), Precondition::Kind(Kind::RedisStream)),
+        (pair(EventType::XGroup, &[b"g", b"1-0"]), Precondition::Data),
+        (pair(EventType::XAck, &[b"g", b"1-0"]), Precondition::Kind(Kind::RedisStream)),
     ];
     for (draft, violated) in cases {
         let mut shard = shard_without_ring(10);

@@ -2,7 +2,7 @@
 //!
 //! | field of the record | meaning in a row |
 //! |---|---|
-//! | type | the kind of data: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `ZAdd` score, member, …, `Del` no value |
+//! | type | the kind of data: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `ZAdd` score, member, …, `XAdd` items of a Redis stream, `Del` no value |
 //! | key, data | the key; the value or, if it is large, a part of it |
 //! | revision | the revision of the stream's next event |
 //! | timestamp | the time at which the value expires, 0 = never |
@@ -70,14 +70,15 @@ impl RowWriter {
                 let pairs = set.iter().map(|(member, score)| [Member::of_score(score), Member::of(member)]);
                 self.collection(head, EventType::ZAdd, pairs, out);
             }
+            Some(ValueRef::RedisStream(stream)) => self.collection(head, EventType::XAdd, stream.items(), out),
         }
     }
 
-    fn collection<'v, const N: usize>(
+    fn collection<'v, E: AsRef<[Member<'v>]>>(
         &mut self,
         head: Head<'_>,
         event_type: EventType,
-        elements: impl Iterator<Item = [Member<'v>; N]>,
+        elements: impl Iterator<Item = E>,
         out: &mut Vec<u8>,
     ) {
         let (mut parts, mut bytes): (Vec<Member<'_>>, usize) = (Vec::new(), 0);
@@ -91,8 +92,8 @@ impl RowWriter {
                 parts.clear();
                 bytes = 0;
             }
-            bytes += element.iter().map(|part| part.len() + 4).sum::<usize>();
-            parts.extend(element);
+            bytes += element.as_ref().iter().map(|part| part.len() + 4).sum::<usize>();
+            parts.extend_from_slice(element.as_ref());
         }
         row(&parts, false);
     }
@@ -159,6 +160,7 @@ fn content(event_type: EventType) -> Option<Content> {
         EventType::RPush => Some(Content::Of(Kind::List)),
         EventType::SAdd => Some(Content::Of(Kind::Set)),
         EventType::ZAdd => Some(Content::Of(Kind::Sorted)),
+        EventType::XAdd => Some(Content::Of(Kind::RedisStream)),
         EventType::Custom
         | EventType::Expire
         | EventType::Evict
@@ -175,6 +177,16 @@ fn content(event_type: EventType) -> Option<Content> {
         | EventType::LRem
         | EventType::LTrim
         | EventType::Rename
-        | EventType::FlushDb => None,
+        | EventType::FlushDb
+        | EventType::XDel
+        | EventType::XTrim
+        | EventType::XSetId
+        | EventType::XGroup
+        | EventType::XGroupDel
+        | EventType::XConsumer
+        | EventType::XConsumerDel
+        | EventType::XReadGroup
+        | EventType::XClaim
+        | EventType::XAck => None,
     }
 }

@@ -12,6 +12,8 @@ pub enum Rebuilt {
     Set(BTreeSet<Text>),
     /// The texts of the scores, by member.
     Sorted(BTreeMap<Text, Text>),
+    /// The entries of a Redis stream, by id; each with its words.
+    RedisStream(BTreeMap<(u64, u64), Vec<Text>>),
 }
 
 impl Rebuilt {
@@ -21,8 +23,15 @@ impl Rebuilt {
             Rebuilt::List(list) => list.is_empty(),
             Rebuilt::Set(set) => set.is_empty(),
             Rebuilt::Sorted(set) => set.is_empty(),
+            Rebuilt::RedisStream(_) => false,
         }
     }
+}
+
+/// The numbers of an id.
+pub fn id(text: &str) -> (u64, u64) {
+    let (ms, seq) = text.split_once('-').expect("an id has two numbers");
+    (ms.parse().expect("a number"), seq.parse().expect("a number"))
 }
 
 /// Does to a copy of the keys what one record says.
@@ -35,6 +44,7 @@ pub fn apply(keys: &mut BTreeMap<Text, Rebuilt>, key: &str, kind: &str, parts: &
         "H" => Rebuilt::Hash(BTreeMap::new()),
         "S" => Rebuilt::Set(BTreeSet::new()),
         "Z" => Rebuilt::Sorted(BTreeMap::new()),
+        "X" => Rebuilt::RedisStream(BTreeMap::new()),
         _ => Rebuilt::List(VecDeque::new()),
     };
     let value = keys.entry(key.to_owned()).or_insert(fresh);
@@ -67,6 +77,18 @@ pub fn apply(keys: &mut BTreeMap<Text, Rebuilt>, key: &str, kind: &str, parts: &
                 let found = if count > 0 { list.iter().position(is_it) } else { list.iter().rposition(is_it) };
                 list.remove(found.expect("so many were removed"));
             }
+        }
+        (Rebuilt::RedisStream(entries), "XAdd") => {
+            assert!(entries.insert(id(&parts[0]), parts[1..].to_vec()).is_none(), "only a new entry is added");
+        }
+        (Rebuilt::RedisStream(entries), "XDel") => parts.iter().for_each(|part| {
+            entries.remove(&id(part)).expect("only what is there is deleted");
+        }),
+        (Rebuilt::RedisStream(entries), "XTrim") => {
+            let before = entries.len();
+            assert!(entries.contains_key(&id(&parts[0])), "the last one that was removed");
+            entries.retain(|entry, _| *entry > id(&parts[0]));
+            assert!(entries.len() < before);
         }
         (value, kind) => panic!("{kind} on {value:?}"),
     }

@@ -83,6 +83,7 @@ fn parts(value: &Value) -> Parts {
         Value::List(list) => ('*', list.view().iter().map(|element| element.to_vec()).collect()),
         Value::Set(set) => ('~', set.view().iter().map(|member| member.to_vec()).collect()),
         Value::Sorted(_) => ('z', value.view().parts().iter().map(|part| part.to_vec()).collect()),
+        Value::RedisStream(_) => ('x', value.view().parts().iter().map(|part| part.to_vec()).collect()),
     }
 }
 

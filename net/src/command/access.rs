@@ -131,6 +131,7 @@ impl Command {
             "list" => Some(Category::List),
             "set" => Some(Category::Set),
             "sorted-set" => Some(Category::SortedSet),
+            "stream" => Some(Category::Stream),
             "connection" => Some(Category::Connection),
             "transactions" => Some(Category::Transaction),
             "scripting" => Some(Category::Scripting),

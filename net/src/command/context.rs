@@ -8,6 +8,7 @@ use crate::groups::Groups;
 use crate::scripting::Scripts;
 use crate::server::Server;
 use crate::session::{Closing, Rights, Session};
+use keytide_engine::collection::EntryId;
 use keytide_engine::filter::{FilterError, Pattern};
 use keytide_engine::history::History;
 use keytide_engine::interest::Interest;
@@ -199,6 +200,8 @@ pub struct DeferredState {
     pub compiling: Option<Receiver<Result<Pattern, FilterError>>>,
     /// The snapshots that it waits for, by the number of its request.
     pub request: Option<u64>,
+    /// The ids behind which it reads its Redis streams.
+    pub read_behind: Vec<EntryId>,
     /// The position up to which it has read.
     pub cursor: Option<Position>,
     /// The deadline of its wait, steady milliseconds; `u64::MAX` = never. Set by the first run.

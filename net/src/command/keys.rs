@@ -22,6 +22,12 @@ pub enum Keys {
         /// The argument with the number.
         at: usize,
     },
+    /// Behind the word STREAMS, the first half of what follows, as in XREAD; none if the words before it are not those of
+    /// XREAD.
+    Streams {
+        /// The first argument that may be that word, as COMMAND has it.
+        from: usize,
+    },
     /// The first argument is a key, the second the number of further ones, which follow it.
     TargetAndCounted,
 }
@@ -51,6 +57,10 @@ impl Keys {
                 (first, (last + 1).clamp(0, count as isize) as usize, step)
             }
             Keys::Counted { at } => (at + 1, counted(at), 1),
+            Keys::Streams { .. } => {
+                let (first, end) = streams(args);
+                (first, end, 1)
+            }
             // The number is stepped over.
             Keys::TargetAndCounted => return Places { at: 1, end: counted(2).min(count), next_step: 2, step: 1 },
         };
@@ -62,6 +72,25 @@ impl Keys {
     pub fn of(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
         self.places(args).map(move |place| args.get(place))
     }
+}
+
+/// The arguments of XREAD or XREADGROUP that are keys, from one to before another.
+fn streams(args: Args<'_>) -> (usize, usize) {
+    let mut at = 1;
+    while let Some(word) = args.try_get(at) {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        at += match () {
+            () if is("streams") => {
+                let words = args.len() - at - 1;
+                return if words.is_multiple_of(2) { (at + 1, at + 1 + words / 2) } else { (0, 0) };
+            }
+            () if is("block") || is("count") => 2,
+            () if is("group") => 3,
+            () if is("noack") => 1,
+            () => break,
+        };
+    }
+    (0, 0)
 }
 
 /// The indexes of keys among the arguments. The standard library's stepping range divides to know its length, which
@@ -144,5 +173,10 @@ mod tests {
         assert_eq!(of(Keys::TargetAndCounted, "zunionstore t 99999999999999999999 a"), ["t"]);
         assert_eq!(of(Keys::TargetAndCounted, "zunionstore t 18446744073709551615 a"), ["t", "a"]);
         assert_eq!(of(Keys::TargetAndCounted, "zunionstore"), [""; 0]);
+        assert_eq!(of(Keys::Streams { from: 1 }, "xread BLOCK 0 count 1 Streams a b 0 $"), ["a", "b"]);
+        assert_eq!(of(Keys::Streams { from: 1 }, "xreadgroup group streams noack noack streams a >"), ["a"]);
+        for line in ["xread streams a b 0", "xread count streams a 0", "xread foo streams a 0", "xread streams"] {
+            assert_eq!(of(Keys::Streams { from: 1 }, line), [""; 0], "{line}");
+        }
     }
 }

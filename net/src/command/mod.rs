@@ -15,6 +15,7 @@ pub mod list;
 mod multi_pop;
 pub mod options;
 pub mod pubsub;
+pub mod redis_stream;
 mod refusal;
 pub mod scripting;
 pub mod server;

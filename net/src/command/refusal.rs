@@ -2,7 +2,7 @@
 
 use crate::resp::error_text;
 use crate::value::ValueWriter;
-use keytide_engine::error::Refusal;
+use keytide_engine::error::{Refusal, StreamConflict};
 use std::borrow::Cow;
 
 /// Replies with the error of a refusal.
@@ -24,6 +24,13 @@ pub fn refusal_text(refusal: Refusal) -> Cow<'static, str> {
         Refusal::StringTooLong => error_text::STRING_TOO_LONG.into(),
         Refusal::NoSuchKey => error_text::NO_SUCH_KEY.into(),
         Refusal::IndexOutOfRange => error_text::INDEX_OUT_OF_RANGE.into(),
+        Refusal::EntryIdNotGreater => error_text::ENTRY_ID_NOT_GREATER.into(),
+        Refusal::EntryIdsUsedUp => error_text::ENTRY_IDS_USED_UP.into(),
+        Refusal::StreamState(StreamConflict::LastId) => error_text::LAST_ID_TOO_SMALL.into(),
+        Refusal::StreamState(StreamConflict::Added) => error_text::ENTRIES_ADDED_TOO_FEW.into(),
+        // The commands name the key and the group.
+        Refusal::NoSuchGroup => "NOGROUP No such consumer group".into(),
+        Refusal::GroupExists => "BUSYGROUP Consumer Group name already exists".into(),
         Refusal::ChangeTooLarge { bytes, max } => format!(
             "ERR change of {bytes} bytes exceeds the {max} bytes that one command may record; raise --ring-bytes"
         ).into(),

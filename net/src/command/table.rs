@@ -1,8 +1,8 @@
 //! All commands by name.
 
 use super::{
-    Command, Flag, Run, acl, cdc, connection, generic, hash, list, pubsub, scripting, server, set, sorted, string,
-    transaction,
+    Command, Flag, Run, acl, cdc, connection, generic, hash, list, pubsub, redis_stream, scripting, server, set,
+    sorted, string, transaction,
 };
 use crate::resp::{Args, CommandIndex, error_text};
 use std::sync::LazyLock;
@@ -18,6 +18,7 @@ const FAMILIES: &[&[&Command]] = &[
     list::COMMANDS,
     set::COMMANDS,
     sorted::COMMANDS,
+    redis_stream::COMMANDS,
     transaction::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,

@@ -40,6 +40,14 @@ texts! {
     SCRIPT_OUT_OF_MEMORY = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
     /// An index is outside a list.
     INDEX_OUT_OF_RANGE = "ERR index out of range";
+    /// XADD with an id that does not come behind all others.
+    ENTRY_ID_NOT_GREATER = "ERR The ID specified in XADD is equal or smaller than the target stream top item";
+    /// XADD to a stream whose last id is the greatest one.
+    ENTRY_IDS_USED_UP = "ERR The stream has exhausted the last possible ID, unable to add more items";
+    /// XSETID before an entry.
+    LAST_ID_TOO_SMALL = "ERR The ID specified in XSETID is smaller than the target stream top item";
+    /// XSETID with a number of entries that is less than there are.
+    ENTRIES_ADDED_TOO_FEW = "ERR The entries_added specified in XSETID is smaller than the target stream length";
     /// INCRBY would leave the 64 bits.
     OVERFLOW = "ERR increment or decrement would overflow";
     /// DECRBY of the one number that cannot be negated.

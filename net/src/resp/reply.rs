@@ -47,6 +47,11 @@ impl<'a> Reply<'a> {
         self.out
     }
 
+    /// Another output in this protocol version, for what a reply may contain later.
+    pub fn for_part<'o>(&self, out: &'o mut Vec<u8>) -> Reply<'o> {
+        Reply { out, protocol: self.protocol }
+    }
+
     /// The same reply for another protocol version: HELLO replies in the one that it has just selected.
     pub fn for_protocol(&mut self, protocol: Protocol) -> Reply<'_> {
         Reply { out: self.out, protocol }

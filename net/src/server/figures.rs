@@ -46,6 +46,7 @@ stats! {
     ListBytes "lists"
     SetBytes "sets"
     SortedSetBytes "sorted sets"
+    RedisStreamBytes "Redis streams"
     Evicted "keys removed because memory was full"
     EvictionBytes "memory of what eviction remembers"
     AbsentBytes "memory of keys that do not exist, whose streams are known"
@@ -187,6 +188,7 @@ impl Server {
             (Stat::ListBytes, footprint.kind_bytes(Kind::List)),
             (Stat::SetBytes, footprint.kind_bytes(Kind::Set)),
             (Stat::SortedSetBytes, footprint.kind_bytes(Kind::Sorted)),
+            (Stat::RedisStreamBytes, footprint.kind_bytes(Kind::RedisStream)),
             (Stat::Evicted, counts.evicted),
             (Stat::EvictionBytes, shard.eviction_bytes() as u64),
             (Stat::AbsentBytes, footprint.absent_bytes()),

@@ -5,7 +5,7 @@
 //! | of one shard | on the core of that shard | there |
 //! | of several shards | on its client's core, over all of these shards, which are held | there; each shard knows it as a waiter of its keys |
 //!
-//! A key that gets a list or a sorted set becomes ready if commands wait for it ([`Waiters`](keytide_engine::waiters::Waiters)).
+//! A key that gets a list or a sorted set, or a Redis stream's entry, becomes ready if commands wait for it ([`Waiters`](keytide_engine::waiters::Waiters)).
 //! Once the command or the transaction that made the value has ended, its core serves the key's waiters for that type, the
 //! oldest first, as long as the value has elements. A waiter of this shard alone runs again at once. A waiter of several shards is notified
 //! ([`Message::KeyReady`]), and the key's other waiters come after it: it runs again over all of its shards. While they are
@@ -158,6 +158,7 @@ impl Core {
     pub(super) fn serve_waiters(&mut self) {
         while let Some(key) = self.shard.as_deref_mut().and_then(|shard| shard.waiters_mut().take_ready()) {
             while self.serve_first(&key) {}
+            self.serve_readers(&key);
         }
         self.publish_waits();
     }
@@ -170,11 +171,26 @@ impl Core {
         }
         let Some(awaited) = shard.awaited(key) else { return false };
         let Some(waiter) = shard.waiters().first(key, awaited) else { return false };
+        self.serve(waiter)
+    }
+
+    /// Serves every waiter of a key for a Redis stream, the oldest first: none takes anything away from the others, but for
+    /// those of one consumer group. They are told too that the stream is gone.
+    fn serve_readers(&mut self, key: &[u8]) {
+        let Some(shard) = self.shard.as_deref_mut() else { return };
+        for waiter in shard.waiters().all(key, Awaited::RedisStream) {
+            self.serve(waiter);
+        }
+    }
+
+    /// Runs a waiting command. Returns whether it has left, so that the next one may be served.
+    fn serve(&mut self, waiter: WaiterId) -> bool {
         let id = CommandId(waiter.number);
         if waiter.core != self.id {
             self.lanes.to(waiter.core).push(Message::KeyReady(waiter.number));
             return false;
         }
+        let Some(shard) = self.shard.as_deref_mut() else { return false };
         let Some(deferred) = self.deferred.get(id).filter(|deferred| deferred.is_waiting() && !deferred.has_ended())
         else {
             // Its time is over, and it is answered after the commit.

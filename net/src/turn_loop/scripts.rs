@@ -12,6 +12,7 @@ use super::write_admission::is_memory_full;
 use super::{Core, databases};
 use crate::access::User;
 use crate::command::access::check;
+use crate::command::redis_stream::asks_to_wait;
 use crate::command::scripting::{ScriptCall, keys_and_args, reply_no_script};
 use crate::command::table::TABLE;
 use crate::command::{Command, Flag, KeysContext, Run};
@@ -23,6 +24,7 @@ use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
 use keytide_engine::slot::shard_of;
 use keytide_engine::stream_name::Database;
+use keytide_engine::waiters::Awaited;
 
 impl Core {
     /// Runs a script for a client, here or over several shards. False where it has to wait first.
@@ -186,8 +188,13 @@ impl ScriptCaller<'_, '_> {
             Run::Session(_) => command.is(Flag::Fast) && !command.is(Flag::NoAuth),
             _ => false,
         };
-        if !may_run || command.is(Flag::NoScript) || command.is(Flag::Blocking) {
+        // Those that wait for a Redis stream need not: without the option they only read it.
+        let may_not_wait = matches!(command.run, Run::Waiting { awaited: Awaited::RedisStream, .. });
+        if !may_run || command.is(Flag::NoScript) || command.is(Flag::Blocking) && !may_not_wait {
             return Some("ERR This Redis command is not allowed from script".to_owned());
+        }
+        if may_not_wait && asks_to_wait(args) {
+            return Some(format!("ERR {} command is not allowed with BLOCK option from scripts", command.name));
         }
         if !self.user.is_unlimited()
             && let Err(refused) = check(self.user, index, args)

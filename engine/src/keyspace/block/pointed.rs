@@ -1,7 +1,7 @@
 //! A block as what a table has words of.
 
 use super::{Block, BlockRef, Encoding};
-use crate::collection::{HashValue, ListValue, SetValue, SortedValue, allocated};
+use crate::collection::{HashValue, ListValue, RedisStreamValue, SetValue, SortedValue, allocated};
 use crate::keyspace::entry::{Entry, ValueMut};
 use crate::keyspace::table::Pointed;
 use std::marker::PhantomData;
@@ -46,6 +46,7 @@ unsafe impl Pointed for Block {
                 Encoding::List => ValueMut::List(&mut *block.value_at()),
                 Encoding::Set => ValueMut::Set(&mut *block.value_at()),
                 Encoding::Sorted => ValueMut::Sorted(&mut *block.value_at()),
+                Encoding::RedisStream => ValueMut::RedisStream(&mut *block.value_at()),
                 small @ (Encoding::PackedHash
                 | Encoding::PackedList
                 | Encoding::PackedSet
@@ -83,6 +84,7 @@ impl BlockRef<'_> {
             ListValue::allocated_bytes,
             SetValue::allocated_bytes,
             SortedValue::allocated_bytes,
+            RedisStreamValue::allocated_bytes,
         )
     }
 
@@ -94,6 +96,7 @@ impl BlockRef<'_> {
             ListValue::walked_bytes,
             SetValue::walked_bytes,
             SortedValue::walked_bytes,
+            RedisStreamValue::walked_bytes,
         )
     }
 
@@ -105,6 +108,7 @@ impl BlockRef<'_> {
         list: fn(&ListValue) -> usize,
         set: fn(&SetValue) -> usize,
         sorted: fn(&SortedValue) -> usize,
+        stream: fn(&RedisStreamValue) -> usize,
     ) -> usize {
         // SAFETY: the encoding says which value is there; it is the block's, and nobody changes it meanwhile.
         unsafe {
@@ -114,6 +118,7 @@ impl BlockRef<'_> {
                 Encoding::List => list(&*self.value_at()),
                 Encoding::Set => set(&*self.value_at()),
                 Encoding::Sorted => sorted(&*self.value_at()),
+                Encoding::RedisStream => stream(&*self.value_at()),
                 // Nothing, or only bytes.
                 Encoding::None
                 | Encoding::Raw

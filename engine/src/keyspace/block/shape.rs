@@ -8,7 +8,7 @@
 //! The key stands at a fixed offset, so that a look-up decodes nothing. `last` counts units of 8 bytes in its narrow form,
 //! the expiry milliseconds since 2020 in its form of 5 bytes. Numbers are little-endian.
 
-use crate::collection::{HashValue, ListValue, SetValue, SortedValue};
+use crate::collection::{HashValue, ListValue, RedisStreamValue, SetValue, SortedValue};
 use crate::position::RingOffset;
 
 /// Fields of the flags: codes for the widths of the revision and of the expiry, what eviction knows of the key, the width
@@ -40,7 +40,7 @@ pub(super) const VALUE_ALIGN: usize = 8;
 
 const _: () = assert!(align_of::<Vec<u8>>() <= VALUE_ALIGN && align_of::<HashValue>() <= VALUE_ALIGN);
 const _: () = assert!(align_of::<ListValue>() <= VALUE_ALIGN && align_of::<SetValue>() <= VALUE_ALIGN);
-const _: () = assert!(align_of::<SortedValue>() <= VALUE_ALIGN);
+const _: () = assert!(align_of::<SortedValue>() <= VALUE_ALIGN && align_of::<RedisStreamValue>() <= VALUE_ALIGN);
 
 /// The longest value in the block itself, in bytes.
 pub(super) const INLINE_MAX: usize = u16::MAX as usize;
@@ -73,6 +73,8 @@ pub(crate) enum Encoding {
     Integers = 10,
     /// A packed sorted set.
     PackedSorted = 11,
+    /// A `RedisStreamValue`.
+    RedisStream = 12,
 }
 
 impl Encoding {
@@ -90,6 +92,7 @@ impl Encoding {
             9 => Encoding::PackedSet,
             10 => Encoding::Integers,
             11 => Encoding::PackedSorted,
+            12 => Encoding::RedisStream,
             _ => Encoding::None,
         }
     }
@@ -97,13 +100,13 @@ impl Encoding {
     /// Whether it is a collection whose bytes are in the block.
     #[inline]
     pub(crate) fn is_small(self) -> bool {
-        self as u8 >= Encoding::PackedHash as u8
+        self as u8 >= Encoding::PackedHash as u8 && self as u8 <= Encoding::PackedSorted as u8
     }
 
     /// Whether it is a collection that is not.
     #[inline]
     pub(super) fn is_collection_outside(self) -> bool {
-        matches!(self, Encoding::Hash | Encoding::List | Encoding::Set | Encoding::Sorted)
+        matches!(self, Encoding::Hash | Encoding::List | Encoding::Set | Encoding::Sorted | Encoding::RedisStream)
     }
 
     /// Whether the block has all of the value, if there is one.
@@ -128,6 +131,7 @@ impl Encoding {
             Encoding::List => Some(size_of::<ListValue>()),
             Encoding::Set => Some(size_of::<SetValue>()),
             Encoding::Sorted => Some(size_of::<SortedValue>()),
+            Encoding::RedisStream => Some(size_of::<RedisStreamValue>()),
         }
     }
 }
@@ -304,9 +308,12 @@ impl Shape {
     #[inline]
     pub(super) fn value_at(self) -> usize {
         match self.encoding() {
-            Encoding::String | Encoding::Hash | Encoding::List | Encoding::Set | Encoding::Sorted => {
-                self.fields_end().next_multiple_of(VALUE_ALIGN)
-            }
+            Encoding::String
+            | Encoding::Hash
+            | Encoding::List
+            | Encoding::Set
+            | Encoding::Sorted
+            | Encoding::RedisStream => self.fields_end().next_multiple_of(VALUE_ALIGN),
             _ => self.fields_end(),
         }
     }

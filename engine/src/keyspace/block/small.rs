@@ -49,7 +49,7 @@ pub(super) fn value(encoding: Encoding, bytes: &[u8]) -> Option<Value> {
 /// The form and the bytes that a value has in a block, if it is a collection that is small enough.
 pub(super) fn bytes_of(value: &Value) -> Option<(Encoding, &[u8])> {
     let (encoding, bytes) = match value {
-        Value::Str(_) => return None,
+        Value::Str(_) | Value::RedisStream(_) => return None,
         Value::Hash(hash) => (Encoding::PackedHash, hash.packed()?),
         Value::List(list) => (Encoding::PackedList, list.packed()?),
         Value::Set(set) => match set.small()? {
@@ -64,7 +64,7 @@ pub(super) fn bytes_of(value: &Value) -> Option<(Encoding, &[u8])> {
 /// The bytes of a collection that is compact, though it is not in the block.
 fn compact_bytes(value: ValueRef<'_>) -> Option<usize> {
     match value {
-        ValueRef::Str(_) => None,
+        ValueRef::Str(_) | ValueRef::RedisStream(_) => None,
         ValueRef::Hash(hash) => hash.compact_bytes(),
         ValueRef::List(list) => list.compact_bytes(),
         ValueRef::Set(set) => set.compact_bytes(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::collection::small::{self, Inserted, SmallSet};
 use crate::collection::sorted;
-use crate::collection::{End, Thresholds};
+use crate::collection::{End, EntryId, Thresholds};
 use crate::keyspace::Kind;
 use crate::keyspace::entry::ValueMut;
 use crate::keyspace::table::Pointed;
@@ -16,6 +16,8 @@ enum Model {
     List(Vec<Vec<u8>>),
     Set(Vec<Vec<u8>>),
     Sorted(Vec<(Vec<u8>, f64)>),
+    /// The parts of a Redis stream.
+    RedisStream(Vec<Vec<u8>>),
 }
 
 impl Model {
@@ -27,6 +29,9 @@ impl Model {
             Some(ValueRef::List(list)) => Model::List(list.iter().map(<[u8]>::to_vec).collect()),
             Some(ValueRef::Set(set)) => Model::Set(set.iter().map(|member| member.as_ref().to_vec()).collect()),
             Some(ValueRef::Sorted(set)) => Model::Sorted(set.iter().map(|(m, score)| (m.to_vec(), score)).collect()),
+            Some(value @ ValueRef::RedisStream(_)) => {
+                Model::RedisStream(value.parts().iter().map(|part| part.to_vec()).collect())
+            }
         }
     }
 }
@@ -70,13 +75,20 @@ fn expiry(rng: &mut fastrand::Rng) -> u64 {
 /// Small and large collections, and strings.
 fn collection_or_string(rng: &mut fastrand::Rng) -> Value {
     let count = if rng.u8(..6) == 0 { 200 } else { rng.usize(1..9) };
-    let kind = [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::Sorted][rng.usize(..5)];
+    let kinds = [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::Sorted, Kind::RedisStream];
+    let kind = kinds[rng.usize(..kinds.len())];
     let mut value = Value::empty(kind);
+    if kind == Kind::RedisStream {
+        assert!(value.add_parts([&b"s"[..], b"1000-0", b"1000", b"0-0"].into_iter()));
+    }
     for n in 0..count {
         let name = format!("{n}").into_bytes();
         let parts = match kind {
             Kind::Hash => vec![name, bytes(rng)],
             Kind::Sorted => vec![name.clone(), name],
+            Kind::RedisStream => {
+                vec![b"e".to_vec(), format!("{}-0", n + 1).into_bytes(), b"1".to_vec(), name, bytes(rng)]
+            }
             _ => vec![name],
         };
         assert!(value.add_parts(parts.iter().map(Vec::as_slice)));
@@ -193,6 +205,11 @@ fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: 
                             model.push(b"more".to_vec());
                         }
                     }
+                }
+                (Some(ValueMut::RedisStream(stream)), Model::RedisStream(model)) => {
+                    let id = EntryId { ms: 2_000 + rng.u64(..1_000), seq: 0 };
+                    stream.edit().append(id, [(&b"f"[..], &b"v"[..])].into_iter(), &Thresholds::default());
+                    *model = stream.view().items().flatten().map(|part| part.to_vec()).collect();
                 }
                 (None, Model::None) | (Some(ValueMut::Str), Model::Str(_)) => {}
                 (edited, model) => panic!("another kind than {model:?}: {}", edited.is_some()),

@@ -20,6 +20,7 @@ impl ValueRef<'_> {
             ValueRef::List(list) => list.encoding(),
             ValueRef::Set(set) => set.encoding(),
             ValueRef::Sorted(set) => set.encoding(),
+            ValueRef::RedisStream(stream) => stream.encoding(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! A value composed of its parts, as contained in `Rename` events and rows of snapshots.
 
 use super::{Kind, Value, ValueRef};
-use crate::collection::{End, HashValue, ListValue, SetValue, SortedValue, Thresholds};
+use crate::collection::{End, HashValue, ListValue, Member, RedisStreamValue, SetValue, SortedValue, Thresholds};
 use crate::number::parse_f64;
 
 impl Kind {
     /// The kind with this name; see [`Kind::name`].
     pub fn from_name(name: &[u8]) -> Option<Kind> {
-        let kinds = [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::Sorted];
+        let kinds = [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::Sorted, Kind::RedisStream];
         kinds.into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 }
@@ -21,11 +21,13 @@ impl Value {
             Kind::List => Value::List(ListValue::default()),
             Kind::Set => Value::Set(SetValue::default()),
             Kind::Sorted => Value::Sorted(SortedValue::default()),
+            Kind::RedisStream => Value::RedisStream(RedisStreamValue::default()),
         }
     }
 
-    /// Appends parts: bytes; field, value, …; elements; members; score, member, …. Returns whether they were valid: no
-    /// field without a value, no duplicate field or member, no score that is no number.
+    /// Appends parts: bytes; field, value, …; elements; members; score, member, …; items of a Redis stream. Returns whether
+    /// they were valid: no field without a value, no duplicate field or member, no score that is no number, no item that does
+    /// not fit the stream.
     pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]>) -> bool {
         let thresholds = Thresholds::default();
         match self {
@@ -48,6 +50,7 @@ impl Value {
                     }
                 }
             }
+            Value::RedisStream(stream) => return stream.add_parts(parts, &thresholds),
         }
         true
     }
@@ -58,7 +61,30 @@ impl Value {
     }
 }
 
-impl ValueRef<'_> {
+impl<'a> ValueRef<'a> {
+    /// The parts that a `Rename` event contains after the key and the kind.
+    pub fn parts(self) -> Vec<Member<'a>> {
+        match self {
+            ValueRef::Str(bytes) => vec![Member::of(bytes)],
+            ValueRef::Hash(hash) => hash.iter().flat_map(|(field, value)| [field, value]).map(Member::of).collect(),
+            ValueRef::List(list) => list.iter().map(Member::of).collect(),
+            ValueRef::Set(set) => set.iter().collect(),
+            ValueRef::Sorted(set) => {
+                set.iter().flat_map(|(member, score)| [Member::of_score(score), Member::of(member)]).collect()
+            }
+            ValueRef::RedisStream(stream) => stream.items().flatten().collect(),
+        }
+    }
+
+    /// What these parts take in a record, in bytes.
+    pub(crate) fn parts_bytes(self) -> u64 {
+        match self {
+            // It has more parts than its entries are long.
+            ValueRef::RedisStream(stream) => stream.parts_bytes(),
+            other => other.parts().iter().map(|part| part.len() as u64 + 4).sum(),
+        }
+    }
+
     /// Whether it is a collection without elements, which no key may hold.
     pub(crate) fn is_empty_collection(self) -> bool {
         match self {
@@ -67,6 +93,8 @@ impl ValueRef<'_> {
             ValueRef::List(list) => list.is_empty(),
             ValueRef::Set(set) => set.is_empty(),
             ValueRef::Sorted(set) => set.is_empty(),
+            // A key may hold a stream without entries.
+            ValueRef::RedisStream(_) => false,
         }
     }
 }

@@ -172,6 +172,17 @@ impl<'a> EntryMut<'a> {
                 self.drop_ttl();
                 self.put_value(value);
             }
+            EventType::XAdd
+            | EventType::XDel
+            | EventType::XTrim
+            | EventType::XSetId
+            | EventType::XGroup
+            | EventType::XGroupDel
+            | EventType::XConsumer
+            | EventType::XConsumerDel
+            | EventType::XReadGroup
+            | EventType::XClaim
+            | EventType::XAck => self.replay_stream(record)?,
             EventType::Custom if record.type_code() == EventType::Custom.code() => {
                 if !self.view().has_value() {
                     self.queue();
@@ -188,7 +199,7 @@ impl<'a> EntryMut<'a> {
     fn list_length(&self) -> Option<usize> {
         match self.view().value() {
             Some(ValueRef::List(list)) => Some(list.len()),
-            Some(ValueRef::Str(_) | ValueRef::Hash(_) | ValueRef::Set(_) | ValueRef::Sorted(_)) | None => None,
+            _ => None,
         }
     }
 

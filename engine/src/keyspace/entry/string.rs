@@ -22,9 +22,8 @@ impl EntryMut<'_> {
 
     fn replace_by_string(&mut self, bytes: &[u8]) {
         self.count_value();
-        if let Some(old) = self.word.lend().set_string(bytes) {
-            old.discard(&mut self.turn.garbage);
-        }
+        let old = self.word.lend().set_string(bytes);
+        self.discard(old);
         self.record(EventType::Set, Data::One(bytes));
     }
 

@@ -132,7 +132,7 @@ fn encode(command: &Command, reply: &mut Reply<'_>) {
     let (first, last, step) = match command.keys {
         Keys::At { first, last, step } => (first as i64, last as i64, step as i64),
         Keys::TargetAndCounted => (1, 1, 1),
-        Keys::None | Keys::Counted { .. } => (0, 0, 0),
+        Keys::None | Keys::Counted { .. } | Keys::Streams { .. } => (0, 0, 0),
     };
     reply.array(10);
     reply.text(command.name);
@@ -183,14 +183,25 @@ fn encode_places(keys: Keys, n: usize, is_last: bool, reply: &mut Reply<'_>) {
         Keys::TargetAndCounted if n == 0 => (1, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)]),
         Keys::TargetAndCounted => (2, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
         Keys::Counted { at } => (at, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
+        // Half of what follows the word.
+        Keys::Streams { from } => (from, "range", [("lastkey", -1), ("keystep", 1), ("limit", 2)]),
     };
     reply.text("begin_search");
     reply.map(2);
     reply.text("type");
-    reply.text("index");
-    reply.text("spec");
-    reply.map(1);
-    reply.text("index");
+    if matches!(keys, Keys::Streams { .. }) {
+        reply.text("keyword");
+        reply.text("spec");
+        reply.map(2);
+        reply.text("keyword");
+        reply.text("STREAMS");
+        reply.text("startfrom");
+    } else {
+        reply.text("index");
+        reply.text("spec");
+        reply.map(1);
+        reply.text("index");
+    }
     reply.integer(begin as i64);
     reply.text("find_keys");
     reply.map(2);

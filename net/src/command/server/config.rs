@@ -254,6 +254,8 @@ const ROWS: &[Row] = &[
     threshold!("zset-max-listpack-value" sorted_value),
     threshold!("zset-max-ziplist-entries" sorted_entries),
     threshold!("zset-max-ziplist-value" sorted_value),
+    threshold!("stream-node-max-bytes" stream_bytes),
+    threshold!("stream-node-max-entries" stream_entries),
 ];
 
 /// A value of history on disk; empty if there is none.

@@ -49,6 +49,7 @@ pub(super) fn memory(context: &HistoryContext<'_>, text: &mut Text) {
         ("lists_bytes", Stat::ListBytes),
         ("sets_bytes", Stat::SetBytes),
         ("sorted_sets_bytes", Stat::SortedSetBytes),
+        ("redis_streams_bytes", Stat::RedisStreamBytes),
     ] {
         text.row(name, server.total(stat));
     }
