@@ -138,6 +138,20 @@ impl Block {
         self.rows().filter(|row| !row.is_deleted()).last().map(|row| row.id)
     }
 
+    /// Forgets the deleted entries behind the last one that is not, of which there is one: an entry with a lower id than
+    /// theirs comes next, as the stream was told that they never were.
+    pub fn cut_deleted_tail(&mut self) {
+        let (mut last, mut end, mut deleted, mut so_far) = (self.last, self.bytes.len(), self.deleted, 0);
+        for row in self.rows() {
+            match row.is_deleted() {
+                true => so_far += 1,
+                false => (last, end, deleted) = (row.id, row.words.1, so_far),
+            }
+        }
+        self.bytes.truncate(end);
+        (self.last, self.deleted) = (last, deleted);
+    }
+
     /// Marks the entry that begins at this place, which is not deleted, as deleted.
     pub fn delete_at(&mut self, place: usize) {
         self.bytes[place] |= DELETED;

@@ -65,6 +65,9 @@ impl Blocks {
         self.length += 1;
         if let Some(last) = self.blocks.back_mut() {
             let before = last.allocated_bytes();
+            if id <= last.last {
+                last.cut_deleted_tail();
+            }
             if !last.is_full(pairs.clone(), thresholds) {
                 last.push(id, pairs);
                 self.bytes += last.allocated_bytes() - before;

@@ -242,7 +242,8 @@ impl RedisStream {
         pairs: impl Iterator<Item = Pair<'k>> + Clone,
         thresholds: &Thresholds,
     ) -> bool {
-        if id <= self.last_id {
+        let is_behind_all = self.blocks.last_ever() < Some(id) || self.last() < Some(id);
+        if id <= self.last_id || !is_behind_all {
             return false;
         }
         self.blocks.push(id, pairs, thresholds);

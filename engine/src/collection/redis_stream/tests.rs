@@ -10,9 +10,20 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Add { ms: u64, seq: u64, fields: Fields },
+    Add {
+        ms: u64,
+        seq: u64,
+        fields: Fields,
+    },
     Delete(usize),
-    Trim { length: Option<u64>, of: usize, is_approximate: bool, limit: u64 },
+    /// The last id becomes that of the last entry, or this much more.
+    SetLast(u64),
+    Trim {
+        length: Option<u64>,
+        of: usize,
+        is_approximate: bool,
+        limit: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -22,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => add.prop_map(|(ms, seq, fields)| Step::Add { ms, seq, fields }),
         3 => any::<prop::sample::Index>().prop_map(|index| Step::Delete(index.index(1 << 20))),
+        1 => (0..3u64).prop_map(Step::SetLast),
         1 => (proptest::option::of(0..20u64), 0..40usize, any::<bool>(), 0..9u64)
             .prop_map(|(length, of, is_approximate, limit)| Step::Trim { length, of, is_approximate, limit }),
     ]
@@ -68,6 +80,12 @@ proptest! {
                     let id = model.keys().nth(index % (model.len() + 1)).copied().unwrap_or(EntryId { ms: 1 << 50, seq: 1 });
                     prop_assert_eq!(stream.delete(id), model.remove(&id).is_some());
                     prop_assert!(!stream.delete(id), "once");
+                }
+                Step::SetLast(more) => {
+                    let last = model.keys().last().copied().unwrap_or_default();
+                    let last = EntryId { seq: last.seq + more, ..last };
+                    let (added, deleted) = (stream.added(), stream.max_deleted());
+                    stream.set_state(last, added, deleted);
                 }
                 Step::Trim { length, of, is_approximate, limit } => {
                     let at = model.keys().nth(of).copied().unwrap_or(EntryId { ms: 7, seq: 0 });
