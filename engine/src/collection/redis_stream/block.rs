@@ -120,6 +120,18 @@ impl Block {
         Rows { block: self, at: self.entries_at as usize, previous: self.first }
     }
 
+    /// The row at a place that a row of this id was found at.
+    #[inline]
+    pub fn row_at(&self, place: usize, id: EntryId) -> Row<'_> {
+        let (flags, mut at) = (self.bytes[place], place + 1);
+        let length = varint::get(&self.bytes, &mut at) as usize;
+        let end = at + length;
+        // The id, whose distance from the one before it is not needed.
+        varint::get(&self.bytes, &mut at);
+        varint::get(&self.bytes, &mut at);
+        Row { id, block: self, flags, place, words: (at, end) }
+    }
+
     /// The row of an entry that is not deleted.
     pub fn find(&self, id: EntryId) -> Option<Row<'_>> {
         self.rows().find(|row| row.id >= id).filter(|row| row.id == id && !row.is_deleted())

@@ -3,6 +3,7 @@
 use super::block::{Block, Fields, Pair, Row, Rows};
 use super::id::EntryId;
 use crate::collection::{Thresholds, allocated};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// One entry.
@@ -245,7 +246,7 @@ impl Blocks {
     /// The same, the last one first.
     pub fn range_back(&self, from: EntryId, to: EntryId) -> RangeBack<'_> {
         let next = self.block_of(to).map_or(0, |index| index + 1);
-        RangeBack { blocks: &self.blocks, next, rows: Vec::new(), from, to }
+        RangeBack { blocks: &self.blocks, next, rows: SmallVec::new(), from, to }
     }
 
     /// The memory that they have, without their own head, in bytes.
@@ -321,8 +322,8 @@ pub struct RangeBack<'a> {
     blocks: &'a VecDeque<Block>,
     /// The number of blocks that were not read.
     next: usize,
-    /// Those of the block that is read which are left.
-    rows: Vec<Row<'a>>,
+    /// The ids and the places of those of the block that is read which are left.
+    rows: SmallVec<[(EntryId, u32); 100]>,
     from: EntryId,
     to: EntryId,
 }
@@ -332,8 +333,8 @@ impl<'a> Iterator for RangeBack<'a> {
 
     fn next(&mut self) -> Option<StreamEntry<'a>> {
         loop {
-            if let Some(row) = self.rows.pop() {
-                return Some(entry(row));
+            if let Some((id, place)) = self.rows.pop() {
+                return Some(entry(self.blocks[self.next].row_at(place as usize, id)));
             }
             self.next = self.next.checked_sub(1)?;
             let block = &self.blocks[self.next];
@@ -343,7 +344,8 @@ impl<'a> Iterator for RangeBack<'a> {
             }
             let (from, to) = (self.from, self.to);
             let wanted = |row: &Row<'a>| row.id >= from && row.id <= to && !row.is_deleted();
-            self.rows.extend(block.rows().filter(wanted));
+            // A block is shorter than 4 GiB.
+            self.rows.extend(block.rows().filter(wanted).map(|row| (row.id, row.place as u32)));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::resp::Reply;
 use keytide_engine::collection::{EntryId, StreamEntry};
+use smallvec::SmallVec;
 
 /// Writes an id.
 pub fn put_id(reply: &mut Reply<'_>, id: EntryId) {
@@ -25,8 +26,15 @@ pub fn put_counted<'a>(reply: &mut Reply<'_>, count: usize, entries: impl Iterat
     entries.for_each(|entry| put_entry(reply, entry));
 }
 
+/// Up to so many entries are collected before they are written; more are counted first.
+const COLLECTED_MAX: usize = 64;
+
 /// Writes an array of entries, at most so many of them.
 pub fn put_entries<'a>(reply: &mut Reply<'_>, most: usize, entries: impl Iterator<Item = StreamEntry<'a>> + Clone) {
+    if most <= COLLECTED_MAX {
+        let entries: SmallVec<[StreamEntry<'a>; 10]> = entries.take(most).collect();
+        return put_counted(reply, entries.len(), entries.into_iter());
+    }
     let entries = entries.take(most);
     put_counted(reply, entries.clone().count(), entries);
 }
