@@ -241,7 +241,7 @@ impl StreamGroup {
         }
     }
 
-    /// Frees up to `most` entries; returns how many.
+    /// Frees up to `most` entries and consumers; returns how many.
     pub(super) fn free_some(&mut self, most: usize) -> usize {
         let mut freed = 0;
         let own = self.consumers.iter_mut().flatten().flat_map(|consumer| {
@@ -250,6 +250,9 @@ impl StreamGroup {
         });
         freed += own.take(most).count();
         while freed < most && self.pending.pop_first().is_some() {
+            freed += 1;
+        }
+        while freed < most && (self.consumers.pop().is_some() || self.by_name.pop_first().is_some()) {
             freed += 1;
         }
         freed

@@ -91,12 +91,12 @@ impl Groups {
         bytes_of(self.groups.len(), size, self.groups.keys().map(heap_bytes).sum())
     }
 
-    /// The entries that are pending, each of which is about one allocation.
+    /// The groups, consumers and pending entries, each of which is about one allocation.
     pub fn allocations(&self) -> usize {
-        self.size.pending + self.size.consumers
+        self.groups.len() + self.size.consumers + self.size.pending
     }
 
-    /// Frees up to `most` entries; returns how many.
+    /// Frees up to `most` of them; returns how many.
     pub fn free_some(&mut self, most: usize) -> usize {
         let mut freed = 0;
         while freed < most
@@ -106,7 +106,7 @@ impl Groups {
             if some == 0 {
                 group.remove();
             }
-            freed += some;
+            freed += some.max(1);
         }
         freed
     }

@@ -249,3 +249,26 @@ fn parts_that_contradict_are_refused() {
         assert!(!is_valid(&[&group[..], more].concat()), "{more:?}");
     }
 }
+
+#[test]
+fn groups_consumers_and_what_is_pending_are_freed_in_slices() {
+    let mut value = RedisStreamValue::default();
+    let stream = value.edit();
+    for n in 0..10_000u64 {
+        let name = n.to_string().into_bytes();
+        stream.set_group(&name, EntryId::MIN, None);
+        stream.see_consumer(b"0", &name, 1);
+        stream.claim((b"1", b"c"), [EntryId { ms: n, seq: 1 }].into_iter(), (1, Times::Same), 1);
+    }
+    let group = stream.remove_group(b"1").expect("it is there");
+    assert_eq!((group.allocations(), stream.groups().len()), (10_001, 9_999));
+    let mut garbage = Garbage::default();
+    for unused in [group, value] {
+        garbage.put(Unused::RedisStream(unused));
+        let mut slices = 1;
+        while garbage.free_some() {
+            slices += 1;
+        }
+        assert!((3..9).contains(&slices), "{slices}");
+    }
+}

@@ -12,9 +12,6 @@ use keytide_engine::number::parse_i64;
 use keytide_engine::waiters::Awaited;
 use std::borrow::Cow;
 
-/// XREAD's keys, and those of XREADGROUP, which has a group before them.
-const KEYS: [Keys; 2] = [Keys::Streams { from: 1 }, Keys::Streams { from: 4 }];
-
 const fn read(
     (name, arity, keys): (&'static str, i32, Keys),
     flags: &'static [Flag],
@@ -34,7 +31,7 @@ const fn read(
 }
 
 pub static XREAD: Command = read(
-    ("xread", -4, KEYS[0]),
+    ("xread", -4, Keys::Streams { from: 1 }),
     &[Flag::Readonly, Flag::Blocking, Flag::MovableKeys],
     "Returns the entries behind an id of one or more streams, or waits for some.",
     |context, args, reply| match Read::parse(args, false) {
@@ -44,7 +41,7 @@ pub static XREAD: Command = read(
 );
 
 pub static XREADGROUP: Command = read(
-    ("xreadgroup", -7, KEYS[1]),
+    ("xreadgroup", -7, Keys::Streams { from: 4 }),
     &[Flag::Write, Flag::Blocking, Flag::MovableKeys],
     "Delivers entries to a consumer of a group that were not delivered yet, or waits for some; or returns those that it has.",
     |context, args, reply| match Read::parse(args, true) {
@@ -241,11 +238,6 @@ fn no_group(key: &[u8], group: &[u8]) -> Vec<u8> {
     words.concat()
 }
 
-fn refuse_read(reply: &mut Reply<'_>, text: impl AsRef<[u8]>) -> Progress {
-    reply.error(text);
-    Progress::Done
-}
-
 fn xreadgroup(context: &mut WaitContext<'_>, read: &Read<'_>, reply: &mut Reply<'_>) -> Progress {
     // `None` stands for the entries that are new.
     let mut ids: Vec<Option<EntryId>> = Vec::with_capacity(read.keys.len());
@@ -256,7 +248,10 @@ fn xreadgroup(context: &mut WaitContext<'_>, read: &Read<'_>, reply: &mut Reply<
             Ok(Some(stream)) if stream.group(read.group.0).is_some() => {}
             Ok(Some(_)) if has_waited => return refuse_text(reply, GROUP_GONE),
             Ok(None) if has_waited => return refuse_text(reply, STREAM_GONE),
-            Ok(_) => return refuse_read(reply, no_group(key, read.group.0)),
+            Ok(_) => {
+                reply.error(no_group(key, read.group.0));
+                return Progress::Done;
+            }
         }
         ids.push(match word {
             b"$" => return refuse_text(reply, LAST_OF_GROUP),
@@ -268,17 +263,12 @@ fn xreadgroup(context: &mut WaitContext<'_>, read: &Read<'_>, reply: &mut Reply<
             },
         });
     }
-    let start = reply.len();
-    let mut bodies = Vec::new();
-    let mut served = 0;
+    let (mut bodies, mut served) = (Vec::new(), 0);
     for (key, id) in read.keys.iter().zip(ids) {
         let mut body = reply.for_part(&mut bodies);
         match deliver(context, read, key, id, &mut body) {
             Ok(is_served) => served += usize::from(is_served),
-            Err(refusal) => {
-                reply.truncate(start);
-                return refuse_read(reply, refusal.as_bytes());
-            }
+            Err(text) => return refuse_text(reply, &text),
         }
     }
     if served == 0 {
