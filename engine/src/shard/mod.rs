@@ -15,7 +15,6 @@ mod hash;
 mod list;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod random;
-mod redis_groups;
 mod redis_stream;
 mod replay;
 #[cfg(all(test, not(loom)))]
@@ -39,8 +38,7 @@ pub use choose::Draw;
 pub use evict::Memory;
 pub use generic::ExpireCondition;
 pub use list::{Inserted, Side, resolve_index};
-pub use redis_groups::{AutoClaimed, ClaimRule, GroupStart};
-pub use redis_stream::{AddRule, NewEntryId};
+pub use redis_stream::{AddRule, AutoClaimed, ClaimRule, GroupStart, NewEntryId};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};

@@ -1,4 +1,8 @@
-//! Operations on the entries of Redis streams; those on consumer groups are in `redis_groups.rs`.
+//! Operations on the entries of Redis streams; those on consumer groups are in `groups`.
+
+mod groups;
+
+pub use groups::{AutoClaimed, ClaimRule, GroupStart};
 
 use super::Shard;
 use crate::collection::{EntryId, RedisStream, Trim};
@@ -7,10 +11,10 @@ use crate::keyspace::{Entry, ValueRef};
 use crate::ring::{record_bytes, record_bytes_parts};
 
 /// The longest text of an id in bytes.
-pub(super) const ID_BYTES: usize = 41;
+const ID_BYTES: usize = 41;
 
 /// The longest decimal of a number in bytes.
-pub(super) const DIGITS_MAX: usize = 20;
+const DIGITS_MAX: usize = 20;
 
 /// The id of a new entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

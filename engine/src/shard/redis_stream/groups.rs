@@ -1,11 +1,11 @@
 //! Operations on the consumer groups of Redis streams.
 
-use super::Shard;
-use super::redis_stream::{DIGITS_MAX, ID_BYTES};
+use super::{DIGITS_MAX, ID_BYTES};
 use crate::collection::{Delivery, EntryId, EntryIds, RedisStream, StreamGroup, Times};
 use crate::error::Refusal;
 use crate::keyspace::EntryMut;
 use crate::ring::{record_bytes, record_bytes_parts};
+use crate::shard::Shard;
 use std::collections::HashMap;
 
 /// Where a group begins.
