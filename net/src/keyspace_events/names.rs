@@ -131,6 +131,13 @@ impl Run<'_> {
             EventType::SRem => (Classes::SET, own.unwrap_or("srem")),
             EventType::ZAdd => (Classes::SORTED, own.unwrap_or("zadd")),
             EventType::ZRem => (Classes::SORTED, own.unwrap_or("zrem")),
+            EventType::XAdd => (Classes::STREAM, "xadd"),
+            EventType::XDel => (Classes::STREAM, "xdel"),
+            EventType::XTrim => (Classes::STREAM, "xtrim"),
+            EventType::XSetId => (Classes::STREAM, "xsetid"),
+            EventType::XGroupDel => (Classes::STREAM, "xgroup-destroy"),
+            EventType::XConsumer => (Classes::STREAM, "xgroup-createconsumer"),
+            EventType::XConsumerDel => (Classes::STREAM, "xgroup-delconsumer"),
             // A TTL that a SET has ended, a flush, what clients append; and what Redis has no event for.
             _ => return,
         };

@@ -8,6 +8,7 @@ use crate::command::{Access, Command, Flag, KeyUse, Keys, KeysContext, Run, RunK
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
 use keytide_engine::shard::GroupStart;
+use keytide_engine::stream_name::Database;
 
 static HELP: Command = help("xgroup|help", "stream");
 
@@ -67,7 +68,8 @@ const NO_KEY: &str = "ERR The XGROUP subcommand requires the key to exist. Note 
 
 /// The error of a subcommand whose group is not there.
 pub(super) fn no_group(reply: &mut Reply<'_>, key: &[u8], group: &[u8]) {
-    let words: [&[u8]; 5] = [b"NOGROUP No such consumer group '", group, b"' for key name '", key, b"'"];
+    let words: [&[u8]; 5] =
+        [b"NOGROUP No such consumer group '", group, b"' for key name '", Database::key_of(key), b"'"];
     reply.error(words.concat());
 }
 

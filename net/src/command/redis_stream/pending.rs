@@ -6,6 +6,7 @@ use crate::command::options::is;
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::collection::{EntryId, PendingEntry, StreamGroup};
+use keytide_engine::stream_name::Database;
 
 pub static XACK: Command = Command {
     name: "xack",
@@ -98,7 +99,7 @@ fn xpending(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
 
 /// The error where there is no such key, or no such group.
 pub(super) fn no_key_or_group(key: &[u8], group: &[u8]) -> Vec<u8> {
-    let words: [&[u8]; 5] = [b"NOGROUP No such key '", key, b"' or consumer group '", group, b"'"];
+    let words: [&[u8]; 5] = [b"NOGROUP No such key '", Database::key_of(key), b"' or consumer group '", group, b"'"];
     words.concat()
 }
 

@@ -9,6 +9,7 @@ use crate::resp::{Args, Protocol, Reply, error_text};
 use keytide_engine::collection::{EntryId, RedisStream};
 use keytide_engine::error::Refusal;
 use keytide_engine::number::parse_i64;
+use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::Awaited;
 use std::borrow::Cow;
 
@@ -162,7 +163,7 @@ fn begin_stream(reply: &mut Reply<'_>, key: &[u8]) {
     if reply.protocol() == Protocol::Resp2 {
         reply.array(2);
     }
-    reply.bulk(key);
+    reply.bulk(Database::key_of(key));
 }
 
 /// The head of a reply with so many streams.
@@ -233,8 +234,13 @@ fn xread(context: &mut WaitContext<'_>, read: &Read<'_>, reply: &mut Reply<'_>) 
 
 /// The text of a refusal where a key or its group is not there.
 fn no_group(key: &[u8], group: &[u8]) -> Vec<u8> {
-    let words: [&[u8]; 5] =
-        [b"NOGROUP No such key '", key, b"' or consumer group '", group, b"' in XREADGROUP with GROUP option"];
+    let words: [&[u8]; 5] = [
+        b"NOGROUP No such key '",
+        Database::key_of(key),
+        b"' or consumer group '",
+        group,
+        b"' in XREADGROUP with GROUP option",
+    ];
     words.concat()
 }
 
