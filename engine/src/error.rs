@@ -44,6 +44,18 @@ pub enum Refusal {
     /// The string would be longer than [`crate::limits::STRING_BYTES_MAX`].
     #[error("the string exceeds the maximum allowed size")]
     StringTooLong,
+    /// The string is no HyperLogLog.
+    #[error("the string is no HyperLogLog")]
+    NotASketch,
+    /// The registers of a HyperLogLog are damaged.
+    #[error("the HyperLogLog is damaged")]
+    DamagedSketch,
+    /// What SORT should sort by is no number.
+    #[error("a weight is not a number")]
+    WeightNotAFloat,
+    /// Two strings are too long to find what they have in common: see [`crate::limits::SUBSEQUENCE_CELLS_MAX`].
+    #[error("the strings are too long to be compared")]
+    SubsequenceTooLarge,
     /// The key does not exist.
     #[error("no such key")]
     NoSuchKey,

@@ -79,6 +79,9 @@ event_types! {
     31 XReadGroup "A group delivered entries to a consumer, which is created if it is new: all behind the greatest id delivered so far, up to a new one. Data: group, consumer, that id, number of entries read or `-`; then `noack` if the entries do not become pending."
     32 XClaim     "Entries were delivered to a consumer again, or given to another one. Data: group, consumer, time of delivery (Unix milliseconds), what became of the number of deliveries (`+1`, `+0` or `=n`), ids. An id that was not pending becomes so, as delivered once before."
     33 XAck       "Entries are not pending any more in a group. Data: group, ids."
+    34 SetRange   "Part of a string was overwritten, from an offset on; where it was shorter, zero bytes were put up to there. Data: offset in bytes, bytes. A key that did not exist held an empty string. Leaves the TTL as it is."
+    35 Copy       "A key got a copy of another key's value. Data: as of Rename, which it is like in all else."
+    36 Restore    "A key got a value that had been dumped. Data: as of Rename without the other key. Like Rename in all else."
 }
 
 impl EventType {

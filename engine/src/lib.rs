@@ -27,6 +27,11 @@
 //! | [`group`] | consumer groups: each event is delivered to one worker until acknowledged |
 //! | [`log`] | the durable history of a shard: segments, written, sealed, read |
 //! | [`store`] | the directory of the logs: recovery, restoring, check and repair |
+//! | [`bits`] | strings as rows of bits |
+//! | [`hyperloglog`] | estimates of how many different elements there were |
+//! | [`subsequence`] | what two strings have in common |
+//! | [`geo`] | places on the earth as scores |
+//! | [`dump`] | values in the form of DUMP and RESTORE |
 //! | [`number`] | numbers as Redis reads and writes them |
 //! | [`extended`] | the 80-bit floats of INCRBYFLOAT |
 //! | [`error`] | the reasons to refuse a command |
@@ -35,16 +40,20 @@
 //! | [`clock`] | the time |
 
 pub mod account;
+pub mod bits;
 pub mod clock;
 pub mod collection;
+pub mod dump;
 pub mod error;
 pub mod event;
 pub mod eviction;
 pub mod extended;
 pub mod fanout;
 pub mod filter;
+pub mod geo;
 pub mod group;
 pub mod history;
+pub mod hyperloglog;
 pub mod interest;
 pub mod keyspace;
 pub mod limits;
@@ -65,6 +74,7 @@ pub mod stream_acl;
 pub mod stream_metadata;
 pub mod stream_name;
 pub mod subscription;
+pub mod subsequence;
 pub(crate) mod sync;
 pub mod turn;
 pub mod waiters;

@@ -122,6 +122,15 @@ pub const STREAM_BLOCK_BYTES: u32 = 4096;
 /// The most entries of such a block, `stream-node-max-entries`.
 pub const STREAM_BLOCK_ENTRIES: u32 = 100;
 
+/// The most bytes of all strings of a value that RESTORE reads: compressed ones may have 90 times the bytes of the payload.
+pub const DUMP_BYTES_MAX: usize = STRING_BYTES_MAX;
+
+/// The most pairs of bytes of two strings that LCS compares: some 50 ms. They take two bytes each.
+pub const SUBSEQUENCE_CELLS_MAX: usize = 32 << 20;
+
+/// The most bytes of a sparse HyperLogLog, `hll-sparse-max-bytes`.
+pub const SKETCH_SPARSE_BYTES: u32 = 3000;
+
 /// The most elements of a packed collection, whatever is configured: their number has 16 bits.
 pub const PACKED_ENTRIES_MAX: usize = u16::MAX as usize;
 

@@ -53,6 +53,15 @@ pub fn parse_range_end(text: &[u8]) -> Option<f64> {
     }
 }
 
+/// The number by which SORT sorts, as Redis has `strtod` read it: spaces before it are skipped, and no bytes at all are 0.
+pub fn parse_weight(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    match text.iter().position(|byte| !matches!(byte, b' ' | b'\t'..=b'\r')) {
+        Some(start) => read_f64(&text[start..]).filter(|read| read.is_in_range).map(|read| read.value),
+        None => text.is_empty().then_some(0.0),
+    }
+}
+
 /// A float that was read.
 struct ReadFloat {
     value: f64,
@@ -211,6 +220,15 @@ pub fn score_text(value: f64) -> ScoreText {
         }
     }
     text
+}
+
+/// A double with at most 17 digits behind the point and none more than it needs: the format in which Redis shows degrees.
+pub fn human_text(value: f64) -> String {
+    let text = format!("{value:.17}");
+    match trim_fraction(&text) {
+        "-0" => "0".to_owned(),
+        text => text.to_owned(),
+    }
 }
 
 /// Removes trailing zeros of a fraction, and the point if nothing follows it.

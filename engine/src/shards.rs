@@ -4,15 +4,19 @@
 
 mod appends;
 mod sets;
+mod sort;
 mod sorted;
+mod strings;
 
 pub use appends::{AppendedMany, EventsRefused, StreamNow, Unexpected, Wanted};
 pub use sets::{difference, intersection, union};
+pub use sort::Sort;
 pub use sorted::{
     Aggregate, Scored, Weighted, count_of_intersection, scored_difference, scored_intersection, scored_union,
 };
 
 use crate::error::Refusal;
+use crate::event::EventType;
 use crate::keyspace::entry::End;
 use crate::keyspace::{Bytes, Kind};
 use crate::position::ShardId;
@@ -130,16 +134,12 @@ impl Shards<'_> {
         if source == target {
             return Ok(true);
         }
-        let entry = self.of(source).read(source).ok_or(Refusal::NoSuchKey)?;
-        let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
-        // The value's parts as one, whose length takes four bytes too.
-        let parts = [source.len(), 8, value.parts_bytes() as usize - 4];
-        // The source's `Del` and a TTL are added to the value.
-        let value_bytes = record_bytes_parts(target.len(), parts.into_iter()) + ttl_record_bytes(target);
+        let (value_bytes, expire_at_ms) = self.value_record(source, target)?;
+        // The source's `Del` is added to it.
         self.admit([(target, value_bytes), (source, record_bytes(source.len(), 0))].into_iter())?;
         let value = self.of(source).find(source).and_then(|mut entry| entry.move_out()).ok_or(Refusal::NoSuchKey)?;
         let mut entry = self.of(target).write(target);
-        entry.take_over(source, value);
+        entry.take_over(EventType::Rename, Some(source), value);
         if let Some(at_ms) = expire_at_ms {
             entry.set_ttl(at_ms);
         }
@@ -147,6 +147,34 @@ impl Shards<'_> {
         self.assign_target_position(source, target);
         self.of(source).delete(source);
         Ok(true)
+    }
+
+    /// Copies the value and the TTL of `source` to `target`, another key; with `if_absent` only if that does not exist.
+    /// Returns whether it did.
+    pub fn copy(&mut self, source: &[u8], target: &[u8], if_absent: bool) -> Result<bool, Refusal> {
+        if self.of(source).find(source).is_none() || if_absent && self.of(target).find(target).is_some() {
+            return Ok(false);
+        }
+        let (value_bytes, expire_at_ms) = self.value_record(source, target)?;
+        self.admit(std::iter::once((target, value_bytes)))?;
+        let value = self.of(source).find(source).and_then(|entry| entry.copy_value()).ok_or(Refusal::NoSuchKey)?;
+        let mut entry = self.of(target).write(target);
+        entry.take_over(EventType::Copy, Some(source), value);
+        if let Some(at_ms) = expire_at_ms {
+            entry.set_ttl(at_ms);
+        }
+        drop(entry);
+        self.assign_target_position(source, target);
+        Ok(true)
+    }
+
+    /// What it takes to record that `target` gets the value and the TTL of `source`, in bytes, and when that ends.
+    fn value_record(&mut self, source: &[u8], target: &[u8]) -> Result<(u64, Option<u64>), Refusal> {
+        let entry = self.of(source).read(source).ok_or(Refusal::NoSuchKey)?;
+        let (value, expire_at_ms) = (entry.value().ok_or(Refusal::NoSuchKey)?, entry.expire_at_ms());
+        // The value's parts as one, whose length takes four bytes too.
+        let parts = [source.len(), 8, value.parts_bytes() as usize - 4];
+        Ok((record_bytes_parts(target.len(), parts.into_iter()) + ttl_record_bytes(target), expire_at_ms))
     }
 
     /// Moves the element at an end of one list to an end of another, or of the same. The target is written and recorded
@@ -185,7 +213,7 @@ impl Shards<'_> {
         self.of(source).write(source).set_remove(member)
     }
 
-    /// Called between the change of a move's target and that of its source. On one shard the records follow each other;
+    /// Called between the change of a move's target and that of its source, and behind a copy. On one shard the records follow each other;
     /// on two, the positions are assigned here, in the order of the changes, because the shards are committed in
     /// another order.
     fn assign_target_position(&mut self, source: &[u8], target: &[u8]) {

@@ -32,6 +32,10 @@ EXPECTED_ERRORS = (
     "NOGROUP",
     "BUSYGROUP",
     "XGROUP subcommand requires the key to exist",
+    "Corrupted HLL object detected",
+    "not a valid HyperLogLog",
+    "could not decode requested zset member",
+    "One or more scores can't be converted into double",
 )
 
 
@@ -54,6 +58,8 @@ def shard_of(key, shards):
 
 KEYS = {
     "string": [b"str:%d" % n for n in range(60)] + [b"key:%012d" % n for n in range(20)] + [b"", b"\xff\x00\r\n"],
+    "bits": [b"bits:%d" % n for n in range(20)],
+    "sketch": [b"sketch:%d" % n for n in range(10)],
     "int": [b"int:%d" % n for n in range(30)],
     "float": [b"float:%d" % n for n in range(30)],
     "hash": [b"hash:%d" % n for n in range(60)],
@@ -68,6 +74,13 @@ KEYS = {
 }
 POOLS = list(KEYS)
 TEXTS = [b"", b"a", b"text", b"\x00\xff\r\n", b"3.5", b"12", b"x" * 70]
+# A string, a list, a set and a hash, as DUMP has them.
+DUMPS = [
+    b"\x00\x04text\n\x00|\xf3&m\xca\xb5\xa51",
+    b"\x01\x02\x01a\x01b\n\x002\xa8\x90~\xd5\x03\x1aE",
+    b"\x02\x02\x02m1\x02m2\n\x009\xb7#D\x0e\x17\x97\x9b",
+    b"\x04\x01\x06field1\x01v\n\x008\x81\x80\xba`(i\xfb",
+]
 ELEMENTS = [b"e%d" % n for n in range(12)]
 MEMBERS = [b"m%d" % n for n in range(40)]
 SCORES = [0, "-0", 0.1, -2.5, "inf", "-inf", 1e300, "5e-324", 1795245375708]
@@ -91,6 +104,13 @@ class Maker:
         """Two keys, mostly made for one type."""
         pool = self.rng.choice(POOLS)
         return [self.key(pool), self.key(pool)]
+
+    def distinct_pair(self):
+        first, second = self.pair()
+        return [first, second if second != first else b"copied"]
+
+    def sorting(self):
+        return self.rng.choice([[], ["DESC"], ["BY", "str:*", "LIMIT", 1, 5], ["GET", "#", "GET", "int:*"]])
 
     def some(self, make, most=4):
         return [make() for _ in range(self.rng.randint(1, most))]
@@ -179,6 +199,9 @@ class Maker:
     def consumer(self):
         return [self.rng.choice([b"g", b"h"]), self.rng.choice([b"c", b"d", b"e"])]
 
+    def place(self):
+        return [self.rng.uniform(-180, 180), self.rng.uniform(-85, 85)]
+
     def past_or(self, make):
         return -5 if self.rng.random() < 0.05 else make()
 
@@ -216,6 +239,11 @@ WRITES = {
     "GETEX": lambda g: [g.key("string"), *g.ttl("PERSIST")],
     "APPEND": lambda g: [g.key("string"), g.value()],
     "SETRANGE": lambda g: [g.key("string"), g.rng.randrange(200), g.value()],
+    "SETBIT": lambda g: [g.key("bits"), g.rng.randrange(3000), g.rng.randrange(2)],
+    "BITFIELD": lambda g: [g.key("bits"), "OVERFLOW", "SAT", "INCRBY", "u7", g.rng.randrange(900), 9, "SET", "i33", "#5", -1],
+    "BITOP": lambda g: [g.rng.choice(["AND", "OR", "XOR", "ONE"]), g.key("bits"), g.key("bits"), g.key("string")],
+    "PFADD": lambda g: [g.key("sketch"), *g.some(g.value, most=60)],
+    "PFMERGE": lambda g: [g.key("sketch"), g.key("sketch"), g.key("sketch")],
     "INCR": lambda g: [g.key("int")],
     "DECR": lambda g: [g.key("int")],
     "INCRBY": lambda g: [g.key("int"), g.number()],
@@ -233,6 +261,9 @@ WRITES = {
     "RENAME": lambda g: g.pair(),
     "RENAMENX": lambda g: [g.any_key(), g.key("sparse")],
     "MOVE": lambda g: [g.any_key(), 1],
+    "COPY": lambda g: [*g.distinct_pair(), *g.rng.choice([[], ["REPLACE"]])],
+    "RESTORE": lambda g: [g.any_key(), g.rng.choice([0, g.ms()]), g.rng.choice(DUMPS), "REPLACE"],
+    "SORT": lambda g: [g.key(g.rng.choice(["list", "set", "sorted"])), "ALPHA", *g.sorting(), "STORE", g.key("list")],
     "HSET": lambda g: [g.key("hash"), *g.pairs(g.field, g.value)],
     "HMSET": lambda g: [g.key("hash"), *g.pairs(g.field, g.value)],
     "HSETNX": lambda g: [g.key("hash"), g.field(), g.value()],
@@ -261,6 +292,9 @@ WRITES = {
     "SREM": lambda g: [g.key("set"), *g.some(lambda: g.rng.choice(MEMBERS))],
     "SMOVE": lambda g: [g.key("set"), g.key("set"), g.rng.choice(MEMBERS)],
     "SPOP": lambda g: [g.key("set"), *g.count()],
+    "SINTERSTORE": lambda g: [g.key("set"), g.key("set"), g.key("set")],
+    "SUNIONSTORE": lambda g: [g.key("set"), g.key("set"), g.key("set")],
+    "SDIFFSTORE": lambda g: [g.key("set"), g.key("set"), g.key("set")],
     "ZADD": lambda g: [g.key("sorted"), *g.rule(), *g.scored()],
     "ZINCRBY": lambda g: [g.key("sorted"), g.score(), g.rng.choice(MEMBERS)],
     "ZREM": lambda g: [g.key("sorted"), *g.some(lambda: g.rng.choice(MEMBERS))],
@@ -290,6 +324,10 @@ WRITES = {
     "XACK": lambda g: [g.key("stream"), g.consumer()[0], *g.some(g.id)],
     "XCLAIM": lambda g: [g.key("stream"), *g.consumer(), 0, *g.some(g.id), *g.rng.choice([[], ["FORCE"], ["JUSTID"]])],
     "XAUTOCLAIM": lambda g: [g.key("stream"), *g.consumer(), g.rng.choice([0, 50]), "-", "COUNT", 3],
+    "GEOADD": lambda g: [g.key("sorted"), *g.place(), g.rng.choice(MEMBERS), *g.place(), g.rng.choice(MEMBERS)],
+    "GEOSEARCHSTORE": lambda g: [g.key("sorted"), g.key("sorted"), "FROMLONLAT", *g.place(), "BYRADIUS", 3000, "km"],
+    "GEORADIUS": lambda g: [g.key("sorted"), *g.place(), 5000, "km", "STOREDIST", g.key("sorted")],
+    "GEORADIUSBYMEMBER": lambda g: [g.key("sorted"), g.rng.choice(MEMBERS), 9000, "km", "STORE", g.key("sorted")],
     "CDC.APPEND": lambda g: [g.any_key(), b"Noted", g.value(), *g.event_options()],
     "FLUSHDB": lambda g: [],
     "FLUSHALL": lambda g: [],
@@ -302,13 +340,15 @@ WEIGHTS = [2 if name in ("SET", "HSET", "LPUSH", "RPUSH", "SADD", "SMOVE", "LMOV
 KEYS_OF = {
     **dict.fromkeys(["MSET", "MSETNX"], slice(1, None, 2)),
     **dict.fromkeys(["DEL", "UNLINK"], slice(1, None)),
-    **dict.fromkeys(["RENAME", "RENAMENX", "LMOVE", "RPOPLPUSH", "SMOVE", "BLMOVE", "BRPOPLPUSH"], slice(1, 3)),
+    **dict.fromkeys(["RENAME", "RENAMENX", "COPY", "LMOVE", "RPOPLPUSH", "SMOVE", "BLMOVE", "BRPOPLPUSH"], slice(1, 3)),
     **dict.fromkeys(["BLPOP", "BRPOP"], slice(1, 3)),
+    **dict.fromkeys(["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE", "PFMERGE"], slice(1, None)),
+    "BITOP": slice(2, None),
     "LMPOP": slice(2, 4),
     "BLMPOP": slice(3, 5),
     "ZMPOP": slice(2, 4),
     "BZMPOP": slice(3, 5),
-    **dict.fromkeys(["BZPOPMIN", "BZPOPMAX", "ZRANGESTORE"], slice(1, 3)),
+    **dict.fromkeys(["BZPOPMIN", "BZPOPMAX", "ZRANGESTORE", "GEOSEARCHSTORE"], slice(1, 3)),
 }
 
 

@@ -62,6 +62,10 @@ class Model:
     def SET(self, key, value):
         self.values[key] = value
 
+    def SETRANGE(self, key, offset, part):
+        old, offset = self.of(key, bytes, make=True), int(offset)
+        self.values[key] = old[:offset].ljust(offset, b"\0") + part + old[offset + len(part) :]
+
     def DEL(self, key):
         assert key in self.values, "there is no such key"
         self.drop(key)
@@ -78,8 +82,8 @@ class Model:
         assert key in self.ends, "there is no TTL"
         del self.ends[key]
 
-    def RENAME(self, key, source, kind, *parts):
-        made = {
+    def made(self, kind, parts):
+        return {
             b"string": lambda: parts[0],
             b"hash": lambda: dict(zip(parts[::2], parts[1::2])),
             b"list": lambda: list(parts),
@@ -87,9 +91,18 @@ class Model:
             b"zset": lambda: Scores(zip(parts[1::2], parts[::2])),
             b"stream": lambda: stream_of_items(parts),
         }[kind]()
+
+    def RENAME(self, key, source, kind, *parts):
+        made = self.made(kind, parts)
         assert self.values.get(source) == made, f"the source holds {self.values.get(source)!r:.200}"
         self.ends.pop(key, None)
         self.values[key] = made
+
+    COPY = RENAME
+
+    def RESTORE(self, key, kind, *parts):
+        self.ends.pop(key, None)
+        self.values[key] = self.made(kind, parts)
 
     def HSET(self, key, field, value):
         self.of(key, dict, make=True)[field] = value
@@ -282,7 +295,7 @@ def replay(rows):
         try:
             model.apply(row)
         except (AssertionError, IndexError, KeyError) as error:
-            keys = {row[1], *([row[3][0]] if row[2] == b"RENAME" else [])}
+            keys = {row[1], *([row[3][0]] if row[2] in (b"RENAME", b"COPY") else [])}
             text = f"{row!r:.300} cannot have happened here: {error}\n{show(rows, keys, row[0])}"
             raise AssertionError(text) from error
     return model

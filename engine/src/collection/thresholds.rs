@@ -3,8 +3,8 @@
 use super::chunks::ChunkSize;
 use crate::limits::{
     HASH_PACKED_ENTRIES, HASH_PACKED_VALUE, LIST_CHUNK_BYTES, LIST_PACKED_SIZE, PACKED_ENTRIES_MAX, SET_INTEGERS,
-    SET_PACKED_ENTRIES, SET_PACKED_VALUE, SORTED_PACKED_ENTRIES, SORTED_PACKED_VALUE, STREAM_BLOCK_BYTES,
-    STREAM_BLOCK_ENTRIES,
+    SET_PACKED_ENTRIES, SET_PACKED_VALUE, SKETCH_SPARSE_BYTES, SORTED_PACKED_ENTRIES, SORTED_PACKED_VALUE,
+    STREAM_BLOCK_BYTES, STREAM_BLOCK_ENTRIES,
 };
 
 /// The bounds of the compact forms. A change counts for what is changed from then on.
@@ -31,6 +31,8 @@ pub struct Thresholds {
     pub stream_bytes: u32,
     /// The most entries of such a block, `stream-node-max-entries`; 0 is no bound.
     pub stream_entries: u32,
+    /// The most bytes of a sparse HyperLogLog, `hll-sparse-max-bytes`.
+    pub sketch_bytes: u32,
 }
 
 impl Default for Thresholds {
@@ -46,6 +48,7 @@ impl Default for Thresholds {
             sorted_value: SORTED_PACKED_VALUE,
             stream_bytes: STREAM_BLOCK_BYTES,
             stream_entries: STREAM_BLOCK_ENTRIES,
+            sketch_bytes: SKETCH_SPARSE_BYTES,
         }
     }
 }

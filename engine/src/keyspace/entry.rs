@@ -364,12 +364,21 @@ impl<'a> EntryMut<'a> {
         Some(value)
     }
 
-    /// Replaces the value, recorded as a `Rename` of `source`; removes the TTL.
-    pub(crate) fn take_over(&mut self, source: &[u8], value: Value) {
+    /// A copy of the value.
+    pub(crate) fn copy_value(&self) -> Option<Value> {
+        let value = self.view().value()?;
+        let mut copy = Value::empty(value.kind());
+        copy.add_parts_within(value.parts().iter().map(|part| part.as_ref()), &self.turn.thresholds);
+        Some(copy)
+    }
+
+    /// Replaces the value, recorded as `event_type`: a `Rename` or a `Copy` of `source`, or a `Restore` of nothing; removes
+    /// the TTL.
+    pub(crate) fn take_over(&mut self, event_type: EventType, source: Option<&[u8]>, value: Value) {
         let of_value = value.view().parts();
-        let mut parts = vec![source, value.kind().name().as_bytes()];
+        let mut parts: Vec<&[u8]> = source.into_iter().chain([value.kind().name().as_bytes()]).collect();
         parts.extend(of_value.iter().map(|part| part.as_ref()));
-        self.record(EventType::Rename, Data::Parts(&parts));
+        self.record(event_type, Data::Parts(&parts));
         drop(of_value);
         self.drop_ttl();
         self.put_value(value);

@@ -3,8 +3,10 @@
 use super::{ScanBudget, Shard};
 use crate::error::Refusal;
 use crate::event::EventType;
+use crate::eviction::{Order, PROBATION};
 use crate::filter::Glob;
 use crate::keyspace::{Entry, Kind};
+use crate::ring::record_bytes;
 use crate::stream_name::Database;
 use crate::turn::ttl_record_bytes;
 use crate::waiters::Awaited;
@@ -58,6 +60,22 @@ impl Shard {
             entry.set_ttl(at_ms as u64);
         }
         Ok(true)
+    }
+
+    /// How often a key was used, as far as eviction knows: a logarithm, 0 to 7. `None` if it does not exist.
+    pub fn use_frequency(&mut self, key: &[u8]) -> Option<u8> {
+        let frequency = self.find(key)?.view().access() & (PROBATION - 1);
+        Some(frequency)
+    }
+
+    /// Whether the keys that are used most rarely go first when memory is full.
+    pub fn evicts_by_frequency(&self) -> bool {
+        self.turn.evictor.policy().order() == Some(Order::Lfu)
+    }
+
+    /// Refuses where there is no room for the record of a key's deletion.
+    pub fn admit_delete(&mut self, key: &[u8]) -> Result<(), Refusal> {
+        self.turn.admit(record_bytes(key.len(), 0), key.len())
     }
 
     /// Removes a key's TTL; returns whether there was one.

@@ -1,9 +1,11 @@
 //! One shard: the keys of one core with their ring. Written as if there were one core; which core it is, and how a
 //! command gets there, is not known here. The operations are in the files of this directory, by type of value.
 
+mod bitmap;
 mod changed;
 mod choose;
 mod database;
+mod dump;
 mod evict;
 #[cfg(all(test, not(loom)))]
 mod evict_tests;
@@ -12,6 +14,7 @@ mod footprint;
 mod forget;
 mod generic;
 mod hash;
+mod hyperloglog;
 mod list;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod random;

@@ -1,5 +1,7 @@
 //! For tests: random commands of all kinds, and dumps of shards for comparison.
 
+mod strings;
+
 use super::*;
 use crate::collection::{EntryId, Times, Trim, TrimTo};
 use crate::event::CustomType;
@@ -11,7 +13,7 @@ use crate::ring;
 use crate::shards::Shards;
 use crate::slot::shard_of;
 use crate::turn::ClientEvent;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A shard at 1,000 ms with a ring that holds a whole test.
 pub(crate) fn shard_with_ring(ring_bytes: u64, absent_max: usize) -> Shard {
@@ -160,21 +162,6 @@ impl Commands {
         }
     }
 
-    fn string(&mut self, shard: &mut Shard, key: &[u8]) {
-        let bytes = self.bytes();
-        match self.rng.u8(..8) {
-            0..3 => accept(shard.set(key, &bytes)),
-            3 => {
-                let ttl = if self.rng.bool() { Ttl::Keep } else { Ttl::At(self.now_ms + self.rng.u64(1..60)) };
-                accept(shard.set_with(key, &bytes, SetOptions { ttl, ..SetOptions::default() }));
-            }
-            4 => accept(shard.append(key, &bytes)),
-            5 => accept(shard.set_range(key, self.rng.usize(..50), &bytes)),
-            6 => accept(shard.increment(key, self.rng.i64(-5..5))),
-            _ => accept(shard.get_and_delete(key)),
-        }
-    }
-
     fn hash(&mut self, shard: &mut Shard, key: &[u8]) {
         let (fields, value) = (self.smalls(4), self.bytes());
         let pairs = fields.iter().map(|field| (&field[..], &value[..]));
@@ -218,7 +205,12 @@ impl Commands {
             0..6 => accept(shard.add_members(key, members.iter().map(|member| &member[..]))),
             6..8 => accept(shard.remove_members(key, members.iter().map(|member| &member[..]))),
             8 | 9 => accept(shard.pop_member(key)),
-            10 => accept(shard.pop_members(key, self.rng.usize(..6))),
+            10 if self.rng.bool() => accept(shard.pop_members(key, self.rng.usize(..6))),
+            10 => {
+                let members: BTreeSet<Bytes> = members.iter().map(|member| Bytes::from_slice(member)).collect();
+                let members: Vec<Bytes> = members.into_iter().skip(self.rng.usize(..2)).collect();
+                accept(Shards::One(shard).store_members(key, &members));
+            }
             _ => {
                 let many = self.many();
                 match self.rng.bool() {
@@ -403,9 +395,22 @@ impl Commands {
 
     fn two_keys(&mut self, shard: &mut Shard, source: &[u8]) {
         let (target, member, from, to) = (self.key(), self.small(), self.end(), self.end());
-        let which = self.rng.u8(..4);
+        let which = self.rng.u8(..6);
         let mut shards = Shards::One(shard);
         match which {
+            4 if self.rng.u8(..4) == 0 => {
+                let shard = shards.of(source);
+                if let Some(value) = shard.dump(source).and_then(|payload| shard.read_dump(&payload).ok()) {
+                    let at_ms = self.rng.bool().then_some(self.now_ms + 50);
+                    accept(shard.put_dumped(&target, value, at_ms));
+                }
+            }
+            4 if source != target => accept(shards.copy(source, &target, self.rng.bool())),
+            5 => {
+                let elements = self.smalls(4);
+                let elements: Vec<Bytes> = elements[1..].iter().map(|element| Bytes::from_slice(element)).collect();
+                accept(shards.store_elements(&target, &elements));
+            }
             0 | 1 => accept(shards.rename(source, &target, which == 1)),
             2 => accept(shards.move_element(source, from, &target, to)),
             _ => accept(shards.move_member(source, &target, &member)),

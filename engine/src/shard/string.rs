@@ -6,7 +6,7 @@ use crate::extended::Extended;
 use crate::keyspace::{Entry, ValueRef};
 use crate::limits::STRING_BYTES_MAX;
 use crate::number;
-use crate::ring::record_bytes;
+use crate::ring::{record_bytes, record_bytes_parts};
 use crate::turn::ttl_record_bytes;
 
 /// When a SET takes effect.
@@ -137,9 +137,8 @@ impl Shard {
 
     /// Appends to a string, an empty one if missing; returns its new length in bytes.
     pub fn append(&mut self, key: &[u8], suffix: &[u8]) -> Result<usize, Refusal> {
-        let length = self.string_length(key)? + suffix.len();
-        self.admit_string(key, length)?;
-        self.write(key).edit_string(|bytes| bytes.extend_from_slice(suffix))
+        let length = self.string_length(key)?;
+        self.patch_string(key, length, suffix)
     }
 
     /// Overwrites part of a string from `offset` on, padded with zero bytes up to there; returns its length in bytes.
@@ -148,14 +147,14 @@ impl Shard {
         if patch.is_empty() {
             return Ok(length);
         }
-        let end = offset.checked_add(patch.len()).ok_or(Refusal::StringTooLong)?;
-        self.admit_string(key, length.max(end))?;
-        self.write(key).edit_string(|bytes| {
-            if bytes.len() < end {
-                bytes.resize(end, 0);
-            }
-            bytes[offset..end].copy_from_slice(patch);
-        })
+        self.patch_string(key, offset, patch)
+    }
+
+    fn patch_string(&mut self, key: &[u8], offset: usize, patch: &[u8]) -> Result<usize, Refusal> {
+        let end = offset.checked_add(patch.len()).filter(|&end| end <= STRING_BYTES_MAX);
+        end.ok_or(Refusal::StringTooLong)?;
+        self.turn.admit(patch_record_bytes(key, patch.len()), key.len())?;
+        self.write(key).overwrite_string(offset, patch)
     }
 
     /// The length of a string in bytes, 0 if the key does not exist.
@@ -192,16 +191,16 @@ impl Shard {
         Ok(())
     }
 
-    fn admit_string(&mut self, key: &[u8], length: usize) -> Result<(), Refusal> {
-        if length > STRING_BYTES_MAX {
-            return Err(Refusal::StringTooLong);
-        }
-        self.turn.admit(record_bytes(key.len(), length), key.len())
-    }
-
     /// The most bytes that the records of a plain SET take.
     #[inline]
     pub fn set_record_bytes(key: &[u8], value: &[u8]) -> u64 {
         record_bytes(key.len(), value.len()) + ttl_record_bytes(key)
     }
+}
+
+/// The most that the record of a string's overwritten part takes, in bytes.
+pub(super) fn patch_record_bytes(key: &[u8], length: usize) -> u64 {
+    /// The longest text of an offset.
+    const OFFSET_BYTES: usize = 20;
+    record_bytes_parts(key.len(), [OFFSET_BYTES, length].into_iter())
 }

@@ -1,8 +1,9 @@
 //! Intersection, union and difference of sets at several keys.
 
 use super::Shards;
-use crate::collection::{Member, SetRef};
+use crate::collection::{Bytes, Member, SetRef};
 use crate::error::Refusal;
+use crate::ring::record_bytes;
 use indexmap::IndexSet;
 
 impl Shards<'_> {
@@ -15,6 +16,22 @@ impl Shards<'_> {
             self.of(key).members(key)?;
         }
         Ok(keys.map(|key| self.peek(key).peek_members(key)).collect())
+    }
+
+    /// Replaces whatever a key holds by a set of these members, which differ; deletes the key if there are none.
+    pub fn store_members(&mut self, target: &[u8], members: &[Bytes]) -> Result<(), Refusal> {
+        let records: u64 = members.iter().map(|member| record_bytes(target.len(), member.len())).sum();
+        self.admit(std::iter::once((target, records + record_bytes(target.len(), 0))))?;
+        let shard = self.of(target);
+        shard.delete(target);
+        if members.is_empty() {
+            return Ok(());
+        }
+        let mut entry = shard.write(target);
+        for member in members {
+            entry.set_add(member)?;
+        }
+        Ok(())
     }
 }
 

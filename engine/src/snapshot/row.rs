@@ -177,6 +177,9 @@ fn content(event_type: EventType) -> Option<Content> {
         | EventType::LRem
         | EventType::LTrim
         | EventType::Rename
+        | EventType::SetRange
+        | EventType::Copy
+        | EventType::Restore
         | EventType::FlushDb
         | EventType::XDel
         | EventType::XTrim

@@ -52,6 +52,8 @@ pub enum StreamsRead {
     Of(usize),
     /// Any: the user has to be allowed to read all keys.
     All,
+    /// None with these arguments.
+    Nothing,
 }
 
 impl Access {
@@ -101,6 +103,11 @@ impl Access {
         Access { streams: Some(streams), ..Access::keys(&[]) }
     }
 
+    /// The same, and reading these streams.
+    pub const fn and_streams(self, streams: fn(Args<'_>) -> StreamsRead) -> Access {
+        Access { streams: Some(streams), ..self }
+    }
+
     /// The same, with these categories beside those that follow from the command's flags and family.
     pub const fn in_categories(self, categories: &[Category]) -> Access {
         Access { categories: Categories::of(categories), ..self }
@@ -132,6 +139,9 @@ impl Command {
             "set" => Some(Category::Set),
             "sorted-set" => Some(Category::SortedSet),
             "stream" => Some(Category::Stream),
+            "bitmap" => Some(Category::Bitmap),
+            "hyperloglog" => Some(Category::HyperLogLog),
+            "geo" => Some(Category::Geo),
             "connection" => Some(Category::Connection),
             "transactions" => Some(Category::Transaction),
             "scripting" => Some(Category::Scripting),
@@ -161,9 +171,10 @@ impl Command {
             // A key without a known use would be one that anybody may do anything with.
             Object::Key(Database::key_of(args.get(place)), use_at(n).map_or(Need::BOTH, |of| of.need))
         });
-        let streams = streams.map(move |streams| match streams(args) {
-            StreamsRead::Of(place) => Object::Key(args.get(place), Need::READ),
-            StreamsRead::All => Object::AllKeys(Need::READ),
+        let streams = streams.and_then(move |streams| match streams(args) {
+            StreamsRead::Of(place) => Some(Object::Key(args.get(place), Need::READ)),
+            StreamsRead::All => Some(Object::AllKeys(Need::READ)),
+            StreamsRead::Nothing => None,
         });
         let (first, end) = match channels {
             ChannelArgs::None => (0, 0),

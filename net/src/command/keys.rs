@@ -1,7 +1,10 @@
 //! The keys of a command: where they are among its arguments, and what the command does with each.
 
+use super::options::is;
 use crate::access::Need;
 use crate::resp::Args;
+use keytide_engine::position::ShardId;
+use keytide_engine::slot::shard_of;
 
 /// The positions of a command's keys among its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,17 @@ pub enum Keys {
     },
     /// The first argument is a key, the second the number of further ones, which follow it.
     TargetAndCounted,
+    /// Of SORT: the first argument is a key, and if it stores, the last one behind `STORE`. What its patterns make of the
+    /// elements are keys too.
+    Sorted {
+        /// Whether it stores.
+        stores: bool,
+    },
+    /// Of GEORADIUS: the first argument is a key, and the last one behind `STORE` or `STOREDIST`.
+    Around {
+        /// The argument from which on these words are looked for.
+        from: usize,
+    },
 }
 
 impl Keys {
@@ -63,8 +77,31 @@ impl Keys {
             }
             // The number is stepped over.
             Keys::TargetAndCounted => return Places { at: 1, end: counted(2).min(count), next_step: 2, step: 1 },
+            Keys::Sorted { stores } => return Places::first_and(Sorting::of(args).target.filter(|_| stores), count),
+            Keys::Around { from } => {
+                let is_word = |at: &usize| is(args.get(*at), "store") || is(args.get(*at), "storedist");
+                let target = (from..count.saturating_sub(1)).rev().find(is_word).map(|at| at + 1);
+                return Places::first_and(target, count);
+            }
         };
         Places { at: first, end, next_step: step, step }
+    }
+
+    /// Whether the command uses keys that its arguments do not say.
+    #[inline]
+    pub fn are_hidden(self, args: Args<'_>) -> bool {
+        matches!(self, Keys::Sorted { .. }) && Sorting::of(args).has_patterns
+    }
+
+    /// The shards, of `total`, on which the keys of a command may be, in ascending order.
+    pub fn shards(self, args: Args<'_>, total: u16) -> Vec<ShardId> {
+        if self.are_hidden(args) {
+            return (0..total).map(ShardId).collect();
+        }
+        let mut shards: Vec<ShardId> = self.of(args).map(|key| shard_of(key, total)).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
     }
 
     /// The keys of a command.
@@ -93,6 +130,34 @@ fn streams(args: Args<'_>) -> (usize, usize) {
     (0, 0)
 }
 
+/// What the options of SORT say of keys.
+struct Sorting {
+    /// The argument that is the key at which the result is stored.
+    target: Option<usize>,
+    /// Whether there is a pattern that makes keys of elements.
+    has_patterns: bool,
+}
+
+impl Sorting {
+    fn of(args: Args<'_>) -> Sorting {
+        let mut found = Sorting { target: None, has_patterns: false };
+        let mut at = 2;
+        while let Some(word) = args.try_get(at) {
+            let is_pattern = is(word, "by") || is(word, "get");
+            found.has_patterns |= is_pattern && args.try_get(at + 1).is_some_and(|pattern| pattern.contains(&b'*'));
+            if is(word, "store") && at + 1 < args.len() {
+                found.target = Some(at + 1);
+            }
+            at += match word {
+                _ if is_pattern || is(word, "store") => 2,
+                _ if is(word, "limit") => 3,
+                _ => 1,
+            };
+        }
+        found
+    }
+}
+
 /// The indexes of keys among the arguments. The standard library's stepping range divides to know its length, which
 /// costs more than the one step that nearly all commands take.
 #[derive(Clone, Debug)]
@@ -103,6 +168,14 @@ pub struct Places {
     next_step: usize,
     /// The steps behind that one.
     step: usize,
+}
+
+impl Places {
+    /// The first argument, and maybe one more, of `count`.
+    fn first_and(other: Option<usize>, count: usize) -> Places {
+        let end = other.unwrap_or(1) + 1;
+        Places { at: 1, end: end.min(count), next_step: end.saturating_sub(2).max(1), step: count }
+    }
 }
 
 impl Iterator for Places {
@@ -143,6 +216,10 @@ impl KeyUse {
     pub const DELETE: KeyUse = KeyUse::of(&["RW", "delete"], Need::WRITE);
     /// It changes the value and tells of it.
     pub const READ_UPDATE: KeyUse = KeyUse::of(&["RW", "access", "update"], Need::BOTH);
+    /// It adds to the value and tells of it.
+    pub const READ_INSERT: KeyUse = KeyUse::of(&["RW", "access", "insert"], Need::BOTH);
+    /// It reads the value; in Redis it keeps the result in it.
+    pub const READ_SKETCH: KeyUse = KeyUse::of(&["RW", "access"], Need::READ);
     /// It removes the value, or parts of it, and tells of them.
     pub const READ_DELETE: KeyUse = KeyUse::of(&["RW", "access", "delete"], Need::BOTH);
     /// It replaces the value, whatever it is.
@@ -178,5 +255,29 @@ mod tests {
         for line in ["xread streams a b 0", "xread count streams a 0", "xread foo streams a 0", "xread streams"] {
             assert_eq!(of(Keys::Streams { from: 1 }, line), [""; 0], "{line}");
         }
+        let sorted = Keys::Sorted { stores: true };
+        assert_eq!(of(sorted, "sort a"), ["a"]);
+        assert_eq!(of(sorted, "sort"), [""; 0]);
+        assert_eq!(of(sorted, "sort a get store limit store store store b STORE c"), ["a", "c"]);
+        assert_eq!(of(sorted, "sort a store"), ["a"]);
+        assert_eq!(of(sorted, "sort a by store"), ["a"]);
+        assert_eq!(of(Keys::Sorted { stores: false }, "sort_ro a store b"), ["a"]);
+        let around = Keys::Around { from: 6 };
+        assert_eq!(of(around, "georadius a 1 2 3 m storedist b"), ["a", "b"]);
+        assert_eq!(of(around, "georadius a 1 2 3 m store b STORE c"), ["a", "c"]);
+        assert_eq!(of(around, "georadius a 1 2 3 m store"), ["a"]);
+        assert_eq!(of(around, "georadius a"), ["a"]);
+    }
+
+    #[test]
+    fn a_pattern_with_a_star_hides_keys() {
+        let are_hidden = |line: &str| {
+            let args: OwnedArgs = line.split(' ').collect();
+            Keys::Sorted { stores: true }.are_hidden(args.as_args())
+        };
+        assert!(are_hidden("sort a BY w_*") && are_hidden("sort a get # get x_*->f"));
+        assert!(
+            !are_hidden("sort a by nosort get #") && !are_hidden("sort a limit get x_*") && !are_hidden("sort a by")
+        );
     }
 }

@@ -4,12 +4,15 @@
 mod absent;
 pub mod access;
 pub mod acl;
+pub mod bitmap;
 pub mod cdc;
 pub mod connection;
 mod context;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 mod help;
+pub mod hyperloglog;
 pub mod keys;
 pub mod list;
 mod multi_pop;

@@ -22,6 +22,12 @@ pub fn refusal_text(refusal: Refusal) -> Cow<'static, str> {
         Refusal::NotFinite => error_text::NOT_FINITE.into(),
         Refusal::ScoreNotANumber => error_text::SCORE_NOT_A_NUMBER.into(),
         Refusal::StringTooLong => error_text::STRING_TOO_LONG.into(),
+        Refusal::NotASketch => "WRONGTYPE Key is not a valid HyperLogLog string value.".into(),
+        Refusal::DamagedSketch => "INVALIDOBJ Corrupted HLL object detected".into(),
+        Refusal::WeightNotAFloat => "ERR One or more scores can't be converted into double".into(),
+        Refusal::SubsequenceTooLarge => {
+            "ERR Insufficient memory, failed allocating transient memory for LCS".into()
+        }
         Refusal::NoSuchKey => error_text::NO_SUCH_KEY.into(),
         Refusal::IndexOutOfRange => error_text::INDEX_OUT_OF_RANGE.into(),
         Refusal::EntryIdNotGreater => error_text::ENTRY_ID_NOT_GREATER.into(),

@@ -19,14 +19,32 @@ pub struct ScanOptions<'a> {
     pub count: usize,
     /// For SCAN: the wanted type; `None` = all.
     pub kind: Option<&'a [u8]>,
+    /// For HSCAN: whether the values are left out.
+    names_only: bool,
+}
+
+/// Which of the scans takes the options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// SCAN.
+    Keys,
+    /// HSCAN.
+    Fields,
+    /// SSCAN, ZSCAN.
+    Members,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Parses the words after the cursor, for SCAN if `has_type`; or returns the text of the error.
-    pub fn parse(words: Args<'a>, has_type: bool) -> Result<ScanOptions<'a>, String> {
-        let mut options = ScanOptions { glob: None, count: COUNT_DEFAULT, kind: None };
+    /// Parses the words after the cursor; or returns the text of the error.
+    pub fn parse(words: Args<'a>, scanned: Scanned) -> Result<ScanOptions<'a>, String> {
+        let mut options = ScanOptions { glob: None, count: COUNT_DEFAULT, kind: None, names_only: false };
         let mut at = 0;
         while let Some(word) = words.try_get(at) {
+            if scanned == Scanned::Fields && is(word, "novalues") {
+                options.names_only = true;
+                at += 1;
+                continue;
+            }
             let value = words.try_get(at + 1).ok_or(error_text::SYNTAX)?;
             at += 2;
             if is(word, "match") {
@@ -34,7 +52,7 @@ impl<'a> ScanOptions<'a> {
             } else if is(word, "count") {
                 let count = parse_i64(value).ok_or(error_text::NOT_INTEGER)?;
                 options.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(error_text::SYNTAX)?;
-            } else if has_type && is(word, "type") {
+            } else if scanned == Scanned::Keys && is(word, "type") {
                 options.kind = Some(value);
             } else {
                 return Err(error_text::SYNTAX.to_owned());
@@ -57,6 +75,7 @@ impl<'a> ScanOptions<'a> {
 /// Replies with one step over a collection.
 pub fn answer_step<B: AsRef<[u8]>, const N: usize>(
     args: Args<'_>,
+    scanned: Scanned,
     reply: &mut Reply<'_>,
     found: Result<Option<impl Walked<Words = [B; N]>>, Refusal>,
 ) {
@@ -71,7 +90,7 @@ pub fn answer_step<B: AsRef<[u8]>, const N: usize>(
         }
         Err(refusal) => return refuse(reply, refusal),
     };
-    let options = match ScanOptions::parse(args.rest(3), false) {
+    let options = match ScanOptions::parse(args.rest(3), scanned) {
         Ok(options) => options,
         Err(text) => return reply.error(text),
     };
@@ -93,6 +112,7 @@ pub fn answer_step<B: AsRef<[u8]>, const N: usize>(
     }
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(wanted.len() * N);
-    wanted.iter().flatten().for_each(|bytes| reply.bulk(bytes.as_ref()));
+    let shown = if options.names_only { 1 } else { N };
+    reply.array(wanted.len() * shown);
+    wanted.iter().flat_map(|element| &element[..shown]).for_each(|bytes| reply.bulk(bytes.as_ref()));
 }

@@ -117,6 +117,12 @@ impl Run<'_> {
                 self.events.push((Classes::NEW, "new"));
                 (Classes::GENERIC, if word == Some(MOVE) { "move_to" } else { "rename_to" })
             }
+            EventType::Copy | EventType::Restore => {
+                self.is_renamed = true;
+                self.events.push((Classes::NEW, "new"));
+                (Classes::GENERIC, if event_type == EventType::Copy { "copy_to" } else { "restore" })
+            }
+            EventType::SetRange => (Classes::STRING, own.unwrap_or("setrange")),
             EventType::HSet => (Classes::HASH, own.unwrap_or("hset")),
             EventType::HDel => (Classes::HASH, own.unwrap_or("hdel")),
             EventType::LPush => (Classes::LIST, own.unwrap_or("lpush")),

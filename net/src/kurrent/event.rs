@@ -27,7 +27,9 @@ fn part_names(event_type: EventType) -> &'static [&'static str] {
         EventType::LRem => &["count"],
         EventType::LTrim => &["first"],
         EventType::ZAdd => &["score"],
-        EventType::Rename => &["source", "kind"],
+        EventType::Rename | EventType::Copy => &["source", "kind"],
+        EventType::Restore => &["kind"],
+        EventType::SetRange => &["offset"],
         _ => &[],
     }
 }

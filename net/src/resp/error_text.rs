@@ -70,6 +70,12 @@ texts! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// SETRANGE before the beginning.
     OFFSET = "ERR offset is out of range";
+    /// The number of a bit is none, or beyond the longest string.
+    BIT_OFFSET = "ERR bit offset is not an integer or out of range";
+    /// SETBIT to something else than 0 and 1.
+    BIT = "ERR bit is not an integer or out of range";
+    /// COPY to a database whose number does not fit into 32 bits.
+    RANGE_OF_I32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// SELECT of a missing database.
     DB_INDEX = "ERR DB index is out of range";
     /// A number that is no `int`.

@@ -129,6 +129,9 @@ impl Core {
         if total == 1 {
             return Place::Here;
         }
+        if command.keys.are_hidden(args) {
+            return Place::Several;
+        }
         let mut places = command.keys.places(args);
         let Some(place) = places.next() else { return Place::Here };
         let known = first_shard.filter(|_| place == 1);

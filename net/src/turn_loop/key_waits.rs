@@ -296,11 +296,7 @@ impl Core {
 
     /// The shards of some keys of a command, in ascending order.
     pub(super) fn shards_of_keys(&self, keys: Keys, args: Args<'_>) -> Vec<ShardId> {
-        let total = self.server.shards();
-        let mut shards: Vec<ShardId> = keys.of(args).map(|key| shard_of(key, total)).collect();
-        shards.sort_unstable();
-        shards.dedup();
-        shards
+        keys.shards(args, self.server.shards())
     }
 }
 

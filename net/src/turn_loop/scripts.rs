@@ -218,7 +218,7 @@ impl ScriptCaller<'_, '_> {
         match command.run {
             Run::AllShards(_) | Run::EachShard { .. } => Needed::All,
             Run::Shards { shards, .. } => Needed::These(shards(args, self.runner.server).map(ShardId).collect()),
-            _ => Needed::These(command.keys.of(args).map(|key| shard_of(key, total)).collect()),
+            _ => Needed::These(command.keys.shards(args, total)),
         }
     }
 }

@@ -115,9 +115,7 @@ impl Core {
                 // A script may use keys that it is not given.
                 Run::EachShard { .. } | Run::AllShards(_) | Run::Script(_) => shards.extend((0..total).map(ShardId)),
                 Run::Shards { shards: named, .. } => shards.extend(named(args, &self.server).map(ShardId)),
-                Run::Keys { .. } | Run::Waiting { .. } => {
-                    shards.extend(command.keys.of(args).map(|key| shard_of(key, total)))
-                }
+                Run::Keys { .. } | Run::Waiting { .. } => shards.extend(command.keys.shards(args, total)),
                 Run::Container(_)
                 | Run::Session(_)
                 | Run::Select(_)

@@ -29,6 +29,8 @@ impl Redis {
         let address = free.expect("there is a free port");
         let port = address.port().to_string();
         let mut command = Command::new("redis-server");
+        // SORT would go by the rules of another language.
+        command.env("LC_ALL", "C");
         command
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"])
             .args(flags);

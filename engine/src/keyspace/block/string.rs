@@ -2,7 +2,7 @@
 
 use super::head::WiderHead;
 use super::{Block, BlockRef, Encoding};
-use crate::keyspace::entry::{Value, ValueRef};
+use crate::keyspace::entry::Value;
 use crate::position::RingOffset;
 
 /// A longer string has an allocation of its own, in bytes: it can grow and be overwritten without moving its key.
@@ -46,20 +46,27 @@ impl Block {
         }
     }
 
-    /// Edits the string; there has to be one.
-    pub(crate) fn edit_string(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
+    /// Overwrites part of the string from `offset` on, behind zero bytes up to there where it is shorter; there has to be a
+    /// string.
+    pub(crate) fn overwrite_part(&mut self, offset: usize, patch: &[u8]) {
+        let end = offset + patch.len();
         if let Some(string) = self.string_value() {
-            edit(string);
-            // It stays outside until it is far below the bound, since it may grow again.
-            if string.len() <= STRING_INLINE_MAX / 2 {
-                let short = std::mem::take(string);
-                drop(self.set_string(&short));
+            if string.len() < end {
+                string.resize(end, 0);
             }
+            string[offset..end].copy_from_slice(patch);
             return;
         }
-        let Some(ValueRef::Str(bytes)) = self.view().value() else { return };
-        let mut string = bytes.to_vec();
-        edit(&mut string);
+        let (shape, bytes) = self.view().all();
+        let (at, length) = (shape.value_at(), shape.value_length());
+        if end <= length {
+            self.bytes_mut(shape.total())[at + offset..at + end].copy_from_slice(patch);
+            return;
+        }
+        // Zeroed memory comes from the system as it is, so most of a long string is not touched.
+        let mut string = vec![0; end];
+        string[..length].copy_from_slice(&bytes[at..]);
+        string[offset..].copy_from_slice(patch);
         drop(self.put(Value::Str(string)));
     }
 

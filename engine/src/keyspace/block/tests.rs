@@ -112,15 +112,14 @@ fn change(rng: &mut fastrand::Rng, block: &mut Block, facts: &mut Facts, value: 
             }
         }
         4..6 => {
-            let (extra, cut) = (bytes(rng), rng.usize(..600));
-            let append = rng.bool();
-            let edit = |string: &mut Vec<u8>| match append {
-                true => string.extend_from_slice(&extra),
-                false => string.truncate(cut),
-            };
+            let patch = bytes(rng);
             if let Model::Str(string) = value {
-                edit(string);
-                block.edit_string(edit);
+                // Within it, at its end, or behind that.
+                let offset =
+                    [rng.usize(..=string.len()), string.len(), string.len() + rng.usize(..100)][rng.usize(..3)];
+                string.resize(string.len().max(offset + patch.len()), 0);
+                string[offset..offset + patch.len()].copy_from_slice(&patch);
+                block.overwrite_part(offset, &patch);
             }
         }
         6 => {

@@ -28,29 +28,37 @@ impl Value {
     /// Appends parts: bytes; field, value, …; elements; members; score, member, …; items of a Redis stream. Returns whether
     /// they were valid: no field without a value, no duplicate field or member, no score that is no number, no item that does
     /// not fit the stream.
-    pub(crate) fn add_parts<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]>) -> bool {
-        let thresholds = Thresholds::default();
+    pub(crate) fn add_parts<'p>(&mut self, parts: impl Iterator<Item = &'p [u8]>) -> bool {
+        self.add_parts_within(parts, &Thresholds::default())
+    }
+
+    /// The same; the thresholds say what is stored compactly.
+    pub(crate) fn add_parts_within<'p>(
+        &mut self,
+        mut parts: impl Iterator<Item = &'p [u8]>,
+        thresholds: &Thresholds,
+    ) -> bool {
         match self {
             Value::Str(bytes) => parts.for_each(|part| bytes.extend_from_slice(part)),
             Value::Hash(hash) => {
                 while let Some(field) = parts.next() {
                     let Some(value) = parts.next() else { return false };
-                    if !hash.set(field, value, &thresholds) {
+                    if !hash.set(field, value, thresholds) {
                         return false;
                     }
                 }
             }
-            Value::List(list) => parts.for_each(|element| list.push(End::Tail, element, &thresholds)),
-            Value::Set(set) => return parts.all(|member| set.insert(member, &thresholds)),
+            Value::List(list) => parts.for_each(|element| list.push(End::Tail, element, thresholds)),
+            Value::Set(set) => return parts.all(|member| set.insert(member, thresholds)),
             Value::Sorted(set) => {
                 while let Some(score) = parts.next() {
                     let (Some(score), Some(member)) = (parse_f64(score), parts.next()) else { return false };
-                    if !set.set(score, member, &thresholds) {
+                    if !set.set(score, member, thresholds) {
                         return false;
                     }
                 }
             }
-            Value::RedisStream(stream) => return stream.add_parts(parts, &thresholds),
+            Value::RedisStream(stream) => return stream.add_parts(parts, thresholds),
         }
         true
     }

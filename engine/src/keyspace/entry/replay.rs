@@ -5,6 +5,7 @@ use super::{Counted, End, EntryMut, Kind, Value, ValueRef};
 use crate::event::EventType;
 use crate::keyspace::block::Block;
 use crate::keyspace::table::Word;
+use crate::limits::STRING_BYTES_MAX;
 use crate::number::{parse_f64, parse_i64, parse_u64};
 use crate::position::RingOffset;
 use crate::ring::{Record, RecordData};
@@ -112,6 +113,13 @@ impl<'a> EntryMut<'a> {
     fn apply(&mut self, record: &Record<'_>) -> Result<(), Precondition> {
         match record.event_type() {
             EventType::Set => self.set_string(one(record)?),
+            EventType::SetRange => {
+                let [at, bytes] = two(record)?;
+                let offset = index(at)?;
+                let end = offset.checked_add(bytes.len()).filter(|&end| end <= STRING_BYTES_MAX);
+                end.ok_or(Precondition::Data)?;
+                self.overwrite_string(offset, bytes).map_err(|_| Precondition::Kind(Kind::String))?;
+            }
             event_type @ (EventType::Del | EventType::Expire | EventType::Evict) => {
                 expect(self.remove(event_type), Precondition::Key)?;
             }
@@ -167,8 +175,8 @@ impl<'a> EntryMut<'a> {
                 self.list_trim(index(first)?, index(last)?).map_err(|_| Precondition::Kind(Kind::List))?;
                 expect(self.list_length() != Some(length), Precondition::Index)?;
             }
-            EventType::Rename => {
-                let value = renamed(record).ok_or(Precondition::Data)?;
+            event_type @ (EventType::Rename | EventType::Copy | EventType::Restore) => {
+                let value = whole(record, event_type != EventType::Restore).ok_or(Precondition::Data)?;
                 self.drop_ttl();
                 self.put_value(value);
             }
@@ -255,10 +263,12 @@ fn index(text: &[u8]) -> Result<usize, Precondition> {
     index.filter(|&index| index < usize::MAX).ok_or(Precondition::Data)
 }
 
-/// The value that a `Rename` contains after the other key and the kind.
-fn renamed(record: &Record<'_>) -> Option<Value> {
+/// The value that a `Rename`, a `Copy` or a `Restore` contains; the first two have another key before it.
+fn whole(record: &Record<'_>, has_source: bool) -> Option<Value> {
     let Some(RecordData::Parts(mut parts)) = record.data() else { return None };
-    let _source = parts.next()?;
+    if has_source {
+        parts.next()?;
+    }
     let kind = Kind::from_name(parts.next()?)?;
     if kind == Kind::String && parts.clone().count() != 1 {
         return None;

@@ -6,6 +6,7 @@ use crate::event::EventType;
 use crate::keyspace::block::BlockRef;
 use crate::position::RingOffset;
 use crate::ring::Data;
+use std::cmp::Ordering;
 
 impl EntryMut<'_> {
     /// Sets the value to this string, whatever it was. The TTL is unchanged.
@@ -27,24 +28,47 @@ impl EntryMut<'_> {
         self.record(EventType::Set, Data::One(bytes));
     }
 
-    /// Edits the string in place, or an empty one if there is none, and records the result.
-    pub fn edit_string(&mut self, edit: impl FnOnce(&mut Vec<u8>)) -> Result<usize, Refusal> {
-        if !self.view().has_value() {
-            self.count_value();
-            drop(self.word.lend().set_string(b""));
-        }
-        if !matches!(self.view().value(), Some(ValueRef::Str(_))) {
-            return Err(Refusal::WrongType);
+    /// Overwrites part of the string from `offset` on, behind zero bytes up to there where it is shorter, and records that
+    /// part; returns the string's length in bytes. If there is no value, that creates the string.
+    pub fn overwrite_string(&mut self, offset: usize, patch: &[u8]) -> Result<usize, Refusal> {
+        match self.view().value() {
+            Some(ValueRef::Str(_)) => {}
+            Some(_) => return Err(Refusal::WrongType),
+            None if offset == 0 => {
+                self.set_string(patch);
+                return Ok(patch.len());
+            }
+            None => {
+                self.count_value();
+                drop(self.word.lend().set_string(b""));
+            }
         }
         let EntryMut { word, turn, .. } = self;
-        word.lend().edit_string(edit);
-        let mut length = 0;
+        word.lend().overwrite_part(offset, patch);
+        let mut digits = itoa::Buffer::new();
+        let parts = [digits.format(offset).as_bytes(), patch];
         word.advance(|block, head| {
-            if let Some(ValueRef::Str(bytes)) = block.value() {
-                length = bytes.len();
-                turn.record(block.key(), EventType::Set, Data::One(bytes), &mut head.0, &mut head.1);
-            }
+            turn.record(block.key(), EventType::SetRange, Data::Parts(&parts), &mut head.0, &mut head.1);
         });
-        Ok(length)
+        Ok(self.view().string()?.map_or(0, <[u8]>::len))
+    }
+
+    /// Replaces the string by another one, and records no more of it than has changed; nothing if it is the same.
+    pub fn change_string(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let Some(old) = self.view().string()? else {
+            self.set_string(bytes);
+            return Ok(());
+        };
+        let start = old.iter().zip(bytes).take_while(|(old, new)| old == new).count();
+        match bytes.len().cmp(&old.len()) {
+            Ordering::Equal if start == old.len() => {}
+            Ordering::Equal => {
+                let same = old.iter().rev().zip(bytes.iter().rev()).take_while(|(old, new)| old == new).count();
+                self.overwrite_string(start, &bytes[start..bytes.len() - same])?;
+            }
+            Ordering::Greater => _ = self.overwrite_string(start, &bytes[start..])?,
+            Ordering::Less => self.set_string(bytes),
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,14 @@
 //! Commands on keys of any type.
 
+mod copy;
 mod delete;
+mod dump;
 mod expire;
 mod inspect;
 mod object;
 mod rename;
 mod scan;
+mod sort;
 mod transfer;
 
 use super::Command;
@@ -34,4 +37,9 @@ pub const COMMANDS: &[&Command] = &[
     &rename::RENAME,
     &rename::RENAMENX,
     &transfer::MOVE,
+    &copy::COPY,
+    &dump::DUMP,
+    &dump::RESTORE,
+    &sort::SORT,
+    &sort::SORT_RO,
 ];

@@ -14,7 +14,7 @@ pub static OBJECT: Command = Command {
     access: Access::NONE,
     summary: "How a value is stored.",
     group: "generic",
-    run: Run::Container(&[&ENCODING, &REFCOUNT, &HELP]),
+    run: Run::Container(&[&ENCODING, &FREQ, &HELP, &IDLETIME, &REFCOUNT]),
 };
 
 const fn object(name: &'static str, summary: &'static str, run: RunKeys) -> Command {
@@ -51,5 +51,35 @@ fn refcount(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     match context.shards.of(key).value(key) {
         Some(_) => reply.integer(1),
         None => reply.null(),
+    }
+}
+
+static FREQ: Command = object("object|freq", "Returns how often a key is used, as a logarithm, 0 to 7.", freq);
+
+fn freq(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let key = args.get(2);
+    let shard = context.shards.of(key);
+    match shard.use_frequency(key) {
+        None => reply.null(),
+        Some(_) if !shard.evicts_by_frequency() => reply.error(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
+             between policies at runtime LRU and LFU data will take some time to adjust.",
+        ),
+        Some(frequency) => reply.integer(frequency.into()),
+    }
+}
+
+static IDLETIME: Command = object("object|idletime", "Is refused: when a key was last used is not kept.", idletime);
+
+fn idletime(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let key = args.get(2);
+    let shard = context.shards.of(key);
+    match shard.use_frequency(key) {
+        None => reply.null(),
+        Some(_) if shard.evicts_by_frequency() => reply.error(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+             policies at runtime LRU and LFU data will take some time to adjust.",
+        ),
+        Some(_) => reply.error("ERR idle time not tracked"),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::access::Category;
 use crate::command::options::{cursor, is};
-use crate::command::walk::ScanOptions;
+use crate::command::walk::{ScanOptions, Scanned};
 use crate::command::{Access, Command, Flag, Keys, KeysContext, Run};
 use crate::gather::Merge;
 use crate::resp::{Args, Reply, error_text};
@@ -70,7 +70,7 @@ fn place(cursor: u64, shards: u16) -> (u16, u64) {
 fn shards_to_scan(args: Args<'_>, server: &Server) -> Range<u16> {
     let total = server.shards();
     let (first, from) = place(cursor(args.get(1)).unwrap_or(0), total);
-    let count = ScanOptions::parse(args.rest(2), true).map_or(0, |options| options.count as u64);
+    let count = ScanOptions::parse(args.rest(2), Scanned::Keys).map_or(0, |options| options.count as u64);
     let keys = |shard| server.stat(ShardId(shard), Stat::Keys);
     // Hashes are evenly distributed.
     let part = (1 << SHARD_SHIFT) - from;
@@ -85,7 +85,7 @@ fn shards_to_scan(args: Args<'_>, server: &Server) -> Range<u16> {
 
 fn scan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut impl ValueWriter) {
     let Some(from) = cursor(args.get(1)) else { return reply.error(error_text::INVALID_CURSOR) };
-    let options = match ScanOptions::parse(args.rest(2), true) {
+    let options = match ScanOptions::parse(args.rest(2), Scanned::Keys) {
         Ok(options) => options,
         Err(text) => return reply.error(text),
     };

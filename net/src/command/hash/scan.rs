@@ -1,6 +1,6 @@
 //! HSCAN.
 
-use crate::command::walk::answer_step;
+use crate::command::walk::{Scanned, answer_step};
 use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 
@@ -18,5 +18,5 @@ pub static HSCAN: Command = Command {
 fn hscan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
     let map = context.shards.of(key).fields(key);
-    answer_step(args, reply, map);
+    answer_step(args, Scanned::Fields, reply, map);
 }

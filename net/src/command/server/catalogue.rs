@@ -5,7 +5,7 @@ use crate::access::Category;
 use crate::command::help::help;
 use crate::command::options::is;
 use crate::command::table::TABLE;
-use crate::command::{Access, Command, Keys, Run, SessionContext};
+use crate::command::{Access, Command, KeyUse, Keys, Run, SessionContext};
 use crate::resp::{Args, OwnedArgs, Reply, error_text};
 use keytide_engine::filter::Glob;
 
@@ -131,7 +131,7 @@ fn getkeys(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<
 fn encode(command: &Command, reply: &mut Reply<'_>) {
     let (first, last, step) = match command.keys {
         Keys::At { first, last, step } => (first as i64, last as i64, step as i64),
-        Keys::TargetAndCounted => (1, 1, 1),
+        Keys::TargetAndCounted | Keys::Sorted { .. } | Keys::Around { .. } => (1, 1, 1),
         Keys::None | Keys::Counted { .. } | Keys::Streams { .. } => (0, 0, 0),
     };
     reply.array(10);
@@ -156,21 +156,91 @@ fn encode(command: &Command, reply: &mut Reply<'_>) {
 /// The positions of the keys, and what is done with them: for each use one row of positions.
 fn encode_keys(command: &Command, reply: &mut Reply<'_>) {
     let uses = command.access.uses;
+    match command.keys {
+        Keys::Sorted { stores } => {
+            let rows = [(uses[0], true), (uses[0], false), (KeyUse::OVERWRITE, false)];
+            let rows = &rows[..if stores { 3 } else { 2 }];
+            reply.set(rows.len());
+            for (of, is_first) in rows {
+                encode_use(*of, reply);
+                if *is_first { encode_places(Keys::ONE, 0, true, reply) } else { encode_unknown(reply) }
+            }
+            return;
+        }
+        Keys::Around { from } => {
+            reply.set(3);
+            encode_use(uses[0], reply);
+            encode_places(Keys::ONE, 0, true, reply);
+            for word in ["STORE", "STOREDIST"] {
+                encode_use(KeyUse::OVERWRITE, reply);
+                encode_behind(word, from, reply);
+            }
+            return;
+        }
+        Keys::None | Keys::At { .. } | Keys::Counted { .. } | Keys::TargetAndCounted | Keys::Streams { .. } => {}
+    }
     let rows = if command.keys == Keys::None { 0 } else { uses.len() };
     reply.set(rows);
     for (n, of) in uses.iter().take(rows).enumerate() {
-        reply.map(3);
-        reply.text("flags");
-        reply.set(of.words.len());
-        of.words.iter().for_each(|word| reply.simple(word));
+        encode_use(*of, reply);
         encode_places(command.keys, n, n + 1 == rows, reply);
+    }
+}
+
+/// The head of a row: what is done with the keys.
+fn encode_use(of: KeyUse, reply: &mut Reply<'_>) {
+    reply.map(3);
+    reply.text("flags");
+    reply.set(of.words.len());
+    of.words.iter().for_each(|word| reply.simple(word));
+}
+
+/// Places that depend on what the keys hold.
+fn encode_unknown(reply: &mut Reply<'_>) {
+    for name in ["begin_search", "find_keys"] {
+        reply.text(name);
+        reply.map(2);
+        reply.text("type");
+        reply.text("unknown");
+        reply.text("spec");
+        reply.map(0);
+    }
+}
+
+/// The place behind a word.
+fn encode_behind(word: &str, from: usize, reply: &mut Reply<'_>) {
+    reply.text("begin_search");
+    reply.map(2);
+    reply.text("type");
+    reply.text("keyword");
+    reply.text("spec");
+    reply.map(2);
+    reply.text("keyword");
+    reply.text(word);
+    reply.text("startfrom");
+    reply.integer(from as i64);
+    encode_find("range", [("lastkey", 0), ("keystep", 1), ("limit", 0)], reply);
+}
+
+/// How the others follow the first one.
+fn encode_find(find: &str, spec: [(&str, i64); 3], reply: &mut Reply<'_>) {
+    reply.text("find_keys");
+    reply.map(2);
+    reply.text("type");
+    reply.text(find);
+    reply.text("spec");
+    reply.map(spec.len());
+    for (name, value) in spec {
+        reply.text(name);
+        reply.integer(value);
     }
 }
 
 /// The positions of the `n`-th key as two steps: where they begin, and how the others follow that are used alike.
 fn encode_places(keys: Keys, n: usize, is_last: bool, reply: &mut Reply<'_>) {
     let (begin, find, spec): (usize, &str, [(&str, i64); 3]) = match keys {
-        Keys::None => return,
+        // Those of the last two are encoded one by one.
+        Keys::None | Keys::Sorted { .. } | Keys::Around { .. } => return,
         Keys::At { first, last, step } => {
             let begin = first + n * step;
             let last = match last {
@@ -203,16 +273,7 @@ fn encode_places(keys: Keys, n: usize, is_last: bool, reply: &mut Reply<'_>) {
         reply.text("index");
     }
     reply.integer(begin as i64);
-    reply.text("find_keys");
-    reply.map(2);
-    reply.text("type");
-    reply.text(find);
-    reply.text("spec");
-    reply.map(spec.len());
-    for (name, value) in spec {
-        reply.text(name);
-        reply.integer(value);
-    }
+    encode_find(find, spec, reply);
 }
 
 #[cfg(test)]

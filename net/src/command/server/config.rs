@@ -158,6 +158,7 @@ const ROWS: &[Row] = &[
     threshold!("hash-max-ziplist-entries" hash_entries),
     threshold!("hash-max-ziplist-value" hash_value),
     row("heap-bytes", Change::Never, |server| server.config.heap_bytes.to_string()),
+    threshold!("hll-sparse-max-bytes" sketch_bytes),
     row("input-bytes", Change::Never, |server| server.config.memory.input.to_string()),
     row("io-threads", Change::Never, |_| "1".to_owned()),
     row("latency-monitor-threshold", Change::Same, |_| "0".to_owned()),

@@ -1,9 +1,10 @@
-//! SINTER, SINTERCARD, SUNION, SDIFF.
+//! SINTER, SINTERCARD, SUNION, SDIFF, and SINTERSTORE, SUNIONSTORE, SDIFFSTORE.
 
 use crate::command::options::is;
-use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
+use crate::command::{Access, Answer, Command, Flag, KeyUse, Keys, KeysContext, Run, RunKeys, Spread, refuse};
 use crate::resp::{Args, Reply, error_text};
-use keytide_engine::collection::Member;
+use keytide_engine::collection::{Member, SetRef};
+use keytide_engine::keyspace::Bytes;
 use keytide_engine::number::parse_i64;
 use keytide_engine::shards::{difference, intersection, union};
 
@@ -32,6 +33,57 @@ pub static SDIFF: Command =
     over_sets("sdiff", "Returns the members of the first set that are in no other.", |context, args, reply| {
         context.shards.sets(args.rest(1).iter()).answer(reply, |reply, sets| put(reply, &difference(&sets)));
     });
+
+const fn storing(name: &'static str, access: Access, summary: &'static str, run: RunKeys) -> Command {
+    Command {
+        name,
+        arity: -3,
+        flags: &[Flag::Write, Flag::Denyoom],
+        keys: Keys::ALL,
+        access,
+        summary,
+        group: "set",
+        run: Run::Keys { run, spread: Spread::Hold },
+    }
+}
+
+/// What Redis says that SINTERSTORE does with its target, unlike its kin.
+const UPDATE_AND_READ: Access = Access::keys(&[KeyUse::UPDATE, KeyUse::READ]);
+const OVERWRITE_AND_READ: Access = Access::keys(&[KeyUse::OVERWRITE, KeyUse::READ]);
+
+pub static SINTERSTORE: Command =
+    storing("sinterstore", UPDATE_AND_READ, "Stores the intersection of sets.", |context, args, reply| {
+        store(context, args, |sets| intersection(sets, usize::MAX), reply);
+    });
+
+pub static SUNIONSTORE: Command =
+    storing("sunionstore", OVERWRITE_AND_READ, "Stores the union of sets.", |context, args, reply| {
+        store(context, args, union, reply);
+    });
+
+pub static SDIFFSTORE: Command = storing(
+    "sdiffstore",
+    OVERWRITE_AND_READ,
+    "Stores the members of the first set that are in no other.",
+    |context, args, reply| store(context, args, difference, reply),
+);
+
+fn store(
+    context: &mut KeysContext<'_>,
+    args: Args<'_>,
+    compute: impl for<'s> FnOnce(&[Option<SetRef<'s>>]) -> Vec<Member<'s>>,
+    reply: &mut Reply<'_>,
+) {
+    // The target may be one of the sources.
+    let members = context
+        .shards
+        .sets(args.rest(2).iter())
+        .map(|sets| -> Vec<Bytes> { compute(&sets).into_iter().map(Member::to_bytes).collect() });
+    match members.and_then(|members| context.shards.store_members(args.get(1), &members).map(|()| members.len())) {
+        Ok(count) => reply.unsigned(count as u64),
+        Err(refusal) => refuse(reply, refusal),
+    }
+}
 
 fn put(reply: &mut Reply<'_>, members: &[Member<'_>]) {
     reply.set(members.len());

@@ -24,4 +24,7 @@ pub const COMMANDS: &[&Command] = &[
     &algebra::SINTERCARD,
     &algebra::SUNION,
     &algebra::SDIFF,
+    &algebra::SINTERSTORE,
+    &algebra::SUNIONSTORE,
+    &algebra::SDIFFSTORE,
 ];

@@ -1,6 +1,6 @@
 //! SSCAN.
 
-use crate::command::walk::answer_step;
+use crate::command::walk::{Scanned, answer_step};
 use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread};
 use crate::resp::{Args, Reply};
 
@@ -18,5 +18,5 @@ pub static SSCAN: Command = Command {
 fn sscan(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
     let set = context.shards.of(key).members(key);
-    answer_step(args, reply, set);
+    answer_step(args, Scanned::Members, reply, set);
 }

@@ -1,5 +1,6 @@
 //! Commands on strings.
 
+mod common;
 mod counter;
 mod get;
 mod many;
@@ -31,4 +32,5 @@ pub const COMMANDS: &[&Command] = &[
     &part::GETRANGE,
     &part::SUBSTR,
     &part::SETRANGE,
+    &common::LCS,
 ];

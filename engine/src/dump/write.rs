@@ -1,0 +1,61 @@
+//! Writes values in plain forms.
+
+use super::read::{HASH, LIST, SET, SORTED, STRING};
+use crate::keyspace::ValueRef;
+
+/// A type and its value.
+pub fn value(value: ValueRef<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    match value {
+        ValueRef::Str(bytes) => {
+            out.push(STRING);
+            string(&mut out, bytes);
+        }
+        ValueRef::Hash(hash) => {
+            out.push(HASH);
+            length(&mut out, hash.len());
+            hash.iter().flat_map(|(field, value)| [field, value]).for_each(|part| string(&mut out, part));
+        }
+        ValueRef::List(list) => {
+            out.push(LIST);
+            length(&mut out, list.len());
+            list.iter().for_each(|element| string(&mut out, element));
+        }
+        ValueRef::Set(set) => {
+            out.push(SET);
+            length(&mut out, set.len());
+            set.iter().for_each(|member| string(&mut out, &member));
+        }
+        ValueRef::Sorted(set) => {
+            out.push(SORTED);
+            length(&mut out, set.len());
+            for (member, score) in set.iter() {
+                string(&mut out, member);
+                out.extend(score.to_le_bytes());
+            }
+        }
+        ValueRef::RedisStream(_) => return None,
+    }
+    Some(out)
+}
+
+fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    length(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// A length in 6, 14, 32 or 64 bits.
+fn length(out: &mut Vec<u8>, length: usize) {
+    match length {
+        0..0x40 => out.push(length as u8),
+        0x40..0x4000 => out.extend([0x40 | (length >> 8) as u8, length as u8]),
+        0x4000..0x1_0000_0000 => {
+            out.push(0x80);
+            out.extend((length as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(0x81);
+            out.extend((length as u64).to_be_bytes());
+        }
+    }
+}
