@@ -185,6 +185,7 @@ impl EntryMut<'_> {
         is_acknowledged: bool,
         now_ms: u64,
     ) -> Result<Option<Delivery>, Refusal> {
+        self.stream_add_consumer(group, consumer, now_ms)?;
         let delivered = self.stream_mut()?.deliver((group, consumer), (to, most), is_acknowledged, now_ms);
         if let Some(Delivery { last, entries_read, .. }) = delivered {
             let mut digits = itoa::Buffer::new();
@@ -203,6 +204,7 @@ impl EntryMut<'_> {
         (delivered_ms, times): (u64, Times),
         now_ms: u64,
     ) -> Result<(), Refusal> {
+        self.stream_add_consumer(group, consumer, now_ms)?;
         let stream = self.stream_mut()?;
         stream
             .claim((group, consumer), ids.iter().copied(), (delivered_ms, times), now_ms)

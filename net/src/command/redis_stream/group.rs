@@ -60,7 +60,10 @@ static SETID: Command = subcommand(
     WRITES,
     &[KeyUse::UPDATE],
     "Sets how far a consumer group has delivered.",
-    |context, args, reply| set(context, args, false, reply),
+    |context, args, reply| {
+        context.event = Some("xgroup-setid");
+        set(context, args, false, reply);
+    },
 );
 
 const NO_KEY: &str = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
