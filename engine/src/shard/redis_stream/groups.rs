@@ -160,7 +160,8 @@ impl Shard {
         is_acknowledged: bool,
     ) -> Result<Option<Delivery>, Refusal> {
         let now_ms = self.turn.now_ms();
-        self.turn.admit(ids_record_bytes(key, [group, consumer], 1), key.len())?;
+        // Of the consumer, if it is new, and of the delivery.
+        self.turn.admit(2 * ids_record_bytes(key, [group, consumer], 1), key.len())?;
         let mut entry = self.find(key).ok_or(Refusal::NoSuchGroup)?;
         let (stream, of_group) = group_of(&entry, group)?;
         if !stream.has_beyond(of_group.last_delivered()) {
@@ -254,7 +255,9 @@ impl Shard {
             }
         }
         let entries_read = of_group.entries_read();
-        let ids_bytes = ids_record_bytes(key, [group, consumer], claimed.len());
+        let names = [group, consumer];
+        // Of the consumer, if it is new, and of what it gets.
+        let ids_bytes = ids_record_bytes(key, names, 0) + ids_record_bytes(key, names, claimed.len());
         entry.admit(ids_bytes + ids_record_bytes(key, [group, b""], gone.len()) + group_record_bytes(key, group))?;
         if let Some(id) = raised {
             entry.stream_set_group(group, id, entries_read)?;
@@ -299,7 +302,9 @@ impl Shard {
         }
         let next = pending.next().map(|(id, _)| id);
         drop(pending);
-        let ids_bytes = ids_record_bytes(key, [group, consumer], claimed.len());
+        let names = [group, consumer];
+        // Of the consumer, if it is new, and of what it gets.
+        let ids_bytes = ids_record_bytes(key, names, 0) + ids_record_bytes(key, names, claimed.len());
         entry.admit(ids_bytes + ids_record_bytes(key, [group, b""], gone.len()))?;
         if !claimed.is_empty() {
             entry.stream_claim((group, consumer), &claimed, (now_ms, times), now_ms)?;
