@@ -217,6 +217,48 @@ const COMMANDS: &[&str] = &[
     "xgroup delconsumer x g one",
     "xgroup destroy x g",
     "xgroup destroy x g",
+    "setbit bits 7 1",
+    "setbit bits 7 1",
+    "setbit bits 100 0",
+    "bitop not other bits",
+    "bitop and nothing none none",
+    "bitop and other none none",
+    "bitfield bits set u8 0 5 incrby u8 8 1",
+    "bitfield bits get u8 0",
+    "bitfield bits2 set u8 0 0",
+    "pfadd hll a b c",
+    "pfadd hll a",
+    "pfadd hll2",
+    "pfadd hll2 z",
+    "pfmerge hll hll2",
+    "del sa sb sc",
+    "sadd sa a b c",
+    "sadd sb b c d",
+    "sinterstore sc sa sb",
+    "sinterstore sc sa none",
+    "sinterstore sc sa none",
+    "sunionstore sc sa sb",
+    "sdiffstore sc sa sb",
+    "sdiffstore sc sa sa",
+    "set from x ex 100",
+    "copy from to",
+    "copy from to",
+    "copy from to replace",
+    "copy none to",
+    "rpush tosort 3 1 2",
+    "sort tosort",
+    "sort tosort store sorted",
+    "sort tosort desc store sorted",
+    "sort none store sorted",
+    "sort none store sorted",
+    "geoadd geo 13.361389 38.115556 Palermo 15.087269 37.502669 Catania",
+    "geoadd geo 13.361389 38.115556 Palermo",
+    "geosearchstore found geo frommember Palermo byradius 300 km",
+    "geosearchstore found geo frommember Palermo byradius 100 km storedist",
+    "georadius geo 15 37 200 km store found",
+    "georadius geo 1 1 1 km store found",
+    "georadiusbymember geo Palermo 200 km store found",
+    "restore none 0 x",
     "set list x",
     "zunionstore list 1 z",
     "lpush list x",
@@ -236,6 +278,15 @@ const COMMANDS: &[&str] = &[
     "flushdb",
     "set k x",
     "flushall",
+];
+
+/// Those whose sources are not there, for which Redis has a `keymiss`: here commands that write have none.
+const WITHOUT_SOURCES: &[&str] = &[
+    "bitop and nothing none none",
+    "bitop and other none none",
+    "sinterstore sc sa none",
+    "copy none to",
+    "sort none store sorted",
 ];
 
 /// A connection that gets all keyspace notifications.
@@ -286,6 +337,10 @@ fn each_command_has_the_events_that_it_has_in_redis() {
             let mut publisher = redis.client();
             let (mut heard, mut wanted) = (Listener::new(server.client()), Listener::new(redis.client()));
             for command in COMMANDS {
+                if flags.contains('m') && WITHOUT_SOURCES.contains(command) {
+                    continue;
+                }
+                println!("{command} {flags} {shards}");
                 let (reply, expected) = (line(&mut own, command), line(&mut other, command));
                 // Scores and members are compared elsewhere, and SPOP takes what it likes.
                 assert_eq!(

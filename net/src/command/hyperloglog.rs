@@ -59,6 +59,7 @@ static PFMERGE: Command = Command {
 };
 
 fn pfmerge(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    context.event = Some("pfadd");
     let target = args.get(1);
     // The target is one of the sources.
     let merged = merge(context, args.rest(1));

@@ -141,7 +141,7 @@ impl Run<'_> {
             EventType::XDel => (Classes::STREAM, "xdel"),
             EventType::XTrim => (Classes::STREAM, "xtrim"),
             EventType::XSetId => (Classes::STREAM, "xsetid"),
-            EventType::XGroup => (Classes::STREAM, own.unwrap_or("xgroup-create")),
+            EventType::XGroup => (Classes::STREAM, own.unwrap_or("xgroup-setid")),
             EventType::XGroupDel => (Classes::STREAM, "xgroup-destroy"),
             EventType::XConsumer => (Classes::STREAM, "xgroup-createconsumer"),
             EventType::XConsumerDel => (Classes::STREAM, "xgroup-delconsumer"),

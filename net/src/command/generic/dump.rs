@@ -4,6 +4,7 @@ use crate::access::Category;
 use crate::command::options::is;
 use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread, refusal_text};
 use crate::resp::{Args, Reply, error_text};
+use keytide_engine::keyspace::ValueRef;
 use keytide_engine::number::parse_i64;
 use std::borrow::Cow;
 
@@ -20,8 +21,13 @@ pub static DUMP: Command = Command {
 
 fn dump(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
-    match context.shards.of(key).dump(key) {
+    let shard = context.shards.of(key);
+    match shard.dump(key) {
         Some(payload) => reply.bulk(&payload),
+        // The client would take it for a key that does not exist.
+        None if matches!(shard.value(key), Some(ValueRef::RedisStream(_))) => {
+            reply.error("ERR DUMP of streams is not supported");
+        }
         None => reply.null(),
     }
 }
@@ -38,6 +44,7 @@ pub static RESTORE: Command = Command {
 };
 
 fn restore(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    context.event = Some("restore");
     match try_restore(context, args) {
         Ok(()) => reply.ok(),
         Err(text) => reply.error(&*text),

@@ -43,9 +43,17 @@ fn sort(context: &mut KeysContext<'_>, args: Args<'_>, may_store: bool, reply: &
         Ok(parsed) => parsed,
         Err(text) => return reply.error(&*text),
     };
+    // Patterns name keys of the selected database.
+    let named = |pattern| context.database.name_of(pattern);
+    let (by, get): (Option<_>, Vec<_>) = (
+        sort.by.map(named),
+        sort.get.iter().map(|pattern| if *pattern == b"#" { Cow::from(*pattern) } else { named(pattern) }).collect(),
+    );
+    let sort = Sort { by: by.as_deref(), get: get.iter().map(|pattern| &**pattern).collect(), ..sort };
     let sorted = context.shards.sort(args.get(1), &sort);
     let done = sorted.and_then(|sorted| {
         if let Some(target) = target {
+            context.event = Some("sortstore");
             // What is nowhere is stored as an empty string.
             let elements: Vec<Bytes> = sorted.into_iter().map(Option::unwrap_or_default).collect();
             context.shards.store_elements(target, &elements)?;

@@ -83,7 +83,7 @@ fn try_radius(context: &mut KeysContext<'_>, args: Args<'_>, form: Form, reply: 
             Some(Area { middle, shape, unit }).filter(|_| has_set)
         }
     };
-    let mut options = Options::new(None);
+    let mut options = Options::new(None, "georadiusstore");
     let mut words = args.rest(size + 2);
     while !words.is_empty() {
         let mut taken = options.take(words)?;

@@ -52,6 +52,8 @@ pub struct Options<'a> {
     count: usize,
     /// Whether any of them will do.
     is_any: bool,
+    /// What Redis calls the event of storing them.
+    pub event: &'static str,
     /// The key at which they are stored.
     pub target: Option<&'a [u8]>,
     /// Whether their scores are their distances then.
@@ -60,7 +62,7 @@ pub struct Options<'a> {
 
 impl<'a> Options<'a> {
     /// None yet.
-    pub fn new(target: Option<&'a [u8]>) -> Options<'a> {
+    pub fn new(target: Option<&'a [u8]>, event: &'static str) -> Options<'a> {
         Options {
             with_distance: false,
             with_hash: false,
@@ -69,6 +71,7 @@ impl<'a> Options<'a> {
             count: 0,
             is_any: false,
             target,
+            event,
             stores_distance: false,
         }
     }
@@ -163,6 +166,7 @@ pub fn answer(
         options.put(reply, &found, unit);
         return Ok(());
     };
+    context.event = Some(options.event);
     let score = |found: &Found<'_>| if options.stores_distance { found.distance / unit } else { found.score };
     let pairs: Vec<(Bytes, f64)> = found.iter().map(|found| (Bytes::from_slice(found.member), score(found))).collect();
     context.shards.store_scores(target, &pairs).map_err(refusal_text)?;
@@ -203,7 +207,7 @@ fn geosearch(context: &mut KeysContext<'_>, args: Args<'_>, stores: bool, reply:
 
 fn try_search(context: &mut KeysContext<'_>, args: Args<'_>, stores: bool, reply: &mut Reply<'_>) -> Result<(), Text> {
     let (key, mut words) = if stores { (args.get(2), args.rest(3)) } else { (args.get(1), args.rest(2)) };
-    let mut options = Options::new(stores.then(|| args.get(1)));
+    let mut options = Options::new(stores.then(|| args.get(1)), "geosearchstore");
     let has_set = context.shards.of(key).sorted(key).map_err(refusal_text)?.is_some();
     // The middle is `Some(None)` where there is no set that could have the member.
     let (mut middle, mut is_member, mut shape): (Option<Option<Point>>, bool, Option<(Shape, f64)>) =

@@ -51,6 +51,7 @@ const GROWS: &[Flag] = &[Flag::Write, Flag::Denyoom];
 
 static CREATE: Command =
     subcommand("xgroup|create", -5, GROWS, &[KeyUse::INSERT], "Creates a consumer group.", |context, args, reply| {
+        context.event = Some("xgroup-create");
         set(context, args, true, reply);
     });
 

@@ -53,11 +53,13 @@ const OVERWRITE_AND_READ: Access = Access::keys(&[KeyUse::OVERWRITE, KeyUse::REA
 
 pub static SINTERSTORE: Command =
     storing("sinterstore", UPDATE_AND_READ, "Stores the intersection of sets.", |context, args, reply| {
+        context.event = Some("sinterstore");
         store(context, args, |sets| intersection(sets, usize::MAX), reply);
     });
 
 pub static SUNIONSTORE: Command =
     storing("sunionstore", OVERWRITE_AND_READ, "Stores the union of sets.", |context, args, reply| {
+        context.event = Some("sunionstore");
         store(context, args, union, reply);
     });
 
@@ -65,7 +67,10 @@ pub static SDIFFSTORE: Command = storing(
     "sdiffstore",
     OVERWRITE_AND_READ,
     "Stores the members of the first set that are in no other.",
-    |context, args, reply| store(context, args, difference, reply),
+    |context, args, reply| {
+        context.event = Some("sdiffstore");
+        store(context, args, difference, reply);
+    },
 );
 
 fn store(
