@@ -14,6 +14,7 @@ use keytide_engine::ring::{self, Data, Draft, Ring, RingWriter, record_bytes};
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
 use keytide_engine::slot::Slot;
+use keytide_engine::stream_name::Database;
 use keytide_net::command::table::TABLE;
 use keytide_net::mesh::message::{Asker, Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{Outbound, lane};
@@ -39,7 +40,8 @@ const TURN: u64 = 16;
 const ONE: ShardId = ShardId(0);
 
 /// For whom commands run on the other core.
-const ASKER: Asker = Asker { form: ReplyForm::Whole(Protocol::Resp2), client: 1, weight: Weight::Light };
+const ASKER: Asker =
+    Asker { form: ReplyForm::Whole(Protocol::Resp2), client: 1, database: Database::FIRST, weight: Weight::Light };
 
 /// A name, and what does it so many times.
 type Case = (&'static str, fn(u64));

@@ -383,3 +383,20 @@ fn a_script_that_begins_anew_publishes_once() {
         client.call(&["SCRIPT", "FLUSH"]);
     }
 }
+
+#[test]
+fn a_script_that_builds_names_is_not_caught_between_shards_after_a_write() {
+    for shards in numbers_of_shards() {
+        let server = Server::start(&["--shards", &shards]);
+        let mut client = server.client();
+        for n in 0..30 {
+            // Each is new to the server. Some find their first name on the shard of their key, and the next one elsewhere.
+            let script = format!("redis.call('set', KEYS[1], {n}) return redis.call('incr', KEYS[1] .. ARGV[1])");
+            for suffix in 0..10 {
+                let key = format!("key:{n}");
+                let reply = client.call(&["eval", &script, "1", &key, &format!(":{suffix}")]);
+                assert_eq!(reply, Value::Integer(1), "{shards} shards");
+            }
+        }
+    }
+}

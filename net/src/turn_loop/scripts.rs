@@ -22,7 +22,7 @@ use crate::session::Session;
 use keytide_engine::position::ShardId;
 use keytide_engine::shard::Shard;
 use keytide_engine::shards::Shards;
-use keytide_engine::slot::shard_of;
+use keytide_engine::slot::{Slot, shard_of};
 use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::Awaited;
 
@@ -131,6 +131,7 @@ impl Runner<'_> {
                 runner: self,
                 user,
                 given: keys.iter().map(|key| shard_of(key, total)).collect(),
+                slots: keys.iter().map(Slot::of).collect(),
                 reads_only: call.reads_only || script.has_no_writes,
                 has_written: false,
                 is_memory_full: is_memory_full && !script.allows_oom,
@@ -164,11 +165,13 @@ struct ScriptCaller<'a, 'c> {
     context: &'a mut KeysContext<'c>,
     /// The shards of the keys that it was given.
     given: Vec<ShardId>,
+    /// Their slots.
+    slots: Vec<Slot>,
     reads_only: bool,
     has_written: bool,
     /// Whether there was no memory for what uses more of it when the script began.
     is_memory_full: bool,
-    /// Whether it has used keys of other shards.
+    /// Whether it has used keys of other slots, which may be on other shards.
     has_used_others: bool,
     /// The database that it has selected; its client's at first.
     database: Database,
@@ -265,7 +268,8 @@ impl Caller for ScriptCaller<'_, '_> {
             Needed::All => (0..total).map(ShardId).collect(),
             Needed::These(shards) => shards,
         };
-        self.has_used_others |= needed.iter().any(|shard| !self.given.contains(shard));
+        self.has_used_others |= needed.iter().any(|shard| !self.given.contains(shard))
+            || total > 1 && command.keys.of(args).any(|key| !self.slots.contains(&Slot::of(key)));
         if !needed.iter().all(|shard| self.context.shards.has(*shard)) {
             if !self.has_written {
                 return Called::Elsewhere;
