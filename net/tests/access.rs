@@ -105,7 +105,7 @@ fn samples(client: &mut Client) -> Vec<Sample> {
             words.resize(number(1).unsigned_abs() as usize, "1".to_owned());
             // At least two keys, where there may be several.
             if last < 0 {
-                words.resize(1 + 2 * step as usize, "1".to_owned());
+                words.resize(words.len().max(1 + 2 * step as usize), "1".to_owned());
             }
             let end = if last < 0 { words.len() as i64 + last } else { last };
             let mut keys: Vec<usize> =

@@ -209,6 +209,8 @@ const ROWS: &[Row] = &[
         Spin::Micros(micros) => micros.to_string(),
         Spin::Forever => "forever".to_owned(),
     }),
+    threshold!("stream-node-max-bytes" stream_bytes),
+    threshold!("stream-node-max-entries" stream_entries),
     row("subscription-queue-bytes", Change::Never, |server| server.config.subscriptions.queue_bytes.to_string()),
     row("subscription-queue-events", Change::Never, |server| server.config.subscriptions.queue_events.to_string()),
     row("subscriptions-bytes", Change::Never, |server| server.config.memory.subscriptions.to_string()),
@@ -255,8 +257,6 @@ const ROWS: &[Row] = &[
     threshold!("zset-max-listpack-value" sorted_value),
     threshold!("zset-max-ziplist-entries" sorted_entries),
     threshold!("zset-max-ziplist-value" sorted_value),
-    threshold!("stream-node-max-bytes" stream_bytes),
-    threshold!("stream-node-max-entries" stream_entries),
 ];
 
 /// A value of history on disk; empty if there is none.
