@@ -164,6 +164,7 @@ fn events_are_one_for_each_command_and_only_for_what_changes() {
             "XGROUP s g 0-0 -",
             "XCONSUMER s g c",
             "XREADGROUP s g c 1-4 9",
+            "XCONSUMER s g d",
             "XCLAIM s g d 5 =3 1-4",
             "XACK s g 1-4",
             "XGROUP s g 0-0 1",
