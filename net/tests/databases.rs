@@ -334,3 +334,19 @@ fn fewer_databases_may_be_had() {
     assert_eq!(line(&mut client, "select 2").error(), "ERR DB index is out of range");
     assert_eq!(line(&mut client, "config get databases").values()[1].text(), "2");
 }
+
+#[test]
+fn a_copy_to_another_database_is_refused_and_changes_nothing() {
+    let server = Server::start(&["--ring-bytes", "1m"]);
+    let mut client = server.client();
+    let mut call = |line: &str| client.call(&line.split(' ').collect::<Vec<_>>());
+    for line in ["select 1", "set a x", "set b y"] {
+        assert_eq!(call(line).text(), "OK");
+    }
+    for line in ["copy a b db 0 replace", "copy a c db 0", "copy a b db 2 replace"] {
+        assert!(call(line).error().starts_with("ERR COPY to another database"), "{line}");
+    }
+    assert_eq!((call("get b").text(), call("exists c").integer()), ("y".to_owned(), 0));
+    assert_eq!(call("copy a b db 1 replace").integer(), 1);
+    assert_eq!(call("get b").text(), "x");
+}

@@ -24,7 +24,10 @@ fn copy(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
             at += 1;
         } else if let (true, Some(database)) = (is(word, "db"), args.try_get(at + 1)) {
             match parse_i64(database) {
-                Some(0) => at += 2,
+                Some(database) if database == i64::from(context.database.0) => at += 2,
+                Some(database) if (0..i64::from(context.server.config.databases)).contains(&database) => {
+                    return reply.error("ERR COPY to another database is not supported");
+                }
                 Some(database) if i32::try_from(database).is_ok() => return reply.error(error_text::DB_INDEX),
                 Some(_) => return reply.error(error_text::RANGE_OF_I32),
                 None => return reply.error(error_text::NOT_INTEGER),
