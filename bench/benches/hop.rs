@@ -5,6 +5,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keytide_bench::{VALUE, cores, key, pin};
+use keytide_engine::stream_name::Database;
 use keytide_net::command::table::TABLE;
 use keytide_net::mesh::message::{Asker, Batch, Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{LaneReceiver, LaneSender, Outbound, lane};
@@ -23,7 +24,8 @@ static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Al
 const COUNTS: [usize; 3] = [1, 16, 64];
 
 /// For whom commands run on the other core.
-const ASKER: Asker = Asker { form: ReplyForm::Whole(Protocol::Resp2), client: 1, weight: Weight::Light };
+const ASKER: Asker =
+    Asker { form: ReplyForm::Whole(Protocol::Resp2), client: 1, database: Database::FIRST, weight: Weight::Light };
 
 /// Runs `echo` again and again on the second core while `measure` runs on the first.
 fn between_two_cores(echo: impl FnMut() + Send, measure: impl FnOnce()) {
