@@ -237,16 +237,7 @@ fn events_are_no_longer_than_what_has_changed() {
         let words: Vec<&str> = text.split(' ').map(|word| if word == "_" { "" } else { word }).collect();
         client.call(&words);
     }
-    let rows = line(&mut client, "cdcpoll 0 100");
-    let event = |row: &Value| {
-        let row = row.values();
-        let data = match &row[3] {
-            Value::Array(parts) => parts.iter().map(Value::text).collect::<Vec<_>>().join(" "),
-            one => one.text(),
-        };
-        format!("{} {} {}", row[2].text(), row[1].text(), data.escape_default())
-    };
-    let events: Vec<String> = rows.values().iter().map(event).collect();
+    let events: Vec<String> = client.event_lines().iter().map(|line| line.escape_default().to_string()).collect();
     assert_eq!(
         events,
         [

@@ -387,6 +387,20 @@ impl Client {
         (0..count).map(|_| self.try_read()).collect()
     }
 
+    /// The first hundred events since the server's start, a line each: type, key, data.
+    pub fn event_lines(&mut self) -> Vec<String> {
+        let line = |row: &Value| {
+            let row = row.values();
+            let data = match &row[3] {
+                Value::Nil => String::new(),
+                Value::Array(parts) => parts.iter().map(Value::text).collect::<Vec<_>>().join(" "),
+                one => one.text(),
+            };
+            format!("{} {} {data}", row[2].text(), row[1].text()).trim_end().to_owned()
+        };
+        self.call(&["cdcpoll", "0", "100"]).values().iter().map(line).collect()
+    }
+
     /// Whether the server has closed the connection, now or before patience ends; what it still sends is dropped.
     pub fn is_closed(&mut self) -> bool {
         let mut sink = [0; 4096];
