@@ -15,7 +15,7 @@ const ZEROS_MAX: usize = 64;
 /// The most registers of a run of another rank, and its greatest rank.
 const RUN_MAX: usize = 4;
 const RANK_MAX: u8 = 32;
-/// How many runs are looked at, to join those of one rank, after a change.
+/// After a change, so many runs are examined, and neighbours of the same rank are joined.
 const JOINED_RUNS: usize = 5;
 
 /// A run of registers.

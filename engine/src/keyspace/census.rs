@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// The keys of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseKeys {
-    /// Its keys, expired ones that nobody has looked at included.
+    /// The number of its keys. An expired key counts until the shard removes it.
     pub keys: usize,
     /// Those of them that have a TTL.
     pub expiring: usize,

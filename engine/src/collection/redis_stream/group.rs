@@ -13,7 +13,7 @@ pub struct ConsumerNumber(u32);
 /// An entry that was delivered and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingEntry {
-    /// Who has it.
+    /// The consumer to which it was delivered last.
     pub consumer: ConsumerNumber,
     /// When it was delivered last, Unix time in milliseconds.
     pub delivered_ms: u64,
@@ -210,7 +210,7 @@ impl StreamGroup {
         Some(consumer.pending.len())
     }
 
-    /// Gives an entry to a consumer, whoever has it.
+    /// Makes an entry pending for a consumer. If it was pending for another consumer, that one loses it.
     pub(super) fn give(&mut self, id: EntryId, entry: PendingEntry) {
         if let Some(before) = self.pending.insert(id, entry)
             && before.consumer != entry.consumer

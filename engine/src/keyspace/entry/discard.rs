@@ -27,7 +27,7 @@ impl EntryMut<'_> {
         }
     }
 
-    /// Notes that the key loses a value: who waits for entries of a consumer group is told that it is gone.
+    /// Notes that the key loses a value. Commands that wait for entries of a consumer group are woken, because the group is gone.
     #[inline]
     pub(super) fn note_lost(&mut self, value: &Value) {
         if matches!(value, Value::RedisStream(_)) {

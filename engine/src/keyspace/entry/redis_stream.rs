@@ -69,8 +69,8 @@ impl EntryMut<'_> {
         self.record(event_type, Data::Parts(&parts));
     }
 
-    /// Appends an entry, whose id must be greater than the last one; creates the stream if there is no value. Wakes who waits
-    /// for it.
+    /// Appends an entry. Its id must be greater than the last one. Creates the stream if there is no value, and wakes the
+    /// commands that wait for the key.
     pub fn stream_append<'k>(
         &mut self,
         id: EntryId,
@@ -139,7 +139,7 @@ impl EntryMut<'_> {
         Ok(())
     }
 
-    /// Removes a group; returns whether it existed. Wakes who waits for it, to be told.
+    /// Removes a group; returns whether it existed. Wakes the commands that read from it, which then fail.
     pub fn stream_remove_group(&mut self, group: &[u8]) -> Result<bool, Refusal> {
         let Some(unused) = self.stream_mut()?.remove_group(group) else { return Ok(false) };
         Value::RedisStream(unused).discard(&mut self.turn.garbage);
