@@ -1,7 +1,10 @@
 //! The queue of entries without a value: which is forgotten first.
 
 use crate::position::RingOffset;
-use std::collections::VecDeque;
+use std::{cmp::Reverse, collections::VecDeque};
+
+/// The most rows of a part that are sorted, which takes about a millisecond: of more, nothing depends on the exact order.
+const SORTED_MAX: usize = 16_384;
 
 /// An entry, by the hash of its key, with a ring offset at or before its last record.
 pub(crate) type AbsentRow = (u64, RingOffset);
@@ -9,8 +12,8 @@ pub(crate) type AbsentRow = (u64, RingOffset);
 /// Entries without a value, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Absent {
-    /// Rows that flushes have left, older than all others: in parts, of which none is empty and of which each has its
-    /// oldest row last.
+    /// Rows that flushes have left, older than all others: in parts, of which none is empty. The first one has its oldest row
+    /// last; each is sorted when it becomes the first, because sorting all takes a whole turn.
     flushed: VecDeque<Vec<AbsentRow>>,
     rows: VecDeque<AbsentRow>,
     len: usize,
@@ -41,6 +44,7 @@ impl Absent {
         self.len -= 1;
         if part.is_empty() {
             self.flushed.pop_front();
+            self.sort_first();
         }
     }
 
@@ -65,16 +69,49 @@ impl Absent {
     }
 
     /// Adds a part of the rows that a flush has left: newer ones than the parts before, older ones than what was pushed to
-    /// the back since. Its rows are in the order of their ages, the oldest last.
+    /// the back since. Its rows are in any order.
     pub(crate) fn push_flushed(&mut self, part: Vec<AbsentRow>) {
         if !part.is_empty() {
             self.len += part.len();
             self.flushed.push_back(part);
+            if self.flushed.len() == 1 {
+                self.sort_first();
+            }
+        }
+    }
+
+    fn sort_first(&mut self) {
+        if let Some(part) = self.flushed.front_mut()
+            && part.len() <= SORTED_MAX
+        {
+            part.sort_unstable_by_key(|row| Reverse(row.1));
         }
     }
 
     #[cfg(all(test, not(loom)))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = AbsentRow> {
         self.flushed.iter().flat_map(|part| part.iter().rev()).chain(&self.rows).copied()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_flushes_leave_in_the_order_of_their_ages_before_all_others() {
+        let mut absent = Absent::default();
+        let row = |age: u64| (age ^ 0x55, RingOffset(age));
+        // Parts in the order of their ages, the rows of each in any.
+        absent.push_flushed(vec![row(3), row(1), row(2)]);
+        absent.push_flushed(Vec::new());
+        absent.push_back(row(9));
+        absent.push_flushed(vec![row(5), row(4)]);
+        absent.push_flushed(vec![row(7), row(6), row(8)]);
+        for (gone, age) in (1..=9).enumerate() {
+            assert_eq!((absent.len(), absent.front()), (9 - gone, Some(row(age))));
+            absent.pop_front();
+        }
+        assert_eq!((absent.len(), absent.front()), (0, None));
     }
 }

@@ -64,15 +64,9 @@ impl Flushed {
         Some(block)
     }
 
-    /// Queues the entries that were kept, the oldest first.
+    /// Queues the entries that were kept, the oldest part first.
     fn finish(self, turn: &mut Turn) {
-        for mut part in self.parts {
-            // Nothing depends on the order of very many, which takes its time.
-            if part.len() <= FLUSHED_PARTS * 64 {
-                part.sort_unstable_by_key(|row| std::cmp::Reverse(row.1));
-            }
-            turn.absent.push_flushed(part);
-        }
+        self.parts.into_iter().for_each(|part| turn.absent.push_flushed(part));
     }
 }
 

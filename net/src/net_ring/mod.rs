@@ -249,7 +249,7 @@ impl NetRing {
         Ok(NetRing { ops, buffers, waker, completions: Vec::new(), submitted: Vec::new(), not_send: PhantomData })
     }
 
-    /// Accepts connections from this listener. Sets TCP_NODELAY on it, which accepted sockets inherit.
+    /// Accepts connections from this listener. Sets TCP_NODELAY on it, which those inherit that come from now on.
     ///
     /// # Errors
     /// If that option cannot be set.

@@ -181,6 +181,9 @@ fn listen(
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(shared)?;
+        // Accepted sockets have it from their listener. A client can connect as soon as this listens, before the net ring
+        // has it: set later, the connection would be without, and a reply in two parts would wait 40 ms for the client.
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         Ok(socket)
     };
@@ -240,5 +243,23 @@ fn reload(server: &Server) {
         Err(error) => {
             tracing::warn!(%error, "SIGHUP: the files of TLS cannot be used, and so those before stay in use")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn clients_that_connect_before_the_server_is_ready_get_their_replies_without_delay() {
+        let (address, listeners) = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 2, 16).unwrap();
+        let clients = [(); 8].map(|()| TcpStream::connect(address).unwrap());
+        // The kernel gives each client to one of the listeners.
+        listeners.iter().for_each(|listener| listener.set_nonblocking(true).unwrap());
+        let accepted: Vec<_> =
+            listeners.iter().flat_map(|listener| std::iter::from_fn(|| listener.accept().ok())).collect();
+        assert_eq!(accepted.len(), clients.len());
+        assert!(accepted.iter().all(|(stream, _)| stream.nodelay().unwrap()));
     }
 }
