@@ -122,7 +122,8 @@ pub const STREAM_BLOCK_BYTES: u32 = 4096;
 /// The most entries of such a block, `stream-node-max-entries`.
 pub const STREAM_BLOCK_ENTRIES: u32 = 100;
 
-/// The most bytes of all strings of a value that RESTORE reads: compressed ones may have 90 times the bytes of the payload.
+/// The most bytes of all strings of a value that RESTORE reads, of the fields of a stream's entries, and of what its groups
+/// take: compressed strings may have 90 times the bytes of the payload, and entries may share the names of their fields.
 pub const DUMP_BYTES_MAX: usize = STRING_BYTES_MAX;
 
 /// The most pairs of bytes of two strings that LCS compares: some 50 ms. They take two bytes each.

@@ -104,6 +104,92 @@ fn values_are_exchanged_with_redis_in_both_directions() {
     assert!(!matches!(checked, Value::Error(_)), "{checked:?}");
 }
 
+/// Commands that make streams at the key `v` in several states. Times are given, so that they are the same wherever it is.
+fn streams() -> Vec<Vec<String>> {
+    let add = |n: usize| {
+        let fields = match n % 7 {
+            0 => format!("other {n} more _"),
+            _ => format!("field {n} second value:{n}"),
+        };
+        format!("xadd v {}-{} {fields}", 1_000 + n / 3, n % 3)
+    };
+    let many: Vec<String> = (0..350).map(add).collect();
+    let with = |before: &[String], more: &[&str]| {
+        before.iter().cloned().chain(more.iter().map(|line| (*line).to_owned())).collect::<Vec<_>>()
+    };
+    let long = format!("xadd v 5-5 {} {}", "name".repeat(30), "text".repeat(3_000));
+    vec![
+        with(&many[..1], &[]),
+        with(&many, &[]),
+        with(&[], &["xgroup create v empty 0 mkstream"]),
+        with(&many[..3], &["xdel v 1000-1", "xadd v 18446744073709551615-18446744073709551615 f v"]),
+        with(&many, &["xtrim v maxlen 33", "xdel v 1110-0 1112-0"]),
+        with(&many[..9], &["xtrim v maxlen 0", "xsetid v 2000-5 entriesadded 70 maxdeletedid 1500-0"]),
+        with(&[long], &["xadd v 6-1 a -1 b 127 c 128 d -4097 e 9223372036854775807 f -9223372036854775808 g 007"]),
+        with(
+            &many,
+            &[
+                "xgroup create v one 0",
+                "xgroup create v two $",
+                "xgroup create v three 1050-0 entriesread 20",
+                "xgroup create v _ 9999-0",
+                "xreadgroup group one anna count 90 streams v >",
+                "xreadgroup group one bert count 20 streams v >",
+                "xreadgroup group three anna noack count 3 streams v >",
+                "xreadgroup group one carl count 7 streams v >",
+                "xgroup createconsumer v two idle",
+                "xack v one 1001-0 1002-1 1031-0",
+                "xclaim v one dora 0 1003-0 1003-1 time 1700000000000 retrycount 70000",
+                "xdel v 1003-0 1004-0",
+                "xgroup delconsumer v one carl",
+            ],
+        ),
+    ]
+}
+
+/// What can be asked about the stream at a key.
+fn stream_content(client: &mut Client, key: &str) -> Vec<Value> {
+    let mut full = line(client, &format!("xinfo stream {key} full count 0"));
+    if let Value::Array(values) = &mut full {
+        // How entries are distributed over nodes is the server's matter.
+        values.drain(2..6);
+    }
+    let mut content = vec![full, line(client, &format!("xrange {key} - +")), line(client, &format!("xlen {key}"))];
+    for group in ["one", "two", "three", "_", "empty"] {
+        content.push(line(client, &format!("xpending {key} {group}")));
+    }
+    content
+}
+
+#[test]
+fn streams_are_exchanged_with_redis_in_both_directions() {
+    let (redis, server) = (Redis::start(&[]), Server::start(&["--shards", "3", "--ring-bytes", "4m"]));
+    let (mut theirs, mut ours) = (redis.client(), server.client());
+    for is_checked in ["no", "yes"] {
+        // The most that redis-server checks of a payload.
+        line(&mut theirs, &format!("config set sanitize-dump-payload {is_checked}"));
+        for commands in streams() {
+            let name = commands.last().expect("there are some");
+            for (from, to) in [(0, 1), (1, 0)] {
+                let clients = [&mut theirs, &mut ours];
+                for command in ["del v"].into_iter().chain(commands.iter().map(String::as_str)) {
+                    let reply = line(clients[from], command);
+                    assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+                }
+                let expected = stream_content(clients[from], "v");
+                // There and back.
+                for (source, target) in [(from, to), (to, from)] {
+                    let payload = bytes(line(clients[source], "dump v"));
+                    assert_eq!(restore(clients[target], "v", &payload), Value::Simple("OK".into()), "{name}");
+                    assert_eq!(stream_content(clients[target], "v"), expected, "{name} from {source} to {target}");
+                }
+            }
+        }
+    }
+    let checked = line(&mut ours, "memory check");
+    assert!(!matches!(checked, Value::Error(_)), "{checked:?}");
+}
+
 #[test]
 fn options_and_errors_are_those_of_redis() {
     let (redis, server) = (Redis::start(&[]), Server::start(&["--shards", "3", "--ring-bytes", "4m"]));
@@ -166,7 +252,8 @@ fn hostile_payloads_are_refused_and_cost_little() {
     let mut refused = 0;
     // The version and the sum are right: redis-server has a command that does without, this one does not.
     line(&mut theirs, "debug set-skip-checksum-validation 1");
-    for commands in values().into_iter().filter(|commands| commands[0].len() < 2_000) {
+    let all = values().into_iter().chain(streams());
+    for commands in all.filter(|commands| commands[0].len() < 2_000) {
         line(&mut theirs, "del v");
         commands.iter().for_each(|command| _ = line(&mut theirs, command));
         let payload = bytes(line(&mut theirs, "dump v"));
@@ -222,9 +309,16 @@ fn a_restored_value_is_one_event_and_lasts() {
     assert_eq!(ops, ["RPUSH", "RPUSH", "RESTORE", "TTLSET"]);
     let parts: Vec<String> = rows.values()[2].values()[3].values().iter().map(Value::text).collect();
     assert_eq!(parts, ["list", "a", "b"]);
+    let all_of_it = streams().pop().expect("there are some");
+    all_of_it.iter().for_each(|command| _ = line(&mut client, command));
+    let payload = bytes(line(&mut client, "dump v"));
+    restore(&mut client, "s", &payload);
+    let expected = stream_content(&mut client, "s");
+    assert_eq!(expected[..3], stream_content(&mut client, "v")[..3]);
     drop((client, server));
     let server = Server::start(&["--shards", "1", "--ring-bytes", "1m", "--dir", dir]);
     let mut client = server.client();
     assert_eq!(content(&mut client, "k"), content(&mut client, "l"));
     assert!(line(&mut client, "pttl k").integer() > 1_000);
+    assert_eq!(stream_content(&mut client, "s"), expected);
 }

@@ -1,6 +1,7 @@
 //! The compact forms of collections in Redis: ziplists, listpacks, zipmaps, sets of integers. Each is one string.
 
 use crate::collection::Bytes;
+use crate::number::parse_i64;
 
 /// The byte behind the last element.
 const END: u8 = 0xff;
@@ -41,15 +42,18 @@ pub fn integers(mut bytes: &[u8]) -> Option<Vec<Bytes>> {
     (0..count).map(|_| integer(rest, width).map(text)).collect()
 }
 
-/// The elements between the head and the end of a list of elements: `next` takes one.
-fn elements(bytes: &[u8], head: usize, next: fn(&mut &[u8]) -> Option<Bytes>) -> Option<Vec<Bytes>> {
+/// What follows the head of a list of elements.
+fn behind_head(bytes: &[u8], head: usize) -> Option<&[u8]> {
     let mut rest = bytes;
     // The head begins with the number of all bytes.
     let total = u32_of(&mut { rest })?;
     take(&mut rest, head)?;
-    if total != bytes.len() {
-        return None;
-    }
+    (total == bytes.len()).then_some(rest)
+}
+
+/// The elements between the head and the end of a list of elements: `next` takes one.
+fn elements(bytes: &[u8], head: usize, next: fn(&mut &[u8]) -> Option<Bytes>) -> Option<Vec<Bytes>> {
+    let mut rest = behind_head(bytes, head)?;
     let mut found = Vec::new();
     while *rest.first()? != END {
         found.push(next(&mut rest)?);
@@ -83,44 +87,146 @@ pub fn ziplist(bytes: &[u8]) -> Option<Vec<Bytes>> {
     })
 }
 
+/// The numbers of bytes and elements of a listpack.
+const LISTPACK_HEAD_BYTES: usize = 6;
+
 /// The elements of a listpack.
 pub fn listpack(bytes: &[u8]) -> Option<Vec<Bytes>> {
-    /// The numbers of bytes and elements.
-    const HEAD_BYTES: usize = 6;
-    elements(bytes, HEAD_BYTES, |rest| {
-        let before = rest.len();
-        let form = byte(rest)?;
-        let length = match form {
-            0..0x80 => return listpack_end(rest, before, text(form.into())),
-            0x80..0xc0 => usize::from(form & 0x3f),
-            0xc0..0xe0 => {
-                let bits = i64::from(form & 0x1f) << 8 | i64::from(byte(rest)?);
-                return listpack_end(rest, before, text(bits << 51 >> 51));
-            }
-            0xe0..0xf0 => usize::from(form & 0x0f) << 8 | usize::from(byte(rest)?),
-            0xf0 => u32_of(rest)?,
-            0xf1..=0xf4 => {
-                let number = integer(rest, [2, 3, 4, 8][usize::from(form - 0xf1)])?;
-                return listpack_end(rest, before, text(number));
-            }
-            _ => return None,
-        };
-        let element = take(rest, length).map(Bytes::from_slice)?;
-        listpack_end(rest, before, element)
-    })
+    elements(bytes, LISTPACK_HEAD_BYTES, listpack_element)
+}
+
+/// A listpack that is read element by element.
+pub struct Listpack<'b> {
+    rest: &'b [u8],
+}
+
+impl Listpack<'_> {
+    pub fn new(bytes: &[u8]) -> Option<Listpack<'_>> {
+        behind_head(bytes, LISTPACK_HEAD_BYTES).map(|rest| Listpack { rest })
+    }
+
+    /// Whether no element is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest == [END]
+    }
+
+    /// The next element; `None` if there is none.
+    pub fn text(&mut self) -> Option<Bytes> {
+        listpack_element(&mut self.rest)
+    }
+
+    /// The same, which has to be an integer.
+    pub fn integer(&mut self) -> Option<i64> {
+        parse_i64(&self.text()?)
+    }
+}
+
+/// Takes an element of a listpack; `None` at the end.
+fn listpack_element(rest: &mut &[u8]) -> Option<Bytes> {
+    let before = rest.len();
+    let form = byte(rest)?;
+    let length = match form {
+        0..0x80 => return listpack_end(rest, before, text(form.into())),
+        0x80..0xc0 => usize::from(form & 0x3f),
+        0xc0..0xe0 => {
+            let bits = i64::from(form & 0x1f) << 8 | i64::from(byte(rest)?);
+            return listpack_end(rest, before, text(bits << 51 >> 51));
+        }
+        0xe0..0xf0 => usize::from(form & 0x0f) << 8 | usize::from(byte(rest)?),
+        0xf0 => u32_of(rest)?,
+        0xf1..=0xf4 => {
+            let number = integer(rest, [2, 3, 4, 8][usize::from(form - 0xf1)])?;
+            return listpack_end(rest, before, text(number));
+        }
+        _ => return None,
+    };
+    let element = take(rest, length).map(Bytes::from_slice)?;
+    listpack_end(rest, before, element)
 }
 
 /// Skips the length that stands behind each element of a listpack, for going back.
 fn listpack_end(rest: &mut &[u8], before: usize, element: Bytes) -> Option<Bytes> {
-    let width = match before - rest.len() {
+    take(rest, back_width(before - rest.len()))?;
+    Some(element)
+}
+
+/// The bytes of the length that stands behind an element of so many bytes.
+fn back_width(length: usize) -> usize {
+    match length {
         0..128 => 1,
         128..16_383 => 2,
         16_383..2_097_151 => 3,
         2_097_151..268_435_455 => 4,
         _ => 5,
-    };
-    take(rest, width)?;
-    Some(element)
+    }
+}
+
+/// Elements of a listpack that is written.
+#[derive(Default)]
+pub struct Elements {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Elements {
+    /// The bytes that they take.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn text(&mut self, text: &[u8]) {
+        let start = self.bytes.len();
+        match text.len() {
+            length @ 0..0x40 => self.bytes.push(0x80 | length as u8),
+            length @ 0x40..0x1000 => self.bytes.extend([0xe0 | (length >> 8) as u8, length as u8]),
+            length => {
+                self.bytes.push(0xf0);
+                self.bytes.extend((length as u32).to_le_bytes());
+            }
+        }
+        self.bytes.extend_from_slice(text);
+        self.end(start);
+    }
+
+    pub fn integer(&mut self, number: i64) {
+        let start = self.bytes.len();
+        match number {
+            0..0x80 => self.bytes.push(number as u8),
+            -0x1000..0x1000 => self.bytes.extend([0xc0 | (number >> 8) as u8 & 0x1f, number as u8]),
+            _ => {
+                self.bytes.push(0xf4);
+                self.bytes.extend(number.to_le_bytes());
+            }
+        }
+        self.end(start);
+    }
+
+    /// Writes the length of the element that begins at `start`, of which 7 bits are in each byte and the last byte has the
+    /// lowest.
+    fn end(&mut self, start: usize) {
+        let length = self.bytes.len() - start;
+        let width = back_width(length);
+        for at in (0..width).rev() {
+            let more = if at == width - 1 { 0 } else { 0x80 };
+            // The first byte is the end of the length for who goes back.
+            self.bytes.push((length >> (7 * at)) as u8 & 0x7f | more);
+        }
+        self.count += 1;
+    }
+}
+
+/// A listpack of these elements, which take less than 4 GiB.
+pub fn packed(parts: &[&Elements]) -> Vec<u8> {
+    /// What stands for more elements than 16 bits count.
+    const MANY: usize = u16::MAX as usize;
+    let (bytes, count) = parts.iter().fold((0, 0), |sum, part| (sum.0 + part.bytes.len(), sum.1 + part.count));
+    let total = LISTPACK_HEAD_BYTES + bytes + 1;
+    let mut list = Vec::with_capacity(total);
+    list.extend((total as u32).to_le_bytes());
+    list.extend((count.min(MANY) as u16).to_le_bytes());
+    parts.iter().for_each(|part| list.extend_from_slice(&part.bytes));
+    list.push(END);
+    list
 }
 
 /// The fields and values of a zipmap, a form of hashes that Redis has not written for long.
@@ -165,6 +271,21 @@ mod tests {
         assert_eq!(texts(listpack(packed)), words("hi 7 -1 -32768 -1"));
         assert_eq!(texts(integers(b"\x02\0\0\0\x02\0\0\0\xff\xff\x07\x00")), words("-1 7"));
         assert_eq!(texts(zipmap(b"\x01\x01a\x02\x01bc.\xff")), words("a bc"));
+    }
+
+    #[test]
+    fn a_listpack_is_read_as_it_was_written() {
+        let lengths = [0, 1, 63, 64, 125, 126, 127, 4095, 4096, 16_376, 16_377, 16_378, 70_000, 2_097_145, 2_097_146];
+        let words: Vec<Vec<u8>> = lengths.iter().map(|length| vec![b'x'; *length]).collect();
+        let numbers = [0, 127, 128, -1, 4095, 4096, -4096, -4097, i64::MAX, i64::MIN];
+        let (mut one, mut other) = (Elements::default(), Elements::default());
+        numbers.iter().for_each(|number| one.integer(*number));
+        words.iter().for_each(|word| other.text(word));
+        let bytes = packed(&[&one, &other]);
+        let mut list = Listpack::new(&bytes).expect("a head");
+        assert!(numbers.iter().all(|number| list.integer() == Some(*number)));
+        assert!(words.iter().all(|word| list.text().as_deref() == Some(word)));
+        assert!(list.is_empty() && list.text().is_none());
     }
 
     #[test]

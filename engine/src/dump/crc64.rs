@@ -17,9 +17,9 @@ const TABLE: [u64; 256] = {
     table
 };
 
-/// The sum of these bytes.
-pub fn crc64(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |sum, byte| TABLE[(sum as u8 ^ byte) as usize] ^ sum >> 8)
+/// The sum of these bytes behind others, whose sum is given; 0 for none.
+pub fn crc64(before: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(before, |sum, byte| TABLE[(sum as u8 ^ byte) as usize] ^ sum >> 8)
 }
 
 #[cfg(test)]
@@ -28,6 +28,6 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_that_redis_has() {
-        assert_eq!(crc64(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
+        assert_eq!(crc64(0, b"123456789"), 0xe9c6_d914_c4b8_d9ca);
     }
 }

@@ -4,24 +4,27 @@
 //! │ type │ value … │ version, 2 bytes │ CRC-64 of all before it, 8 bytes │     little endian
 //! ```
 //!
-//! What is written has the plain forms, which every version of Redis reads. What is read has any form that Redis has
-//! written up to version 8 of it, without streams and modules; nothing in it is believed.
+//! What is written has the plain forms, which every version of Redis reads, and for streams the form of Redis 7.0. What is
+//! read has any form that Redis has written up to version 8 of it, without modules and TTLs of hash fields; nothing in it is
+//! believed. A snapshot has values in the same bytes; [`skip`] says where one ends there.
 
 mod compact;
 mod crc64;
 mod lzf;
 mod read;
+pub mod skip;
+mod stream;
 mod write;
 
 use crate::collection::Thresholds;
 use crate::keyspace::{Value, ValueRef};
-use crc64::crc64;
+pub use crc64::crc64;
 use thiserror::Error;
 
 /// The version that is written: of Redis 7.0.
 const VERSION: u16 = 10;
 /// The latest version that is read: of Redis 8.
-const VERSION_MAX: u16 = 12;
+pub const VERSION_MAX: u16 = 12;
 const FOOTER_BYTES: usize = 10;
 
 /// Why a payload is refused.
@@ -35,13 +38,23 @@ pub enum DumpError {
     Format,
 }
 
-/// A value as a payload; `None` for a Redis stream.
-pub fn encode(value: ValueRef<'_>) -> Option<Vec<u8>> {
-    let mut payload = write::value(value)?;
-    payload.extend(VERSION.to_le_bytes());
-    let sum = crc64(&payload);
-    payload.extend(sum.to_le_bytes());
-    Some(payload)
+/// A value as a payload.
+pub fn encode(value: ValueRef<'_>) -> Vec<u8> {
+    let mut payload = write::value(value);
+    seal(&mut payload, VERSION);
+    payload
+}
+
+/// Makes a payload of a type and its value, which are of this version.
+pub fn seal(value: &mut Vec<u8>, version: u16) {
+    value.extend(version.to_le_bytes());
+    let sum = crc64(0, value);
+    value.extend(sum.to_le_bytes());
+}
+
+/// The text of a string that stands in a snapshot in these bytes; `None` if it is none, or something is left.
+pub fn text(bytes: &[u8]) -> Option<Vec<u8>> {
+    read::text(bytes).map(|text| text.to_vec())
 }
 
 /// The value of a payload.
@@ -53,7 +66,7 @@ pub fn decode(payload: &[u8], thresholds: &Thresholds) -> Result<Value, DumpErro
     let (covered, sum) = payload.split_at(length + 2);
     let (value, version) = covered.split_at(length);
     let version = u16::from_le_bytes(version.try_into().map_err(|_| DumpError::Footer)?);
-    if version > VERSION_MAX || sum != crc64(covered).to_le_bytes() {
+    if version > VERSION_MAX || sum != crc64(0, covered).to_le_bytes() {
         return Err(DumpError::Footer);
     }
     read::value(value, thresholds).ok_or(DumpError::Format)
@@ -65,10 +78,8 @@ mod tests {
     use crate::keyspace::Kind;
     use proptest::prelude::*;
 
-    fn sealed(mut value: Vec<u8>) -> Vec<u8> {
-        value.extend(VERSION.to_le_bytes());
-        let sum = crc64(&value);
-        value.extend(sum.to_le_bytes());
+    pub(super) fn sealed(mut value: Vec<u8>) -> Vec<u8> {
+        seal(&mut value, VERSION);
         value
     }
 
@@ -94,7 +105,7 @@ mod tests {
                 };
                 // The number may be among the texts.
                 prop_assume!(is_whole);
-                let again = decode(&encode(value.view()).expect("no stream"), &Thresholds::default()).expect("it was written here");
+                let again = decode(&encode(value.view()), &Thresholds::default()).expect("it was written here");
                 let (mut one, mut other) = (parts(&value), parts(&again));
                 if kind == Kind::Set {
                     one.sort_unstable();
@@ -118,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_changed_is_refused() {
-        let payload = encode(ValueRef::Str(b"some text")).expect("no stream");
+        let payload = encode(ValueRef::Str(b"some text"));
         for at in 0..payload.len() {
             let mut other = payload.clone();
             other[at] ^= 1;
@@ -126,9 +137,7 @@ mod tests {
             assert_eq!(decode(&payload[..at], &Thresholds::default()).map(|_| ()), Err(DumpError::Footer));
         }
         let mut later = payload[..payload.len() - 10].to_vec();
-        later.extend((VERSION_MAX + 1).to_le_bytes());
-        let sum = crc64(&later);
-        later.extend(sum.to_le_bytes());
+        seal(&mut later, VERSION_MAX + 1);
         assert_eq!(decode(&later, &Thresholds::default()).map(|_| ()), Err(DumpError::Footer));
     }
 

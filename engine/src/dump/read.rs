@@ -2,6 +2,7 @@
 
 use super::compact::{integers, listpack, ziplist, zipmap};
 use super::lzf;
+use super::stream;
 use crate::collection::{Bytes, Thresholds};
 use crate::keyspace::{Kind, Value};
 use crate::limits::DUMP_BYTES_MAX;
@@ -10,28 +11,44 @@ use crate::number::{parse_f64, score_text};
 pub const STRING: u8 = 0;
 pub const LIST: u8 = 1;
 pub const SET: u8 = 2;
-const SORTED_BY_TEXT: u8 = 3;
+pub const SORTED_BY_TEXT: u8 = 3;
 pub const HASH: u8 = 4;
 pub const SORTED: u8 = 5;
-const HASH_ZIPMAP: u8 = 9;
-const LIST_ZIPLIST: u8 = 10;
-const SET_INTEGERS: u8 = 11;
-const SORTED_ZIPLIST: u8 = 12;
-const HASH_ZIPLIST: u8 = 13;
-const LIST_OF_ZIPLISTS: u8 = 14;
-const HASH_LISTPACK: u8 = 16;
-const SORTED_LISTPACK: u8 = 17;
-const LIST_OF_LISTPACKS: u8 = 18;
-const SET_LISTPACK: u8 = 20;
+pub const HASH_ZIPMAP: u8 = 9;
+pub const LIST_ZIPLIST: u8 = 10;
+pub const SET_INTEGERS: u8 = 11;
+pub const SORTED_ZIPLIST: u8 = 12;
+pub const HASH_ZIPLIST: u8 = 13;
+pub const LIST_OF_ZIPLISTS: u8 = 14;
+pub const HASH_LISTPACK: u8 = 16;
+pub const SORTED_LISTPACK: u8 = 17;
+pub const LIST_OF_LISTPACKS: u8 = 18;
+pub const SET_LISTPACK: u8 = 20;
 
 /// A type and its value, which are all of these bytes.
 pub fn value(bytes: &[u8], thresholds: &Thresholds) -> Option<Value> {
     let (form, rest) = bytes.split_first()?;
     let mut reader = Reader { rest, left: DUMP_BYTES_MAX };
-    let (kind, parts) = parts(*form, &mut reader)?;
+    let value = match *form {
+        stream::FIRST | stream::SECOND | stream::THIRD => {
+            Value::RedisStream(stream::read(*form, &mut reader, thresholds)?)
+        }
+        form => composed(form, &mut reader, thresholds)?,
+    };
+    (reader.rest.is_empty() && !value.is_empty_collection()).then_some(value)
+}
+
+/// A value of parts that are read first.
+fn composed(form: u8, reader: &mut Reader<'_>, thresholds: &Thresholds) -> Option<Value> {
+    let (kind, parts) = parts(form, reader)?;
     let mut value = Value::empty(kind);
-    let is_whole = reader.rest.is_empty() && value.add_parts_within(parts.iter().map(Bytes::as_slice), thresholds);
-    (is_whole && !value.is_empty_collection()).then_some(value)
+    value.add_parts_within(parts.iter().map(Bytes::as_slice), thresholds).then_some(value)
+}
+
+/// A string that is all of these bytes.
+pub fn text(bytes: &[u8]) -> Option<Bytes> {
+    let mut reader = Reader { rest: bytes, left: DUMP_BYTES_MAX };
+    reader.string().filter(|_| reader.rest.is_empty())
 }
 
 /// The kind of a value and its parts, as [`Value::add_parts`] takes them.
@@ -83,7 +100,7 @@ fn swapped(mut words: Vec<Bytes>) -> Option<Vec<Bytes>> {
 }
 
 /// What is left of a payload, and how many bytes may come out of it.
-struct Reader<'p> {
+pub struct Reader<'p> {
     rest: &'p [u8],
     left: usize,
 }
@@ -94,6 +111,32 @@ enum Length {
     Form(u8),
 }
 
+/// What the first byte of a length says.
+pub enum LengthForm {
+    /// The length.
+    Is(u64),
+    /// What is above the 8 bits of the next byte.
+    High(u64),
+    /// It is in the next 4 bytes.
+    Four,
+    /// It is in the next 8 bytes.
+    Eight,
+    /// There is none: a string has this form.
+    String(u8),
+}
+
+/// What a byte says with which a length begins; `None` if none begins with it.
+pub fn length_form(first: u8) -> Option<LengthForm> {
+    Some(match first {
+        0..0x40 => LengthForm::Is(first.into()),
+        0x40..0x80 => LengthForm::High((first & 0x3f).into()),
+        0x80 => LengthForm::Four,
+        0x81 => LengthForm::Eight,
+        0x82..0xc0 => return None,
+        0xc0.. => LengthForm::String(first & 0x3f),
+    })
+}
+
 impl<'p> Reader<'p> {
     fn take(&mut self, count: usize) -> Option<&'p [u8]> {
         let (taken, rest) = self.rest.split_at_checked(count)?;
@@ -101,36 +144,51 @@ impl<'p> Reader<'p> {
         Some(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
     fn any_length(&mut self) -> Option<Length> {
         let [first] = self.array()?;
-        Some(Length::Is(match first {
-            0..0x40 => first.into(),
-            0x40..0x80 => u64::from(first & 0x3f) << 8 | u64::from(self.array::<1>()?[0]),
-            0x80 => u32::from_be_bytes(self.array()?).into(),
-            0x81 => u64::from_be_bytes(self.array()?),
-            0x82..0xc0 => return None,
-            0xc0.. => return Some(Length::Form(first & 0x3f)),
+        Some(Length::Is(match length_form(first)? {
+            LengthForm::Is(length) => length,
+            LengthForm::High(high) => high << 8 | u64::from(self.array::<1>()?[0]),
+            LengthForm::Four => u32::from_be_bytes(self.array()?).into(),
+            LengthForm::Eight => u64::from_be_bytes(self.array()?),
+            LengthForm::String(form) => return Some(Length::Form(form)),
         }))
     }
 
-    fn length(&mut self) -> Option<usize> {
+    /// A length as a number of any size.
+    pub fn unsigned(&mut self) -> Option<u64> {
         match self.any_length()? {
-            Length::Is(length) => length.try_into().ok(),
+            Length::Is(length) => Some(length),
             Length::Form(_) => None,
         }
     }
 
+    /// The same, of a number that a signed one may be too.
+    pub fn number(&mut self) -> Option<u64> {
+        self.unsigned().filter(|number| i64::try_from(*number).is_ok())
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        self.unsigned()?.try_into().ok()
+    }
+
+    /// Takes off what may come out of the payload.
+    pub fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.left = self.left.checked_sub(bytes)?;
+        Some(())
+    }
+
     /// A number of elements that take `bytes` each at least: no more than the rest of the payload has.
-    fn count(&mut self, bytes: usize) -> Option<usize> {
+    pub fn count(&mut self, bytes: usize) -> Option<usize> {
         let count = self.length()?;
         (count <= self.rest.len() / bytes).then_some(count)
     }
 
-    fn string(&mut self) -> Option<Bytes> {
+    pub fn string(&mut self) -> Option<Bytes> {
         let text = |number: i32| Bytes::from_slice(itoa::Buffer::new().format(number).as_bytes());
         let bytes = match self.any_length()? {
             Length::Is(length) => Bytes::from_slice(self.take(length.try_into().ok()?)?),
@@ -146,7 +204,7 @@ impl<'p> Reader<'p> {
             }
             Length::Form(_) => return None,
         };
-        self.left = self.left.checked_sub(bytes.len())?;
+        self.spend(bytes.len())?;
         Some(bytes)
     }
 

@@ -1,10 +1,11 @@
-//! Writes values in plain forms.
+//! Writes values in plain forms, streams in that of Redis 7.0.
 
 use super::read::{HASH, LIST, SET, SORTED, STRING};
+use super::stream;
 use crate::keyspace::ValueRef;
 
 /// A type and its value.
-pub fn value(value: ValueRef<'_>) -> Option<Vec<u8>> {
+pub fn value(value: ValueRef<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     match value {
         ValueRef::Str(bytes) => {
@@ -34,18 +35,21 @@ pub fn value(value: ValueRef<'_>) -> Option<Vec<u8>> {
                 out.extend(score.to_le_bytes());
             }
         }
-        ValueRef::RedisStream(_) => return None,
+        ValueRef::RedisStream(of_redis) => {
+            out.push(stream::SECOND);
+            stream::write(&mut out, of_redis);
+        }
     }
-    Some(out)
+    out
 }
 
-fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     length(out, bytes.len());
     out.extend_from_slice(bytes);
 }
 
 /// A length in 6, 14, 32 or 64 bits.
-fn length(out: &mut Vec<u8>, length: usize) {
+pub fn length(out: &mut Vec<u8>, length: usize) {
     match length {
         0..0x40 => out.push(length as u8),
         0x40..0x4000 => out.extend([0x40 | (length >> 8) as u8, length as u8]),

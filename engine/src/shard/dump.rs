@@ -9,9 +9,9 @@ use crate::ring::record_bytes_parts;
 use crate::turn::ttl_record_bytes;
 
 impl Shard {
-    /// The value of a key as a payload of DUMP; `None` if it does not exist, or is a Redis stream.
+    /// The value of a key as a payload of DUMP; `None` if it does not exist.
     pub fn dump(&mut self, key: &[u8]) -> Option<Vec<u8>> {
-        self.value(key).and_then(encode)
+        self.value(key).map(encode)
     }
 
     /// The value of a payload, for [`Shard::put_dumped`].

@@ -249,6 +249,12 @@ impl Blocks {
         RangeBack { blocks: &self.blocks, next, rows: SmallVec::new(), from, to }
     }
 
+    /// The entries of each block that has some, in order.
+    pub fn runs(&self) -> impl Iterator<Item = impl Iterator<Item = StreamEntry<'_>>> {
+        let blocks = self.blocks.iter().filter(|block| block.live > 0);
+        blocks.map(|block| block.rows().filter(|row| !row.is_deleted()).map(entry))
+    }
+
     /// The memory that they have, without their own head, in bytes.
     #[inline]
     pub fn allocated_bytes(&self) -> usize {

@@ -13,7 +13,7 @@ impl RedisStream {
     }
 
     /// How many of all entries ever added were at or before an id, if that is certain; `first` is the stream's first entry.
-    fn added_up_to(&self, id: EntryId, first: Option<EntryId>) -> Option<u64> {
+    pub(crate) fn added_up_to(&self, id: EntryId, first: Option<EntryId>) -> Option<u64> {
         if self.added == 0 {
             return Some(0);
         }

@@ -71,6 +71,17 @@ impl EntryId {
         }
     }
 
+    /// The id in 16 bytes, whose order is that of the ids.
+    pub fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.ms) << 64 | u128::from(self.seq)).to_be_bytes()
+    }
+
+    /// The id that has these bytes.
+    pub fn of_bytes(bytes: [u8; 16]) -> EntryId {
+        let both = u128::from_be_bytes(bytes);
+        EntryId { ms: (both >> 64) as u64, seq: both as u64 }
+    }
+
     /// Its text.
     #[inline]
     pub fn text(self) -> IdText {

@@ -213,6 +213,11 @@ impl RedisStream {
         self.blocks.range_back(from, to)
     }
 
+    /// All entries, those of each block together.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = impl Iterator<Item = StreamEntry<'_>>> {
+        self.blocks.runs()
+    }
+
     /// A group by name.
     #[inline]
     pub fn group(&self, name: &[u8]) -> Option<&StreamGroup> {
@@ -303,6 +308,21 @@ impl RedisStream {
             group.see(consumer, now_ms);
             is_new
         })
+    }
+
+    /// Makes an entry pending for a consumer, as delivered so often and at this time. `None` if there is no such group or
+    /// consumer, or the entry is pending already: then nothing has changed.
+    pub(crate) fn add_pending(
+        &mut self,
+        (group, consumer): (&[u8], &[u8]),
+        id: EntryId,
+        (delivered_ms, times): (u64, u64),
+    ) -> Option<()> {
+        self.groups.edit(group, |group| {
+            let consumer = group.number_of(consumer)?;
+            let is_new = group.pending_entry(id).is_none();
+            is_new.then(|| group.give(id, PendingEntry { consumer, delivered_ms, times }))
+        })?
     }
 
     /// Notes that a consumer has asked for entries and got none.

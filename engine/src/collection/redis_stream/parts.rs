@@ -8,7 +8,7 @@
 //! | `g` | a group: name, greatest id delivered, entries read or `-` |
 //! | `c` | a consumer: its group, name, when it was heard of, number of entries, and for each id, when and how often it was delivered; continued in another item if it has many |
 
-use super::group::{PendingEntry, StreamGroup};
+use super::group::StreamGroup;
 use super::{EntryId, RedisStream, RedisStreamValue};
 use crate::collection::{Member, Thresholds};
 use crate::number::parse_u64;
@@ -131,11 +131,7 @@ impl RedisStreamValue {
                 for _ in 0..count {
                     let (id, delivered_ms) = (parse_id(parts.next()?)?, parse_u64(parts.next()?)?);
                     let times = parse_u64(parts.next()?)?;
-                    stream.groups.edit(group, |group| {
-                        let consumer = group.number_of(name)?;
-                        let is_new = group.pending_entry(id).is_none();
-                        is_new.then(|| group.give(id, PendingEntry { consumer, delivered_ms, times }))
-                    })??;
+                    stream.add_pending((group, name), id, (delivered_ms, times))?;
                 }
                 Some(())
             }

@@ -4,7 +4,6 @@ use crate::access::Category;
 use crate::command::options::is;
 use crate::command::{Access, Command, Flag, Keys, KeysContext, Run, Spread, refusal_text};
 use crate::resp::{Args, Reply, error_text};
-use keytide_engine::keyspace::ValueRef;
 use keytide_engine::number::parse_i64;
 use std::borrow::Cow;
 
@@ -21,13 +20,8 @@ pub static DUMP: Command = Command {
 
 fn dump(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
-    let shard = context.shards.of(key);
-    match shard.dump(key) {
+    match context.shards.of(key).dump(key) {
         Some(payload) => reply.bulk(&payload),
-        // The client would take it for a key that does not exist.
-        None if matches!(shard.value(key), Some(ValueRef::RedisStream(_))) => {
-            reply.error("ERR DUMP of streams is not supported");
-        }
         None => reply.null(),
     }
 }
