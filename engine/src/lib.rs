@@ -10,6 +10,7 @@
 //! | [`ring`] | one shard's recent history in bytes: one writer, any number of readers |
 //! | [`keyspace`] | the keys of a shard: the table, and the entry, which changes only with its record |
 //! | [`waiters`] | which command waits for which key, and is served first |
+//! | [`readers`] | who has read which key, and is to be told when it changes |
 //! | `recent_ids` | the ids of the latest events of streams, in brief |
 //! | [`turn`] | the open turn: records, positions, publication |
 //! | [`shard`] | one core's keys with their ring, and the operations on them |
@@ -62,6 +63,7 @@ pub mod matcher;
 pub mod number;
 pub mod position;
 pub(crate) mod prefetch;
+pub mod readers;
 pub(crate) mod recent_ids;
 pub mod ring;
 pub mod sequencer;

@@ -317,3 +317,15 @@ pub const MATCHED_ALONE_MAX: usize = 8;
 
 /// The keys of a database that a flush of it deletes at a time.
 pub const DATABASE_SLICE: usize = 512;
+
+/// What the readers of keys take on each shard, in bytes: beyond it some keys are forgotten.
+pub const READERS_BYTES_MAX: usize = 256 << 20;
+
+/// What a key that was read takes there beside its name and its readers, in bytes.
+pub const READ_KEY_BYTES: usize = 96;
+
+/// What a reader of a key takes there, in bytes.
+pub const READER_BYTES: usize = 16;
+
+/// How many keys that were read are forgotten at a time.
+pub const READERS_FORGOTTEN: usize = 1_000;

@@ -263,6 +263,7 @@ impl Shards<'_> {
         }
         let mut done = Ok(());
         self.each(|shard| {
+            shard.readers_mut().note_flush();
             let mut rank = Some(0);
             while let Some(from) = rank.filter(|_| done.is_ok()) {
                 let (names, next) = shard.names_from(database, from);

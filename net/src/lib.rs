@@ -29,6 +29,7 @@
 //! | [`hash_password`] | `keytide hash-password`: the hash of a password |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`channels`] | publish/subscribe: who is subscribed to which channel |
+//! | [`tracking`] | client-side caching: which clients are told of which keys |
 //! | [`keyspace_events`] | keyspace notifications: what is published of a change of a key |
 //! | [`delivery`] | messages of subscriptions, put into the output of their subscribers |
 //! | [`rate`] | commands per second |
@@ -79,6 +80,7 @@ pub mod streams;
 mod sync;
 pub mod task_queues;
 pub mod tls;
+pub mod tracking;
 pub mod turn_loop;
 pub mod unread;
 pub mod value;

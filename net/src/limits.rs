@@ -9,9 +9,11 @@ pub use grpc::*;
 
 mod channels;
 mod scripts;
+mod tracking;
 
 pub use channels::*;
 pub use scripts::*;
+pub use tracking::*;
 
 use std::time::Duration;
 
@@ -65,8 +67,12 @@ pub const OUTPUT_STALL_SECONDS_DEFAULT: u64 = 60;
 /// limit is less.
 pub const TRANSACTION_REPLY_BYTES_MIN: u64 = 4 << 20;
 
-/// The release of Redis as which this server presents itself, and its number as scripts see it.
-pub const REDIS_VERSION: (&str, i64) = ("7.0.15", 0x07_00_0F);
+/// The release of Redis as which this server presents itself, and its number as scripts see it. Replies and errors are those of
+/// 7.0.15, but clients choose their commands by this number, and frameworks refuse a server without what came with 7.2 and 7.4.
+pub const REDIS_VERSION: (&str, i64) = ("7.4.0", 0x07_04_00);
+
+/// The name by which this server introduces itself in HELLO: client libraries compare it. Its own is in INFO.
+pub const SERVER_NAME: &str = "redis";
 
 /// The approximate size of one send, in bytes: output that waits for a send to end is cut into pieces of this size.
 pub const SEND_BYTES: usize = 1 << 20;

@@ -15,7 +15,7 @@ fn redis_cli_speaks_both_versions_of_the_protocol() {
     assert_eq!(server.cli(&["set", "k", "v"]), "OK");
     assert_eq!(server.cli(&["get", "k"]), "v");
     assert_eq!(server.cli(&["-3", "get", "k"]), "v");
-    assert_eq!(server.cli(&["-3", "hello"]).lines().next(), Some("server keytide"));
+    assert_eq!(server.cli(&["-3", "hello"]).lines().next(), Some("server redis"));
     assert!(server.cli(&["info", "keyspace"]).contains("db0:keys=1,expires=0,avg_ttl=0"));
     assert!(server.cli(&["-3", "info", "server"]).contains("redis_version:7."));
     assert_eq!(server.cli(&["command", "count"]), server.cli(&["command", "list"]).lines().count().to_string());

@@ -1,13 +1,32 @@
 //! What has happened to the shard's keys, for whoever is told of it by name. See `turn/changes.rs`.
 
 use super::{Counts, Shard};
+use crate::readers::{ReaderId, Readers, Wanted};
 use crate::turn::{Change, CommandChanges, Turn};
 
 impl Shard {
-    /// Has changes noted from now on, or not.
+    /// Has changes noted from now on, or not: by name, and for those who cache keys, who may have read so many of them (0 = no
+    /// limit).
     #[inline]
-    pub fn note_changes(&mut self, is_on: bool) {
-        self.turn.note_changes(is_on);
+    pub fn note_changes(&mut self, are_named: bool, readers: (Wanted, usize)) {
+        self.turn.note_changes(are_named, readers);
+    }
+
+    /// Notes that a key was read by somebody who caches it.
+    pub fn add_reader(&mut self, key: &[u8], reader: ReaderId) {
+        self.turn.add_reader(key, reader);
+    }
+
+    /// Who has read which keys.
+    #[inline]
+    pub fn readers(&self) -> &Readers {
+        &self.turn.changes.readers
+    }
+
+    /// The same, to take what is to be told.
+    #[inline]
+    pub fn readers_mut(&mut self) -> &mut Readers {
+        &mut self.turn.changes.readers
     }
 
     /// Whether any was noted.

@@ -1,8 +1,10 @@
 //! What has happened to keys, in order, for whoever is to be told of it by name: noted beside the records, and only while that is
-//! asked for. Where the changes of one command end, its caller says so, with a word of its own that means nothing here.
+//! asked for. Where the changes of one command end, its caller says so, with a word of its own that means nothing here. And that a
+//! key has changed, for those who cache it.
 
 use super::Turn;
 use crate::event::EventType;
+use crate::readers::{ReaderId, Readers, Wanted};
 
 /// What has happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,12 @@ struct Row {
 /// The changes that were noted.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
+    /// Whether they are noted for either of the two.
     is_on: bool,
+    /// Whether they are noted by name.
+    are_named: bool,
+    /// Who caches what.
+    pub readers: Readers,
     rows: Vec<Row>,
     /// The keys, one behind the other; one for all changes that follow each other.
     keys: Vec<u8>,
@@ -71,6 +78,16 @@ impl Changes {
     /// Notes a change.
     #[cold]
     pub fn note(&mut self, key: &[u8], change: Change) {
+        if self.readers.is_on() {
+            match change {
+                Change::Missed => {}
+                Change::Event(EventType::FlushDb) => self.readers.note_flush(),
+                Change::Began | Change::Ended | Change::Event(_) => self.readers.note_change(key),
+            }
+        }
+        if !self.are_named {
+            return;
+        }
         let last = self.rows.last().map_or(0..0, |row| row.key_end - row.key_bytes..row.key_end);
         if self.rows.is_empty() || self.keys[last] != *key {
             self.keys.extend_from_slice(key);
@@ -81,10 +98,19 @@ impl Changes {
 }
 
 impl Turn {
-    /// Has changes noted from now on, or not.
+    /// Has changes noted from now on, or not: by name, and for those who cache keys, who may have read so many of them.
     #[inline]
-    pub(crate) fn note_changes(&mut self, is_on: bool) {
-        self.changes.is_on = is_on;
+    pub(crate) fn note_changes(&mut self, are_named: bool, (wanted, keys_max): (Wanted, usize)) {
+        let changes = &mut self.changes;
+        changes.readers.want(wanted, keys_max);
+        changes.are_named = are_named;
+        changes.is_on = are_named || changes.readers.is_on();
+    }
+
+    /// Notes that a key was read by somebody who caches it.
+    pub(crate) fn add_reader(&mut self, key: &[u8], reader: ReaderId) {
+        self.changes.readers.add(key, reader);
+        self.changes.is_on = true;
     }
 
     /// Whether any was noted.
@@ -126,6 +152,7 @@ mod tests {
         let mut turn = Turn::new(ShardId(0), Arc::new(Sequencer::new(Position(1), 1)), None);
         turn.end_changes(Some("nothing"));
         assert!(!turn.has_changes());
+        turn.note_changes(true, Default::default());
         let set = Change::Event(EventType::Set);
         turn.changes.note(b"a", Change::Began);
         turn.changes.note(b"a", set);

@@ -104,7 +104,7 @@ pub const ABSENT: &[(&[Category], &str)] = &[
          xinfo",
     ),
     (&[Slow, Blocking, Connection], "wait waitaof"),
-    (&[Slow, Connection], "client|caching client|tracking client|trackinginfo command|getkeysandflags"),
+    (&[Slow, Connection], "command|getkeysandflags"),
     (
         &[Slow, Scripting],
         "function|dump function|help function|kill function|list function|stats script|debug script|exists \

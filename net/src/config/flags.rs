@@ -9,11 +9,14 @@ use super::pubsub::PubsubFlags;
 use super::readers::ReaderFlags;
 use super::scripts::ScriptFlags;
 use super::tls::TlsFlags;
+use super::tracking::TrackingFlags;
 use super::user_limits::UserLimitFlags;
 use super::users::UserFlags;
+use super::values::{bytes_from, refused};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use keytide_engine::limits::SubscriptionLimits;
 use serde::Deserialize;
 use std::error::Error;
 use std::ffi::OsString;
@@ -136,6 +139,9 @@ pub struct Flags {
     pub(super) scripts: ScriptFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) tracking: TrackingFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(super) users: UserFlags,
     #[command(flatten)]
     #[serde(flatten)]
@@ -199,6 +205,21 @@ impl Flags {
         Ok(flags)
     }
 
+    /// The limits of subscriptions.
+    pub(super) fn subscription_limits(&self) -> Result<SubscriptionLimits, ConfigError> {
+        let limits = SubscriptionLimits::default();
+        if self.subscription_queue_events == Some(0) {
+            return Err(refused("subscription-queue-events", "0", "at least 1 event"));
+        }
+        let queue_bytes = self.subscription_queue_bytes.as_deref();
+        Ok(SubscriptionLimits {
+            per_client: self.subscriptions_per_client.unwrap_or(limits.per_client),
+            queue_events: self.subscription_queue_events.unwrap_or(limits.queue_events),
+            queue_bytes: bytes_from("subscription-queue-bytes", queue_bytes, (1, limits.queue_bytes))?,
+            ..limits
+        })
+    }
+
     /// Adds the values of the file, for flags that are not given elsewhere.
     pub(super) fn fill_from(&mut self, file: Flags) {
         macro_rules! fill {
@@ -214,6 +235,7 @@ impl Flags {
         self.pubsub.fill_from(file.pubsub);
         self.readers.fill_from(file.readers);
         self.scripts.fill_from(file.scripts);
+        self.tracking.fill_from(file.tracking);
         self.users.fill_from(file.users);
         self.user_limits.fill_from(file.user_limits);
         self.tls.fill_from(file.tls);

@@ -11,6 +11,7 @@ mod pubsub;
 mod readers;
 mod scripts;
 mod tls;
+mod tracking;
 mod user_limits;
 mod users;
 mod values;
@@ -32,7 +33,7 @@ use crate::limits::{
     AUTH_TIMEOUT_MS_DEFAULT, CLIENT_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_BYTES_DEFAULT, CLIENTS_OUTPUT_PART,
     DATABASES_DEFAULT, GRPC_KEEPALIVE_MS_DEFAULT, HEAP_BYTES_DEFAULT, MAXCLIENTS_DEFAULT, MAXCLIENTS_MAX,
     OUTPUT_BYTES_MIN, OUTPUT_STALL_SECONDS_DEFAULT, PUSH_BUFFER_BYTES_DEFAULT, PUSH_BUFFER_BYTES_MIN,
-    WAITING_KEYS_PER_CLIENT_DEFAULT,
+    TRACKING_TABLE_KEYS_DEFAULT, WAITING_KEYS_PER_CLIENT_DEFAULT,
 };
 use crate::memory::MemoryLimit;
 use crate::unread::SubscriberLimit;
@@ -41,9 +42,7 @@ use keytide_engine::stream_name::DATABASES_MAX;
 use origin::Origins;
 use std::net::IpAddr;
 use thiserror::Error;
-use values::{
-    address, bytes_from, count_from, grpc_port, log_level, patience_ms, placement, refused, ring_bytes, spin,
-};
+use values::{address, bytes_from, count_from, grpc_port, log_level, patience_ms, placement, ring_bytes, spin};
 
 /// The configuration with every value determined and checked.
 #[derive(Clone, Debug)]
@@ -88,6 +87,8 @@ pub struct Config {
     pub pubsub_output: SubscriberLimit,
     /// The classes of keyspace notifications that are published.
     pub keyspace_events: Classes,
+    /// How many keys may be remembered as read by clients that cache; 0 = no limit.
+    pub tracking_table_max_keys: u64,
     /// The limits of readers of consumer groups.
     pub readers: ReaderLimits,
     /// The limits of scripts.
@@ -239,6 +240,7 @@ impl Flags {
     }
 
     fn decide_values(mut self) -> Result<Config, ConfigError> {
+        let subscriptions = self.subscription_limits()?;
         // An empty password means none, as in Redis.
         self.requirepass = self.requirepass.filter(|password| !password.is_empty());
         let (users, insecure) = (self.users.decide()?, self.insecure == Some(true));
@@ -246,10 +248,6 @@ impl Flags {
         let bind = address(&given)?;
         if !bind.is_loopback() && self.requirepass.is_none() && !users.has_users() && !insecure {
             return Err(ConfigError::Unprotected { bind: given, origin: Origin::default() });
-        }
-        let limits = SubscriptionLimits::default();
-        if self.subscription_queue_events == Some(0) {
-            return Err(refused("subscription-queue-events", "0", "at least 1 event"));
         }
         let maxclients = count_from("maxclients", self.maxclients, (1, MAXCLIENTS_MAX, MAXCLIENTS_DEFAULT))?;
         let (shards, cores) = placement(self.shards, self.cores.as_deref())?;
@@ -282,18 +280,10 @@ impl Flags {
             },
             auth_timeout_ms: patience_ms("auth-timeout", self.auth_timeout.as_deref(), AUTH_TIMEOUT_MS_DEFAULT)?,
             waiting_keys_per_client: self.waiting_keys_per_client.unwrap_or(WAITING_KEYS_PER_CLIENT_DEFAULT),
-            subscriptions: SubscriptionLimits {
-                per_client: self.subscriptions_per_client.unwrap_or(limits.per_client),
-                queue_events: self.subscription_queue_events.unwrap_or(limits.queue_events),
-                queue_bytes: bytes_from(
-                    "subscription-queue-bytes",
-                    self.subscription_queue_bytes.as_deref(),
-                    (1, limits.queue_bytes),
-                )?,
-                ..limits
-            },
+            subscriptions,
             pubsub_output: self.pubsub.decide()?,
             keyspace_events: self.pubsub.classes()?,
+            tracking_table_max_keys: self.tracking.tracking_table_max_keys.unwrap_or(TRACKING_TABLE_KEYS_DEFAULT),
             readers: self.readers.decide()?,
             scripts: self.scripts.decide()?,
             maxmemory: self.maxmemory.decide()?,

@@ -6,6 +6,7 @@ use crate::port::ProtocolKind;
 use crate::protocol::Encoding;
 use crate::resp::{self, Parser, ParserLimits, Reply, Transaction, Watches, error_text};
 use crate::session::Session;
+use crate::tracking::{Caching, Caller, Tracking};
 use crate::web::Web;
 use keytide_engine::account::OverLimit;
 use keytide_engine::stream_name::Database;
@@ -33,9 +34,11 @@ pub struct RespSession {
     /// What replies are encoded for.
     pub version: resp::Protocol,
     /// The transaction, from MULTI to EXEC or DISCARD.
-    pub transaction: Option<Transaction>,
+    pub transaction: Option<Box<Transaction>>,
     /// The keys that it watches.
     pub watches: Option<Box<Watches>>,
+    /// How it tracks keys, if it does.
+    pub tracking: Option<Box<Tracking>>,
     /// The database that is selected, while a transaction is queued that of its next command.
     pub database: Database,
 }
@@ -47,6 +50,29 @@ impl RespSession {
             self.database = transaction.begun_in();
         }
         self.watches = None;
+    }
+
+    /// Ends a command: what CLIENT CACHING has said was for it, unless it is another subcommand of CLIENT or within a transaction.
+    #[inline]
+    pub fn end_command(&mut self, is_about_client: impl FnOnce() -> bool) {
+        if let Some(tracking) = &mut self.tracking
+            && self.transaction.is_none()
+            && !is_about_client()
+        {
+            tracking.end_command();
+        }
+    }
+
+    /// The client, where tracking has to do with its command.
+    #[inline]
+    pub fn caller(&self) -> Option<Caller> {
+        self.tracking.as_deref().and_then(Tracking::caller)
+    }
+
+    /// What its command has to do with tracking.
+    #[inline]
+    pub fn caching(&self) -> Caching {
+        self.tracking.as_deref().map_or(Caching::default(), Tracking::caching)
     }
 
     /// Whether the protocol leaves it only commands that have to do with its subscriptions: in RESP2, where a push

@@ -149,6 +149,7 @@ mod tests {
             form: ReplyForm::Part,
             client: connection,
             database: Database::FIRST,
+            caching: Default::default(),
             to,
             args,
         }

@@ -8,10 +8,12 @@ use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, CommandIndex, OwnedArgs, Protocol, Reply, Span};
 use crate::streams::{Job, Outcome};
+use crate::tracking::{Caching, Redirect};
 use crate::value::{PartWriter, ValueWriter};
 use crate::weight::Weight;
 use keytide_engine::fanout::{Ask, Fanned};
 use keytide_engine::position::ShardId;
+use keytide_engine::readers::{KeyReaders, ReaderId};
 use keytide_engine::shard::LentShard;
 use keytide_engine::stream_name::Database;
 use std::ops::Range;
@@ -78,6 +80,8 @@ pub struct Asker {
     pub client: u64,
     /// The database that it has selected.
     pub database: Database,
+    /// What the command has to do with tracking.
+    pub caching: Caching,
     /// The cost of its last commands.
     pub weight: Weight,
 }
@@ -94,6 +98,8 @@ pub struct Request {
     pub client: u64,
     /// The database that it has selected.
     pub database: Database,
+    /// What the command has to do with tracking.
+    pub caching: Caching,
     /// The destination of the reply.
     pub to: ReplyTo,
     /// Its arguments.
@@ -114,6 +120,8 @@ pub enum Message {
         client: u64,
         /// The database that it has selected.
         database: Database,
+        /// What the command has to do with tracking.
+        caching: Caching,
         /// The destination of the reply.
         to: ReplyTo,
         /// The arguments, as a range of the batch's spans.
@@ -183,6 +191,17 @@ pub enum Message {
     },
     /// This core's connection waits no more for the sender to know of its change of channels.
     ChannelsKnown(ConnectionId),
+    /// A key has changed that clients of this core have read which cache it.
+    Invalidate(Box<Invalidation>),
+    /// Keys of the sender's shard have changed whose changes clients of this core have asked for; each with who has changed it last,
+    /// where that is to be known.
+    Changed(Vec<(Box<[u8]>, Option<ReaderId>)>),
+    /// All keys are gone: it is for all clients that cache.
+    Flushed,
+    /// A client of the sender has its messages about keys sent to one of this core.
+    Redirected(Box<Redirected>),
+    /// The client of this connection has its messages about keys sent to one that has gone.
+    RedirectBroken(ConnectionId),
     /// A message was published for which this core has subscribers.
     Published {
         /// Whether the channel is a sharded one.
@@ -190,6 +209,26 @@ pub enum Message {
         /// The channel and the payload, as a range of the batch's spans.
         message: Range<u32>,
     },
+}
+
+/// A key that has changed, for those who have read it.
+pub struct Invalidation {
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Those of the receiver who have read it.
+    pub readers: KeyReaders,
+    /// Who has changed it, where that is to be known.
+    pub author: Option<ReaderId>,
+}
+
+/// A message about keys to a client, of another one that has it sent there.
+pub struct Redirected {
+    /// To whom it goes.
+    pub to: Redirect,
+    /// The connection of which it is.
+    pub of: ConnectionId,
+    /// The keys, as an array of the Redis protocol; `None` = all.
+    pub keys: Option<Box<[u8]>>,
 }
 
 /// The messages of one turn from one core to another.
@@ -249,8 +288,8 @@ impl Batch {
     /// Adds a command with these arguments.
     pub fn run<'a>(&mut self, command: CommandIndex, asker: Asker, to: ReplyTo, args: impl Iterator<Item = &'a [u8]>) {
         let args = self.copy(args);
-        let Asker { form, client, database, weight } = asker;
-        self.messages.push(Message::Run { command, weight, form, client, database, to, args });
+        let Asker { form, client, database, caching, weight } = asker;
+        self.messages.push(Message::Run { command, weight, form, client, database, caching, to, args });
     }
 
     /// Adds a reply that `write` writes in this form. If it does not fit into a batch, of 4 GiB, it becomes an error.

@@ -10,6 +10,7 @@
 //! | [`inline`] | inline commands: words, quotes, escapes |
 //! | [`push`] | the messages of subscriptions |
 //! | [`channels`] | the messages of publish/subscribe |
+//! | [`tracking`] | the messages of client-side caching |
 //! | [`reply`] | replies encoded for RESP2 or RESP3 |
 //! | [`error_text`] | every error text of the Redis protocol |
 //! | [`transaction`] | the commands of a connection since MULTI |
@@ -27,6 +28,7 @@ pub mod protocol_error;
 pub mod push;
 pub mod reply;
 mod short;
+pub mod tracking;
 pub mod transaction;
 pub mod watches;
 

@@ -80,6 +80,8 @@ stats! {
     TlsFailures "connections over TLS that failed: in the handshake, or later"
     Parks "times the core went to sleep"
     Blocked "commands that wait for something"
+    TrackedKeys "keys that clients have read which cache"
+    TrackedItems "readers of these keys"
     BlockedLooks "times one of them was looked at again"
     Channels "channels with subscribers, on whichever core"
     ShardChannels "sharded channels with subscribers, on whichever core"
@@ -175,6 +177,7 @@ impl Server {
     /// Publishes the figures of a core's shard.
     pub fn tell_shard(&self, shard: &Shard) {
         let (counts, footprint) = (shard.counts(), shard.footprint());
+        let (tracked_keys, tracked_items) = shard.readers().sizes();
         for (stat, value) in [
             (Stat::Keys, shard.key_count() as u64),
             (Stat::Volatile, shard.volatile_count() as u64),
@@ -193,6 +196,8 @@ impl Server {
             (Stat::EvictionBytes, shard.eviction_bytes() as u64),
             (Stat::AbsentBytes, footprint.absent_bytes()),
             (Stat::GarbageObjects, shard.garbage_count() as u64),
+            (Stat::TrackedKeys, tracked_keys as u64),
+            (Stat::TrackedItems, tracked_items as u64),
         ] {
             self.tell(shard.id(), stat, value);
         }

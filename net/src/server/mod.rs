@@ -1,6 +1,7 @@
 //! What all cores share: the configuration, the order of events, the rings, and a few counters. Everything here is
 //! either never changed after the start or an atomic that is documented beside it.
 
+mod clients;
 mod databases;
 mod default_acls;
 mod figures;
@@ -24,6 +25,7 @@ use crate::port::{Port, ProtocolKind, TransportKind};
 use crate::scripting::ScriptTexts;
 use crate::snapshots::{Board, Order};
 use crate::tls::TlsIdentity;
+use crate::tracking::SharedTracking;
 use crate::unread::SharedSubscriberLimit;
 use crate::wake::Waker;
 use crossbeam_utils::CachePadded;
@@ -99,6 +101,8 @@ pub struct Server {
     pub pubsub_output: SharedSubscriberLimit,
     /// The classes of keyspace notifications that are published.
     pub keyspace_events: SharedClasses,
+    /// Client-side caching.
+    pub tracking: Arc<SharedTracking>,
     /// How many of them have not given the password.
     pub(crate) strangers: AtomicU64,
     /// How open files are divided; none where nobody has divided them.
@@ -158,6 +162,8 @@ pub struct CoreShared {
     stats: Figures,
     /// What the core has counted of each command.
     commands: CommandStatistics,
+    /// Its clients.
+    clients: clients::Clients,
     /// The databases beside the first that have keys here.
     databases: Mutex<Vec<(Database, DatabaseKeys)>>,
 }
@@ -178,6 +184,7 @@ impl Server {
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
             pubsub_output: SharedSubscriberLimit::new(config.pubsub_output),
             keyspace_events: SharedClasses::new(config.keyspace_events),
+            tracking: Arc::new(SharedTracking::new(config.tracking_table_max_keys)),
             output_stall_seconds: AtomicU64::new(config.output_stall_seconds),
             stats_base: Default::default(),
             commands_base: Mutex::default(),

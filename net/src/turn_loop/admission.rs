@@ -61,6 +61,7 @@ impl Core {
         let mut connection =
             Connection::new(id, session, (transport, port.protocol), self.server.accounts.input.share());
         self.figures.clients += 1;
+        self.server.note_client(self.id, number, id);
         connection.list(&mut self.listed);
         if let Some(mut closed) = self.connections.insert(connection) {
             self.count_out(&mut closed);

@@ -211,7 +211,7 @@ impl Core {
 
     /// Closes a subscriber that reads too slowly, as `client-output-buffer-limit pubsub` says.
     #[cold]
-    fn bound_subscriber(&mut self, id: ConnectionId) {
+    pub(super) fn bound_subscriber(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
         let limit = self.server.pubsub_output.limit();
         let bytes = connection.output_bytes() as u64;

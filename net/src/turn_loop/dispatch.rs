@@ -149,7 +149,8 @@ impl Core {
     #[inline]
     fn run_here(&mut self, client: &mut Client<'_>, (index, run): (CommandIndex, RunKeys), args: Args<'_>) -> bool {
         let done = self.on_shard(|runner, shard, _| {
-            runner.in_database(client.resp.database).run(shard, (index, run), args, &mut client.reply())
+            let runner = runner.in_database(client.resp.database).for_caller(client.resp.caller());
+            runner.run(shard, (index, run), args, &mut client.reply())
         });
         done.is_some() || self.wait_for_shard(client)
     }
@@ -273,14 +274,15 @@ impl Core {
         let done = TABLE.get(command).part().and_then(|part| {
             let reply = &mut PartWriter::new(&mut out);
             self.on_shard(|runner, shard, _| {
-                runner.in_database(asker.database).run(shard, (command, part), args.as_args(), reply)
+                let runner = runner.in_database(asker.database).for_caller(client.resp.caller());
+                runner.run(shard, (command, part), args.as_args(), reply)
             })
         });
         match done {
             Some(()) => client.replies.deliver(client.output.ready(), to.number, to.part, out),
             None => {
-                let Asker { form, client, database, .. } = asker;
-                self.own_requests.push(Request { from: core, command, form, client, database, to, args });
+                let Asker { form, client, database, caching, .. } = asker;
+                self.own_requests.push(Request { from: core, command, form, client, database, caching, to, args });
             }
         }
     }

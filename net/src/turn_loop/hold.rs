@@ -197,9 +197,9 @@ impl Core {
         let has_replied = match work {
             RespWork::Command(index, database, args) => {
                 let user = connection.as_ref().map(|connection| connection.session.user().clone());
-                let reply = &mut form.reply(&mut out);
-                let ended =
-                    runner.in_database(*database).run_over(shards, user.as_deref(), *index, args.as_args(), reply);
+                let caller = connection.as_mut().and_then(|connection| RespClient::of(connection).resp.caller());
+                let (runner, reply) = (runner.in_database(*database).for_caller(caller), &mut form.reply(&mut out));
+                let ended = runner.run_over(shards, user.as_deref(), *index, args.as_args(), reply);
                 if ended == Ended::Elsewhere {
                     let needed = (0..self.server.shards()).map(ShardId).collect();
                     let work = RespWork::Command(*index, *database, args.clone());

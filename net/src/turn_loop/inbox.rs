@@ -14,6 +14,7 @@ use crate::mesh::LaneReceiver;
 use crate::mesh::message::{Arena, Batch, Message, ReplyForm, ReplyTo, Request};
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, CommandIndex, OwnedArgs, Reply};
+use crate::tracking::Caching;
 use crate::value::PartWriter;
 use crate::weight::{ByWeight, Weight};
 use keytide_engine::limits::COMMANDS_AHEAD;
@@ -59,6 +60,7 @@ struct Asked<'a> {
     form: ReplyForm,
     client: u64,
     database: Database,
+    caching: Caching,
     to: ReplyTo,
     args: Args<'a>,
 }
@@ -262,6 +264,11 @@ impl Core {
             | Message::Fanned(_)
             | Message::Channels { .. }
             | Message::ChannelsKnown(_)
+            | Message::Invalidate(_)
+            | Message::Changed(_)
+            | Message::Flushed
+            | Message::Redirected(_)
+            | Message::RedirectBroken(_)
             | Message::Published { .. } => None,
         };
         if let Some(shard) = self.shard.as_deref() {
@@ -271,14 +278,14 @@ impl Core {
 
     fn take_message(&mut self, from: ShardId, message: Message, arena: Arena<'_>) {
         match message {
-            Message::Run { command, form, client, database, to, args, weight: _ } => {
+            Message::Run { command, form, client, database, caching, to, args, weight: _ } => {
                 let args = arena.args(&args);
                 if self.lanes.credit.has_blocked() && self.lanes.credit.is_blocked((from, to.connection)) {
                     let args = OwnedArgs::from(args);
-                    let request = Request { from, command, form, client, database, to, args };
+                    let request = Request { from, command, form, client, database, caching, to, args };
                     self.lanes.credit.keep((from, to.connection), request);
                 } else {
-                    self.run_asked(Asked { from, command, form, client, database, to, args });
+                    self.run_asked(Asked { from, command, form, client, database, caching, to, args });
                 }
             }
             Message::Reply { to, bytes } => self.take_reply(from, to, arena.bytes(&bytes).into()),
@@ -306,6 +313,11 @@ impl Core {
             Message::Fanned(batch) => self.take_fanned(from, batch),
             Message::Channels { step, waits, names } => self.learn_channels(from, (step, waits), arena.args(&names)),
             Message::ChannelsKnown(connection) => self.note_known(connection),
+            Message::Invalidate(invalidation) => self.invalidate(&invalidation),
+            Message::Changed(keys) => self.broadcast(&keys),
+            Message::Flushed => self.invalidate_all(),
+            Message::Redirected(message) => self.take_redirected(from, &message),
+            Message::RedirectBroken(connection) => self.note_redirect_broken(connection),
             Message::Published { kind, message } => self.take_published(kind, arena.args(&message)),
         }
     }
@@ -335,12 +347,12 @@ impl Core {
     }
 
     fn run_request(&mut self, request: &Request) {
-        let &Request { from, command, form, client, database, to, ref args } = request;
-        self.run_asked(Asked { from, command, form, client, database, to, args: args.as_args() });
+        let &Request { from, command, form, client, database, caching, to, ref args } = request;
+        self.run_asked(Asked { from, command, form, client, database, caching, to, args: args.as_args() });
     }
 
     fn run_asked(&mut self, asked: Asked<'_>) {
-        let Asked { from, command: index, form, client, database, to, args } = asked;
+        let Asked { from, command: index, form, client, database, caching, to, args } = asked;
         let (is_short, spent) = (TABLE.is_short(index), self.budget.spent());
         if !is_short {
             self.budget.begin_command();
@@ -349,7 +361,7 @@ impl Core {
         match (&command.run, form) {
             (Run::Keys { run, .. } | Run::Shards { run, .. } | Run::EachShard { run, .. }, _) => {
                 let bytes = self.on_shard(|runner, shard, lanes| {
-                    let runner = runner.in_database(database);
+                    let runner = runner.in_database(database).for_caller(caching.of(from, to.connection));
                     lanes.to(from).reply(to, form, |out| match (form, command.part()) {
                         (ReplyForm::Whole(version), _) => {
                             runner.run(shard, (index, *run), args, &mut Reply::new(out, version))
@@ -391,11 +403,11 @@ impl Core {
             }
             (Run::Group { .. }, ReplyForm::Whole(_)) => {
                 let args = OwnedArgs::from(args);
-                self.defer(Request { from, command: index, form, client, database, to, args });
+                self.defer(Request { from, command: index, form, client, database, caching, to, args });
             }
             (Run::Waiting { .. }, ReplyForm::Whole(_)) => {
                 let args = OwnedArgs::from(args);
-                self.run_asked_or_wait(Request { from, command: index, form, client, database, to, args });
+                self.run_asked_or_wait(Request { from, command: index, form, client, database, caching, to, args });
             }
             (
                 Run::Container(_)

@@ -28,6 +28,7 @@ use crate::command::{Command, DeferredState, Keys, Progress, Run, WaitFor};
 use crate::limits::{WAITING_COMMAND_BYTES, WAITING_KEY_BYTES};
 use crate::mesh::message::{Message, Request};
 use crate::resp::{Args, CommandIndex, Reply, error_text};
+use crate::tracking::Caller;
 use keytide_engine::account::Share;
 use keytide_engine::position::ShardId;
 use keytide_engine::shards::Shards;
@@ -65,7 +66,8 @@ impl Core {
                 Err(text) => client.reply().error(text),
             },
             Place::Here => {
-                let Some((progress, state)) = self.try_here(index, args, &mut client.reply()) else {
+                let caller = client.resp.caller();
+                let Some((progress, state)) = self.try_here(index, (caller, args), &mut client.reply()) else {
                     return self.wait_for_shard(client);
                 };
                 if let Progress::Wait(wait) = progress {
@@ -87,7 +89,8 @@ impl Core {
     pub(super) fn run_asked_or_wait(&mut self, request: Request) {
         let mut out = Vec::new();
         let args = request.args.as_args();
-        let tried = self.try_here(request.command, args, &mut request.form.reply(&mut out));
+        let caller = request.caching.of(request.from, request.to.connection);
+        let tried = self.try_here(request.command, (caller, args), &mut request.form.reply(&mut out));
         if let Some((Progress::Wait(wait), state)) = tried {
             match self.key_wait_share(TABLE.get(request.command), args) {
                 Ok(share) => return self.wait_here(Deferred::of_keys(request, state, share), wait),
@@ -101,12 +104,12 @@ impl Core {
     fn try_here(
         &mut self,
         index: CommandIndex,
-        args: Args<'_>,
+        (caller, args): (Option<Caller>, Args<'_>),
         reply: &mut Reply<'_>,
     ) -> Option<(Progress, DeferredState)> {
         let mut state = DeferredState { steady_ms: self.steady_ms, ..DeferredState::default() };
         let progress = self.on_shard(|runner, shard, _| {
-            runner.run_waiting(Shards::One(shard), index, (None, &mut state), args, reply)
+            runner.for_caller(caller).run_waiting(Shards::One(shard), index, (None, &mut state), args, reply)
         })?;
         Some((progress, state))
     }
@@ -208,6 +211,7 @@ impl Core {
         let Deferred { request, state, .. } = &mut deferred;
         let mut out = Vec::new();
         let runner = Runner::new(&self.server, &self.channels, &self.scripts, self.id, self.now_ms);
+        let runner = runner.for_caller(request.caching.of(request.from, request.to.connection));
         let (args, reply) = (request.args.as_args(), &mut request.form.reply(&mut out));
         let progress = runner.run_waiting(Shards::One(shard), request.command, (Some(waiter), state), args, reply);
         if let Progress::Wait(wait) = progress {
@@ -257,6 +261,7 @@ impl Core {
         let waiter = waiter(self.id, id);
         let Deferred { request, state, .. } = &mut deferred;
         let runner = Runner::new(&self.server, &self.channels, &self.scripts, self.id, self.now_ms);
+        let runner = runner.for_caller(request.caching.of(request.from, request.to.connection));
         let (args, reply) = (request.args.as_args(), &mut request.form.reply(out));
         let progress = runner.run_waiting(shards.reborrow(), request.command, (Some(waiter), state), args, reply);
         if let Progress::Wait(wait) = progress {

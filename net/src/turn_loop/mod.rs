@@ -41,6 +41,7 @@ mod runner;
 mod scripts;
 mod snapshot;
 mod subscriptions;
+mod tracking;
 mod transaction;
 mod unread;
 mod waits;
@@ -90,6 +91,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use subscriptions::Live;
+use tracking::KnownPrefixes;
 use unread::Unread;
 
 /// One core: its shard, its connections, its lanes. One per core, never anywhere else.
@@ -129,6 +131,8 @@ pub struct Core {
     calls: CallWork,
     /// Publish/subscribe.
     channels: Channels,
+    /// The prefixes of keys of clients that want all changes of these.
+    prefixes: KnownPrefixes,
     /// Scripts.
     scripts: RefCell<Scripts>,
     /// Whether so many keyspace notifications wait to be delivered that commands which cause some have to wait.
@@ -223,6 +227,7 @@ impl Core {
             deferred: DeferredCommands::default(),
             calls: CallWork::default(),
             channels: Channels::new(id),
+            prefixes: KnownPrefixes::default(),
             scripts: RefCell::default(),
             is_telling_much: false,
             published: Messages::default(),
@@ -376,6 +381,7 @@ impl Core {
             note_settings(&self.server, shard);
             self.server.wake_waiting(self.id);
         }
+        self.tell_readers();
         published
     }
 

@@ -204,6 +204,7 @@ impl Core {
         self.unread.output.count(&mut connection.output.unread, 0);
         self.free_input(connection);
         self.figures.clients -= 1;
+        self.server.forget_client(self.id, connection.session.client);
         self.server.dismiss_client();
         if connection.replies.waiting() > 0 || !connection.output.unacknowledged.is_empty() {
             self.notify_closed(connection.id);

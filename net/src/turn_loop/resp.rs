@@ -2,6 +2,7 @@
 //! checked and sent to where it runs.
 
 use super::{Core, databases};
+use crate::command::connection::keeps_caching;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Command, Flag, Run};
@@ -56,13 +57,13 @@ impl Client<'_> {
     #[inline]
     pub fn asker(&self) -> Asker {
         let (form, database) = (ReplyForm::Whole(self.resp.version), self.resp.database);
-        Asker { form, client: self.session.client, database, weight: self.weight }
+        Asker { form, client: self.session.client, database, caching: self.resp.caching(), weight: self.weight }
     }
 
     /// A command of it that runs later. `from` is the core that asks for it.
     pub fn request(&self, from: ShardId, command: CommandIndex, to: ReplyTo, args: Args<'_>) -> Request {
-        let Asker { form, client, database, .. } = self.asker();
-        Request { from, command, form, client, database, to, args: OwnedArgs::from(args) }
+        let Asker { form, client, database, caching, .. } = self.asker();
+        Request { from, command, form, client, database, caching, to, args: OwnedArgs::from(args) }
     }
 
     /// The bytes of its replies that are made.
@@ -303,6 +304,9 @@ impl Core {
         // Before it runs: CLIENT LIST shows itself.
         client.session.last_command = command.name;
         client.session.active_ms = self.steady_ms;
+        if let Some(tracking) = &mut client.resp.tracking {
+            tracking.begin_command();
+        }
         let is_short = TABLE.is_short(index);
         if !is_short {
             self.budget.begin_command();
@@ -312,6 +316,7 @@ impl Core {
         if done {
             self.figures.commands += 1;
             self.server.statistics(self.id).call(index);
+            client.resp.end_command(|| keeps_caching(command));
         } else if self.paces.is_limited() {
             self.paces.uncount(client.session.user());
         }
@@ -326,9 +331,12 @@ impl Core {
         let is_exec = command.is_some_and(|index| matches!(TABLE.get(index).run, Run::Transaction(Step::Exec)));
         let text = if is_exec { Cow::from(error_text::exec_abort(text)) } else { Cow::from(text) };
         match &mut client.resp.transaction {
-            _ if is_exec => client.resp.end_transaction(),
+            _ if is_exec => {
+                client.resp.end_transaction();
+                client.resp.end_command(|| false);
+            }
             Some(transaction) => transaction.fail(),
-            None => {}
+            None => client.resp.end_command(|| false),
         }
         self.server.statistics(self.id).reject(command, &text);
         client.reply().error(text);

@@ -16,6 +16,7 @@ use crate::gather::Merge;
 use crate::resp::{Args, CommandIndex, Reply, Transaction, Watches, error_text};
 use crate::scripting::{Ended, Scripts};
 use crate::server::Server;
+use crate::tracking::Caller;
 use crate::value::{PartWriter, ValueWriter};
 use keytide_engine::history::History;
 use keytide_engine::position::ShardId;
@@ -55,6 +56,8 @@ pub(super) struct Runner<'a> {
     pub(super) now_ms: u64,
     /// The database that the client has selected.
     pub(super) database: Database,
+    /// The client, where tracking has to do with its command.
+    pub(super) caller: Option<Caller>,
 }
 
 impl<'a> Runner<'a> {
@@ -67,13 +70,19 @@ impl<'a> Runner<'a> {
         core: ShardId,
         now_ms: u64,
     ) -> Runner<'a> {
-        Runner { server, scripts, channels, core, now_ms, database: Database::FIRST }
+        Runner { server, scripts, channels, core, now_ms, database: Database::FIRST, caller: None }
     }
 
     /// The same for a client that has selected another database.
     #[inline]
     pub fn in_database(self, database: Database) -> Runner<'a> {
         Runner { database, ..self }
+    }
+
+    /// The same for a client, where tracking has to do with its command.
+    #[inline]
+    pub fn for_caller(self, caller: Option<Caller>) -> Runner<'a> {
+        Runner { caller, ..self }
     }
 
     /// Runs a command on one shard, for its reply or for a part of it.
@@ -86,6 +95,9 @@ impl<'a> Runner<'a> {
         reply: &mut W,
     ) {
         shard.begin_command();
+        if self.caller.is_some() {
+            self.begin_for_caller(Shards::One(shard));
+        }
         self.server.statistics(self.core).run(index, reply, |reply| {
             if !is_refused(shard, TABLE.get(index), args, reply) {
                 let mut context = self.context(Shards::One(shard));
@@ -94,6 +106,17 @@ impl<'a> Runner<'a> {
                 shard.end_changes(event);
             }
         });
+        if let Some(caller) = self.caller {
+            end_for_caller(caller, Shards::One(shard), TABLE.get(index), args);
+        }
+    }
+
+    /// Lets the shards know who makes the changes that follow, if that one wants that known.
+    #[cold]
+    fn begin_for_caller(self, mut shards: Shards<'_>) {
+        if let Some(caller) = self.caller.filter(|caller| caller.caching.is_author) {
+            shards.each(|shard| shard.readers_mut().set_author(Some(caller.id)));
+        }
     }
 
     /// Runs a command that may wait for its keys, on the shards of these, as the waiter that it is already.
@@ -108,16 +131,23 @@ impl<'a> Runner<'a> {
         let command = TABLE.get(index);
         let Run::Waiting { run, .. } = command.run else { unreachable!("only such a command waits for keys") };
         shards.each(Shard::begin_command);
-        self.server.statistics(self.core).run(index, reply, |reply| {
+        if self.caller.is_some() {
+            self.begin_for_caller(shards.reborrow());
+        }
+        let progress = self.server.statistics(self.core).run(index, reply, |reply| {
             if are_refused(&mut shards, std::iter::once(command), reply) {
                 return Progress::Done;
             }
-            let mut context = WaitContext { shards, waiter, state: Some(state), event: None };
+            let mut context = WaitContext { shards: shards.reborrow(), waiter, state: Some(state), event: None };
             let progress = run(&mut context, args, reply);
             let event = context.event;
             context.shards.each(|shard| shard.end_changes(event));
             progress
-        })
+        });
+        if let Some(caller) = self.caller {
+            end_for_caller(caller, shards, command, args);
+        }
+        progress
     }
 
     /// Runs a command over all shards that it needs.
@@ -189,6 +219,7 @@ impl<'a> Runner<'a> {
         reply.array(transaction.len());
         for (index, database, args) in transaction.queued() {
             context.database = database;
+            let caller = client.as_ref().and_then(|client| client.resp.caller());
             // The log has room for one turn; a transaction may take several.
             context.shards.each(Shard::make_room);
             // HELLO among the commands changes the protocol of those behind it.
@@ -207,13 +238,17 @@ impl<'a> Runner<'a> {
             }
             self.server.statistics(self.core).call(index);
             let own = client.as_mut().map(RespClient::reborrow);
-            if self.run_within(&mut context, (Some(user), own), index, args, &mut reply) == Ended::Elsewhere {
+            let runner = self.for_caller(caller);
+            if runner.run_within(&mut context, (Some(user), own), index, args, &mut reply) == Ended::Elsewhere {
                 reply.error(error_text::SCRIPT_ELSEWHERE);
             }
             if reply.len() - start > bytes_max {
                 is_within = false;
                 reply.truncate(start);
             }
+        }
+        if let Some(client) = client {
+            client.resp.end_command(|| false);
         }
         is_within
     }
@@ -233,6 +268,9 @@ impl<'a> Runner<'a> {
             let Some(user) = user else { return Ended::Replied };
             return self.run_script(context, user, (index, call), args, reply);
         }
+        if self.caller.is_some() {
+            self.begin_for_caller(context.shards.reborrow());
+        }
         self.server.statistics(self.core).run(index, reply, |reply| {
             if !is_refused_by_log_of(&mut context.shards, command, reply) {
                 context.event = None;
@@ -241,12 +279,28 @@ impl<'a> Runner<'a> {
                 context.shards.each(|shard| shard.end_changes(event));
             }
         });
+        if let Some(caller) = self.caller {
+            end_for_caller(caller, context.shards.reborrow(), command, args);
+        }
         Ended::Replied
     }
 
     fn context<'s>(&'s self, shards: Shards<'s>) -> KeysContext<'s> {
         let &Runner { server, scripts, channels, now_ms, database, .. } = self;
         KeysContext { shards, channels, scripts, server, now_ms, database, event: None }
+    }
+}
+
+/// Notes what a client has read that caches it, and that it makes no further changes.
+#[cold]
+fn end_for_caller(caller: Caller, mut shards: Shards<'_>, command: &Command, args: Args<'_>) {
+    if caller.caching.is_author {
+        shards.each(|shard| shard.readers_mut().set_author(None));
+    }
+    if caller.caching.remembers && command.is(Flag::Readonly) && !command.is(Flag::PubSub) {
+        for key in command.keys.of(args) {
+            shards.of(key).add_reader(key, caller.id);
+        }
     }
 }
 

@@ -44,9 +44,15 @@ impl Core {
         }
         let (protocol, user) = (client.resp.version, client.session.user().clone());
         let mut reply = Reply::new(client.replies.here(client.output.ready()), protocol);
-        let database = client.resp.database;
+        let (database, caller) = (client.resp.database, client.resp.caller());
         let ended = self.on_shard(|runner, shard, _| {
-            runner.in_database(database).run_over(Shards::One(shard), Some(&user), index, args, &mut reply)
+            runner.in_database(database).for_caller(caller).run_over(
+                Shards::One(shard),
+                Some(&user),
+                index,
+                args,
+                &mut reply,
+            )
         });
         match ended {
             None => self.wait_for_shard(client),

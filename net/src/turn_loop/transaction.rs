@@ -38,8 +38,8 @@ impl Core {
                 client.reply().error(error_text::MULTI_NESTED);
             }
             Step::Multi => {
-                client.resp.transaction =
-                    Some(Transaction::new(&self.server.accounts.transactions, client.resp.database));
+                let transaction = Transaction::new(&self.server.accounts.transactions, client.resp.database);
+                client.resp.transaction = Some(Box::new(transaction));
                 client.reply().ok();
             }
             Step::Discard if open => {
@@ -86,7 +86,7 @@ impl Core {
                 return false;
             }
             let user = client.session.user().clone();
-            self.hold(client, RespWork::Transaction(transaction, user), needed);
+            self.hold(client, RespWork::Transaction(*transaction, user), needed);
             return true;
         }
         if self.shard.is_none() {

@@ -6,7 +6,7 @@ mod browser;
 mod client;
 
 use super::Command;
-pub use client::client_info;
+pub use client::{client_info, keeps_caching};
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[

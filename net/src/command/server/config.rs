@@ -119,9 +119,11 @@ const ROWS: &[Row] = &[
     row("aclfile", Change::Never, |server| {
         server.users.file().map_or_else(String::new, |path| path.display().to_string())
     }),
-    row("acllog-max-len", Change::Free { check: check_acllog_max_len, apply: set_acllog_max_len }, |server| {
-        server.users.denials.max().to_string()
-    }),
+    row(
+        "acllog-max-len",
+        Change::Free { check: check_count, apply: |server, value| server.users.denials.set_max(count(value)) },
+        |server| server.users.denials.max().to_string(),
+    ),
     // `os` here corresponds to `no` in Redis: the system decides.
     row("appendfsync", Change::Same, |server| match of_durability(server, |kept| kept.fsync_name().to_owned()) {
         name if name.is_empty() || name == "os" => "no".to_owned(),
@@ -243,6 +245,11 @@ const ROWS: &[Row] = &[
         of_tls(server, |files| shown(Some(&files.key)))
     }),
     row("tls-port", Change::Same, |server| server.tls_address().map_or(0, |address| address.port()).to_string()),
+    row(
+        "tracking-table-max-keys",
+        Change::Free { check: check_count, apply: |server, value| server.tracking.set_keys_max(count(value)) },
+        |server| server.tracking.keys_max().to_string(),
+    ),
     row("transactions-bytes", Change::Never, |server| server.config.memory.transactions.to_string()),
     row("unauthenticated-clients", Change::Never, |server| server.strangers_max().to_string()),
     limit!("user-commands" commands),
@@ -322,7 +329,8 @@ fn set_requirepass(server: &Server, value: &[u8]) {
     }
 }
 
-fn check_acllog_max_len(_server: &Server, value: &[u8]) -> Result<(), String> {
+/// Checks a number from 0 on.
+fn check_count(_server: &Server, value: &[u8]) -> Result<(), String> {
     match parse_i64(value) {
         Some(0..) => Ok(()),
         Some(_) => Err(format!("argument must be between 0 and {} inclusive", i64::MAX)),
@@ -330,10 +338,9 @@ fn check_acllog_max_len(_server: &Server, value: &[u8]) -> Result<(), String> {
     }
 }
 
-fn set_acllog_max_len(server: &Server, value: &[u8]) {
-    if let Some(Ok(max)) = parse_i64(value).map(u64::try_from) {
-        server.users.denials.set_max(max);
-    }
+/// A number that was checked.
+fn count(value: &[u8]) -> u64 {
+    parse_i64(value).and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
 }
 
 /// A limit: a number, with a unit where it is of bytes; 0 is none.

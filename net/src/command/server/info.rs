@@ -119,7 +119,7 @@ fn clients(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("unauthenticated_clients", context.server.stranger_count());
     text.row("unauthenticated_clients_max", context.server.strangers_max());
     text.row("blocked_clients", context.server.total(Stat::Blocked));
-    text.row("tracking_clients", 0);
+    text.row("tracking_clients", context.server.tracking.clients());
     text.row("client_output_bytes", context.server.total(Stat::OutputBytes));
     text.row("clients_stalled_by_output", context.server.total(Stat::StalledClients));
 }
@@ -216,6 +216,9 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
     ] {
         text.row(name, server.stat(ShardId(0), stat));
     }
+    text.row("tracking_total_keys", server.total(Stat::TrackedKeys));
+    text.row("tracking_total_items", server.total(Stat::TrackedItems));
+    text.row("tracking_total_prefixes", server.tracking.prefixes().len());
     text.row("latest_fork_usec", 0);
 }
 

@@ -1,10 +1,12 @@
 //! A connection's line of CLIENT LIST and CLIENT INFO.
 
+use super::tracking::redirection;
 use crate::command::Flag;
 use crate::command::table::TABLE;
 use crate::connection::{Connection, ProtocolState, RespSession, RespState};
 use crate::resp::Protocol;
 use crate::session::Session;
+use crate::tracking::Mode;
 use std::net::SocketAddr;
 
 /// The fields of Redis in its order, because client libraries read them by name and fail if one is missing. Sizes are
@@ -52,11 +54,20 @@ fn is_blocked(connection: &Connection) -> bool {
     connection.replies.waiting() > 0 && may_wait().is_some_and(|command| command.is(Flag::Blocking))
 }
 
-/// Redis's letters for what a client does: `P` has subscriptions, `x` is in a transaction, `b` waits, `e` is kept whatever
-/// memory it takes, `N` none of these.
+/// Redis's letters for what a client does: `P` has subscriptions, `x` is in a transaction, `b` waits, `t` tracks keys, `R` for
+/// another client that has gone, `B` all changes, `e` is kept whatever memory it takes, `N` none of these.
 fn flags(session: &Session, resp: &RespSession, sizes: &Sizes) -> String {
     let is_queueing = resp.transaction.is_some();
-    let all = [('P', session.is_subscriber()), ('x', is_queueing), ('b', sizes.is_blocked), ('e', session.is_kept)];
+    let tracking = resp.tracking.as_deref();
+    let all = [
+        ('P', session.is_subscriber()),
+        ('x', is_queueing),
+        ('b', sizes.is_blocked),
+        ('t', tracking.is_some()),
+        ('R', tracking.is_some_and(|tracking| tracking.is_broken)),
+        ('B', tracking.is_some_and(|tracking| tracking.mode == Mode::Broadcast)),
+        ('e', session.is_kept),
+    ];
     let flags: String = all.iter().filter(|(_, is_so)| *is_so).map(|(letter, _)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }
@@ -73,7 +84,7 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} watch={} \
          qbuf={} qbuf-free={} argv-mem=0 multi-mem={queued_bytes} rbs={buffer} rbp={buffer} obl={} oll=0 omem={held} \
-         tot-mem={} events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+         tot-mem={} events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
         session.client,
         address(session.peer),
         address(session.local),
@@ -94,6 +105,7 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         if sizes.is_sending { "rw" } else { "r" },
         session.last_command.trim_end_matches('|'),
         text(session.user().name()),
+        redirection(resp.tracking.as_deref()),
         if resp.version == Protocol::Resp3 { 3 } else { 2 },
         text(&session.library.0),
         text(&session.library.1),

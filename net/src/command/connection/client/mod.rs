@@ -3,6 +3,7 @@
 mod all;
 mod describe;
 mod own;
+mod tracking;
 
 pub use describe::client_info;
 
@@ -27,7 +28,10 @@ pub static CLIENT: Command = Command {
         &own::NO_EVICT,
         &own::NO_TOUCH,
         &own::REPLY,
-        &own::GETREDIR,
+        &tracking::TRACKING,
+        &tracking::CACHING,
+        &tracking::GETREDIR,
+        &tracking::TRACKINGINFO,
         &all::INFO,
         &all::LIST,
         &all::KILL,
@@ -35,6 +39,12 @@ pub static CLIENT: Command = Command {
         &HELP,
     ]),
 };
+
+/// Whether what CLIENT CACHING has said is still for the next command behind this one: as in Redis, behind every subcommand of
+/// CLIENT.
+pub fn keeps_caching(command: &Command) -> bool {
+    command.name.starts_with("client|")
+}
 
 /// A subcommand of CLIENT.
 const fn client(name: &'static str, arity: i32, flags: &'static [Flag], summary: &'static str, run: Run) -> Command {

@@ -1,4 +1,4 @@
-//! CLIENT ID, GETNAME, SETNAME, SETINFO, NO-EVICT, NO-TOUCH, REPLY, GETREDIR.
+//! CLIENT ID, GETNAME, SETNAME, SETINFO, NO-EVICT, NO-TOUCH, REPLY.
 
 use super::client;
 use crate::command::connection::auth::is_name;
@@ -104,11 +104,3 @@ fn replies(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<
         reply.error(error_text::SYNTAX);
     }
 }
-
-pub static GETREDIR: Command = client(
-    "client|getredir",
-    2,
-    &[],
-    "Returns -1: no invalidations are tracked for the connection.",
-    Run::Session(|_, _, reply| reply.integer(-1)),
-);
