@@ -326,6 +326,7 @@ const HOUSES: &[House] = &[
             "turn_loop",
             "check",
             "hash_password",
+            "import",
             "start",
         ],
         exceptions: &[("server", "command", "the cores share the statistics of commands")],

@@ -26,6 +26,7 @@
 //! | [`access`] | who may do what: users, their passwords and permissions |
 //! | [`groups`] | the consumer groups that a core keeps, and those on disk |
 //! | [`check`] | `keytide check`: examines a directory without serving it |
+//! | [`import`] | `keytide import`: copies the keys of an RDB file or of a server |
 //! | [`hash_password`] | `keytide hash-password`: the hash of a password |
 //! | [`snapshots`] | snapshots of the shards, taken while the server runs |
 //! | [`channels`] | publish/subscribe: who is subscribed to which channel |
@@ -57,6 +58,7 @@ pub mod grpc;
 pub mod hash_password;
 mod heap;
 pub mod http2;
+pub mod import;
 pub mod keyspace_events;
 pub mod kurrent;
 pub mod limits;

@@ -407,3 +407,29 @@ pub const PASSWORD_CHANGE_MS: u64 = 1_000;
 /// How long a core waits, in milliseconds, before it closes a client because of `--maxmemory-clients`: so that others tell what their
 /// clients take, and what the last one has had is free.
 pub const CLIENTS_LIMIT_WAIT_MS: u64 = 10;
+
+/// The seconds in which an import has to reach a server.
+pub const IMPORT_CONNECT_SECONDS: u64 = 10;
+
+/// The seconds in which a server has to answer an import, whatever the command.
+pub const IMPORT_REPLY_SECONDS: u64 = 60;
+
+/// The most bytes of a value that is imported: as long as an argument of a command may be.
+pub const IMPORT_VALUE_BYTES_MAX: u64 = 512 << 20;
+
+/// The commands that an import sends ahead of their replies, and the bytes of their payloads.
+pub const IMPORT_WINDOW_COMMANDS: usize = 256;
+/// See [`IMPORT_WINDOW_COMMANDS`].
+pub const IMPORT_WINDOW_BYTES: u64 = 16 << 20;
+
+/// The values that an import asks a server for at a time, which may be large.
+pub const IMPORT_DUMPS_AT_ONCE: usize = 32;
+
+/// The COUNT of an import's scans.
+pub const IMPORT_SCAN_COUNT: &str = "1000";
+
+/// The most bytes of keys that have changed at the source and were not copied again yet.
+pub const IMPORT_CHANGED_BYTES_MAX: usize = 64 << 20;
+
+/// The most keys, and reasons, that an import shows by name.
+pub const IMPORT_SHOWN_MAX: u64 = 20;

@@ -1,7 +1,7 @@
 //! The `keytide` binary: arguments, logging, and the server.
 
 use keytide_net::config::{BinaryCommand, Config, ConfigError, Flags};
-use keytide_net::{check, hash_password, start};
+use keytide_net::{check, hash_password, import, start};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error, FAILED),
             };
+        }
+        Some(BinaryCommand::Import(import_flags)) => {
+            return ExitCode::from(import::run(&import_flags, &mut std::io::stdout().lock()));
         }
         None => {}
     }

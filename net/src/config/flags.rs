@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::durability::DurabilityFlags;
+use super::import::ImportFlags;
 use super::maxmemory::MaxmemoryFlags;
 use super::memory::MemoryFlags;
 use super::origin::{Origin, Origins, variable};
@@ -176,6 +177,11 @@ pub enum BinaryCommand {
     },
     /// Print the rule for a password, read from standard input: its hash, for --user and the file of users
     HashPassword,
+    /// Copy the keys of an RDB file or of a running Redis into a running server
+    ///
+    /// Exits with status 0 if all were copied, 1 if some were not or it could not be finished, 2 if the command line is not
+    /// right. Each key is written with RESTORE, and so is an event.
+    Import(ImportFlags),
 }
 
 impl Flags {

@@ -4,6 +4,7 @@
 mod durability;
 mod file;
 mod flags;
+mod import;
 mod maxmemory;
 mod memory;
 mod origin;
@@ -18,6 +19,7 @@ mod values;
 
 pub use durability::Durability;
 pub use flags::{BinaryCommand, Flags};
+pub use import::ImportFlags;
 pub use maxmemory::Maxmemory;
 pub use memory::MemoryLimits;
 pub use origin::Origin;

@@ -44,6 +44,11 @@ impl Redis {
         (is_ready && redis.child.try_wait().is_ok_and(|ended| ended.is_none())).then_some(redis)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A new connection.
     pub fn client(&self) -> Client {
         Client::connect(self.address)
