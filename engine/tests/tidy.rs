@@ -288,6 +288,7 @@ const HOUSES: &[House] = &[
             "sync",
             "wake",
             "paced",
+            "slow_log",
             "access",
             "net_ring",
             "keyspace_events",

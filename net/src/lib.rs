@@ -33,6 +33,7 @@
 //! | [`tracking`] | client-side caching: which clients are told of which keys |
 //! | [`keyspace_events`] | keyspace notifications: what is published of a change of a key |
 //! | [`delivery`] | messages of subscriptions, put into the output of their subscribers |
+//! | [`slow_log`] | the commands that took long |
 //! | [`rate`] | commands per second |
 //! | [`reading_time`] | how much of a turn goes to subscriptions that read the history |
 //! | `descriptors` | open files: for clients, and for everything else |
@@ -75,6 +76,7 @@ pub mod resp;
 pub mod scripting;
 pub mod server;
 pub mod session;
+pub mod slow_log;
 pub mod snapshots;
 pub mod start;
 mod strangers;

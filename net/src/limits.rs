@@ -9,10 +9,12 @@ pub use grpc::*;
 
 mod channels;
 mod scripts;
+mod slow_log;
 mod tracking;
 
 pub use channels::*;
 pub use scripts::*;
+pub use slow_log::*;
 pub use tracking::*;
 
 use std::time::Duration;

@@ -93,14 +93,14 @@ pub const ABSENT: &[(&[Category], &str)] = &[
         &[Admin, Slow, Dangerous],
         "bgrewriteaof failover ft.config latency|doctor latency|graph latency|histogram latency|history \
          latency|latest latency|reset module|load module|loadex module|unload monitor psync replconf replicaof \
-         slaveof slowlog|get slowlog|len slowlog|reset sync",
+         slaveof sync",
     ),
     (&[Admin, Slow, Dangerous, Connection], "client|pause client|unblock client|unpause"),
     (&[Fast, Transaction], "unwatch watch"),
     (
         &[Slow],
         "cluster|myshardid cluster|slot-stats latency latency|help memory memory|doctor memory|help \
-         memory|malloc-stats memory|purge memory|stats object slowlog slowlog|help xgroup \
+         memory|malloc-stats memory|purge memory|stats object xgroup \
          xinfo",
     ),
     (&[Slow, Blocking, Connection], "wait waitaof"),

@@ -21,6 +21,7 @@ pub mod pubsub;
 pub mod redis_stream;
 mod refusal;
 pub mod scripting;
+pub mod secrets;
 pub mod server;
 pub mod set;
 pub mod sorted;

@@ -9,6 +9,7 @@ use super::origin::{Origin, Origins, variable};
 use super::pubsub::PubsubFlags;
 use super::readers::ReaderFlags;
 use super::scripts::ScriptFlags;
+use super::slow_log::SlowLogFlags;
 use super::tls::TlsFlags;
 use super::tracking::TrackingFlags;
 use super::user_limits::UserLimitFlags;
@@ -143,6 +144,9 @@ pub struct Flags {
     pub(super) tracking: TrackingFlags,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(super) slow_log: SlowLogFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(super) users: UserFlags,
     #[command(flatten)]
     #[serde(flatten)]
@@ -242,6 +246,7 @@ impl Flags {
         self.readers.fill_from(file.readers);
         self.scripts.fill_from(file.scripts);
         self.tracking.fill_from(file.tracking);
+        self.slow_log.fill_from(file.slow_log);
         self.users.fill_from(file.users);
         self.user_limits.fill_from(file.user_limits);
         self.tls.fill_from(file.tls);

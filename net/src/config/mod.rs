@@ -11,6 +11,7 @@ mod origin;
 mod pubsub;
 mod readers;
 mod scripts;
+mod slow_log;
 mod tls;
 mod tracking;
 mod user_limits;
@@ -89,6 +90,8 @@ pub struct Config {
     pub pubsub_output: SubscriberLimit,
     /// The classes of keyspace notifications that are published.
     pub keyspace_events: Classes,
+    /// From how many microseconds on a command is slow, if not -1, and how many slow ones are kept.
+    pub slow_log: (i64, u64),
     /// How many keys may be remembered as read by clients that cache; 0 = no limit.
     pub tracking_table_max_keys: u64,
     /// The limits of readers of consumer groups.
@@ -285,6 +288,7 @@ impl Flags {
             subscriptions,
             pubsub_output: self.pubsub.decide()?,
             keyspace_events: self.pubsub.classes()?,
+            slow_log: self.slow_log.decide(),
             tracking_table_max_keys: self.tracking.tracking_table_max_keys.unwrap_or(TRACKING_TABLE_KEYS_DEFAULT),
             readers: self.readers.decide()?,
             scripts: self.scripts.decide()?,

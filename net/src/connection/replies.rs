@@ -166,6 +166,11 @@ impl Replies {
         self.waiting
     }
 
+    /// Whether the last reply is one whose parts come later.
+    pub fn ends_with_parts(&self) -> bool {
+        matches!(self.places.back(), Some(Place::Gathering(_)))
+    }
+
     /// The bytes that wait behind an unfinished reply, parts of it included.
     #[inline]
     pub fn behind_bytes(&self) -> usize {

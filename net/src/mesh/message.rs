@@ -7,6 +7,7 @@ use crate::grpc::CallId;
 use crate::limits::BATCH_BYTES;
 use crate::net_ring::ConnectionId;
 use crate::resp::{Args, CommandIndex, OwnedArgs, Protocol, Reply, Span};
+use crate::slow_log::SlowCommand;
 use crate::streams::{Job, Outcome};
 use crate::tracking::{Caching, Redirect};
 use crate::value::{PartWriter, ValueWriter};
@@ -191,6 +192,8 @@ pub enum Message {
     },
     /// This core's connection waits no more for the sender to know of its change of channels.
     ChannelsKnown(ConnectionId),
+    /// A command of this core's client was slow.
+    Slow(ConnectionId, Box<SlowCommand>),
     /// A key has changed that clients of this core have read which cache it.
     Invalidate(Box<Invalidation>),
     /// Keys of the sender's shard have changed whose changes clients of this core have asked for; each with who has changed it last,

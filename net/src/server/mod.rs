@@ -23,6 +23,7 @@ use crate::limits::TRANSACTION_REPLY_BYTES_MIN;
 use crate::memory::{MemoryWatch, SharedClientsLimit};
 use crate::port::{Port, ProtocolKind, TransportKind};
 use crate::scripting::ScriptTexts;
+use crate::slow_log::SlowLog;
 use crate::snapshots::{Board, Order};
 use crate::tls::TlsIdentity;
 use crate::tracking::SharedTracking;
@@ -101,6 +102,8 @@ pub struct Server {
     pub pubsub_output: SharedSubscriberLimit,
     /// The classes of keyspace notifications that are published.
     pub keyspace_events: SharedClasses,
+    /// The commands that took long.
+    pub slow_log: SlowLog,
     /// Client-side caching.
     pub tracking: Arc<SharedTracking>,
     /// How many of them have not given the password.
@@ -184,6 +187,7 @@ impl Server {
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
             pubsub_output: SharedSubscriberLimit::new(config.pubsub_output),
             keyspace_events: SharedClasses::new(config.keyspace_events),
+            slow_log: SlowLog::new(config.slow_log.0, config.slow_log.1),
             tracking: Arc::new(SharedTracking::new(config.tracking_table_max_keys)),
             output_stall_seconds: AtomicU64::new(config.output_stall_seconds),
             stats_base: Default::default(),

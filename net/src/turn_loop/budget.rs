@@ -155,13 +155,16 @@ impl Budget {
         may
     }
 
-    /// Counts a command. `is_short` says that its duration is bounded by its bytes.
+    /// Counts a command. `is_short` says that its duration is bounded by its bytes. Of another one it answers how long that took, with
+    /// the short ones before it since the clock was read.
     #[inline]
-    pub fn note_command(&mut self, is_short: bool) {
+    pub fn note_command(&mut self, is_short: bool) -> Option<Duration> {
         self.commands_left -= 1;
-        if !is_short || self.commands_left == 0 {
-            self.look(Instant::now());
+        if is_short && self.commands_left > 0 {
+            return None;
         }
+        let took = self.look(Instant::now());
+        (!is_short).then_some(took)
     }
 
     /// Begins a command that may be long.
@@ -172,13 +175,14 @@ impl Budget {
         }
     }
 
-    fn look(&mut self, now: Instant) {
+    fn look(&mut self, now: Instant) -> Duration {
         self.commands_left = BUDGET_COMMANDS;
         // The short commands since the last reading count as part of this one: they are few.
         let took = self.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
         self.spent += took;
         self.long_commands += u64::from(took >= Duration::from_nanos(COMMAND_LONG_NS));
         self.is_over |= self.is_late(now);
+        took
     }
 }
 
@@ -260,7 +264,7 @@ mod tests {
         let mut budget = Budget::new();
         budget.started = Instant::now().checked_sub(Duration::from_secs(1)).expect("the machine runs for longer");
         budget.begin(Part::Received);
-        (1..BUDGET_COMMANDS).for_each(|_| budget.note_command(true));
+        (1..BUDGET_COMMANDS).for_each(|_| _ = budget.note_command(true));
         assert!(!budget.is_over());
         budget.note_command(true);
         assert!(budget.is_over());

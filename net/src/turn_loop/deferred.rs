@@ -231,8 +231,10 @@ impl Core {
             let started = Instant::now();
             match self.run_one(id, &mut deferred, &mut out) {
                 Progress::Done => {
-                    let reply = deferred.request.form.reply(&mut out);
-                    self.server.statistics(self.id).note_timed(deferred.request.command, started.elapsed(), &reply);
+                    let (took, reply) = (started.elapsed(), deferred.request.form.reply(&mut out));
+                    self.server.statistics(self.id).note_timed(deferred.request.command, took, &reply);
+                    let Request { from, to, command, ref args, .. } = deferred.request;
+                    self.note_slow((from, to.connection), (command, args.as_args()), took);
                     self.deferred.forget(&deferred);
                     self.end_wait_for(id, &deferred);
                     let looks_for = deferred.looks_for;

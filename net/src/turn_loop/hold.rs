@@ -8,7 +8,7 @@
 use super::resp::Client;
 use super::runner::Runner;
 use super::waits::CommandId;
-use super::{Core, note_settings};
+use super::{Core, note_settings, slow};
 use crate::access::User;
 use crate::command::RespClient;
 use crate::connection::{Connection, Stall};
@@ -25,6 +25,7 @@ use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::WaiterId;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What runs over several shards.
 pub(super) enum HoldWork {
@@ -199,7 +200,11 @@ impl Core {
                 let user = connection.as_ref().map(|connection| connection.session.user().clone());
                 let caller = connection.as_mut().and_then(|connection| RespClient::of(connection).resp.caller());
                 let (runner, reply) = (runner.in_database(*database).for_caller(caller), &mut form.reply(&mut out));
+                let started = Instant::now();
                 let ended = runner.run_over(shards, user.as_deref(), *index, args.as_args(), reply);
+                if let Some(connection) = connection.as_ref().filter(|_| ended == Ended::Replied) {
+                    slow::note(&self.server, &connection.session, (*index, args.as_args()), started.elapsed());
+                }
                 if ended == Ended::Elsewhere {
                     let needed = (0..self.server.shards()).map(ShardId).collect();
                     let work = RespWork::Command(*index, *database, args.clone());

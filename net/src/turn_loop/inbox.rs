@@ -264,6 +264,7 @@ impl Core {
             | Message::Fanned(_)
             | Message::Channels { .. }
             | Message::ChannelsKnown(_)
+            | Message::Slow(..)
             | Message::Invalidate(_)
             | Message::Changed(_)
             | Message::Flushed
@@ -313,6 +314,7 @@ impl Core {
             Message::Fanned(batch) => self.take_fanned(from, batch),
             Message::Channels { step, waits, names } => self.learn_channels(from, (step, waits), arena.args(&names)),
             Message::ChannelsKnown(connection) => self.note_known(connection),
+            Message::Slow(connection, command) => self.log_slow(connection, *command),
             Message::Invalidate(invalidation) => self.invalidate(&invalidation),
             Message::Changed(keys) => self.broadcast(&keys),
             Message::Flushed => self.invalidate_all(),
@@ -353,7 +355,7 @@ impl Core {
 
     fn run_asked(&mut self, asked: Asked<'_>) {
         let Asked { from, command: index, form, client, database, caching, to, args } = asked;
-        let (is_short, spent) = (TABLE.is_short(index), self.budget.spent());
+        let (is_short, spent) = (TABLE.is_short(index) && !self.times_all, self.budget.spent());
         if !is_short {
             self.budget.begin_command();
         }
@@ -427,7 +429,11 @@ impl Core {
                 unreachable!("it never leaves its client's core, and its reply has no parts")
             }
         }
-        self.budget.note_command(is_short);
+        // Of a part that is not slow by itself, its client's core tells.
+        let is_told = form != ReplyForm::Part || !self.times_all;
+        if let Some(took) = self.budget.note_command(is_short).filter(|_| is_told) {
+            self.note_slow((from, to.connection), (index, args), took);
+        }
         if self.budget.spent() - spent > HEAVY_TIME && from != self.id {
             self.lanes.to(from).push(Message::Heavy(to.connection));
         }

@@ -6,9 +6,11 @@ use crate::channels::Kind;
 use crate::keyspace_events::{events_of, publish};
 
 impl Core {
-    /// Has the shard note what happens to its keys, if anybody may want to know: for notifications, or for those who cache them. To be called before commands run.
+    /// Has the shard note what happens to its keys, if anybody may want to know: for notifications, or for those who cache them; and
+    /// looks whether commands are to be timed. To be called before commands run.
     #[inline]
     pub(super) fn note_changes(&mut self) {
+        self.times_all = self.server.slow_log.times_all();
         let readers = self.wanted_of_readers();
         if let Some(shard) = &mut self.shard {
             shard.note_changes(self.server.keyspace_events.get().publishes(), readers);

@@ -39,6 +39,7 @@ mod rights;
 mod run;
 mod runner;
 mod scripts;
+mod slow;
 mod snapshot;
 mod subscriptions;
 mod tracking;
@@ -133,6 +134,8 @@ pub struct Core {
     channels: Channels,
     /// The prefixes of keys of clients that want all changes of these.
     prefixes: KnownPrefixes,
+    /// Whether every command is timed.
+    times_all: bool,
     /// Scripts.
     scripts: RefCell<Scripts>,
     /// Whether so many keyspace notifications wait to be delivered that commands which cause some have to wait.
@@ -228,6 +231,7 @@ impl Core {
             calls: CallWork::default(),
             channels: Channels::new(id),
             prefixes: KnownPrefixes::default(),
+            times_all: false,
             scripts: RefCell::default(),
             is_telling_much: false,
             published: Messages::default(),

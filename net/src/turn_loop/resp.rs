@@ -269,6 +269,7 @@ impl Core {
             self.reject(client, args, text.as_bytes());
             return true;
         }
+        let given = args;
         let (named, first_shard) = match client.resp.database {
             Database::FIRST => (None, first_shard),
             database => (databases::named(command, args, database), None),
@@ -307,12 +308,20 @@ impl Core {
         if let Some(tracking) = &mut client.resp.tracking {
             tracking.begin_command();
         }
-        let is_short = TABLE.is_short(index);
+        let is_short = TABLE.is_short(index) && !self.times_all;
+        let waiting = client.replies.waiting();
         if !is_short {
             self.budget.begin_command();
         }
         let done = self.dispatch(client, (index, command), args, first_shard);
-        self.budget.note_command(is_short);
+        let took = self.budget.note_command(is_short);
+        if let Some(took) = took.filter(|_| done) {
+            // What runs elsewhere, or later, is timed there; of parts that are put together, the one that runs here.
+            let is_elsewhere = client.replies.waiting() > waiting && !client.replies.ends_with_parts();
+            if !is_elsewhere || matches!(command.run, Run::Channels(_)) {
+                self.note_own(client, (index, given), took);
+            }
+        }
         if done {
             self.figures.commands += 1;
             self.server.statistics(self.id).call(index);

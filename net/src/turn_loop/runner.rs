@@ -3,6 +3,7 @@
 
 use super::Core;
 use super::lanes::Lanes;
+use super::slow;
 use super::write_admission::{are_refused, is_memory_full, is_refused, is_refused_by_log_of};
 use crate::access::User;
 use crate::channels::Channels;
@@ -26,6 +27,7 @@ use keytide_engine::stream_name::Database;
 use keytide_engine::waiters::WaiterId;
 use std::cell::RefCell;
 use std::ops::Range;
+use std::time::Instant;
 
 impl Core {
     /// Runs something on this core's shard, and then serves the commands that wait for a key which got its value by that.
@@ -239,8 +241,12 @@ impl<'a> Runner<'a> {
             self.server.statistics(self.core).call(index);
             let own = client.as_mut().map(RespClient::reborrow);
             let runner = self.for_caller(caller);
+            let started = (!TABLE.is_short(index) || self.server.slow_log.times_all()).then(Instant::now);
             if runner.run_within(&mut context, (Some(user), own), index, args, &mut reply) == Ended::Elsewhere {
                 reply.error(error_text::SCRIPT_ELSEWHERE);
+            }
+            if let (Some(started), Some(client)) = (started, &client) {
+                slow::note(self.server, client.session, (index, args), started.elapsed());
             }
             if reply.len() - start > bytes_max {
                 is_within = false;

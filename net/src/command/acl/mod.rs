@@ -8,6 +8,7 @@ mod log;
 mod show;
 mod words;
 
+use crate::command::secrets::Secrets;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply};
 
@@ -61,3 +62,6 @@ const fn acl(
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[&ACL];
+
+/// Those with secret arguments: rules have passwords.
+pub const SECRETS: Secrets = &[(&change::SETUSER, |_, place| place > 1)];

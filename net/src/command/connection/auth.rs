@@ -120,6 +120,12 @@ fn hello(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     reply.array(0);
 }
 
+/// Whether an argument of HELLO is of a login.
+pub fn is_secret(args: Args<'_>, place: usize) -> bool {
+    let is_option = |at: Option<usize>| at.is_some_and(|at| at > 1 && is(args.get(at), "auth"));
+    is_option(place.checked_sub(1)) || is_option(place.checked_sub(2)) && !is_option(Some(place))
+}
+
 /// Whether this is a valid connection name: no spaces, no control characters.
 pub fn is_name(name: &[u8]) -> bool {
     name.iter().all(|byte| (b'!'..=b'~').contains(byte))

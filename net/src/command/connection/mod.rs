@@ -6,6 +6,7 @@ mod browser;
 mod client;
 
 use super::Command;
+use super::secrets::Secrets;
 pub use client::{client_info, keeps_caching};
 
 /// The commands of this family.
@@ -21,3 +22,6 @@ pub const COMMANDS: &[&Command] = &[
     &browser::POST,
     &browser::HOST,
 ];
+
+/// Those with secret arguments.
+pub const SECRETS: Secrets = &[(&auth::AUTH, |_, place| place > 0), (&auth::HELLO, auth::is_secret)];

@@ -1,5 +1,6 @@
 //! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
+use super::numbers::{check_count, check_from_minus_one, count};
 use super::{keyspace_events, maxmemory, output_limit, threshold};
 use crate::access::{RuleError, UserLimits};
 use crate::command::help::help;
@@ -49,7 +50,7 @@ const fn config(
 }
 
 static GET: Command = config("config|get", -3, "Returns the values whose names match the patterns.", get);
-static SET: Command = config("config|set", -4, "Sets values.", set);
+pub(super) static SET: Command = config("config|set", -4, "Sets values.", set);
 static RESETSTAT: Command = config("config|resetstat", 2, "Resets the counters of INFO.", resetstat);
 static REWRITE: Command = config("config|rewrite", 2, "Refused: the configuration file is not rewritten.", rewrite);
 
@@ -77,6 +78,12 @@ enum Change {
 
 const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -> Row {
     Row { name, value, change }
+}
+
+/// Whether an argument of CONFIG SET is a password.
+pub(super) fn is_secret(args: Args<'_>, place: usize) -> bool {
+    let is_value = place > 2 && !place.is_multiple_of(2);
+    is_value && args.get(place - 1).eq_ignore_ascii_case(b"requirepass")
 }
 
 /// What is shown instead of a password. Redis shows the password itself.
@@ -205,6 +212,19 @@ const ROWS: &[Row] = &[
     threshold!("set-max-listpack-entries" set_entries),
     threshold!("set-max-listpack-value" set_value),
     row("shards", Change::Never, |server| server.shards().to_string()),
+    row(
+        "slowlog-log-slower-than",
+        Change::Free {
+            check: check_from_minus_one,
+            apply: |server, value| server.slow_log.set_threshold_us(parse_i64(value).unwrap_or(-1)),
+        },
+        |server| server.slow_log.threshold_us().to_string(),
+    ),
+    row(
+        "slowlog-max-len",
+        Change::Free { check: check_count, apply: |server, value| server.slow_log.set_max(count(value)) },
+        |server| server.slow_log.max().to_string(),
+    ),
     row("snapshot-bytes", Change::Never, |server| of_durability(server, |kept| kept.snapshot_bytes.to_string())),
     row("snapshots", Change::Never, |server| of_durability(server, |kept| kept.snapshots.to_string())),
     row("spin-us", Change::Never, |server| match server.config.spin {
@@ -327,20 +347,6 @@ fn set_requirepass(server: &Server, value: &[u8]) {
         tracing::info!(change = "requirepass", "users changed");
         server.note_users_changed();
     }
-}
-
-/// Checks a number from 0 on.
-fn check_count(_server: &Server, value: &[u8]) -> Result<(), String> {
-    match parse_i64(value) {
-        Some(0..) => Ok(()),
-        Some(_) => Err(format!("argument must be between 0 and {} inclusive", i64::MAX)),
-        None => Err("argument couldn't be parsed into an integer".to_owned()),
-    }
-}
-
-/// A number that was checked.
-fn count(value: &[u8]) -> u64 {
-    parse_i64(value).and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
 }
 
 /// A limit: a number, with a unit where it is of bytes; 0 is none.

@@ -13,14 +13,17 @@ mod lolwut;
 mod maxmemory;
 mod memory;
 mod module;
+mod numbers;
 mod output_limit;
 mod replication;
 mod save;
 mod shutdown;
+mod slowlog;
 mod threshold;
 mod time;
 
 use super::Command;
+use super::secrets::Secrets;
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[
@@ -46,5 +49,9 @@ pub const COMMANDS: &[&Command] = &[
     &save::LASTSAVE,
     &save::SAVE,
     &shutdown::SHUTDOWN,
+    &slowlog::SLOWLOG,
     &time::TIME,
 ];
+
+/// Those with secret arguments.
+pub const SECRETS: Secrets = &[(&config::SET, config::is_secret)];
