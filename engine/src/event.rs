@@ -50,7 +50,7 @@ event_types! {
     2  Del        "A key was deleted by a command. No data."
     3  Expire     "A key was removed because its TTL ran out. No data."
     4  Evict      "A key was removed to keep within maxmemory. No data."
-    5  HSet       "A field of a hash was set. Data: field, value."
+    5  HSet       "A field of a hash was set. Data: field, value. Leaves the field's TTL as it is."
     6  HDel       "A field of a hash was deleted. Data: the field."
     7  LPush      "An element was put at the head of a list. Data: the element."
     8  RPush      "An element was put at the tail of a list. Data: the element."
@@ -66,7 +66,7 @@ event_types! {
     18 LInsert    "An element was put into a list. Data: its index from the head once it is there, element."
     19 LRem       "Equal elements were removed from a list. Data: how many were removed, negative when counted from the tail, element."
     20 LTrim      "A list was cut. Data: index of the first and of the last element that stay, from the head."
-    21 Rename     "A key took over another key's value. Data: the other key, `string`, `hash`, `list`, `set`, `zset` or `stream`, then the value's parts: the bytes; field, value, …; the elements in order; the members; score, member, …; the items of a Redis stream. Replaces whatever the key held, TTL included; a TTL that comes along follows as TtlSet."
+    21 Rename     "A key took over another key's value. Data: the other key, `string`, `hash`, `hashttl`, `list`, `set`, `zset` or `stream`, then the value's parts: the bytes; field, value, …; of a hash whose fields have TTLs field, value, when the TTL ends (Unix milliseconds) or `0`, …; the elements in order; the members; score, member, …; the items of a Redis stream. Replaces whatever the key held, TTL included; a TTL that comes along follows as TtlSet."
     22 FlushDb    "The database was flushed. No data; key empty, stream `$db`. One event, at one position that splits every shard's history the same way."
     23 XAdd       "An entry was added to a Redis stream. Data: id, field, value, …."
     24 XDel       "Entries of a Redis stream were deleted. Data: their ids."
@@ -82,6 +82,9 @@ event_types! {
     34 SetRange   "Part of a string was overwritten, from an offset on; where it was shorter, zero bytes were put up to there. Data: offset in bytes, bytes. A key that did not exist held an empty string. Leaves the TTL as it is."
     35 Copy       "A key got a copy of another key's value. Data: as of Rename, which it is like in all else."
     36 Restore    "A key got a value that had been dumped. Data: as of Rename without the other key. Like Rename in all else."
+    37 HTtlSet     "A field of a hash got a TTL. Data: field, when it ends, Unix time in milliseconds, in decimal."
+    38 HTtlCleared "A field of a hash lost its TTL and stays. Data: the field."
+    39 HExpire     "A field of a hash was removed because its TTL ran out. Data: the field. Without data: all fields that were left, and the key with them."
 }
 
 impl EventType {

@@ -88,6 +88,9 @@ pub const EXPIRE_SLICE: usize = 512;
 /// encodings.
 pub const SCAN_WHOLE_MAX: usize = 128;
 
+/// The latest time at which the TTL of a hash's field may end, Unix milliseconds: that of Redis.
+pub const FIELD_END_MAX_MS: u64 = (1 << 46) - 1;
+
 /// The most fields of a packed hash, `hash-max-listpack-entries`: more are found sooner with an index.
 pub const HASH_PACKED_ENTRIES: u32 = 64;
 

@@ -9,7 +9,7 @@ use crate::collection::{Garbage, Thresholds};
 use crate::error::Refusal;
 use crate::event::{CustomType, EventType};
 use crate::eviction::Evictor;
-use crate::keyspace::{Absent, Census, Dropped, Expiries, Footprint};
+use crate::keyspace::{Absent, Census, Dropped, Expiries, FieldEnds, Footprint};
 use crate::limits::{RECENT_IDS_STREAMS, change_bytes_max, turn_bytes_due, unpublished_bytes_max};
 use crate::log::{LogError, LogWriter};
 use crate::position::{Position, Revision, RingOffset, ShardId};
@@ -63,6 +63,7 @@ pub struct Turn {
     log: Option<LogWriter>,
     now_ms: u64,
     pub(crate) expiries: Expiries,
+    pub(crate) field_ends: FieldEnds,
     /// Entries without a value, oldest first.
     pub(crate) absent: Absent,
     pub(crate) live_keys: usize,
@@ -106,6 +107,7 @@ impl Turn {
             log: None,
             now_ms: 0,
             expiries: Expiries::default(),
+            field_ends: FieldEnds::default(),
             absent: Absent::default(),
             live_keys: 0,
             census: Census::default(),
@@ -419,6 +421,7 @@ impl Turn {
     /// Clears the state beside the entries, for a flush.
     pub(crate) fn clear_keys(&mut self) {
         self.expiries.clear();
+        self.field_ends.clear();
         self.absent.clear();
         self.live_keys = 0;
         self.census.clear();

@@ -209,6 +209,18 @@ class Maker:
     def place(self):
         return [self.rng.uniform(-180, 180), self.rng.uniform(-85, 85)]
 
+    def fields(self):
+        """Some fields as the commands on their TTLs take them."""
+        names = self.some(self.field)
+        return ["FIELDS", len(names), *names]
+
+    def field_pairs(self):
+        words = self.pairs(self.field, self.value)
+        return ["FIELDS", len(words) // 2, *words]
+
+    def one_condition(self):
+        return self.rng.choice([[], [], [], ["NX"], ["XX"], ["GT"], ["LT"]])
+
     def past_or(self, make):
         return -5 if self.rng.random() < 0.05 else make()
 
@@ -277,6 +289,14 @@ WRITES = {
     "HDEL": lambda g: [g.key("hash"), *g.some(g.field)],
     "HINCRBY": lambda g: [g.key("hash"), b"int%d" % g.rng.randrange(5), g.number()],
     "HINCRBYFLOAT": lambda g: [g.key("hash"), b"float%d" % g.rng.randrange(5), g.number() / 8],
+    "HEXPIRE": lambda g: [g.key("hash"), g.seconds(), *g.one_condition(), *g.fields()],
+    "HPEXPIRE": lambda g: [g.key("hash"), g.ms(), *g.one_condition(), *g.fields()],
+    "HEXPIREAT": lambda g: [g.key("hash"), g.at_seconds(), *g.one_condition(), *g.fields()],
+    "HPEXPIREAT": lambda g: [g.key("hash"), g.at_ms(), *g.one_condition(), *g.fields()],
+    "HPERSIST": lambda g: [g.key("hash"), *g.fields()],
+    "HGETEX": lambda g: [g.key("hash"), *g.ttl("PERSIST"), *g.fields()],
+    "HSETEX": lambda g: [g.key("hash"), *g.rng.choice([[], [], ["FNX"], ["FXX"]]), *g.ttl("KEEPTTL"), *g.field_pairs()],
+    "HGETDEL": lambda g: [g.key("hash"), *g.fields()],
     "LPUSH": lambda g: [g.key("list"), *g.some(g.element)],
     "RPUSH": lambda g: [g.key("list"), *g.some(g.element)],
     "LPUSHX": lambda g: [g.key("list"), *g.some(g.element)],

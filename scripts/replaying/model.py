@@ -7,6 +7,20 @@ class Scores(dict):
     """A sorted set: the text of the score of each member."""
 
 
+class Hash(dict):
+    """A hash: the value of each field, and when the TTLs of fields end."""
+
+    def __init__(self, pairs=(), ends=()):
+        super().__init__(pairs)
+        self.ends = dict(ends)
+
+    def __eq__(self, other):
+        return super().__eq__(other) and isinstance(other, Hash) and self.ends == other.ends
+
+    def __repr__(self):
+        return f"{super().__repr__()} {self.ends!r}"
+
+
 class Stream:
     """A Redis stream: its entries, and what else it knows; groups have their consumers and what is pending."""
 
@@ -85,7 +99,10 @@ class Model:
     def made(self, kind, parts):
         return {
             b"string": lambda: parts[0],
-            b"hash": lambda: dict(zip(parts[::2], parts[1::2])),
+            b"hash": lambda: Hash(zip(parts[::2], parts[1::2])),
+            b"hashttl": lambda: Hash(
+                zip(parts[::3], parts[1::3]), [(field, int(end)) for field, end in zip(parts[::3], parts[2::3]) if end != b"0"]
+            ),
             b"list": lambda: list(parts),
             b"set": lambda: set(parts),
             b"zset": lambda: Scores(zip(parts[1::2], parts[::2])),
@@ -105,10 +122,28 @@ class Model:
         self.values[key] = self.made(kind, parts)
 
     def HSET(self, key, field, value):
-        self.of(key, dict, make=True)[field] = value
+        self.of(key, Hash, make=True)[field] = value
 
     def HDEL(self, key, field):
-        assert self.of(key, dict).pop(field, None) is not None, "there is no such field"
+        fields = self.of(key, Hash)
+        assert fields.pop(field, None) is not None, "there is no such field"
+        fields.ends.pop(field, None)
+        self.left(key)
+
+    def HTTLSET(self, key, field, at_ms):
+        fields = self.of(key, Hash)
+        assert field in fields, "there is no such field"
+        fields.ends[field] = int(at_ms)
+
+    def HTTLCLEARED(self, key, field):
+        assert self.of(key, Hash).ends.pop(field, None) is not None, "it has no TTL"
+
+    def HEXPIRE(self, key, *fields):
+        found = self.of(key, Hash)
+        for field in fields or list(found):
+            assert found.ends.get(field, self.now + 1) <= self.now, f"its TTL is {found.ends.get(field)}"
+            del found[field], found.ends[field]
+        assert fields or not found
         self.left(key)
 
     def SADD(self, key, member):
@@ -331,7 +366,7 @@ def dump_database(client):
         raise AssertionError(f"SCAN finds {len(keys)} keys, KEYS {len(listed)}, DBSIZE {client.execute_command('DBSIZE')}")
     read = {
         b"string": (["GET"], [], lambda value: value),
-        b"hash": (["HGETALL"], [], lambda words: dict(zip(words[::2], words[1::2]))),
+        b"hash": (["HGETALL"], [], lambda words: Hash(zip(words[::2], words[1::2]))),
         b"list": (["LRANGE"], [0, -1], list),
         b"set": (["SMEMBERS"], [], set),
         b"zset": (["ZRANGE"], [0, -1, "WITHSCORES"], scores),
@@ -341,7 +376,11 @@ def dump_database(client):
     for key in keys:
         kind = client.execute_command("TYPE", key)
         command, rest, make = read[kind]
-        found[key] = (make(client.execute_command(*command, key, *rest)), client.execute_command("PEXPIRETIME", key))
+        value = make(client.execute_command(*command, key, *rest))
+        if kind == b"hash":
+            ends = client.execute_command("HPEXPIRETIME", key, "FIELDS", len(value), *value)
+            value.ends = {field: end for field, end in zip(value, ends) if end >= 0}
+        found[key] = (value, client.execute_command("PEXPIRETIME", key))
     return found
 
 

@@ -1,9 +1,13 @@
-//! A hash: fields with their values. A small one is packed, a large one has an index.
+//! A hash: fields with their values. A small one is packed, a large one has an index. One whose fields have had TTLs is either,
+//! with the ends of those beside it: [`timed`].
+
+mod timed;
 
 use super::dense::{Dense, Fields};
 use super::thin::ThinBytes;
 use super::thresholds::{Thresholds, may_shrink};
-use super::{packed, small};
+use super::{Member, packed, small};
+use timed::{Timed, TimedRef};
 
 /// The fields of a hash and their values.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +17,7 @@ pub struct HashValue(Form);
 enum Form {
     Packed(ThinBytes),
     Dense(Box<Dense<Fields>>),
+    Timed(Box<Timed>),
 }
 
 impl Default for Form {
@@ -28,6 +33,7 @@ impl HashValue {
         HashRef(match &self.0 {
             Form::Packed(bytes) => View::Packed(bytes),
             Form::Dense(dense) => View::Dense(dense),
+            Form::Timed(timed) => View::Timed(timed.view()),
         })
     }
 
@@ -40,12 +46,15 @@ impl HashValue {
     pub(crate) fn packed(&self) -> Option<&[u8]> {
         match &self.0 {
             Form::Packed(bytes) => Some(bytes),
-            Form::Dense(_) => None,
+            Form::Dense(_) | Form::Timed(_) => None,
         }
     }
 
-    /// Sets a field; returns whether it is new.
+    /// Sets a field; returns whether it is new. One that has a TTL keeps it.
     pub(crate) fn set(&mut self, field: &[u8], value: &[u8], thresholds: &Thresholds) -> bool {
+        if let Form::Timed(timed) = &mut self.0 {
+            return timed.set(field, value, thresholds);
+        }
         if let Form::Packed(bytes) = &mut self.0 {
             if let Some(is_new) = small::hash_set(bytes, field, value, thresholds) {
                 return is_new;
@@ -78,6 +87,7 @@ impl HashValue {
                 }
                 true
             }
+            Form::Timed(timed) => timed.remove(field, thresholds),
         }
     }
 
@@ -100,6 +110,7 @@ impl HashValue {
         match &self.0 {
             Form::Packed(bytes) => bytes.allocated_bytes(),
             Form::Dense(dense) => dense.allocated_bytes(),
+            Form::Timed(timed) => timed.allocated_bytes(),
         }
     }
 
@@ -108,6 +119,7 @@ impl HashValue {
         match &self.0 {
             Form::Packed(bytes) => bytes.allocated_bytes(),
             Form::Dense(dense) => dense.walked_bytes(),
+            Form::Timed(timed) => timed.walked_bytes(),
         }
     }
 
@@ -116,6 +128,7 @@ impl HashValue {
         match &self.0 {
             Form::Packed(_) => 1,
             Form::Dense(dense) => dense.len(),
+            Form::Timed(timed) => timed.allocations(),
         }
     }
 
@@ -124,6 +137,7 @@ impl HashValue {
         match &mut self.0 {
             Form::Packed(_) => 0,
             Form::Dense(dense) => dense.free_some(most),
+            Form::Timed(timed) => timed.free_some(most),
         }
     }
 }
@@ -136,6 +150,7 @@ pub struct HashRef<'a>(View<'a>);
 enum View<'a> {
     Packed(&'a [u8]),
     Dense(&'a Dense<Fields>),
+    Timed(TimedRef<'a>),
 }
 
 impl<'a> HashRef<'a> {
@@ -151,6 +166,7 @@ impl<'a> HashRef<'a> {
         match self.0 {
             View::Packed(bytes) => packed::count(bytes),
             View::Dense(dense) => dense.len(),
+            View::Timed(timed) => timed.len(),
         }
     }
 
@@ -165,6 +181,7 @@ impl<'a> HashRef<'a> {
         match self.0 {
             View::Packed(bytes) => packed::hash::get(bytes, field),
             View::Dense(dense) => Some(Fields::pair(dense.at(dense.find(field)?)?).1),
+            View::Timed(timed) => timed.get(field),
         }
     }
 
@@ -173,39 +190,55 @@ impl<'a> HashRef<'a> {
         self.get(field).is_some()
     }
 
-    /// The field at a place of the hash's own order, and its value. If the hash is compact, all before it are read.
+    /// The field at a place of the hash's own order, and its value; `None` also for one that is hidden. If the hash is compact,
+    /// all before it are read.
     pub fn at(self, place: usize) -> Option<(&'a [u8], &'a [u8])> {
         match self.0 {
             View::Packed(_) => self.iter().nth(place),
             View::Dense(dense) => dense.at(place).map(|element| Fields::pair(element)),
+            View::Timed(timed) => timed.at(place),
         }
     }
 
     /// All fields and their values, in the hash's own order.
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let (packed, dense) = match self.0 {
+        let (view, hiding) = match self.0 {
+            View::Timed(timed) => (timed.fields().0, timed.hiding()),
+            view => (view, None),
+        };
+        let (packed, dense) = match view {
             View::Packed(bytes) => (Some(packed::hash::pairs(bytes)), None),
             View::Dense(dense) => (None, Some(dense.iter().map(|element| Fields::pair(element)))),
+            View::Timed(_) => unreachable!("the fields of a timed hash are packed or have an index"),
         };
-        packed.into_iter().flatten().chain(dense.into_iter().flatten())
+        let all = packed.into_iter().flatten().chain(dense.into_iter().flatten());
+        all.filter(move |(field, _)| hiding.is_none_or(|timed| !timed.hides(field)))
     }
 
     /// Whether it is stored compactly: then it is small, and a place is found by reading those before it.
     pub fn is_compact(self) -> bool {
-        matches!(self.0, View::Packed(_))
+        match self.0 {
+            View::Packed(_) => true,
+            View::Dense(_) => false,
+            View::Timed(timed) => timed.fields().is_compact(),
+        }
     }
 
-    /// Its bytes if it is stored compactly.
+    /// Its bytes if it is packed.
     pub(crate) fn compact_bytes(self) -> Option<usize> {
         match self.0 {
             View::Packed(bytes) => Some(bytes.len()),
-            View::Dense(_) => None,
+            View::Dense(_) | View::Timed(_) => None,
         }
     }
 
     /// Redis's word for the form in which it is stored.
     pub fn encoding(self) -> &'static str {
-        if self.is_compact() { "listpack" } else { "hashtable" }
+        match (self.is_compact(), self.is_timed()) {
+            (true, false) => "listpack",
+            (true, true) => "listpackex",
+            (false, _) => "hashtable",
+        }
     }
 
     /// The memory that a look-up reads first.
@@ -214,6 +247,7 @@ impl<'a> HashRef<'a> {
         match self.0 {
             View::Packed(bytes) => bytes.as_ptr(),
             View::Dense(dense) => std::ptr::from_ref(dense).cast(),
+            View::Timed(timed) => timed.first_line(),
         }
     }
 }

@@ -128,6 +128,58 @@ proptest! {
     }
 
     #[test]
+    fn a_timed_hash_is_the_ordered_map_of_its_fields_and_their_ends(
+        steps in vec((0..8u8, bytes(), bytes(), 1..20u64, thresholds()), 1..150),
+        fixed in proptest::option::of(thresholds()),
+    ) {
+        let (mut hash, mut model) = (HashValue::timed(), IndexMap::<Vec<u8>, (Vec<u8>, Option<u64>)>::new());
+        for (what, field, value, end, drawn) in steps {
+            let thresholds = &fixed.unwrap_or(drawn);
+            match what {
+                0..3 => {
+                    let old = model.get(&field).map(|old| old.1);
+                    prop_assert_eq!(hash.set(&field, &value, thresholds), old.is_none());
+                    model.insert(field, (value, old.flatten()));
+                }
+                3 => prop_assert_eq!(hash.remove(&field, thresholds), model.shift_remove(&field).is_some()),
+                4 => {
+                    let old = model.get_mut(&field).and_then(|old| old.1.take());
+                    prop_assert_eq!(hash.clear_end(&field, thresholds), old.is_some());
+                }
+                _ => {
+                    // Of a field that is there, if there is any.
+                    let field = model.get_index(end as usize % model.len().max(1)).map_or(field, |row| row.0.clone());
+                    prop_assert_eq!(hash.set_end(&field, end, thresholds), model.contains_key(&field));
+                    model.get_mut(&field).into_iter().for_each(|old| old.1 = Some(end));
+                }
+            }
+            prop_assert_eq!(hash.allocated_bytes(), hash.walked_bytes());
+            let view = hash.view();
+            let first = model.values().filter_map(|row| row.1).min();
+            prop_assert_eq!(view.first_end().map(|row| row.1), first);
+            prop_assert!(model.iter().all(|(field, row)| view.end(field) == row.1));
+            let triples = || model.iter().map(|(field, (value, end))| {
+                [field.clone(), value.clone(), end.unwrap_or(0).to_string().into_bytes()]
+            });
+            prop_assert!(view.triples().map(|row| row.map(|part| part.to_vec())).eq(triples()));
+            prop_assert_eq!(view.places(), model.len());
+            for now_ms in [0, 1, end, 20] {
+                let live = view.live(now_ms);
+                let is_seen = |row: &(Vec<u8>, Option<u64>)| row.1.is_none_or(|end| end > now_ms);
+                let seen = || model.iter().filter(|(_, row)| is_seen(row)).map(|(field, row)| (&field[..], &row.0[..]));
+                prop_assert!(live.iter().eq(seen()));
+                prop_assert_eq!(live.len(), seen().count());
+                prop_assert_eq!(live.has_ended(now_ms), live.is_empty() && !model.is_empty());
+                for (place, (field, row)) in model.iter().enumerate() {
+                    let value = is_seen(row).then_some(&row.0[..]);
+                    prop_assert_eq!(live.get(field), value);
+                    prop_assert_eq!(live.at(place), value.map(|value| (&field[..], value)));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_set_is_the_set_of_its_members(
         steps in vec((0..5u8, bytes(), any::<usize>(), thresholds()), 1..150),
         fixed in proptest::option::of(thresholds()),

@@ -4,9 +4,9 @@
 //! │ type │ value … │ version, 2 bytes │ CRC-64 of all before it, 8 bytes │     little endian
 //! ```
 //!
-//! What is written has the plain forms, which every version of Redis reads, and for streams the form of Redis 7.0. What is
-//! read has any form that Redis has written up to version 8 of it, without modules and TTLs of hash fields; nothing in it is
-//! believed. A snapshot has values in the same bytes; [`skip`] says where one ends there.
+//! What is written has the plain forms, which every version of Redis reads, for streams the form of Redis 7.0,
+//! and for hashes whose fields have TTLs that of Redis 7.4. What is read has any form that Redis has written up to version 8 of
+//! it, without modules; nothing in it is believed. A snapshot has values in the same bytes; [`skip`] says where one ends there.
 
 mod compact;
 mod crc64;
@@ -23,6 +23,8 @@ use thiserror::Error;
 
 /// The version that is written: of Redis 7.0.
 const VERSION: u16 = 10;
+/// The same of a hash whose fields have TTLs: of Redis 7.4, which is the first to know them.
+const VERSION_OF_TTLS: u16 = 12;
 /// The latest version that is read: of Redis 8.
 pub const VERSION_MAX: u16 = 12;
 const FOOTER_BYTES: usize = 10;
@@ -41,7 +43,8 @@ pub enum DumpError {
 /// A value as a payload.
 pub fn encode(value: ValueRef<'_>) -> Vec<u8> {
     let mut payload = write::value(value);
-    seal(&mut payload, VERSION);
+    let version = if payload.first() == Some(&read::HASH_TTLS) { VERSION_OF_TTLS } else { VERSION };
+    seal(&mut payload, version);
     payload
 }
 
@@ -125,6 +128,29 @@ mod tests {
                 prop_assert!(!value.is_empty_collection());
             }
         }
+    }
+
+    #[test]
+    fn a_hash_whose_fields_have_ttls_comes_back_with_them_and_from_redis_too() {
+        // What redis-server 8.2 makes of `a` with 1, and of `b` with 2 and a TTL; `c` makes it large.
+        let packed = b"\x19{@\x94R\xa3\x03\x00\x00\x1d\x1d\x00\x00\x00\x06\x00\x81b\x02\x02\x01\xf4{@\x94R\xa3\x03\x00\x00\t\x81a\x02\x01\x01\x00\x01\xff\x0c\x00\xf1 \x8d\x83e\xf2\xe6\x99";
+        let large = b"\x18{@\x94R\xa3\x03\x00\x00\x03\x00\x01a\xc0\x01\x01\x01b\xc0\x02\x00\x01c\xc0\x03\x0c\x00\x96\xfa\xc9O\xa7U4\xe1";
+        let text = |value: &Value| String::from_utf8(parts(value).join(&b' ')).expect("it is text");
+        for (payload, expected) in
+            [(&packed[..], "b 2 4000000000123 a 1 0"), (&large[..], "a 1 0 b 2 4000000000123 c 3 0")]
+        {
+            let value = decode(payload, &Thresholds::default()).expect("Redis has written it");
+            assert_eq!(text(&value), expected);
+            let again = decode(&encode(value.view()), &Thresholds::default()).expect("it was written here");
+            assert_eq!(text(&again), expected);
+        }
+        let mut value = decode(large, &Thresholds::default()).expect("Redis has written it");
+        let Value::Hash(hash) = &mut value else { panic!("it is a hash") };
+        for (field, end) in [(b"a", 5), (b"c", crate::limits::FIELD_END_MAX_MS)] {
+            assert!(hash.set_end(field, end, &Thresholds::default()));
+        }
+        let again = decode(&encode(value.view()), &Thresholds::default()).expect("it was written here");
+        assert_eq!(text(&again), text(&value));
     }
 
     #[test]

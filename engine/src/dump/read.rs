@@ -3,7 +3,7 @@
 use super::compact::{integers, listpack, ziplist, zipmap};
 use super::lzf;
 use super::stream;
-use crate::collection::{Bytes, Thresholds};
+use crate::collection::{Bytes, HashValue, Thresholds};
 use crate::keyspace::{Kind, Value};
 use crate::limits::DUMP_BYTES_MAX;
 use crate::number::{parse_f64, score_text};
@@ -24,6 +24,8 @@ pub const HASH_LISTPACK: u8 = 16;
 pub const SORTED_LISTPACK: u8 = 17;
 pub const LIST_OF_LISTPACKS: u8 = 18;
 pub const SET_LISTPACK: u8 = 20;
+pub const HASH_TTLS: u8 = 24;
+pub const HASH_TTLS_LISTPACK: u8 = 25;
 
 /// A type and its value, which are all of these bytes.
 pub fn value(bytes: &[u8], thresholds: &Thresholds) -> Option<Value> {
@@ -40,8 +42,13 @@ pub fn value(bytes: &[u8], thresholds: &Thresholds) -> Option<Value> {
 
 /// A value of parts that are read first.
 fn composed(form: u8, reader: &mut Reader<'_>, thresholds: &Thresholds) -> Option<Value> {
-    let (kind, parts) = parts(form, reader)?;
-    let mut value = Value::empty(kind);
+    let (mut value, parts) = match form {
+        HASH_TTLS | HASH_TTLS_LISTPACK => (Value::Hash(HashValue::timed()), timed_hash(form, reader)?),
+        form => {
+            let (kind, parts) = parts(form, reader)?;
+            (Value::empty(kind), parts)
+        }
+    };
     value.add_parts_within(parts.iter().map(Bytes::as_slice), thresholds).then_some(value)
 }
 
@@ -88,6 +95,25 @@ fn parts(form: u8, reader: &mut Reader<'_>) -> Option<(Kind, Vec<Bytes>)> {
         }
         _ => return None,
     })
+}
+
+/// The parts of a hash whose fields have TTLs: field, value, end of the TTL or 0, …. The first end stands before all.
+fn timed_hash(form: u8, reader: &mut Reader<'_>) -> Option<Vec<Bytes>> {
+    let first = u64::from_le_bytes(reader.array()?);
+    if form == HASH_TTLS_LISTPACK {
+        return listpack(&reader.string()?);
+    }
+    let mut words = Vec::new();
+    for _ in 0..reader.count(3)? {
+        let end = match reader.length()? {
+            0 => 0,
+            // Counted from the first one, which is 1.
+            behind => first.checked_add(behind as u64 - 1)?,
+        };
+        words.extend([reader.string()?, reader.string()?]);
+        words.push(Bytes::from_slice(itoa::Buffer::new().format(end).as_bytes()));
+    }
+    Some(words)
 }
 
 /// Scores before their members.

@@ -2,9 +2,9 @@
 //! many. It is not looked into further than its end needs, and nothing of it is kept.
 
 use super::read::{
-    HASH, HASH_LISTPACK, HASH_ZIPLIST, HASH_ZIPMAP, LIST, LIST_OF_LISTPACKS, LIST_OF_ZIPLISTS, LIST_ZIPLIST,
-    LengthForm, SET, SET_INTEGERS, SET_LISTPACK, SORTED, SORTED_BY_TEXT, SORTED_LISTPACK, SORTED_ZIPLIST, STRING,
-    length_form,
+    HASH, HASH_LISTPACK, HASH_TTLS, HASH_TTLS_LISTPACK, HASH_ZIPLIST, HASH_ZIPMAP, LIST, LIST_OF_LISTPACKS,
+    LIST_OF_ZIPLISTS, LIST_ZIPLIST, LengthForm, SET, SET_INTEGERS, SET_LISTPACK, SORTED, SORTED_BY_TEXT,
+    SORTED_LISTPACK, SORTED_ZIPLIST, STRING, length_form,
 };
 use super::stream;
 
@@ -12,11 +12,9 @@ use super::stream;
 const MODULE: u8 = 7;
 /// The same without them: only the module knows where it ends.
 const MODULE_BARE: u8 = 6;
-/// Hashes whose fields have TTLs, in candidates of Redis 7.4 and since.
+/// Hashes whose fields have TTLs, in candidates of Redis 7.4.
 const HASH_TTLS_EARLY: u8 = 22;
 const HASH_TTLS_LISTPACK_EARLY: u8 = 23;
-const HASH_TTLS: u8 = 24;
-const HASH_TTLS_LISTPACK: u8 = 25;
 
 /// Bytes that are read one after the other.
 pub trait Source {
@@ -198,8 +196,8 @@ pub fn foreign(payload: &[u8]) -> Option<String> {
             Some(format!("a value of the module {}", module_name(id)))
         }
         MODULE_BARE => Some("a value of a module".to_owned()),
-        HASH_TTLS_EARLY | HASH_TTLS_LISTPACK_EARLY | HASH_TTLS | HASH_TTLS_LISTPACK => {
-            Some("a hash whose fields have TTLs".to_owned())
+        HASH_TTLS_EARLY | HASH_TTLS_LISTPACK_EARLY => {
+            Some("a hash whose fields have TTLs, of a candidate of Redis 7.4".to_owned())
         }
         _ => None,
     }
@@ -256,7 +254,7 @@ mod tests {
         /// What is read ends where it is passed over.
         #[test]
         fn a_value_ends_where_its_reader_ends(
-            kind in 0u8..22, bytes in proptest::collection::vec(any::<u8>(), 0..60), small in any::<bool>(),
+            kind in 0u8..27, bytes in proptest::collection::vec(any::<u8>(), 0..60), small in any::<bool>(),
         ) {
             let bytes = bytes.into_iter().map(|byte| if small { byte % 24 } else { byte });
             let value: Vec<u8> = std::iter::once(kind).chain(bytes).collect();
@@ -275,7 +273,11 @@ mod tests {
         assert_eq!(foreign(module).as_deref(), Some("a value of the module RBTIlBTIl"));
         let hash = b"\x18........\x02\x00\x01a\x01b\x05\x01c\x01d";
         assert_eq!(end(hash), Some(hash.len()));
-        assert_eq!(foreign(hash).as_deref(), Some("a hash whose fields have TTLs"));
+        assert_eq!(foreign(hash), None);
+        assert_eq!(
+            foreign(b"\x16\x01\x00\x01a\x01b").as_deref(),
+            Some("a hash whose fields have TTLs, of a candidate of Redis 7.4")
+        );
         assert_eq!(end(b"\x19........\x03abc"), Some(13));
         assert_eq!((end(b"\x17\x03abc"), end(b"\x16\x01\x00\x01a\x01b")), (Some(5), Some(7)));
         assert_eq!((end(b"\x07\x00\x06"), end(b"\x06\x00"), end(b"\x08"), end(b"\x1a")), (None, None, None, None));

@@ -1,6 +1,6 @@
-//! Writes values in plain forms, streams in that of Redis 7.0.
+//! Writes values in plain forms, streams in that of Redis 7.0, hashes whose fields have TTLs in that of Redis 7.4.
 
-use super::read::{HASH, LIST, SET, SORTED, STRING};
+use super::read::{HASH, HASH_TTLS, LIST, SET, SORTED, STRING};
 use super::stream;
 use crate::keyspace::ValueRef;
 
@@ -11,6 +11,17 @@ pub fn value(value: ValueRef<'_>) -> Vec<u8> {
         ValueRef::Str(bytes) => {
             out.push(STRING);
             string(&mut out, bytes);
+        }
+        ValueRef::Hash(hash) if let Some((_, first)) = hash.first_end() => {
+            out.push(HASH_TTLS);
+            out.extend(first.to_le_bytes());
+            length(&mut out, hash.len());
+            for (field, value) in hash.iter() {
+                // Behind the first one, which is 1; without a TTL 0.
+                length(&mut out, hash.end(field).map_or(0, |end| (end - first + 1) as usize));
+                string(&mut out, field);
+                string(&mut out, value);
+            }
         }
         ValueRef::Hash(hash) => {
             out.push(HASH);

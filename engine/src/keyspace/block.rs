@@ -115,6 +115,12 @@ impl<'a> BlockRef<'a> {
         self.key_shape().expires()
     }
 
+    /// Whether the value is a hash whose fields have TTLs, or have had.
+    #[inline]
+    pub(crate) fn is_timed(self) -> bool {
+        self.key_shape().encoding() == Encoding::TimedHash
+    }
+
     #[inline]
     pub(crate) fn expire_at_ms(self) -> u64 {
         let shape = self.key_shape();
@@ -172,7 +178,7 @@ impl<'a> BlockRef<'a> {
         unsafe {
             Some(match self.key_shape().encoding() {
                 Encoding::String => ValueRef::Str(&*self.value_at::<Vec<u8>>()),
-                Encoding::Hash => ValueRef::Hash((*self.value_at::<HashValue>()).view()),
+                Encoding::Hash | Encoding::TimedHash => ValueRef::Hash((*self.value_at::<HashValue>()).view()),
                 Encoding::List => ValueRef::List((*self.value_at::<ListValue>()).view()),
                 Encoding::Set => ValueRef::Set((*self.value_at::<SetValue>()).view()),
                 Encoding::Sorted => ValueRef::Sorted((*self.value_at::<SortedValue>()).view()),
@@ -199,7 +205,7 @@ impl<'a> BlockRef<'a> {
         unsafe {
             Some(match self.key_shape().encoding() {
                 Encoding::String => Value::Str(self.value_at::<Vec<u8>>().read()),
-                Encoding::Hash => Value::Hash(self.value_at::<HashValue>().read()),
+                Encoding::Hash | Encoding::TimedHash => Value::Hash(self.value_at::<HashValue>().read()),
                 Encoding::List => Value::List(self.value_at::<ListValue>().read()),
                 Encoding::Set => Value::Set(self.value_at::<SetValue>().read()),
                 Encoding::Sorted => Value::Sorted(self.value_at::<SortedValue>().read()),
@@ -424,6 +430,7 @@ impl Block {
         match value {
             Value::Str(bytes) if bytes.len() <= STRING_INLINE_MAX => self.replace(Encoding::Raw, &bytes),
             Value::Str(bytes) => self.replace_with(Encoding::String, bytes),
+            Value::Hash(hash) if hash.view().is_timed() => self.replace_with(Encoding::TimedHash, hash),
             Value::Hash(hash) => self.replace_with(Encoding::Hash, hash),
             Value::List(list) => self.replace_with(Encoding::List, list),
             Value::Set(set) => self.replace_with(Encoding::Set, set),

@@ -5,6 +5,7 @@
 mod counted;
 mod discard;
 mod encoding;
+mod field_ends;
 mod hash;
 mod list;
 mod memory;
@@ -66,7 +67,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name that TYPE returns and a `Rename` event contains.
+    /// The name that TYPE returns.
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
@@ -240,7 +241,7 @@ impl<'a> Entry<'a> {
     /// Whether the key exists at `now_ms`.
     #[inline]
     pub fn is_live(self, now_ms: u64) -> bool {
-        self.has_value() && !self.is_expired(now_ms)
+        self.has_value() && !self.is_expired(now_ms) && !self.fields_have_ended(now_ms)
     }
 
     /// The revision of the stream's latest event.
@@ -296,17 +297,10 @@ impl<'a> EntryMut<'a> {
     #[inline]
     pub(crate) fn new(word: &'a mut Word<Block>, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
         let mut this = EntryMut { word: Counted::new(word), turn, hash };
-        if this.view().expires() {
+        if this.view().expires() || this.view().is_timed() {
             this.end_if_expired();
         }
         this
-    }
-
-    #[inline(never)]
-    fn end_if_expired(&mut self) {
-        if self.view().is_expired(self.turn.now_ms()) {
-            self.remove(EventType::Expire);
-        }
     }
 
     /// A view of it, for reading.
@@ -367,7 +361,7 @@ impl<'a> EntryMut<'a> {
     /// A copy of the value.
     pub(crate) fn copy_value(&self) -> Option<Value> {
         let value = self.view().value()?;
-        let mut copy = Value::empty(value.kind());
+        let mut copy = Value::empty_as(value);
         copy.add_parts_within(value.parts().iter().map(|part| part.as_ref()), &self.turn.thresholds);
         Some(copy)
     }
@@ -376,7 +370,7 @@ impl<'a> EntryMut<'a> {
     /// the TTL.
     pub(crate) fn take_over(&mut self, event_type: EventType, source: Option<&[u8]>, value: Value) {
         let of_value = value.view().parts();
-        let mut parts: Vec<&[u8]> = source.into_iter().chain([value.kind().name().as_bytes()]).collect();
+        let mut parts: Vec<&[u8]> = source.into_iter().chain([value.view().form().as_bytes()]).collect();
         parts.extend(of_value.iter().map(|part| part.as_ref()));
         self.record(event_type, Data::Parts(&parts));
         drop(of_value);

@@ -7,6 +7,7 @@ mod census;
 mod dropped;
 pub mod entry;
 mod expiries;
+mod field_ends;
 mod footprint;
 mod table;
 
@@ -18,6 +19,7 @@ pub use census::DatabaseKeys;
 pub(crate) use dropped::Dropped;
 pub use entry::{Entry, EntryMut, Kind, Value, ValueRef};
 pub(crate) use expiries::Expiries;
+pub(crate) use field_ends::FieldEnds;
 pub use footprint::{Footprint, Taken};
 pub(crate) use table::{Found, Hand, Seen, Word};
 

@@ -240,13 +240,15 @@ impl Shard {
         let access = word.get().access();
         // One key's eviction is not chained to another's.
         self.turn.begin_command();
-        let is_expired = word.get().is_expired(self.turn.now_ms());
+        let (entry, now_ms) = (word.get(), self.turn.now_ms());
+        let has_ended = !entry.is_live(now_ms);
+        if has_ended {
+            self.counts.note_ended(entry, now_ms);
+        }
         let mut entry = EntryMut::new(word, &mut self.turn, hash);
         let was_there = entry.remove(EventType::Evict);
         drop(entry);
-        if is_expired {
-            self.counts.expired += 1;
-        } else if was_there {
+        if !has_ended && was_there {
             self.counts.evicted += 1;
             let keys = self.turn.live_keys;
             self.turn.evictor.note_evicted(hash, access, keys);

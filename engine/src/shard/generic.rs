@@ -24,6 +24,18 @@ pub struct ExpireCondition {
     pub if_earlier: bool,
 }
 
+impl ExpireCondition {
+    /// Whether a TTL that ends at `at_ms` does not take effect where the present one, if there is one, ends at `current`. What has none
+    /// ends later than any.
+    pub(super) fn refuses(self, current: Option<u64>, at_ms: i64) -> bool {
+        let old = current.map_or(i64::MAX, |at| at as i64);
+        self.if_none && current.is_some()
+            || self.if_some && current.is_none()
+            || self.if_later && (current.is_none() || at_ms <= old)
+            || self.if_earlier && current.is_some() && at_ms >= old
+    }
+}
+
 impl Shard {
     /// The type of a key's value.
     pub fn kind(&mut self, key: &[u8]) -> Option<Kind> {
@@ -44,14 +56,7 @@ impl Shard {
         self.turn.admit(ttl_record_bytes(key), key.len())?;
         let now_ms = self.turn.now_ms() as i64;
         let Some(mut entry) = self.find(key) else { return Ok(false) };
-        let current = entry.view().expire_at_ms();
-        // A key without a TTL ends later than any TTL.
-        let old = current.map_or(i64::MAX, |at| at as i64);
-        let refused = condition.if_none && current.is_some()
-            || condition.if_some && current.is_none()
-            || condition.if_later && (current.is_none() || at_ms <= old)
-            || condition.if_earlier && current.is_some() && at_ms >= old;
-        if refused {
+        if condition.refuses(entry.view().expire_at_ms(), at_ms) {
             return Ok(false);
         }
         if at_ms <= now_ms {

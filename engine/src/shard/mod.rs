@@ -9,6 +9,9 @@ mod dump;
 mod evict;
 #[cfg(all(test, not(loom)))]
 mod evict_tests;
+mod field_ttl;
+#[cfg(all(test, not(loom)))]
+mod field_ttl_tests;
 mod flush;
 mod footprint;
 mod forget;
@@ -39,6 +42,7 @@ mod watch_tests;
 
 pub use choose::Draw;
 pub use evict::Memory;
+pub use field_ttl::{FieldTtl, FieldTtlChange, FieldsCondition};
 pub use generic::ExpireCondition;
 pub use list::{Inserted, Side, resolve_index};
 pub use redis_stream::{AddRule, AutoClaimed, ClaimRule, GroupStart, NewEntryId};
@@ -102,8 +106,18 @@ pub struct Counts {
     pub misses: u64,
     /// Keys removed because they had expired, on access or by the sweep.
     pub expired: u64,
+    /// Fields of hashes removed by the sweep because their TTLs were over; those of a hash of which all are, as one.
+    pub expired_fields: u64,
     /// Keys removed because memory was full.
     pub evicted: u64,
+}
+
+impl Counts {
+    /// Counts an entry that is about to be removed because it has ended at `now_ms`.
+    fn note_ended(&mut self, entry: Entry<'_>, now_ms: u64) {
+        let count = if entry.is_expired(now_ms) { &mut self.expired } else { &mut self.expired_fields };
+        *count += 1;
+    }
 }
 
 /// A shard on its way to the core that coordinates a change over several shards, or back.
@@ -280,10 +294,11 @@ impl Shard {
         self.turn.expiries.count
     }
 
-    /// A time before which no key expires, Unix milliseconds; `None` if none ever does. [`Shard::expire_due`] finds a
+    /// A time before which no key and no field of a hash expires, Unix milliseconds; `None` if none ever does. [`Shard::expire_due`] finds a
     /// later one if nothing expires then.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        [self.table.next_expiry_ms(), self.turn.expiries.next_ms()].into_iter().flatten().min()
+        let Turn { expiries, field_ends, .. } = &self.turn;
+        [self.table.next_expiry_ms(), expiries.next_ms(), field_ends.first_ms()].into_iter().flatten().min()
     }
 
     /// Lets the table know of the TTLs that were set.
@@ -293,17 +308,17 @@ impl Shard {
         turn.expiries.drain().for_each(|(at_ms, hash)| table.note_expiry(hash, at_ms));
     }
 
-    /// Removes expired keys, at most [`EXPIRE_SLICE`]; returns whether there may be more.
+    /// Removes expired keys and fields of hashes, at most [`EXPIRE_SLICE`]; returns whether there may be more.
     pub fn expire_due(&mut self) -> bool {
         self.expire_some(EXPIRE_SLICE)
     }
 
-    /// Removes so many expired keys at most; returns whether there may be more.
+    /// Removes so many expired keys and fields at most; returns whether there may be more.
     pub(crate) fn expire_some(&mut self, most: usize) -> bool {
         self.note_expiries();
         let Shard { table, turn, counts, .. } = self;
         let mut left = most;
-        table.expire(turn.now_ms(), |hash, word| {
+        let has_more = table.expire(turn.now_ms(), |hash, word| {
             // Before each, the first included: commands may have filled the turn.
             if left == 0 || turn.is_full() {
                 return false;
@@ -315,7 +330,8 @@ impl Shard {
             EntryMut::new(word, turn, hash);
             counts.expired += 1;
             true
-        })
+        });
+        has_more || self.end_fields(left)
     }
 
     /// Frees a part of the large collections that were removed and of what was flushed, or moves some entries together after
@@ -387,8 +403,8 @@ impl Shard {
             Some(word) => {
                 // A read of very many such keys leaves some of them to the sweep, if the turn has no room.
                 if word.get().has_value() && !self.turn.is_full() {
+                    self.counts.note_ended(word.get(), now_ms);
                     EntryMut::new(word, &mut self.turn, hash);
-                    self.counts.expired += 1;
                 }
                 note_miss(&mut self.counts, &mut self.turn, key);
                 None

@@ -1,5 +1,6 @@
 //! For tests: random commands of all kinds, and dumps of shards for comparison.
 
+mod field_ttls;
 mod strings;
 
 use super::*;
@@ -165,10 +166,11 @@ impl Commands {
     fn hash(&mut self, shard: &mut Shard, key: &[u8]) {
         let (fields, value) = (self.smalls(4), self.bytes());
         let pairs = fields.iter().map(|field| (&field[..], &value[..]));
-        match self.rng.u8(..12) {
+        match self.rng.u8(..19) {
             0..6 => accept(shard.set_fields(key, pairs)),
             6..10 => accept(shard.delete_fields(key, fields.iter().map(|field| &field[..]))),
             10 => accept(shard.increment_field(key, &fields[0], 3)),
+            11..18 => self.field_ttls(shard, key),
             _ => {
                 // One of them only: what a command records belongs together, and each of these may need a turn of its own.
                 let many = self.many();
@@ -301,8 +303,9 @@ impl Commands {
             }
             9 => accept(shard.trim_entries(key, trim)),
             10 => {
-                let (id, added, deleted) =
-                    (self.id(), self.rng.bool().then_some(50), self.rng.bool().then(|| self.id()));
+                // Behind most entries, so that it is taken now and then.
+                let id = EntryId { ms: self.now_ms + self.rng.u64(..20), seq: 0 };
+                let (added, deleted) = (self.rng.bool().then_some(50), self.rng.bool().then(|| self.id()));
                 let deleted = deleted.filter(|deleted| *deleted <= id);
                 accept(shard.set_stream_state(key, id, added, deleted));
             }
@@ -478,6 +481,8 @@ pub(crate) fn written(shard: &Shard) -> Written {
         };
         assert!(rows.insert(entry.key().to_vec(), row).is_none());
     }
+    let first_ends = shard.table.iter().filter_map(Entry::first_field_end);
+    assert_eq!(shard.turn.field_ends.first_ms(), first_ends.min());
     let next_expiry_ms = rows.values().filter_map(|row| row.expire_at_ms).min();
     // No key expires earlier than the shard knows.
     assert!(next_expiry_ms.is_none_or(|at_ms| shard.next_expiry_ms().is_some_and(|known| known <= at_ms)));

@@ -100,6 +100,7 @@ impl Shard {
                     turn.census.note(entry.key(), |counts| counts.expiring += 1);
                     turn.expiries.note(at_ms, hash);
                 }
+                turn.field_ends.moved(hash, None, entry.first_field_end());
                 turn.footprint.add(entry.taken());
                 return true;
             }

@@ -63,7 +63,7 @@ pub trait Walked: Copy {
     /// The words of an element, its name first.
     type Words;
 
-    /// The number of elements.
+    /// The number of places.
     fn length(self) -> usize;
 
     /// Whether it is stored compactly.
@@ -72,7 +72,7 @@ pub trait Walked: Copy {
     /// All elements.
     fn all(self) -> impl Iterator<Item = Self::Words>;
 
-    /// The element at a place.
+    /// The element at a place, if one is to be seen there.
     fn element(self, place: usize) -> Option<Self::Words>;
 }
 
@@ -80,7 +80,7 @@ impl<'a> Walked for HashRef<'a> {
     type Words = [&'a [u8]; 2];
 
     fn length(self) -> usize {
-        self.len()
+        self.places()
     }
 
     fn is_compact(self) -> bool {

@@ -22,8 +22,8 @@ impl Shard {
             Some(word) if word.get().is_live(now_ms) => true,
             Some(word) => {
                 if word.get().has_value() && !self.turn.is_full() {
+                    self.counts.note_ended(word.get(), now_ms);
                     EntryMut::new(word, &mut self.turn, hash);
-                    self.counts.expired += 1;
                 }
                 false
             }

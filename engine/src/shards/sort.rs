@@ -102,8 +102,10 @@ impl Shards<'_> {
             None => (behind, None),
         };
         let key = [&pattern[..star], element, rest].concat();
-        match (self.of(&key).value(&key)?, field) {
-            (ValueRef::Hash(hash), Some(field)) => hash.get(field).map(Bytes::from_slice),
+        let shard = self.of(&key);
+        let now_ms = shard.turn().now_ms();
+        match (shard.value(&key)?, field) {
+            (ValueRef::Hash(hash), Some(field)) => hash.live(now_ms).get(field).map(Bytes::from_slice),
             (ValueRef::Str(bytes), None) => Some(Bytes::from_slice(bytes)),
             _ => None,
         }

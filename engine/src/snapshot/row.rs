@@ -2,7 +2,7 @@
 //!
 //! | field of the record | meaning in a row |
 //! |---|---|
-//! | type | the kind of data: `Set` bytes, `HSet` field, value, …, `RPush` elements, `SAdd` members, `ZAdd` score, member, …, `XAdd` items of a Redis stream, `Del` no value |
+//! | type | the kind of data: `Set` bytes, `HSet` field, value, …, `HTtlSet` field, value, end of its TTL or 0, …, `RPush` elements, `SAdd` members, `ZAdd` score, member, …, `XAdd` items of a Redis stream, `Del` no value |
 //! | key, data | the key; the value or, if it is large, a part of it |
 //! | revision | the revision of the stream's next event |
 //! | timestamp | the time at which the value expires, 0 = never |
@@ -10,7 +10,7 @@
 //! | more | whether the value continues in the next row |
 
 use super::format;
-use crate::collection::Member;
+use crate::collection::{HashValue, Member};
 use crate::event::EventType;
 use crate::keyspace::{Kind, Value, ValueRef};
 use crate::position::{Revision, RingOffset};
@@ -55,6 +55,9 @@ impl RowWriter {
                         return;
                     }
                 }
+            }
+            Some(ValueRef::Hash(hash)) if hash.is_timed() => {
+                self.collection(head, EventType::HTtlSet, hash.triples(), out);
             }
             Some(ValueRef::Hash(hash)) => {
                 let pairs = hash.iter().map(|(field, value)| [Member::of(field), Member::of(value)]);
@@ -121,8 +124,8 @@ pub(super) fn head<'r>(row: &Record<'r>) -> Head<'r> {
 pub(super) fn begin(row: &Record<'_>) -> Option<Option<Value>> {
     match content(row.event_type())? {
         Content::NoValue => (row.data().is_none() && !row.has_more()).then_some(None),
-        Content::Of(kind) => {
-            let mut value = Value::empty(kind);
+        content @ (Content::Of(_) | Content::TimedHash) => {
+            let mut value = content.empty()?;
             (extend(row, &mut value) && !value.is_empty_collection()).then_some(Some(value))
         }
     }
@@ -130,7 +133,8 @@ pub(super) fn begin(row: &Record<'_>) -> Option<Option<Value>> {
 
 /// Adds a row's part to a value. False where the row does not belong to the value.
 pub(super) fn extend(row: &Record<'_>, value: &mut Value) -> bool {
-    if content(row.event_type()) != Some(Content::Of(value.kind())) {
+    let own = if value.is_timed() { Content::TimedHash } else { Content::Of(value.kind()) };
+    if content(row.event_type()) != Some(own) {
         return false;
     }
     match row.data() {
@@ -147,6 +151,19 @@ enum Content {
     NoValue,
     /// A value of this kind, or a part of one.
     Of(Kind),
+    /// The same of a hash whose fields have TTLs, or have had.
+    TimedHash,
+}
+
+impl Content {
+    /// A value without parts; `None` for no value.
+    fn empty(self) -> Option<Value> {
+        match self {
+            Content::NoValue => None,
+            Content::Of(kind) => Some(Value::empty(kind)),
+            Content::TimedHash => Some(Value::Hash(HashValue::timed())),
+        }
+    }
 }
 
 /// The content of a row of this type; `None` if snapshots have no such rows. Every type has an arm, so adding a type
@@ -157,6 +174,7 @@ fn content(event_type: EventType) -> Option<Content> {
         EventType::Del => Some(Content::NoValue),
         EventType::Set => Some(Content::Of(Kind::String)),
         EventType::HSet => Some(Content::Of(Kind::Hash)),
+        EventType::HTtlSet => Some(Content::TimedHash),
         EventType::RPush => Some(Content::Of(Kind::List)),
         EventType::SAdd => Some(Content::Of(Kind::Set)),
         EventType::ZAdd => Some(Content::Of(Kind::Sorted)),
@@ -165,6 +183,8 @@ fn content(event_type: EventType) -> Option<Content> {
         | EventType::Expire
         | EventType::Evict
         | EventType::HDel
+        | EventType::HTtlCleared
+        | EventType::HExpire
         | EventType::LPush
         | EventType::LPop
         | EventType::RPop

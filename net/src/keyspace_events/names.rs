@@ -17,6 +17,9 @@ pub const FLUSH: &str = "flush";
 /// The word of a command that removes TTLs. Others do that beside what they are for, and no event tells of it.
 pub const PERSIST: &str = "persist";
 
+/// The word of a command that removes TTLs of fields. Others do that beside what they are for, too.
+pub const HPERSIST: &str = "hpersist";
+
 /// The word of a command that moves a member from one set to another.
 pub const SMOVE: &str = "smove";
 
@@ -80,7 +83,7 @@ impl Run<'_> {
     }
 
     fn add_event(&mut self, word: Option<&'static str>, event_type: EventType) {
-        let own = word.filter(|word| !matches!(*word, RENAME | MOVE | PERSIST | SMOVE));
+        let own = word.filter(|word| !matches!(*word, RENAME | MOVE | PERSIST | HPERSIST | SMOVE));
         let (class, event) = match event_type {
             EventType::Del => {
                 self.is_gone = false;
@@ -125,6 +128,9 @@ impl Run<'_> {
             EventType::SetRange => (Classes::STRING, own.unwrap_or("setrange")),
             EventType::HSet => (Classes::HASH, own.unwrap_or("hset")),
             EventType::HDel => (Classes::HASH, own.unwrap_or("hdel")),
+            EventType::HTtlSet => (Classes::HASH, "hexpire"),
+            EventType::HTtlCleared if word == Some(HPERSIST) => (Classes::HASH, "hpersist"),
+            EventType::HExpire => (Classes::HASH, "hexpired"),
             EventType::LPush => (Classes::LIST, own.unwrap_or("lpush")),
             EventType::RPush => (Classes::LIST, own.unwrap_or("rpush")),
             EventType::LPop => (Classes::LIST, own.unwrap_or("lpop")),

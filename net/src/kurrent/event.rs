@@ -22,7 +22,7 @@ pub const LINK_TYPE: &[u8] = b"$>";
 /// The names of the parts before the last one.
 fn part_names(event_type: EventType) -> &'static [&'static str] {
     match event_type {
-        EventType::HSet => &["field"],
+        EventType::HSet | EventType::HTtlSet => &["field"],
         EventType::LSet | EventType::LInsert => &["index"],
         EventType::LRem => &["count"],
         EventType::LTrim => &["first"],

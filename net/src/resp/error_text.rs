@@ -206,6 +206,11 @@ pub fn invalid_expire(command: &str) -> String {
     format!("ERR invalid expire time in '{command}' command")
 }
 
+/// HSETEX with an unknown option, as the client spelled it.
+pub fn unknown_argument(word: &[u8]) -> String {
+    format!("ERR unknown argument: {}", String::from_utf8_lossy(c_string(word, word.len())))
+}
+
 /// HELLO with an unknown option, as the client spelled it.
 pub fn hello_option(option: &[u8]) -> Vec<u8> {
     [b"ERR Syntax error in HELLO option '", c_string(option, option.len()), b"'"].concat()

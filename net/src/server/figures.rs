@@ -39,6 +39,7 @@ stats! {
     Hits "look-ups for reading that found the key"
     Misses "look-ups for reading that did not"
     Expired "keys removed because their TTL was over"
+    ExpiredFields "fields of hashes removed because theirs was"
     Recorded "events recorded"
     KeyBytes "memory of the keys that exist, with their places in the table"
     StringBytes "memory of those that hold strings, without these places; the next ones likewise"
@@ -184,6 +185,7 @@ impl Server {
             (Stat::Hits, counts.hits),
             (Stat::Misses, counts.misses),
             (Stat::Expired, counts.expired),
+            (Stat::ExpiredFields, counts.expired_fields),
             (Stat::Recorded, shard.turn().recorded()),
             (Stat::KeyBytes, footprint.used_bytes()),
             (Stat::StringBytes, footprint.kind_bytes(Kind::String)),

@@ -97,11 +97,18 @@ fn every_command_that_changes_keys_was_tried() {
     let mut client = server.client();
     let all = line(&mut client, "command list filterby aclcat write");
     let tried = |name: &str| COMMANDS.iter().any(|command| command.split(' ').next() == Some(name));
-    // EVALSHA and its kin run what they are given.
+    // EVALSHA and its kin run what they are given. TTLs of fields came after this version of Redis: `field_ttls`.
     let others = ["evalsha", "fcall", "swapdb"];
+    let later = |name: &str| {
+        name.starts_with("hexpire")
+            || name.starts_with("hpexpire")
+            || ["hpersist", "hgetex", "hsetex", "hgetdel"].contains(&name)
+    };
     let untried: Vec<String> = all.values().iter().map(Value::text).filter(|name| !tried(name)).collect();
-    let untried: Vec<&String> =
-        untried.iter().filter(|name| !name.starts_with("cdc") && !others.contains(&name.as_str())).collect();
+    let untried: Vec<&String> = untried
+        .iter()
+        .filter(|name| !name.starts_with("cdc") && !others.contains(&name.as_str()) && !later(name))
+        .collect();
     assert!(untried.is_empty(), "{untried:?}");
 }
 

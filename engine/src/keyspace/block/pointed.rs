@@ -42,7 +42,7 @@ unsafe impl Pointed for Block {
             Some(match block.key_shape().encoding() {
                 Encoding::None => return None,
                 Encoding::Raw | Encoding::String => ValueMut::Str,
-                Encoding::Hash => ValueMut::Hash(&mut *block.value_at()),
+                Encoding::Hash | Encoding::TimedHash => ValueMut::Hash(&mut *block.value_at()),
                 Encoding::List => ValueMut::List(&mut *block.value_at()),
                 Encoding::Set => ValueMut::Set(&mut *block.value_at()),
                 Encoding::Sorted => ValueMut::Sorted(&mut *block.value_at()),
@@ -114,7 +114,7 @@ impl BlockRef<'_> {
         unsafe {
             match self.key_shape().encoding() {
                 Encoding::String => allocated(string(&*self.value_at())),
-                Encoding::Hash => hash(&*self.value_at()),
+                Encoding::Hash | Encoding::TimedHash => hash(&*self.value_at()),
                 Encoding::List => list(&*self.value_at()),
                 Encoding::Set => set(&*self.value_at()),
                 Encoding::Sorted => sorted(&*self.value_at()),

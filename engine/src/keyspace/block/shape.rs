@@ -75,6 +75,8 @@ pub(crate) enum Encoding {
     PackedSorted = 11,
     /// A `RedisStreamValue`.
     RedisStream = 12,
+    /// A `HashValue` whose fields have TTLs, or have had.
+    TimedHash = 13,
 }
 
 impl Encoding {
@@ -93,6 +95,7 @@ impl Encoding {
             10 => Encoding::Integers,
             11 => Encoding::PackedSorted,
             12 => Encoding::RedisStream,
+            13 => Encoding::TimedHash,
             _ => Encoding::None,
         }
     }
@@ -106,7 +109,15 @@ impl Encoding {
     /// Whether it is a collection that is not.
     #[inline]
     pub(super) fn is_collection_outside(self) -> bool {
-        matches!(self, Encoding::Hash | Encoding::List | Encoding::Set | Encoding::Sorted | Encoding::RedisStream)
+        matches!(
+            self,
+            Encoding::Hash
+                | Encoding::TimedHash
+                | Encoding::List
+                | Encoding::Set
+                | Encoding::Sorted
+                | Encoding::RedisStream
+        )
     }
 
     /// Whether the block has all of the value, if there is one.
@@ -127,7 +138,7 @@ impl Encoding {
             | Encoding::Integers
             | Encoding::PackedSorted => None,
             Encoding::String => Some(size_of::<Vec<u8>>()),
-            Encoding::Hash => Some(size_of::<HashValue>()),
+            Encoding::Hash | Encoding::TimedHash => Some(size_of::<HashValue>()),
             Encoding::List => Some(size_of::<ListValue>()),
             Encoding::Set => Some(size_of::<SetValue>()),
             Encoding::Sorted => Some(size_of::<SortedValue>()),
@@ -310,6 +321,7 @@ impl Shape {
         match self.encoding() {
             Encoding::String
             | Encoding::Hash
+            | Encoding::TimedHash
             | Encoding::List
             | Encoding::Set
             | Encoding::Sorted

@@ -93,6 +93,11 @@ fn collection_or_string(rng: &mut fastrand::Rng) -> Value {
         };
         assert!(value.add_parts(parts.iter().map(Vec::as_slice)));
     }
+    if let Value::Hash(hash) = &mut value
+        && rng.bool()
+    {
+        assert!(hash.set_end(b"0", 7, &Thresholds::default()));
+    }
     value
 }
 

@@ -8,7 +8,7 @@ use crate::keyspace::block::Encoding;
 use crate::ring::Data;
 
 impl EntryMut<'_> {
-    /// Sets one field; returns whether it is new. Creates the hash if there is no value.
+    /// Sets one field, which keeps its TTL; returns whether it is new. Creates the hash if there is no value.
     pub fn hash_set(&mut self, field: &[u8], value: &[u8]) -> Result<bool, Refusal> {
         let thresholds = self.turn.thresholds;
         if !self.view().has_value() {
@@ -34,6 +34,11 @@ impl EntryMut<'_> {
 
     /// Deletes one field; returns whether it existed. Deleting the last field removes the hash, without a `Del`.
     pub fn hash_delete(&mut self, field: &[u8]) -> Result<bool, Refusal> {
+        self.hash_remove(field, EventType::HDel)
+    }
+
+    /// The same, recorded as `event_type`.
+    pub(crate) fn hash_remove(&mut self, field: &[u8], event_type: EventType) -> Result<bool, Refusal> {
         let thresholds = self.turn.thresholds;
         let (existed, rest) = match self.value_mut() {
             None => return Ok(false),
@@ -50,7 +55,7 @@ impl EntryMut<'_> {
         };
         if existed {
             self.settle_rest(rest);
-            self.record(EventType::HDel, Data::One(field));
+            self.record(event_type, Data::One(field));
         }
         Ok(existed)
     }

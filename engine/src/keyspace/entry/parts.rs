@@ -2,7 +2,8 @@
 
 use super::{Kind, Value, ValueRef};
 use crate::collection::{End, HashValue, ListValue, Member, RedisStreamValue, SetValue, SortedValue, Thresholds};
-use crate::number::parse_f64;
+use crate::limits::FIELD_END_MAX_MS;
+use crate::number::{parse_f64, parse_u64};
 
 impl Kind {
     /// The kind with this name; see [`Kind::name`].
@@ -12,7 +13,41 @@ impl Kind {
     }
 }
 
+/// The form of the parts of a hash whose fields have TTLs, or have had.
+const TIMED_HASH: &str = "hashttl";
+
+impl ValueRef<'_> {
+    /// The word of a `Rename` event for the parts that follow: the kind's name, or `hashttl`.
+    pub(crate) fn form(self) -> &'static str {
+        match self {
+            ValueRef::Hash(hash) if hash.is_timed() => TIMED_HASH,
+            other => other.kind().name(),
+        }
+    }
+}
+
 impl Value {
+    /// A value without parts, for those of this form.
+    pub(crate) fn of_form(form: &[u8]) -> Option<Value> {
+        if form == TIMED_HASH.as_bytes() {
+            return Some(Value::Hash(HashValue::timed()));
+        }
+        Kind::from_name(form).map(Value::empty)
+    }
+
+    /// A value without parts, for those of another value.
+    pub(crate) fn empty_as(other: ValueRef<'_>) -> Value {
+        match other {
+            ValueRef::Hash(hash) if hash.is_timed() => Value::Hash(HashValue::timed()),
+            other => Value::empty(other.kind()),
+        }
+    }
+
+    /// Whether it is a hash whose parts are field, value, end of TTL, ….
+    pub(crate) fn is_timed(&self) -> bool {
+        matches!(self, Value::Hash(hash) if hash.view().is_timed())
+    }
+
     /// A value of this kind without parts. No key holds an empty collection: parts have to follow.
     pub(crate) fn empty(kind: Kind) -> Value {
         match kind {
@@ -25,7 +60,7 @@ impl Value {
         }
     }
 
-    /// Appends parts: bytes; field, value, …; elements; members; score, member, …; items of a Redis stream. Returns whether
+    /// Appends parts: bytes; field, value, … (of a timed hash: field, value, end of the TTL or 0, …); elements; members; score, member, …; items of a Redis stream. Returns whether
     /// they were valid: no field without a value, no duplicate field or member, no score that is no number, no item that does
     /// not fit the stream.
     pub(crate) fn add_parts<'p>(&mut self, parts: impl Iterator<Item = &'p [u8]>) -> bool {
@@ -43,8 +78,13 @@ impl Value {
             Value::Hash(hash) => {
                 while let Some(field) = parts.next() {
                     let Some(value) = parts.next() else { return false };
+                    let end = if hash.view().is_timed() { parts.next().and_then(parse_u64) } else { Some(0) };
+                    let Some(end) = end.filter(|&end| end <= FIELD_END_MAX_MS) else { return false };
                     if !hash.set(field, value, thresholds) {
                         return false;
+                    }
+                    if end != 0 {
+                        hash.set_end(field, end, thresholds);
                     }
                 }
             }
@@ -74,6 +114,7 @@ impl<'a> ValueRef<'a> {
     pub fn parts(self) -> Vec<Member<'a>> {
         match self {
             ValueRef::Str(bytes) => vec![Member::of(bytes)],
+            ValueRef::Hash(hash) if hash.is_timed() => hash.triples().flatten().collect(),
             ValueRef::Hash(hash) => hash.iter().flat_map(|(field, value)| [field, value]).map(Member::of).collect(),
             ValueRef::List(list) => list.iter().map(Member::of).collect(),
             ValueRef::Set(set) => set.iter().collect(),

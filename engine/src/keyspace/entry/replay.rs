@@ -5,7 +5,7 @@ use super::{Counted, End, EntryMut, Kind, Value, ValueRef};
 use crate::event::EventType;
 use crate::keyspace::block::Block;
 use crate::keyspace::table::Word;
-use crate::limits::STRING_BYTES_MAX;
+use crate::limits::{FIELD_END_MAX_MS, STRING_BYTES_MAX};
 use crate::number::{parse_f64, parse_i64, parse_u64};
 use crate::position::RingOffset;
 use crate::ring::{Record, RecordData};
@@ -130,6 +130,20 @@ impl<'a> EntryMut<'a> {
             EventType::HDel => {
                 let deleted = self.hash_delete(one(record)?).map_err(|_| Precondition::Kind(Kind::Hash))?;
                 expect(deleted, Precondition::Element)?;
+            }
+            EventType::HTtlSet => {
+                let [field, at_ms] = two(record)?;
+                let at_ms = parse_u64(at_ms).filter(|&at_ms| at_ms != 0 && at_ms <= FIELD_END_MAX_MS);
+                expect(self.set_field_ttl(field, at_ms.ok_or(Precondition::Data)?), Precondition::Element)?;
+            }
+            EventType::HTtlCleared => expect(self.clear_field_ttl(one(record)?), Precondition::Ttl)?,
+            EventType::HExpire if record.data().is_none() => {
+                expect(self.view().is_timed(), Precondition::Ttl)?;
+                self.remove(EventType::HExpire);
+            }
+            EventType::HExpire => {
+                let ended = self.hash_remove(one(record)?, EventType::HExpire);
+                expect(ended.map_err(|_| Precondition::Kind(Kind::Hash))?, Precondition::Element)?;
             }
             EventType::LPush => self.replay_push(End::Head, record)?,
             EventType::RPush => self.replay_push(End::Tail, record)?,
@@ -269,10 +283,9 @@ fn whole(record: &Record<'_>, has_source: bool) -> Option<Value> {
     if has_source {
         parts.next()?;
     }
-    let kind = Kind::from_name(parts.next()?)?;
-    if kind == Kind::String && parts.clone().count() != 1 {
+    let mut value = Value::of_form(parts.next()?)?;
+    if value.kind() == Kind::String && parts.clone().count() != 1 {
         return None;
     }
-    let mut value = Value::empty(kind);
     (value.add_parts(parts) && !value.is_empty_collection()).then_some(value)
 }

@@ -1,10 +1,13 @@
 //! Commands on hashes.
 
 mod counter;
+mod expire;
+mod field_ttl;
 mod get;
 mod random;
 mod scan;
 mod set;
+mod with_ttl;
 
 use super::Command;
 
@@ -26,4 +29,16 @@ pub const COMMANDS: &[&Command] = &[
     &counter::HINCRBY,
     &counter::HINCRBYFLOAT,
     &scan::HSCAN,
+    &expire::HEXPIRE,
+    &expire::HPEXPIRE,
+    &expire::HEXPIREAT,
+    &expire::HPEXPIREAT,
+    &expire::HTTL,
+    &expire::HPTTL,
+    &expire::HEXPIRETIME,
+    &expire::HPEXPIRETIME,
+    &expire::HPERSIST,
+    &with_ttl::HGETEX,
+    &with_ttl::HSETEX,
+    &with_ttl::HGETDEL,
 ];

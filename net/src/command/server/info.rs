@@ -173,6 +173,7 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
         ("unauthenticated_too_slow_total", Stat::StrangersTooSlow),
         ("unauthenticated_too_much_total", Stat::StrangersTooMuch),
         ("expired_keys", Stat::Expired),
+        ("expired_subkeys", Stat::ExpiredFields),
         ("evicted_keys", Stat::Evicted),
         ("evicted_clients", Stat::EvictedClients),
         ("keyspace_hits", Stat::Hits),
