@@ -34,6 +34,7 @@ struct Client {
     channels: Subscribed,
     patterns: Subscribed,
     shards: Subscribed,
+    monitors: Subscribed,
     /// The memory of all of them.
     share: Share,
     change: Option<Change>,
@@ -45,18 +46,20 @@ impl Client {
             Kind::Channel => &mut self.channels,
             Kind::Pattern => &mut self.patterns,
             Kind::Shard => &mut self.shards,
+            Kind::Monitor => &mut self.monitors,
         }
     }
 
     fn counts(&self) -> Counts {
-        Counts { channels: self.channels.len(), patterns: self.patterns.len(), shards: self.shards.len() }
+        let (channels, patterns) = (self.channels.len(), self.patterns.len());
+        Counts { channels, patterns, shards: self.shards.len(), monitors: self.monitors.len() }
     }
 }
 
 /// What was left of a client that has ended.
 pub struct Ended {
     /// What it was subscribed to.
-    pub subscribed: [(Kind, Vec<Box<[u8]>>); 3],
+    pub subscribed: [(Kind, Vec<Box<[u8]>>); 4],
     /// The change that it waited for.
     pub change: Option<Change>,
 }
@@ -84,6 +87,7 @@ impl Clients {
             channels: Subscribed::default(),
             patterns: Subscribed::default(),
             shards: Subscribed::default(),
+            monitors: Subscribed::default(),
             share: share(),
             change: None,
         };
@@ -129,6 +133,7 @@ impl Clients {
             Kind::Channel => &client.channels,
             Kind::Pattern => &client.patterns,
             Kind::Shard => &client.shards,
+            Kind::Monitor => &client.monitors,
         };
         names.keys().cloned().collect()
     }
@@ -170,7 +175,7 @@ impl Clients {
         if rows.is_empty() && change.refused.is_none() {
             rows.push((None, client.counts().told(kind)));
         }
-        if client.counts().total() == 0 {
+        if client.counts() == Counts::default() {
             self.0.remove(&connection);
         }
         Some((change, rows))
@@ -190,6 +195,7 @@ impl Clients {
                 (Kind::Channel, names(client.channels)),
                 (Kind::Pattern, names(client.patterns)),
                 (Kind::Shard, names(client.shards)),
+                (Kind::Monitor, names(client.monitors)),
             ],
             change: client.change,
         })

@@ -37,6 +37,8 @@ pub enum Kind {
     Pattern,
     /// Sharded channels by name: the names of SSUBSCRIBE, which no pattern matches.
     Shard,
+    /// All commands, of whatever client: what MONITOR shows. It has one name, the empty one.
+    Monitor,
 }
 
 /// A change of subscriptions.
@@ -57,6 +59,8 @@ pub struct Counts {
     pub patterns: usize,
     /// Sharded channels.
     pub shards: usize,
+    /// All commands, once. They are no channel.
+    pub monitors: usize,
 }
 
 impl Counts {
@@ -70,6 +74,7 @@ impl Counts {
         match kind {
             Kind::Channel | Kind::Pattern => self.channels + self.patterns,
             Kind::Shard => self.shards,
+            Kind::Monitor => self.monitors,
         }
     }
 }
@@ -79,6 +84,7 @@ pub struct Channels {
     core: ShardId,
     channels: Names,
     shards: Names,
+    monitors: Names,
     /// Commands publish with the registry at hand, and matching keeps what it has learnt.
     patterns: RefCell<Patterns>,
     clients: Clients,
@@ -92,6 +98,7 @@ impl Channels {
             core,
             channels: Names::default(),
             shards: Names::default(),
+            monitors: Names::default(),
             patterns: RefCell::default(),
             clients: Clients::default(),
             outbox: RefCell::default(),
@@ -101,6 +108,7 @@ impl Channels {
     fn names(&self, kind: Kind) -> &Names {
         match kind {
             Kind::Shard => &self.shards,
+            Kind::Monitor => &self.monitors,
             Kind::Channel | Kind::Pattern => &self.channels,
         }
     }
@@ -117,6 +125,12 @@ impl Channels {
             self.outbox.borrow_mut().push(kind, channel, payload, cores);
         }
         receivers
+    }
+
+    /// Whether any client of any core is told of all commands.
+    #[inline]
+    pub fn has_monitors(&self) -> bool {
+        self.monitors.count() > 0
     }
 
     /// Whether any client of any core is subscribed to a channel or a pattern.
@@ -202,6 +216,7 @@ impl Channels {
         match step.kind {
             Kind::Channel => self.channels.note(core, step.subscribes, name),
             Kind::Shard => self.shards.note(core, step.subscribes, name),
+            Kind::Monitor => self.monitors.note(core, step.subscribes, name),
             Kind::Pattern => self.patterns.get_mut().note(core, step.subscribes, name),
         }
     }
@@ -214,6 +229,8 @@ impl Channels {
             (Kind::Pattern, false) => self.patterns.get_mut().remove(name, connection),
             (Kind::Channel, true) => self.channels.insert(name, connection),
             (Kind::Channel, false) => self.channels.remove(name, connection),
+            (Kind::Monitor, true) => self.monitors.insert(name, connection),
+            (Kind::Monitor, false) => self.monitors.remove(name, connection),
             (Kind::Shard, true) => self.shards.insert(name, connection),
             (Kind::Shard, false) => self.shards.remove(name, connection),
         }

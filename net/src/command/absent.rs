@@ -92,7 +92,7 @@ pub const ABSENT: &[(&[Category], &str)] = &[
     (
         &[Admin, Slow, Dangerous],
         "bgrewriteaof failover ft.config latency|doctor latency|graph latency|histogram latency|history \
-         latency|latest latency|reset module|load module|loadex module|unload monitor psync replconf replicaof \
+         latency|latest latency|reset module|load module|loadex module|unload psync replconf replicaof \
          slaveof sync",
     ),
     (&[Admin, Slow, Dangerous, Connection], "client|pause client|unblock client|unpause"),

@@ -13,6 +13,13 @@ pub fn changed(out: &mut Vec<u8>, protocol: Protocol, finished: &Finished) {
         Step { kind: Kind::Pattern, subscribes: false } => "punsubscribe",
         Step { kind: Kind::Shard, subscribes: true } => "ssubscribe",
         Step { kind: Kind::Shard, subscribes: false } => "sunsubscribe",
+        Step { kind: Kind::Monitor, .. } => {
+            match &finished.refused {
+                Some(over) => reply.error(error_text::err(over)),
+                None => reply.ok(),
+            }
+            return;
+        }
     };
     for (name, count) in &finished.rows {
         reply.push(3);
@@ -31,6 +38,10 @@ pub fn changed(out: &mut Vec<u8>, protocol: Protocol, finished: &Finished) {
 /// Appends a published message, for a subscriber of its channel or of this pattern.
 pub fn published(out: &mut Vec<u8>, protocol: Protocol, message: Message<'_>, pattern: Option<&[u8]>) {
     let mut reply = Reply::new(out, protocol);
+    if message.kind == Kind::Monitor {
+        [&b"+"[..], message.payload, b"\r\n"].iter().for_each(|part| reply.raw(part));
+        return;
+    }
     match (pattern, message.kind) {
         (Some(pattern), _) => {
             reply.push(4);
@@ -41,7 +52,7 @@ pub fn published(out: &mut Vec<u8>, protocol: Protocol, message: Message<'_>, pa
             reply.push(3);
             reply.raw(b"$8\r\nsmessage\r\n");
         }
-        (None, Kind::Channel | Kind::Pattern) => {
+        (None, Kind::Channel | Kind::Pattern | Kind::Monitor) => {
             reply.push(3);
             reply.raw(b"$7\r\nmessage\r\n");
         }

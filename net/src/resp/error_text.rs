@@ -156,6 +156,10 @@ texts! {
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     /// A command that cannot be queued.
     NOT_IN_MULTI = "ERR Command not allowed inside a transaction";
+    /// MONITOR within a transaction.
+    MONITOR_IN_EXEC = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+    /// A client that is told of all commands reads or writes a key.
+    MONITOR_ONLY = "ERR Replica can't interact with the keyspace";
     /// The connection is refused.
     MAX_CLIENTS = "ERR max number of clients reached";
     /// CDC commands while recording is off.

@@ -36,7 +36,11 @@ impl Core {
             client.reply().error(format!("ERR {error}"));
             return true;
         }
-        let all = if names.is_empty() { self.channels.names_of(client.id, step.kind) } else { Vec::new() };
+        let all = match step.kind {
+            Kind::Monitor => vec![Box::default()],
+            kind if names.is_empty() => self.channels.names_of(client.id, kind),
+            _ => Vec::new(),
+        };
         let names = names.iter().chain(all.iter().map(|name| &**name));
         let (account, user) = (&self.server.accounts.subscriptions, client.session.user());
         let change = self.channels.begin((client.id, user), || account.share(), step, names);

@@ -43,7 +43,7 @@ impl Core {
                 let Client { session, resp, replies, output, subscriber, .. } = client;
                 let version = resp.version;
                 let mut context = SessionContext { session, resp, server: &self.server, now_ms: self.now_ms };
-                let (subscriptions, channels) = (context.session.subscriptions, context.session.channels.total());
+                let (subscriptions, channels) = (context.session.subscriptions, context.session.channels);
                 let mut reply = Reply::new(replies.here(output.ready()), version);
                 let statistics = self.server.statistics(self.id);
                 statistics.run(index, &mut reply, |reply| run(&mut context, args, reply));
@@ -52,7 +52,7 @@ impl Core {
                 {
                     self.live.hub.close_client(subscriber);
                 }
-                if client.session.channels.total() < channels {
+                if client.session.channels != channels {
                     self.end_channels(client.id);
                 }
                 true

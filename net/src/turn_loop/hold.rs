@@ -8,7 +8,7 @@
 use super::resp::Client;
 use super::runner::Runner;
 use super::waits::CommandId;
-use super::{Core, note_settings, slow};
+use super::{Core, monitor, note_settings, slow};
 use crate::access::User;
 use crate::command::RespClient;
 use crate::connection::{Connection, Stall};
@@ -223,6 +223,9 @@ impl Core {
                     && let Some(connection) = &mut connection
                 {
                     self.close_for_reply(&mut connection.session);
+                }
+                if let Some(connection) = connection.as_mut().filter(|_| self.channels.has_monitors()) {
+                    monitor::tell_exec(&self.channels, &RespClient::of(connection));
                 }
                 true
             }

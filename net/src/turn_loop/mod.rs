@@ -29,6 +29,7 @@ mod key_waits;
 mod keyspace_events;
 mod lanes;
 mod large;
+mod monitor;
 mod net_events;
 mod output;
 mod pace;
@@ -272,7 +273,8 @@ impl Core {
             }
         }
         self.note_changes();
-        self.is_telling_much = self.server.keyspace_events.get().publishes() && self.publishes_too_much();
+        let publishes = self.server.keyspace_events.get().publishes() || self.channels.has_monitors();
+        self.is_telling_much = publishes && self.publishes_too_much();
         let started = Instant::now();
         self.steady_ms = keytide_engine::clock::steady_millis_at(started);
         self.budget.begin_turn(started);

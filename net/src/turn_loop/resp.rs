@@ -270,6 +270,10 @@ impl Core {
             return true;
         }
         let given = args;
+        if client.session.channels.monitors > 0 && (command.is(Flag::Readonly) || command.is(Flag::Write)) {
+            self.reject(client, args, error_text::MONITOR_ONLY.as_bytes());
+            return true;
+        }
         let (named, first_shard) = match client.resp.database {
             Database::FIRST => (None, first_shard),
             database => (databases::named(command, args, database), None),
@@ -298,7 +302,7 @@ impl Core {
             }
             return true;
         }
-        if self.is_telling_much && may_change_keys(command) {
+        if self.is_telling_much && (self.channels.has_monitors() || may_change_keys(command)) {
             *client.stall = Some(Stall::Turn);
             return false;
         }
@@ -308,6 +312,7 @@ impl Core {
         if let Some(tracking) = &mut client.resp.tracking {
             tracking.begin_command();
         }
+        let told = self.channels.has_monitors().then(|| self.tell_monitors_before(client, (index, given)));
         let is_short = TABLE.is_short(index) && !self.times_all;
         let waiting = client.replies.waiting();
         if !is_short {
@@ -321,6 +326,9 @@ impl Core {
             if !is_elsewhere || matches!(command.run, Run::Channels(_)) {
                 self.note_own(client, (index, given), took);
             }
+        }
+        if let Some(told) = told {
+            self.tell_monitors_after(client, (index, given), (told, done));
         }
         if done {
             self.figures.commands += 1;

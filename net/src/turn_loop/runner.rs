@@ -3,10 +3,10 @@
 
 use super::Core;
 use super::lanes::Lanes;
-use super::slow;
 use super::write_admission::{are_refused, is_memory_full, is_refused, is_refused_by_log_of};
+use super::{monitor, slow};
 use crate::access::User;
-use crate::channels::Channels;
+use crate::channels::{Channels, Kind, Step};
 use crate::command::access::{check, note_denied};
 use crate::command::table::TABLE;
 use crate::command::{
@@ -248,6 +248,9 @@ impl<'a> Runner<'a> {
             if let (Some(started), Some(client)) = (started, &client) {
                 slow::note(self.server, client.session, (index, args), started.elapsed());
             }
+            if let Some(client) = client.as_ref().filter(|_| self.channels.has_monitors()) {
+                monitor::tell(self.channels, Some(client), client.resp.database, (index, args));
+            }
             if reply.len() - start > bytes_max {
                 is_within = false;
                 reply.truncate(start);
@@ -357,12 +360,13 @@ fn run_one(
             let (state, now_ms) = (&mut DeferredState::default(), context.now_ms);
             run(&mut HistoryContext { history: &mut history, state, server, now_ms }, args, reply);
         }
+        Run::Channels(Step { kind: Kind::Monitor, .. }) => reply.error(error_text::MONITOR_IN_EXEC),
         Run::Container(_)
         | Run::EachCore { .. }
         | Run::History(_)
         | Run::Subscription(_)
         | Run::Group { .. }
-        | Run::Channels(_)
+        | Run::Channels(Step { kind: Kind::Channel | Kind::Pattern | Kind::Shard, .. })
         | Run::Script(_)
         | Run::Transaction(_) => {
             reply.error(error_text::NOT_IN_MULTI);

@@ -9,7 +9,7 @@ use super::hold::RespWork;
 use super::resp::Client;
 use super::runner::Runner;
 use super::write_admission::is_memory_full;
-use super::{Core, databases};
+use super::{Core, databases, monitor};
 use crate::access::User;
 use crate::command::access::check;
 use crate::command::redis_stream::asks_to_wait;
@@ -291,6 +291,9 @@ impl Caller for ScriptCaller<'_, '_> {
         self.runner.server.statistics(self.runner.core).call(index);
         let callers = std::mem::replace(&mut self.context.database, self.database);
         self.runner.run_in_script(self.context, index, args, &mut reply);
+        if self.runner.channels.has_monitors() {
+            monitor::tell(self.runner.channels, None, self.database, (index, args));
+        }
         self.context.database = callers;
         Called::Replied
     }

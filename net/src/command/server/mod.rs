@@ -13,6 +13,7 @@ mod lolwut;
 mod maxmemory;
 mod memory;
 mod module;
+mod monitor;
 mod numbers;
 mod output_limit;
 mod replication;
@@ -42,6 +43,7 @@ pub const COMMANDS: &[&Command] = &[
     &lolwut::LOLWUT,
     &memory::MEMORY,
     &module::MODULE,
+    &monitor::MONITOR,
     &replication::ROLE,
     &replication::REPLICAOF,
     &replication::SLAVEOF,

@@ -54,12 +54,13 @@ fn is_blocked(connection: &Connection) -> bool {
     connection.replies.waiting() > 0 && may_wait().is_some_and(|command| command.is(Flag::Blocking))
 }
 
-/// Redis's letters for what a client does: `P` has subscriptions, `x` is in a transaction, `b` waits, `t` tracks keys, `R` for
+/// Redis's letters for what a client does: `O` is told of all commands, `P` has subscriptions, `x` is in a transaction, `b` waits, `t` tracks keys, `R` for
 /// another client that has gone, `B` all changes, `e` is kept whatever memory it takes, `N` none of these.
 fn flags(session: &Session, resp: &RespSession, sizes: &Sizes) -> String {
     let is_queueing = resp.transaction.is_some();
     let tracking = resp.tracking.as_deref();
     let all = [
+        ('O', session.channels.monitors > 0),
         ('P', session.is_subscriber()),
         ('x', is_queueing),
         ('b', sizes.is_blocked),
