@@ -68,6 +68,8 @@ pub(crate) struct Evictor {
     policy: Policy,
     /// Whether what is known of keys changes when they are used.
     is_watching: bool,
+    /// Whether use is not noted for the present command.
+    leaves_use: bool,
     s3fifo: S3Fifo,
     rng: fastrand::Rng,
     /// The uses of keys that were seen.
@@ -79,6 +81,7 @@ impl Default for Evictor {
         Evictor {
             policy: Policy::NoEviction,
             is_watching: false,
+            leaves_use: false,
             s3fifo: S3Fifo::default(),
             rng: fastrand::Rng::new(),
             uses: 0,
@@ -105,7 +108,12 @@ impl Evictor {
     /// Whether what is known of keys changes when they are used.
     #[inline]
     pub fn is_watching(&self) -> bool {
-        self.is_watching
+        self.is_watching && !self.leaves_use
+    }
+
+    /// Has the use of keys noted no more, or again.
+    pub fn leave_use(&mut self, leaves_use: bool) {
+        self.leaves_use = leaves_use;
     }
 
     /// The memory that it takes, in bytes.

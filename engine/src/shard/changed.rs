@@ -17,6 +17,11 @@ impl Shard {
         self.turn.add_reader(key, reader);
     }
 
+    /// Has eviction not told, or told again, that keys are used.
+    pub fn leave_use(&mut self, leaves_use: bool) {
+        self.turn.evictor.leave_use(leaves_use);
+    }
+
     /// Who has read which keys.
     #[inline]
     pub fn readers(&self) -> &Readers {

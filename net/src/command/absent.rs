@@ -95,7 +95,7 @@ pub const ABSENT: &[(&[Category], &str)] = &[
          latency|latest latency|reset module|load module|loadex module|unload psync replconf replicaof \
          slaveof sync",
     ),
-    (&[Admin, Slow, Dangerous, Connection], "client|pause client|unblock client|unpause"),
+    (&[Admin, Slow, Dangerous, Connection], "client|unblock"),
     (&[Fast, Transaction], "unwatch watch"),
     (
         &[Slow],

@@ -206,6 +206,8 @@ pub enum Run {
     EachCore {
         /// Runs it on one core.
         run: fn(&mut CoreContext<'_>, Args<'_>, &mut PartWriter<'_>),
+        /// Runs it in a transaction, where it is about its own client only; `None` if it is not for transactions.
+        own: Option<fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>)>,
         /// Merges the parts into one reply.
         merge: Merge,
     },

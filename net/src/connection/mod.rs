@@ -24,7 +24,7 @@ pub mod transport;
 
 pub use input::{Input, InputMemory, Pages};
 pub use output::Output;
-pub use protocol::{Problem, ProtocolState, RespSession, RespState};
+pub use protocol::{Problem, ProtocolState, RespSession, RespState, Silence};
 pub use replies::Replies;
 pub use table::Connections;
 pub use transport::Transport;
@@ -84,6 +84,8 @@ pub enum Stall {
     Shard,
     /// Until the client has taken enough of its output.
     Output,
+    /// Until the end of a pause of all clients.
+    Pause,
     /// Until its next turn: it has input left, and others wait.
     Turn,
 }

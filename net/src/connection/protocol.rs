@@ -9,6 +9,8 @@ use crate::session::Session;
 use crate::tracking::{Caching, Caller, Tracking};
 use crate::web::Web;
 use keytide_engine::account::OverLimit;
+use keytide_engine::position::ShardId;
+use keytide_engine::readers::ReaderId;
 use keytide_engine::stream_name::Database;
 
 /// The protocol of one connection.
@@ -28,6 +30,20 @@ pub struct RespState {
     pub session: RespSession,
 }
 
+/// Which replies a client wants to be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Silence {
+    /// None.
+    #[default]
+    No,
+    /// That of the next command.
+    Next,
+    /// That of the command that runs.
+    Present,
+    /// All.
+    All,
+}
+
 /// What only this protocol has of a session.
 #[derive(Debug, Default)]
 pub struct RespSession {
@@ -39,6 +55,10 @@ pub struct RespSession {
     pub watches: Option<Box<Watches>>,
     /// How it tracks keys, if it does.
     pub tracking: Option<Box<Tracking>>,
+    /// Which replies are left out.
+    pub silence: Silence,
+    /// Whether its commands do not tell eviction that keys are used.
+    pub leaves_use: bool,
     /// The database that is selected, while a transaction is queued that of its next command.
     pub database: Database,
 }
@@ -66,13 +86,20 @@ impl RespSession {
     /// The client, where tracking has to do with its command.
     #[inline]
     pub fn caller(&self) -> Option<Caller> {
-        self.tracking.as_deref().and_then(Tracking::caller)
+        if self.tracking.is_none() && !self.leaves_use {
+            return None;
+        }
+        // Without tracking nobody asks which client it is.
+        let nobody = ReaderId { core: ShardId(0), number: 0 };
+        let id = self.tracking.as_ref().map_or(nobody, |tracking| tracking.id);
+        Some(Caller { id, caching: self.caching() }).filter(|caller| caller.caching != Caching::default())
     }
 
     /// What its command has to do with tracking.
     #[inline]
     pub fn caching(&self) -> Caching {
-        self.tracking.as_deref().map_or(Caching::default(), Tracking::caching)
+        let caching = self.tracking.as_deref().map_or(Caching::default(), Tracking::caching);
+        Caching { leaves_use: self.leaves_use, ..caching }
     }
 
     /// Whether the protocol leaves it only commands that have to do with its subscriptions: in RESP2, where a push

@@ -44,6 +44,8 @@ pub struct Replies {
     delivered: usize,
     /// The bytes of commands sent elsewhere since none was on its way.
     forwarded_bytes: usize,
+    /// Those on their way that are to be dropped, by their numbers.
+    unwanted: Vec<u64>,
 }
 
 impl Replies {
@@ -106,6 +108,13 @@ impl Replies {
                 Cow::Owned(whole)
             }
         };
+        let whole = match self.unwanted.iter().position(|unwanted| *unwanted == number) {
+            Some(place) => {
+                self.unwanted.swap_remove(place);
+                Cow::Borrowed(&b""[..])
+            }
+            None => whole,
+        };
         self.remote_reply_bytes = whole.len().max(self.remote_reply_bytes - self.remote_reply_bytes / 16);
         self.delivered += 1;
         self.waiting -= 1;
@@ -164,6 +173,16 @@ impl Replies {
     #[inline]
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// The number that the next reserved place gets.
+    pub fn next_number(&self) -> u64 {
+        self.first + self.places.len() as u64
+    }
+
+    /// Drops the reply of a place that was reserved last, when it comes.
+    pub fn drop_last(&mut self) {
+        self.unwanted.push(self.next_number() - 1);
     }
 
     /// Whether the last reply is one whose parts come later.

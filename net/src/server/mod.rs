@@ -6,11 +6,13 @@ mod databases;
 mod default_acls;
 mod figures;
 mod memory;
+mod pause;
 mod thresholds;
 
 pub use default_acls::SharedDefaultAcls;
 pub use figures::{STATS, Stat};
 pub use memory::MemoryUse;
+pub use pause::{Pause, SharedPause};
 pub use thresholds::SharedThresholds;
 
 use crate::access::Users;
@@ -102,6 +104,8 @@ pub struct Server {
     pub pubsub_output: SharedSubscriberLimit,
     /// The classes of keyspace notifications that are published.
     pub keyspace_events: SharedClasses,
+    /// Until when no commands run.
+    pub pause: SharedPause,
     /// The commands that took long.
     pub slow_log: SlowLog,
     /// Client-side caching.
@@ -187,6 +191,7 @@ impl Server {
             client_output_bytes: AtomicU64::new(config.client_output_bytes),
             pubsub_output: SharedSubscriberLimit::new(config.pubsub_output),
             keyspace_events: SharedClasses::new(config.keyspace_events),
+            pause: SharedPause::default(),
             slow_log: SlowLog::new(config.slow_log.0, config.slow_log.1),
             tracking: Arc::new(SharedTracking::new(config.tracking_table_max_keys)),
             output_stall_seconds: AtomicU64::new(config.output_stall_seconds),

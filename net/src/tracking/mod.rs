@@ -28,13 +28,15 @@ pub struct Caching {
     pub remembers: bool,
     /// Whether it is to be known who has made its changes: the client is not told of its own.
     pub is_author: bool,
+    /// Whether the command does not tell eviction that keys are used.
+    pub leaves_use: bool,
 }
 
 impl Caching {
     /// With the client that it is of.
     #[inline]
     pub fn of(self, core: ShardId, connection: ConnectionId) -> Option<Caller> {
-        let is_any = self.remembers || self.is_author;
+        let is_any = self.remembers || self.is_author || self.leaves_use;
         is_any.then(|| Caller { id: reader(core, connection), caching: self })
     }
 }
@@ -90,7 +92,7 @@ fn reader(core: ShardId, connection: ConnectionId) -> ReaderId {
 pub struct Tracking {
     shared: Arc<SharedTracking>,
     /// The client.
-    id: ReaderId,
+    pub id: ReaderId,
     /// Of which keys it is told.
     pub mode: Mode,
     /// Whether it is not told of its own changes.
@@ -166,12 +168,7 @@ impl Tracking {
             Mode::OptOut => !self.has_given(),
             Mode::Broadcast => false,
         };
-        Caching { remembers, is_author: self.is_silent }
-    }
-
-    /// The client, where tracking has to do with its command.
-    pub fn caller(&self) -> Option<Caller> {
-        Some(Caller { id: self.id, caching: self.caching() }).filter(|caller| caller.caching != Caching::default())
+        Caching { remembers, is_author: self.is_silent, leaves_use: false }
     }
 
     /// Begins a command.

@@ -33,6 +33,7 @@ mod monitor;
 mod net_events;
 mod output;
 mod pace;
+mod pause;
 mod reclaim;
 mod records;
 mod resp;
@@ -40,6 +41,7 @@ mod rights;
 mod run;
 mod runner;
 mod scripts;
+mod silence;
 mod slow;
 mod snapshot;
 mod subscriptions;
@@ -84,6 +86,7 @@ use keytide_engine::stream_acl::SETTINGS;
 use keytide_engine::subscription::Hub;
 use lanes::Lanes;
 use pace::Paces;
+use pause::Paused;
 use reclaim::Reclaim;
 use records::Records;
 use run::Stopping;
@@ -135,6 +138,8 @@ pub struct Core {
     channels: Channels,
     /// The prefixes of keys of clients that want all changes of these.
     prefixes: KnownPrefixes,
+    /// The connections that wait for the end of a pause.
+    paused: Paused,
     /// Whether every command is timed.
     times_all: bool,
     /// Scripts.
@@ -232,6 +237,7 @@ impl Core {
             calls: CallWork::default(),
             channels: Channels::new(id),
             prefixes: KnownPrefixes::default(),
+            paused: Paused::default(),
             times_all: false,
             scripts: RefCell::default(),
             is_telling_much: false,
@@ -293,6 +299,7 @@ impl Core {
         let mut work = net.poll_while(&mut on_event, || started.elapsed() < TURN_EVENTS)? > 0;
         let mut again = self.run_handshakes(net.ops());
         work |= self.take_messages();
+        self.look_at_pause();
         work |= self.run_left();
         self.serve_ready();
         work |= self.run_jobs();
@@ -356,6 +363,9 @@ impl Core {
 
     /// Removes keys whose TTL is over.
     fn expire(&mut self) -> bool {
+        if self.pause_ends_ms().is_some() {
+            return false;
+        }
         let Some(shard) = &mut self.shard else { return false };
         let is_due = shard.next_expiry_ms().is_some_and(|at_ms| at_ms <= self.now_ms);
         // What ends is recorded, and that takes space.
@@ -373,7 +383,9 @@ impl Core {
             self.shared_memory_ms = self.steady_ms;
             self.server.share_memory(self.id);
         }
-        let Some(shard) = &mut self.shard else { return again };
+        let Some(shard) = self.shard.as_mut().filter(|_| self.server.pause.get(self.steady_ms).is_none()) else {
+            return again;
+        };
         // As with what expires.
         shard.check_log().is_ok() && shard.evict_some() || again
     }
@@ -412,7 +424,9 @@ impl Core {
         let expiry_in = expiry.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::unix_millis()));
         let snapshot = self.snapshots.next_timer_ms(self.steady_ms);
         let (deferred, groups) = (self.deferred.next_due_ms(), self.group_readers.next_due_ms());
-        let timer = [deferred, groups, snapshot, self.stopping.at_ms, self.calls.due.at_ms()];
+        let pause = self.pause_ends_ms();
+        let expiry_in = expiry_in.filter(|_| pause.is_none());
+        let timer = [deferred, groups, snapshot, self.stopping.at_ms, self.calls.due.at_ms(), pause];
         let timer = timer.into_iter().flatten().min();
         let timer_in = timer.map(|at_ms| at_ms.saturating_sub(keytide_engine::clock::steady_millis()));
         expiry_in.into_iter().chain(timer_in).min()
@@ -423,6 +437,7 @@ impl Core {
     fn is_idle(&self) -> bool {
         self.lanes.inbound.iter().all(Inbound::is_empty)
             && self.server.users.version() == self.users_version
+            && !self.has_new_pause()
             && (!self.live.hub.waits_for_publication() || self.history.frontier() == self.live.tried_frontier)
             && self.calls.waits_at.is_none_or(|tried| self.history.frontier() == tried)
             && (self.shard.is_none() || self.snapshots.is_idle(&self.server))

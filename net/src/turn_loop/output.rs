@@ -56,8 +56,8 @@ impl Core {
             Some(Stall::Replies) => connection.replies.waiting() == 0,
             // Not for every little that it takes.
             Some(Stall::Output) => bytes <= level / 2,
-            // It goes on when the shard comes back.
-            Some(Stall::Shard) => false,
+            // It goes on when the shard comes back, or the pause ends.
+            Some(Stall::Shard | Stall::Pause) => false,
         };
         if is_over {
             let goes_on = (connection.pending_input() > 0).then_some(Stall::Turn);

@@ -6,7 +6,7 @@ use crate::command::connection::keeps_caching;
 use crate::command::table::TABLE;
 use crate::command::transaction::Step;
 use crate::command::{Command, Flag, Run};
-use crate::connection::{Connection, Output, ProtocolState, Replies, RespSession, RespState, Stall};
+use crate::connection::{Connection, Output, ProtocolState, Replies, RespSession, RespState, Silence, Stall};
 use crate::limits::{
     BEHIND_BYTES_MAX, HEAVY_BYTES, HEAVY_TIME, INPUT_CLAIM_BYTES, LARGE_COMMAND_BYTES, OUTPUT_LOOK_BYTES,
 };
@@ -233,7 +233,14 @@ impl Core {
     /// consumed. `first_shard` is the shard of its first argument, where that is known already.
     #[inline]
     fn run_command(&mut self, client: &mut Client<'_>, args: Args<'_>, first_shard: Option<ShardId>) -> bool {
-        if !client.may_go_on() || !self.execute(client, args, first_shard) {
+        if !client.may_go_on() {
+            return false;
+        }
+        let is_done = match client.resp.silence {
+            Silence::No => self.execute(client, args, first_shard),
+            _ => self.execute_silently(client, args, first_shard),
+        };
+        if !is_done {
             return false;
         }
         if client.reply_bytes() > client.look_at_bytes {
@@ -247,7 +254,7 @@ impl Core {
 
     /// Runs one command, or sends it to where it runs. False where it has to wait: it is then not consumed, and the
     /// client's stall says for what.
-    fn execute(&mut self, client: &mut Client<'_>, args: Args<'_>, first_shard: Option<ShardId>) -> bool {
+    pub(super) fn execute(&mut self, client: &mut Client<'_>, args: Args<'_>, first_shard: Option<ShardId>) -> bool {
         let index = match TABLE.resolve(args) {
             Ok(index) => index,
             Err(text) => {
@@ -290,6 +297,9 @@ impl Core {
         let is_short = self.server.memory.is_short() || client.resp.transaction.is_some() && self.has_full_shard();
         if is_short && self.refuse_growth(client, command, args) {
             return true;
+        }
+        if self.server.pause.word() != 0 && self.waits_for_pause(client, command) {
+            return false;
         }
         if client.resp.transaction.is_some() && !command.is(Flag::Immediate) {
             if command.is(Flag::NoMulti) {

@@ -13,6 +13,7 @@ use crate::command::{
     Command, DeferredState, Flag, HistoryContext, KeysContext, Progress, RespClient, Run, RunPart, SessionContext,
     WaitContext,
 };
+use crate::connection::Silence;
 use crate::gather::Merge;
 use crate::resp::{Args, CommandIndex, Reply, Transaction, Watches, error_text};
 use crate::scripting::{Ended, Scripts};
@@ -118,6 +119,9 @@ impl<'a> Runner<'a> {
     fn begin_for_caller(self, mut shards: Shards<'_>) {
         if let Some(caller) = self.caller.filter(|caller| caller.caching.is_author) {
             shards.each(|shard| shard.readers_mut().set_author(Some(caller.id)));
+        }
+        if self.caller.is_some_and(|caller| caller.caching.leaves_use) {
+            shards.each(|shard| shard.leave_use(true));
         }
     }
 
@@ -240,10 +244,13 @@ impl<'a> Runner<'a> {
             }
             self.server.statistics(self.core).call(index);
             let own = client.as_mut().map(RespClient::reborrow);
-            let runner = self.for_caller(caller);
+            let (runner, begun) = (self.for_caller(caller), reply.len());
             let started = (!TABLE.is_short(index) || self.server.slow_log.times_all()).then(Instant::now);
             if runner.run_within(&mut context, (Some(user), own), index, args, &mut reply) == Ended::Elsewhere {
                 reply.error(error_text::SCRIPT_ELSEWHERE);
+            }
+            if client.as_ref().is_some_and(|client| client.resp.silence == Silence::All) {
+                reply.truncate(begun);
             }
             if let (Some(started), Some(client)) = (started, &client) {
                 slow::note(self.server, client.session, (index, args), started.elapsed());
@@ -306,6 +313,9 @@ fn end_for_caller(caller: Caller, mut shards: Shards<'_>, command: &Command, arg
     if caller.caching.is_author {
         shards.each(|shard| shard.readers_mut().set_author(None));
     }
+    if caller.caching.leaves_use {
+        shards.each(|shard| shard.leave_use(false));
+    }
     if caller.caching.remembers && command.is(Flag::Readonly) && !command.is(Flag::PubSub) {
         for key in command.keys.of(args) {
             shards.of(key).add_reader(key, caller.id);
@@ -359,6 +369,10 @@ fn run_one(
             let mut history = History::new(server.sequencer.clone(), &server.histories).with_older(&server.older);
             let (state, now_ms) = (&mut DeferredState::default(), context.now_ms);
             run(&mut HistoryContext { history: &mut history, state, server, now_ms }, args, reply);
+        }
+        Run::EachCore { own: Some(run), .. } => {
+            let Some(RespClient { session, resp }) = client else { return };
+            run(&mut SessionContext { session, resp, server: context.server, now_ms: context.now_ms }, args, reply);
         }
         Run::Channels(Step { kind: Kind::Monitor, .. }) => reply.error(error_text::MONITOR_IN_EXEC),
         Run::Container(_)

@@ -72,7 +72,7 @@ pub static LIST: Command = Command {
     access: Access::ALL_STREAMS,
     summary: "Lists the consumer groups.",
     group: "cdc",
-    run: Run::EachCore { run: list, merge: Merge::Concat },
+    run: Run::EachCore { run: list, own: None, merge: Merge::Concat },
 };
 
 fn list(context: &mut CoreContext<'_>, _: Args<'_>, reply: &mut PartWriter<'_>) {

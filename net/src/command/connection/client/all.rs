@@ -2,7 +2,7 @@
 
 use super::{client, describe};
 use crate::command::options::is;
-use crate::command::{Command, CoreContext, Flag, Run};
+use crate::command::{Command, CoreContext, Flag, Run, SessionContext};
 use crate::connection::Connection;
 use crate::gather::{Merge, sum};
 use crate::resp::{Args, Reply, error_text};
@@ -13,9 +13,9 @@ use keytide_engine::number::parse_i64;
 pub static INFO: Command = client(
     "client|info",
     2,
-    &[Flag::NoMulti],
+    &[],
     "Describes the connection.",
-    Run::EachCore { run: info, merge: Merge::Texts },
+    Run::EachCore { run: info, own: Some(own_info), merge: Merge::Texts },
 );
 
 fn info(context: &mut CoreContext<'_>, _args: Args<'_>, reply: &mut PartWriter<'_>) {
@@ -23,12 +23,17 @@ fn info(context: &mut CoreContext<'_>, _args: Args<'_>, reply: &mut PartWriter<'
     describe(context, reply, |connection| connection.session.client == asker);
 }
 
+/// In a transaction, when the sizes of its buffers are not at hand.
+fn own_info(context: &mut SessionContext<'_>, _args: Args<'_>, reply: &mut Reply<'_>) {
+    reply.verbatim("txt", &(describe::client_info(context.session, context.resp) + "\n"));
+}
+
 pub static LIST: Command = client(
     "client|list",
     -2,
     &[Flag::Admin, Flag::NoMulti],
     "Describes the connections, all or those of a TYPE or of some IDs.",
-    Run::EachCore { run: list, merge: Merge::Texts },
+    Run::EachCore { run: list, own: None, merge: Merge::Texts },
 );
 
 fn list(context: &mut CoreContext<'_>, args: Args<'_>, reply: &mut PartWriter<'_>) {
@@ -88,7 +93,7 @@ pub static KILL: Command = client(
     -3,
     &[Flag::Admin, Flag::NoMulti],
     "Closes connections: one by its address, or all that match ID, ADDR, LADDR, TYPE, USER, with SKIPME except this one.",
-    Run::EachCore { run: kill, merge: Merge::Custom(sum_killed) },
+    Run::EachCore { run: kill, own: None, merge: Merge::Custom(sum_killed) },
 );
 
 /// The connections to close.
@@ -189,7 +194,7 @@ pub static UNBLOCK: Command = client(
     -3,
     &[Flag::Admin, Flag::NoMulti],
     "Ends the wait of a client's command, as if its time were over (TIMEOUT) or with an ERROR.",
-    Run::EachCore { run: unblock, merge: Merge::Sum },
+    Run::EachCore { run: unblock, own: None, merge: Merge::Sum },
 );
 
 /// A core replies with the number of commands that it has ended: 1 if the client's command waited there.

@@ -55,7 +55,7 @@ fn is_blocked(connection: &Connection) -> bool {
 }
 
 /// Redis's letters for what a client does: `O` is told of all commands, `P` has subscriptions, `x` is in a transaction, `b` waits, `t` tracks keys, `R` for
-/// another client that has gone, `B` all changes, `e` is kept whatever memory it takes, `N` none of these.
+/// another client that has gone, `B` all changes, `e` is kept whatever memory it takes, `T` leaves the use of keys as it is, `N` none of these.
 fn flags(session: &Session, resp: &RespSession, sizes: &Sizes) -> String {
     let is_queueing = resp.transaction.is_some();
     let tracking = resp.tracking.as_deref();
@@ -68,6 +68,7 @@ fn flags(session: &Session, resp: &RespSession, sizes: &Sizes) -> String {
         ('R', tracking.is_some_and(|tracking| tracking.is_broken)),
         ('B', tracking.is_some_and(|tracking| tracking.mode == Mode::Broadcast)),
         ('e', session.is_kept),
+        ('T', resp.leaves_use),
     ];
     let flags: String = all.iter().filter(|(_, is_so)| *is_so).map(|(letter, _)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }

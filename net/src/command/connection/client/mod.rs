@@ -3,6 +3,7 @@
 mod all;
 mod describe;
 mod own;
+mod pause;
 mod tracking;
 
 pub use describe::client_info;
@@ -28,6 +29,8 @@ pub static CLIENT: Command = Command {
         &own::NO_EVICT,
         &own::NO_TOUCH,
         &own::REPLY,
+        &pause::PAUSE,
+        &pause::UNPAUSE,
         &tracking::TRACKING,
         &tracking::CACHING,
         &tracking::GETREDIR,

@@ -4,6 +4,7 @@ use super::client;
 use crate::command::connection::auth::is_name;
 use crate::command::options::is;
 use crate::command::{Command, Run, SessionContext};
+use crate::connection::Silence;
 use crate::resp::{Args, Reply, error_text};
 
 pub static ID: Command = client(
@@ -78,11 +79,16 @@ pub static NO_TOUCH: Command = client(
     "client|no-touch",
     3,
     &[],
-    "ON reads without updating the access times of keys, which do not exist.",
-    Run::Session(switch),
+    "ON reads without telling eviction that the keys are used.",
+    Run::Session(|context, args, reply| {
+        switch(context, args, reply);
+        if is(args.get(2), "on") || is(args.get(2), "off") {
+            context.resp.leaves_use = is(args.get(2), "on");
+        }
+    }),
 );
 
-/// Accepts ON and OFF, without effect.
+/// Accepts ON and OFF.
 fn switch(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match is(args.get(2), "on") || is(args.get(2), "off") {
         true => reply.ok(),
@@ -90,16 +96,25 @@ fn switch(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'
     }
 }
 
-pub static REPLY: Command =
-    client("client|reply", 3, &[], "ON sends replies; OFF and SKIP are not supported.", Run::Session(replies));
+pub static REPLY: Command = client(
+    "client|reply",
+    3,
+    &[],
+    "ON sends replies, OFF sends none, SKIP leaves out that of the next command.",
+    Run::Session(replies),
+);
 
-fn replies(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    let word = args.get(2);
+fn replies(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let (word, silence) = (args.get(2), &mut context.resp.silence);
     if is(word, "on") {
+        *silence = Silence::No;
         reply.ok();
-    } else if is(word, "off") || is(word, "skip") {
-        // Without an error the client would get one reply more than it expects.
-        reply.error("ERR CLIENT REPLY OFF and SKIP are not supported");
+    } else if is(word, "off") {
+        *silence = Silence::All;
+    } else if is(word, "skip") {
+        if *silence != Silence::All {
+            *silence = Silence::Next;
+        }
     } else {
         reply.error(error_text::SYNTAX);
     }
