@@ -62,6 +62,43 @@ const TALK: &[&str] = &[
     "get k",
     "dbsize",
     "keys *",
+    "copy k copied db 1",
+    "copy k copied db 1",
+    "copy {tag}a {tag}b db 2 replace",
+    "copy none other db 2",
+    "copy k k",
+    "copy k k db 0",
+    "copy k k db 8",
+    "copy k k2 db 8 db 0",
+    "copy k k3 db 0 replace db 8",
+    "copy k k db 16",
+    "copy k k db x",
+    "copy k k db -1",
+    "copy k k db 99999999999",
+    "copy k k db",
+    "copy k",
+    "del k2",
+    "multi",
+    "copy k queued db 1",
+    "select 8",
+    "copy k3 k4 db 0",
+    "get k3",
+    "exec",
+    "keys *",
+    "copy k3 k3 db 1 replace",
+    "eval return{redis.call('copy',KEYS[1],KEYS[2],'db','1'),redis.call('dbsize')} 2 k k5",
+    "flushdb",
+    "select 1",
+    "get copied",
+    "get queued",
+    "get k3",
+    "get k5",
+    "copy copied copied db 0",
+    "del copied queued k3 k5",
+    "select 0",
+    "get copied",
+    "get k4",
+    "del copied k4",
     "move k 1",
     "move {tag}a 3",
     "move none 3",
@@ -336,17 +373,26 @@ fn fewer_databases_may_be_had() {
 }
 
 #[test]
-fn a_copy_to_another_database_is_refused_and_changes_nothing() {
-    let server = Server::start(&["--ring-bytes", "1m"]);
-    let mut client = server.client();
-    let mut call = |line: &str| client.call(&line.split(' ').collect::<Vec<_>>());
-    for line in ["select 1", "set a x", "set b y"] {
-        assert_eq!(call(line).text(), "OK");
+fn keys_go_to_the_first_database_under_names_that_keys_may_have_there() {
+    for shards in numbers_of_shards() {
+        let server = Server::start(&["--ring-bytes", "1m", "--shards", &shards]);
+        let mut client = server.client();
+        for text in ["select 3", "set $et-x 1", "set db5/x 1", "set $other 1"] {
+            assert_eq!(line(&mut client, text).text(), "OK");
+        }
+        let expected = [("$et-x", "is a system stream"), ("db5/x", "is key 'x' of database 5: SELECT it first")];
+        for (key, why) in expected {
+            for text in [format!("move {key} 0"), format!("copy {key} {key} db 0"), format!("copy $other {key} db 0")] {
+                assert_eq!(line(&mut client, &text).error(), format!("ERR '{key}' {why}"), "{text}");
+            }
+            assert_eq!(line(&mut client, &format!("copy {key} {key} db 4")).integer(), 1);
+        }
+        assert_eq!(line(&mut client, "copy $other $other db 0").integer(), 1);
+        line(&mut client, "select 0");
+        assert_eq!(line(&mut client, "keys *").values()[0].text(), "$other");
+        // The same name of another database is another key.
+        assert_eq!(line(&mut client, "copy $other $et-y db 7").integer(), 1);
+        let events = client.event_lines();
+        assert_eq!(events.last().map(String::as_str), Some("COPY db7/$et-y $other string 1"));
     }
-    for line in ["copy a b db 0 replace", "copy a c db 0", "copy a b db 2 replace"] {
-        assert!(call(line).error().starts_with("ERR COPY to another database"), "{line}");
-    }
-    assert_eq!((call("get b").text(), call("exists c").integer()), ("y".to_owned(), 0));
-    assert_eq!(call("copy a b db 1 replace").integer(), 1);
-    assert_eq!(call("get b").text(), "x");
 }

@@ -5,6 +5,7 @@ use crate::access::Need;
 use crate::resp::Args;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
+use keytide_engine::stream_name::{DATABASES_MAX, Database};
 
 /// The positions of a command's keys among its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Keys {
         /// The argument with the number.
         at: usize,
     },
+    /// Of COPY: the first two arguments are keys, and options may say in which database the second one is.
+    Copied,
     /// Behind the word STREAMS, the first half of what follows, as in XREAD; none if the words before it are not those of
     /// XREAD.
     Streams {
@@ -70,6 +73,7 @@ impl Keys {
                 let last = if last < 0 { count as isize + last } else { last };
                 (first, (last + 1).clamp(0, count as isize) as usize, step)
             }
+            Keys::Copied => (1, 3.min(count), 1),
             Keys::Counted { at } => (at + 1, counted(at), 1),
             Keys::Streams { .. } => {
                 let (first, end) = streams(args);
@@ -85,6 +89,25 @@ impl Keys {
             }
         };
         Places { at: first, end, next_step: step, step }
+    }
+
+    /// The database of the keys behind the first one, if the arguments say it; `None` for the selected one.
+    pub fn other_database(self, args: Args<'_>) -> Option<Database> {
+        if self != Keys::Copied {
+            return None;
+        }
+        let (mut at, mut database) = (3, None);
+        while let Some(word) = args.try_get(at) {
+            if is(word, "db") {
+                let number = args.try_get(at + 1).and_then(keytide_engine::number::parse_u64);
+                let number = number.and_then(|number| u16::try_from(number).ok());
+                // Other numbers are errors, which the command answers.
+                database = Some(Database(number.filter(|number| *number < DATABASES_MAX)?));
+                at += 1;
+            }
+            at += 1;
+        }
+        database
     }
 
     /// Whether the command uses keys that its arguments do not say.
@@ -214,6 +237,8 @@ impl KeyUse {
     pub const UPDATE: KeyUse = KeyUse::of(&["RW", "update"], Need::WRITE);
     /// It removes parts of the value.
     pub const DELETE: KeyUse = KeyUse::of(&["RW", "delete"], Need::WRITE);
+    /// It changes the value and removes parts of it.
+    pub const UPDATE_DELETE: KeyUse = KeyUse::of(&["RW", "update", "delete"], Need::WRITE);
     /// It changes the value and tells of it.
     pub const READ_UPDATE: KeyUse = KeyUse::of(&["RW", "access", "update"], Need::BOTH);
     /// It adds to the value and tells of it.
@@ -242,6 +267,8 @@ mod tests {
             keys.of(args.as_args()).map(|key| String::from_utf8_lossy(key).into_owned()).collect()
         };
         assert_eq!(of(Keys::ONE, "get a b"), ["a"]);
+        assert_eq!(of(Keys::Copied, "copy a b db 1"), ["a", "b"]);
+        assert_eq!(of(Keys::Copied, "copy a"), ["a"]);
         assert_eq!(of(Keys::PAIRS, "mset a 1 b 2"), ["a", "b"]);
         assert_eq!(of(Keys::Counted { at: 1 }, "zunion 2 a b weights"), ["a", "b"]);
         assert_eq!(of(Keys::Counted { at: 1 }, "zunion 9 a b"), ["a", "b"]);

@@ -2,19 +2,27 @@
 //! run, queued or sent to another core, and a reply that names keys takes that off again. Nothing between knows databases, but for
 //! commands on all keys of one. Commands of change capture take names of streams, which are the same in every database.
 
-use crate::command::{Command, Flag};
+use crate::command::{Command, Flag, Keys};
 use crate::resp::{Args, OwnedArgs};
 use keytide_engine::stream_name::{Database, is_read_only};
 
-/// The arguments of a command in another database than the first; `None` if they stay as they are.
+/// Whether a command may have keys of another database than the first; nearly none has.
+#[inline]
+pub(super) fn may_name(command: &Command, database: Database) -> bool {
+    database != Database::FIRST || command.keys == Keys::Copied
+}
+
+/// The arguments of a command with keys of another database than the first; `None` if they stay as they are.
 #[cold]
 pub(super) fn named(command: &Command, args: Args<'_>, database: Database) -> Option<OwnedArgs> {
+    let other = command.keys.other_database(args).unwrap_or(database);
     let mut places = command.keys.places(args).filter(|_| takes_keys(command)).peekable();
     places.peek()?;
     let mut named = OwnedArgs::new();
     for (place, argument) in args.iter().enumerate() {
         match places.next_if_eq(&place) {
-            Some(_) => named.push(&database.name_of(argument)),
+            Some(1) => named.push(&database.name_of(argument)),
+            Some(_) => named.push(&other.name_of(argument)),
             None => named.push(argument),
         }
     }
@@ -36,7 +44,9 @@ pub(super) fn may_be_refused(key: &[u8]) -> bool {
 /// and in the first database that of a key of another.
 #[cold]
 pub(super) fn refusal(command: &Command, args: Args<'_>, database: Database) -> Option<Vec<u8>> {
-    command.keys.of(args).find_map(|name| {
+    let other = command.keys.other_database(args).unwrap_or(database);
+    command.keys.places(args).find_map(|place| {
+        let (name, database) = (args.get(place), if place == 1 { database } else { other });
         let (of, key) = Database::of(name);
         if database == Database::FIRST && of != Database::FIRST && takes_keys(command) {
             let of = format!("' of database {}: SELECT it first", of.0).into_bytes();

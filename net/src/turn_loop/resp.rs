@@ -18,7 +18,6 @@ use crate::weight::Weight;
 use keytide_engine::limits::COMMANDS_AHEAD;
 use keytide_engine::position::ShardId;
 use keytide_engine::slot::shard_of;
-use keytide_engine::stream_name::Database;
 use keytide_engine::subscription::ClientId;
 use std::borrow::Cow;
 
@@ -282,8 +281,8 @@ impl Core {
             return true;
         }
         let (named, first_shard) = match client.resp.database {
-            Database::FIRST => (None, first_shard),
-            database => (databases::named(command, args, database), None),
+            database if databases::may_name(command, database) => (databases::named(command, args, database), None),
+            _ => (None, first_shard),
         };
         // Names before flags: hardly any is such a one, and the flags then need not be fetched.
         if command.keys.of(args).any(databases::may_be_refused)

@@ -264,10 +264,8 @@ impl Caller for ScriptCaller<'_, '_> {
             }
             return Called::Replied;
         }
-        let named = match self.database {
-            Database::FIRST => None,
-            database => databases::named(command, args, database),
-        };
+        let may_name = databases::may_name(command, self.database);
+        let named = may_name.then(|| databases::named(command, args, self.database)).flatten();
         let args = named.as_ref().map_or(args, |named| named.as_args());
         let total = self.runner.server.shards();
         let needed = match self.needed(command, args) {

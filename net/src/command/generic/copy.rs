@@ -9,9 +9,9 @@ pub static COPY: Command = Command {
     name: "copy",
     arity: -3,
     flags: &[Flag::Write, Flag::Denyoom],
-    keys: Keys::TWO,
+    keys: Keys::Copied,
     access: Access::keys(&[KeyUse::READ, KeyUse::OVERWRITE]),
-    summary: "Copies the value and the expiry of a key to another one.",
+    summary: "Copies the value and the expiry of a key to another one, in any database.",
     group: "generic",
     run: Run::Keys { run: copy, spread: Spread::Hold },
 };
@@ -23,11 +23,9 @@ fn copy(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
             replaces = true;
             at += 1;
         } else if let (true, Some(database)) = (is(word, "db"), args.try_get(at + 1)) {
+            // The second key has the name that it has there.
             match parse_i64(database) {
-                Some(database) if database == i64::from(context.database.0) => at += 2,
-                Some(database) if (0..i64::from(context.server.config.databases)).contains(&database) => {
-                    return reply.error("ERR COPY to another database is not supported");
-                }
+                Some(database) if (0..i64::from(context.server.config.databases)).contains(&database) => at += 2,
                 Some(database) if i32::try_from(database).is_ok() => return reply.error(error_text::DB_INDEX),
                 Some(_) => return reply.error(error_text::RANGE_OF_I32),
                 None => return reply.error(error_text::NOT_INTEGER),

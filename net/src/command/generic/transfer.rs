@@ -5,7 +5,7 @@ use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, refu
 use crate::keyspace_events::names;
 use crate::resp::{Args, Reply, error_text};
 use keytide_engine::error::Refusal;
-use keytide_engine::stream_name::Database;
+use keytide_engine::stream_name::{Database, is_read_only};
 
 pub static MOVE: Command = Command {
     name: "move",
@@ -31,6 +31,19 @@ fn transfer(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     };
     if from == to {
         return reply.error(error_text::SAME_OBJECT);
+    }
+    if to == Database::FIRST {
+        // What no key may be called there.
+        match Database::of(key) {
+            (Database::FIRST, _) if is_read_only(key) => {
+                return reply.error([&b"ERR '"[..], key, b"' is a system stream"].concat());
+            }
+            (Database::FIRST, _) => {}
+            (Database(of), of_that) => {
+                let of = format!("' of database {of}: SELECT it first");
+                return reply.error([&b"ERR '"[..], key, b"' is key '", of_that, of.as_bytes()].concat());
+            }
+        }
     }
     context.event = Some(names::MOVE);
     match context.shards.rename(name, &to.name_of(key), true) {

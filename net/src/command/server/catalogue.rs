@@ -131,6 +131,7 @@ fn getkeys(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<
 fn encode(command: &Command, reply: &mut Reply<'_>) {
     let (first, last, step) = match command.keys {
         Keys::At { first, last, step } => (first as i64, last as i64, step as i64),
+        Keys::Copied => (1, 2, 1),
         Keys::TargetAndCounted | Keys::Sorted { .. } | Keys::Around { .. } => (1, 1, 1),
         Keys::None | Keys::Counted { .. } | Keys::Streams { .. } => (0, 0, 0),
     };
@@ -177,7 +178,12 @@ fn encode_keys(command: &Command, reply: &mut Reply<'_>) {
             }
             return;
         }
-        Keys::None | Keys::At { .. } | Keys::Counted { .. } | Keys::TargetAndCounted | Keys::Streams { .. } => {}
+        Keys::None
+        | Keys::At { .. }
+        | Keys::Copied
+        | Keys::Counted { .. }
+        | Keys::TargetAndCounted
+        | Keys::Streams { .. } => {}
     }
     let rows = if command.keys == Keys::None { 0 } else { uses.len() };
     reply.set(rows);
@@ -241,6 +247,7 @@ fn encode_places(keys: Keys, n: usize, is_last: bool, reply: &mut Reply<'_>) {
     let (begin, find, spec): (usize, &str, [(&str, i64); 3]) = match keys {
         // Those of the last two are encoded one by one.
         Keys::None | Keys::Sorted { .. } | Keys::Around { .. } => return,
+        Keys::Copied => return encode_places(Keys::TWO, n, is_last, reply),
         Keys::At { first, last, step } => {
             let begin = first + n * step;
             let last = match last {
