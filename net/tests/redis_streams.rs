@@ -104,6 +104,103 @@ fn who_waits_for_a_group_is_told_that_it_is_gone() {
     }
 }
 
+/// Replies of redis-server 8.2.3.
+#[test]
+fn entries_are_deleted_with_regard_to_groups() {
+    let server = Server::small();
+    let mut client = server.client();
+    let setup = |client: &mut Client| {
+        line(client, "del s");
+        (1..=6).for_each(|n| _ = line(client, &format!("xadd s {n}-0 f v")));
+        for group in ["g", "h"] {
+            line(client, &format!("xgroup create s {group} 0"));
+            line(client, &format!("xreadgroup group {group} c count 3 streams s >"));
+        }
+    };
+    let mut check = |text: &str, expected: &str| {
+        if text == "setup" {
+            return setup(&mut client);
+        }
+        let found = match line(&mut client, text) {
+            Value::Array(values) => {
+                let number = |value: &Value| if let Value::Integer(number) = value { *number } else { 0 };
+                values.iter().map(|value| number(value).to_string()).collect::<Vec<_>>().join(" ")
+            }
+            Value::Integer(number) => number.to_string(),
+            other => other.text_or_error(),
+        };
+        assert_eq!(found, expected, "{text}");
+    };
+    let positive = "ERR Number of IDs must be a positive integer";
+    let too_few = "ERR The `numids` parameter must match the number of arguments";
+    let invalid = "ERR Invalid stream ID specified as stream command argument";
+    let wrong_type = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    for (text, expected) in [
+        ("setup", ""),
+        ("xdelex s ids 1 1-0", "1"),
+        ("xdelex s ids 1 1-0", "-1"),
+        ("xdelex s keepref ids 2 2-0 9-9", "1 -1"),
+        ("xack s g 2-0", "1"),
+        ("xdelex s delref ids 2 2-0 3-0", "-1 1"),
+        ("xack s h 2-0", "0"),
+        ("xack s h 1-0 3-0", "1"),
+        ("xdelex s acked ids 2 4-0 5-0", "2 2"),
+        ("setup", ""),
+        ("xdelex s acked ids 3 1-0 4-0 6-0", "2 2 2"),
+        ("xack s g 1-0 2-0", "2"),
+        ("xdelex s acked ids 2 1-0 4-0", "2 2"),
+        ("xack s h 1-0", "1"),
+        ("xdelex s acked ids 2 1-0 2-0", "1 2"),
+        ("xackdel s g ids 1 2-0", "-1"),
+        ("xackdel s h ids 1 2-0", "1"),
+        ("xackdel s h acked ids 2 3-0 1-0", "2 -1"),
+        ("xackdel s g acked ids 2 3-0 2-0", "1 -1"),
+        ("xlen s", "3"),
+        ("setup", ""),
+        ("xackdel s g delref ids 2 1-0 5-0", "1 -1"),
+        ("xack s h 1-0", "0"),
+        ("xackdel s g keepref ids 1 2-0", "1"),
+        ("xack s h 2-0", "1"),
+        ("setup", ""),
+        ("xdelex s acked ids 2 9-9 0-1", "2 -1"),
+        ("xdel s 1-0 2-0 3-0", "3"),
+        ("xackdel s g ids 1 1-0", "1"),
+        ("xackdel s g acked ids 1 2-0", "2"),
+        ("xackdel s h acked ids 1 2-0", "1"),
+        ("xackdel s g delref ids 1 3-0", "1"),
+        ("xackdel s h delref ids 2 3-0 1-0", "-1 1"),
+        ("xackdel s g ids 2 1-0 1-0", "-1 -1"),
+        ("xdelex s ids 2 6-0 6-0", "1 -1"),
+        ("xdelex s ids 1 4-0 ids 1 5-0", "1"),
+        ("xlen s", "1"),
+        ("xackdel s none ids 1 x", "-1"),
+        ("xackdel none g ids 2 x x", "-1 -1"),
+        ("xdelex none ids 2 x 1-0", "-1 -1"),
+        ("xdelex s ids 2 4-0 x", invalid),
+        ("xdelex s ids 2 1-0 keepref", invalid),
+        ("xackdel s g ids 2 3-0 -", invalid),
+        ("xdelex s ids 2 1-0", too_few),
+        ("xdelex s ids 3 1-0 keepref", too_few),
+        ("xdelex s ids x 1-0", positive),
+        ("xdelex s ids 0 1-0", positive),
+        ("xackdel s g ids -1 1-0", positive),
+        ("xackdel s g ids 99999999999999999999 1-0", positive),
+        ("xdelex s ids 1 1-0 keepref", "-1"),
+        ("xdelex s ids 1 1-0 2-0", "ERR syntax error"),
+        ("xdelex s foo ids 1 1-0", "ERR syntax error"),
+        ("xdelex s keepref keepref ids 1 1-0", "ERR syntax error"),
+        ("xdelex none foo 1 1", "ERR syntax error"),
+        ("xackdel none g foo 1 1", "ERR syntax error"),
+        ("xdelex s ids 1", "ERR wrong number of arguments for 'xdelex' command"),
+        ("xackdel s g ids 1", "ERR wrong number of arguments for 'xackdel' command"),
+        ("set string x", "OK"),
+        ("xdelex string ids 1 x", wrong_type),
+        ("xackdel string g ids 1 x", wrong_type),
+    ] {
+        check(text, expected);
+    }
+}
+
 #[test]
 fn events_are_one_for_each_command_and_only_for_what_changes() {
     let server = Server::small();
@@ -133,6 +230,14 @@ fn events_are_one_for_each_command_and_only_for_what_changes() {
         "xgroup destroy s g",
         "xgroup create t g $ mkstream",
         "rename s t",
+        "xadd u 1-1 f v",
+        "xgroup create u g 0",
+        "xgroup create u h 0",
+        "xreadgroup group g c streams u >",
+        "xreadgroup group h c streams u >",
+        "xackdel u g delref ids 2 1-1 1-1",
+        "xackdel u h delref ids 1 1-1",
+        "xdelex u delref ids 1 1-1",
     ] {
         line(&mut client, text);
     }
@@ -159,6 +264,16 @@ fn events_are_one_for_each_command_and_only_for_what_changes() {
             "XGROUP t g 0-0 -",
             "RENAME t s stream s 2-0 9 1-2 e 1-4 1 a 1",
             "DEL s",
+            "XADD u 1-1 f v",
+            "XGROUP u g 0-0 -",
+            "XGROUP u h 0-0 -",
+            "XCONSUMER u g c",
+            "XREADGROUP u g c 1-1 1",
+            "XCONSUMER u h c",
+            "XREADGROUP u h c 1-1 1",
+            "XACK u h 1-1",
+            "XACK u g 1-1",
+            "XDEL u 1-1",
         ]
     );
 }

@@ -93,6 +93,10 @@ MEMBERS = [b"m%d" % n for n in range(40)]
 SCORES = [0, "-0", 0.1, -2.5, "inf", "-inf", 1e300, "5e-324", 1795245375708]
 
 
+def counted_ids(ids):
+    return ["IDS", len(ids), *ids]
+
+
 class Maker:
     """Makes random commands."""
 
@@ -106,6 +110,9 @@ class Maker:
         elif roll < 0.06:
             pool = self.rng.choice(POOLS)
         return self.rng.choice(KEYS[pool])
+
+    def references(self):
+        return self.rng.choice([[], ["KEEPREF"], ["DELREF"], ["ACKED"]])
 
     def pair(self):
         """Two keys, mostly made for one type."""
@@ -340,6 +347,7 @@ WRITES = {
     "ZDIFFSTORE": lambda g: [g.key("sorted"), *g.sources()[:3]],
     "XADD": lambda g: [g.key("stream"), *(g.trim() if g.rng.random() < 0.2 else []), b"%d-*" % g.tenth(), *g.pairs(g.field, g.value)],
     "XDEL": lambda g: [g.key("stream"), *g.some(g.id)],
+    "XDELEX": lambda g: [g.key("stream"), *g.references(), *counted_ids(g.some(g.id))],
     "XTRIM": lambda g: [g.key("stream"), *g.trim()],
     "XSETID": lambda g: [g.key("stream"), g.id()],
     "XGROUP CREATE": lambda g: [g.key("stream"), g.consumer()[0], g.rng.choice(["0", "$"]), "MKSTREAM"],
@@ -349,6 +357,7 @@ WRITES = {
     "XGROUP DELCONSUMER": lambda g: [g.key("stream"), *g.consumer()],
     "XREADGROUP": lambda g: ["GROUP", *g.consumer(), "COUNT", g.rng.randint(1, 5), "STREAMS", g.key("stream"), g.rng.choice([">", ">", ">", "0"])],
     "XACK": lambda g: [g.key("stream"), g.consumer()[0], *g.some(g.id)],
+    "XACKDEL": lambda g: [g.key("stream"), g.consumer()[0], *g.references(), *counted_ids(g.some(g.id))],
     "XCLAIM": lambda g: [g.key("stream"), *g.consumer(), 0, *g.some(g.id), *g.rng.choice([[], ["FORCE"], ["JUSTID"]])],
     "XAUTOCLAIM": lambda g: [g.key("stream"), *g.consumer(), g.rng.choice([0, 50]), "-", "COUNT", 3],
     "GEOADD": lambda g: [g.key("sorted"), *g.place(), g.rng.choice(MEMBERS), *g.place(), g.rng.choice(MEMBERS)],

@@ -90,7 +90,13 @@ impl Absent {
 
     #[cfg(all(test, not(loom)))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = AbsentRow> {
-        self.flushed.iter().flat_map(|part| part.iter().rev()).chain(&self.rows).copied()
+        // As they leave: a part that is not the first one is sorted then.
+        let sorted = |part: &Vec<AbsentRow>| {
+            let mut part = part.clone();
+            part.sort_unstable_by_key(|row| row.1);
+            part
+        };
+        self.flushed.iter().flat_map(sorted).chain(self.rows.iter().copied())
     }
 }
 

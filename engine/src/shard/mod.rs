@@ -45,7 +45,7 @@ pub use evict::Memory;
 pub use field_ttl::{FieldTtl, FieldTtlChange, FieldsCondition};
 pub use generic::ExpireCondition;
 pub use list::{Inserted, Side, resolve_index};
-pub use redis_stream::{AddRule, AutoClaimed, ClaimRule, GroupStart, NewEntryId};
+pub use redis_stream::{AddRule, AutoClaimed, ClaimRule, EntryFate, GroupStart, NewEntryId, References};
 pub use replay::ReplayError;
 pub use restore::StoredEntry;
 pub use snapshot::{SnapshotProgress, SnapshotRunning};

@@ -299,7 +299,11 @@ impl Commands {
             }
             7 | 8 => {
                 let ids = self.ids(shard, key);
-                accept(shard.delete_entries(key, &ids));
+                let all = [References::Keep, References::Delete, References::Await];
+                match self.rng.choice(all) {
+                    Some(References::Keep) | None => accept(shard.delete_entries(key, &ids)),
+                    Some(references) => accept(shard.delete_entries_and(key, &ids, references)),
+                }
             }
             9 => accept(shard.trim_entries(key, trim)),
             10 => {
@@ -356,7 +360,10 @@ impl Commands {
                 {
                     ids.extend(group.pending(EntryId::MIN, EntryId::MAX).map(|(id, _)| id).take(most));
                 }
-                accept(shard.acknowledge_entries(key, group, &ids));
+                match self.rng.choice([None, Some(References::Delete), Some(References::Await)]).flatten() {
+                    None => accept(shard.acknowledge_entries(key, group, &ids)),
+                    Some(references) => accept(shard.acknowledge_and_delete(key, group, &ids, references)),
+                }
             }
             19..22 => {
                 let ids = self.ids(shard, key);

@@ -1,8 +1,11 @@
-//! Operations on the entries of Redis streams; those on consumer groups are in `groups`.
+//! Operations on the entries of Redis streams; those on consumer groups are in `groups`, and what deletes
+//! with regard to groups in `references`.
 
 mod groups;
+mod references;
 
 pub use groups::{AutoClaimed, ClaimRule, GroupStart};
+pub use references::{EntryFate, References};
 
 use super::Shard;
 use crate::collection::{EntryId, RedisStream, Trim};

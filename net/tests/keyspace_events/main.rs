@@ -97,8 +97,9 @@ fn every_command_that_changes_keys_was_tried() {
     let mut client = server.client();
     let all = line(&mut client, "command list filterby aclcat write");
     let tried = |name: &str| COMMANDS.iter().any(|command| command.split(' ').next() == Some(name));
-    // EVALSHA and its kin run what they are given. TTLs of fields came after this version of Redis: `field_ttls`.
-    let others = ["evalsha", "fcall", "swapdb"];
+    // EVALSHA and its kin run what they are given. Others came after this version of Redis: XDELEX and XACKDEL record what
+    // XDEL and XACK do, and TTLs of fields are in `field_ttls`.
+    let others = ["evalsha", "fcall", "swapdb", "xdelex", "xackdel"];
     let later = |name: &str| {
         name.starts_with("hexpire")
             || name.starts_with("hpexpire")

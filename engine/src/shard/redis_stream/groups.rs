@@ -53,7 +53,7 @@ pub struct AutoClaimed {
 }
 
 /// The most that the record of an event with these names, a number of ids, and other short texts takes, in bytes.
-fn ids_record_bytes(key: &[u8], names: [&[u8]; 2], ids: usize) -> u64 {
+pub(super) fn ids_record_bytes(key: &[u8], names: [&[u8]; 2], ids: usize) -> u64 {
     let texts = std::iter::repeat_n(ID_BYTES, ids + 2);
     record_bytes_parts(key.len(), names.into_iter().map(<[u8]>::len).chain(texts))
 }
@@ -63,7 +63,10 @@ fn group_record_bytes(key: &[u8], group: &[u8]) -> u64 {
 }
 
 /// The stream of an entry, and one of its groups.
-fn group_of<'e>(entry: &'e EntryMut<'_>, group: &[u8]) -> Result<(&'e RedisStream, &'e StreamGroup), Refusal> {
+pub(super) fn group_of<'e>(
+    entry: &'e EntryMut<'_>,
+    group: &[u8],
+) -> Result<(&'e RedisStream, &'e StreamGroup), Refusal> {
     let stream = entry.view().redis_stream()?.ok_or(Refusal::NoSuchGroup)?;
     Ok((stream, stream.group(group).ok_or(Refusal::NoSuchGroup)?))
 }

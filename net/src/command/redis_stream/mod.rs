@@ -7,6 +7,7 @@ mod group;
 mod info;
 mod pending;
 mod read;
+mod references;
 mod remove;
 mod reply;
 mod set_id;
@@ -24,12 +25,14 @@ pub const COMMANDS: &[&Command] = &[
     &get::XRANGE,
     &get::XREVRANGE,
     &remove::XDEL,
+    &references::XDELEX,
     &trim::XTRIM,
     &set_id::XSETID,
     &read::XREAD,
     &read::XREADGROUP,
     &group::XGROUP,
     &pending::XACK,
+    &references::XACKDEL,
     &pending::XPENDING,
     &claim::XCLAIM,
     &claim::XAUTOCLAIM,
