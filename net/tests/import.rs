@@ -185,6 +185,7 @@ fn options_say_which_keys_and_what_of_those_that_exist() {
         (vec!["import", file, "--to", "there"], "--to: redis://host:port is expected"),
         (vec!["import", file, "--follow"], "--follow: a file does not change; give a server"),
         (vec!["import", "http://there"], "URLs begin with redis:// or rediss://, not with http://"),
+        (vec!["import", "redis://127.0.0.1"], "--to is where the keys are: give another server, or another database"),
         (vec!["import", "redis://there/1", "--db", "2"], "--db 2 is not the database 1 of the source"),
     ] {
         let output = run(&args);

@@ -112,6 +112,9 @@ fn import(flags: &ImportFlags, report: &mut Report) -> Result<(), ImportError> {
             from.take_password(flags.from_password_file.as_deref(), "KEYTIDE_IMPORT_FROM_PASSWORD").map_err(usage)?;
             wanted.db = both(flags.db, from.db).map_err(usage)?;
             check_target(&to, &wanted)?;
+            if (&from.host, from.port) == (&to.host, to.port) && (to.db.is_none() || to.db == wanted.db) {
+                return Err(usage("--to is where the keys are: give another server, or another database".to_owned()));
+            }
             let target = Target::open(&to, ca, flags.replace)?;
             live::copy(&from, ca, target, &wanted, flags.follow, report)
         }
