@@ -34,6 +34,16 @@ impl SharedPause {
         }
     }
 
+    /// The same; one that is over is forgotten, so that commands do not look at it any more.
+    pub fn look(&self, now_ms: u64) -> Option<Pause> {
+        let (word, pause) = (self.word(), self.get(now_ms));
+        if pause.is_none() && word != 0 {
+            // Relaxed, both: as above. One that has just begun stays.
+            let _ = self.0.compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        pause
+    }
+
     /// Begins a pause. One that is not over is not made shorter, nor of fewer commands.
     pub fn begin(&self, pause: Pause, now_ms: u64) {
         let before = self.get(now_ms);
@@ -61,6 +71,8 @@ mod tests {
         shared.begin(pause(100, false), 10);
         shared.begin(pause(50, true), 10);
         assert_eq!((shared.get(99), shared.get(100)), (Some(pause(100, true)), None));
+        assert_eq!((shared.look(99), shared.word()), (Some(pause(100, true)), 100 << 1 | 1));
+        assert_eq!((shared.look(100), shared.word()), (None, 0));
         shared.begin(pause(150, false), 120);
         assert_eq!(shared.get(120), Some(pause(150, false)));
         shared.begin(pause(u64::MAX, false), 120);

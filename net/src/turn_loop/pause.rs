@@ -33,7 +33,7 @@ impl Core {
     /// Lets a client wait, if the pause is for its command. Those that monitor are not paused, as in Redis.
     #[cold]
     pub(super) fn waits_for_pause(&mut self, client: &mut Client<'_>, command: &Command) -> bool {
-        let Some(pause) = self.server.pause.get(keytide_engine::clock::steady_millis()) else { return false };
+        let Some(pause) = self.server.pause.look(keytide_engine::clock::steady_millis()) else { return false };
         if client.session.channels.monitors > 0 || !pause.is_of_all && !may_write(client, command) {
             return false;
         }
