@@ -292,6 +292,7 @@ const HOUSES: &[House] = &[
             "access",
             "net_ring",
             "keyspace_events",
+            "changes",
             "channels",
             "tracking",
             "resp",

@@ -46,6 +46,7 @@
 pub mod access;
 pub mod accounts;
 pub mod allocator;
+pub mod changes;
 pub mod channels;
 pub mod check;
 pub mod command;

@@ -1,6 +1,7 @@
 //! The protocols that connections speak, for the rooms that know none of them.
 
-use crate::channels::{Finished, Message};
+use crate::changes::{Channel, message};
+use crate::channels::{Finished, Kind, Message};
 use crate::resp;
 use keytide_engine::subscription::Push;
 
@@ -18,6 +19,13 @@ impl Encoding {
         match self {
             Encoding::Resp(version) => resp::push::push(out, version, id, push),
         }
+    }
+
+    /// Appends a message of the subscription for a channel of changes.
+    pub fn change(self, out: &mut Vec<u8>, channel: &Channel, push: Push<'_>) {
+        let reason = if let Push::Dropped(reason, _) = push { resp::push::reason_word(reason) } else { "" };
+        let payload = message::of_push(channel.format, push, reason);
+        self.published(out, Message { kind: Kind::Channel, channel: &channel.name, payload: &payload }, None);
     }
 
     /// Appends what a client is told of a change of its channels.

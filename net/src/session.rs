@@ -1,6 +1,7 @@
 //! The session of a connection, for any protocol: the client's number, its names, its user and rights.
 
 use crate::access::{User, UserTable};
+use crate::changes::Subscribed;
 use crate::channels::Counts;
 use keytide_engine::account::{OverLimit, Share};
 use std::net::SocketAddr;
@@ -34,6 +35,8 @@ pub struct Session {
     pub subscriptions: usize,
     /// The numbers of channels that it is subscribed to.
     pub channels: Counts,
+    /// Those of its subscriptions that are channels of changes.
+    pub changes: Subscribed,
     /// Whether CLIENT NO-EVICT keeps it from being closed for the memory that it takes.
     pub is_kept: bool,
     /// The name set by CLIENT SETNAME.
@@ -102,6 +105,7 @@ impl Session {
             stranger_since: None,
             subscriptions: 0,
             channels: Counts::default(),
+            changes: Subscribed::default(),
             is_kept: false,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
@@ -200,6 +204,7 @@ impl Session {
         self.has_logged_in = self.user.is_open();
         self.refresh(users, version);
         self.subscriptions = 0;
+        self.changes.clear();
         self.channels = Counts::default();
         self.name.clear();
     }

@@ -57,6 +57,12 @@ pub enum StreamsRead {
 }
 
 impl Access {
+    /// What a command with these arguments does with its `n`-th key.
+    #[inline]
+    pub fn use_at(&self, n: usize, args: Args<'_>) -> Option<KeyUse> {
+        self.use_of.map(|use_of| use_of(args)).or(self.uses.get(n).or(self.uses.last()).copied())
+    }
+
     /// Nothing.
     pub const NONE: Access = Access::keys(&[]);
     /// [`KeyUse::LOOK`] at each key.
@@ -164,12 +170,11 @@ impl Command {
 
     /// What it uses with these arguments, in the order of [`Denial::place`].
     fn objects<'a>(&'a self, args: Args<'a>) -> impl Iterator<Item = Object<'a>> {
-        let Access { uses, use_of, streams, channels, .. } = self.access;
-        let dynamic = use_of.map(|use_of| use_of(args));
-        let use_at = move |n: usize| dynamic.or(uses.get(n).or(uses.last()).copied());
+        let Access { streams, channels, .. } = self.access;
         let keys = self.keys.places(args).enumerate().map(move |(n, place)| {
             // A key without a known use would be one that anybody may do anything with.
-            Object::Key(Database::key_of(args.get(place)), use_at(n).map_or(Need::BOTH, |of| of.need))
+            let need = self.access.use_at(n, args).map_or(Need::BOTH, |of| of.need);
+            Object::Key(Database::key_of(args.get(place)), need)
         });
         let streams = streams.and_then(move |streams| match streams(args) {
             StreamsRead::Of(place) => Some(Object::Key(args.get(place), Need::READ)),

@@ -7,6 +7,7 @@
 
 pub mod subscribers;
 
+use crate::changes::Channel;
 use crate::connection::{Connection, Connections, Output};
 use crate::grpc::Encoded;
 use crate::limits::{PUSH_SPARE_BYTES_MAX, PUSH_SPARES, SHARED_BYTES_AT_FIRST};
@@ -14,7 +15,7 @@ use crate::net_ring::{ConnectionId, SharedBytes};
 use crate::protocol::Encoding;
 use crate::session::Closing;
 use keytide_engine::account::Owner;
-use keytide_engine::subscription::{ClientId, Outlet, Push};
+use keytide_engine::subscription::{ClientId, Outlet, Push, Reason};
 use std::rc::Rc;
 use subscribers::{Place, Subscribers};
 
@@ -146,8 +147,14 @@ impl Outlet for Recipients<'_> {
             }
             return;
         }
-        if let Push::Dropped(_, _) = push {
+        let mut channel = connection.session.changes.of(id).cloned();
+        if let Push::Dropped(reason, _) = push {
             connection.session.subscriptions = connection.session.subscriptions.saturating_sub(1);
+            channel = connection.session.changes.remove(id);
+            // Publish/subscribe has its own word for that.
+            if channel.is_some() && reason == Reason::Unsubscribed {
+                return;
+            }
         }
         let Some(encoding) = connection.protocol.encoding() else { return };
         // Only whole messages are ready, so a push never comes inside a reply.
@@ -157,7 +164,7 @@ impl Outlet for Recipients<'_> {
         {
             *out = spare;
         }
-        encoding.push(out, id, push);
+        encode(out, encoding, channel.as_deref(), id, push);
         connection.list(self.listed);
     }
 
@@ -172,9 +179,12 @@ impl Outlet for Recipients<'_> {
                 shared.calls.push(subscriber);
             }
             let Some(encoding) = connection.protocol.encoding() else { continue };
-            let place = shared.outputs.iter().position(|output| output.encoding == encoding).unwrap_or_else(|| {
+            let channel = connection.session.changes.of(id);
+            let is_alike = |output: &SharedOutput| output.encoding == encoding && output.channel.as_ref() == channel;
+            let place = shared.outputs.iter().position(is_alike).unwrap_or_else(|| {
                 let bytes = spares.pop().unwrap_or_else(|| Vec::with_capacity(SHARED_BYTES_AT_FIRST));
-                shared.outputs.push(SharedOutput { encoding, bytes, connections: Vec::new() });
+                let channel = channel.cloned();
+                shared.outputs.push(SharedOutput { encoding, channel, bytes, connections: Vec::new() });
                 shared.outputs.len() - 1
             });
             shared.outputs[place].connections.push(connection.id);
@@ -184,7 +194,7 @@ impl Outlet for Recipients<'_> {
     fn push_shared(&mut self, push: Push<'_>) {
         let shared = &mut self.delivery.shared;
         for output in &mut shared.outputs {
-            output.encoding.push(&mut output.bytes, shared.id, push);
+            encode(&mut output.bytes, output.encoding, output.channel.as_deref(), shared.id, push);
         }
         // Each call has its own form of ids, and notes how far it is.
         let Recipients { connections, listed, delivery } = self;
@@ -231,8 +241,19 @@ struct SharedMessages {
     encoded: Encoded,
 }
 
+/// Appends a message of the subscription `id`, which may be for a channel of changes.
+#[inline]
+fn encode(out: &mut Vec<u8>, encoding: Encoding, channel: Option<&Channel>, id: u64, push: Push<'_>) {
+    match channel {
+        None => encoding.push(out, id, push),
+        Some(channel) => encoding.change(out, channel, push),
+    }
+}
+
 struct SharedOutput {
     encoding: Encoding,
+    /// The channel of changes of all its connections, if it is one.
+    channel: Option<Rc<Channel>>,
     bytes: Vec<u8>,
     connections: Vec<ConnectionId>,
 }
@@ -247,7 +268,6 @@ mod tests {
     use crate::session::Session;
     use keytide_engine::account::Account;
     use keytide_engine::position::Position;
-    use keytide_engine::subscription::Reason;
 
     fn connection(id: u64) -> Connection {
         let session = Session::for_tests(id, true);

@@ -29,7 +29,7 @@ pub fn push(out: &mut Vec<u8>, protocol: Protocol, id: u64, push: Push<'_>) {
 }
 
 /// The word that names the reason to the client.
-fn reason_word(reason: Reason) -> &'static str {
+pub fn reason_word(reason: Reason) -> &'static str {
     match reason {
         Reason::Unsubscribed => "unsubscribed",
         Reason::TooSlow => "too-slow",

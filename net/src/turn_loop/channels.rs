@@ -36,6 +36,10 @@ impl Core {
             client.reply().error(format!("ERR {error}"));
             return true;
         }
+        if let Some(error) = self.refuse_changes(client, step, names) {
+            client.reply().error(error);
+            return true;
+        }
         let all = match step.kind {
             Kind::Monitor => vec![Box::default()],
             kind if names.is_empty() => self.channels.names_of(client.id, kind),
@@ -56,6 +60,7 @@ impl Core {
             let protocol = client.resp.version;
             Encoding::Resp(protocol).channels(client.reply().out(), &finished);
             self.note_channels_changed();
+            self.follow_channels(client.id, &finished);
         }
         true
     }
@@ -89,6 +94,7 @@ impl Core {
         encoding.channels(&mut out, &finished);
         connection.deliver(place, 0, out);
         connection.list(&mut self.listed);
+        self.follow_channels(id, &finished);
     }
 
     /// Ends everything of a client that is closed or begins anew. The others learn of it, and nobody waits for that.

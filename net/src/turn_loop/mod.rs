@@ -16,6 +16,7 @@ mod admission;
 mod budget;
 mod call_timers;
 mod calls;
+mod changes;
 mod channels;
 mod clients_limit;
 mod databases;
@@ -72,6 +73,7 @@ use crate::unread::CoreOutput;
 use crate::weight::ByWeight;
 use budget::Budget;
 use calls::CallWork;
+use changes::ChangesOfChannels;
 use deferred::DeferredCommands;
 use figures::Figures;
 use group_readers::GroupReaders;
@@ -215,6 +217,7 @@ impl Core {
                 hub: Hub::new(&server.rings(), server.config.subscriptions)
                     .with_account(server.accounts.subscriptions.clone()),
                 fanout: Fanout::new(id, server.shards()),
+                channels: ChangesOfChannels::default(),
                 delivery: Delivery::new(server.config.push_buffer_bytes),
                 reading_time: ReadingTime::default(),
                 deliver_from: Instant::now(),
@@ -323,6 +326,7 @@ impl Core {
         again |= self.run_reads();
         again |= self.fan_out();
         again |= self.deliver_published();
+        again |= self.serve_channels_of_changes();
         // Before subscriptions that wait for publications read on: what is published later is news.
         if !self.live.hub.is_idle() {
             self.live.tried_frontier = self.history.frontier();

@@ -103,6 +103,7 @@ impl Core {
     /// Ends all subscriptions of a connection that is being closed.
     pub(super) fn end_subscriptions(&mut self, connection: &mut Connection) {
         connection.session.subscriptions = 0;
+        connection.session.changes.clear();
         connection.session.channels = Counts::default();
         self.end_channels(connection.id);
         if let Some(subscriber) = connection.subscriber.take() {

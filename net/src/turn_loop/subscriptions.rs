@@ -2,6 +2,7 @@
 //! this core's subscriptions are served.
 
 use super::Core;
+use super::changes::ChangesOfChannels;
 use crate::delivery::Delivery;
 use crate::limits::PUSH_SEND_NS;
 use crate::mesh::message::Message;
@@ -16,6 +17,8 @@ pub(super) struct Live {
     pub hub: Hub,
     /// Which of all cores' subscriptions want what this core's shard records.
     pub fanout: Fanout,
+    /// The channels of changes that clients have begun or ended with.
+    pub channels: ChangesOfChannels,
     /// How messages reach connections.
     pub delivery: Delivery,
     /// How long subscriptions may read the history.

@@ -35,7 +35,7 @@ mod unsubscribe;
 mod words;
 
 use super::Command;
-pub use subscribe::may_subscribe;
+pub use subscribe::{may_subscribe, of_channel, refusal_of_channel};
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[

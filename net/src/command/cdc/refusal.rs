@@ -56,6 +56,10 @@ impl From<NoSubscription> for CdcError {
 }
 
 impl CdcError {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     pub(super) fn syntax() -> CdcError {
         CdcError::from(error_text::SYNTAX)
     }

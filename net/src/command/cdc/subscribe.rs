@@ -6,8 +6,9 @@ use super::streams::{is_for_admins, streams_of_name};
 use super::words::{Words, is};
 use crate::access::{Need, Object, User};
 use crate::command::table::TABLE;
-use crate::command::{Access, Command, Flag, Keys, Progress, Run, StreamsRead, SubscriptionContext};
-use crate::resp::{Args, Reply};
+use crate::command::{Access, Command, DeferredState, Flag, Keys, Progress, Run, StreamsRead, SubscriptionContext};
+use crate::resp::{Args, Reply, error_text};
+use crate::server::Server;
 use keytide_engine::filter::{Filter, Pattern};
 use keytide_engine::interest::{Interest, Source, SourceError};
 use keytide_engine::limits::CHECKPOINT_EVENTS;
@@ -54,6 +55,25 @@ fn run(context: &mut SubscriptionContext<'_, '_>, args: Args<'_>, reply: &mut Re
         reply.unsigned(id);
         Ok(Progress::Done)
     })
+}
+
+/// Why the words of CDC.SUBSCRIBE that a channel of changes stands for are refused, as far as that is known before its regex
+/// is compiled: the error reply.
+pub fn refusal_of_channel(args: Args<'_>, server: &Server) -> Option<Vec<u8>> {
+    if !server.is_recording() {
+        return Some(error_text::CDC_NOT_ENABLED.into());
+    }
+    // With any filter that is none yet.
+    let wanted = wanted(args, server.shards(), |_| Ok(Some(Filter::default())));
+    wanted.err().map(CdcError::into_bytes)
+}
+
+/// The subscription for a channel of changes; `None` while its regex is compiled.
+///
+/// # Errors
+/// The text of the error.
+pub fn of_channel(args: Args<'_>, state: &mut DeferredState, server: &Server) -> Result<Option<Subscribe>, Vec<u8>> {
+    wanted(args, server.shards(), |options| options.filter_in(state, server)).map_err(CdcError::into_bytes)
 }
 
 /// The subscription that the arguments request; `None` while its regex is compiled.

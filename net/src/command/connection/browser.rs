@@ -23,6 +23,11 @@ const fn browser(name: &'static str, summary: &'static str) -> Command {
 pub static POST: Command = browser("post", "The start of a browser's request: closes the connection.");
 pub static HOST: Command = browser("host:", "A header line of every HTTP request: closes the connection.");
 
+/// Whether a command is such a line.
+pub fn is_of_browsers(command: &Command) -> bool {
+    [&POST, &HOST].into_iter().any(|line| std::ptr::eq(line, command))
+}
+
 /// One pace for all cores: a web page can open thousands of connections.
 static WARNING: Paced = Paced::new();
 

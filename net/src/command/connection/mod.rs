@@ -7,6 +7,7 @@ mod client;
 
 use super::Command;
 use super::secrets::Secrets;
+pub use browser::is_of_browsers;
 pub use client::{client_info, keeps_caching};
 
 /// The commands of this family.

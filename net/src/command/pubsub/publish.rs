@@ -1,5 +1,6 @@
 //! PUBLISH, SPUBLISH.
 
+use crate::changes::is_of_changes;
 use crate::channels::Kind;
 use crate::command::{Access, ChannelArgs, Command, Flag, Keys, KeysContext, Run, RunKeys};
 use crate::limits::PUBLISHED_BYTES_MAX;
@@ -28,6 +29,9 @@ pub static SPUBLISH: Command =
     });
 
 fn run(kind: Kind, context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    if kind == Kind::Channel && is_of_changes(args.get(1)) {
+        return reply.error("ERR channels whose names begin with 'cdc:' carry changes, and nobody can publish on them");
+    }
     // A transaction or a script cannot wait until messages have left.
     if context.channels.published_bytes() as u64 > PUBLISHED_BYTES_MAX {
         return reply.error("ERR too many messages are published at once: publish fewer in one transaction or script");

@@ -2,6 +2,7 @@
 
 use super::docs;
 use crate::access::Category;
+use crate::command::connection::is_of_browsers;
 use crate::command::help::help;
 use crate::command::options::is;
 use crate::command::table::TABLE;
@@ -20,7 +21,7 @@ pub static COMMAND: Command = Command {
     access: Access::NONE.in_categories(&[Category::Connection]),
     summary: "Describes the commands.",
     group: "server",
-    run: Run::Container(&[&ALONE, &COUNT, &DOCS, &INFO, &LIST, &GETKEYS, &HELP]),
+    run: Run::Container(&[&ALONE, &COUNT, &DOCS, &INFO, &LIST, &GETKEYS, &GETKEYSANDFLAGS, &HELP]),
 };
 
 const fn command(
@@ -43,12 +44,12 @@ const fn command(
 
 /// COMMAND without a subcommand.
 static ALONE: Command = command("command|", 1, "Describes every command.", |_, _, reply| {
-    reply.array(TABLE.commands().len());
-    TABLE.commands().iter().for_each(|command| encode(command, reply));
+    reply.array(listed().count());
+    listed().for_each(|command| encode(command, reply));
 });
 
 static COUNT: Command = command("command|count", 2, "Returns the number of commands.", |_, _, reply| {
-    reply.unsigned(TABLE.commands().len() as u64);
+    reply.unsigned(listed().count() as u64);
 });
 
 static DOCS: Command = command("command|docs", -2, "Describes the purpose of commands.", |_, args, reply| {
@@ -67,19 +68,25 @@ static INFO: Command = command("command|info", -2, "Describes commands by name."
     }
 });
 
+/// The commands, without subcommands, and without the lines of a browser, of which clients need not know.
+fn listed() -> impl Iterator<Item = &'static Command> {
+    TABLE.commands().iter().copied().filter(|command| !is_of_browsers(command))
+}
+
 /// The commands with these names, or all commands if there are none.
 fn named(names: Args<'_>) -> Vec<Option<&'static Command>> {
     if names.is_empty() {
-        return TABLE.commands().iter().copied().map(Some).collect();
+        return listed().map(Some).collect();
     }
-    names.iter().map(|name| TABLE.by_full_name(name)).collect()
+    let named = |name| TABLE.by_full_name(name).filter(|command| !is_of_browsers(command));
+    names.iter().map(named).collect()
 }
 
 static LIST: Command =
     command("command|list", -2, "Returns the commands' names, FILTERBY a pattern or category.", list);
 
 fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    let all = TABLE.commands().iter().copied();
+    let all = listed().flat_map(|command| std::iter::once(command).chain(command.subcommands()));
     let found: Vec<&Command> = match args.len() {
         2 => all.collect(),
         5 if is(args.get(2), "filterby") => {
@@ -104,9 +111,25 @@ fn list(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>
     found.iter().for_each(|command| reply.text(command.name));
 }
 
-static GETKEYS: Command = command("command|getkeys", -4, "Returns the keys of a whole command.", getkeys);
+static GETKEYS: Command = command("command|getkeys", -4, "Returns the keys of a whole command.", |_, args, reply| {
+    getkeys(args, reply, |reply, key, _| reply.bulk(key))
+});
 
-fn getkeys(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+static GETKEYSANDFLAGS: Command = command(
+    "command|getkeysandflags",
+    -4,
+    "Returns the keys of a whole command, and what it does with each.",
+    |_, args, reply| {
+        getkeys(args, reply, |reply, key, of| {
+            reply.array(2);
+            reply.bulk(key);
+            reply.set(of.words.len());
+            of.words.iter().for_each(|word| reply.simple(word));
+        })
+    },
+);
+
+fn getkeys(args: Args<'_>, reply: &mut Reply<'_>, mut write: impl FnMut(&mut Reply<'_>, &[u8], KeyUse)) {
     let asked: OwnedArgs = args.rest(2).iter().collect();
     let asked = asked.as_args();
     let Some(command) = TABLE.by_name(asked.get(0)) else { return reply.error("ERR Invalid command specified") };
@@ -124,7 +147,9 @@ fn getkeys(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<
         return reply.error("ERR Invalid arguments specified for command");
     }
     reply.array(keys.len());
-    keys.iter().for_each(|key| reply.bulk(key));
+    for (n, key) in keys.iter().enumerate() {
+        write(reply, key, command.access.use_at(n, asked).unwrap_or(KeyUse::LOOK));
+    }
 }
 
 /// A command in the format of COMMAND.

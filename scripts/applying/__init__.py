@@ -1,0 +1,1 @@
+"""Applications of others, run on Keytide: see scripts/applications."""
