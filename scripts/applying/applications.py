@@ -88,6 +88,21 @@ class Go(Application):
         return [binary], place
 
 
+class Java(Application):
+    def prepare(self, place):
+        for program in ("java", "javac", "mvn"):
+            need(program, "Debian: default-jdk-headless, maven")
+        place = os.path.join(place, "java")
+        pom = os.path.join(HERE, "java", "pom.xml")
+        jars = os.path.join(place, "lib")
+        if not is_installed(place, pom):
+            os.makedirs(place, exist_ok=True)
+            install(["mvn", "-q", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"])
+            note_installed(place, pom)
+        install(["javac", "-nowarn", "-cp", f"{jars}/*", "-d", place, os.path.join(HERE, "java", f"{self.program}.java")])
+        return ["java", "-cp", f"{jars}/*:{place}", self.program], place
+
+
 APPLICATIONS = {
     "rq": Python("rq_jobs"),
     "huey": Python("huey_tasks"),
@@ -121,6 +136,8 @@ APPLICATIONS = {
     "redsync": Go("redsync"),
     "centrifuge": Go("centrifuge"),
     "rueidis": Go("rueidis"),
+    "redisson": Java("RedissonObjects"),
+    "spring-session": Java("IndexedSessions"),
 }
 
 # One of each kind: queues by lists, by scripts, by streams; locks, limits, channels, caches.

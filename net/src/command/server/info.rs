@@ -140,6 +140,9 @@ fn persistence(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("aof_enabled", u8::from(server.on_disk.is_some()));
     text.row("aof_rewrite_in_progress", 0);
     text.row("aof_last_bgrewrite_status", "ok");
+    for name in ["aof_rewrite_scheduled", "rdb_last_cow_size", "aof_last_cow_size", "module_fork_in_progress"] {
+        text.row(name, 0);
+    }
     let Some(disk) = &server.on_disk else { return text.row("aof_last_write_status", "ok") };
     let failure = disk.logs.iter().find_map(|log| log.failure());
     text.row("aof_last_write_status", status(failure.is_none()));
@@ -221,18 +224,47 @@ fn stats(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("tracking_total_items", server.total(Stat::TrackedItems));
     text.row("tracking_total_prefixes", server.tracking.prefixes().len());
     text.row("latest_fork_usec", 0);
+    // What tools show of Redis and is not here: no process is forked, nothing replicated, and memory never defragmented by
+    // moving values.
+    for name in [
+        "total_forks",
+        "sync_full",
+        "sync_partial_ok",
+        "sync_partial_err",
+        "total_net_repl_input_bytes",
+        "total_net_repl_output_bytes",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+    ] {
+        text.row(name, 0);
+    }
 }
 
 fn replication(context: &HistoryContext<'_>, text: &mut Text) {
     text.row("role", "master");
     text.row("connected_slaves", 0);
+    text.row("master_failover_state", "no-failover");
     text.row("master_replid", &context.server.history_id);
+    // As of a master that nobody has ever replicated.
+    text.row("master_replid2", "0".repeat(40));
+    text.row("master_repl_offset", 0);
+    text.row("second_repl_offset", -1);
+    for name in ["repl_backlog_active", "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen"] {
+        text.row(name, 0);
+    }
 }
 
 fn cpu(_context: &HistoryContext<'_>, text: &mut Text) {
     let usage = Usage::now();
     text.row("used_cpu_sys", format_args!("{:.6}", usage.system.as_secs_f64()));
     text.row("used_cpu_user", format_args!("{:.6}", usage.user.as_secs_f64()));
+    // There are no children.
+    text.row("used_cpu_sys_children", "0.000000");
+    text.row("used_cpu_user_children", "0.000000");
 }
 
 fn cdc(context: &HistoryContext<'_>, text: &mut Text) {

@@ -21,6 +21,9 @@ pub(super) fn memory(context: &HistoryContext<'_>, text: &mut Text) {
     text.bytes("total_system_memory", total_memory_bytes());
     text.bytes("used_memory_lua", accounts.scripts.used());
     text.bytes("used_memory_scripts", accounts.scripts.used());
+    text.row("number_of_cached_scripts", server.scripts.figures().0);
+    text.row("number_of_functions", 0);
+    text.row("number_of_libraries", 0);
     text.bytes("maxmemory", server.pool.limit());
     text.row("maxmemory_policy", server.pool.policy().name());
     // All that the process holds, beside all that is counted.
