@@ -281,6 +281,27 @@ fn nothing_of_a_script_reaches_the_next_one() {
     }
 }
 
+/// Client libraries load a script once more than needed, and run others in between.
+#[test]
+fn a_script_is_itself_however_often_it_is_loaded_and_whatever_runs_between() {
+    let server = Server::start(&["--shards", "1"]);
+    let mut client = server.client();
+    let scripts: Vec<String> = (0..40).map(|n| format!("return {n}")).collect();
+    let mut names = Vec::new();
+    for script in &scripts {
+        names.push(client.call(&["SCRIPT", "LOAD", script]).text());
+        // Those from before, by their names and by their texts, loaded again and not.
+        for (n, (name, text)) in names.iter().zip(&scripts).enumerate() {
+            match n % 3 {
+                0 => _ = client.call(&["SCRIPT", "LOAD", text]),
+                1 => _ = client.call(&["EVAL", text, "0"]),
+                _ => {}
+            }
+            assert_eq!(client.call(&["EVALSHA", name, "0"]), Value::Integer(n as i64));
+        }
+    }
+}
+
 #[test]
 fn a_script_has_the_rights_of_its_user() {
     let server = Server::start(&[]);

@@ -161,9 +161,10 @@ impl Scripts {
         let sha = Sha::of(text);
         self.forget_flushed(texts);
         let known = self.compiled.get(&sha).cloned();
-        if let Some(script) = known
-            && !is_loaded
-        {
+        if let Some(script) = known {
+            if is_loaded {
+                texts.put(sha, text, true).map_err(NoScript::OverLimit)?;
+            }
             return Ok(script);
         }
         let script = self.compile(memory_max, sha, text)?;
@@ -189,7 +190,9 @@ impl Scripts {
         }
     }
 
+    /// Compiles a script that is not compiled yet, so that its place is its own.
     fn compile(&mut self, memory_max: usize, sha: Sha, text: &[u8]) -> Result<Script, NoScript> {
+        debug_assert!(!self.compiled.contains_key(&sha), "another script gets its place");
         if self.compiled.len() >= SCRIPTS_COMPILED_MAX {
             self.forget_compiled();
         }
