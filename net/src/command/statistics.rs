@@ -209,6 +209,24 @@ impl CommandTotals {
         self.nanos as f64 / 1000.0 / self.latency.samples().max(1) as f64
     }
 
+    /// How many of the timed runs took no longer than so many microseconds: the steps of LATENCY HISTOGRAM, powers of two,
+    /// without those that add none.
+    pub fn histogram(&self) -> Vec<(u64, u64)> {
+        let mut steps: Vec<(u64, u64)> = Vec::new();
+        let mut total = 0;
+        for (bucket, count) in self.latency.0.iter().enumerate().filter(|(_, count)| **count > 0) {
+            // From 1,024 ns on, as in Redis, which shows the longest duration that counts for a step.
+            let step = (Latency::longest(bucket) + 1).next_power_of_two().max(1024);
+            let micros = (step + step / 128 - 1) / 1000;
+            total += count;
+            match steps.last_mut() {
+                Some(last) if last.0 == micros => last.1 = total,
+                _ => steps.push((micros, total)),
+            }
+        }
+        steps
+    }
+
     /// The duration in microseconds that this share of the timed runs did not exceed; `None` if none was timed.
     pub fn percentile(&self, part: f64) -> Option<f64> {
         self.latency.percentile(part)
@@ -310,6 +328,17 @@ mod tests {
         let since = Totals::of(cores.iter()).since(&before);
         assert_eq!(of(&since), Some((SAMPLED_RUNS, 0, 0, 1)));
         assert!(since.errors.is_empty());
+    }
+
+    #[test]
+    fn a_histogram_counts_up_in_steps_of_redis() {
+        let mut command = CommandTotals::default();
+        assert!(command.histogram().is_empty());
+        command.latency.0.resize(Latency::BUCKETS, 0);
+        for nanos in [500, 900, 1_000, 1_500, 20_000, 30_000, 40_000] {
+            command.latency.0[Latency::bucket(nanos)] += 1;
+        }
+        assert_eq!(command.histogram(), [(1, 3), (2, 4), (33, 6), (66, 7)]);
     }
 
     #[test]

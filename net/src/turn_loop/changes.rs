@@ -52,7 +52,7 @@ impl Core {
                 Ok(asked) => asked.words.into_iter().collect::<OwnedArgs>(),
                 Err(error) => return Some(error.into_bytes()),
             };
-            let Some(subscribe) = TABLE.index_of(asked.as_args().get(0)) else { return None };
+            let subscribe = TABLE.index_of(asked.as_args().get(0))?;
             if let Err(refused) = check(client.session.user(), subscribe, asked.as_args()) {
                 note_denied(&self.server, (client.session, client.resp), &refused, (false, self.now_ms));
                 return Some(refused.text().as_bytes().into());

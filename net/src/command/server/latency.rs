@@ -1,7 +1,8 @@
 //! LATENCY: what a server answers that samples no latencies (`latency-monitor-threshold` is 0). How long commands take is in
-//! `INFO latencystats`.
+//! `INFO latencystats` and `LATENCY HISTOGRAM`.
 
 use crate::command::help::help;
+use crate::command::options::is;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply};
 
@@ -15,7 +16,7 @@ pub static LATENCY: Command = Command {
     access: Access::NONE,
     summary: "Samples of latencies, of which there are none.",
     group: "server",
-    run: Run::Container(&[&DOCTOR, &GRAPH, &HISTORY, &LATEST, &RESET, &HELP]),
+    run: Run::Container(&[&DOCTOR, &GRAPH, &HISTOGRAM, &HISTORY, &LATEST, &RESET, &HELP]),
 };
 
 const fn latency(
@@ -48,6 +49,38 @@ static DOCTOR: Command = latency("latency|doctor", 2, "Returns that no latencies
 static GRAPH: Command = latency("latency|graph", 3, "Returns that there are no samples.", |_, args, reply| {
     reply.error([b"ERR No samples available for event '", args.get(2), b"'"].concat());
 });
+
+static HISTOGRAM: Command = latency(
+    "latency|histogram",
+    -2,
+    "Returns the distribution of the durations of commands.",
+    |context, args, reply| {
+        let names = args.rest(2);
+        // The name of a command with subcommands stands for all of these.
+        let is_wanted = |name: &str| {
+            names.is_empty()
+                || names
+                    .iter()
+                    .any(|wanted| is(wanted, name) || name.split('|').next().is_some_and(|of| is(wanted, of)))
+        };
+        let totals = context.server.command_totals();
+        let found: Vec<_> = totals.used().filter(|(name, command)| is_wanted(name) && command.calls > 0).collect();
+        reply.map(found.len());
+        for (name, command) in found {
+            reply.text(name);
+            reply.map(2);
+            reply.text("calls");
+            reply.unsigned(command.calls);
+            reply.text("histogram_usec");
+            let steps = command.histogram();
+            reply.map(steps.len());
+            for (micros, count) in steps {
+                reply.unsigned(micros);
+                reply.unsigned(count);
+            }
+        }
+    },
+);
 
 static HISTORY: Command =
     latency("latency|history", 3, "Returns the samples of an event: none.", |_, _, reply| reply.array(0));

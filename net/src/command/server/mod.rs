@@ -47,6 +47,7 @@ pub const COMMANDS: &[&Command] = &[
     &replication::ROLE,
     &replication::REPLICAOF,
     &replication::SLAVEOF,
+    &replication::WAIT,
     &save::BGSAVE,
     &save::LASTSAVE,
     &save::SAVE,
