@@ -20,6 +20,7 @@ use keytide_net::mesh::message::{Asker, Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
 use keytide_net::resp::{OwnedArgs, Parsed, Parser, ParserLimits, Protocol, Reply};
+use keytide_net::tracking::Caching;
 use keytide_net::weight::Weight;
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -40,8 +41,13 @@ const TURN: u64 = 16;
 const ONE: ShardId = ShardId(0);
 
 /// For whom commands run on the other core.
-const ASKER: Asker =
-    Asker { form: ReplyForm::Whole(Protocol::Resp2), client: 1, database: Database::FIRST, weight: Weight::Light };
+const ASKER: Asker = Asker {
+    form: ReplyForm::Whole(Protocol::Resp2),
+    client: 1,
+    database: Database::FIRST,
+    caching: Caching::NONE,
+    weight: Weight::Light,
+};
 
 /// A name, and what does it so many times.
 type Case = (&'static str, fn(u64));

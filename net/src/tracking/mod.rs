@@ -33,6 +33,9 @@ pub struct Caching {
 }
 
 impl Caching {
+    /// Of a command of a client that does not cache.
+    pub const NONE: Caching = Caching { remembers: false, is_author: false, leaves_use: false };
+
     /// With the client that it is of.
     #[inline]
     pub fn of(self, core: ShardId, connection: ConnectionId) -> Option<Caller> {
