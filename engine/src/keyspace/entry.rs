@@ -290,13 +290,15 @@ pub struct EntryMut<'a> {
     word: Counted<'a>,
     turn: &'a mut Turn,
     hash: u64,
+    /// When the first of its fields ended before any change.
+    first_field_end: Option<u64>,
 }
 
 impl<'a> EntryMut<'a> {
     /// Opens an entry for this turn; an expired value is removed first, with its record.
     #[inline]
     pub(crate) fn new(word: &'a mut Word<Block>, turn: &'a mut Turn, hash: u64) -> EntryMut<'a> {
-        let mut this = EntryMut { word: Counted::new(word), turn, hash };
+        let mut this = EntryMut { word: Counted::new(word), turn, hash, first_field_end: None };
         if this.view().expires() || this.view().is_timed() {
             this.end_if_expired();
         }

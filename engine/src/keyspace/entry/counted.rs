@@ -9,15 +9,7 @@ use crate::position::RingOffset;
 /// See the description of this file.
 pub(super) struct Counted<'a> {
     word: &'a mut Word<Block>,
-    before: Option<Before>,
-}
-
-/// What an entry was before its first change.
-#[derive(Clone, Copy)]
-pub(super) struct Before {
-    pub taken: Taken,
-    /// When the first of its fields ends.
-    pub first_field_end: Option<u64>,
+    before: Option<Taken>,
 }
 
 impl<'a> Counted<'a> {
@@ -26,9 +18,9 @@ impl<'a> Counted<'a> {
         Counted { word, before: None }
     }
 
-    /// What the entry was before it was changed; `None` if its memory is as it was.
+    /// What the entry took before it was changed; `None` if its memory is as it was.
     #[inline]
-    pub fn before(&self) -> Option<Before> {
+    pub fn before(&self) -> Option<Taken> {
         self.before
     }
 
@@ -41,8 +33,7 @@ impl<'a> Counted<'a> {
     #[inline]
     fn note(&mut self) {
         if self.before.is_none() {
-            let entry = self.word.get();
-            self.before = Some(Before { taken: entry.taken(), first_field_end: entry.first_field_end() });
+            self.before = Some(self.word.get().taken());
         }
     }
 

@@ -37,11 +37,21 @@ impl EntryMut<'_> {
     /// Removes a value whose TTL is over, or those of all its fields, with its record.
     #[inline(never)]
     pub(super) fn end_if_expired(&mut self) {
+        self.first_field_end = self.view().first_field_end();
         let now_ms = self.turn.now_ms();
         if self.view().is_expired(now_ms) {
             self.remove(EventType::Expire);
         } else if self.view().fields_have_ended(now_ms) {
             self.remove(EventType::HExpire);
+        }
+    }
+
+    /// Notes which field ends first, once the entry was changed.
+    #[cold]
+    pub(super) fn note_field_ends(&mut self) {
+        let first_field_end = self.view().first_field_end();
+        if first_field_end != self.first_field_end {
+            self.turn.field_ends.moved(self.hash, self.first_field_end, first_field_end);
         }
     }
 

@@ -57,12 +57,11 @@ impl Drop for EntryMut<'_> {
     fn drop(&mut self) {
         if let Some(before) = self.word.before() {
             let after = self.word.get().taken();
-            self.turn.footprint.remove(before.taken);
+            self.turn.footprint.remove(before);
             self.turn.footprint.add(after);
-            self.turn.dropped.note_freed(before.taken.bytes.saturating_sub(after.bytes));
-            let first_field_end = self.word.get().first_field_end();
-            if first_field_end != before.first_field_end {
-                self.turn.field_ends.moved(self.hash, before.first_field_end, first_field_end);
+            self.turn.dropped.note_freed(before.bytes.saturating_sub(after.bytes));
+            if self.first_field_end.is_some() || self.word.get().is_timed() {
+                self.note_field_ends();
             }
         }
     }

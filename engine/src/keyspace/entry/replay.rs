@@ -56,7 +56,8 @@ impl<'a> EntryMut<'a> {
     ) -> Result<(), Precondition> {
         debug_assert!(!turn.is_recording());
         let rows = turn.absent.len();
-        let mut this = EntryMut { word: Counted::new(word), turn, hash };
+        let first_field_end = word.get().first_field_end();
+        let mut this = EntryMut { word: Counted::new(word), turn, hash, first_field_end };
         this.expect_successor(record)?;
         this.apply(record)?;
         this.word.set_head(record.revision().0.saturating_add(1), record.offset());
@@ -76,7 +77,8 @@ impl<'a> EntryMut<'a> {
             return;
         }
         let rows = turn.absent.len();
-        let mut this = EntryMut { word: Counted::new(word), turn, hash };
+        let first_field_end = word.get().first_field_end();
+        let mut this = EntryMut { word: Counted::new(word), turn, hash, first_field_end };
         this.drop_ttl();
         match stored.value {
             Some(value) => {
