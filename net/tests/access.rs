@@ -17,7 +17,7 @@ const USERS: &[(&str, &str)] = &[
 const KEYS: &[(&str, &str)] = &[("app:1", "app:2"), ("x:1", "x:2"), ("app:1", "x:2")];
 
 /// Commands that are not run where they are permitted: they would end the server, the connection, the login or the
-/// transaction of the test, or all users.
+/// transaction of the test, or all users; or bring lines between its replies.
 const NOT_RUN: &[&str] = &[
     "acl",
     "auth",
@@ -33,6 +33,7 @@ const NOT_RUN: &[&str] = &[
     "hello",
     "host:",
     "module",
+    "monitor",
     "multi",
     "post",
     "psubscribe",

@@ -214,3 +214,30 @@ fn many_subscribers_of_one_channel_and_of_alike_ones_each_get_every_change_in_or
         }
     }
 }
+
+#[test]
+fn a_client_has_as_many_as_it_may_and_what_ends_makes_place() {
+    let server = Server::start(&["--shards", "2", "--subscriptions-per-client", "3"]);
+    let (mut client, mut writer) = (server.client(), server.client());
+    let text = "ERR a client may have 3 subscriptions";
+    assert_eq!(client.call(&["SUBSCRIBE", "cdc:a", "cdc:b", "cdc:c", "cdc:d"]).error(), text);
+    // Begun and ended without waiting for anything.
+    for n in 0..50 {
+        let channel = format!("cdc:$all?regex=%5E{n}");
+        client.send(&["SUBSCRIBE", &channel]);
+        client.send(&["UNSUBSCRIBE", &channel]);
+    }
+    for _ in 0..50 {
+        while told(&mut client).0 != "unsubscribe" {}
+    }
+    client.send(&["SUBSCRIBE", "cdc:a", "cdc:b", "cdc:c", "news"]);
+    let mut names = Vec::new();
+    while names.len() < 4 {
+        let (word, name, _) = told(&mut client);
+        names.extend((word == "subscribe").then_some(name));
+    }
+    for name in ["a", "b", "c"] {
+        writer.call(&["SET", name, "1"]);
+        while !told(&mut client).2.contains("\"event\"") {}
+    }
+}

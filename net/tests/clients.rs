@@ -18,7 +18,9 @@ fn redis_cli_speaks_both_versions_of_the_protocol() {
     assert_eq!(server.cli(&["-3", "hello"]).lines().next(), Some("server redis"));
     assert!(server.cli(&["info", "keyspace"]).contains("db0:keys=1,expires=0,avg_ttl=0"));
     assert!(server.cli(&["-3", "info", "server"]).contains("redis_version:7."));
-    assert_eq!(server.cli(&["command", "count"]), server.cli(&["command", "list"]).lines().count().to_string());
+    let listed = server.cli(&["command", "list"]);
+    let commands = listed.lines().filter(|name| !name.contains('|'));
+    assert_eq!(server.cli(&["command", "count"]), commands.count().to_string());
     assert_eq!(server.cli(&["-3", "command", "getkeys", "mset", "a", "1", "b", "2"]), "a\nb");
     assert_eq!(server.cli(&["config", "set", "port", "1"]).trim(), IMMUTABLE_PORT);
 }

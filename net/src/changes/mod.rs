@@ -37,7 +37,7 @@ impl PartialEq for Channel {
     }
 }
 
-/// The channels of changes that a client has subscriptions for, each with the number of its subscription.
+/// The channels of changes that a client has subscriptions for, by the numbers of these.
 #[derive(Debug, Default)]
 pub struct Subscribed(Vec<(u64, Rc<Channel>)>);
 
@@ -45,7 +45,8 @@ impl Subscribed {
     /// The channel of a subscription.
     #[inline]
     pub fn of(&self, subscription: u64) -> Option<&Rc<Channel>> {
-        self.0.iter().find(|(id, _)| *id == subscription).map(|(_, channel)| channel)
+        let place = self.0.binary_search_by_key(&subscription, |(id, _)| *id).ok()?;
+        Some(&self.0[place].1)
     }
 
     /// The subscription of the channel with this name.
@@ -53,15 +54,20 @@ impl Subscribed {
         self.0.iter().find(|(_, channel)| *channel.name == *name).map(|(id, _)| *id)
     }
 
-    /// Notes the subscription of a channel.
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Notes the subscription of a channel: the client's latest, so with the highest number.
     pub fn insert(&mut self, subscription: u64, channel: Rc<Channel>) {
         self.0.push((subscription, channel));
     }
 
     /// Forgets the channel of a subscription that has ended.
     pub fn remove(&mut self, subscription: u64) -> Option<Rc<Channel>> {
-        let place = self.0.iter().position(|(id, _)| *id == subscription)?;
-        Some(self.0.swap_remove(place).1)
+        let place = self.0.binary_search_by_key(&subscription, |(id, _)| *id).ok()?;
+        Some(self.0.remove(place).1)
     }
 
     /// Forgets all.

@@ -15,13 +15,23 @@ use crate::net_ring::ConnectionId;
 use crate::resp::{Args, OwnedArgs, error_text};
 use keytide_engine::position::Position;
 use keytide_engine::subscription::Start;
+use keytide_engine::subscription::hub::TooMany;
 use std::rc::Rc;
 
-/// Channels of changes that clients of one core have begun or ended with, since the last turn's end.
+/// What clients of one core have begun and ended with, in order; of what has begun earlier, that which has to wait.
 #[derive(Default)]
-pub(super) struct ChangesOfChannels {
-    begun: Vec<Begun>,
-    ended: Vec<(ConnectionId, Box<[u8]>)>,
+pub(super) struct ChangesOfChannels(Vec<ChangeOfChannel>);
+
+enum ChangeOfChannel {
+    Begun(Begun),
+    Ended(ConnectionId, Box<[u8]>),
+}
+
+impl ChangeOfChannel {
+    /// Whether this channel of this connection is to begin.
+    fn is_of(&self, connection: ConnectionId, name: &[u8]) -> bool {
+        matches!(self, ChangeOfChannel::Begun(begun) if begun.connection == connection && *begun.channel.name == *name)
+    }
 }
 
 /// A channel whose subscription is to begin.
@@ -47,6 +57,11 @@ impl Core {
                     .into(),
             );
         }
+        // What is more would be refused one by one, each with a message.
+        let (count, max) = (of_changes.clone().count(), self.server.config.subscriptions.per_client);
+        if step.kind == Kind::Channel && count > 0 && client.session.changes.count() + count > max {
+            return Some(format!("ERR {}", TooMany::Subscriptions { max }).into_bytes());
+        }
         of_changes.filter(|_| step.kind == Kind::Channel).find_map(|channel| {
             let asked = match name::read(channel) {
                 Ok(asked) => asked.words.into_iter().collect::<OwnedArgs>(),
@@ -68,38 +83,43 @@ impl Core {
         }
         let names = finished.rows.iter().filter_map(|(name, _)| name.as_deref());
         for channel in names.filter(|name| is_of_changes(name)) {
-            let channels = &mut self.live.channels;
-            channels.begun.retain(|begun| begun.connection != connection || *begun.channel.name != *channel);
-            if !finished.step.subscribes {
-                channels.ended.push((connection, channel.into()));
+            let change = if !finished.step.subscribes {
+                ChangeOfChannel::Ended(connection, channel.into())
             } else if let Ok(asked) = name::read(channel) {
-                channels.begun.push(Begun {
+                ChangeOfChannel::Begun(Begun {
                     connection,
                     channel: Rc::new(Channel { name: channel.into(), format: asked.format }),
                     words: asked.words.into_iter().collect(),
                     is_live: asked.is_live,
                     next: self.server.sequencer.next(),
                     state: DeferredState::default(),
-                });
-            }
+                })
+            } else {
+                continue;
+            };
+            self.live.channels.0.push(change);
         }
     }
 
     /// Begins and ends the subscriptions of channels. To be called after the commit. Returns whether there is more to do at
     /// once.
     pub(super) fn serve_channels_of_changes(&mut self) -> bool {
-        let ChangesOfChannels { begun, ended } = &mut self.live.channels;
-        if begun.is_empty() && ended.is_empty() {
+        if self.live.channels.0.is_empty() {
             return false;
         }
-        let (begun, ended) = (std::mem::take(begun), std::mem::take(ended));
-        for (connection, name) in ended {
-            self.end_channel(connection, &name);
+        let mut left: Vec<ChangeOfChannel> = Vec::new();
+        for change in std::mem::take(&mut self.live.channels.0) {
+            match change {
+                ChangeOfChannel::Begun(begun) => left.extend(self.begin_channel(begun).map(ChangeOfChannel::Begun)),
+                ChangeOfChannel::Ended(connection, name) => {
+                    left.retain(|change| !change.is_of(connection, &name));
+                    self.end_channel(connection, &name);
+                }
+            }
         }
-        let left: Vec<Begun> = begun.into_iter().filter_map(|begun| self.begin_channel(begun)).collect();
         let has_left = !left.is_empty();
         // None was added meanwhile.
-        self.live.channels.begun = left;
+        self.live.channels.0 = left;
         has_left
     }
 

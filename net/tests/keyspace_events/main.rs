@@ -96,7 +96,12 @@ fn every_command_that_changes_keys_was_tried() {
     let server = Server::start(&["--shards", "1", "--ring-bytes", "1m"]);
     let mut client = server.client();
     let all = line(&mut client, "command list filterby aclcat write");
-    let tried = |name: &str| COMMANDS.iter().any(|command| command.split(' ').next() == Some(name));
+    let tried = |name: &str| {
+        let name = name.replace('|', " ");
+        COMMANDS
+            .iter()
+            .any(|command| command.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
+    };
     // EVALSHA and its kin run what they are given. Others came after this version of Redis: XDELEX and XACKDEL record what
     // XDEL and XACK do, and TTLs of fields are in `field_ttls`.
     let others = ["evalsha", "fcall", "swapdb", "xdelex", "xackdel"];

@@ -2,6 +2,7 @@
 
 use super::acl;
 use crate::access::Category;
+use crate::command::connection::is_of_browsers;
 use crate::command::table::TABLE;
 use crate::command::{Command, SessionContext};
 use crate::limits::GENPASS_BITS_MAX;
@@ -20,8 +21,10 @@ fn cat(context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
         (Some(name), 3) => match Category::by_name(name) {
             Some(category) => {
                 let catalogue = context.server.users.catalogue();
-                // Not those that rules may name and the server does not have.
-                let commands = catalogue.in_category(category).filter(|command| *command < TABLE.all().len());
+                // Not those that rules may name and the server does not have, nor the lines of a browser.
+                let is_listed =
+                    |command: &usize| TABLE.all().get(*command).is_some_and(|command| !is_of_browsers(command));
+                let commands = catalogue.in_category(category).filter(is_listed);
                 reply.array(commands.clone().count());
                 commands.for_each(|command| reply.text(catalogue.name(command)));
             }

@@ -48,11 +48,11 @@ fn replicate(_context: &mut SessionContext<'_>, args: Args<'_>, reply: &mut Repl
 pub static WAIT: Command = Command {
     name: "wait",
     arity: 3,
-    flags: &[Flag::Blocking],
+    flags: &[],
     keys: Keys::None,
-    access: Access::NONE.in_categories(&[Category::Connection]),
+    access: Access::NONE,
     summary: "Returns how many replicas have what was written: none, without waiting for any.",
-    group: "generic",
+    group: "connection",
     run: Run::Session(wait),
 };
 
