@@ -145,6 +145,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
             "ERR no such system stream '$nosuch', there are $all, $streams, $db, $shard-<n>, $ce-<category> and $et-<type>; for a key of that name use $all MATCH",
         ),
         ("cdc:a?checkpoint=3", "ERR CHECKPOINT is for $all and system streams"),
+        ("cdc:$all?on=type", "ERR syntax error"),
         ("cdc:%", "ERR channel 'cdc:%': % is followed by two hexadecimal digits; %25 is %"),
     ] {
         assert_eq!(client.call(&["SUBSCRIBE", "news", channel]).error(), text);
@@ -221,6 +222,20 @@ fn a_client_has_as_many_as_it_may_and_what_ends_makes_place() {
     let (mut client, mut writer) = (server.client(), server.client());
     let text = "ERR a client may have 3 subscriptions";
     assert_eq!(client.call(&["SUBSCRIBE", "cdc:a", "cdc:b", "cdc:c", "cdc:d"]).error(), text);
+    // One after the other too, and those that were dropped count as long as they are subscribed to.
+    let dropped = ["cdc:a?from=7", "cdc:b?from=7", "cdc:$all?regex=("];
+    dropped.iter().for_each(|channel| client.send(&["SUBSCRIBE", channel]));
+    client.send(&["SUBSCRIBE", "cdc:d"]);
+    loop {
+        match client.read() {
+            Value::Error(error) => break assert_eq!(error, text),
+            other => assert!(!format!("{other:?}").contains("cdc:d"), "{other:?}"),
+        }
+    }
+    client.send(&[&["UNSUBSCRIBE"], &dropped[..]].concat());
+    for _ in dropped {
+        while told(&mut client).0 != "unsubscribe" {}
+    }
     // Begun and ended without waiting for anything.
     for n in 0..50 {
         let channel = format!("cdc:$all?regex=%5E{n}");
@@ -236,6 +251,8 @@ fn a_client_has_as_many_as_it_may_and_what_ends_makes_place() {
         let (word, name, _) = told(&mut client);
         names.extend((word == "subscribe").then_some(name));
     }
+    let described = writer.call(&["CLIENT", "LIST"]).text();
+    assert!(described.contains(" sub=4 "), "three of changes and one other: {described}");
     for name in ["a", "b", "c"] {
         writer.call(&["SET", name, "1"]);
         while !told(&mut client).2.contains("\"event\"") {}

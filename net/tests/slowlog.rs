@@ -77,6 +77,7 @@ fn what_is_slow_is_logged_as_in_redis() {
             "config set requirepass x",
             "hello 2 auth default x setname you",
             "config set requirepass :",
+            "config set masterauth secret",
             "subscribe c",
             "unsubscribe c",
         ];

@@ -2,6 +2,7 @@
 
 use super::{Counts, Kind, Step};
 use crate::access::User;
+use crate::changes::is_of_changes;
 use crate::limits::CHANNEL_BYTES;
 use crate::net_ring::ConnectionId;
 use keytide_engine::account::{OverLimit, Owned, Share};
@@ -35,6 +36,8 @@ struct Client {
     patterns: Subscribed,
     shards: Subscribed,
     monitors: Subscribed,
+    /// How many of the channels are of changes.
+    of_changes: usize,
     /// The memory of all of them.
     share: Share,
     change: Option<Change>,
@@ -88,6 +91,7 @@ impl Clients {
             patterns: Subscribed::default(),
             shards: Subscribed::default(),
             monitors: Subscribed::default(),
+            of_changes: 0,
             share: share(),
             change: None,
         };
@@ -165,8 +169,10 @@ impl Clients {
             if subscribes && !client.of(kind).contains_key(&name) {
                 if let Some(owned) = owned.next() {
                     client.of(kind).insert(name.clone(), owned);
+                    client.of_changes += usize::from(kind == Kind::Channel && is_of_changes(&name));
                 }
             } else if !subscribes && client.of(kind).remove(&name).is_some() {
+                client.of_changes -= usize::from(kind == Kind::Channel && is_of_changes(&name));
                 client.share.set(client.share.bytes().saturating_sub(bytes_of(&name)));
             }
             rows.push((Some(name), client.counts().told(kind)));
@@ -184,6 +190,11 @@ impl Clients {
     /// A client's counts.
     pub fn counts(&self, connection: ConnectionId) -> Counts {
         self.0.get(&connection).map_or(Counts::default(), Client::counts)
+    }
+
+    /// How many channels of changes a client is subscribed to.
+    pub fn changes_of(&self, connection: ConnectionId) -> usize {
+        self.0.get(&connection).map_or(0, |client| client.of_changes)
     }
 
     /// Forgets a client.

@@ -179,6 +179,11 @@ impl Channels {
         self.clients.names(connection, kind)
     }
 
+    /// How many channels of changes a client of this core is subscribed to.
+    pub fn changes_of(&self, connection: ConnectionId) -> usize {
+        self.clients.changes_of(connection)
+    }
+
     /// Begins a change of a client: counts what is new, and returns what the other cores have to know. No other change of the
     /// client may be under way.
     pub fn begin<'a>(

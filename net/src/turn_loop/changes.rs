@@ -57,9 +57,9 @@ impl Core {
                     .into(),
             );
         }
-        // What is more would be refused one by one, each with a message.
+        // One that was dropped counts until the client has unsubscribed.
         let (count, max) = (of_changes.clone().count(), self.server.config.subscriptions.per_client);
-        if step.kind == Kind::Channel && count > 0 && client.session.changes.count() + count > max {
+        if step.kind == Kind::Channel && count > 0 && self.channels.changes_of(client.id) + count > max {
             return Some(format!("ERR {}", TooMany::Subscriptions { max }).into_bytes());
         }
         of_changes.filter(|_| step.kind == Kind::Channel).find_map(|channel| {

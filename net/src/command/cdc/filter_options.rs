@@ -87,6 +87,11 @@ impl<'a> FilterOptions<'a> {
         }
     }
 
+    /// The resulting filter, as far as its errors are known at once: in place of one by regex, which has to be compiled, another.
+    pub(super) fn filter_but_regex(self) -> Result<Filter, CdcError> {
+        if let Some(RequestedPattern::Regex(_)) = self.pattern { Ok(Filter::default()) } else { self.filter() }
+    }
+
     /// The resulting filter; `ON` alone has no effect.
     pub(super) fn filter(self) -> Result<Filter, CdcError> {
         let on = self.on.unwrap_or_default();

@@ -63,8 +63,7 @@ pub fn refusal_of_channel(args: Args<'_>, server: &Server) -> Option<Vec<u8>> {
     if !server.is_recording() {
         return Some(error_text::CDC_NOT_ENABLED.into());
     }
-    // With any filter that is none yet.
-    let wanted = wanted(args, server.shards(), |_| Ok(Some(Filter::default())));
+    let wanted = wanted(args, server.shards(), |options| options.filter_but_regex().map(Some));
     wanted.err().map(CdcError::into_bytes)
 }
 

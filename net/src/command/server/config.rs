@@ -80,10 +80,14 @@ const fn row(name: &'static str, change: Change, value: fn(&Server) -> String) -
     Row { name, value, change }
 }
 
+/// The names of settings that are passwords, also of those that only Redis has: they may be tried here.
+const PASSWORDS: [&str; 5] =
+    ["requirepass", "masterauth", "masteruser", "tls-key-file-pass", "tls-client-key-file-pass"];
+
 /// Whether an argument of CONFIG SET is a password.
 pub(super) fn is_secret(args: Args<'_>, place: usize) -> bool {
     let is_value = place > 2 && !place.is_multiple_of(2);
-    is_value && args.get(place - 1).eq_ignore_ascii_case(b"requirepass")
+    is_value && PASSWORDS.iter().any(|name| args.get(place - 1).eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// What is shown instead of a password. Redis shows the password itself.

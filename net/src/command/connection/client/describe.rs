@@ -96,7 +96,8 @@ fn describe_session(session: &Session, resp: &RespSession, sizes: &Sizes, now_ms
         seconds(session.active_ms),
         flags(session, resp, sizes),
         resp.database.0,
-        session.subscriptions + session.channels.channels,
+        // Those of changes are both.
+        session.subscriptions + session.channels.channels - session.changes.count(),
         session.channels.patterns,
         session.channels.shards,
         resp.watches.as_ref().map_or(0, |watches| watches.len()),
