@@ -111,7 +111,7 @@ APPLICATIONS = {
     "celery-redbeat": Python("redbeat_schedule"),
     "dramatiq": Python("dramatiq_actors"),
     "saq": Python("saq_jobs", packages="redis-newest"),
-    "taskiq": Python("taskiq_tasks", packages="redis-newest"),
+    "taskiq": Python("taskiq_tasks", packages="taskiq"),
     "bullmq-python": Python("bullmq_jobs", packages="redis-newest"),
     "walrus": Python("walrus_types"),
     "limits": Python("limits_rates"),
