@@ -4,16 +4,13 @@
 //! core has to be woken; the key is not looked up.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use keytide_bench::{VALUE, cores, key, pin};
-use keytide_engine::stream_name::Database;
+use keytide_bench::{ASKER, VALUE, cores, key, pin};
 use keytide_net::command::table::TABLE;
-use keytide_net::mesh::message::{Asker, Batch, Message, ReplyForm, ReplyTo};
+use keytide_net::mesh::message::{Batch, Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{LaneReceiver, LaneSender, Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
-use keytide_net::resp::{CommandIndex, OwnedArgs, Protocol, Reply};
-use keytide_net::tracking::Caching;
+use keytide_net::resp::{CommandIndex, OwnedArgs, Reply};
 use keytide_net::wake::Waker;
-use keytide_net::weight::Weight;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,15 +20,6 @@ static ALLOCATOR: keytide_net::allocator::Allocator = keytide_net::allocator::Al
 
 /// Messages that go together.
 const COUNTS: [usize; 3] = [1, 16, 64];
-
-/// For whom commands run on the other core.
-const ASKER: Asker = Asker {
-    form: ReplyForm::Whole(Protocol::Resp2),
-    client: 1,
-    database: Database::FIRST,
-    caching: Caching::NONE,
-    weight: Weight::Light,
-};
 
 /// Runs `echo` again and again on the second core while `measure` runs on the first.
 fn between_two_cores(echo: impl FnMut() + Send, measure: impl FnOnce()) {

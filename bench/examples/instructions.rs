@@ -5,7 +5,7 @@
 //! says how many are looked at, and the rings are so small that a multiple of [`LAP`] operations goes round them a
 //! whole number of times.
 
-use keytide_bench::{NOW_MS, VALUE, key, shard_of_strings};
+use keytide_bench::{ASKER, NOW_MS, VALUE, key, shard_of_strings};
 use keytide_engine::event::EventType;
 use keytide_engine::filter::{Filter, Pattern, Target};
 use keytide_engine::history::{History, Request};
@@ -14,14 +14,11 @@ use keytide_engine::ring::{self, Data, Draft, Ring, RingWriter, record_bytes};
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
 use keytide_engine::slot::Slot;
-use keytide_engine::stream_name::Database;
 use keytide_net::command::table::TABLE;
-use keytide_net::mesh::message::{Asker, Message, ReplyForm, ReplyTo};
+use keytide_net::mesh::message::{Message, ReplyForm, ReplyTo};
 use keytide_net::mesh::{Outbound, lane};
 use keytide_net::net_ring::ConnectionId;
 use keytide_net::resp::{OwnedArgs, Parsed, Parser, ParserLimits, Protocol, Reply};
-use keytide_net::tracking::Caching;
-use keytide_net::weight::Weight;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,15 +36,6 @@ const LAP: u64 = 8 * RING_BYTES / 128;
 const TURN: u64 = 16;
 
 const ONE: ShardId = ShardId(0);
-
-/// For whom commands run on the other core.
-const ASKER: Asker = Asker {
-    form: ReplyForm::Whole(Protocol::Resp2),
-    client: 1,
-    database: Database::FIRST,
-    caching: Caching::NONE,
-    weight: Weight::Light,
-};
 
 /// A name, and what does it so many times.
 type Case = (&'static str, fn(u64));

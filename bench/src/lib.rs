@@ -6,6 +6,11 @@ use keytide_engine::position::{Position, ShardId};
 use keytide_engine::ring;
 use keytide_engine::sequencer::Sequencer;
 use keytide_engine::shard::Shard;
+use keytide_engine::stream_name::Database;
+use keytide_net::mesh::message::{Asker, ReplyForm};
+use keytide_net::resp::Protocol;
+use keytide_net::tracking::Caching;
+use keytide_net::weight::Weight;
 use std::sync::{Arc, LazyLock};
 
 /// A small value.
@@ -13,6 +18,15 @@ pub const VALUE: [u8; 64] = [b'v'; 64];
 
 /// The time of all benchmarks' writes, Unix milliseconds.
 pub const NOW_MS: u64 = 1_790_000_000_000;
+
+/// For whom commands run on another core.
+pub const ASKER: Asker = Asker {
+    form: ReplyForm::Whole(Protocol::Resp2),
+    client: 1,
+    database: Database::FIRST,
+    caching: Caching::NONE,
+    weight: Weight::Light,
+};
 
 /// The key with this number, 13 bytes long.
 pub fn key(number: usize) -> String {

@@ -25,6 +25,8 @@ pub const ALL: &[u8] = b"$all";
 pub const STREAMS: &[u8] = b"$streams";
 /// The stream that flushes are recorded in; the key of those records is empty.
 pub const FLUSHES: &[u8] = b"$db";
+/// The type of an event that is a link to another one, as KurrentDB names it.
+pub const LINK_TYPE: &[u8] = b"$>";
 /// Begins the name of a shard's stream; the shard's number follows.
 pub const SHARD_PREFIX: &[u8] = b"$shard-";
 /// Begins the name of a category's stream; the category follows.

@@ -6,6 +6,7 @@ use super::pending::{PendingEntries, Pin};
 use super::spec::Dispatch;
 use crate::position::Position;
 use crate::ring::Record;
+use crate::stream_name::LINK_TYPE;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
@@ -20,9 +21,6 @@ const PINS: u64 = 1024;
 
 /// The name of the property of an event's metadata by which [`Dispatch::PinnedByCorrelation`] pins.
 const CORRELATION: &str = "$correlationId";
-
-/// The type of a link.
-const LINK_TYPE: &[u8] = b"$>";
 
 /// An attached consumer.
 #[derive(Debug)]

@@ -8,13 +8,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use keytide_engine::event::EventType;
 use keytide_engine::ring::{Record, RecordData};
-use keytide_engine::stream_name::FLUSHES;
+use keytide_engine::stream_name::{FLUSHES, LINK_TYPE};
 use keytide_engine::subscription::{EventForm, Push};
 use rmp::encode;
 use serde_json::json;
-
-/// The type of a link.
-const LINK_TYPE: &[u8] = b"$>";
 
 /// A value of a message.
 enum Value<'a> {
@@ -25,6 +22,12 @@ enum Value<'a> {
     /// Bytes of a client.
     Bytes(&'a [u8]),
     List(Vec<&'a [u8]>),
+    /// The data of a link: a revision, and the stream that it is of.
+    Link(u64, &'a [u8]),
+}
+
+fn link_data(revision: u64, stream: &[u8]) -> Vec<u8> {
+    [itoa::Buffer::new().format(revision).as_bytes(), b"@", stream].concat()
 }
 
 type Fields<'a> = Vec<(&'static str, Value<'a>)>;
@@ -32,13 +35,8 @@ type Fields<'a> = Vec<(&'static str, Value<'a>)>;
 /// The message for what a subscription is sent. `reason` is the word for the reason of a `dropped`.
 pub fn of_push(format: Format, push: Push<'_>, reason: &str) -> Vec<u8> {
     let at = |kind, position| vec![("kind", Value::Word(kind)), ("position", Value::Number(position))];
-    let link;
     let fields = match push {
-        Push::Event(record, form) => {
-            link = format!("{}@", record.revision().0).into_bytes();
-            let link = [link.as_slice(), record.key()].concat();
-            return write(format, &event(record, form, &link));
-        }
+        Push::Event(record, form) => event(record, form),
         Push::CaughtUp(position) => at("caughtup", position.0),
         Push::FellBehind(position) => at("fellbehind", position.0),
         Push::Checkpoint(position) => at("checkpoint", position.0),
@@ -59,8 +57,8 @@ pub fn of_refusal(format: Format, error: &[u8]) -> Vec<u8> {
     write(format, &[("kind", Value::Word("dropped")), ("reason", Value::Bytes(error))])
 }
 
-/// The fields of an event. `link` is the data of a link to it.
-fn event<'a>(record: &'a Record<'a>, form: EventForm<'a>, link: &'a [u8]) -> Fields<'a> {
+/// The fields of an event.
+fn event<'a>(record: &'a Record<'a>, form: EventForm<'a>) -> Fields<'a> {
     let is_flush = record.event_type() == EventType::FlushDb;
     let form = if is_flush { EventForm::Event } else { form };
     let position = Value::Number(record.position().0);
@@ -71,7 +69,7 @@ fn event<'a>(record: &'a Record<'a>, form: EventForm<'a>, link: &'a [u8]) -> Fie
             ("revision", Value::Number(record.position().0)),
             ("type", Value::Bytes(LINK_TYPE)),
             ("timestamp", Value::Number(record.timestamp_ms())),
-            ("data", Value::Bytes(link)),
+            ("data", Value::Link(record.revision().0, record.key())),
             ("meta", Value::Nothing),
         ]);
         return fields;
@@ -113,6 +111,7 @@ fn write_json(fields: &[(&'static str, Value<'_>)]) -> Vec<u8> {
             Value::Number(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
             Value::Word(word) => json_text(&mut out, word),
             Value::Bytes(bytes) => json_bytes(&mut out, bytes),
+            Value::Link(revision, stream) => json_bytes(&mut out, &link_data(*revision, stream)),
             Value::List(parts) => {
                 out.push(b'[');
                 for (place, part) in parts.iter().enumerate() {
@@ -152,6 +151,7 @@ fn write_message_pack(fields: &[(&'static str, Value<'_>)]) -> Vec<u8> {
             Value::Number(number) => _ = encode::write_uint(&mut out, *number).expect(MEMORY),
             Value::Word(word) => encode::write_str(&mut out, word).expect(MEMORY),
             Value::Bytes(bytes) => message_pack_bytes(&mut out, bytes),
+            Value::Link(revision, stream) => message_pack_bytes(&mut out, &link_data(*revision, stream)),
             Value::List(parts) => {
                 _ = encode::write_array_len(&mut out, parts.len() as u32).expect(MEMORY);
                 parts.iter().for_each(|part| message_pack_bytes(&mut out, part));

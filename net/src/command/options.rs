@@ -5,7 +5,7 @@ use crate::server::Server;
 use crate::value::ValueWriter;
 use keytide_engine::error::Refusal;
 use keytide_engine::number::{parse_f64, parse_i64, parse_u64};
-use keytide_engine::shard::Draw;
+use keytide_engine::shard::{Draw, ExpireCondition};
 use keytide_engine::stream_name::Database;
 
 /// The database of this number, or the text of the error.
@@ -47,6 +47,19 @@ pub fn timeout_ms(argument: &[u8]) -> Result<u64, &'static str> {
     } else {
         Ok(millis as u64)
     }
+}
+
+/// Adds what a word of EXPIRE and its kin asks for, `NX`, `XX`, `GT` or `LT`; returns whether it is one.
+pub fn take_condition(word: &[u8], condition: &mut ExpireCondition) -> bool {
+    let flag = match word {
+        word if is(word, "nx") => &mut condition.if_none,
+        word if is(word, "xx") => &mut condition.if_some,
+        word if is(word, "gt") => &mut condition.if_later,
+        word if is(word, "lt") => &mut condition.if_earlier,
+        _ => return false,
+    };
+    *flag = true;
+    true
 }
 
 /// How a command specifies a time.

@@ -12,12 +12,9 @@ use keytide_engine::event::EventType;
 use keytide_engine::position::Revision;
 use keytide_engine::ring::{Record, RecordData};
 use keytide_engine::stream_metadata::DELETED_TYPE;
-use keytide_engine::stream_name::FLUSHES;
+use keytide_engine::stream_name::{FLUSHES, LINK_TYPE};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
-
-/// The type of a link.
-pub const LINK_TYPE: &[u8] = b"$>";
 
 /// The names of the parts before the last one.
 fn part_names(event_type: EventType) -> &'static [&'static str] {

@@ -3,11 +3,8 @@
 use super::{Protocol, Reply};
 use keytide_engine::event::EventType;
 use keytide_engine::ring::{Record, RecordData};
-use keytide_engine::stream_name::FLUSHES;
+use keytide_engine::stream_name::{FLUSHES, LINK_TYPE};
 use keytide_engine::subscription::{EventForm, Push, Reason};
-
-/// The type of a link.
-const LINK_TYPE: &[u8] = b"$>";
 
 /// Appends a message of the subscription `id`.
 pub fn push(out: &mut Vec<u8>, protocol: Protocol, id: u64, push: Push<'_>) {

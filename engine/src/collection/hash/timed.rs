@@ -2,8 +2,8 @@
 //! TTL, whose scores are the times at which those end. So a hash without TTLs has nothing of this, and the first field to end is
 //! found at once.
 //!
-//! Time does not change a hash: a field whose TTL is over is removed by whoever owns the hash. Until then it is hidden from
-//! whoever reads with [`HashRef::live`]. Other readers see it.
+//! The hash itself reads no clock: the entry that owns it removes a field whose TTL is over. Until then [`HashRef::live`] hides
+//! that field, and the other ways to read show it.
 
 use super::{Form, HashRef, HashValue, Member, View};
 use crate::collection::{SortedValue, Thresholds, allocated};

@@ -1,6 +1,6 @@
 //! EXPIRE and its forms, TTL and its forms, PERSIST.
 
-use crate::command::options::{TimeForm, is};
+use crate::command::options::{TimeForm, take_condition};
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread};
 use crate::keyspace_events::names;
 use crate::resp::{Args, Reply, error_text};
@@ -56,14 +56,9 @@ fn expire(context: &mut KeysContext<'_>, args: Args<'_>, reply: &mut Reply<'_>, 
 fn condition(words: Args<'_>) -> Result<ExpireCondition, String> {
     let mut condition = ExpireCondition::default();
     for word in words.iter() {
-        let flag = match word {
-            word if is(word, "nx") => &mut condition.if_none,
-            word if is(word, "xx") => &mut condition.if_some,
-            word if is(word, "gt") => &mut condition.if_later,
-            word if is(word, "lt") => &mut condition.if_earlier,
-            word => return Err(format!("ERR Unsupported option {}", String::from_utf8_lossy(word))),
-        };
-        *flag = true;
+        if !take_condition(word, &mut condition) {
+            return Err(format!("ERR Unsupported option {}", String::from_utf8_lossy(word)));
+        }
     }
     if condition.if_none && (condition.if_some || condition.if_later || condition.if_earlier) {
         return Err(error_text::EXPIRE_NX.to_owned());

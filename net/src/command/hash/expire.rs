@@ -1,7 +1,7 @@
 //! HEXPIRE and its forms, HTTL and its forms, HPERSIST.
 
 use super::field_ttl::{FIELDS_POSITIVE, field_list, moment};
-use crate::command::options::{TimeForm, is};
+use crate::command::options::{TimeForm, take_condition};
 use crate::command::{Access, Answer, Command, Flag, Keys, KeysContext, Run, RunKeys, Spread, refusal_text};
 use crate::keyspace_events::names;
 use crate::resp::{Args, Reply};
@@ -60,24 +60,11 @@ fn try_expire(
     let key = args.get(1);
     context.shards.of(key).check_hash(key).map_err(refusal_text)?;
     let at_ms = moment(form, args.get(2), context.now_ms, name)?;
-    let condition = condition(args.get(3));
-    let at = if condition.is_some() { 4 } else { 3 };
-    let (condition, fields) = (condition.unwrap_or_default(), field_list(args, at, FIELDS_NOT_POSITIVE)?);
-    context.shards.of(key).expire_fields(key, fields.iter(), at_ms, condition).map_err(refusal_text)
-}
-
-/// The condition of this name, of which HEXPIRE takes one.
-fn condition(word: &[u8]) -> Option<ExpireCondition> {
+    // At most one.
     let mut condition = ExpireCondition::default();
-    let flags = [
-        ("nx", &mut condition.if_none),
-        ("xx", &mut condition.if_some),
-        ("gt", &mut condition.if_later),
-        ("lt", &mut condition.if_earlier),
-    ];
-    let (_, flag) = flags.into_iter().find(|(name, _)| is(word, name))?;
-    *flag = true;
-    Some(condition)
+    let at = if take_condition(args.get(3), &mut condition) { 4 } else { 3 };
+    let fields = field_list(args, at, FIELDS_NOT_POSITIVE)?;
+    context.shards.of(key).expire_fields(key, fields.iter(), at_ms, condition).map_err(refusal_text)
 }
 
 /// The number that HEXPIRE and HPERSIST answer for each field.

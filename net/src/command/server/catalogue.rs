@@ -1,6 +1,7 @@
 //! COMMAND: the table of commands for clients.
 
 use super::docs;
+use super::subcommand;
 use crate::access::Category;
 use crate::command::connection::is_of_browsers;
 use crate::command::help::help;
@@ -30,16 +31,8 @@ const fn command(
     summary: &'static str,
     run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
 ) -> Command {
-    Command {
-        name,
-        arity,
-        flags: &[],
-        keys: Keys::None,
-        access: Access::NONE.in_categories(&[Category::Connection]),
-        summary,
-        group: "server",
-        run: Run::Session(run),
-    }
+    let access = Access::NONE.in_categories(&[Category::Connection]);
+    Command { access, ..subcommand(name, arity, &[], summary, run) }
 }
 
 /// COMMAND without a subcommand.

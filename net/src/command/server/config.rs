@@ -1,6 +1,7 @@
 //! CONFIG: one table of rows, with Redis's names for equivalent settings.
 
 use super::numbers::{check_count, check_from_minus_one, count};
+use super::subcommand;
 use super::{keyspace_events, maxmemory, output_limit, threshold};
 use crate::access::{RuleError, UserLimits};
 use crate::command::help::help;
@@ -37,16 +38,7 @@ const fn config(
     summary: &'static str,
     run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
 ) -> Command {
-    Command {
-        name,
-        arity,
-        flags: &[Flag::Admin],
-        keys: Keys::None,
-        access: Access::NONE,
-        summary,
-        group: "server",
-        run: Run::Session(run),
-    }
+    subcommand(name, arity, &[Flag::Admin], summary, run)
 }
 
 static GET: Command = config("config|get", -3, "Returns the values whose names match the patterns.", get);

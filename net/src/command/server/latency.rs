@@ -1,6 +1,7 @@
 //! LATENCY: what a server answers that samples no latencies (`latency-monitor-threshold` is 0). How long commands take is in
 //! `INFO latencystats` and `LATENCY HISTOGRAM`.
 
+use super::subcommand;
 use crate::command::help::help;
 use crate::command::options::is;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
@@ -25,16 +26,7 @@ const fn latency(
     summary: &'static str,
     run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
 ) -> Command {
-    Command {
-        name,
-        arity,
-        flags: &[Flag::Admin, Flag::NoScript],
-        keys: Keys::None,
-        access: Access::NONE,
-        summary,
-        group: "server",
-        run: Run::Session(run),
-    }
+    subcommand(name, arity, &[Flag::Admin, Flag::NoScript], summary, run)
 }
 
 /// Redis's text where latencies are not sampled.

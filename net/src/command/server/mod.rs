@@ -23,8 +23,21 @@ mod slowlog;
 mod threshold;
 mod time;
 
-use super::Command;
 use super::secrets::Secrets;
+use super::{Access, Command, Flag, Keys, Run, SessionContext};
+use crate::resp::{Args, Reply};
+
+/// A subcommand that runs with the client's session.
+const fn subcommand(
+    name: &'static str,
+    arity: i32,
+    flags: &'static [Flag],
+    summary: &'static str,
+    run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
+) -> Command {
+    let (keys, access) = (Keys::None, Access::NONE);
+    Command { name, arity, flags, keys, access, summary, group: "server", run: Run::Session(run) }
+}
 
 /// The commands of this family.
 pub const COMMANDS: &[&Command] = &[

@@ -1,5 +1,6 @@
 //! SLOWLOG: the commands that took long.
 
+use super::subcommand;
 use crate::command::help::help;
 use crate::command::{Access, Command, Flag, Keys, Run, SessionContext};
 use crate::resp::{Args, Reply, error_text};
@@ -24,16 +25,7 @@ const fn slowlog(
     summary: &'static str,
     run: fn(&mut SessionContext<'_>, Args<'_>, &mut Reply<'_>),
 ) -> Command {
-    Command {
-        name,
-        arity,
-        flags: &[Flag::Admin],
-        keys: Keys::None,
-        access: Access::NONE,
-        summary,
-        group: "server",
-        run: Run::Session(run),
-    }
+    subcommand(name, arity, &[Flag::Admin], summary, run)
 }
 
 static GET: Command =

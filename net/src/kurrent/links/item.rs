@@ -1,6 +1,6 @@
 //! What waits behind a link: messages that are written, links whose events are looked for, the end of the call.
 
-use super::super::event::{LINK_TYPE, recorded};
+use super::super::event::recorded;
 use super::super::wire::Recorded;
 use crate::grpc::Status;
 use crate::grpc::message::append;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use keytide_engine::event::EventType;
 use keytide_engine::position::{Position, Revision};
 use keytide_engine::ring::Record;
+use keytide_engine::stream_name::LINK_TYPE;
 use std::borrow::Cow;
 
 /// What waits.
